@@ -1,0 +1,63 @@
+"""Exact AND and OR interactions of any network, from its output on all 2ⁿ masked inputs."""
+
+from interactions.attribution import HarsanyiInteractions
+from interactions.baselines import BASELINES, EMBEDDING_ZEROS, token
+from interactions.evaluate import evaluate
+from interactions.game import Game, MaskedModel
+from interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
+from interactions.interactions import (
+    KINDS,
+    SALIENT_THRESHOLD,
+    SIGNS,
+    Interaction,
+    Interactions,
+    Salient,
+)
+from interactions.methods import METHODS, And, AndOr, Method, SparseAndOr, extract
+from interactions.players import BACKGROUND, Players
+from interactions.scores import SCORES
+from interactions.sparse import SparseFit, sparse_and_or
+from interactions.store import Store
+from interactions.transforms import (
+    and_interactions,
+    coalition_masks,
+    coalition_orders,
+    or_interactions,
+    reconstruct,
+)
+
+__all__ = [
+    "BACKGROUND",
+    "BASELINES",
+    "EMBEDDING_ZEROS",
+    "KINDS",
+    "METHODS",
+    "SALIENT_THRESHOLD",
+    "SCORES",
+    "SIGNS",
+    "And",
+    "AndOr",
+    "Game",
+    "HarsanyiInteractions",
+    "Interaction",
+    "Interactions",
+    "MaskedModel",
+    "Method",
+    "Players",
+    "Salient",
+    "SparseAndOr",
+    "SparseFit",
+    "Store",
+    "and_interactions",
+    "banzhaf_values",
+    "coalition_masks",
+    "coalition_orders",
+    "evaluate",
+    "extract",
+    "or_interactions",
+    "reconstruct",
+    "shapley_interaction_indices",
+    "shapley_values",
+    "sparse_and_or",
+    "token",
+]

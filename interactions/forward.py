@@ -1,0 +1,100 @@
+"""Running somebody's model without leaving a trace in it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Every module of the model in evaluation mode; each gets its own mode back."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+@contextmanager
+def strict_float32() -> Iterator[None]:
+    """No TF32 in convolutions or matmuls: it costs three digits of every interaction."""
+    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+
+
+@contextmanager
+def hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
+    """A forward hook for as long as the context lasts."""
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def activations_measured(model: Any, sizes: list[int]) -> Iterator[None]:
+    """Appends the bytes of every module's output to `sizes`."""
+
+    def measure(module: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.nbytes)
+
+    handles = (
+        [m.register_forward_hook(measure) for m in model.modules()] if isinstance(model, nn.Module) else []
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits in what a model returns: a tensor, something with `logits`, a tuple beginning with them."""
+    if isinstance(outputs, Tensor):
+        return outputs
+    if isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor):
+        return outputs[0]
+    logits = outputs.get("logits") if isinstance(outputs, dict) else getattr(outputs, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
+    raise ValueError(
+        f"expected the model to return logits (a tensor or `.logits`), got {type(outputs).__name__}"
+    )
+
+
+def device_of(model: Any, otherwise: torch.device) -> torch.device:
+    """Where the model's parameters (or buffers) are; `otherwise` for one without any."""
+    return next((t.device for t in _tensors(model)), otherwise)
+
+
+def floating_type_of(model: Any, otherwise: torch.dtype) -> torch.dtype:
+    """The floating type of the model's parameters; `otherwise` for one without any."""
+    return next((t.dtype for t in _tensors(model) if t.is_floating_point()), otherwise)
+
+
+def module_named(model: Any, name: str) -> nn.Module:
+    """The submodule of that name, or a ValueError that lists some."""
+    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
+    if name not in modules:
+        some = ", ".join(list(modules)[1:9])
+        raise ValueError(f"the model has no layer {name!r}; its first layers are {some}")
+    return modules[name]
+
+
+def _tensors(model: Any) -> Iterator[Tensor]:
+    if isinstance(model, nn.Module):
+        yield from model.parameters()
+        yield from model.buffers()

@@ -1,0 +1,317 @@
+"""Games: what is asked for the score of a coalition. `MaskedModel` asks a network about masked inputs."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor, nn
+
+from interactions.baselines import EMBEDDING_ZEROS, Baseline, baseline_named
+from interactions.forward import (
+    activations_measured,
+    device_of,
+    evaluating,
+    floating_type_of,
+    hooked,
+    logits_of,
+    module_named,
+    strict_float32,
+)
+from interactions.memory import available_memory
+from interactions.players import Players
+from interactions.scores import LABELLED, Score, next_token_log_odds, score_named
+
+# The largest activation of a CPU batch: about a last-level cache. Past it, a forward is bound by memory.
+CPU_ACTIVATION_BYTES = 32 * 2**20
+# The largest activation's share of a GPU's free memory: a forward holds a few of that size at once.
+GPU_ACTIVATION_SHARE = 1 / 16
+LARGEST_BATCH = 4096
+MASKED_KEYS = ("input_ids", "pixel_values", "inputs_embeds")
+
+
+@runtime_checkable
+class Game(Protocol):
+    """A batch of cooperative games over the same number of players.
+
+    Attributes:
+        n: players of each game.
+        games: how many games.
+        device: where `scores` takes and gives its tensors.
+
+    A game may also have `prepared()`, a context manager entered around all calls of `scores`, and
+    `batch_size()`, the number of coalitions it likes to be asked about at once.
+    """
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def games(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    def scores(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Float64[Tensor, " batch"]:
+        """The score of coalition `coalitions[b]` in game `games[b]`."""
+        ...
+
+
+class MaskedModel:
+    """A network's score on masked inputs, as a batch of games: one input, one label each.
+
+    v(T) = score(model(x with every player outside T replaced by the baseline), label).
+
+    The model is used where it is, in evaluation mode, and comes back as it was: device, mode of every module,
+    hooks, gradients. It may return logits, a mapping or object with `logits`, or a tuple beginning with them.
+
+    Args:
+        model: a module or callable. A mapping of inputs is passed by keyword, a tensor by position.
+        inputs: a float or token-id tensor `(games, ...)`, or a mapping of such (`input_ids`,
+            `attention_mask`, …) of which `masked` is masked.
+        players: who owns which element.
+        labels: `(games,)` class indices, column indices or token ids, as the score takes them.
+        baseline: what a masked element becomes: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
+            a tensor, a number, a callable of the inputs. "embedding_zeros" masks the embeddings instead.
+        score: "log_odds", "logit", "log_prob", "output", "next_token_log_odds" or a callable
+            `(outputs, labels) -> (batch,)`.
+        layer: name of a module whose output is masked instead of the input; players and baseline then refer
+            to that output. The module must run once in a forward.
+        masked: the key of the masked tensor in a mapping; `input_ids`, `pixel_values` or `inputs_embeds` if
+            one of them is there.
+
+    Raises:
+        ValueError: for inputs that are not finite, labels outside the classes, players that do not fit the
+            inputs, unknown names.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+    >>> game.games, game.n
+    (5, 4)
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        inputs: Tensor | Mapping[str, Tensor],
+        players: Players,
+        *,
+        labels: Tensor | Sequence[int] | None = None,
+        baseline: str | Baseline | Tensor | float = "zeros",
+        score: str | Score = "log_odds",
+        layer: str | None = None,
+        masked: str | None = None,
+    ) -> None:
+        if isinstance(baseline, str) and baseline == EMBEDDING_ZEROS:
+            layer, baseline = _embedding_layer(model), "zeros"
+        self.model, self.layer = model, layer
+        self.score = score_named(score)
+        self.inputs = _placed(inputs, model)
+        self.masked = None if isinstance(self.inputs, Tensor) else _masked_key(self.inputs, masked)
+        self.players = players.to(self.device)
+        self._require_sense()
+        self.labels = _checked_labels(labels, self.games, self.score, self.device)
+        self._asked: tuple[Tensor, Tensor] | None = None  # games and coalitions of the forward under way
+        self._activation_bytes, elements = self._probe()
+        self.baseline = baseline_named(baseline)(elements)
+        self._require_fit(elements)
+
+    @property
+    def n(self) -> int:
+        return self.players.n
+
+    @property
+    def games(self) -> int:
+        return len(self._source)
+
+    @property
+    def device(self) -> torch.device:
+        return self._source.device
+
+    def batch_size(self) -> int:
+        """The power of two whose largest activation fits the cache (CPU) or a share of free memory (GPU).
+
+        Found from one forward and not from a stopwatch, so that a run is the same run tomorrow.
+        """
+        if self.device.type == "cpu":
+            budget: float = CPU_ACTIVATION_BYTES
+        else:
+            budget = available_memory(self.device) * GPU_ACTIVATION_SHARE
+        fitting = min(LARGEST_BATCH, max(1, int(budget // self._activation_bytes)))
+        return 1 << (fitting.bit_length() - 1)
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The model in evaluation mode and strict float32, its layer's hook in place; undone afterwards."""
+        with ExitStack() as stack:
+            stack.enter_context(evaluating(self.model))
+            stack.enter_context(strict_float32())
+            if self.layer is not None:
+                stack.enter_context(hooked(module_named(self.model, self.layer), self._mask_output))
+            yield
+
+    def scores(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Float64[Tensor, " batch"]:
+        """The scores of some coalitions of some games; to be called inside `prepared()`."""
+        source = self._source[games]
+        if self.layer is None:
+            source = self._mask(source, games, coalitions)
+        self._asked = games, coalitions
+        outputs = self._forward(source, games)
+        self._asked = None
+        labels = None if self.labels is None else self.labels[games]
+        return self.score(outputs, labels).double()
+
+    @property
+    def _source(self) -> Tensor:
+        """What is masked; with `layer`, what that layer's input is computed from."""
+        return self.inputs if isinstance(self.inputs, Tensor) else self.inputs[self.masked]  # type: ignore[index]
+
+    def _forward(self, source: Tensor, games: Tensor) -> Tensor:
+        """The network's outputs for these sources, with the other inputs of their games beside them."""
+        if isinstance(self.inputs, Tensor):
+            return logits_of(self.model(source))
+        others = {key: value[games] for key, value in self.inputs.items() if key != self.masked}
+        return logits_of(self.model(**{str(self.masked): source}, **others))
+
+    def _mask(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
+        """The elements where their player is present (or they are background), the baseline elsewhere."""
+        baseline = self.baseline[games] if len(self.baseline) == self.games else self.baseline
+        return torch.where(self.players.keep(games, coalitions, elements.ndim), elements, baseline)
+
+    def _mask_output(self, module: nn.Module, args: Any, elements: Any) -> Tensor | None:
+        """Forward hook of `layer`."""
+        if self._asked is None:
+            raise ValueError(
+                f"layer {self.layer!r} runs more than once in a forward; name one that runs once"
+            )
+        games, coalitions = self._asked
+        self._asked = None
+        return self._mask(elements, games, coalitions)
+
+    def _probe(self) -> tuple[int, Tensor]:
+        """One unmasked forward of every game: the largest activation in bytes, and the elements to be masked.
+
+        Without `layer` the elements are the inputs, and the first game is enough.
+        """
+        sizes: list[int] = []
+        elements: list[Tensor] = []
+
+        def record(module: nn.Module, args: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                raise ValueError(
+                    f"layer {self.layer!r} gives {type(output).__name__}; name one giving a tensor"
+                )
+            elements.append(output)
+
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(evaluating(self.model))
+            if self.layer is not None:
+                stack.enter_context(hooked(module_named(self.model, self.layer), record))
+            for game in range(1 if self.layer is None else self.games):
+                sizes.clear()
+                games = torch.tensor([game], device=self.device)
+                with activations_measured(self.model, sizes):
+                    outputs = self._forward(self._source[games], games)
+        self._require_classes(outputs)
+        if len(elements) not in (0, self.games):
+            raise ValueError(
+                f"layer {self.layer!r} does not run exactly once in a forward; name one that does"
+            )
+        largest = max(sizes, default=max(self._source[0].nbytes, 1))
+        return largest, torch.cat(elements) if elements else self._source
+
+    def _require_sense(self) -> None:
+        """Refuse inputs that cannot be what was meant."""
+        if self.games == 0:
+            raise ValueError("expected inputs of at least one game, got none")
+        if self._source.is_floating_point():
+            wrong = ~self._source.flatten(1).isfinite().all(1)
+            if wrong.any():
+                raise ValueError(f"inputs of games {_some(wrong)} hold NaN or infinite values")
+        if self.players.per_game and len(self.players.owner) != self.games:
+            raise ValueError(f"players of {len(self.players.owner)} games, but {self.games} inputs")
+        if self.score is next_token_log_odds and not isinstance(self.inputs, Tensor):
+            attended = self.inputs.get("attention_mask")
+            if attended is not None and not attended[:, -1].all():
+                raise ValueError("next_token_log_odds reads the last position: pad the prompts on the left")
+
+    def _require_fit(self, elements: Tensor) -> None:
+        """Refuse players or a baseline that do not fit what they mask."""
+        games, coalitions = torch.zeros(1, dtype=torch.int64), torch.zeros(1, self.n, dtype=torch.bool)
+        try:
+            kept = self.players.keep(games.to(self.device), coalitions.to(self.device), elements.ndim)
+            fits = torch.broadcast_shapes(kept.shape, elements[:1].shape) == elements[:1].shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            shape = tuple(self.players.owner.shape[self.players.per_game :])
+            raise ValueError(
+                f"players over elements of shape {shape} do not fit inputs of {tuple(elements.shape)}"
+            )
+        if self.baseline.ndim < elements.ndim:
+            self.baseline = self.baseline.expand(1, *elements.shape[1:])
+        if len(self.baseline) not in (1, self.games):
+            raise ValueError(
+                f"a baseline of shape {tuple(self.baseline.shape)} does not fit {tuple(elements.shape)}"
+            )
+
+    def _require_classes(self, outputs: Tensor) -> None:
+        """Refuse labels outside the classes (or columns, or vocabulary) of the outputs."""
+        if self.labels is None or outputs.ndim < 2:
+            return
+        wrong = (self.labels < 0) | (self.labels >= outputs.shape[-1])
+        if wrong.any():
+            raise ValueError(
+                f"label {self.labels[wrong][0].item()} of game {_some(wrong)} is outside the network's "
+                f"{outputs.shape[-1]} classes"
+            )
+
+
+def _some(wrong: Tensor) -> str:
+    """The first few indices at which a mask is set."""
+    indices = wrong.nonzero()[:, 0].tolist()
+    return ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
+
+
+def _placed(inputs: Any, model: Any) -> Any:
+    """The inputs on the model's device, floats in its floating type."""
+    if isinstance(inputs, Mapping):
+        return {key: _placed(value, model) for key, value in inputs.items()}
+    if not isinstance(inputs, Tensor):
+        raise ValueError(f"expected inputs as a tensor or a mapping of tensors, got {type(inputs).__name__}")
+    inputs = inputs.detach().to(device_of(model, inputs.device))
+    return inputs.to(floating_type_of(model, inputs.dtype)) if inputs.is_floating_point() else inputs
+
+
+def _masked_key(inputs: Mapping[str, Tensor], masked: str | None) -> str:
+    """The key of the tensor to mask."""
+    found = [key for key in ([masked] if masked else MASKED_KEYS) if key in inputs]
+    if not found:
+        raise ValueError(f"expected one of {', '.join(inputs)} to be named by masked=, got {masked!r}")
+    return found[0]
+
+
+def _checked_labels(labels: Any, games: int, score: Score, device: torch.device) -> Tensor | None:
+    """Labels as an int64 vector with one entry a game."""
+    if labels is None:
+        if score in LABELLED:
+            raise ValueError(f"score {score.__name__!r} needs labels=, one a game")  # type: ignore[attr-defined]
+        return None
+    labels = torch.as_tensor(labels, device=device)
+    if labels.shape != (games,) or labels.is_floating_point():
+        raise ValueError(
+            f"expected {games} integer labels, one a game; got {labels.dtype} of {tuple(labels.shape)}"
+        )
+    return labels.long()
+
+
+def _embedding_layer(model: Any) -> str:
+    """The name of the layer that turns token ids into embeddings."""
+    embedding = getattr(model, "get_input_embeddings", lambda: None)()
+    for name, module in model.named_modules() if isinstance(model, nn.Module) else ():
+        if module is embedding or (embedding is None and isinstance(module, nn.Embedding)):
+            return name
+    raise ValueError(f"baseline {EMBEDDING_ZEROS!r} needs a model with an embedding layer")

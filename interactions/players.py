@@ -1,0 +1,304 @@
+"""Players: which elements of an input are masked together."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Int64
+from torch import Tensor
+
+BACKGROUND = -1
+
+
+@dataclass(frozen=True)
+class Players:
+    """Who owns each element of an input: players 0 … n−1, or the background (−1), which is never masked.
+
+    Attributes:
+        owner: player of each element, over some axes of one input. With `per_game`, a leading axis holds one
+            such map for every game (superpixels and words differ from input to input).
+        n: number of players, the same in every game.
+        axis: the first axis of one input (batch excluded) that a map spans; −2 for (height, width) in
+            (channels, height, width), 0 for tokens. Every other axis of the input is broadcast.
+        per_game: whether `owner` has a leading games axis.
+        names: what the players of each game are called (words); None where only their place tells.
+        cells: (rows, columns) of the grid they came from, if they did.
+
+    >>> players = Players.grid(28, 28, 4, 4).choose(10, seed=0)
+    >>> players.n, players.owner.shape
+    (10, torch.Size([28, 28]))
+    """
+
+    owner: Int[Tensor, "*elements"]
+    n: int
+    axis: int
+    per_game: bool = False
+    names: tuple[tuple[str, ...], ...] | None = None
+    cells: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError("expected at least one player; every element is background")
+        maps = self.owner.reshape(self.owner.shape[0] if self.per_game else 1, -1)
+        for game, owner in enumerate(maps):
+            present = owner.unique()
+            present = present[present != BACKGROUND]
+            if present.tolist() != list(range(self.n)):
+                raise ValueError(
+                    f"expected players 0 to {self.n - 1}, each owning an element, and {BACKGROUND} for the "
+                    f"background; the map of game {game} has {present.tolist()}"
+                )
+
+    @classmethod
+    def grid(cls, height: int, width: int, rows: int, columns: int) -> "Players":
+        """The rows × columns equal patches of an image of height × width pixels, row by row.
+
+        Raises:
+            ValueError: if the grid does not divide the image.
+        """
+        if rows < 1 or columns < 1 or height % rows or width % columns:
+            divisors = [d for d in range(2, 17) if height % d == 0 and width % d == 0]
+            raise ValueError(
+                f"a {rows}x{columns} grid does not divide an image of {height}x{width} pixels; "
+                f"square grids that do have {divisors} cells a side, or choose another image size"
+            )
+        row = torch.arange(height)[:, None] // (height // rows)
+        column = torch.arange(width)[None, :] // (width // columns)
+        return cls(row * columns + column, rows * columns, axis=-2, cells=(rows, columns))
+
+    @classmethod
+    def from_mask(cls, feature_mask: Int[Tensor, "games *elements"]) -> "Players":
+        """Players from a feature mask in captum's convention.
+
+        Args:
+            feature_mask: integers, its first axis 1 (shared by all games) or the number of games, the others
+                broadcast against the last axes of one input. Equal numbers are one player; numbers may have
+                gaps and are taken in ascending order; −1 is background.
+        """
+        if feature_mask.ndim < 2 or feature_mask.is_floating_point():
+            raise ValueError(
+                "expected an integer feature mask of shape (1 or games, ...); got "
+                f"{feature_mask.dtype} of shape {tuple(feature_mask.shape)}"
+            )
+        ids = feature_mask.unique()
+        ids = ids[ids != BACKGROUND]
+        if (ids < 0).any():
+            raise ValueError(f"feature mask: expected players ≥ 0 and −1 for background, got {ids[0].item()}")
+        owner = torch.searchsorted(ids, feature_mask.contiguous())
+        owner = torch.where(feature_mask == BACKGROUND, BACKGROUND, owner)
+        shared = feature_mask.shape[0] == 1
+        return cls(owner[0] if shared else owner, len(ids), axis=1 - feature_mask.ndim, per_game=not shared)
+
+    @classmethod
+    def superpixels(cls, image: Any, k: int, *, compactness: float = 10.0) -> "Players":
+        """k superpixels (SLIC) of an image, or of each of several images.
+
+        Args:
+            image: an array (height, width[, channels]) of uint8 or floats in 0…1, or a sequence of such.
+            k: players; SLIC's own count varies, so that surplus segments are merged, smallest first, into
+                the neighbour of nearest mean colour.
+        """
+        if isinstance(image, np.ndarray) and image.ndim < 4:
+            return cls(torch.from_numpy(_superpixels(image, k, compactness)), k, axis=-2)
+        maps = [torch.from_numpy(_superpixels(np.asarray(one), k, compactness)) for one in image]
+        return cls(torch.stack(maps), k, axis=-2, per_game=True)
+
+    @classmethod
+    def tokens(
+        cls,
+        tokenizer: Any,
+        text: str | Sequence[str],
+        *,
+        choose: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> "Players":
+        """Each token of the text(s) a player; special tokens and padding are background.
+
+        Args:
+            tokenizer: a fast transformers tokenizer. `options` (max_length, …) are passed to it and must be
+                those the network's inputs are made with.
+            choose: how many tokens, drawn at random, are players; the others are background. None: all.
+
+        Raises:
+            ValueError: if a text has fewer tokens than `choose`, or texts differ in length without `choose`.
+        """
+        return cls._of_text(tokenizer, text, choose, seed, lambda piece: True, by_word=False, **options)
+
+    @classmethod
+    def words(
+        cls,
+        tokenizer: Any,
+        text: str | Sequence[str],
+        *,
+        choose: int | None = None,
+        stop_words: Collection[str] = (),
+        seed: int = 0,
+        **options: Any,
+    ) -> "Players":
+        """Each word of the text(s) a player, with all its pieces.
+
+        Special tokens, padding, punctuation (words without a letter or digit) and `stop_words` (compared in
+        lower case) are background. The rest as `Players.tokens`.
+        """
+        stopped = {word.lower() for word in stop_words}
+
+        def candidate(word: str) -> bool:
+            return any(map(str.isalnum, word)) and word.lower() not in stopped
+
+        return cls._of_text(tokenizer, text, choose, seed, candidate, by_word=True, **options)
+
+    @classmethod
+    def stack(cls, players: "Sequence[Players]") -> "Players":
+        """Players of single games, one after the other, as players of a batch of games."""
+        first = players[0]
+        if any(p.n != first.n or p.axis != first.axis or p.owner.shape != first.owner.shape for p in players):
+            raise ValueError("expected players of equal number, axis and map shape in every game")
+        names = sum((p.names or () for p in players), ())
+        return replace(
+            first, owner=torch.stack([p.owner for p in players]), per_game=True, names=names or None
+        )
+
+    def choose(self, k: int, seed: int = 0, *, central: tuple[int, int] | None = None) -> "Players":
+        """A random k of the players stay, in their order; the rest become background.
+
+        Args:
+            k: players to keep.
+            seed: of the draw, the same for every game.
+            central: (rows, columns): draw only from so many cells in the middle of the grid.
+        """
+        candidates = torch.arange(self.n) if central is None else self._central(*central)
+        if not 1 <= k <= len(candidates):
+            raise ValueError(
+                f"cannot choose {k} players from {len(candidates)}: choose 1 to {len(candidates)}"
+            )
+        drawn = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))[:k]
+        kept = candidates[drawn].sort().values
+        renumbered = torch.full((self.n + 1,), BACKGROUND)  # the last entry keeps the background where it is
+        renumbered[kept] = torch.arange(k)
+        names = self.names and tuple(tuple(game[i] for i in kept.tolist()) for game in self.names)
+        return replace(self, owner=renumbered[self.owner], n=k, names=names, cells=None)
+
+    def keep(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"], ndim: int
+    ) -> Bool[Tensor, "batch *elements"]:
+        """Which elements of each input are left as they are; broadcasts against inputs of `ndim` axes.
+
+        The owner map must be on the coalitions' device (`to`).
+        """
+        always = torch.ones(len(coalitions), 1, dtype=torch.bool, device=coalitions.device)
+        present = torch.cat([coalitions, always], dim=1)  # index −1, the background, finds True
+        shape = self.owner.shape[self.per_game :]
+        if self.per_game:
+            owner = self.owner.flatten(1)[games] % (self.n + 1)
+            kept = present.gather(1, owner)
+        else:
+            kept = present[:, self.owner.flatten()]
+        start = self.axis + (ndim - 1 if self.axis < 0 else 0)
+        return kept.view(-1, *[1] * start, *shape, *[1] * (ndim - 1 - start - len(shape)))
+
+    def to(self, device: torch.device | str) -> "Players":
+        """The same players with their map on `device`."""
+        return replace(self, owner=self.owner.to(device))
+
+    def _central(self, rows: int, columns: int) -> Tensor:
+        """The players in the middle rows × columns cells of the grid."""
+        if self.cells is None:
+            raise ValueError("central= needs the cells of a whole grid; these players are none")
+        total = self.cells
+        if not (1 <= rows <= total[0] and 1 <= columns <= total[1]):
+            raise ValueError(f"central {rows}x{columns} cells do not fit a grid of {total[0]}x{total[1]}")
+        top, left = (total[0] - rows) // 2, (total[1] - columns) // 2
+        cells = torch.arange(self.n).view(total)
+        return cells[top : top + rows, left : left + columns].flatten()
+
+    @classmethod
+    def _of_text(
+        cls,
+        tokenizer: Any,
+        text: Any,
+        choose: int | None,
+        seed: int,
+        candidate: Any,
+        by_word: bool,
+        **options: Any,
+    ) -> "Players":
+        if not getattr(tokenizer, "is_fast", False):
+            raise ValueError("expected a fast transformers tokenizer, which knows the word of each token")
+        texts = [text] if isinstance(text, str) else list(text)
+        encoded = tokenizer(texts, padding=True, truncation=True, return_offsets_mapping=True, **options)
+        generator = torch.Generator().manual_seed(seed)
+        games = [
+            _text_players(one, encoded.word_ids(i), encoded["offset_mapping"][i], candidate, by_word)
+            for i, one in enumerate(texts)
+        ]
+        k = choose or len(games[0][1])
+        drawn = [
+            _draw(units, pieces, k, generator, one) for one, (units, pieces) in zip(texts, games, strict=True)
+        ]
+        owner = torch.stack([owner for owner, _ in drawn])
+        single = isinstance(text, str)
+        names = tuple(names for _, names in drawn)
+        return cls(owner[0] if single else owner, k, axis=0, per_game=not single, names=names)
+
+
+def _text_players(
+    text: str, word_ids: list[int | None], offsets: Any, candidate: Any, by_word: bool
+) -> tuple[list[int | None], dict[int, str]]:
+    """The unit (word or token) of each token position, and the text of the units that may be players."""
+    units = word_ids if by_word else [None if w is None else i for i, w in enumerate(word_ids)]
+    spans: dict[int, tuple[int, int]] = {}
+    for unit, (start, end) in zip(units, offsets, strict=True):
+        if unit is not None:
+            low, high = spans.get(unit, (start, end))
+            spans[unit] = (min(low, start), max(high, end))
+    pieces = {unit: text[low:high].strip() for unit, (low, high) in spans.items()}
+    return units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}
+
+
+def _draw(
+    units: list[int | None], pieces: dict[int, str], k: int, generator: torch.Generator, text: str
+) -> tuple[Tensor, tuple[str, ...]]:
+    """A random k of the candidate units as players, in reading order: their owner map and their names."""
+    if len(pieces) < k:
+        raise ValueError(
+            f"fewer words than players: {text!r} has {len(pieces)} that can be players, {k} are asked for; "
+            "choose fewer players or drop this sentence"
+        )
+    candidates = sorted(pieces)
+    kept = sorted(candidates[i] for i in torch.randperm(len(candidates), generator=generator)[:k].tolist())
+    player = {unit: i for i, unit in enumerate(kept)}
+    owner = torch.tensor([BACKGROUND if unit is None else player.get(unit, BACKGROUND) for unit in units])
+    return owner, tuple(pieces[unit] for unit in kept)
+
+
+def _superpixels(image: np.ndarray, k: int, compactness: float) -> np.ndarray:
+    """SLIC segments of one image, exactly k of them."""
+    from skimage.segmentation import slic
+
+    pixels = image.astype(float) / 255 if image.dtype == np.uint8 else image.astype(float)
+    for asked in range(k, 8 * k + 8):
+        channel_axis = -1 if image.ndim == 3 else None
+        found = slic(pixels, asked, compactness=compactness, start_label=0, channel_axis=channel_axis)
+        labels = np.unique(found, return_inverse=True)[1].reshape(found.shape)
+        if labels.max() + 1 >= k:
+            return _merged(labels, pixels.reshape(*found.shape, -1), k)
+    raise ValueError(f"SLIC finds no {k} superpixels in an image of {image.shape[:2]} pixels; ask for fewer")
+
+
+def _merged(labels: np.ndarray, pixels: np.ndarray, k: int) -> np.ndarray:
+    """Segments merged, the smallest first into its neighbour of nearest mean colour, until k are left."""
+    while (count := labels.max() + 1) > k:
+        smallest = np.bincount(labels.ravel(), minlength=count).argmin()
+        near = np.zeros(count, bool)
+        for axis in (0, 1):
+            one, other = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
+            near[one[other == smallest]] = near[other[one == smallest]] = True
+        near[smallest] = False
+        colour = np.stack([pixels[labels == segment].mean(0) for segment in range(count)])
+        distance = np.where(near, ((colour - colour[smallest]) ** 2).sum(-1), np.inf)
+        labels = np.where(labels == smallest, distance.argmin(), labels)
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    return labels

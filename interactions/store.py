@@ -1,0 +1,175 @@
+"""The store: the value tables of a study in one HDF5 file, a game whole or not at all."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from interactions.evaluate import evaluate, suggested_batch_size
+from interactions.game import Game
+
+FORMAT = "harsanyi store 1"
+
+
+class Store:
+    """Value tables of several networks on the same games, kept in one file.
+
+    All space is reserved when the file is made, under a temporary name. From then on only rows and flags are
+    written in place, a row flushed before its flag: a process killed at any moment leaves a file that opens,
+    and the next run goes on where it stopped, with the same batches, to the same bytes.
+
+    Args:
+        path: of the HDF5 file. It must exist; see `create` and `open_or_create`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no store {self.path}")
+        with self._file() as file:
+            self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
+            self.networks: tuple[str, ...] = tuple(json.loads(file.attrs["networks"]))
+            self.games, size = file[f"v/{self.networks[0]}"].shape
+            self.n: int = size.bit_length() - 1
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        settings: Mapping[str, Any],
+        networks: Sequence[str],
+        games: int,
+        n: int,
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> "Store":
+        """A new store with room for the tables of `networks`.
+
+        Args:
+            settings: all that the tables depend on; JSON values. A run with others is refused.
+            networks: what the tables are called.
+            games, n: games and players.
+            arrays: whatever belongs beside the tables (images, owner maps).
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        reserved = h5py.h5d.ALLOC_TIME_EARLY
+        with h5py.File(partial, "w") as file:
+            file.attrs.update(
+                format=FORMAT, settings=json.dumps(settings), networks=json.dumps(list(networks))
+            )
+            for name in networks:
+                for group, shape, dtype in (("v", (games, 2**n), "f8"), ("done", (games,), "u1")):
+                    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                    plist.set_alloc_time(reserved)
+                    file.create_dataset(f"{group}/{name}", shape, dtype, dcpl=plist, track_times=False)
+            for name, array in (arrays or {}).items():
+                file.create_dataset(f"arrays/{name}", data=array, track_times=False)
+        partial.replace(path)
+        return cls(path)
+
+    @classmethod
+    def open_or_create(cls, path: str | os.PathLike[str], **description: Any) -> "Store":
+        """The store at `path` if it was made with the same description, else a new one.
+
+        Raises:
+            ValueError: if the file was made with other settings, naming those that differ.
+        """
+        if not Path(path).exists():
+            return cls.create(path, **description)
+        store = cls(path)
+        asked = {
+            "games": description["games"],
+            "players": description["n"],
+            "networks": list(description["networks"]),
+            **json.loads(json.dumps(description["settings"])),
+        }
+        found = {"games": store.games, "players": store.n, "networks": list(store.networks), **store.settings}
+        keys = [key for key in sorted({*asked, *found}) if asked.get(key) != found.get(key)]
+        if keys:
+            differences = "; ".join(
+                f"{k}: {_short(found.get(k))} there, {_short(asked.get(k))} asked" for k in keys
+            )
+            raise ValueError(
+                f"{path} was made with other settings ({differences}); name another folder or remove it"
+            )
+        return store
+
+    def fill(
+        self, network: str, game: Game, *, batch_size: int | None = None, progress: "bool | tqdm[Any]" = True
+    ) -> None:
+        """Evaluate the games of `network` that are not done yet.
+
+        Batches are those of an uninterrupted run: blocks of whole games, each at least a batch.
+        """
+        if (game.games, game.n) != (self.games, self.n):
+            raise ValueError(
+                f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
+            )
+        size = batch_size or suggested_batch_size(game)
+        block = max(1, size >> self.n)
+        done = self.done(network)
+        for start in range(0, self.games, block):
+            rows = range(start, min(start + block, self.games))
+            if done[list(rows)].all():
+                if not isinstance(progress, bool):
+                    progress.update(len(rows) << self.n)
+                continue
+            self._write(network, rows, evaluate(game, games=rows, batch_size=size, progress=progress))
+
+    def v(self, network: str) -> Float64[Tensor, "games coalitions"]:
+        """The value tables of a network; a ValueError if some games are not done."""
+        missing = self.games - int(self.done(network).sum())
+        if missing:
+            raise ValueError(
+                f"{missing} of {self.games} games of {network!r} are not done; run the study again"
+            )
+        with self._file() as file:
+            return torch.from_numpy(file[f"v/{network}"][()])
+
+    def done(self, network: str) -> np.ndarray:
+        """Which games of a network are done, as booleans."""
+        if network not in self.networks:
+            raise ValueError(f"{self.path} has no network {network!r}; it has {', '.join(self.networks)}")
+        with self._file() as file:
+            return file[f"done/{network}"][()].astype(bool)
+
+    def array(self, name: str) -> np.ndarray:
+        """What was put beside the tables under that name; a KeyError if nothing was."""
+        with self._file() as file:
+            return file[f"arrays/{name}"][()]
+
+    def _write(self, network: str, rows: range, v: Tensor) -> None:
+        """Rows first, on disk; then the flags that say so."""
+        with self._file("r+") as file:
+            file[f"v/{network}"][rows.start : rows.stop] = v.cpu().numpy()
+            file.flush()
+            file[f"done/{network}"][rows.start : rows.stop] = 1
+
+    @contextmanager
+    def _file(self, mode: str = "r") -> Iterator[h5py.File]:
+        try:
+            # No lock: a reader must not stop the run that writes, and rows in place need none.
+            file = h5py.File(self.path, mode, locking=False)
+        except OSError as error:
+            raise ValueError(f"{self.path} is no HDF5 file that can be opened: {error}") from error
+        with file:
+            if file.attrs.get("format") != FORMAT:
+                raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
+            yield file
+
+
+def _short(value: Any) -> str:
+    """A setting in a message, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,130 @@
+"""The store: whole games, the same bytes after a kill, other settings refused."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data import planted
+from interactions import Store, evaluate
+
+
+class SeveralGames:
+    """Planted games one after the other; each score costs `seconds`."""
+
+    n, games, device = 6, 12, torch.device("cpu")
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds, self.asked = seconds, 0
+        self.each = [planted(self.n, seed=seed) for seed in range(self.games)]
+
+    def batch_size(self):
+        return 2**self.n * 2
+
+    def scores(self, games, coalitions):
+        time.sleep(self.seconds)
+        self.asked += len(games)
+        values = [self.each[g].value(c[None]) for g, c in zip(games.tolist(), coalitions, strict=True)]
+        return torch.cat(values)
+
+
+DESCRIPTION = {
+    "settings": {"score": "log_odds", "inputs": ["a", "b"]},
+    "networks": ["before", "after"],
+    "games": 12,
+    "n": 6,
+}
+
+
+def create(path, **changes):
+    return Store.open_or_create(path, **(DESCRIPTION | changes))
+
+
+def test_tables_come_back(tmp_path):
+    store = create(tmp_path / "run" / "v.h5", arrays={"owner": np.arange(4)})
+    game = SeveralGames()
+    store.fill("after", game, progress=False)
+    assert torch.equal(store.v("after"), evaluate(game, progress=False))
+    assert store.array("owner").tolist() == [0, 1, 2, 3]
+    assert store.done("after").all()
+    assert not store.done("before").any()
+    with pytest.raises(ValueError, match="12 of 12 games of 'before' are not done"):
+        store.v("before")
+    with pytest.raises(ValueError, match="no network 'scratch'; it has before, after"):
+        store.v("scratch")
+
+
+def test_nothing_is_evaluated_twice(tmp_path):
+    game = SeveralGames()
+    create(tmp_path / "v.h5").fill("before", game, progress=False)
+    asked = game.asked
+    create(tmp_path / "v.h5").fill("before", game, progress=False)
+    assert game.asked == asked == 12 * 64
+
+
+def test_other_settings_are_refused_and_named(tmp_path):
+    create(tmp_path / "v.h5")
+    with pytest.raises(ValueError, match='score: "log_odds" there, "logit" asked'):
+        create(tmp_path / "v.h5", settings={"score": "logit", "inputs": ["a", "b"]})
+    with pytest.raises(ValueError, match="players: 6 there, 7 asked"):
+        create(tmp_path / "v.h5", n=7)
+
+
+def test_a_game_that_does_not_fit(tmp_path):
+    with pytest.raises(ValueError, match="holds 3 games of 6 players, not 12 of 6"):
+        create(tmp_path / "v.h5", games=3).fill("before", SeveralGames(), progress=False)
+
+
+def test_files_that_are_no_stores(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no store"):
+        Store(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("hello")
+    with pytest.raises(ValueError, match="no HDF5 file"):
+        Store(tmp_path / "text.h5")
+    import h5py
+
+    with h5py.File(tmp_path / "other.h5", "w"):
+        pass
+    with pytest.raises(ValueError, match="no store of this version"):
+        Store(tmp_path / "other.h5")
+
+
+SCRIPT = """
+from tests.interactions.test_store import SeveralGames, create
+create("{path}").fill("before", SeveralGames(seconds={seconds}), progress=False)
+"""
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_killed_and_resumed_it_ends_in_the_same_bytes(tmp_path):
+    """SIGKILL in the middle, twice; what was done is not asked again."""
+    create(tmp_path / "whole.h5").fill("before", SeveralGames(), progress=False)
+    path = tmp_path / "killed.h5"
+    for enough in (2, 6):
+        script = SCRIPT.format(path=path, seconds=0.15)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=os.environ
+        )
+        deadline = time.monotonic() + 60
+        while (
+            not path.exists() or Store(path).done("before").sum() < enough
+        ) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = Store(path).done("before")
+        assert enough <= done.sum() < 12
+    game = SeveralGames()
+    create(path).fill("before", game, progress=False)
+    assert game.asked == 64 * int((~done).sum())
+    assert digest(path) == digest(tmp_path / "whole.h5")
