@@ -1,0 +1,37 @@
+"""Networks: by name or file, from checkpoints of the common trainers, with read-outs, and trained anew.
+
+>>> import models
+>>> network = models.load("small:resnet20", "random")
+>>> network.kind, network.head, len(network.classes)
+('image', 'linear', 10)
+"""
+
+from models.torchvision_operators import declare_operators
+
+declare_operators()  # before anything imports torchvision, timm and transformers included
+
+from models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
+from models.networks import Network, load  # noqa: E402
+from models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
+from models.read_out import ReadOut, fit_read_out  # noqa: E402
+from models.small import resnet20, small_cnn  # noqa: E402
+from models.training import accuracy, train  # noqa: E402
+from models.weights import load_state, save_checkpoint  # noqa: E402
+
+__all__ = [
+    "Checkpoint",
+    "ImagePreprocess",
+    "Network",
+    "ReadOut",
+    "TextPreprocess",
+    "accuracy",
+    "declare_operators",
+    "fit_read_out",
+    "load",
+    "load_state",
+    "read_checkpoint",
+    "resnet20",
+    "save_checkpoint",
+    "small_cnn",
+    "train",
+]
