@@ -1,0 +1,30 @@
+"""Inputs with labels, the bundled Fashion-MNIST subset, and synthetic games with known answers."""
+
+from data.fashion_mnist import fashion_mnist, fashion_mnist_path
+from data.inputs import Inputs
+from data.load import load
+from data.synthetic import (
+    SyntheticGame,
+    constant,
+    majority,
+    or_of,
+    planted,
+    polynomial,
+    product,
+    xor,
+)
+
+__all__ = [
+    "Inputs",
+    "SyntheticGame",
+    "constant",
+    "fashion_mnist",
+    "fashion_mnist_path",
+    "load",
+    "majority",
+    "or_of",
+    "planted",
+    "polynomial",
+    "product",
+    "xor",
+]

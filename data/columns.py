@@ -1,0 +1,131 @@
+"""Which columns of a table are images, sentences and labels, and how label columns become integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from data.inputs import Labels
+
+ColumnKind = Literal["image", "text", "class", "integer", "other"]
+
+TEXT_NAMES = {"text", "sentence", "question"}
+LABEL_WORDS = {"label", "labels", "fine", "coarse", "class", "category", "intent", "domain"}
+# Labels number the outputs of a network; a larger integer is an id or a count.
+MOST_CLASSES = 100_000
+
+# The image, text and label columns that the caller named, None where a rule shall find them.
+Named = tuple[str | None, str | None, Sequence[str] | None]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The column that holds the items, what they are, and the label columns."""
+
+    item: str
+    kind: Literal["image", "text"]
+    labels: tuple[str, ...]
+
+
+def choose_columns(
+    source: str,
+    kinds: Mapping[str, ColumnKind],
+    image_column: str | None,
+    text_column: str | None,
+    label_columns: Sequence[str] | None,
+) -> Columns:
+    """The columns as named, and by rule where not named.
+
+    Labels: all ClassLabel columns; without any, the integer and text columns whose name has the word
+    label, fine, coarse, class, category, intent or domain in it (words parted by "_", "-", " " or ".").
+    Items: the only image column; without any, the text column called text, sentence or question, else
+    the only text column that is no label. ValueError lists the columns where a rule finds none or two.
+    """
+    listing = ", ".join(kinds) or "(none)"
+    if image_column and text_column:
+        raise ValueError(f"{source}: the items are in one column, not in {image_column} and {text_column}")
+    for name in [image_column, text_column, *(label_columns or ())]:
+        if name is not None and name not in kinds:
+            raise ValueError(f"{source} has no column {name!r}: its columns are {listing}")
+    labels = tuple(dict.fromkeys(label_columns)) if label_columns is not None else label_names(kinds)
+    item = image_column or text_column or item_name(kinds, labels)
+    if item is None:
+        raise ValueError(
+            f"{source}: name the image or text column, as no rule tells which of {listing} holds the items"
+        )
+    if item in labels:
+        raise ValueError(f"{source}: column {item!r} cannot hold both the items and the labels")
+    if label_columns is None and not labels and len(kinds) > 1:
+        raise ValueError(
+            f"{source}: name the label columns, or none of them, as no rule tells which of {listing} they are"
+        )
+    if (image_column and kinds[item] != "image") or (text_column and kinds[item] != "text"):
+        raise ValueError(f"{source}: column {item!r} does not hold {'images' if image_column else 'text'}")
+    return Columns(item, "image" if kinds[item] == "image" else "text", labels)
+
+
+def label_names(kinds: Mapping[str, ColumnKind]) -> tuple[str, ...]:
+    """The label columns by rule: ClassLabel columns first, else those with a telling name."""
+    if declared := tuple(name for name, kind in kinds.items() if kind == "class"):
+        return declared
+
+    def tells(name: str) -> bool:
+        words = name.lower()
+        for mark in "- .":
+            words = words.replace(mark, "_")
+        return not LABEL_WORDS.isdisjoint(words.split("_"))
+
+    return tuple(name for name, kind in kinds.items() if kind in ("integer", "text") and tells(name))
+
+
+def item_name(kinds: Mapping[str, ColumnKind], labels: Sequence[str]) -> str | None:
+    """The column of items by rule, or None where none or several qualify."""
+    images = [name for name, kind in kinds.items() if kind == "image"]
+    texts = [name for name, kind in kinds.items() if kind == "text" and name not in labels]
+    named = [name for name in texts if name.lower() in TEXT_NAMES]
+    candidates = images or named or texts
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def encode_labels(
+    source: str, column: pd.Series[Any], declared: Sequence[str] | None
+) -> tuple[Labels, tuple[str, ...]]:
+    """(labels int64, class names) of one column without gaps.
+
+    Declared names are kept; integers are their own labels, classes "0", "1", …; strings and booleans are
+    numbered in sorted order. ValueError naming the row for a gap or a label outside the classes.
+
+    >>> encode_labels("pets.csv", pd.Series(["dog", "cat", "dog"], name="label"), None)
+    (array([1, 0, 1]), ('cat', 'dog'))
+    """
+    refuse_gaps(source, column)
+    values = column.to_numpy()
+    if column.dtype.kind not in "iu" and declared is None:
+        if not all(isinstance(value, str | bool | np.bool_) for value in values):
+            raise ValueError(f"{source}: label column {column.name!r} holds neither integers nor strings")
+        classes, labels = np.unique(values.astype(str), return_inverse=True)
+        return labels.astype(np.int64), tuple(classes.tolist())
+    labels = values.astype(np.int64)
+    most = len(declared) if declared is not None else MOST_CLASSES
+    if len(outside := np.flatnonzero((labels < 0) | (labels >= most))):
+        raise ValueError(
+            f"{source}: row {outside[0]} has label {labels[outside[0]]} in column {column.name!r}: "
+            f"expected 0..{most - 1}"
+        )
+    count = int(labels.max(initial=-1)) + 1
+    return labels, tuple(declared) if declared is not None else tuple(map(str, range(count)))
+
+
+def refuse_gaps(source: str, column: pd.Series[Any]) -> None:
+    """ValueError naming the first row whose cell is missing or blank."""
+    blank = column.isna() | (column.astype(str).str.strip() == "")
+    if blank.any():
+        row = int(np.flatnonzero(blank.to_numpy())[0])
+        raise ValueError(
+            f"{source}: row {row} (the first row of data is 0) has an empty cell in column {column.name!r}: "
+            "fill it or remove the row"
+        )

@@ -1,0 +1,169 @@
+"""Inputs: images or sentences with their names and label columns; selecting, drawing, checking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from data.images import Images
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Images or sentences, each with a name and one label per level.
+
+    items: PIL images ("RGB" or "L"), decoded on access, or sentences.
+    kind: "image" or "text".
+    names: a relative file name, or the file and its row counted from 0, as "train.parquet:17".
+    labels: level → int64 (len,); empty for unlabelled inputs.
+    classes: level → class names; label k of a level is called classes[level][k].
+    skipped: names of the unreadable images that `check` left out.
+
+    ValueError where lengths disagree or a label has no class.
+
+    >>> trec = Inputs(["who?", "where?", "when?"], "text", ("a", "b", "c"),
+    ...               {"fine": np.array([0, 1, 2])}, {"fine": ("person", "place", "date")})
+    >>> coarse = trec.relabel("fine", {"person": "human", "place": "other", "date": "other"}, "coarse")
+    >>> coarse.select([2, 0]).level("coarse")
+    (array([1, 0]), ('human', 'other'))
+    """
+
+    items: Sequence[Any]
+    kind: Literal["image", "text"]
+    names: tuple[str, ...]
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("image", "text"):
+            raise ValueError(f"kind is 'image' or 'text', not {self.kind!r}")
+        if len(self.names) != len(self.items):
+            raise ValueError(f"{len(self.items)} items but {len(self.names)} names: give each item a name")
+        if set(self.labels) != set(self.classes):
+            raise ValueError(f"label columns {sorted(self.labels)} but classes for {sorted(self.classes)}")
+        for level, labels in self.labels.items():
+            if labels.shape != (len(self),):
+                raise ValueError(f"{len(self)} inputs but labels {level!r} of shape {labels.shape}")
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes[level]):
+                raise ValueError(f"labels {level!r} go outside 0..{len(self.classes[level]) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def level(self, name: str | None = None) -> tuple[Labels, tuple[str, ...]]:
+        """(labels (len,), class names) of a level; without a name, of the only one there is."""
+        if name is None and len(self.labels) == 1:
+            (name,) = self.labels
+        if name is None or name not in self.labels:
+            wanted = "a level is needed" if name is None else f"there is no level {name!r}"
+            raise ValueError(f"{wanted}: the label columns are {', '.join(self.labels) or '(none)'}")
+        return self.labels[name], self.classes[name]
+
+    def select(self, indices: Sequence[int] | npt.NDArray[Any]) -> Inputs:
+        """The inputs at these indices (or where a boolean mask is true), in the order given."""
+        chosen = np.asarray(indices)
+        rows = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)].tolist()
+        items = self.items.select(rows) if isinstance(self.items, Images) else [self.items[i] for i in rows]
+        return replace(
+            self,
+            items=items,
+            names=tuple(self.names[i] for i in rows),
+            labels={level: labels[rows] for level, labels in self.labels.items()},
+        )
+
+    def sample(self, k: int, seed: int, level: str | None = None) -> Inputs:
+        """k inputs drawn at random, as evenly over the classes of `level` as their sizes allow.
+
+        Without a level: over those of the only one, or plainly where there are no labels. The order is
+        that of the inputs, the same seed draws the same ones, and a smaller k draws a part of them.
+        ValueError where there are fewer than k.
+        """
+        if not 0 < k <= len(self):
+            raise ValueError(f"cannot draw {k} inputs: there are {len(self)}")
+        rng = np.random.default_rng(seed)
+        turn, position = np.empty(len(self), np.int64), np.empty(len(self), np.int64)
+        position[rng.permutation(len(self))] = np.arange(len(self))
+        for rows in self._strata(level):
+            turn[rows[np.argsort(position[rows])]] = np.arange(len(rows))
+        # Every class has its first turn before any has its second, so the counts stay level.
+        return self.select(np.sort(np.lexsort((position, turn))[:k]))
+
+    def split(self, fraction: float, seed: int, level: str | None = None) -> tuple[Inputs, Inputs]:
+        """Two disjoint parts, the first round(fraction · len) inputs drawn at random, the rest the second.
+
+        Each class of `level` gives ⌊fraction · size⌋ or one more to the first part; level as in `sample`.
+        ValueError where a part would be empty.
+        """
+        total = round(fraction * len(self))
+        if not (0 < fraction < 1 and 0 < total < len(self)):
+            raise ValueError(f"splitting {len(self)} inputs by {fraction} leaves a part empty")
+        rng = np.random.default_rng(seed)
+        strata = list(self._strata(level))
+        quota = fraction * np.array([len(rows) for rows in strata])
+        take = np.floor(quota).astype(np.int64)
+        # Largest remainders first, ties by lot.
+        extra = np.lexsort((rng.random(len(strata)), take - quota))[: total - take.sum()]
+        take[extra] += 1
+        first = np.zeros(len(self), bool)
+        for rows, count in zip(strata, take, strict=True):
+            first[rng.permutation(rows)[:count]] = True
+        return self.select(first), self.select(~first)
+
+    def _strata(self, level: str | None) -> Iterator[Labels]:
+        """The rows of each class that has any."""
+        if level is None and not self.labels:
+            yield np.arange(len(self))
+            return
+        labels, classes = self.level(level)
+        yield from (rows for label in range(len(classes)) if len(rows := np.flatnonzero(labels == label)))
+
+    def relabel(self, level_from: str, mapping: Mapping[str, str], name: str) -> Inputs:
+        """Adds the level `name`: every class of `level_from` renamed by the mapping, many to few.
+
+        The new classes stand in the order in which the old ones first reach them. ValueError where the
+        mapping leaves a class out or names one that is not there.
+        """
+        labels, classes = self.level(level_from)
+        if name in self.labels:
+            raise ValueError(f"there is already a level {name!r}: choose another name")
+        for problem, which in (
+            (f"leaves out classes of {level_from!r}", [c for c in classes if c not in mapping]),
+            (f"names classes that {level_from!r} does not have", [c for c in mapping if c not in classes]),
+        ):
+            if which:
+                raise ValueError(f"the mapping to {name!r} {problem}: {', '.join(which)}")
+        coarser = tuple(dict.fromkeys(mapping[c] for c in classes))
+        of_class = np.array([coarser.index(mapping[c]) for c in classes], np.int64)
+        return replace(
+            self,
+            labels={**self.labels, name: of_class[labels]},
+            classes={**self.classes, name: coarser},
+        )
+
+    def check(self, skip_unreadable: bool = False) -> Inputs:
+        """Decodes every image once, so that none fails hours later; sentences are returned as they are.
+
+        ValueError naming the first unreadable image, or with `skip_unreadable` the inputs without the
+        unreadable ones, whose names are then in `skipped`. ValueError where none is left.
+        """
+        if self.kind == "text":
+            return self
+        readable = np.ones(len(self), bool)
+        for i in range(len(self)):
+            try:
+                self.items[i]
+            except ValueError:
+                if not skip_unreadable:
+                    raise
+                readable[i] = False
+        if not readable.any():
+            raise ValueError(f"none of the {len(self)} images can be read; the first is {self.names[0]}")
+        bad = tuple(name for name, good in zip(self.names, readable, strict=True) if not good)
+        return self if not bad else replace(self.select(readable), skipped=self.skipped + bad)

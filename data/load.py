@@ -1,0 +1,84 @@
+"""One verb for all forms in which a researcher keeps inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.arrow import read_parquet, read_saved
+from data.columns import Named
+from data.folders import image_folder
+from data.inputs import Inputs
+from data.tables import read_text_table
+
+FORMS = (
+    "an image folder (DIR/class/image), a parquet file or folder of them, "
+    "a data set saved by datasets' save_to_disk, or a CSV or TSV file with named columns"
+)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    image_column: str | None = None,
+    text_column: str | None = None,
+    label_columns: Sequence[str] | None = None,
+    skip_unreadable: bool = False,
+) -> Inputs:
+    """Inputs from an image folder, parquet, a saved data set, or a CSV or TSV file.
+
+    Image folder: DIR/class/…image as torchvision's ImageFolder has it, on the level "label"; images
+    without sub-folders are unlabelled. Parquet: a file, a folder of files of one split, or a pattern such
+    as "DIR/train-*.parquet". Tables: the columns are named, or found by the rules of
+    `data.columns.choose_columns`; each label column is a level of that name; `label_columns=()` is none.
+
+    Images are turned upright as their EXIF tag says, as `datasets` does and torchvision does not. They
+    are decoded when looked at, never here, unless `skip_unreadable` asks to leave out those that
+    cannot be: for large folders rather sample first, then call `Inputs.check(skip_unreadable=True)`.
+    FileNotFoundError where nothing is there; ValueError for every other form or a broken one.
+
+    >>> from data import fashion_mnist_path
+    >>> inputs = load(fashion_mnist_path("test"))
+    >>> len(inputs), inputs.items[0].size, inputs.classes["coarse"]
+    (800, (28, 28), ('top', 'trouser-dress', 'shoe', 'bag'))
+    """
+    path = Path(path).expanduser()
+    if isinstance(label_columns, str):  # else a sequence of letters
+        label_columns = (label_columns,)
+    named = (image_column, text_column, label_columns)
+    inputs = read(path, named)
+    return inputs.check(skip_unreadable=True) if skip_unreadable else inputs
+
+
+def read(path: Path, named: Named) -> Inputs:
+    """The reader for the form that the path has."""
+    if "*" in path.name and (matches := sorted(path.parent.glob(path.name))):
+        if any(match.suffix.lower() != ".parquet" for match in matches):
+            raise ValueError(
+                f"the pattern {path} is understood for parquet files only, not {matches[0].name}"
+            )
+        return read_parquet(matches, str(path), named)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: expected {FORMS}")
+    if path.is_dir():
+        return read_folder(path, named)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return read_text_table(path, named)
+    if path.suffix.lower() == ".parquet":
+        return read_parquet([path], path.name, named)
+    raise ValueError(f"{path} is in no form understood: expected {FORMS}")
+
+
+def read_folder(folder: Path, named: Named) -> Inputs:
+    """A saved data set, a folder of parquet files, or an image folder, told apart by the files in it."""
+    if (folder / "dataset_dict.json").exists():
+        splits = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        raise ValueError(f"{folder} holds the splits {', '.join(splits)}: name one, as {folder / splits[0]}")
+    if (folder / "state.json").exists() and (folder / "dataset_info.json").exists():
+        return read_saved(folder, named)
+    if files := sorted(folder.glob("*.parquet")):
+        return read_parquet(files, str(folder), named)
+    if any(name is not None for name in named):
+        raise ValueError(f"{folder} is read as an image folder, which has no columns to name")
+    return image_folder(folder)

@@ -1,0 +1,83 @@
+"""Tables of inputs: from a data frame to inputs, and CSV and TSV files through pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.columns import ColumnKind, Columns, Named, choose_columns, encode_labels, refuse_gaps
+from data.images import Images
+from data.inputs import Inputs
+
+
+def as_inputs(
+    source: str,
+    columns: Columns,
+    names: tuple[str, ...],
+    frame: pd.DataFrame,
+    image_source: Callable[[int], bytes | Path] | None = None,
+    declared: Mapping[str, Sequence[str]] | None = None,
+) -> Inputs:
+    """Inputs of the chosen columns; `frame` holds all of them but the images."""
+    if not names:
+        raise ValueError(f"{source} has no rows")
+    items: Sequence[Any]
+    if columns.kind == "text":
+        refuse_gaps(source, frame[columns.item])
+        items = frame[columns.item].tolist()
+    else:
+        assert image_source is not None
+        items = Images(image_source, names)
+    encoding = {c: encode_labels(source, frame[c], (declared or {}).get(c)) for c in columns.labels}
+    return Inputs(
+        items,
+        columns.kind,
+        names,
+        {level: labels for level, (labels, _) in encoding.items()},
+        {level: classes for level, (_, classes) in encoding.items()},
+    )
+
+
+def read_text_table(path: Path, named: Named) -> Inputs:
+    """A CSV or TSV file in UTF-8 with named columns; a column of digits throughout is one of integers."""
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        # As strings and without pandas' list of missing values, or a sentence "None" would be a gap.
+        frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 ({error.reason}, byte {error.start}): save it as such"
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(
+            f"{path} is no table with a header and {separator!r} between columns: {error}"
+        ) from error
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus first cells for row names
+        raise ValueError(f"{path} has more cells in a row than columns in its header: quote the cells")
+    if separator == "\t":
+        refuse_swallowed_rows(path, frame)
+    frame = frame.fillna("")  # cells that short rows do not have
+    for column in frame:
+        if column != named[1] and len(frame) and frame[column].str.fullmatch(r"[0-9]{1,18}").all():
+            frame[column] = frame[column].astype(np.int64)
+    kinds: dict[str, ColumnKind] = {
+        str(column): "integer" if frame[column].dtype.kind == "i" else "text" for column in frame
+    }
+    columns = choose_columns(path.name, kinds, *named)
+    names = tuple(f"{path.name}:{row}" for row in range(len(frame)))
+    return as_inputs(path.name, columns, names, frame)
+
+
+def refuse_swallowed_rows(path: Path, frame: pd.DataFrame) -> None:
+    """ValueError where a quote opened in a TSV cell ran over tabs or lines: rows would vanish silently."""
+    for column in frame:
+        swallowed = frame[column].str.contains("[\t\n]", na=False).to_numpy()
+        if swallowed.any():
+            raise ValueError(
+                f"{path.name}: row {int(np.flatnonzero(swallowed)[0])} runs on over a tab or a line end in "
+                f'column {column!r}, as after a lone double quote: double the quotes ("") or save it as CSV'
+            )

@@ -1,0 +1,172 @@
+"""Image folders, and images that are damaged or in unusual modes; every file written by Pillow."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import load
+
+
+def write(path, mode="RGB", size=(6, 4), colour=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour or 0).save(path, **options)
+    return path
+
+
+def noise(path, **options):
+    """An image that does not fit into its header, so that cutting it short loses pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def pets(tmp_path):
+    folder = tmp_path / "pets"
+    write(folder / "dog" / "a.JPG")
+    write(folder / "dog" / "deep" / "b.png")
+    write(folder / "cat" / "c.webp")
+    write(folder / "Emu" / "d.bmp")
+    write(folder / ".cache" / "hidden.png")
+    write(folder / "cat" / "._c.png")
+    (folder / "cat" / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_folder_classes_are_the_sorted_subfolders(pets):
+    inputs = load(pets)
+    assert inputs.kind == "image"
+    assert inputs.names == ("Emu/d.bmp", "cat/c.webp", "dog/a.JPG", "dog/deep/b.png")
+    labels, classes = inputs.level()
+    assert classes == ("Emu", "cat", "dog")
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [0, 1, 2, 2]
+    assert [image.size for image in inputs.items] == [(6, 4)] * 4
+
+
+def test_folder_is_read_lazily_also_after_selecting(pets):
+    inputs = load(pets).select([3, 1])
+    (pets / "cat" / "c.webp").write_bytes(b"damaged after loading")
+    assert inputs.items[0].mode == "RGB"
+    assert [image.size for image in inputs.items[:1]] == [(6, 4)]
+    with pytest.raises(ValueError, match=r"cat/c\.webp cannot be read as an image"):
+        inputs.items[1]
+
+
+def test_images_reach_spawned_workers(pets):
+    # torch's spawned workers receive their data set as a copy of this kind.
+    assert pickle.loads(pickle.dumps(load(pets))).items[0].size == (6, 4)
+
+
+def test_flat_folder_is_unlabelled(tmp_path):
+    write(tmp_path / "b.png")
+    write(tmp_path / "a.png")
+    inputs = load(tmp_path)
+    assert inputs.names == ("a.png", "b.png")
+    assert inputs.labels == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "expected"),
+    [
+        ("RGB", "jpg", "RGB"),
+        ("CMYK", "jpg", "RGB"),
+        ("RGBA", "png", "RGB"),
+        ("P", "png", "RGB"),
+        ("L", "png", "L"),
+        ("LA", "png", "L"),
+        ("1", "png", "L"),
+        ("I;16", "png", "L"),
+    ],
+)
+def test_modes_become_rgb_or_grey(tmp_path, mode, suffix, expected):
+    write(tmp_path / f"image.{suffix}", mode)
+    assert load(tmp_path).items[0].mode == expected
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    pixels = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    assert np.asarray(load(tmp_path).items[0]).tolist() == [[0, 1, 128, 255]]
+
+
+def test_palette_with_transparency_and_exif_orientation(tmp_path):
+    write(tmp_path / "a.png", "P", transparency=b"\x00\x80")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    write(tmp_path / "b.jpg", exif=exif)
+    assert [image.size for image in load(tmp_path).items] == [(6, 4), (4, 6)]
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    folder = tmp_path / "damaged"
+    noise(folder / "x" / "good.png")
+    for name in ("truncated.png", "truncated.jpg", "truncated.webp"):
+        path = noise(folder / "x" / name)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (folder / "y").mkdir()
+    (folder / "y" / "garbage.jpg").write_bytes(b"\xff\xd8 this is no JPEG")
+    (folder / "y" / "empty.png").touch()
+    noise(folder / "y" / "good.jpg")
+    return folder
+
+
+def test_check_names_the_first_unreadable_image(damaged):
+    with pytest.raises(ValueError, match=r"x/truncated\.jpg cannot be read .*: repair .* skip_unreadable"):
+        load(damaged).check()
+
+
+def test_unreadable_images_are_left_out_and_recorded(damaged):
+    inputs = load(damaged, skip_unreadable=True)
+    assert inputs.names == ("x/good.png", "y/good.jpg")
+    assert inputs.level()[0].tolist() == [0, 1]
+    assert inputs.skipped == (
+        "x/truncated.jpg",
+        "x/truncated.png",
+        "x/truncated.webp",
+        "y/empty.png",
+        "y/garbage.jpg",
+    )
+    assert inputs.check() is inputs
+    assert inputs.select([0]).skipped == inputs.skipped
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ValueError, match=r"none of the 1 images can be read; the first is a\.png"):
+        load(tmp_path, skip_unreadable=True)
+
+
+def test_parent_of_splits_is_refused_and_its_splits_are_not(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / split / "cat" / "a.png")
+    with pytest.raises(ValueError, match=r"holds splits \(train, val\), not classes: name one, as .*train"):
+        load(tmp_path)
+    assert load(tmp_path / "val").names == ("cat/a.png",)
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(ValueError, match="holds splits"):
+        load(tmp_path)
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    write(tmp_path / "train" / "a.png")
+    write(tmp_path / "tram" / "b.png")
+    assert load(tmp_path).classes["label"] == ("train", "tram")
+
+
+def test_folders_without_the_expected_images(tmp_path):
+    with pytest.raises(ValueError, match=r"no image in .* expected files ending in \.bmp"):
+        load(tmp_path)
+    write(tmp_path / "cat" / "a.png")
+    (tmp_path / "dog").mkdir()
+    with pytest.raises(ValueError, match="no image in the class folders dog"):
+        load(tmp_path)
+    write(tmp_path / "loose.png")
+    with pytest.raises(ValueError, match=r"beside its class folders \(loose\.png, 1 in all\)"):
+        load(tmp_path)
+    with pytest.raises(ValueError, match="no columns to name"):
+        load(tmp_path, text_column="text")

@@ -1,0 +1,252 @@
+"""CSV, TSV, parquet and saved data sets, written by pandas and `datasets`."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from data import load
+
+CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar100-subset"
+
+
+def grey(level):
+    return Image.new("L", (5, 3), level)
+
+
+def png(level):
+    buffer = io.BytesIO()
+    grey(level).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def pictures():
+    features = Features({"photo": ImageFeature(), "kind": ClassLabel(names=["b", "a"]), "id": Value("int64")})
+    columns = {"photo": [grey(k) for k in range(6)], "kind": [0, 1, 1, 0, 1, 0], "id": list(range(6))}
+    return Dataset.from_dict(columns, features=features)
+
+
+def write_text(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+# --- CSV and TSV ---------------------------------------------------------------------------------------
+
+
+def test_csv_with_quotes_commas_umlauts_and_words_like_none(tmp_path):
+    sentences = ['He said "no", twice', "Grüße, 世界", "None", "two\nlines", "NA"]
+    table = pd.DataFrame({"id": range(5), "sentence": sentences, "coarse": list("xyxyx"), "fine": range(5)})
+    table.to_csv(tmp_path / "trec.csv", index=False)
+    inputs = load(tmp_path / "trec.csv")
+    assert inputs.kind == "text"
+    assert list(inputs.items) == sentences
+    assert inputs.names[3] == "trec.csv:3"
+    assert inputs.classes == {"coarse": ("x", "y"), "fine": ("0", "1", "2", "3", "4")}
+    assert inputs.labels["coarse"].tolist() == [0, 1, 0, 1, 0]
+    assert inputs.check() is inputs
+
+
+def test_tsv_with_named_columns_and_a_byte_order_mark(tmp_path):
+    path = write_text(tmp_path / "clinc.tsv", "query\tscene\nbook it\ttravel\npay\tbank\n", "utf-8-sig")
+    inputs = load(path, text_column="query", label_columns=["scene"])
+    assert list(inputs.items) == ["book it", "pay"]
+    assert inputs.level() == (pytest.approx([1, 0]), ("bank", "travel"))
+    assert load(path, text_column="query", label_columns=()).labels == {}
+
+
+def test_a_single_column_of_sentences_is_unlabelled(tmp_path):
+    inputs = load(write_text(tmp_path / "s.csv", "line\nhello\nworld\n"))
+    assert (list(inputs.items), inputs.labels) == (["hello", "world"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "message"),
+    [
+        ("text,label\na,x\n,y\n", {}, r"t\.csv: row 1 .* has an empty cell in column 'text'"),
+        ("text,label\na,x\nb,y\nc\n", {}, r"row 2 .* has an empty cell in column 'label'"),
+        ("text,label\n  ,x\n", {}, "row 0 .* empty cell in column 'text'"),
+        ("text,label\na,x\n", {"text_column": "txt"}, "no column 'txt': its columns are text, label"),
+        ("text,label\na,x\n", {"label_columns": ["y"]}, "no column 'y': its columns are text, label"),
+        ("text,label\na,x\n", {"image_column": "text"}, "column 'text' does not hold images"),
+        ("text,label\na,x\n", {"label_columns": ["text"], "text_column": "text"}, "both the items and the"),
+        ("text,label\na,x\n", {"image_column": "text", "text_column": "text"}, "in one column"),
+        ("text,label\n", {}, "has no rows"),
+        ("a,b,label\nx,y,z\n", {}, "name the image or text column, .* which of a, b, label"),
+        ("text,score\nx,z\n", {}, "name the label columns, .* which of text, score"),
+        ("text,label\na,b\nf,g,h\n", {}, "no table with a header"),
+        ("text,label\na,b,c\nf,g,h\n", {}, "more cells in a row than columns in its header"),
+        ("", {}, "no table with a header"),
+        ("text,label\na,123456789\n", {}, r"row 0 has label 123456789 in column 'label': expected 0\.\."),
+    ],
+)
+def test_broken_csv(tmp_path, text, named, message):
+    with pytest.raises(ValueError, match=message):
+        load(write_text(tmp_path / "t.csv", text), **named)
+
+
+def test_sentences_of_digits_and_one_label_column_as_a_string(tmp_path):
+    inputs = load(
+        write_text(tmp_path / "t.csv", "text,label\n042,x\n"), text_column="text", label_columns="label"
+    )
+    assert (list(inputs.items), list(inputs.labels)) == (["042"], ["label"])
+
+
+def test_csv_in_another_encoding(tmp_path):
+    with pytest.raises(ValueError, match="is not UTF-8"):
+        load(write_text(tmp_path / "t.csv", "text,label\nGrüße,x\n", "latin-1"))
+
+
+def test_tsv_with_a_lone_quote_does_not_lose_rows(tmp_path):
+    path = write_text(tmp_path / "t.tsv", 'text\tlabel\n"open\tx\nnext\ty\nlast"\tz\n')
+    with pytest.raises(ValueError, match="row 0 runs on over a tab or a line end in column 'text'"):
+        load(path)
+
+
+# --- parquet and saved data sets -----------------------------------------------------------------------
+
+
+def check_pictures(inputs, stem):
+    assert inputs.kind == "image"
+    assert inputs.names[4] == f"{stem}:4"
+    assert inputs.classes == {"kind": ("b", "a")}
+    assert inputs.labels["kind"].tolist() == [0, 1, 1, 0, 1, 0]
+    chosen = inputs.select([5, 2, 0])
+    assert [image.getpixel((0, 0)) for image in chosen.items] == [5, 2, 0]
+    assert chosen.check() is chosen
+
+
+def test_parquet_in_row_groups(tmp_path, pictures):
+    pictures.to_parquet(tmp_path / "p.parquet", batch_size=2)
+    assert pq.read_metadata(tmp_path / "p.parquet").num_row_groups == 3
+    check_pictures(load(tmp_path / "p.parquet"), "p.parquet")
+
+
+def test_row_groups_are_dropped_when_too_many(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("data.arrow.ROW_GROUPS_KEPT", 1)
+    pictures.to_parquet(tmp_path / "p.parquet", batch_size=2)
+    inputs = load(tmp_path / "p.parquet")
+    check_pictures(inputs, "p.parquet")
+    assert len(inputs.items.source.kept) == 1
+
+
+def test_saved_data_set(tmp_path, pictures, capfd):
+    pictures.select([5, 4, 3, 2, 1, 0]).select([5, 4, 3, 2, 1, 0]).save_to_disk(tmp_path / "saved")
+    capfd.readouterr()
+    check_pictures(load(tmp_path / "saved"), "saved")
+    assert capfd.readouterr() == ("", "")  # no progress bars
+
+
+def test_saved_splits_are_to_be_named(tmp_path, pictures):
+    DatasetDict(train=pictures, test=pictures).save_to_disk(tmp_path / "all")
+    with pytest.raises(ValueError, match=r"holds the splits test, train: name one, as .*all.test"):
+        load(tmp_path / "all")
+    check_pictures(load(tmp_path / "all" / "train"), "train")
+
+
+def test_folder_of_parquet_files_and_patterns(tmp_path, pictures):
+    pictures.select(range(4)).to_parquet(tmp_path / "train-00000-of-00002.parquet")
+    pictures.select([4, 5]).to_parquet(tmp_path / "train-00001-of-00002.parquet")
+    inputs = load(tmp_path)
+    assert len(inputs) == 6
+    assert inputs.names[4] == "train-00001-of-00002.parquet:0"
+    assert inputs.items[5].getpixel((0, 0)) == 5
+    pictures.to_parquet(tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match=r"holds the splits test, train: give one, as '.*train\*\.parquet'"):
+        load(tmp_path)
+    assert load(tmp_path / "train*.parquet").names == inputs.names
+
+
+def test_parquet_files_with_other_classes_are_not_mixed(tmp_path, pictures):
+    pictures.to_parquet(tmp_path / "a.parquet")
+    swapped = pictures.cast_column("kind", ClassLabel(names=["a", "b"]))
+    swapped.to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=r"b\.parquet has other columns or classes than a\.parquet"):
+        load(tmp_path)
+
+
+def test_parquet_without_metadata(tmp_path):
+    table = {"image": [png(7), b"damaged"], "label": [3, 1], "big_class": ["x", "y"], "good": [True, False]}
+    pq.write_table(pa.table(table), tmp_path / "plain.parquet")
+    inputs = load(tmp_path / "plain.parquet")
+    assert inputs.classes == {"label": ("0", "1", "2", "3"), "big_class": ("x", "y")}
+    assert inputs.items[0].getpixel((0, 0)) == 7
+    with pytest.raises(ValueError, match=r"plain\.parquet:1 cannot be read as an image"):
+        inputs.check()
+    assert inputs.check(skip_unreadable=True).skipped == ("plain.parquet:1",)
+    assert load(tmp_path / "plain.parquet", label_columns=["good"]).classes["good"] == ("False", "True")
+
+
+def test_images_kept_as_paths_or_not_at_all(tmp_path):
+    grey(9).save(tmp_path / "nine.png")
+    cells = [{"bytes": None, "path": str(tmp_path / "nine.png")}, {"bytes": None, "path": None}]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "paths.parquet")
+    inputs = load(tmp_path / "paths.parquet")
+    assert inputs.items[0].getpixel((0, 0)) == 9
+    with pytest.raises(
+        ValueError, match=r"paths\.parquet:1 cannot be read as an image \(the cell is empty\)"
+    ):
+        inputs.items[1]
+
+
+def test_text_parquet_with_several_levels(tmp_path):
+    features = Features(
+        {"text": Value("string"), "f": ClassLabel(names=["p", "q"]), "c": ClassLabel(names=["r"])}
+    )
+    rows = {"text": ["one", "two"], "f": [1, 0], "c": [0, 0]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "t.parquet")
+    inputs = load(tmp_path / "t.parquet")
+    assert list(inputs.items) == ["one", "two"]
+    assert list(inputs.labels) == ["f", "c"]
+
+
+@pytest.mark.parametrize("label", [-1, None, 2])
+def test_labels_outside_the_declared_classes(tmp_path, label):
+    schema = Features({"text": Value("string"), "y": ClassLabel(names=["p", "q"])}).arrow_schema
+    pq.write_table(pa.table({"text": ["a", "b"], "y": [0, label]}, schema=schema), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t\.parquet: row 1 .* column 'y'"):
+        load(tmp_path / "t.parquet")
+
+
+def test_labels_must_be_integers_or_strings(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "y": [0.5]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="label column 'y' holds neither integers nor strings"):
+        load(tmp_path / "t.parquet", label_columns=["y"])
+
+
+def test_cifar_subset():
+    if not CIFAR.exists():
+        pytest.skip(f"the CIFAR-100 subset is not at {CIFAR}")
+    inputs = load(CIFAR / "test.parquet")
+    assert (len(inputs), list(inputs.labels)) == (5000, ["fine_label", "coarse_label"])
+    assert np.bincount(inputs.labels["fine_label"]).tolist() == [50] * 100
+    assert len(inputs.classes["coarse_label"]) == 20
+    drawn = inputs.sample(200, seed=0, level="fine_label").check()
+    assert np.bincount(drawn.labels["fine_label"]).tolist() == [2] * 100
+    assert {(image.mode, image.size) for image in drawn.items} == {("RGB", (32, 32))}
+    with pytest.raises(ValueError, match=r"holds the splits test, train"):
+        load(CIFAR)
+
+
+# --- everything else -----------------------------------------------------------------------------------
+
+
+def test_forms_not_understood(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist: expected an image folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"\*\.parquet does not exist"):
+        load(tmp_path / "*.parquet")
+    with pytest.raises(ValueError, match="in no form understood: expected an image folder"):
+        load(write_text(tmp_path / "data.npz", "x"))
+    with pytest.raises(ValueError, match=r"pattern .* for parquet files only, not data\.npz"):
+        load(tmp_path / "*.npz")
+    with pytest.raises(ValueError, match=r"t\.parquet cannot be read as parquet"):
+        load(write_text(tmp_path / "t.parquet", "x"))
