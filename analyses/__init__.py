@@ -1,0 +1,1 @@
+"""What is asked of interactions: knowledge kept, dropped and learned; figures; reports; the command line."""

@@ -1,0 +1,173 @@
+"""Knowledge change: which interactions were preserved, discarded and newly learned."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from analyses.bootstrap import Interval, mean_interval, ratio_interval
+from interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions
+
+AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after", "also_scratch")
+SHARES = {
+    "preserved_share": ("preserved", "all_before"),
+    "discarded_share": ("discarded", "all_before"),
+    "new_share": ("new", "all_after"),
+    "scratch_share": ("also_scratch", "preserved"),
+}
+# The identities hold to rounding in float64: sums of at most 2**24 terms.
+ROUNDING = 1e-9
+
+Amount = Float64[Tensor, "games kinds signs orders"]
+
+
+@dataclass(frozen=True)
+class KnowledgeChange:
+    """What became of the interactions of `before` in `after`, on the same games.
+
+    Amounts are strengths Σ|I| in the unit of the score, `(games, kinds, signs, orders)`: AND and OR apart
+    (`KINDS`), positive and negative apart (`SIGNS`), bin m for order m = 0 … n. In every entry,
+    all_before = preserved + discarded and all_after = preserved + new.
+
+    Attributes:
+        before, after, scratch: the interactions compared.
+        shared: signed common effect `(games, kinds, coalitions)`.
+        preserved, discarded, new, all_before, all_after: the amounts.
+        also_scratch: how much of the preserved strength the scratch network has too; None without one.
+        threshold, rule: what counts as salient.
+    """
+
+    before: Interactions
+    after: Interactions
+    scratch: Interactions | None
+    shared: Float64[Tensor, "games kinds coalitions"]
+    preserved: Amount
+    discarded: Amount
+    new: Amount
+    all_before: Amount
+    all_after: Amount
+    also_scratch: Amount | None
+    threshold: float
+    rule: str
+
+    @property
+    def games(self) -> int:
+        return self.before.games
+
+    @property
+    def n(self) -> int:
+        return self.before.n
+
+    def table(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+        """All amounts and shares as a tidy table, with bootstrap intervals over the games.
+
+        Columns: quantity, kind ("and", "or", "both"), sign ("positive", "negative", "both"), order
+        ("1" … "n", "all"), value, low, high, games. Amounts are means a game, in the unit of the score.
+        Shares are ratios of sums over games: NaN where there is nothing to share, NaN bounds where that
+        happens in a resample.
+        """
+        groups = list(_groups(self.n))
+        rows = []
+        for quantity in (*AMOUNTS, *SHARES):
+            amounts = [getattr(self, name) for name in SHARES.get(quantity, (quantity,))]
+            if any(amount is None for amount in amounts):
+                continue
+            columns = [torch.stack([pick(a) for _, pick in groups], dim=1).cpu().numpy() for a in amounts]
+            interval: Callable[..., list[Interval]] = ratio_interval if quantity in SHARES else mean_interval
+            intervals = interval(*columns, confidence=confidence, resamples=resamples, seed=seed)
+            for (labels, _), found in zip(groups, intervals, strict=True):
+                rows.append({"quantity": quantity, **labels, **vars(found), "games": self.games})
+        return pd.DataFrame(rows)
+
+
+def compare(
+    before: Interactions,
+    after: Interactions,
+    *,
+    scratch: Interactions | None = None,
+    threshold: float = SALIENT_THRESHOLD,
+) -> KnowledgeChange:
+    """Preserved, discarded and newly learned interactions between two networks on the same games.
+
+    Per coalition S, AND and OR apart: shared(S) = sign · min(|I_before(S)|, |I_after(S)|) where both are
+    salient and of equal sign, else 0. Then preserved = Σ|shared|, discarded = Σ_{S salient before}
+    |I_before − shared|, new = Σ_{S salient after} |I_after − shared| (Jiang, Cheng, Li, "Why pre-training is
+    beneficial for downstream classification tasks?", sec. 3.2). Scratch shares a preserved interaction as
+    far as min(|shared|, |I_scratch|), where it is salient there with the same sign.
+
+    Args:
+        before, after, scratch: interactions of the same games over the same players.
+        threshold: salience of an interaction in its own network.
+
+    >>> from interactions import And, extract
+    >>> before = extract(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), And())
+    >>> after = extract(torch.tensor([[0.0, 1.0, 1.0, 4.0]]), And())
+    >>> change = compare(before, after)
+    >>> change.preserved.sum().item(), change.discarded.sum().item(), change.new.sum().item()
+    (2.0, 1.0, 2.0)
+    """
+    networks = {"before": before, "after": after, **({"scratch": scratch} if scratch else {})}
+    for name, network in networks.items():
+        if network.v.shape != before.v.shape:
+            raise ValueError(
+                "expected the same games and players: "
+                f"before has {before.games} games of {before.n} players, {name} has {network.games} of {network.n}"
+            )
+    salient = {name: _salient_effects(network, threshold) for name, network in networks.items()}
+    shared = _shared(salient["before"], salient["after"])
+    amounts = {
+        "preserved": _by_sign_and_order(shared, before.orders),
+        "discarded": _by_sign_and_order(salient["before"] - shared, before.orders),
+        "new": _by_sign_and_order(salient["after"] - shared, before.orders),
+        "all_before": _by_sign_and_order(salient["before"], before.orders),
+        "all_after": _by_sign_and_order(salient["after"], before.orders),
+    }
+    _assert_adds_up(**amounts)
+    common = _by_sign_and_order(_shared(shared, salient["scratch"]), before.orders) if scratch else None
+    rule = before.salient(threshold).rule
+    return KnowledgeChange(
+        before, after, scratch, shared, **amounts, also_scratch=common, threshold=threshold, rule=rule
+    )
+
+
+def _salient_effects(network: Interactions, threshold: float) -> Tensor:
+    """Effects `(games, kinds, coalitions)`, zero where not salient."""
+    salient = network.salient(threshold)
+    return torch.where(torch.stack([salient.and_, salient.or_], dim=1), network.effects, 0.0)
+
+
+def _shared(one: Tensor, other: Tensor) -> Tensor:
+    """The common part of two effects: the smaller where the signs agree, else 0."""
+    smaller = torch.minimum(one.abs(), other.abs())
+    return torch.where(one * other > 0, one.sign() * smaller, 0.0)
+
+
+def _by_sign_and_order(effects: Tensor, orders: Tensor) -> Amount:
+    """Strength `(games, kinds, signs, orders)` of signed effects."""
+    signed = torch.stack([effects.clamp_min(0), -effects.clamp_max(0)], dim=2)
+    return signed @ torch.nn.functional.one_hot(orders).double()
+
+
+def _assert_adds_up(
+    preserved: Tensor, discarded: Tensor, new: Tensor, all_before: Tensor, all_after: Tensor
+) -> None:
+    """The identities that make the shares shares."""
+    for part, whole in ((discarded, all_before), (new, all_after)):
+        assert torch.allclose(preserved + part, whole, rtol=ROUNDING, atol=ROUNDING * float(whole.max() or 1))
+
+
+def _groups(n: int) -> Iterator[tuple[dict[str, str], Callable[[Tensor], Tensor]]]:
+    """Every combination of kind, sign and order, with the sum it stands for."""
+    kinds = [("both", slice(None)), *((kind, slice(i, i + 1)) for i, kind in enumerate(KINDS))]
+    signs = [("both", slice(None)), *((sign, slice(i, i + 1)) for i, sign in enumerate(SIGNS))]
+    orders = [("all", slice(None)), *((str(m), slice(m, m + 1)) for m in range(1, n + 1))]
+    for kind, k in kinds:
+        for sign, s in signs:
+            for order, m in orders:
+                yield (
+                    {"kind": kind, "sign": sign, "order": order},
+                    lambda amount, k=k, s=s, m=m: amount[:, k, s, m].sum((1, 2, 3)),  # type: ignore[misc]
+                )
