@@ -114,7 +114,8 @@ def compare(
         if network.v.shape != before.v.shape:
             raise ValueError(
                 "expected the same games and players: "
-                f"before has {before.games} games of {before.n} players, {name} has {network.games} of {network.n}"
+                f"before has {before.games} games of {before.n} players, "
+                f"{name} has {network.games} of {network.n}"
             )
     salient = {name: _salient_effects(network, threshold) for name, network in networks.items()}
     shared = _shared(salient["before"], salient["after"])

@@ -14,7 +14,7 @@ from interactions.interactions import (
     Salient,
 )
 from interactions.methods import METHODS, And, AndOr, Method, SparseAndOr, extract
-from interactions.players import BACKGROUND, Players
+from interactions.players import BACKGROUND, Players, sentence_pieces
 from interactions.scores import SCORES
 from interactions.sparse import SparseFit, sparse_and_or
 from interactions.store import Store
@@ -56,6 +56,7 @@ __all__ = [
     "extract",
     "or_interactions",
     "reconstruct",
+    "sentence_pieces",
     "shapley_interaction_indices",
     "shapley_values",
     "sparse_and_or",

@@ -55,7 +55,7 @@ class SparseAndOr:
 
     noise: float = 0.04
     tolerance: float = 1e-3
-    max_steps: int = 2000
+    max_steps: int = 1000
 
     def __call__(self, v: Float64[Tensor, "games coalitions"]) -> Interactions:
         fit = sparse_and_or(v, self.noise, tolerance=self.tolerance, max_steps=self.max_steps)

@@ -125,7 +125,7 @@ class Players:
         Raises:
             ValueError: if a text has fewer tokens than `choose`, or texts differ in length without `choose`.
         """
-        return cls._of_text(tokenizer, text, choose, seed, lambda piece: True, by_word=False, **options)
+        return cls._of_text(tokenizer, text, choose, seed, lambda _: True, by_word=False, **options)
 
     @classmethod
     def words(
@@ -230,10 +230,13 @@ class Players:
         texts = [text] if isinstance(text, str) else list(text)
         encoded = tokenizer(texts, padding=True, truncation=True, return_offsets_mapping=True, **options)
         generator = torch.Generator().manual_seed(seed)
-        games = [
-            _text_players(one, encoded.word_ids(i), encoded["offset_mapping"][i], candidate, by_word)
-            for i, one in enumerate(texts)
-        ]
+        games = []
+        for i, one in enumerate(texts):
+            units = encoded.word_ids(i)
+            if not by_word:
+                units = [None if word is None else position for position, word in enumerate(units)]
+            pieces = _spans(one, units, encoded["offset_mapping"][i])
+            games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
         k = choose or len(games[0][1])
         drawn = [
             _draw(units, pieces, k, generator, one) for one, (units, pieces) in zip(texts, games, strict=True)
@@ -244,18 +247,33 @@ class Players:
         return cls(owner[0] if single else owner, k, axis=0, per_game=not single, names=names)
 
 
-def _text_players(
-    text: str, word_ids: list[int | None], offsets: Any, candidate: Any, by_word: bool
-) -> tuple[list[int | None], dict[int, str]]:
-    """The unit (word or token) of each token position, and the text of the units that may be players."""
-    units = word_ids if by_word else [None if w is None else i for i, w in enumerate(word_ids)]
+def sentence_pieces(
+    tokenizer: Any, text: str, owner: Tensor, *, by_word: bool = True, **options: Any
+) -> list[tuple[str, int]]:
+    """The words (or tokens) of a text in reading order, each with the player that owns it, or −1.
+
+    Args:
+        owner: the text's own owner map `(tokens,)`, of `Players.words` or, with `by_word=False`, `.tokens`.
+        tokenizer, options: those the players were made with.
+    """
+    encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
+    units = encoded.word_ids()
+    if not by_word:
+        units = [None if word is None else i for i, word in enumerate(units)]
+    pieces = _spans(text, units, encoded["offset_mapping"])
+    # Padding is missing here; it may stand on either side.
+    start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0
+    return [(piece, int(owner[start + units.index(unit)])) for unit, piece in sorted(pieces.items())]
+
+
+def _spans(text: str, units: list[int | None], offsets: Any) -> dict[int, str]:
+    """The text of each unit, a word or a token, from its first character to its last."""
     spans: dict[int, tuple[int, int]] = {}
     for unit, (start, end) in zip(units, offsets, strict=True):
         if unit is not None:
             low, high = spans.get(unit, (start, end))
             spans[unit] = (min(low, start), max(high, end))
-    pieces = {unit: text[low:high].strip() for unit, (low, high) in spans.items()}
-    return units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}
+    return {unit: text[low:high].strip() for unit, (low, high) in spans.items()}
 
 
 def _draw(

@@ -47,7 +47,7 @@ class ReadOut:
 def fit_read_out(
     network: Network,
     items: Sequence[Any],
-    labels: Sequence[int],
+    labels: Sequence[int] | np.ndarray,
     classes: Sequence[str],
     *,
     held_out: float = 0.2,
@@ -113,7 +113,9 @@ def fit_read_out(
     )
 
 
-def check_labels(items: Sequence[Any], labels: Sequence[int], classes: Sequence[str]) -> np.ndarray:
+def check_labels(
+    items: Sequence[Any], labels: Sequence[int] | np.ndarray, classes: Sequence[str]
+) -> np.ndarray:
     """The labels as an array, after checking that there is one for each item and that each names a class."""
     target = np.asarray(labels)
     if target.shape != (len(items),) or not np.issubdtype(target.dtype, np.integer):

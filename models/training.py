@@ -23,7 +23,7 @@ from models.read_out import check_labels
 from models.seeds import seeded
 from models.weights import save_checkpoint
 
-Samples = tuple[Sequence[Any], Sequence[int]]
+Samples = tuple[Sequence[Any], Sequence[int] | np.ndarray]
 
 # Preprocessed images up to this size are kept; larger sets are preprocessed again in each epoch.
 KEEP_BYTES = 2 * 2**30
@@ -33,7 +33,7 @@ WARM_UP = 0.1  # the share of the steps in which the learning rate rises
 def train(
     network: Network,
     items: Sequence[Any],
-    labels: Sequence[int],
+    labels: Sequence[int] | np.ndarray,
     *,
     folder: str | os.PathLike[str],
     epochs: int,
@@ -100,7 +100,8 @@ def train(
     batch, held_batch = keep_inputs(network, items), keep_inputs(network, held_out[0])
     history: list[dict[str, Any]] = []
     with seeded(seed, network.device):
-        steps = run_epochs(network, batch, target, recipe, progress)
+        title = f"training {folder.name}" if progress else None
+        steps = run_epochs(network, batch, target, recipe, title)
         for epoch, (trained, loss) in enumerate(steps):
             right = _accuracy(trained, held_batch, held_target, batch_size)
             history.append({"epoch": epoch, "loss": loss, "held_out_accuracy": right})
@@ -109,7 +110,9 @@ def train(
     return paths
 
 
-def accuracy(network: Network, items: Sequence[Any], labels: Sequence[int], batch_size: int = 64) -> float:
+def accuracy(
+    network: Network, items: Sequence[Any], labels: Sequence[int] | np.ndarray, batch_size: int = 64
+) -> float:
     """The share of items whose largest logit is that of the label."""
     target = torch.from_numpy(check_labels(items, labels, network.classes))
     return _accuracy(network, keep_inputs(network, items, keep_bytes=0), target, batch_size)
@@ -167,7 +170,7 @@ def run_epochs(
     batch: Callable[[Tensor], Inputs],
     target: Tensor,
     recipe: Recipe,
-    progress: bool = False,
+    title: str | None = None,
 ) -> Iterator[tuple[Network, float]]:
     """Yields the copy, in eval mode, with its mean loss: before training (nan) and after each epoch."""
     trained = replace(network, model=copy.deepcopy(network.model))
@@ -182,7 +185,7 @@ def run_epochs(
     generator = torch.Generator().manual_seed(recipe.seed)
     trained.model.eval()
     yield trained, float("nan")
-    for _ in tqdm(range(recipe.epochs), desc=f"training {network.name}", unit="epoch", disable=not progress):
+    for _ in tqdm(range(recipe.epochs), desc=title, unit="epoch", disable=title is None):
         trained.model.train(not recipe.freeze_backbone)
         total = 0.0
         for chosen in torch.randperm(len(target), generator=generator).split(recipe.batch_size):

@@ -1,0 +1,125 @@
+"""The command line: compute, compare, show, demo."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from analyses.study import Compare, Compute, Study, read_study
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """Draw something of a finished run."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder that compute or compare wrote."""
+    what: Literal["top", "change", "matching", "sparsity", "orders"] = "top"
+    """top: the strongest interactions on the input; change: those preserved, discarded and new; matching:
+    outputs against salient interactions; sparsity: sorted strengths; orders: strength by order."""
+    input: int = 0
+    """Number of the input (game) in the run."""
+    network: str | None = None
+    """network, before, after or scratch; the last of network and after by default."""
+    top: int = 7
+    """How many interactions."""
+    save: Path | None = None
+    """Picture to write (.png, .pdf, .svg); RUN/figures/WHAT-INPUT.png by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Pretrain, fine-tune and train from scratch on bundled images, then run the whole comparison on them."""
+
+    out: Path = Path("runs/demo")
+    """Folder for checkpoints, tables, figures and report."""
+
+
+COMMANDS: dict[str, type] = {"compute": Compute, "compare": Compare, "show": Show, "demo": Demo}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `harsanyi`: exit code 2 and one sentence for bad input."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments in ([], ["--help"], ["-h"]):
+        print(_overview())
+    elif arguments == ["--version"]:
+        print(f"harsanyi {version('harsanyi')}")
+    else:
+        _guarded(arguments)
+
+
+def _guarded(arguments: list[str]) -> None:
+    """Run a command; users' mistakes become one sentence."""
+    try:
+        _perform(_parsed(arguments))
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"harsanyi: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _overview() -> str:
+    """What `harsanyi --help` says."""
+    lines = [f"  {name:<10}{str(kind.__doc__).splitlines()[0]}" for name, kind in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: harsanyi COMMAND [STUDY.toml] [OPTIONS]",
+            "",
+            "What a network knows, and what fine-tuning kept, dropped and learned.",
+            "",
+            *lines,
+            "",
+            "harsanyi COMMAND --help lists the options of a command, with units and defaults. A study file",
+            "holds the same options as TOML; options given beside it come before it.",
+        ]
+    )
+
+
+def _parsed(arguments: list[str]) -> Any:
+    """The command as its dataclass; a study file given first sets its defaults."""
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise ValueError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+    kind, default = COMMANDS[name], None
+    if issubclass(kind, Study) and rest and rest[0].endswith(".toml"):
+        given = read_study(Path(rest.pop(0)), kind)
+        required = {field.name: tyro.MISSING for field in fields(kind) if field.default is MISSING}
+        default = kind(**(required | given))
+    return tyro.cli(kind, prog=f"harsanyi {name}", args=rest, default=default)
+
+
+def _perform(command: Any) -> None:
+    """Do what a command asks; torch and its kin are imported only now."""
+    if isinstance(command, Compare):
+        from analyses.run import run_comparison
+
+        _print_summary(run_comparison(command), command.out)
+    elif isinstance(command, Compute):
+        from analyses.run import compute
+
+        compute(command)
+        print(f"Value tables and interactions are in {command.out}; draw them: harsanyi show {command.out}")
+    elif isinstance(command, Show):
+        from analyses.show import show
+
+        print(show(command.run, command.what, command.input, command.network, command.top, command.save))
+    else:
+        from analyses.demo import demo
+
+        _print_summary(demo(command.out), command.out / "comparison")
+
+
+def _print_summary(summary: list[str], out: Path) -> None:
+    """What was found, in words, and where it is."""
+    print("\n" + "\n".join(summary))
+    print(f"\nReport: {out / 'report.html'}   table: {out / 'change.csv'}   figures: {out / 'figures'}")
+    print(f"Look at one input: harsanyi show {out} --what change --input 3")

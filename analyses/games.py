@@ -1,0 +1,219 @@
+"""From a study to its games: inputs drawn, networks loaded, read-outs fitted, players laid."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import data
+import models
+from analyses.layout import lay
+from analyses.study import PUBLISHED, Study
+from data import Inputs
+from interactions import MaskedModel
+from models import Network
+from models.digest import digest
+
+# More inputs than this say little more about an accuracy.
+ACCURACY_INPUTS = 500
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The games of a study, ready to be evaluated.
+
+    Attributes:
+        inputs: the inputs drawn, one a game.
+        games: a MaskedModel for each network, in the order of the study.
+        settings: all that the value tables depend on; JSON values.
+        arrays: images and owner maps as they are drawn.
+        facts: what the reader of a report should know, in words.
+    """
+
+    inputs: Inputs
+    games: dict[str, MaskedModel]
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, str]
+
+
+def ask(study: Study) -> Asked:
+    """Load, draw and prepare all that `study` names.
+
+    Raises:
+        ValueError, FileNotFoundError, ImportError: for whatever in the study cannot be meant.
+    """
+    facts: dict[str, str] = {}
+    networks = _networks(study)
+    everything = _everything(study, networks)
+    inputs = _drawn(study, everything, facts)
+    if study.label == "data":
+        labels, classes = inputs.level(study.level)
+        networks = _answering(study, networks, everything, inputs, facts)
+    else:
+        labels, classes = _predicted(networks, inputs)
+    layout = lay(study, networks, inputs)
+    games = {
+        name: MaskedModel(
+            network.model,
+            layout.tensors[name],
+            layout.players[name],
+            labels=_numbers(network, labels, classes),
+            baseline=layout.baselines[name],
+            score=study.score,
+            layer=study.layer,
+        )
+        for name, network in networks.items()
+    }
+    settings = {
+        **{key: getattr(study, key) for key in ("model", "players", "score", "layer", "seed", "image_size")},
+        "data": str(study.data),
+        "inputs": list(inputs.names),
+        "contents": digest(*inputs.items),
+        "weights": {name: digest(network.model.state_dict()) for name, network in networks.items()},
+        "labels": [classes[label] for label in labels],
+        **layout.settings,
+    }
+    if study.label == "data":
+        facts |= _accuracies(study, networks, everything)
+    return Asked(inputs, games, settings, layout.arrays, facts)
+
+
+def _networks(study: Study) -> dict[str, Network]:
+    """The networks of the study, by name, on their device."""
+    device = study.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    options: dict[str, Any] = {"ema": study.ema, "seed": study.seed, "image_size": study.image_size}
+    weights = {name: None if path == PUBLISHED else path for name, path in study.checkpoints.items()}
+    return {name: models.load(study.model, path, **options).to(device) for name, path in weights.items()}
+
+
+def _everything(study: Study, networks: dict[str, Network]) -> Inputs:
+    """All inputs of the study's data, checked to be of the networks' kind and labelled if that is needed."""
+    everything = _load(study, study.data)
+    kind = next(iter(networks.values())).kind
+    if everything.kind != kind:
+        raise ValueError(f"{study.model} takes {kind} inputs, but {study.data} holds {everything.kind}")
+    if study.label == "data" and not everything.labels:
+        raise ValueError(f"{study.data} has no labels: score the network's own answer with --label predicted")
+    return everything
+
+
+def _load(study: Study, path: Any) -> Inputs:
+    return data.load(
+        path,
+        image_column=study.image_column,
+        text_column=study.text_column,
+        label_columns=study.label_columns,
+    )
+
+
+def _drawn(study: Study, everything: Inputs, facts: dict[str, str]) -> Inputs:
+    """The inputs of the games; those that cannot serve are left out only where the study says so."""
+    usable = everything
+    if study.skip_short and everything.kind == "text":
+        least = int(study.players.split(":")[1])
+        long = [_words(text, study.stop_words) >= least for text in everything.items]
+        usable = everything.select(np.array(long))
+        facts["left out as too short"] = f"{len(everything) - len(usable)} of {len(everything)} sentences"
+    if study.skip_unreadable:
+        usable = usable.check(skip_unreadable=True)
+        if usable.skipped:
+            facts["left out as unreadable"] = f"{len(usable.skipped)}: {', '.join(usable.skipped[:5])}"
+    level = study.level if everything.labels else None
+    if everything.labels:
+        everything.level(level)  # an error here names the columns there are
+    return usable.sample(study.inputs, study.seed, level).check()
+
+
+def _words(text: str, stop_words: tuple[str, ...]) -> int:
+    """A lower bound of the words that can be players: tokenizers split at punctuation, never join."""
+    stopped = {word.lower() for word in stop_words}
+    return sum(any(map(str.isalnum, word)) and word.lower() not in stopped for word in text.split())
+
+
+def _answers(network: Network, classes: tuple[str, ...]) -> bool:
+    """Whether a network's outputs are these classes, by name or, where it has no names, by number."""
+    by_number = network.classes == tuple(map(str, range(len(classes))))
+    return by_number or (len(network.classes) == len(classes) and set(network.classes) == set(classes))
+
+
+def _numbers(network: Network, labels: np.ndarray, classes: tuple[str, ...]) -> list[int]:
+    """The network's own numbers of the labels."""
+    if set(classes) <= set(network.classes):
+        return [network.classes.index(classes[label]) for label in labels]
+    return labels.tolist()
+
+
+def _answering(
+    study: Study, networks: dict[str, Network], everything: Inputs, drawn: Inputs, facts: dict[str, str]
+) -> dict[str, Network]:
+    """The networks, with a read-out in place of the head of each that does not answer the data's classes."""
+    _, classes = everything.level(study.level)
+    alone = len(networks) == 1  # nothing it must be comparable with: its classes may be more than the data's
+    others = [
+        name
+        for name, network in networks.items()
+        if not (_answers(network, classes) or (alone and set(classes) <= set(network.classes)))
+    ]
+    if not others:
+        return networks
+    if study.read_out == "none":
+        counts = ", ".join(f"{name} has {len(network.classes)}" for name, network in networks.items())
+        raise ValueError(
+            f"the data has {len(classes)} classes, and {counts}: they cannot be compared without a read-out "
+            "(--read-out auto)"
+        )
+    pool = _read_out_inputs(study, everything, drawn)
+    labels, pool_classes = pool.level(study.level)
+    if pool_classes != classes:
+        raise ValueError(f"{study.train_data} has other classes than {study.data}: {pool_classes[:5]} …")
+    fitted = dict(networks)
+    for name in others:
+        read_out = models.fit_read_out(networks[name], pool.items, labels, classes, seed=study.seed)
+        fitted[name] = read_out.network
+        facts[f"read-out of {name}"] = (
+            f"logistic regression on {read_out.samples} inputs, accuracy {read_out.accuracy:.1%} held out, "
+            f"{read_out.train_accuracy:.1%} fitted"
+        )
+    return fitted
+
+
+def _read_out_inputs(study: Study, everything: Inputs, drawn: Inputs) -> Inputs:
+    """Labelled inputs for read-outs, none of which is a game."""
+    if study.train_data is not None:
+        pool = _load(study, study.train_data)
+    else:
+        taken = set(drawn.names)
+        pool = everything.select(np.array([name not in taken for name in everything.names]))
+    return pool.sample(min(study.read_out_inputs, len(pool)), study.seed, study.level)
+
+
+def _predicted(networks: dict[str, Network], inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What the last network before `scratch` answers for each input, and its classes."""
+    counts = {len(network.classes) for network in networks.values()}
+    if len(counts) > 1:
+        raise ValueError(f"--label predicted needs networks of the same classes; they have {sorted(counts)}")
+    judge = networks.get("after") or next(iter(networks.values()))
+    batches = [judge.preprocess([item]) for item in inputs.items]
+    labels = [int(judge.logits(batch).argmax(-1).item()) for batch in batches]
+    return np.array(labels), judge.classes
+
+
+def _accuracies(study: Study, networks: dict[str, Network], everything: Inputs) -> dict[str, str]:
+    """The accuracy of each network on inputs of the data."""
+    sample = everything.sample(min(ACCURACY_INPUTS, len(everything)), study.seed, study.level)
+    sample = sample.check(study.skip_unreadable)
+    labels, classes = sample.level(study.level)
+    shares = {
+        name: models.accuracy(network, sample.items, _numbers(network, labels, classes))
+        for name, network in networks.items()
+    }
+    where = f"{len(sample)} inputs of {study.data}"
+    return {f"accuracy of {name}": f"{share:.1%} on {where}" for name, share in shares.items()}

@@ -1,0 +1,179 @@
+"""How the players of a study lie on its inputs, and what of it a drawing needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from analyses.study import Study
+from data import Inputs
+from interactions import EMBEDDING_ZEROS, Players, sentence_pieces, token
+from interactions.forward import evaluating, hooked, module_named
+from models import Network
+
+SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, words:K or tokens:K"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Model inputs, players and baseline of each network.
+
+    Attributes:
+        tensors, players, baselines: by network.
+        arrays: for drawings of images: `images` uint8 (games, height, width, 3) as the networks see them,
+            `owner` (height, width) or (games, height, width).
+        settings: what the value tables depend on; for drawings of text, `sentences` holds the words of each
+            game with their players.
+    """
+
+    tensors: dict[str, Any]
+    players: dict[str, Players]
+    baselines: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs) -> Layout:
+    """Lay the players of the study on its inputs.
+
+    Raises:
+        ValueError: if the specification of the players, or the baseline, cannot be meant for these inputs.
+    """
+    kind, sizes = _specification(study.players, inputs.kind)
+    tensors = {name: network.preprocess(list(inputs.items)) for name, network in networks.items()}
+    if inputs.kind == "text":
+        return _on_sentences(study, kind, sizes, networks, inputs, tensors)
+    return _on_images(study, kind, sizes, networks, tensors)
+
+
+def _specification(players: str, inputs: str) -> tuple[str, list[Any]]:
+    """The kind of players and its numbers."""
+    kind, *parts = players.split(":")
+    kinds = {"image": ("grid", "superpixels"), "text": ("words", "tokens")}[inputs]
+    try:
+        sizes = [tuple(map(int, part.split("x"))) for part in parts]
+        lengths = [len(size) for size in sizes]
+        if kind not in kinds or lengths not in ([[2], [2, 1], [2, 1, 2]] if kind == "grid" else [[1]]):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"--players {players!r} does not say how to lay players on {inputs} inputs; expected "
+            f"{' or '.join(kinds)} as in {SPECIFICATIONS}"
+        ) from None
+    return kind, [size if len(size) == 2 else size[0] for size in sizes]
+
+
+def _on_images(
+    study: Study, kind: str, sizes: list[Any], networks: Mapping[str, Network], tensors: dict[str, Any]
+) -> Layout:
+    shapes = {tuple(tensor.shape[-2:]) for tensor in tensors.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"the networks see images of different sizes {sorted(shapes)}; set --image-size")
+    name, network = next(iter(networks.items()))
+    images = _display(network, tensors[name])
+    if kind == "superpixels":
+        if study.layer is not None:
+            raise ValueError("superpixels lie on the input; with --layer use a grid on that layer's output")
+        players = Players.superpixels(list(images), sizes[0])
+    else:
+        height, width = _geometry(network, tensors[name], study.layer)
+        players = Players.grid(height, width, *sizes[0])
+        if len(sizes) > 1:
+            players = players.choose(sizes[1], study.seed, central=sizes[2] if len(sizes) > 2 else None)
+    baseline = "zeros" if study.baseline == "auto" else study.baseline
+    owner = _on_pixels(players.owner, images.shape[1:3])
+    return Layout(
+        tensors,
+        dict.fromkeys(networks, players),
+        dict.fromkeys(networks, baseline),
+        {"images": images, "owner": owner},
+        {"baseline": baseline},
+    )
+
+
+def _on_sentences(
+    study: Study,
+    kind: str,
+    sizes: list[Any],
+    networks: Mapping[str, Network],
+    inputs: Inputs,
+    tensors: dict[str, Any],
+) -> Layout:
+    name = "mask_token" if study.baseline == "auto" else study.baseline
+    texts, players, baselines, sentences = list(inputs.items), {}, {}, []
+    for network_name, network in networks.items():
+        tokenizer = network.tokenizer
+        length = getattr(network.preprocess, "max_length", None)
+        cut = {} if length is None else {"max_length": length}
+        options: dict[str, Any] = cut | {"choose": sizes[0], "seed": study.seed}
+        if kind == "words":
+            laid = Players.words(tokenizer, texts, stop_words=study.stop_words, **options)
+        else:
+            laid = Players.tokens(tokenizer, texts, **options)
+        players[network_name] = laid
+        baselines[network_name] = _token_baseline(name, tokenizer)
+        sentences.append(
+            [
+                sentence_pieces(tokenizer, text, owner, by_word=kind == "words", **cut)
+                for text, owner in zip(texts, laid.owner, strict=True)
+            ]
+        )
+    if any(other != sentences[0] for other in sentences):
+        raise ValueError(
+            "the networks' tokenizers split the sentences differently: their players are not the same"
+        )
+    stop_words = list(study.stop_words)
+    return Layout(
+        tensors,
+        players,
+        baselines,
+        settings={"baseline": name, "stop_words": stop_words, "sentences": sentences[0]},
+    )
+
+
+def _token_baseline(name: str, tokenizer: Any) -> Any:
+    """The baseline of that name for a network with this tokenizer."""
+    if name == EMBEDDING_ZEROS or name not in ("mask_token", "pad_token"):
+        return name
+    number = getattr(tokenizer, f"{name}_id")
+    if number is None:
+        raise ValueError(f"the tokenizer has no {name}; use --baseline pad_token or {EMBEDDING_ZEROS}")
+    return token(number)
+
+
+def _display(network: Network, tensor: Tensor) -> np.ndarray:
+    """The images as the network sees them, for the eye."""
+    display = getattr(network.preprocess, "display", None)
+    if display is not None:
+        return display(tensor)
+    low, high = tensor.amin((1, 2, 3), keepdim=True), tensor.amax((1, 2, 3), keepdim=True)
+    pixels = (255 * (tensor - low) / (high - low).clamp_min(1e-12)).byte().permute(0, 2, 3, 1)
+    return (pixels if pixels.shape[-1] == 3 else pixels[..., :1].expand(*pixels.shape[:3], 3)).numpy()
+
+
+def _geometry(network: Network, tensor: Tensor, layer: str | None) -> tuple[int, int]:
+    """Height and width of what is masked: the input, or a layer's feature map."""
+    if layer is None:
+        return tensor.shape[-2], tensor.shape[-1]
+    shapes: list[torch.Size] = []
+
+    def record(module: Any, args: Any, output: Any) -> None:
+        shapes.append(getattr(output, "shape", torch.Size()))
+
+    module = module_named(network.model, layer)
+    with torch.inference_mode(), evaluating(network.model), hooked(module, record):
+        network.logits(tensor[:1])
+    if not shapes or len(shapes[0]) != 4:
+        raise ValueError(f"layer {layer!r} gives no feature map (channels, height, width) to lay a grid on")
+    return shapes[0][-2], shapes[0][-1]
+
+
+def _on_pixels(owner: Tensor, size: tuple[int, ...]) -> np.ndarray:
+    """An owner map at the size of the images: a layer's cells as large as what lies under them."""
+    maps = owner.reshape(-1, 1, *owner.shape[-2:]).float()
+    scaled = interpolate(maps, size=tuple(size), mode="nearest-exact").long()
+    return scaled[:, 0].view(*owner.shape[:-2], *size).to(torch.int16).numpy()

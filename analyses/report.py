@@ -1,0 +1,224 @@
+"""The report: what was kept, dropped and learned, in words, figures and a table, as one HTML file."""
+
+import base64
+import io
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from analyses.figures import SHARE_COLOURS, orders_of
+from analyses.knowledge import Amount, KnowledgeChange
+
+# Twice what a screen shows, so that figures stay sharp when enlarged or printed.
+DPI = 192
+NOTHING = "–"
+PAGES = Environment(
+    loader=PackageLoader("analyses", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    summary: Sequence[str],
+    facts: Mapping[str, str],
+    table: pd.DataFrame,
+    figures: Mapping[str, Figure],
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write a page that needs no other file: open it in a browser, print it, send it.
+
+    Every text is escaped; figures are inline PNG pictures, their captions also their alternative texts.
+
+    Args:
+        summary: sentences, those of `describe` first.
+        facts: what was computed and how: inputs, players, score, baseline, method, salience.
+        table: of `KnowledgeChange.table()`.
+        figures: caption → figure.
+        notes: limits a reader should know.
+
+    Returns:
+        The path written. An OSError where it cannot be.
+
+    >>> import tempfile
+    >>> row = dict(quantity="new_share", kind="both", sign="both", order="all", value=0.4, low=0.2, high=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_report(Path(folder) / "report.html", title="a <b>", summary=["Much is new."],
+    ...                         facts={}, table=pd.DataFrame([row]), figures={})
+    ...     "<h1>a &lt;b&gt;</h1>" in path.read_text(encoding="utf-8")
+    True
+    """
+    page = PAGES.get_template("report.html.jinja").render(
+        title=title,
+        summary=list(summary),
+        facts=dict(facts),
+        shares=shares_by_order(table),
+        figures={caption: _png(figure) for caption, figure in figures.items()},
+        notes=list(notes),
+    )
+    path = Path(path)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The shares of a table of knowledge change as text, orders down, quantities across.
+
+    >>> row = dict(quantity="new_share", kind="both", sign="both", order="all", value=0.4, low=0.25, high=0.5)
+    >>> shares_by_order(pd.DataFrame([row])).loc["all", "new, of after"]
+    '0.40 [0.25, 0.50]'
+    """
+    both = table[(table.kind == "both") & (table.sign == "both")]
+    columns = {}
+    for quantity, (name, _) in SHARE_COLOURS.items():
+        rows = both[both.quantity == quantity].set_index("order")
+        if len(rows):
+            columns[name] = [_interval(rows.loc[order], "{:.2f}".format) for order in orders_of(both)]
+    return pd.DataFrame(columns, index=pd.Index(orders_of(both), name="order"))
+
+
+def describe(
+    change: KnowledgeChange, table: pd.DataFrame, *, before: str = "pretrained", after: str = "fine-tuned"
+) -> list[str]:
+    """The change in plain sentences, with the intervals of its `table()`.
+
+    Args:
+        before, after: what the two networks are called, in front of "network".
+
+    >>> import torch
+    >>> from analyses.knowledge import compare
+    >>> from interactions import And, extract
+    >>> was, now = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
+    >>> change = compare(was, now)
+    >>> print(describe(change, change.table())[0])
+    Of the pretrained network's salient interaction strength, 50% was preserved and 50% discarded.
+    """
+    return [
+        _kept(table, before),
+        _learned(table, after),
+        *_orders(change),
+        *_scratch(change, table),
+        _basis(change, table),
+    ]
+
+
+def _kept(table: pd.DataFrame, before: str) -> str:
+    share = _total(table, "preserved_share")
+    if math.isnan(share.value):
+        return f"The {before} network has no salient interactions here: nothing to preserve or discard."
+    discarded = _total(table, "discarded_share")
+    return (
+        f"Of the {before} network's salient interaction strength, {_interval(share, _percent)} was preserved "
+        f"and {_interval(discarded, _percent)} discarded."
+    )
+
+
+def _learned(table: pd.DataFrame, after: str) -> str:
+    share = _total(table, "new_share")
+    if math.isnan(share.value):
+        return f"The {after} network has no salient interactions here: it learned nothing new."
+    new = _interval(share, _percent)
+    return f"Of the {after} network's salient interaction strength, {new} is newly learned."
+
+
+def _orders(change: KnowledgeChange) -> list[str]:
+    """At which orders the parts sit; no sentence where there are no parts."""
+    parts = {"preserved": change.preserved, "discarded": change.discarded, "new": change.new}
+    means = {f"the {name}": _mean_order(part) for name, part in parts.items() if part.sum() > 0}
+    if not means:
+        return []
+    (first, order), *others = means.items()
+    clauses = [
+        f"{first} strength sits at order {order:.1f} on average",
+        *(f"{n} at {m:.1f}" for n, m in others),
+    ]
+    return [_listed(clauses).capitalize() + "."]
+
+
+def _scratch(change: KnowledgeChange, table: pd.DataFrame) -> list[str]:
+    if change.also_scratch is None:
+        return []
+    share = _total(table, "scratch_share")
+    if math.isnan(share.value):
+        return ["Nothing was preserved that the network trained from scratch could have too."]
+    return [f"The network trained from scratch also has {_interval(share, _percent)} of what was preserved."]
+
+
+def _basis(change: KnowledgeChange, table: pd.DataFrame) -> str:
+    if change.games == 1:
+        return f"This rests on 1 input of {change.n} players: no intervals, nothing about other inputs."
+    basis = f"This rests on {change.games:,} inputs of {change.n} players each"
+    share = _total(table, "preserved_share"), _total(table, "new_share")
+    if not any(math.isfinite(one.low) for one in share):
+        return f"{basis}, too few of them with salient interactions for intervals."
+    return f"{basis}; brackets hold bootstrap intervals over the inputs."
+
+
+def _total(table: pd.DataFrame, quantity: str) -> pd.Series:
+    """The row of a quantity over all kinds, signs and orders."""
+    chosen = (
+        (table.quantity == quantity)
+        & (table.kind == "both")
+        & (table.sign == "both")
+        & (table.order == "all")
+    )
+    return table[chosen].iloc[0]
+
+
+def _interval(row: Any, write: Callable[[float], str]) -> str:
+    """A value with its interval, without it where it is unknown, – for no value."""
+    if math.isnan(row.value):
+        return NOTHING
+    known = math.isfinite(row.low) and math.isfinite(row.high)
+    return write(row.value) + (f" [{write(row.low)}, {write(row.high)}]" if known else "")
+
+
+def _percent(share: float) -> str:
+    """Whole percent, but 0% and 100% only for none and all.
+
+    >>> _percent(0.41), _percent(0.001), _percent(0.999), _percent(1.0)
+    ('41%', '<1%', '>99%', '100%')
+    """
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def _mean_order(amount: Amount) -> float:
+    """The mean order of an amount, weighted by strength."""
+    strength = amount.sum((0, 1, 2))
+    orders = strength.new_tensor(range(len(strength)))
+    return ((orders * strength).sum() / strength.sum()).item()
+
+
+def _listed(clauses: list[str]) -> str:
+    *first, last = clauses
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _png(figure: Figure) -> dict[str, str | int]:
+    """A figure as a base64 PNG, the same bytes at every run, and its width on the page, in CSS pixels."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=DPI,
+        bbox_inches="tight",
+        pad_inches=0.03,
+        metadata={"Software": None},
+        pil_kwargs={"optimize": True},
+    )
+    picture = buffer.getvalue()
+    pixels = int.from_bytes(picture[16:20])  # a PNG's width, by its specification
+    return {"data": base64.b64encode(picture).decode(), "width": pixels * 96 // DPI}
