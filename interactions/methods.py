@@ -1,10 +1,10 @@
 """Methods: how a value table is split into AND and OR interactions. `extract` joins game and method."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from interactions.evaluate import evaluate
@@ -18,17 +18,18 @@ from interactions.transforms import and_interactions, or_interactions, player_co
 EXTRACTION_TABLES = 6
 
 
+@runtime_checkable
 class Method(Protocol):
     """How value tables become interactions."""
 
-    def __call__(self, v: Float64[Tensor, "games coalitions"]) -> Interactions: ...
+    def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions: ...
 
 
 @dataclass(frozen=True)
 class And:
     """Everything as AND interactions: the Harsanyi dividends of v. All OR interactions are zero."""
 
-    def __call__(self, v: Float64[Tensor, "games coalitions"]) -> Interactions:
+    def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions:
         return Interactions(
             and_interactions(v), torch.zeros_like(v, dtype=torch.float64), v.double(), str(self)
         )
@@ -38,7 +39,7 @@ class And:
 class AndOr:
     """The even split: v/2 as AND, v/2 as OR interactions (γ = 0)."""
 
-    def __call__(self, v: Float64[Tensor, "games coalitions"]) -> Interactions:
+    def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions:
         half = v.double() / 2
         return Interactions(and_interactions(half), or_interactions(half), v.double(), str(self))
 
@@ -57,7 +58,7 @@ class SparseAndOr:
     tolerance: float = 1e-3
     max_steps: int = 1000
 
-    def __call__(self, v: Float64[Tensor, "games coalitions"]) -> Interactions:
+    def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions:
         fit = sparse_and_or(v, self.noise, tolerance=self.tolerance, max_steps=self.max_steps)
         return Interactions(fit.and_, fit.or_, v.double(), str(self), fit.gap)
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from scipy.linalg import eigh
 from torch import Tensor
 
@@ -92,7 +92,7 @@ class _State:
 
 
 def sparse_and_or(
-    v: Float64[Tensor, "games coalitions"],
+    v: Float[Tensor, "games coalitions"],
     noise: float = 0.04,
     *,
     tolerance: float = 1e-3,

@@ -49,6 +49,7 @@ def test_additional_arguments_follow_their_input(net):
     torch.testing.assert_close(found.v[:, -1], (net(X)[:, 0] * weight).detach() ** 2)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_several_inputs_are_refused(net):
     with pytest.raises(ValueError, match="a tuple of 2"):
         HarsanyiInteractions(net).attribute((X, X), target=0)

@@ -265,6 +265,7 @@ def test_next_token_of_a_causal_model():
         ({"baseline": torch.zeros(2, 3, 8, 8)}, r"baseline of shape \(2, 3, 8, 8\) does not fit"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_meant(net, change, message):
     arguments = {"inputs": images(), "players": Players.grid(8, 8, 2, 2), "labels": LABELS} | change
     with pytest.raises(ValueError, match=message):

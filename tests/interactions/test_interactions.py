@@ -85,6 +85,7 @@ def test_top(v):
     assert found.top(1)[2][0].order == len(everything[0][1])
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_strength_by_order_player_and_total(v):
     found = extract(v, AndOr())
     by_order, by_player, total = (found.strength(by=by) for by in ("order", "player", "total"))
@@ -133,6 +134,7 @@ def test_files_that_are_no_interactions(tmp_path):
             Interactions.load(tmp_path / name)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_shapes_must_agree(v):
     with pytest.raises(ValueError, match="one shape"):
         Interactions(v, v[:, :16], v, "by hand")

@@ -120,6 +120,7 @@ def test_mask_for_each_game():
         (torch.tensor([[0, 1], [0, 0]]), "map of game 1"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_masks_that_make_no_players(mask, message):
     with pytest.raises(ValueError, match=message):
         Players.from_mask(mask)
