@@ -20,7 +20,7 @@ demo: .venv/installed
 	$(BIN)/harsanyi demo
 
 test: .venv/developer
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --cov=interactions --cov-report=term --cov-fail-under=95
 
 test-all: .venv/developer
 	$(BIN)/python -m pytest
@@ -34,5 +34,9 @@ check: .venv/developer
 bench: .venv/developer
 	$(BIN)/python -m benchmarks.overhead
 
+docs: .venv/developer
+	$(BIN)/pdoc --output-directory site interactions models data analyses \
+	    analyses.knowledge analyses.figures analyses.drawings analyses.report analyses.study analyses.run
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv site

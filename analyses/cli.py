@@ -1,15 +1,17 @@
 """The command line: compute, compare, show, demo."""
 
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from analyses.study import Compare, Compute, Study, read_study
+from analyses.options import parsed
+from analyses.study import Compare, Compute
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -18,7 +20,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 class Show:
     """Draw something of a finished run."""
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder that compute or compare wrote."""
     what: Literal["top", "change", "matching", "sparsity", "orders"] = "top"
     """top: the strongest interactions on the input; change: those preserved, discarded and new; matching:
@@ -26,11 +28,11 @@ class Show:
     input: int = 0
     """Number of the input (game) in the run."""
     network: str | None = None
-    """network, before, after or scratch; the last of network and after by default."""
+    """before, after or scratch of a comparison; after by default."""
     top: int = 7
     """How many interactions."""
     save: Path | None = None
-    """Picture to write (.png, .pdf, .svg); RUN/figures/WHAT-INPUT.png by default."""
+    """Picture to write (.png, .pdf, .svg); RUN/figures/WHAT-NETWORK-INPUT.png by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _guarded(arguments: list[str]) -> None:
     """Run a command; users' mistakes become one sentence."""
     try:
-        _perform(_parsed(arguments))
+        _perform(_command(arguments))
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        print(f"harsanyi: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"harsanyi: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
     except KeyboardInterrupt:
         print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, in one line; what the system says without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _overview() -> str:
@@ -84,21 +93,20 @@ def _overview() -> str:
     )
 
 
-def _parsed(arguments: list[str]) -> Any:
-    """The command as its dataclass; a study file given first sets its defaults."""
+def _command(arguments: list[str]) -> Any:
+    """The command that the arguments name, as its dataclass."""
     name, *rest = arguments
     if name not in COMMANDS:
         raise ValueError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
-    kind, default = COMMANDS[name], None
-    if issubclass(kind, Study) and rest and rest[0].endswith(".toml"):
-        given = read_study(Path(rest.pop(0)), kind)
-        required = {field.name: tyro.MISSING for field in fields(kind) if field.default is MISSING}
-        default = kind(**(required | given))
-    return tyro.cli(kind, prog=f"harsanyi {name}", args=rest, default=default)
+    return parsed(name, COMMANDS[name], rest)
 
 
 def _perform(command: Any) -> None:
     """Do what a command asks; torch and its kin are imported only now."""
+    # Threads that wait without spinning: many times as fast beside other work on the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not sys.stderr.isatty():  # transformers draws a bar for every network it loads
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if isinstance(command, Compare):
         from analyses.run import run_comparison
 
@@ -122,4 +130,4 @@ def _print_summary(summary: list[str], out: Path) -> None:
     """What was found, in words, and where it is."""
     print("\n" + "\n".join(summary))
     print(f"\nReport: {out / 'report.html'}   table: {out / 'change.csv'}   figures: {out / 'figures'}")
-    print(f"Look at one input: harsanyi show {out} --what change --input 3")
+    print(f"Look at one input: harsanyi show {out} --what change --input 0")

@@ -177,7 +177,7 @@ def plot_matching(
 
     >>> import torch
     >>> from interactions import And, extract
-    >>> ax = plot_matching(extract(torch.rand(2, 16).double(), And()), game=1, threshold=0)
+    >>> ax = plot_matching(extract(torch.rand(2, 16).double(), And()), game=1, threshold=0.0)
     >>> ax.get_legend().get_texts()[0].get_text().splitlines()[0]
     'sum of 15 of 15 interactions,'
     """

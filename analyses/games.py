@@ -1,5 +1,8 @@
 """From a study to its games: inputs drawn, networks loaded, read-outs fitted, players laid."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +11,10 @@ import torch
 
 import data
 import models
-from analyses.layout import lay
+from analyses.layout import Layout, lay, specification
 from analyses.study import PUBLISHED, Study
 from data import Inputs
-from interactions import MaskedModel
+from interactions import SCORES, MaskedModel
 from models import Network
 from models.digest import digest
 
@@ -21,21 +24,82 @@ ACCURACY_INPUTS = 500
 
 @dataclass(frozen=True)
 class Asked:
-    """The games of a study, ready to be evaluated.
+    """The games of a study, all but ready to be evaluated: not a forward has been made that can wait.
 
     Attributes:
-        inputs: the inputs drawn, one a game.
-        games: a MaskedModel for each network, in the order of the study.
+        study: what was asked.
+        networks: in the order of the study, each with outputs for the labels.
+        everything: all inputs of the study's data.
+        inputs: those drawn, one a game.
+        labels: of the games, by network: each may number the classes its own way.
+        layout: how the players lie on the inputs.
         settings: all that the value tables depend on; JSON values.
-        arrays: images and owner maps as they are drawn.
         facts: what the reader of a report should know, in words.
     """
 
+    study: Study
+    networks: dict[str, Network]
+    everything: Inputs
     inputs: Inputs
-    games: dict[str, MaskedModel]
+    labels: dict[str, list[int]]
+    layout: Layout
     settings: dict[str, Any]
-    arrays: dict[str, np.ndarray]
     facts: dict[str, str]
+
+    @property
+    def n(self) -> int:
+        """Players of each game."""
+        return next(iter(self.layout.players.values())).n
+
+    def game(self, name: str) -> MaskedModel:
+        """The games of one network, tried on one coalition."""
+        network, layout, study = self.networks[name], self.layout, self.study
+        with understood(f"{name} ({network.name}) cannot be asked for its {study.score} on these inputs"):
+            game = MaskedModel(
+                network.model,
+                layout.tensors[name],
+                layout.players[name],
+                labels=self.labels[name],
+                baseline=layout.baselines[name],
+                score=study.score,
+                layer=study.layer,
+            )
+            with torch.inference_mode(), game.prepared():
+                first = torch.zeros(1, dtype=torch.int64, device=game.device)
+                game.scores(first, torch.ones(1, self.n, dtype=torch.bool, device=game.device))
+        return game
+
+    def accuracies(self) -> dict[str, str]:
+        """The accuracy of the networks, in words; of read-outs only where the data did not fit them."""
+        study = self.study
+        if study.label != "data":
+            return {}
+        sample = self.everything.sample(
+            min(ACCURACY_INPUTS, len(self.everything)), study.seed, study.level
+        ).check(skip_unreadable=True)
+        labels, classes = sample.level(study.level)
+        shares = {
+            name: models.accuracy(network, sample.items, _numbers(network, labels, classes))
+            for name, network in self.networks.items()
+            if study.train_data is not None or read_out_of(name) not in self.facts
+        }
+        where = f"{len(sample)} inputs of {study.data}"
+        return {f"accuracy of {name}": f"{share:.1%} on {where}" for name, share in shares.items()}
+
+
+def read_out_of(name: str) -> str:
+    """Where a network's read-out stands in the facts."""
+    return f"read-out of {name}"
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Failures inside somebody's network as one sentence."""
+    try:
+        yield
+    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{what} ({reason})") from error
 
 
 def ask(study: Study) -> Asked:
@@ -44,28 +108,20 @@ def ask(study: Study) -> Asked:
     Raises:
         ValueError, FileNotFoundError, ImportError: for whatever in the study cannot be meant.
     """
+    study.require_sense()
+    if study.score not in SCORES:
+        raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
     facts: dict[str, str] = {}
     networks = _networks(study)
     everything = _everything(study, networks)
     inputs = _drawn(study, everything, facts)
-    if study.label == "data":
-        labels, classes = inputs.level(study.level)
-        networks = _answering(study, networks, everything, inputs, facts)
-    else:
-        labels, classes = _predicted(networks, inputs)
-    layout = lay(study, networks, inputs)
-    games = {
-        name: MaskedModel(
-            network.model,
-            layout.tensors[name],
-            layout.players[name],
-            labels=_numbers(network, labels, classes),
-            baseline=layout.baselines[name],
-            score=study.score,
-            layer=study.layer,
-        )
-        for name, network in networks.items()
-    }
+    with understood(f"{study.model} cannot be run on {study.data}"):
+        if study.label == "data":
+            labels, classes = inputs.level(study.level)
+            networks = _answering(study, networks, everything, inputs, facts)
+        else:
+            labels, classes = _predicted(networks, inputs)
+        layout = lay(study, networks, inputs)
     settings = {
         **{key: getattr(study, key) for key in ("model", "players", "score", "layer", "seed", "image_size")},
         "data": str(study.data),
@@ -75,9 +131,8 @@ def ask(study: Study) -> Asked:
         "labels": [classes[label] for label in labels],
         **layout.settings,
     }
-    if study.label == "data":
-        facts |= _accuracies(study, networks, everything)
-    return Asked(inputs, games, settings, layout.arrays, facts)
+    numbers = {name: _numbers(network, labels, classes) for name, network in networks.items()}
+    return Asked(study, networks, everything, inputs, numbers, layout, settings, facts)
 
 
 def _networks(study: Study) -> dict[str, Network]:
@@ -117,11 +172,14 @@ def _load(study: Study, path: Any) -> Inputs:
 def _drawn(study: Study, everything: Inputs, facts: dict[str, str]) -> Inputs:
     """The inputs of the games; those that cannot serve are left out only where the study says so."""
     usable = everything
+    _, sizes = specification(study.players, everything.kind)
     if study.skip_short and everything.kind == "text":
-        least = int(study.players.split(":")[1])
+        least = sizes[0]
         long = [_words(text, study.stop_words) >= least for text in everything.items]
         usable = everything.select(np.array(long))
         facts["left out as too short"] = f"{len(everything) - len(usable)} of {len(everything)} sentences"
+        if not len(usable):
+            raise ValueError(f"none of the {len(everything)} sentences of {study.data} has {least} words")
     if study.skip_unreadable:
         usable = usable.check(skip_unreadable=True)
         if usable.skipped:
@@ -133,9 +191,14 @@ def _drawn(study: Study, everything: Inputs, facts: dict[str, str]) -> Inputs:
 
 
 def _words(text: str, stop_words: tuple[str, ...]) -> int:
-    """A lower bound of the words that can be players: tokenizers split at punctuation, never join."""
+    """A lower bound of the words that can be players: tokenizers split at punctuation, never join.
+
+    >>> _words("The cat, the dog -- and 'the' end.", ("the",))
+    4
+    """
     stopped = {word.lower() for word in stop_words}
-    return sum(any(map(str.isalnum, word)) and word.lower() not in stopped for word in text.split())
+    parts = [re.findall(r"[^\W_]+", word.lower()) for word in text.split()]
+    return sum(any(part not in stopped for part in word) for word in parts)
 
 
 def _answers(network: Network, classes: tuple[str, ...]) -> bool:
@@ -156,29 +219,33 @@ def _answering(
 ) -> dict[str, Network]:
     """The networks, with a read-out in place of the head of each that does not answer the data's classes."""
     _, classes = everything.level(study.level)
-    alone = len(networks) == 1  # nothing it must be comparable with: its classes may be more than the data's
+    alike = len({network.classes for network in networks.values()}) == 1
     others = [
         name
         for name, network in networks.items()
-        if not (_answers(network, classes) or (alone and set(classes) <= set(network.classes)))
+        # Networks that all answer the same classes are comparable, also where those are more than the data's.
+        if not (_answers(network, classes) or (alike and set(classes) <= set(network.classes)))
     ]
     if not others:
         return networks
     if study.read_out == "none":
         counts = ", ".join(f"{name} has {len(network.classes)}" for name, network in networks.items())
         raise ValueError(
-            f"the data has {len(classes)} classes, and {counts}: they cannot be compared without a read-out "
-            "(--read-out auto)"
+            f"the data has {len(classes)} classes ({_few(classes)}), which are not those of "
+            f"{' and '.join(others)} ({counts}): without a read-out (--read-out auto) the labels mean nothing"
         )
     pool = _read_out_inputs(study, everything, drawn)
     labels, pool_classes = pool.level(study.level)
     if pool_classes != classes:
-        raise ValueError(f"{study.train_data} has other classes than {study.data}: {pool_classes[:5]} …")
+        raise ValueError(
+            f"{study.train_data} has other classes than {study.data}: {_few(pool_classes)} there, "
+            f"{_few(classes)} here"
+        )
     fitted = dict(networks)
     for name in others:
         read_out = models.fit_read_out(networks[name], pool.items, labels, classes, seed=study.seed)
         fitted[name] = read_out.network
-        facts[f"read-out of {name}"] = (
+        facts[read_out_of(name)] = (
             f"logistic regression on {read_out.samples} inputs, accuracy {read_out.accuracy:.1%} held out, "
             f"{read_out.train_accuracy:.1%} fitted"
         )
@@ -192,7 +259,17 @@ def _read_out_inputs(study: Study, everything: Inputs, drawn: Inputs) -> Inputs:
     else:
         taken = set(drawn.names)
         pool = everything.select(np.array([name not in taken for name in everything.names]))
-    return pool.sample(min(study.read_out_inputs, len(pool)), study.seed, study.level)
+        if not len(pool):
+            raise ValueError(
+                f"all {len(everything)} inputs of {study.data} are games, none is left to fit a read-out on: "
+                "ask for fewer --inputs, or name --train-data"
+            )
+    pool = pool.sample(min(study.read_out_inputs, len(pool)), study.seed, study.level)
+    return pool.check(study.skip_unreadable)
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _predicted(networks: dict[str, Network], inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -204,16 +281,3 @@ def _predicted(networks: dict[str, Network], inputs: Inputs) -> tuple[np.ndarray
     batches = [judge.preprocess([item]) for item in inputs.items]
     labels = [int(judge.logits(batch).argmax(-1).item()) for batch in batches]
     return np.array(labels), judge.classes
-
-
-def _accuracies(study: Study, networks: dict[str, Network], everything: Inputs) -> dict[str, str]:
-    """The accuracy of each network on inputs of the data."""
-    sample = everything.sample(min(ACCURACY_INPUTS, len(everything)), study.seed, study.level)
-    sample = sample.check(study.skip_unreadable)
-    labels, classes = sample.level(study.level)
-    shares = {
-        name: models.accuracy(network, sample.items, _numbers(network, labels, classes))
-        for name, network in networks.items()
-    }
-    where = f"{len(sample)} inputs of {study.data}"
-    return {f"accuracy of {name}": f"{share:.1%} on {where}" for name, share in shares.items()}

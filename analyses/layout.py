@@ -11,10 +11,11 @@ from torch.nn.functional import interpolate
 
 from analyses.study import Study
 from data import Inputs
-from interactions import EMBEDDING_ZEROS, Players, sentence_pieces, token
+from interactions import BASELINES, EMBEDDING_ZEROS, Players, sentence_pieces, token
 from interactions.forward import evaluating, hooked, module_named
 from models import Network
 
+TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS)
 SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, words:K or tokens:K"
 
 
@@ -43,14 +44,14 @@ def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs) -> Layout
     Raises:
         ValueError: if the specification of the players, or the baseline, cannot be meant for these inputs.
     """
-    kind, sizes = _specification(study.players, inputs.kind)
+    kind, sizes = specification(study.players, inputs.kind)
     tensors = {name: network.preprocess(list(inputs.items)) for name, network in networks.items()}
     if inputs.kind == "text":
         return _on_sentences(study, kind, sizes, networks, inputs, tensors)
     return _on_images(study, kind, sizes, networks, tensors)
 
 
-def _specification(players: str, inputs: str) -> tuple[str, list[Any]]:
+def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
     """The kind of players and its numbers."""
     kind, *parts = players.split(":")
     kinds = {"image": ("grid", "superpixels"), "text": ("words", "tokens")}[inputs]
@@ -85,6 +86,8 @@ def _on_images(
         if len(sizes) > 1:
             players = players.choose(sizes[1], study.seed, central=sizes[2] if len(sizes) > 2 else None)
     baseline = "zeros" if study.baseline == "auto" else study.baseline
+    if baseline not in BASELINES:
+        raise ValueError(f"--baseline {baseline} is none for images; there are {', '.join(BASELINES)}")
     owner = _on_pixels(players.owner, images.shape[1:3])
     return Layout(
         tensors,
@@ -103,17 +106,18 @@ def _on_sentences(
     inputs: Inputs,
     tensors: dict[str, Any],
 ) -> Layout:
-    name = "mask_token" if study.baseline == "auto" else study.baseline
+    # A layer's output holds numbers and no tokens.
+    auto = "zeros" if study.layer is not None else "mask_token"
+    name = auto if study.baseline == "auto" else study.baseline
+    if study.layer is None and name not in TOKEN_BASELINES:
+        raise ValueError(f"--baseline {name} is none for sentences; there are {', '.join(TOKEN_BASELINES)}")
     texts, players, baselines, sentences = list(inputs.items), {}, {}, []
     for network_name, network in networks.items():
         tokenizer = network.tokenizer
         length = getattr(network.preprocess, "max_length", None)
         cut = {} if length is None else {"max_length": length}
         options: dict[str, Any] = cut | {"choose": sizes[0], "seed": study.seed}
-        if kind == "words":
-            laid = Players.words(tokenizer, texts, stop_words=study.stop_words, **options)
-        else:
-            laid = Players.tokens(tokenizer, texts, **options)
+        laid = _laid(study, kind, tokenizer, texts, options)
         players[network_name] = laid
         baselines[network_name] = _token_baseline(name, tokenizer)
         sentences.append(
@@ -133,6 +137,16 @@ def _on_sentences(
         baselines,
         settings={"baseline": name, "stop_words": stop_words, "sentences": sentences[0]},
     )
+
+
+def _laid(study: Study, kind: str, tokenizer: Any, texts: list[str], options: dict[str, Any]) -> Players:
+    """Words or tokens as players; a sentence that is too short is an error that says how to leave it out."""
+    try:
+        if kind == "words":
+            return Players.words(tokenizer, texts, stop_words=study.stop_words, **options)
+        return Players.tokens(tokenizer, texts, **options)
+    except ValueError as error:
+        raise ValueError(f"{error} (--skip-short leaves out all such)") from error
 
 
 def _token_baseline(name: str, tokenizer: Any) -> Any:

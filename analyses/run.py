@@ -1,7 +1,11 @@
 """Running a study: value tables → interactions → knowledge change → figures and report, all in one folder."""
 
+import json
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +21,20 @@ from analyses.drawings import (
     draw_top_on_image,
 )
 from analyses.figures import plot_matching, plot_shares, plot_sparsity, plot_strength_by_order
-from analyses.games import Asked, ask
+from analyses.games import Asked, ask, read_out_of, understood
 from analyses.knowledge import KnowledgeChange, compare
 from analyses.report import describe, write_report
-from analyses.study import Compare, Compute, Study, read_study
+from analyses.study import Compare, Study, study_in
 from analyses.tables import write_table
 from interactions import Interactions, Store, extract
+from interactions.memory import gibibytes, require_memory
+from interactions.methods import EXTRACTION_TABLES
+from models.digest import digest
 
 STORE, STUDY, TABLE, REPORT, FIGURES = "values.h5", "study.toml", "change", "report.html", "figures"
+FACTS = "facts.json"
+# A network's share of the disk, in tables: values, and interactions with the values they explain.
+KEPT_TABLES = 4
 UNITS = {
     "log_odds": "log-odds, nats",
     "log_prob": "log-probability, nats",
@@ -51,7 +61,7 @@ class Run:
         """The run in a folder; extraction is done again where its file is missing."""
         if not (folder / STUDY).is_file():
             raise FileNotFoundError(f"{folder} holds no study: there is no {folder / STUDY}")
-        study = _study_in(folder)
+        study = study_in(folder / STUDY)
         store = Store(folder / STORE)
         return cls(study, store, {name: _interactions(folder, study, store, name) for name in store.networks})
 
@@ -102,39 +112,93 @@ class Run:
         return [word for word, _ in pieces], [player for _, player in pieces]
 
 
-def compute(study: Study, *, progress: bool = True) -> tuple[Run, Asked]:
-    """Value tables and interactions of every network of a study, kept in its folder."""
+def compute(study: Study, *, progress: bool = True) -> tuple[Run, dict[str, str]]:
+    """Value tables and interactions of every network of a study, kept in its folder; the run and its facts.
+
+    What the folder holds already is not computed again, so that a killed run goes on and a finished one is
+    opened without a forward of a masked input.
+    """
     asked = ask(study)
-    first = next(iter(asked.games.values()))
+    _require_room(study, len(asked.inputs), asked.n)
+    unfinished = _unfinished(study.out / STORE, list(asked.networks))
+    games = {name: asked.game(name) for name in unfinished}
     store = Store.open_or_create(
         study.out / STORE,
         settings=asked.settings,
-        networks=list(asked.games),
-        games=first.games,
-        n=first.n,
-        arrays=asked.arrays,
+        networks=list(asked.networks),
+        games=len(asked.inputs),
+        n=asked.n,
+        arrays=asked.layout.arrays,
     )
     study.write(study.out / STUDY)
-    forwards = len(asked.games) * first.games << first.n
-    with tqdm(
-        total=forwards, unit="forward", unit_scale=True, disable=not progress, desc="value tables"
-    ) as bar:
-        for name, game in asked.games.items():
-            store.fill(name, game, batch_size=study.batch_size, progress=bar)
+    facts = _kept_facts(study.out, asked)
+    with _bar(progress, len(games) * store.games << store.n, "value tables", "forward") as bar:
+        for name, game in games.items():
+            with understood(f"{name} ({study.model}) failed on masked inputs"):
+                store.fill(name, game, batch_size=study.batch_size, progress=bar)
     found = {}
-    for name in tqdm(asked.games, disable=not progress, desc="interactions", unit="network"):
-        found[name] = extract(store.v(name), study.extraction())
-        found[name].save(study.out / f"interactions-{name}.h5")
-    return Run(study, store, found), asked
+    with _bar(progress, len(store.networks), "interactions", "network") as bar:
+        for name in store.networks:
+            found[name] = _interactions(study.out, study, store, name)
+            bar.update()
+    return Run(study, store, found), facts
+
+
+def _require_room(study: Study, games: int, n: int) -> None:
+    """Refuse tables that memory or disk cannot hold, before the first forward."""
+    what = f"tables of {games} games of {n} players, 2**{n} masked versions each,"
+    table = 8 * games << n
+    require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {what}")
+    if (study.out / STORE).exists():
+        return
+    needed = KEPT_TABLES * table * len(study.checkpoints)
+    free = shutil.disk_usage(next(path for path in study.out.absolute().parents if path.exists())).free
+    if needed > free:
+        raise MemoryError(
+            f"{what} need {gibibytes(needed)} of disk, and {gibibytes(free)} are free: choose fewer players "
+            "or fewer games"
+        )
+
+
+def _unfinished(path: Path, networks: list[str]) -> list[str]:
+    """The networks with games to be done. A store in which none is done holds nothing, and is removed."""
+    if not path.exists():
+        return networks
+    store = Store(path)
+    done = {name: store.done(name) for name in store.networks}
+    if not any(flags.any() for flags in done.values()):
+        path.unlink()
+    return [name for name in networks if name not in done or not done[name].all()]
+
+
+def _kept_facts(folder: Path, asked: Asked) -> dict[str, str]:
+    """The facts of the study, its accuracies measured once and then kept beside the tables."""
+    key = digest(json.dumps(asked.settings), list(asked.everything.names), list(asked.facts.values()))
+    path = folder / FACTS
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["of"] == key:
+            return dict(kept["facts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none yet, or damaged: measured anew
+    facts = asked.facts | asked.accuracies()
+    path.write_text(json.dumps({"of": key, "facts": facts}, indent=1), encoding="utf-8")
+    return facts
+
+
+def _bar(progress: bool, total: int, title: str, unit: str) -> "tqdm[Any]":
+    """A progress bar on a terminal; in a log a line a minute, if it lasts so long."""
+    rare: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": 60, "delay": 60}
+    return tqdm(total=total, unit=unit, unit_scale=total > 1000, desc=title, disable=not progress, **rare)
 
 
 def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     """The whole way of a comparison; returns the summary in words.
 
-    Writes into `study.out`: study.toml, values.h5, interactions-NETWORK.h5, change.csv, change.h5, figures
-    and report.html.
+    Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5, change.csv,
+    change.h5, figures and report.html.
     """
-    run, asked = compute(study, progress=progress)
+    run, facts = compute(study, progress=progress)
     change = run.change()
     table = change.table(seed=study.seed)
     write_table(table, study.out / TABLE)
@@ -148,32 +212,27 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         study.out / REPORT,
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
         summary=summary,
-        facts=_facts(run, change) | asked.facts,
+        facts=_facts(run, change) | facts,
         table=table,
         figures=figures,
-        notes=_notes(run),
+        notes=_notes(run, facts),
     )
     return summary
 
 
-def _study_in(folder: Path) -> Study:
-    kinds: tuple[type[Study], ...] = (Compare, Compute)
-    for kind in kinds:
-        try:
-            return kind(**read_study(folder / STUDY, kind))
-        except (TypeError, ValueError) as error:
-            problem = error
-    raise ValueError(f"{folder / STUDY} is no study of this version: {problem}")
-
-
 def _interactions(folder: Path, study: Study, store: Store, name: str) -> Interactions:
-    """A network's interactions from their file, or from its value tables."""
-    path = folder / f"interactions-{name}.h5"
-    if path.is_file():
+    """A network's interactions from their file, or from its value tables; then they are written."""
+    path, method = folder / f"interactions-{name}.h5", study.extraction()
+    values = store.v(name)
+    try:
         found = Interactions.load(path)
-        if torch.equal(found.v, store.v(name)):
+        if found.method == str(method) and torch.equal(found.v, values):
             return found
-    return extract(store.v(name), study.extraction())
+    except (FileNotFoundError, ValueError):
+        pass  # none yet, or a file that was cut short
+    found = extract(values, method)
+    found.save(path)
+    return found
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
@@ -220,12 +279,18 @@ def _gaps(run: Run) -> dict[str, str]:
     return {"certified gap to the sparsest split, median": text} if text else {}
 
 
-def _notes(run: Run) -> list[str]:
+def _notes(run: Run, facts: dict[str, str]) -> list[str]:
     """Limits a reader should know."""
     notes = [
         "Intervals resample the inputs; they say nothing about other training runs of the same networks.",
         "Strengths are compared as they are: a network with larger logits has stronger effects.",
     ]
+    if run.study.method == "sparse":
+        notes.append(
+            "The sparsest split need not be unique: x₁ + x₂ has the same strength as two ANDs of one player "
+            "each and as one AND and one OR of both, and which is found moves strength between orders. "
+            "Compare with --method and-or, which needs no new forwards."
+        )
     tolerance = getattr(run.study.extraction(), "tolerance", None)
     open_games = {
         name: int((found.gap > tolerance).sum())
@@ -237,6 +302,6 @@ def _notes(run: Run) -> list[str]:
         notes.append(
             f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {listed}."
         )
-    if any(name.startswith("read-out") for name in run.store.settings):
+    if any(read_out_of(name) in facts for name in run.store.networks):
         notes.append("A read-out shows what a linear layer can use of a frozen backbone.")
     return notes

@@ -24,6 +24,8 @@ def show(folder: Path, what: str, game: int, network: str | None, top: int, save
     if top < 1:
         raise ValueError(f"expected one interaction or more to draw, got --top {top}")
     figure = _figure(run, what, game, network, top)
+    if save is not None and not save.suffix:
+        save = save.with_suffix(".png")  # as matplotlib would, without saying so
     path = save or folder / FIGURES / f"{what}-{network}-{game}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=200)

@@ -1,16 +1,18 @@
 """A study: what is asked, of which networks, about which inputs; command line and TOML file in one."""
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from interactions import METHODS, Method
+if TYPE_CHECKING:  # the command line reads options before it waits for torch
+    from interactions import Method
 
 PUBLISHED = "published"
+# The least that whole numbers can be.
+LEAST = {"inputs": 1, "read_out_inputs": 1, "image_size": 1, "batch_size": 1, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +87,26 @@ class Study:
         """The networks of this study and where their weights are."""
         raise NotImplementedError
 
-    def extraction(self) -> Method:
+    def require_sense(self) -> None:
+        """Refuse numbers that mean nothing, before hours are spent on them; a ValueError names the option."""
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{option(name)} is {value}: expected {least} or more")
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
+        if not 0 <= self.noise < float("inf"):
+            raise ValueError(f"--noise is {self.noise}: expected a share of |v(N) − v(∅)|, 0 or more")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(
+                f"--threshold is {self.threshold}: expected a share of the strongest effect, 0 or more and "
+                "less than 1"
+            )
+
+    def extraction(self) -> "Method":
         """The method as an object."""
+        from interactions import METHODS
+
         options = {"noise": self.noise} if self.method == "sparse" else {}
         return METHODS[self.method](**options)
 
@@ -96,8 +116,10 @@ class Study:
         return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
 
     def write(self, path: Path) -> None:
-        """Write the study file."""
-        path.write_text(tomli_w.dumps(self.settings()), encoding="utf-8")
+        """Write the study file, whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(tomli_w.dumps(self.settings()), encoding="utf-8")
+        partial.replace(path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +157,7 @@ def read_study(path: Path, kind: type[Study]) -> dict[str, Any]:
     Raises:
         FileNotFoundError, ValueError: for no file, no TOML, unknown or mistyped fields.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no study file {path}")
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
-    types = {field.name: str(field.type) for field in fields(kind)}
+    found, types = _toml(path), get_type_hints(kind)
     unknown = sorted(set(found) - set(types))
     if unknown:
         raise ValueError(
@@ -150,16 +166,65 @@ def read_study(path: Path, kind: type[Study]) -> dict[str, Any]:
     return {name: _typed(path, name, value, types[name]) for name, value in found.items()}
 
 
-def _typed(path: Path, name: str, value: Any, annotation: str) -> Any:
+def study_in(path: Path) -> Study:
+    """The whole study of a file that `Study.write` wrote: a comparison where it has a `before`."""
+    kind: type[Study] = Compare if "before" in _toml(path) else Compute
+    try:
+        return kind(**read_study(path, kind))
+    except TypeError as error:  # a field without which there is no study
+        raise ValueError(f"{path} is no whole study: {str(error).partition(') ')[2] or error}") from error
+
+
+def option(name: str) -> str:
+    """A field as the option of the command line.
+
+    >>> option("read_out")
+    '--read-out'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def plain(annotation: Any) -> Any:
+    """A field's type without its None.
+
+    >>> plain(int | None)
+    <class 'int'>
+    """
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return kinds[0] if type(None) in get_args(annotation) else annotation
+
+
+def expected(kind: Any) -> str:
+    """What a value of this type is called, for a message.
+
+    >>> expected(Literal["data", "predicted"])
+    'data or predicted'
+    """
+    if get_origin(kind) is Literal:
+        *others, last = get_args(kind)
+        return f"{', '.join(others)} or {last}"
+    words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return "a list of names" if get_origin(kind) is tuple else words.get(kind, "a name")
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no study file {path}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+
+
+def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
     """A TOML value as the field's type."""
-    if "Path" in annotation and isinstance(value, str):
+    kind = plain(annotation)
+    if kind is Path and isinstance(value, str):
         return Path(value)
-    if "tuple" in annotation and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    expected: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "Literal": str}
-    wanted = next((kind for word, kind in expected.items() if word in annotation), str)
-    if wanted is float and type(value) is int:
+    if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not wanted:
-        raise ValueError(f"{path}: {name} is {value!r}, expected {wanted.__name__}")
-    return value
+    if value in get_args(kind) if get_origin(kind) is Literal else type(value) is kind:
+        return value
+    raise ValueError(f"{path}: {name} is {value!r}, expected {expected(kind)}")

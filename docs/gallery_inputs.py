@@ -1,6 +1,6 @@
 """The gallery's inputs: scikit-image's photographs as a folder, TREC's questions as TSV.
 
-    python docs/gallery_inputs.py ../shared/data/trec runs/gallery
+python docs/gallery_inputs.py ../shared/data/trec runs/gallery
 """
 
 import sys

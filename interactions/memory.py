@@ -1,5 +1,7 @@
 """How much memory there is, and the error for those who ask for more."""
 
+from decimal import Decimal
+
 import psutil
 import torch
 
@@ -17,9 +19,18 @@ def require_memory(needed: int, device: torch.device, what: str) -> None:
     available = available_memory(device)
     if needed > available:
         raise MemoryError(
-            f"{what} needs {needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are available on "
-            f"{device}: choose fewer players or fewer games"
+            f"{what} needs {gibibytes(needed)}, and {gibibytes(available)} are available on {device}: "
+            "choose fewer players or fewer games"
         )
+
+
+def gibibytes(count: int) -> str:
+    """Bytes in words, however many.
+
+    >>> gibibytes(3 * 2**30), gibibytes(2**784)
+    ('3 GiB', '9.476e+226 GiB')
+    """
+    return f"{Decimal(count) / 2**30:.4g} GiB"
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -55,6 +55,11 @@ def next_token_log_odds(
     outputs: Float[Tensor, "batch tokens vocabulary"], labels: Int64[Tensor, " batch"]
 ) -> Float64[Tensor, " batch"]:
     """Log-odds of token `labels` after the last position; pad prompts on the left."""
+    if outputs.ndim != 3:
+        raise ValueError(
+            "next_token_log_odds needs a language model's outputs (batch, tokens, vocabulary), got shape "
+            f"{tuple(outputs.shape)}"
+        )
     return log_odds(outputs[:, -1], labels)
 
 

