@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
+from interactions.superpixels import superpixels
+
 BACKGROUND = -1
-# Blur before SLIC, as a share of the shorter side: without it, superpixels of photographs have ragged edges.
-SMOOTHING = 0.01
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class Players:
                 the neighbour of nearest mean colour.
         """
         if isinstance(image, np.ndarray) and image.ndim < 4:
-            return cls(torch.from_numpy(_superpixels(image, k, compactness)), k, axis=-2)
-        maps = [torch.from_numpy(_superpixels(np.asarray(one), k, compactness)) for one in image]
+            return cls(torch.from_numpy(superpixels(image, k, compactness)), k, axis=-2)
+        maps = [torch.from_numpy(superpixels(np.asarray(one), k, compactness)) for one in image]
         return cls(torch.stack(maps), k, axis=-2, per_game=True)
 
     @classmethod
@@ -239,7 +239,7 @@ class Players:
                 units = [None if word is None else position for position, word in enumerate(units)]
             pieces = _spans(one, units, encoded["offset_mapping"][i])
             games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
-        k = choose or len(games[0][1])
+        k = len(games[0][1]) if choose is None else choose
         drawn = [
             _draw(units, pieces, k, generator, one) for one, (units, pieces) in zip(texts, games, strict=True)
         ]
@@ -292,40 +292,3 @@ def _draw(
     player = {unit: i for i, unit in enumerate(kept)}
     owner = torch.tensor([BACKGROUND if unit is None else player.get(unit, BACKGROUND) for unit in units])
     return owner, tuple(pieces[unit] for unit in kept)
-
-
-def _superpixels(image: np.ndarray, k: int, compactness: float) -> np.ndarray:
-    """SLIC segments of one image, exactly k of them."""
-    from skimage.segmentation import slic
-
-    pixels = image.astype(float) / 255 if image.dtype == np.uint8 else image.astype(float)
-    for asked in range(k, 8 * k + 8):
-        channel_axis = -1 if image.ndim == 3 else None
-        found = slic(
-            pixels,
-            asked,
-            compactness=compactness,
-            sigma=SMOOTHING * min(image.shape[:2]),
-            start_label=0,
-            channel_axis=channel_axis,
-        )
-        labels = np.unique(found, return_inverse=True)[1].reshape(found.shape)
-        if labels.max() + 1 >= k:
-            return _merged(labels, pixels.reshape(*found.shape, -1), k)
-    raise ValueError(f"SLIC finds no {k} superpixels in an image of {image.shape[:2]} pixels; ask for fewer")
-
-
-def _merged(labels: np.ndarray, pixels: np.ndarray, k: int) -> np.ndarray:
-    """Segments merged, the smallest first into its neighbour of nearest mean colour, until k are left."""
-    while (count := labels.max() + 1) > k:
-        smallest = np.bincount(labels.ravel(), minlength=count).argmin()
-        near = np.zeros(count, bool)
-        for axis in (0, 1):
-            one, other = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
-            near[one[other == smallest]] = near[other[one == smallest]] = True
-        near[smallest] = False
-        colour = np.stack([pixels[labels == segment].mean(0) for segment in range(count)])
-        distance = np.where(near, ((colour - colour[smallest]) ** 2).sum(-1), np.inf)
-        labels = np.where(labels == smallest, distance.argmin(), labels)
-        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-    return labels

@@ -23,6 +23,17 @@ N = 5
 METHODS = [And(), AndOr(), SparseAndOr(noise=0.0)]
 
 
+class TableGame(Game):
+    """A value table as shapiq's game."""
+
+    def __init__(self, table):
+        super().__init__(N, normalize=False)
+        self.table = table.numpy()
+
+    def value_function(self, coalitions):
+        return self.table[coalitions @ (2 ** np.arange(N - 1, -1, -1))]
+
+
 @pytest.fixture
 def v():
     return torch.randn(2, 2**N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -42,11 +53,7 @@ def test_values_by_definition(v, method):
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_interaction_indices_are_shapiqs(v, method):
-    class TableGame(Game):
-        def value_function(self, coalitions):
-            return v[0].numpy()[coalitions @ (2 ** np.arange(N - 1, -1, -1))]
-
-    computer = ExactComputer(TableGame(N, normalize=False))
+    computer = ExactComputer(TableGame(v[0]))
     found = shapley_interaction_indices(extract(v, method))[0]
     for order in (1, 2, 3):
         exact = computer("SII", order)
@@ -56,6 +63,13 @@ def test_interaction_indices_are_shapiqs(v, method):
                     exact[coalition], abs=1e-10
                 )
     assert found[0].item() == 0
+
+
+@pytest.mark.parametrize(("name", "ours"), [("SV", shapley_values), ("BV", banzhaf_values)])
+def test_values_are_shapiqs(v, name, ours):
+    exact = ExactComputer(TableGame(v[0]))(name, 1)
+    found = ours(extract(v, AndOr()))[0]
+    assert found.tolist() == pytest.approx([exact[(i,)] for i in range(N)], abs=1e-10)
 
 
 def test_shapley_values_are_captums():
