@@ -135,15 +135,20 @@ def ask(study: Study) -> Asked:
     return Asked(study, networks, everything, inputs, numbers, layout, settings, facts)
 
 
+def device_of(study: Study) -> torch.device:
+    """Where the study computes; a ValueError where that cannot be."""
+    name = study.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+
+
 def _networks(study: Study) -> dict[str, Network]:
     """The networks of the study, by name, on their device."""
-    device = study.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    device = device_of(study)
     options: dict[str, Any] = {"ema": study.ema, "seed": study.seed, "image_size": study.image_size}
     weights = {name: None if path == PUBLISHED else path for name, path in study.checkpoints.items()}
     return {name: models.load(study.model, path, **options).to(device) for name, path in weights.items()}

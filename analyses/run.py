@@ -21,7 +21,7 @@ from analyses.drawings import (
     draw_top_on_image,
 )
 from analyses.figures import plot_matching, plot_shares, plot_sparsity, plot_strength_by_order
-from analyses.games import Asked, ask, read_out_of, understood
+from analyses.games import Asked, ask, device_of, read_out_of, understood
 from analyses.knowledge import KnowledgeChange, compare
 from analyses.report import describe, write_report
 from analyses.study import Compare, Study, study_in
@@ -230,7 +230,7 @@ def _interactions(folder: Path, study: Study, store: Store, name: str) -> Intera
             return found
     except (FileNotFoundError, ValueError):
         pass  # none yet, or a file that was cut short
-    found = extract(values, method)
+    found = extract(values.to(device_of(study)), method).to("cpu")
     found.save(path)
     return found
 
