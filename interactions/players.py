@@ -98,14 +98,15 @@ class Players:
         """k superpixels (SLIC) of an image, or of each of several images.
 
         Args:
-            image: an array (height, width[, channels]) of uint8 or floats in 0…1, or a sequence of such.
+            image: an array (height, width[, channels]) of uint8 or floats in 0…1 or a PIL image; or a
+                sequence of such.
             k: players; SLIC's own count varies, so that surplus segments are merged, smallest first, into
                 the neighbour of nearest mean colour.
         """
-        if isinstance(image, np.ndarray) and image.ndim < 4:
-            return cls(torch.from_numpy(superpixels(image, k, compactness)), k, axis=-2)
-        maps = [torch.from_numpy(superpixels(np.asarray(one), k, compactness)) for one in image]
-        return cls(torch.stack(maps), k, axis=-2, per_game=True)
+        single = hasattr(image, "convert") or (isinstance(image, np.ndarray) and image.ndim < 4)
+        maps = [superpixels(one, k, compactness) for one in ([image] if single else image)]
+        owner = torch.from_numpy(np.stack(maps))
+        return cls(owner[0] if single else owner, k, axis=-2, per_game=not single)
 
     @classmethod
     def tokens(

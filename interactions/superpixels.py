@@ -1,19 +1,27 @@
 """Superpixels of an image: exactly as many as there are to be players."""
 
+from typing import Any
+
 import numpy as np
 
 # Blur before SLIC, as a share of the shorter side: without it, superpixels of photographs have ragged edges.
 SMOOTHING = 0.01
 
 
-def superpixels(image: np.ndarray, k: int, compactness: float) -> np.ndarray:
+def superpixels(image: Any, k: int, compactness: float) -> np.ndarray:
     """The segment of each pixel, 0 … k−1: SLIC, surplus segments merged into a neighbour.
 
     Raises:
-        ValueError: if SLIC finds fewer than k segments however many it is asked for.
+        ValueError: if the image is none, or SLIC finds fewer than k segments however many it is asked for.
     """
     from skimage.segmentation import slic  # half a second that only those pay who ask for superpixels
 
+    image = np.asarray(image)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[-1] > 4):
+        raise ValueError(
+            f"expected an image (height, width[, channels]), got shape {image.shape}; a tensor with its "
+            "channels first needs .permute(1, 2, 0)"
+        )
     pixels = image.astype(float) / 255 if image.dtype == np.uint8 else image.astype(float)
     for asked in range(k, 8 * k + 8):
         channel_axis = -1 if image.ndim == 3 else None

@@ -35,7 +35,8 @@ def test_the_python_lines(tmp_path, monkeypatch):
         code = code.replace(given, small)
     variables: dict = {}
     exec(compile(code, "README.md", "exec"), variables)
-    assert variables["change"].games == 4
+    assert [game.games for game in variables["games"]] == [4, 4]
+    assert len(code.strip().splitlines()) == 8
     assert (tmp_path / "change.png").stat().st_size > 10_000
 
 

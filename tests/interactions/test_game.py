@@ -63,6 +63,7 @@ def test_every_coalition_is_one_literal_forward(net, baseline):
 
 def test_batches_cross_games_and_change_nothing(net):
     game = MaskedModel(net.double(), images().double(), Players.grid(8, 8, 2, 2), labels=LABELS)
+    assert isinstance(game, Game)
     whole = evaluate(game, progress=False)
     for size in (1, 7, 16, 1000):
         torch.testing.assert_close(evaluate(game, batch_size=size, progress=False), whole, rtol=0, atol=1e-12)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage.data import astronaut
 from skimage.measure import label as connected_regions
 from skimage.transform import resize
@@ -160,6 +161,15 @@ def test_superpixels_of_several_images():
     players = Players.superpixels(images, 4)
     assert players.per_game
     assert players.owner.shape == (3, 16, 16)
+
+
+def test_superpixels_of_a_pil_image_and_of_channels_first():
+    image = (np.random.default_rng(0).random((16, 20, 3)) * 255).astype(np.uint8)
+    assert torch.equal(
+        Players.superpixels(Image.fromarray(image), 4).owner, Players.superpixels(image, 4).owner
+    )
+    with pytest.raises(ValueError, match=r"channels first needs .permute\(1, 2, 0\)"):
+        Players.superpixels(torch.zeros(2, 3, 16, 20), 4)
 
 
 def test_superpixels_of_too_small_an_image():
