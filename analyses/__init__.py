@@ -5,18 +5,18 @@ import lazy_loader
 # Where each name lives. Imported when it is first asked for: `harsanyi --help` need not wait for torch.
 _HOME = {
     "bootstrap": ["Interval", "mean_interval", "ratio_interval"],
-    "drawings": [
+    "changes": ["strongest_changes"],
+    "figures": ["plot_matching", "plot_shares", "plot_sparsity", "plot_strength_by_order"],
+    "image_drawings": [
         "draw_change_on_image",
-        "draw_change_on_sentence",
         "draw_interaction_on_image",
-        "draw_interactions_on_sentence",
         "draw_players_on_image",
         "draw_top_on_image",
     ],
-    "figures": ["plot_matching", "plot_shares", "plot_sparsity", "plot_strength_by_order"],
     "knowledge": ["KnowledgeChange", "compare"],
     "report": ["describe", "shares_by_order", "write_report"],
     "run": ["Run", "compute", "run_comparison"],
+    "sentence_drawings": ["draw_change_on_sentence", "draw_interactions_on_sentence"],
     "study": ["Compare", "Compute", "Study", "read_study", "study_in"],
     "tables": ["read_table", "write_table"],
 }

@@ -14,16 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from analyses.drawings import (
-    draw_change_on_image,
-    draw_change_on_sentence,
-    draw_interactions_on_sentence,
-    draw_top_on_image,
-)
 from analyses.figures import plot_matching, plot_shares, plot_sparsity, plot_strength_by_order
 from analyses.games import Asked, ask, device_of, read_out_of, understood
+from analyses.image_drawings import draw_change_on_image, draw_top_on_image
 from analyses.knowledge import KnowledgeChange, compare
 from analyses.report import describe, write_report
+from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
 from analyses.study import Compare, Study, study_in
 from analyses.tables import write_table
 from interactions import Interactions, Store, extract

@@ -12,16 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from skimage.data import chelsea
 
-from analyses.drawings import (
-    draw_change_on_image,
-    draw_change_on_sentence,
-    draw_interaction_on_image,
-    draw_interactions_on_sentence,
-    draw_players_on_image,
-    draw_top_on_image,
-    outlines,
-    strongest_changes,
-)
+from analyses.changes import strongest_changes
 from analyses.figures import (
     DISCARDED,
     NEGATIVE,
@@ -34,7 +25,15 @@ from analyses.figures import (
     plot_sparsity,
     plot_strength_by_order,
 )
+from analyses.image_drawings import (
+    draw_change_on_image,
+    draw_interaction_on_image,
+    draw_players_on_image,
+    draw_top_on_image,
+    outlines,
+)
 from analyses.knowledge import compare
+from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
 from data import fashion_mnist
 from interactions import And, AndOr, Interaction, Players, extract
 
