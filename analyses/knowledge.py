@@ -95,7 +95,7 @@ def compare(
     Per coalition S, AND and OR apart: shared(S) = sign · min(|I_before(S)|, |I_after(S)|) where both are
     salient and of equal sign, else 0. Then preserved = Σ|shared|, discarded = Σ_{S salient before}
     |I_before − shared|, new = Σ_{S salient after} |I_after − shared| (Jiang, Cheng, Li, "Why pre-training is
-    beneficial for downstream classification tasks?", sec. 3.2). Scratch shares a preserved interaction as
+    beneficial for downstream classification tasks?"). Scratch shares a preserved interaction as
     far as min(|shared|, |I_scratch|), where it is salient there with the same sign.
 
     Args:
