@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Run:
         """The unit of the score, for axes."""
         return UNITS.get(self.study.score, self.study.score)
 
+    @cached_property
     def change(self) -> KnowledgeChange:
         """The knowledge change of a comparison; a ValueError for a run of one network."""
         if "before" not in self.interactions:
@@ -95,9 +97,9 @@ class Run:
         title = f"{self.title_of(game)} · before → after, {self.unit}"
         if "sentences" in self.store.settings:
             words, players = self._sentence(game)
-            return draw_change_on_sentence(words, players, self.change(), game, k, title=title)
+            return draw_change_on_sentence(words, players, self.change, game, k, title=title)
         image, owner = self._image(game)
-        return draw_change_on_image(image, owner, self.change(), game, k, title=title)
+        return draw_change_on_image(image, owner, self.change, game, k, title=title)
 
     def _image(self, game: int) -> tuple[np.ndarray, np.ndarray]:
         owner = self.store.array("owner")
@@ -195,7 +197,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     change.h5, figures and report.html.
     """
     run, facts = compute(study, progress=progress)
-    change = run.change()
+    change = run.change
     table = change.table(seed=study.seed)
     write_table(table, study.out / TABLE)
     figures = _figures(run, change, table)

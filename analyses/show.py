@@ -43,4 +43,4 @@ def _figure(run: Run, what: str, game: int, network: str, top: int) -> Figure:
         return whole(plot_matching(run.interactions[network], game, threshold))
     if what == "sparsity":
         return whole(plot_sparsity(run.interactions, threshold))
-    return whole(plot_strength_by_order(run.change(), unit=run.unit))
+    return whole(plot_strength_by_order(run.change, unit=run.unit))

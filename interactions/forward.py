@@ -1,7 +1,7 @@
 """Running somebody's model without leaving a trace in it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -51,14 +51,10 @@ def activations_measured(model: Any, sizes: list[int]) -> Iterator[None]:
         if isinstance(output, Tensor):
             sizes.append(output.nbytes)
 
-    handles = (
-        [m.register_forward_hook(measure) for m in model.modules()] if isinstance(model, nn.Module) else []
-    )
-    try:
+    with ExitStack() as stack:
+        for module in model.modules() if isinstance(model, nn.Module) else ():
+            stack.enter_context(hooked(module, measure))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def logits_of(outputs: Any) -> Tensor:

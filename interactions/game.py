@@ -211,6 +211,7 @@ class MaskedModel:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             stack.enter_context(evaluating(self.model))
+            stack.enter_context(strict_float32())
             if self.layer is not None:
                 stack.enter_context(hooked(module_named(self.model, self.layer), record))
             for game in range(1 if self.layer is None else self.games):

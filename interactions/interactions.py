@@ -219,14 +219,14 @@ class Interactions:
             from shapiq import InteractionValues
         except ImportError as error:
             raise ImportError("to_shapiq needs shapiq: pip install 'harsanyi[shapiq]'") from error
-        dividends = and_interactions(reconstruct(self.and_[game], self.or_[game])).tolist()
+        dividends = and_interactions(reconstruct(self.and_[game], self.or_[game])).cpu().numpy()
         players = [tuple(mask.nonzero()[:, 0].tolist()) for mask in coalition_masks(self.n)]
         return InteractionValues(
-            values=torch.tensor(dividends, dtype=torch.float64).numpy(),
+            values=dividends,
             index="Moebius",
             max_order=self.n,
             n_players=self.n,
             min_order=0,
             interaction_lookup={coalition: i for i, coalition in enumerate(players)},
-            baseline_value=dividends[0],
+            baseline_value=float(dividends[0]),
         )

@@ -235,9 +235,7 @@ class Players:
         generator = torch.Generator().manual_seed(seed)
         games = []
         for i, one in enumerate(texts):
-            units = encoded.word_ids(i)
-            if not by_word:
-                units = [None if word is None else position for position, word in enumerate(units)]
+            units = _units(encoded.word_ids(i), by_word)
             pieces = _spans(one, units, encoded["offset_mapping"][i])
             games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
         k = len(games[0][1]) if choose is None else choose
@@ -260,13 +258,16 @@ def sentence_pieces(
         tokenizer, options: those the players were made with.
     """
     encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
-    units = encoded.word_ids()
-    if not by_word:
-        units = [None if word is None else i for i, word in enumerate(units)]
+    units = _units(encoded.word_ids(), by_word)
     pieces = _spans(text, units, encoded["offset_mapping"])
     # Padding is missing here; it may stand on either side.
     start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0
     return [(piece, int(owner[start + units.index(unit)])) for unit, piece in sorted(pieces.items())]
+
+
+def _units(word_ids: list[int | None], by_word: bool) -> list[int | None]:
+    """The unit of each token position, its word or the token itself; None for special tokens and padding."""
+    return word_ids if by_word else [None if word is None else i for i, word in enumerate(word_ids)]
 
 
 def _spans(text: str, units: list[int | None], offsets: Any) -> dict[int, str]:

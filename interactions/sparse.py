@@ -33,6 +33,7 @@ from interactions.transforms import (
     player_count,
     subset_sums,
     superset_sums,
+    touching_sums,
 )
 
 # The prox step in units of max|u|, κ, and the over-relaxation: the best of a sweep over 10-player tables of
@@ -94,6 +95,10 @@ class _State:
         return _State(**{name: value[kept] for name, value in vars(self).items()})
 
 
+# What is kept of a game that leaves the batch.
+ANSWER = ("or_", "delta", "objective", "lower")
+
+
 def sparse_and_or(
     v: Float[Tensor, "games coalitions"],
     noise: float = 0.04,
@@ -127,7 +132,7 @@ def sparse_and_or(
     scale = u.abs().amax(-1, keepdim=True)
     scale = torch.where(scale > 0, scale, 1.0)
     state = _start(u / scale, noise)
-    done = _State(**{name: value.clone() for name, value in vars(state).items()})
+    done = {name: getattr(state, name).clone() for name in ANSWER}
     steps = torch.zeros(len(v), dtype=torch.int64, device=v.device)
     eigenvalues = _eigenvalues(player_count(v), v.device)
     invert = _projection(player_count(v), noise > 0, eigenvalues)
@@ -137,14 +142,15 @@ def sparse_and_or(
         if step % CHECK_EVERY and step != max_steps:
             continue
         _certify(state, eigenvalues, kappa)
-        for name in ("or_", "delta", "objective", "lower"):
-            getattr(done, name)[state.game] = getattr(state, name)
+        for name in ANSWER:
+            done[name][state.game] = getattr(state, name)
         steps[state.game] = step
         open_ = state.objective - state.lower > tolerance * state.objective
         if not open_.any():
             break
-        state = state.select(open_)
-    return _fit(v, scale, done, steps)
+        if not open_.all():
+            state = state.select(open_)
+    return _fit(v, scale, steps, **done)
 
 
 def _start(u: Tensor, noise: float) -> _State:
@@ -161,8 +167,8 @@ def _start(u: Tensor, noise: float) -> _State:
 
 def _advance(state: _State, invert: Inverse, kappa: float) -> None:
     """One over-relaxed Douglas–Rachford step: y = P(w), z = prox(2y − w), w ← w + ρ(z − y)."""
-    residual = subset_sums(state.w[:, 0]) - complemented(subset_sums(state.w[:, 1])) + kappa * state.w[:, 2]
-    state.multiplier = invert(residual - state.u, state.multiplier)
+    explained = _explained(state.w[:, 0], state.w[:, 1]) + kappa * state.w[:, 2]
+    state.multiplier = invert(explained - state.u, state.multiplier)
     y = state.w - _adjoint(state.multiplier, kappa)
     z = 2 * y - state.w
     free = z[:, :2, 0].clone()
@@ -178,7 +184,7 @@ def _certify(state: _State, eigenvalues: Tensor, kappa: float) -> None:
     and_, or_, delta = state.z[:, 0], state.z[:, 1], kappa * state.z[:, 2]
     # What the sparse iterate does not explain goes to AND and OR in the way of least squares: all of it in
     # AND would be up to 2ⁿ times as strong.
-    unexplained = state.u - delta - subset_sums(and_) + complemented(subset_sums(or_))
+    unexplained = state.u - delta - _explained(and_, or_)
     or_ = _joint(or_ - superset_sums(complemented(_inverse(unexplained, eigenvalues))))
     objective = _strength(_remaining_and(state.u, or_, delta)) + _strength(or_)
     # Of equal answers the first is kept: which of them rounding favours must not decide.
@@ -193,13 +199,21 @@ def _certify(state: _State, eigenvalues: Tensor, kappa: float) -> None:
     state.lower = torch.maximum(state.lower, value / outside.clamp_min(TINY))
 
 
-def _fit(v: Tensor, scale: Tensor, done: _State, steps: Tensor) -> SparseFit:
+def _fit(
+    v: Tensor,
+    scale: Tensor,
+    steps: Tensor,
+    or_: Tensor,
+    delta: Tensor,
+    objective: Tensor,
+    lower: Tensor,
+) -> SparseFit:
     """The answers in the tables' own unit; v(∅) is the constant, kept in I_and(∅)."""
-    and_ = _remaining_and(done.u, done.or_, done.delta)
+    and_ = _remaining_and((v - v[:, :1]) / scale, or_, delta)
     and_ = torch.cat([v[:, :1], scale * and_[:, 1:]], dim=-1)
-    objective, lower = done.objective * scale[:, 0], done.lower * scale[:, 0]
+    objective, lower = objective * scale[:, 0], lower * scale[:, 0]
     gap = torch.where(objective > 0, 1 - lower / objective.clamp_min(TINY), 0.0).clamp_min(0)
-    return SparseFit(and_, scale * done.or_, scale * done.delta, objective, lower, gap, steps)
+    return SparseFit(and_, scale * or_, scale * delta, objective, lower, gap, steps)
 
 
 def _joint(or_: Tensor) -> Tensor:
@@ -209,12 +223,16 @@ def _joint(or_: Tensor) -> Tensor:
 
 def _remaining_and(u: Tensor, or_: Tensor, delta: Tensor) -> Tensor:
     """The AND interactions that explain exactly what joint OR interactions and δ leave over."""
-    touched = or_.sum(-1, keepdim=True) - complemented(subset_sums(or_))
-    return and_interactions(u - delta - touched)
+    return and_interactions(u - delta - touching_sums(or_))
 
 
 def _strength(interactions: Tensor) -> Tensor:
     return interactions[:, 1:].abs().sum(-1)
+
+
+def _explained(and_: Tensor, or_: Tensor) -> Tensor:
+    """Z a − J Z b."""
+    return subset_sums(and_) - complemented(subset_sums(or_))
 
 
 def _adjoint(y: Tensor, kappa: float) -> Tensor:

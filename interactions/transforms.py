@@ -66,6 +66,16 @@ def superset_sums(table: Table) -> Table:
     return _butterfly(table.clone(), lower=True, sign=1)
 
 
+def touching_sums(table: Table) -> Table:
+    """Σ_{S∩T≠∅} table(S): all of the table less what lies inside the complement of T.
+
+    >>> touching_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
+    [0.0, 10.0, 12.0, 14.0]
+    """
+    nonempty = torch.cat([torch.zeros_like(table[..., :1]), table[..., 1:]], dim=-1)
+    return nonempty.sum(-1, keepdim=True) - complemented(subset_sums(nonempty))
+
+
 def complemented(table: Table) -> Table:
     """The table of the complements, T ↦ table(N∖T): the last axis reversed."""
     return table.flip(-1)
@@ -121,10 +131,7 @@ def reconstruct(and_: Table, or_: Table) -> Table:
     if and_.shape != or_.shape:
         raise ValueError(f"expected AND and OR of one shape, got {tuple(and_.shape)} and {tuple(or_.shape)}")
     player_count(and_)
-    # Σ_{S∩T≠∅} = all non-empty S less those inside the complement of T.
-    nonempty = torch.cat([torch.zeros_like(or_[..., :1]), or_[..., 1:]], dim=-1)
-    touched = nonempty.sum(-1, keepdim=True) - complemented(subset_sums(nonempty))
-    return subset_sums(and_) + or_[..., :1] + touched
+    return subset_sums(and_) + or_[..., :1] + touching_sums(or_)
 
 
 def _butterfly(table: Tensor, *, lower: bool, sign: int) -> Tensor:

@@ -75,7 +75,7 @@ def test_csv_hdf5_and_the_api_agree(run):
     change = compare(found[0], found[1], scratch=found[2])
     pd.testing.assert_frame_equal(change.table(seed=0), table, check_exact=True)
     opened = Run.open(run)
-    assert torch.equal(opened.change().shared, change.shared)
+    assert torch.equal(opened.change.shared, change.shared)
     assert torch.equal(found[0].v, opened.store.v("before"))
 
 
@@ -193,27 +193,22 @@ def test_what_the_network_predicts_on_unlabelled_pictures(checkpoints, pictures,
     assert "accuracy" not in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_an_own_network(pictures, tmp_path, capsys):
+def computing_own_network(source, pictures, tmp_path):
+    """The arguments of compute for the network that a file `net.py` with this source builds."""
     net = tmp_path / "net.py"
-    net.write_text(
-        "from torch import nn\nclasses = ['bag', 'shoe']\npreprocess = {'size': [28, 28], 'channels': 1}\n"
-        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 2))\n",
-        encoding="utf-8",
+    net.write_text(f"from torch import nn\nclasses = ['bag', 'shoe']\n{source}\n", encoding="utf-8")
+    model, inputs = f"--model={net}:build", f"--data={pictures / 'classes'}"
+    return ["compute", model, "--checkpoint=random", inputs, "--inputs=4", "--players=grid:2x2"]
+
+
+def test_an_own_network(pictures, tmp_path, capsys):
+    source = (
+        "preprocess = {'size': [28, 28], 'channels': 1}\n"
+        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 2))"
     )
     out = tmp_path / "run"
-    main(
-        [
-            "compute",
-            f"--model={net}:build",
-            "--checkpoint=random",
-            f"--data={pictures / 'classes'}",
-            "--inputs=4",
-            "--players=grid:2x2",
-            "--baseline=blur",
-            "--method=and",
-            f"--out={out}",
-        ]
-    )
+    arguments = computing_own_network(source, pictures, tmp_path)
+    main([*arguments, "--baseline=blur", "--method=and", f"--out={out}"])
     found = Run.open(out).interactions["network"]
     # Two classes and one linear layer: the log-odds are linear, and every interaction has order one.
     strength = found.strength().sum((0, 1, 2))
@@ -223,21 +218,8 @@ def test_an_own_network(pictures, tmp_path, capsys):
 
 
 def test_a_failing_own_network(pictures, tmp_path, refused):
-    net = tmp_path / "net.py"
-    net.write_text(
-        "from torch import nn\nclasses = ['bag', 'shoe']\n"
-        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(5, 2))\n",
-        encoding="utf-8",
-    )
-    said = refused(
-        "compute",
-        f"--model={net}:build",
-        "--checkpoint=random",
-        f"--data={pictures / 'classes'}",
-        "--inputs=4",
-        "--players=grid:2x2",
-        f"--out={tmp_path / 'run'}",
-    )
+    source = "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(5, 2))"
+    said = refused(*computing_own_network(source, pictures, tmp_path), f"--out={tmp_path / 'run'}")
     assert "cannot be asked for its log_odds on these inputs (mat1 and mat2 shapes" in said
 
 
