@@ -28,7 +28,7 @@ def mean_interval(
     >>> mean_interval(np.ones((5, 2)))[0]
     Interval(value=1.0, low=1.0, high=1.0)
     """
-    return _intervals((values,), lambda x, axis: x.mean(axis), confidence, resamples, seed)
+    return bootstrap_intervals((values,), lambda x, axis: x.mean(axis), confidence, resamples, seed)
 
 
 def ratio_interval(
@@ -46,7 +46,7 @@ def ratio_interval(
     >>> ratio_interval(np.ones((5, 1)), 2 * np.ones((5, 1)))[0]
     Interval(value=0.5, low=0.5, high=0.5)
     """
-    return _intervals((numerator, denominator), _ratio, confidence, resamples, seed)
+    return bootstrap_intervals((numerator, denominator), _ratio, confidence, resamples, seed)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndarray:
@@ -54,7 +54,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndar
     return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
 
 
-def _intervals(
+def bootstrap_intervals(
     data: tuple[np.ndarray, ...],
     statistic: Callable[..., np.ndarray],
     confidence: float,

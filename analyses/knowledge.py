@@ -1,6 +1,5 @@
 """Knowledge change: which interactions were preserved, discarded and newly learned."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,8 +7,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from analyses.bootstrap import Interval, mean_interval, ratio_interval
-from interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions
+from analyses.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
+from interactions import SALIENT_THRESHOLD, Interactions
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
 SCRATCH_AMOUNTS = ("also_scratch", "exclusive", "only_scratch", "all_scratch")
@@ -25,8 +24,6 @@ SCRATCH_SHARES = {
 }
 # The identities hold to rounding in float64: sums of at most 2**24 terms.
 ROUNDING = 1e-9
-
-Amount = Float64[Tensor, "games kinds signs orders"]
 
 
 @dataclass(frozen=True)
@@ -80,19 +77,11 @@ class KnowledgeChange:
         Shares are ratios of sums over games: NaN where there is nothing to share, NaN bounds where that
         happens in a resample.
         """
-        groups = list(_groups(self.n))
-        rows = []
         shares = SHARES | SCRATCH_SHARES
-        for quantity in (*AMOUNTS, *SCRATCH_AMOUNTS, *shares):
-            amounts = [getattr(self, name) for name in shares.get(quantity, (quantity,))]
-            if any(amount is None for amount in amounts):
-                continue
-            columns = [torch.stack([pick(a) for _, pick in groups], dim=1).cpu().numpy() for a in amounts]
-            interval: Callable[..., list[Interval]] = ratio_interval if quantity in shares else mean_interval
-            intervals = interval(*columns, confidence=confidence, resamples=resamples, seed=seed)
-            for (labels, _), found in zip(groups, intervals, strict=True):
-                rows.append({"quantity": quantity, **labels, **vars(found), "games": self.games})
-        return pd.DataFrame(rows)
+        parts = {name: shares.get(name, (name,)) for name in (*AMOUNTS, *SCRATCH_AMOUNTS, *shares)}
+        amounts = {name: tuple(getattr(self, part) for part in found) for name, found in parts.items()}
+        known = {name: found for name, found in amounts.items() if all(one is not None for one in found)}
+        return amounts_table(known, confidence=confidence, resamples=resamples, seed=seed)
 
 
 def compare(
@@ -124,21 +113,15 @@ def compare(
     (2.0, 1.0, 2.0)
     """
     networks = {"before": before, "after": after, **({"scratch": scratch} if scratch else {})}
-    for name, network in networks.items():
-        if network.v.shape != before.v.shape:
-            raise ValueError(
-                "expected the same games and players: "
-                f"before has {before.games} games of {before.n} players, "
-                f"{name} has {network.games} of {network.n}"
-            )
-    salient = {name: _salient_effects(network, threshold) for name, network in networks.items()}
-    shared = _shared(salient["before"], salient["after"])
+    require_same_games(networks)
+    salient = {name: salient_effects(network, threshold) for name, network in networks.items()}
+    shared = shared_effects(salient["before"], salient["after"])
     amounts = {
-        "preserved": _by_sign_and_order(shared, before.orders),
-        "discarded": _by_sign_and_order(salient["before"] - shared, before.orders),
-        "new": _by_sign_and_order(salient["after"] - shared, before.orders),
-        "all_before": _by_sign_and_order(salient["before"], before.orders),
-        "all_after": _by_sign_and_order(salient["after"], before.orders),
+        "preserved": by_sign_and_order(shared, before.orders),
+        "discarded": by_sign_and_order(salient["before"] - shared, before.orders),
+        "new": by_sign_and_order(salient["after"] - shared, before.orders),
+        "all_before": by_sign_and_order(salient["before"], before.orders),
+        "all_after": by_sign_and_order(salient["after"], before.orders),
     }
     _assert_adds_up(**amounts)
     if scratch:
@@ -149,32 +132,26 @@ def compare(
 
 def _beside_scratch(shared: Tensor, after: Tensor, scratch: Tensor, orders: Tensor) -> dict[str, Amount]:
     """What preserved and scratch knowledge have in common, and what each has alone."""
-    common = _shared(shared, scratch)
+    common = shared_effects(shared, scratch)
     effects = {
         "also_scratch": common,
         "exclusive": shared - common,
-        "only_scratch": scratch - _shared(scratch, after),
+        "only_scratch": scratch - shared_effects(scratch, after),
         "all_scratch": scratch,
     }
-    return {name: _by_sign_and_order(effect, orders) for name, effect in effects.items()}
+    return {name: by_sign_and_order(effect, orders) for name, effect in effects.items()}
 
 
-def _salient_effects(network: Interactions, threshold: float) -> Tensor:
+def salient_effects(network: Interactions, threshold: float) -> Tensor:
     """Effects `(games, kinds, coalitions)`, zero where not salient."""
     salient = network.salient(threshold)
     return torch.where(torch.stack([salient.and_, salient.or_], dim=1), network.effects, 0.0)
 
 
-def _shared(one: Tensor, other: Tensor) -> Tensor:
+def shared_effects(one: Tensor, other: Tensor) -> Tensor:
     """The common part of two effects: the smaller where the signs agree, else 0."""
     smaller = torch.minimum(one.abs(), other.abs())
     return torch.where(one * other > 0, one.sign() * smaller, 0.0)
-
-
-def _by_sign_and_order(effects: Tensor, orders: Tensor) -> Amount:
-    """Strength `(games, kinds, signs, orders)` of signed effects."""
-    signed = torch.stack([effects.clamp_min(0), -effects.clamp_max(0)], dim=2)
-    return signed @ torch.nn.functional.one_hot(orders).double()
 
 
 def _assert_adds_up(
@@ -183,17 +160,3 @@ def _assert_adds_up(
     """The identities that make the shares shares."""
     for part, whole in ((discarded, all_before), (new, all_after)):
         assert torch.allclose(preserved + part, whole, rtol=ROUNDING, atol=ROUNDING * float(whole.max() or 1))
-
-
-def _groups(n: int) -> Iterator[tuple[dict[str, str], Callable[[Tensor], Tensor]]]:
-    """Every combination of kind, sign and order, with the sum it stands for."""
-    kinds = [("both", slice(None)), *((kind, slice(i, i + 1)) for i, kind in enumerate(KINDS))]
-    signs = [("both", slice(None)), *((sign, slice(i, i + 1)) for i, sign in enumerate(SIGNS))]
-    orders = [("all", slice(None)), *((str(m), slice(m, m + 1)) for m in range(1, n + 1))]
-    for kind, k in kinds:
-        for sign, s in signs:
-            for order, m in orders:
-                yield (
-                    {"kind": kind, "sign": sign, "order": order},
-                    lambda amount, k=k, s=s, m=m: amount[:, k, s, m].sum((1, 2, 3)),  # type: ignore[misc]
-                )

@@ -4,20 +4,20 @@ import base64
 import io
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from analyses.amounts import Amount, total
 from analyses.figures import SHARE_COLOURS, orders_of
-from analyses.knowledge import Amount, KnowledgeChange
+from analyses.knowledge import KnowledgeChange
+from analyses.words import listed, percent, with_interval
 
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
 DPI = 192
-NOTHING = "–"
 PAGES = Environment(
     loader=PackageLoader("analyses", "."),
     autoescape=True,
@@ -83,7 +83,7 @@ def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:
     for quantity, (name, _) in SHARE_COLOURS.items():
         rows = both[both.quantity == quantity].set_index("order")
         if len(rows):
-            columns[name] = [_interval(rows.loc[order], "{:.2f}".format) for order in orders_of(both)]
+            columns[name] = [with_interval(rows.loc[order], "{:.2f}".format) for order in orders_of(both)]
     return pd.DataFrame(columns, index=pd.Index(orders_of(both), name="order"))
 
 
@@ -113,21 +113,22 @@ def describe(
 
 
 def _kept(table: pd.DataFrame, before: str) -> str:
-    share = _total(table, "preserved_share")
+    share = total(table, quantity="preserved_share")
     if math.isnan(share.value):
         return f"The {before} network has no salient interactions here: nothing to preserve or discard."
-    discarded = _total(table, "discarded_share")
+    kept = with_interval(share, percent)
+    discarded = with_interval(total(table, quantity="discarded_share"), percent)
     return (
-        f"Of the {before} network's salient interaction strength, {_interval(share, _percent)} was preserved "
-        f"and {_interval(discarded, _percent)} discarded."
+        f"Of the {before} network's salient interaction strength, {kept} was preserved "
+        f"and {discarded} discarded."
     )
 
 
 def _learned(table: pd.DataFrame, after: str) -> str:
-    share = _total(table, "new_share")
+    share = total(table, quantity="new_share")
     if math.isnan(share.value):
         return f"The {after} network has no salient interactions here: it learned nothing new."
-    new = _interval(share, _percent)
+    new = with_interval(share, percent)
     return f"Of the {after} network's salient interaction strength, {new} is newly learned."
 
 
@@ -148,13 +149,14 @@ def _orders(change: KnowledgeChange) -> list[str]:
 def _scratch(change: KnowledgeChange, table: pd.DataFrame) -> list[str]:
     if change.also_scratch is None:
         return []
-    share = _total(table, "scratch_share")
+    share = total(table, quantity="scratch_share")
     if math.isnan(share.value):
         return ["Nothing was preserved that the network trained from scratch could have too."]
-    alone = _total(table, "only_scratch_share")
+    also = with_interval(share, percent)
+    alone = total(table, quantity="only_scratch_share")
     return [
-        f"The network trained from scratch also has {_interval(share, _percent)} of what was preserved; of "
-        f"its own salient strength, {_interval(alone, _percent)} is not in the fine-tuned network."
+        f"The network trained from scratch also has {also} of what was preserved; of "
+        f"its own salient strength, {with_interval(alone, percent)} is not in the fine-tuned network."
     ]
 
 
@@ -162,40 +164,10 @@ def _basis(change: KnowledgeChange, table: pd.DataFrame) -> str:
     if change.games == 1:
         return f"This rests on 1 input of {change.n} players: no intervals, nothing about other inputs."
     basis = f"This rests on {change.games:,} inputs of {change.n} players each"
-    share = _total(table, "preserved_share"), _total(table, "new_share")
+    share = total(table, quantity="preserved_share"), total(table, quantity="new_share")
     if not any(math.isfinite(one.low) for one in share):
         return f"{basis}, too few of them with salient interactions for intervals."
     return f"{basis}; brackets hold bootstrap intervals over the inputs."
-
-
-def _total(table: pd.DataFrame, quantity: str) -> pd.Series:
-    """The row of a quantity over all kinds, signs and orders."""
-    chosen = (
-        (table.quantity == quantity)
-        & (table.kind == "both")
-        & (table.sign == "both")
-        & (table.order == "all")
-    )
-    return table[chosen].iloc[0]
-
-
-def _interval(row: Any, write: Callable[[float], str]) -> str:
-    """A value with its interval, without it where it is unknown, – for no value."""
-    if math.isnan(row.value):
-        return NOTHING
-    known = math.isfinite(row.low) and math.isfinite(row.high)
-    return write(row.value) + (f" [{write(row.low)}, {write(row.high)}]" if known else "")
-
-
-def _percent(share: float) -> str:
-    """Whole percent, but 0% and 100% only for none and all.
-
-    >>> _percent(0.41), _percent(0.001), _percent(0.999), _percent(1.0)
-    ('41%', '<1%', '>99%', '100%')
-    """
-    if 0 < share < 0.005:
-        return "<1%"
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def _mean_order(amount: Amount) -> float:
@@ -203,12 +175,6 @@ def _mean_order(amount: Amount) -> float:
     strength = amount.sum((0, 1, 2))
     orders = strength.new_tensor(range(len(strength)))
     return ((orders * strength).sum() / strength.sum()).item()
-
-
-def listed(clauses: list[str]) -> str:
-    """Clauses or names in one phrase, "and" before the last."""
-    *first, last = clauses
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _png(figure: Figure) -> dict[str, str | int]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analyses.amounts import total
 from analyses.figures import orders_of
-from analyses.report import listed, write_report
+from analyses.report import write_report
 from analyses.run import FIGURES, REPORT, Run, compute, figure_name, method_facts, method_notes, whole
 from analyses.study import PRETRAINED, Track, checkpoint_of
 from analyses.tables import write_table
@@ -18,6 +19,7 @@ from analyses.trajectory_figures import (
     plot_shares_over_training,
     plot_times_to_reach,
 )
+from analyses.words import listed, percent, with_interval
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
 # When a run is said to have got somewhere.
@@ -140,11 +142,14 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """What was found, in plain sentences."""
     sentences = []
     for name in dict.fromkeys(tables[TRAJECTORIES].series):
-        half, most = (_total(tables[TIMES], name, share=share) for share in REACHED)
-        lost = _total(tables[DETOURS], name, quantity="detour_share")
+        half, most = (
+            with_interval(total(tables[TIMES], series=name, share=share), percent, of="fraction")
+            for share in REACHED
+        )
+        lost = with_interval(total(tables[DETOURS], series=name, quantity="detour_share"), percent)
         sentences.append(
-            f"{name} has half of its final knowledge after {_share(half, 'fraction')} of its steps and nine "
-            f"tenths after {_share(most, 'fraction')}; it loses {_share(lost, '')} of what it learns again."
+            f"{name} has half of its final knowledge after {half} of its steps and nine tenths after {most}; "
+            f"it loses {lost} of what it learns again."
         )
     sentences += _kept_at_the_end(tables[TRAJECTORIES])
     games = int(tables[TIMES].games.iloc[0])
@@ -157,29 +162,11 @@ def _kept_at_the_end(along: pd.DataFrame) -> list[str]:
     kept = along[along.quantity == "preserved_share"]
     for name, rows in kept.groupby("series", sort=False):
         last = rows[rows.step == rows.step.max()]
-        preserved = _total(last, str(name))
+        preserved = with_interval(total(last), percent)
         sentences.append(
-            f"At the end of {name}, {_share(preserved, '')} of the pretrained network's salient strength is "
-            "there."
+            f"At the end of {name}, {preserved} of the pretrained network's salient strength is there."
         )
     return sentences
-
-
-def _total(table: pd.DataFrame, series: str, **chosen: object) -> pd.Series:
-    """The row of a run over all kinds and orders."""
-    rows = (table.series == series) & (table.kind == "both") & (table.order == "all")
-    for column, value in chosen.items():
-        rows &= table[column] == value
-    return table[rows].iloc[0]
-
-
-def _share(row: pd.Series, prefix: str) -> str:
-    """A share with its interval."""
-    value, low, high = (
-        row[prefix or "value"],
-        *(row[f"{prefix}_{end}" if prefix else end] for end in ("low", "high")),
-    )
-    return f"{value:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
@@ -187,7 +174,7 @@ def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
     both = times[times.kind == "both"]
     cells = both.assign(
         column=both.series + ", " + both.share.map("{:.0%}".format),
-        text=[_share(row, "fraction") for _, row in both.iterrows()],
+        text=[with_interval(row, percent, of="fraction") for _, row in both.iterrows()],
     )
     wide = cells.pivot(index="order", columns="column", values="text")
     return wide.loc[orders_of(cells), list(dict.fromkeys(cells.column))]

@@ -1,24 +1,28 @@
 """Trajectories: what happens to knowledge along a training run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float64
-from torch import Tensor
 
-from analyses.bootstrap import _intervals, mean_interval, ratio_interval
-from analyses.knowledge import SHARES, Amount, _groups, compare
+from analyses.amounts import (
+    Amount,
+    Parts,
+    Quantities,
+    amounts_table,
+    by_order,
+    group_labels,
+    group_sums,
+    require_same_games,
+    split_by_sign,
+)
+from analyses.bootstrap import bootstrap_intervals
+from analyses.knowledge import SHARES, compare
 from interactions import SALIENT_THRESHOLD, Interactions
-
-Parts = Float64[Tensor, "games kinds signs coalitions"]
-# One amount stands for its mean a game, two for the ratio of their sums over games.
-Quantities = Mapping[str, tuple[Amount, ...]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Trajectory:
             )
         if any(later <= earlier for earlier, later in pairwise((-1, *self.steps))):
             raise ValueError(f"expected rising steps of run {self.name!r}, from 0 or later; got {self.steps}")
-        _check_same_games(
+        require_same_games(
             {f"step {step}": one for step, one in zip(self.steps, self.interactions, strict=True)}
         )
 
@@ -81,9 +85,10 @@ def similarity(
     >>> table[table.kind == "both"][["order", "value"]].values.tolist()  # x₁ + x₂ in both; 3x₁x₂ and x₁x₂
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
-    _check_same_games({"one": one, "other": other})
+    require_same_games({"one": one, "other": other})
     quantities = {"similarity": _alike(one, other)}
-    return _table(quantities, confidence=confidence, resamples=resamples, seed=seed).drop(columns="quantity")
+    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
 
 
 def reached(
@@ -105,9 +110,10 @@ def reached(
     >>> table[table.kind == "both"][["order", "value"]].values.tolist()
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
-    _check_same_games({"one": one, "final": final})
+    require_same_games({"one": one, "final": final})
     quantities = {"reached": _there(one, final)}
-    return _table(quantities, confidence=confidence, resamples=resamples, seed=seed).drop(columns="quantity")
+    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
 
 
 def trajectory_table(
@@ -158,7 +164,9 @@ def trajectory_table(
                 **{_similarity_name(run, to): _alike(checkpoint, to.final) for to in trajectories},
                 "reached": _there(checkpoint, run.final),
             }
-            table = _table(quantities, confidence=confidence, resamples=resamples, seed=seed)
+            table = amounts_table(
+                quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed
+            )
             tables.append(table.assign(series=run.name, step=step))
     columns = ["series", "step", "quantity", "kind", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns]
@@ -192,10 +200,12 @@ def time_to_reach(
     """
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    there = tuple(_columns(_there(one, trajectory.final)[0]) for one in trajectory.interactions)
+    there = tuple(
+        group_sums(_there(one, trajectory.final)[0], signs=False) for one in trajectory.interactions
+    )
     crossing = partial(_crossing, steps=np.array(trajectory.steps), share=share)
-    found = _intervals(there, crossing, confidence, resamples, seed)
-    labels = [labels for labels, _ in _both_signs(trajectory.final.n)]
+    found = bootstrap_intervals(there, crossing, confidence, resamples, seed)
+    labels = group_labels(trajectory.final.n, signs=False)
     times = pd.DataFrame(map(vars, found))
     fractions = times.rename(columns={"value": "fraction", "low": "fraction_low", "high": "fraction_high"})
     table = pd.concat([pd.DataFrame(labels), times, fractions / trajectory.steps[-1]], axis=1)
@@ -231,9 +241,9 @@ def detours(
     >>> table[(table.kind == "both") & (table.order == "all")][["quantity", "value"]].values.tolist()
     [['gained', 4.0], ['lost', 1.0], ['detour_share', 0.25]]
     """
-    gained, lost = (_by_order(parts, trajectory.final) for parts in _gained_and_lost(trajectory))
+    gained, lost = (by_order(parts, trajectory.final.orders) for parts in _gained_and_lost(trajectory))
     quantities = {"gained": (gained,), "lost": (lost,), "detour_share": (lost, gained)}
-    table = _table(quantities, confidence=confidence, resamples=resamples, seed=seed)
+    table = amounts_table(quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed)
     table.insert(0, "series", trajectory.name)
     return table
 
@@ -241,7 +251,7 @@ def detours(
 def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
     """Strength and number of the salient interactions."""
     kept = checkpoint.only(checkpoint.salient(threshold))
-    count = _by_order(_parts(kept.effects.sign()), kept)
+    count = by_order(split_by_sign(kept.effects.sign()), kept.orders)
     return {"strength": (kept.strength(),), "salient_count": (count,)}
 
 
@@ -253,19 +263,19 @@ def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float
 
 
 def _alike(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
-    x, y = _parts(one.effects), _parts(other.effects)
-    return _by_order(torch.minimum(x, y), one), _by_order(torch.maximum(x, y), one)
+    x, y = split_by_sign(one.effects), split_by_sign(other.effects)
+    return by_order(torch.minimum(x, y), one.orders), by_order(torch.maximum(x, y), one.orders)
 
 
 def _there(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
-    x, y = _parts(one.effects), _parts(final.effects)
-    return _by_order(torch.minimum(x, y), one), _by_order(y, one)
+    x, y = split_by_sign(one.effects), split_by_sign(final.effects)
+    return by_order(torch.minimum(x, y), one.orders), by_order(y, one.orders)
 
 
 def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
     """What every effect gained on the way, and how much of that it lost; one checkpoint at a time."""
-    gained = lost = kept = torch.zeros_like(_parts(trajectory.final.effects))
-    for before, after in pairwise(_parts(one.effects) for one in trajectory.interactions):
+    gained = lost = kept = torch.zeros_like(split_by_sign(trajectory.final.effects))
+    for before, after in pairwise(split_by_sign(one.effects) for one in trajectory.interactions):
         step = after - before
         gained = gained + step.clamp_min(0)
         lost = lost + torch.minimum(kept, -step.clamp_max(0))  # a fall takes what was gained, while it lasts
@@ -285,39 +295,6 @@ def _crossing(*there: np.ndarray, steps: np.ndarray, share: float, axis: int) ->
     return np.where(known, steps[before] + way * (steps[after] - steps[before]), np.nan)
 
 
-def _table(quantities: Quantities, **bootstrap: Any) -> pd.DataFrame:
-    """Means and ratios with their intervals, for both signs together."""
-    rows = []
-    for quantity, amounts in quantities.items():
-        interval = mean_interval if len(amounts) == 1 else ratio_interval
-        intervals = interval(*map(_columns, amounts), **bootstrap)  # type: ignore[operator]
-        for (labels, _), found in zip(_both_signs(amounts[0].shape[-1] - 1), intervals, strict=True):
-            rows.append({"quantity": quantity, **labels, **vars(found), "games": len(amounts[0])})
-    return pd.DataFrame(rows)
-
-
-def _columns(amount: Amount) -> np.ndarray:
-    """A column for each kind and order."""
-    return torch.stack([pick(amount) for _, pick in _both_signs(amount.shape[-1] - 1)], dim=1).cpu().numpy()
-
-
-def _both_signs(n: int) -> list[tuple[dict[str, str], Any]]:
-    return [
-        ({"kind": labels["kind"], "order": labels["order"]}, pick)
-        for labels, pick in _groups(n)
-        if labels["sign"] == "both"
-    ]
-
-
-def _parts(effects: Float64[Tensor, "games kinds coalitions"]) -> Parts:
-    """Effects split by sign, none negative."""
-    return torch.stack([effects.clamp_min(0), -effects.clamp_max(0)], dim=2)
-
-
-def _by_order(parts: Parts, of: Interactions) -> Amount:
-    return parts @ torch.nn.functional.one_hot(of.orders).double()
-
-
 def _similarity_name(run: Trajectory, to: Trajectory) -> str:
     return "similarity_own" if to is run else f"similarity_{to.name}"
 
@@ -327,15 +304,4 @@ def _check_runs(trajectories: Sequence[Trajectory], pretrained: Interactions | N
     if not names or len({*names, "own"}) <= len(names):
         raise ValueError(f"expected runs of different names, none of them 'own'; got {names}")
     before = {"pretrained": pretrained} if pretrained else {}
-    _check_same_games({**before, **{f"run {run.name!r}": run.final for run in trajectories}})
-
-
-def _check_same_games(networks: Mapping[str, Interactions]) -> None:
-    (first, expected), *others = networks.items()
-    for name, network in others:
-        if network.v.shape != expected.v.shape:
-            raise ValueError(
-                "expected the same games and players: "
-                f"{first} has {expected.games} games of {expected.n} players, "
-                f"{name} has {network.games} of {network.n}"
-            )
+    require_same_games({**before, **{f"run {run.name!r}": run.final for run in trajectories}})

@@ -1,6 +1,7 @@
 """The theory curve of two-phase learning: the interactions that a network can learn while it is noisy."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,7 @@ from jaxtyping import Float64
 from scipy.linalg import eigh
 from torch import Tensor
 
-from analyses.bootstrap import mean_interval
-from analyses.knowledge import _by_sign_and_order, _groups
+from analyses.amounts import amounts_table, by_sign_and_order
 from interactions import Interactions, and_interactions, reconstruct
 from interactions.transforms import coalition_orders, player_count
 
@@ -98,16 +98,15 @@ def theory_curve(
     all        3.0  1.94  0.11
     """
     dividends = final_dividends(interactions)
-    groups = [(labels, pick) for labels, pick in _groups(interactions.n) if labels["kind"] == "both"]
-    rows = []
+    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    tables = []
     for variance in variances:
         found = torch.where(interactions.orders > 0, learned(dividends, variance), 0.0)
-        strength = _by_sign_and_order(found[:, None], interactions.orders)
-        columns = torch.stack([pick(strength) for _, pick in groups], dim=1).cpu().numpy()
-        intervals = mean_interval(columns, confidence=confidence, resamples=resamples, seed=seed)
-        for (labels, _), interval in zip(groups, intervals, strict=True):
-            rows.append({"variance": variance, **labels, **vars(interval), "games": interactions.games})
-    return pd.DataFrame(rows).rename(columns={"value": "strength"}).drop(columns="kind")
+        amount = by_sign_and_order(found[:, None], interactions.orders)
+        table = amounts_table({"strength": (amount,)}, **bootstrap)
+        tables.append(table[table.kind == "both"].assign(variance=variance))
+    columns = ["variance", "sign", "order", "value", "low", "high", "games"]
+    return pd.concat(tables, ignore_index=True)[columns].rename(columns={"value": "strength"})
 
 
 def _each_player(table: Tensor, matrix: np.ndarray) -> Tensor:

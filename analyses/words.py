@@ -1,0 +1,50 @@
+"""Numbers and lists in words, for reports and summaries."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+NOTHING = "–"
+
+
+def percent(share: float) -> str:
+    """Whole percent, but 0% and 100% only for none and all.
+
+    >>> percent(0.41), percent(0.001), percent(0.999), percent(1.0)
+    ('41%', '<1%', '>99%', '100%')
+    """
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> str:
+    """A value with its interval, without it where it is unknown, – for no value.
+
+    Args:
+        row: with `value`, `low` and `high`; or NAME, NAME_low and NAME_high.
+        write: a number as text.
+        of: NAME.
+
+    >>> from analyses import Interval
+    >>> with_interval(Interval(0.41, 0.3, 0.5), percent)
+    '41% [30%, 50%]'
+    >>> with_interval(Interval(2.0, math.nan, math.nan), str)
+    '2.0'
+    """
+    names = (of, f"{of}_low", f"{of}_high") if of else ("value", "low", "high")
+    value, low, high = (getattr(row, name) for name in names)
+    if math.isnan(value):
+        return NOTHING
+    known = math.isfinite(low) and math.isfinite(high)
+    return write(value) + (f" [{write(low)}, {write(high)}]" if known else "")
+
+
+def listed(clauses: list[str]) -> str:
+    """Clauses or names in one phrase, "and" before the last.
+
+    >>> listed(["one", "two", "three"])
+    'one, two and three'
+    """
+    *first, last = clauses
+    return f"{', '.join(first)} and {last}" if first else last
