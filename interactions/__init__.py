@@ -2,7 +2,7 @@
 
 from interactions.attribution import HarsanyiInteractions
 from interactions.baselines import BASELINES, EMBEDDING_ZEROS, token
-from interactions.evaluate import evaluate
+from interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
 from interactions.game import Game, MaskedModel
 from interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
 from interactions.interactions import (
@@ -68,6 +68,8 @@ __all__ = [
     "coalition_orders",
     "effect_ranges",
     "evaluate",
+    "evaluate_outputs",
+    "evaluate_pairs",
     "extract",
     "extract_each",
     "or_interactions",

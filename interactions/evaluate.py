@@ -1,11 +1,11 @@
 """The one batched loop: scores of coalitions, batches crossing games."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -45,20 +45,78 @@ def evaluate(
     >>> evaluate(game, progress=False).shape
     torch.Size([5, 16])
     """
-    if coalitions is not None and (coalitions.ndim != 2 or coalitions.shape[1] != game.n):
-        raise ValueError(
-            f"expected coalitions of shape (coalitions, {game.n}), got {tuple(coalitions.shape)}"
-        )
-    asked = torch.arange(game.games) if games is None else torch.as_tensor(games, dtype=torch.int64)
-    count = 2**game.n if coalitions is None else len(coalitions)
+    asked, count = _asked(game, coalitions, games)
     require_memory(8 * len(asked) * count, game.device, f"a table of {len(asked)} games × {count} coalitions")
-    v = torch.empty(len(asked) * count, dtype=torch.float64, device=game.device)
-    bar = tqdm(total=len(v), unit="forward", disable=not progress) if isinstance(progress, bool) else progress
-    with bar if isinstance(progress, bool) else nullcontext(), torch.inference_mode():
-        _fill(v, game, asked.to(game.device), coalitions, batch_size, bar)
-    v = v.view(len(asked), count)
-    _require_finite(v, asked)
+    answers = _answers(game, game.scores, *_all_pairs(game, asked, coalitions), batch_size, progress)
+    v = answers.view(len(asked), count)
+    require_finite(v, asked)
     return v
+
+
+def evaluate_outputs(
+    game: Game,
+    *,
+    games: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    progress: "bool | tqdm[Any]" = True,
+) -> Float[Tensor, "games coalitions classes"]:
+    """The network's outputs for all classes on all 2**n masked inputs, in its own floating type.
+
+    Args:
+        game: one with `outputs`, such as `MaskedModel`.
+        games, batch_size, progress: as for `evaluate`; the batches are the same.
+
+    Raises:
+        ValueError: if the game has no outputs of its own.
+        MemoryError: if they would not fit.
+
+    >>> from interactions import MaskedModel, Players
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+    >>> evaluate_outputs(game, progress=False).shape
+    torch.Size([5, 16, 3])
+    """
+    if not hasattr(game, "outputs"):
+        raise ValueError(f"a {type(game).__name__} has scores but no outputs of classes")
+    asked, count = _asked(game, None, games)
+    answers = _answers(game, game.outputs, *_all_pairs(game, asked, None), batch_size, progress)
+    return answers.view(len(asked), count, -1)
+
+
+def evaluate_pairs(
+    game: Game,
+    games: Int64[Tensor, " pairs"],
+    coalitions: Bool[Tensor, "pairs players"],
+    *,
+    batch_size: int | None = None,
+    progress: "bool | tqdm[Any]" = False,
+) -> Float64[Tensor, " pairs"]:
+    """The score of coalition `coalitions[i]` in game `games[i]`, where not every game is asked the same.
+
+    Args:
+        game, batch_size, progress: as for `evaluate`.
+
+    Raises:
+        ValueError: for coalitions of other players, or not one a game; naming the game and the number of the
+            pair, if a score is NaN or infinite.
+
+    >>> from interactions import MaskedModel, Players
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+    >>> evaluate_pairs(game, torch.tensor([4, 0]), torch.ones(2, 4, dtype=torch.bool)).shape
+    torch.Size([2])
+    """
+    if coalitions.shape != (len(games), game.n):
+        raise ValueError(
+            f"expected a coalition of {game.n} players for each of {len(games)} games, got "
+            f"{tuple(coalitions.shape)}"
+        )
+    which, masks = games.to(game.device), coalitions.to(game.device)
+    answers = _answers(
+        game, game.scores, len(games), lambda pairs: (which[pairs], masks[pairs]), batch_size, progress
+    )
+    require_finite(answers[:, None], games)
+    return answers
 
 
 def suggested_batch_size(game: Game) -> int:
@@ -66,30 +124,74 @@ def suggested_batch_size(game: Game) -> int:
     return game.batch_size() if hasattr(game, "batch_size") else LARGEST_BATCH
 
 
-def _fill(
-    v: Tensor, game: Game, asked: Tensor, coalitions: Tensor | None, batch_size: int | None, bar: "tqdm[Any]"
-) -> None:
-    """Write the scores of all (game, coalition) pairs, batch by batch."""
-    count, start = len(v) // max(len(asked), 1), 0
-    size = batch_size or suggested_batch_size(game)
+def _asked(
+    game: Game, coalitions: Tensor | None, games: Sequence[int] | None
+) -> tuple[Int64[Tensor, " asked"], int]:
+    """The games asked about, and the number of coalitions of each."""
+    if coalitions is not None and (coalitions.ndim != 2 or coalitions.shape[1] != game.n):
+        raise ValueError(
+            f"expected coalitions of shape (coalitions, {game.n}), got {tuple(coalitions.shape)}"
+        )
+    asked = torch.arange(game.games) if games is None else torch.as_tensor(games, dtype=torch.int64)
+    return asked, 2**game.n if coalitions is None else len(coalitions)
+
+
+def _all_pairs(
+    game: Game, asked: Tensor, coalitions: Tensor | None
+) -> tuple[int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """How many (game, coalition) pairs there are, and what those of some numbers are."""
+    asked = asked.to(game.device)
     masks = None if coalitions is None else coalitions.to(game.device)
-    with game.prepared() if hasattr(game, "prepared") else nullcontext():
-        while start < len(v):
-            pairs = torch.arange(start, min(start + size, len(v)), device=game.device)
-            which = pairs % count
-            batch = coalition_masks(game.n, which) if masks is None else masks[which]
+    count = 2**game.n if masks is None else len(masks)
+
+    def pairs_of(numbers: Tensor) -> tuple[Tensor, Tensor]:
+        which = numbers % count
+        return asked[numbers // count], coalition_masks(game.n, which) if masks is None else masks[which]
+
+    return len(asked) * count, pairs_of
+
+
+def _answers(
+    game: Game,
+    ask: Callable[[Tensor, Tensor], Tensor],
+    total: int,
+    pairs_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    batch_size: int | None,
+    progress: "bool | tqdm[Any]",
+) -> Tensor:
+    """What `ask` says of all pairs, batch by batch; batches are halved whenever memory runs out."""
+    bar = tqdm(total=total, unit="forward", disable=not progress) if isinstance(progress, bool) else progress
+    size = batch_size or suggested_batch_size(game)
+    answers, start = torch.empty(0, dtype=torch.float64, device=game.device), 0
+    with (
+        bar if isinstance(progress, bool) else nullcontext(),
+        torch.inference_mode(),
+        game.prepared() if hasattr(game, "prepared") else nullcontext(),
+    ):
+        while start < total:
+            numbers = torch.arange(start, min(start + size, total), device=game.device)
             try:
-                v[start : start + size] = game.scores(asked[pairs // count], batch)
+                batch = ask(*pairs_of(numbers))
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
                 size //= 2
                 continue
-            bar.update(len(pairs))
-            start += len(pairs)
+            if not start:
+                answers = _room(total, batch)
+            answers[start : start + size] = batch
+            bar.update(len(numbers))
+            start += len(numbers)
+    return answers
 
 
-def _require_finite(v: Tensor, asked: Tensor) -> None:
+def _room(total: int, batch: Tensor) -> Tensor:
+    """An empty table for so many answers like those of a batch."""
+    require_memory(total * batch[0].nbytes, batch.device, f"a table of {total} × {tuple(batch.shape[1:])}")
+    return torch.empty((total, *batch.shape[1:]), dtype=batch.dtype, device=batch.device)
+
+
+def require_finite(v: Tensor, asked: Tensor) -> None:
     """Refuse scores that are NaN or infinite, naming the first."""
     wrong = (~v.isfinite()).nonzero()
     if len(wrong):

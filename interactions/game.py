@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
 from interactions.baselines import EMBEDDING_ZEROS, Baseline, baseline_named
@@ -43,8 +43,9 @@ class Game(Protocol):
         games: how many games.
         device: where `scores` takes and gives its tensors.
 
-    A game may also have `prepared()`, a context manager entered around all calls of `scores`, and
-    `batch_size()`, the number of coalitions it likes to be asked about at once.
+    A game may also have `prepared()`, a context manager entered around all calls of `scores`,
+    `batch_size()`, the number of coalitions it likes to be asked about at once, and `outputs` with `scored`,
+    for those who want the outputs of all classes and read the scores off them (see `MaskedModel`).
     """
 
     @property
@@ -157,14 +158,35 @@ class MaskedModel:
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float64[Tensor, " batch"]:
         """The scores of some coalitions of some games; to be called inside `prepared()`."""
+        return self.scored(self._outputs(games, coalitions), games)
+
+    def outputs(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Float[Tensor, "batch classes"]:
+        """The network's outputs for all classes, which every score is read off; inside `prepared()`."""
+        outputs = self._outputs(games, coalitions)
+        if outputs.ndim != 2:
+            raise ValueError(
+                "expected a classifier's outputs (batch, classes) to keep those of all classes, got shape "
+                f"{tuple(outputs.shape)}"
+            )
+        return outputs
+
+    def scored(
+        self, outputs: Float[Tensor, "batch ..."], games: Int64[Tensor, " batch"]
+    ) -> Float64[Tensor, " batch"]:
+        """The scores of the labels of these games, read off outputs of theirs."""
+        return self.score(outputs, None if self.labels is None else self.labels[games]).double()
+
+    def _outputs(self, games: Tensor, coalitions: Tensor) -> Tensor:
+        """The network's outputs on masked inputs."""
         source = self._source[games]
         if self.layer is None:
             source = self._mask(source, games, coalitions)
         self._asked = games, coalitions
         outputs = self._forward(source, games)
         self._asked = None
-        labels = None if self.labels is None else self.labels[games]
-        return self.score(outputs, labels).double()
+        return outputs
 
     @property
     def _source(self) -> Tensor:

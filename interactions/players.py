@@ -235,8 +235,9 @@ class Players:
         generator = torch.Generator().manual_seed(seed)
         games = []
         for i, one in enumerate(texts):
-            units = _units(encoded.word_ids(i), by_word)
-            pieces = _spans(one, units, encoded["offset_mapping"][i])
+            offsets = encoded["offset_mapping"][i]
+            units = _units(one, encoded.word_ids(i), offsets, by_word)
+            pieces = _spans(one, units, offsets)
             games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
         k = len(games[0][1]) if choose is None else choose
         drawn = [
@@ -258,16 +259,24 @@ def sentence_pieces(
         tokenizer, options: those the players were made with.
     """
     encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
-    units = _units(encoded.word_ids(), by_word)
+    units = _units(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
     pieces = _spans(text, units, encoded["offset_mapping"])
     # Padding is missing here; it may stand on either side.
     start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0
     return [(piece, int(owner[start + units.index(unit)])) for unit, piece in sorted(pieces.items())]
 
 
-def _units(word_ids: list[int | None], by_word: bool) -> list[int | None]:
+def _units(text: str, word_ids: list[int | None], offsets: Any, by_word: bool) -> list[int | None]:
     """The unit of each token position, its word or the token itself; None for special tokens and padding."""
-    return word_ids if by_word else [None if word is None else i for i, word in enumerate(word_ids)]
+    if not by_word:
+        return [None if word is None else i for i, word in enumerate(word_ids)]
+    if len({word for word in word_ids if word is not None}) > 1:
+        return word_ids
+    # SentencePiece's tokenizers may take a whole text for one word: its words are what spaces part.
+    return [
+        None if word is None else max(0, len(text[:end].split()) - 1)
+        for word, (_, end) in zip(word_ids, offsets, strict=True)
+    ]
 
 
 def _spans(text: str, units: list[int | None], offsets: Any) -> dict[int, str]:

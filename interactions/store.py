@@ -1,4 +1,4 @@
-"""The store: the value tables of a study in one HDF5 file, a game whole or not at all."""
+"""The store: value tables of a study, on request all outputs, in one file, a game whole or not at all."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interactions.evaluate import evaluate, suggested_batch_size
+from interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
 from interactions.game import Game
 
 FORMAT = "harsanyi store 1"
@@ -40,6 +40,7 @@ class Store:
             self.networks: tuple[str, ...] = tuple(json.loads(file.attrs["networks"]))
             self.games, size = file[f"v/{self.networks[0]}"].shape
             self.n: int = size.bit_length() - 1
+            self.keeps_outputs: bool = "outputs" in file
 
     @classmethod
     def create(
@@ -50,6 +51,7 @@ class Store:
         networks: Sequence[str],
         games: int,
         n: int,
+        outputs: Mapping[str, int] | None = None,
         arrays: Mapping[str, np.ndarray] | None = None,
     ) -> "Store":
         """A new store with room for the tables of `networks`.
@@ -58,6 +60,7 @@ class Store:
             settings: all that the tables depend on; JSON values. A run with others is refused.
             networks: what the tables are called.
             games, n: games and players.
+            outputs: how many outputs each network has, to keep them all, in float32, beside the scores.
             arrays: whatever belongs beside the tables (images, owner maps).
         """
         path = Path(path)
@@ -69,7 +72,13 @@ class Store:
                 format=FORMAT, settings=json.dumps(settings), networks=json.dumps(list(networks))
             )
             for name in networks:
-                for group, shape, dtype in (("v", (games, 2**n), "f8"), ("done", (games,), "u1")):
+                room: list[tuple[str, tuple[int, ...], str]] = [
+                    ("v", (games, 2**n), "f8"),
+                    ("done", (games,), "u1"),
+                ]
+                if outputs is not None:
+                    room.append(("outputs", (games, 2**n, outputs[name]), "f4"))
+                for group, shape, dtype in room:
                     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
                     plist.set_alloc_time(reserved)
                     file.create_dataset(f"{group}/{name}", shape, dtype, dcpl=plist, track_times=False)
@@ -81,6 +90,8 @@ class Store:
     @classmethod
     def open_or_create(cls, path: str | os.PathLike[str], **description: Any) -> "Store":
         """The store at `path` if it was made with the same description, else a new one.
+
+        One that keeps outputs serves those who do not ask for them.
 
         Raises:
             ValueError: if the file was made with other settings, naming those that differ.
@@ -95,6 +106,8 @@ class Store:
             **json.loads(json.dumps(description["settings"])),
         }
         found = {"games": store.games, "players": store.n, "networks": list(store.networks), **store.settings}
+        if description.get("outputs") is not None:
+            asked["outputs of all classes"], found["outputs of all classes"] = True, store.keeps_outputs
         keys = [key for key in sorted({*asked, *found}) if asked.get(key) != found.get(key)]
         if keys:
             differences = "; ".join(
@@ -125,7 +138,23 @@ class Store:
                 if not isinstance(progress, bool):
                     progress.update(len(rows) << self.n)
                 continue
-            self._write(network, rows, evaluate(game, games=rows, batch_size=size, progress=progress))
+            options: dict[str, Any] = {"games": rows, "batch_size": size, "progress": progress}
+            if self.keeps_outputs:
+                self._write(network, rows, *_scores_and_outputs(game, **options))
+            else:
+                self._write(network, rows, evaluate(game, **options))
+
+    def copy(self, source: str, target: str) -> None:
+        """Take over what is done of a network that is the same as another: nothing is evaluated twice."""
+        done = self.done(source)
+        rows = np.flatnonzero(done & ~self.done(target))
+        with self._file("r+") as file:
+            for group in ("v", "outputs") if self.keeps_outputs else ("v",):
+                for row in rows:
+                    file[f"{group}/{target}"][row] = file[f"{group}/{source}"][row]
+            file.flush()
+            for row in rows:
+                file[f"done/{target}"][row] = 1
 
     def v(self, network: str) -> Float64[Tensor, "games coalitions"]:
         """The value tables of a network; a ValueError if some games are not done."""
@@ -136,6 +165,14 @@ class Store:
             )
         with self._file() as file:
             return torch.from_numpy(file[f"v/{network}"][()])
+
+    def outputs(self, network: str) -> Float32[Tensor, "games coalitions classes"]:
+        """All outputs of a network; a ValueError if they were not kept, or some games are not done."""
+        if not self.keeps_outputs:
+            raise ValueError(f"{self.path} holds scores of labels but no outputs of all classes")
+        self.v(network)
+        with self._file() as file:
+            return torch.from_numpy(file[f"outputs/{network}"][()])
 
     def done(self, network: str) -> np.ndarray:
         """Which games of a network are done, as booleans."""
@@ -149,10 +186,12 @@ class Store:
         with self._file() as file:
             return file[f"arrays/{name}"][()]
 
-    def _write(self, network: str, rows: range, v: Tensor) -> None:
+    def _write(self, network: str, rows: range, v: Tensor, outputs: Tensor | None = None) -> None:
         """Rows first, on disk; then the flags that say so."""
         with self._file("r+") as file:
             file[f"v/{network}"][rows.start : rows.stop] = v.cpu().numpy()
+            if outputs is not None:
+                file[f"outputs/{network}"][rows.start : rows.stop] = outputs.cpu().numpy()
             file.flush()
             file[f"done/{network}"][rows.start : rows.stop] = 1
 
@@ -167,6 +206,15 @@ class Store:
             if file.attrs.get("format") != FORMAT:
                 raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
             yield file
+
+
+def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor, Tensor]:
+    """The value tables of some games, read off the outputs of all classes, and these."""
+    outputs = evaluate_outputs(game, games=games, **options).float()
+    asked = torch.as_tensor(games, device=outputs.device).repeat_interleave(outputs.shape[1])
+    v = game.scored(outputs.flatten(0, 1), asked).view(outputs.shape[:2])
+    require_finite(v, torch.as_tensor(games))
+    return v, outputs
 
 
 def _short(value: Any) -> str:

@@ -35,12 +35,18 @@ def superpixels(image: Any, k: int, compactness: float) -> np.ndarray:
         )
         labels = np.unique(found, return_inverse=True)[1].reshape(found.shape)
         if labels.max() + 1 >= k:
-            return _merged(labels, pixels.reshape(*found.shape, -1), k)
+            return merged_segments(labels, pixels.reshape(*found.shape, -1), k)
     raise ValueError(f"SLIC finds no {k} superpixels in an image of {image.shape[:2]} pixels; ask for fewer")
 
 
-def _merged(labels: np.ndarray, pixels: np.ndarray, k: int) -> np.ndarray:
-    """Segments merged, the smallest first into its neighbour of nearest mean colour, until k are left."""
+def merged_segments(labels: np.ndarray, pixels: np.ndarray, k: int) -> np.ndarray:
+    """Segments merged, the smallest first into its neighbour of nearest mean colour, until k are left.
+
+    Args:
+        labels: `(height, width)`, numbers 0, 1, … without gaps.
+        pixels: colours `(height, width, channels)`.
+        k: how many are to be left; fewer stay as they are.
+    """
     while (count := labels.max() + 1) > k:
         smallest = np.bincount(labels.ravel(), minlength=count).argmin()
         near = np.zeros(count, bool)

@@ -8,7 +8,16 @@ from tqdm import tqdm
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
 from data import planted
-from interactions import BACKGROUND, Game, MaskedModel, Players, coalition_masks, evaluate, token
+from interactions import (
+    BACKGROUND,
+    Game,
+    MaskedModel,
+    Players,
+    coalition_masks,
+    evaluate,
+    evaluate_pairs,
+    token,
+)
 from interactions.scores import log_odds
 
 # Literal forwards have batch 1: convolutions may sum in another order, in float32.
@@ -77,6 +86,31 @@ def test_chosen_coalitions_and_games(net):
     torch.testing.assert_close(found, whole[[2, 0]][:, [3, 9, 15]], rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match=r"\(coalitions, 4\)"):
         evaluate(game, some[:, :3], progress=False)
+
+
+def test_pairs_are_entries_of_the_table(net):
+    """In any order, more than once, in any batches, also where memory runs out."""
+    limited = OutOfMemoryAbove(net.double(), limit=5)
+    game = MaskedModel(limited, images().double(), Players.grid(8, 8, 2, 2), labels=LABELS)
+    whole = evaluate(game, progress=False)
+    generator = torch.Generator().manual_seed(0)
+    games = torch.randint(3, (40,), generator=generator)
+    which = torch.randint(16, (40,), generator=generator)
+    for size in (1, 7, 1000):
+        found = evaluate_pairs(game, games, coalition_masks(4)[which], batch_size=size)
+        torch.testing.assert_close(found, whole[games, which], rtol=0, atol=1e-12)
+    assert max(limited.batches) <= 5
+    assert evaluate_pairs(game, games[:0], coalition_masks(4)[:0]).shape == (0,)
+
+
+def test_pairs_that_cannot_be_asked(net, unchecked):
+    game = MaskedModel(net, images(), Players.grid(8, 8, 2, 2), labels=LABELS)
+    for count, n in ((2, 3), (1, 4)):
+        with pytest.raises(ValueError, match=rf"4 players for each of 2 games, got \({count}, {n}\)"):
+            evaluate_pairs(game, torch.tensor([0, 2]), torch.ones(count, n, dtype=torch.bool))
+    broken = MaskedModel(net, images(), game.players, labels=LABELS, score=lambda o, y: o[:, 0] / (y != 4))
+    with pytest.raises(ValueError, match="game 1 is -?inf for .*2 such scores"):
+        evaluate_pairs(broken, torch.tensor([0, 1, 2, 1]), torch.ones(4, 4, dtype=torch.bool))
 
 
 def test_the_model_comes_back_as_it_was():

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from data import planted
-from interactions import Store, evaluate
+from interactions import Store, evaluate, evaluate_outputs
 
 
 class SeveralGames:
@@ -128,3 +128,55 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(tmp_path):
     create(path).fill("before", game, progress=False)
     assert game.asked == 64 * int((~done).sum())
     assert digest(path) == digest(tmp_path / "whole.h5")
+
+
+class Classifier(SeveralGames):
+    """Three outputs a coalition, of which the score takes one."""
+
+    def outputs(self, games, coalitions):
+        score = self.scores(games, coalitions)
+        return torch.stack([score, 2 * score, -score], dim=1).float()
+
+    def scored(self, outputs, games):
+        return outputs[torch.arange(len(outputs)), games % 3].double()
+
+
+def test_outputs_of_all_classes_are_kept_and_scores_read_off_them(tmp_path):
+    game = Classifier()
+    store = create(tmp_path / "v.h5", outputs={"before": 3, "after": 3})
+    store.fill("before", game, progress=False)
+    assert game.asked == 12 * 64  # one forward for all classes
+    expected = evaluate_outputs(game, progress=False)
+    assert torch.equal(store.outputs("before"), expected)
+    picked = torch.stack([expected[g, :, g % 3] for g in range(12)])
+    assert torch.equal(store.v("before"), picked.double())
+    with pytest.raises(ValueError, match="games of 'after' are not done"):
+        store.outputs("after")
+
+
+def test_a_store_with_outputs_serves_those_who_need_none_but_not_the_other_way(tmp_path):
+    create(tmp_path / "with.h5", outputs={"before": 3, "after": 3})
+    assert create(tmp_path / "with.h5").keeps_outputs
+    create(tmp_path / "without.h5")
+    with pytest.raises(ValueError, match="outputs of all classes: false there, true asked"):
+        create(tmp_path / "without.h5", outputs={"before": 3, "after": 3})
+    with pytest.raises(ValueError, match="holds scores of labels but no outputs of all classes"):
+        create(tmp_path / "without.h5").outputs("before")
+
+
+def test_what_is_done_of_one_network_is_taken_over_by_its_twin(tmp_path):
+    store = create(tmp_path / "v.h5", outputs={"before": 3, "after": 3})
+    game = Classifier()
+    store.fill("before", game, progress=False)
+    store.copy("before", "after")
+    asked = game.asked
+    store.fill("after", game, progress=False)
+    assert game.asked == asked
+    assert torch.equal(store.v("after"), store.v("before"))
+    assert torch.equal(store.outputs("after"), store.outputs("before"))
+
+
+def test_a_game_without_outputs_cannot_give_them(tmp_path):
+    store = create(tmp_path / "v.h5", outputs={"before": 3, "after": 3})
+    with pytest.raises(ValueError, match="a SeveralGames has scores but no outputs of classes"):
+        store.fill("before", SeveralGames(), progress=False)
