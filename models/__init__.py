@@ -12,10 +12,12 @@ declare_operators()  # before anything imports torchvision, timm and transformer
 
 from models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
 from models.networks import Network, load  # noqa: E402
+from models.next_tokens import next_tokens  # noqa: E402
 from models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
 from models.read_out import ReadOut, fit_read_out  # noqa: E402
 from models.series import NumberedCheckpoint, series, thinned  # noqa: E402
 from models.small import resnet20, small_cnn  # noqa: E402
+from models.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
 from models.training import Performance, performance, train  # noqa: E402
 from models.weights import load_state, save_checkpoint  # noqa: E402
 
@@ -26,17 +28,24 @@ __all__ = [
     "NumberedCheckpoint",
     "Performance",
     "ReadOut",
+    "Stage",
     "TextPreprocess",
     "declare_operators",
+    "find_stages",
     "fit_read_out",
+    "freeze_stages",
+    "ladder",
     "load",
     "load_state",
+    "next_tokens",
     "performance",
     "read_checkpoint",
+    "reset_stages",
     "resnet20",
     "save_checkpoint",
     "series",
     "small_cnn",
+    "stages",
     "thinned",
     "train",
 ]

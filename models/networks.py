@@ -1,6 +1,7 @@
 """Networks by name or file: the model, what it takes, and what its outputs are called."""
 
 import copy
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -197,6 +198,9 @@ def load(
     preprocess = architecture.preprocess
     if isinstance(preprocess, ImagePreprocess | TextPreprocess):
         preprocess = preprocess.with_settings(settings)
+    if isinstance(preprocess, TextPreprocess) and preprocess.tokenizer.padding_side == "left":
+        counts = "position_ids" in inspect.signature(model.forward).parameters
+        preprocess = replace(preprocess, count_positions=counts)
     count = model.get_submodule(head).out_features
     assert isinstance(count, int)
     return Network(model, preprocess, _names(name, names, architecture, count), name, architecture.kind, head)

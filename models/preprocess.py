@@ -120,10 +120,13 @@ class TextPreprocess:
     Attributes:
         tokenizer: of the transformers library.
         max_length: longer sentences are cut to so many tokens.
+        count_positions: whether the batch holds position_ids, counted from a sentence's own first token.
+            Without them, padding on the left moves a sentence to positions that it does not have alone.
     """
 
     tokenizer: Any
     max_length: int = 512
+    count_positions: bool = False
 
     def with_settings(self, settings: Mapping[str, Any] | None) -> "TextPreprocess":
         """A copy with the "max_length" of the settings, if they have one."""
@@ -146,8 +149,11 @@ class TextPreprocess:
                 raise ValueError(
                     f"sentence {i} is {sentence!r}: expected some text; leave empty sentences out"
                 )
-        return dict(
+        batch = dict(
             self.tokenizer(
                 list(items), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
             )
         )
+        if self.count_positions:
+            batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp_min(0)
+        return batch

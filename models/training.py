@@ -21,6 +21,7 @@ from models.networks import Network
 from models.preprocess import Inputs
 from models.read_out import check_labels
 from models.seeds import seeded
+from models.stages import find_stages, freeze_stages, reset_stages, stages
 from models.weights import save_checkpoint
 
 Samples = tuple[Sequence[Any], Sequence[int] | np.ndarray]
@@ -46,6 +47,8 @@ def train(
     flip: bool = False,
     crop_padding: int = 0,
     freeze_backbone: bool = False,
+    frozen: Sequence[str] = (),
+    reset: Sequence[str] = (),
     progress: bool = True,
 ) -> list[Path]:
     """Train a copy of the network with cross-entropy, and keep its weights before and after each epoch.
@@ -64,12 +67,17 @@ def train(
         flip: mirror half of the images, at random.
         crop_padding: shift images by up to so many pixels, at random.
         freeze_backbone: train the head alone; the rest stays in eval mode.
+        frozen: names of :func:`models.stages` whose weights and batch norms stay as they are, bit for bit;
+            dropout within them is off, as :func:`models.freeze_stages` leaves it.
+        reset: names of stages that begin with random weights, by :func:`models.reset_stages` with the seed;
+            epoch-000 has them. A stage that is reset and frozen stays random.
 
     Returns:
         The checkpoints in order.
 
     Raises:
-        ValueError: the folder holds a series with other data or settings, or the data does not fit.
+        ValueError: the folder holds a series with other data or settings, the data does not fit, there is no
+            such stage, or nothing is left to train.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -81,12 +89,24 @@ def train(
     ['epoch-000.safetensors', 'epoch-001.safetensors']
     """
     recipe = Recipe(
-        epochs, optimiser, learning_rate, weight_decay, batch_size, seed, flip, crop_padding, freeze_backbone
+        epochs,
+        optimiser,
+        learning_rate,
+        weight_decay,
+        batch_size,
+        seed,
+        flip,
+        crop_padding,
+        freeze_backbone,
+        _stage_names(network, frozen),
+        _stage_names(network, reset),
     )
+    if recipe.frozen and len(recipe.frozen) == len(stages(network)):
+        raise ValueError(f"all stages are frozen ({', '.join(recipe.frozen)}): leave one to train")
     target = torch.from_numpy(check_labels(items, labels, network.classes))
     held_target = torch.from_numpy(check_labels(*held_out, network.classes))
     settings = {
-        **vars(recipe),
+        **recipe.settings(),
         "network": network.name,
         "classes": list(network.classes),
         "start": digest(repr(network.model), network.model.state_dict(), repr(network.preprocessing)),
@@ -153,6 +173,8 @@ class Recipe:
     flip: bool
     crop_padding: int
     freeze_backbone: bool
+    frozen: tuple[str, ...] = ()
+    reset: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamw", "sgd"):
@@ -161,6 +183,14 @@ class Recipe:
             raise ValueError(
                 f"expected epochs ≥ 0, batch_size ≥ 1, learning_rate > 0, crop_padding ≥ 0, but got {self}"
             )
+        if self.freeze_backbone and self.frozen:
+            raise ValueError(f"expected freeze_backbone or frozen, but got both (frozen: {self.frozen})")
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe in JSON's types; stages only where there are any, as series without them are written."""
+        lists = {name: list(vars(self)[name]) for name in ("frozen", "reset")}
+        plain = {name: value for name, value in vars(self).items() if name not in lists}
+        return plain | {name: names for name, names in lists.items() if names}
 
     def optimiser_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser over these parameters."""
@@ -196,6 +226,9 @@ def run_epochs(
 ) -> Iterator[tuple[Network, float]]:
     """Yields the copy, in eval mode, with its mean loss: before training (nan) and after each epoch."""
     trained = replace(network, model=copy.deepcopy(network.model))
+    if recipe.reset:
+        trained = reset_stages(trained, recipe.reset, recipe.seed)
+    freeze_stages(trained, recipe.frozen)
     if recipe.freeze_backbone:
         trained.model.requires_grad_(False)
         trained.model.get_submodule(trained.head).requires_grad_(True)
@@ -209,6 +242,7 @@ def run_epochs(
     yield trained, float("nan")
     for _ in tqdm(range(recipe.epochs), desc=title, unit="epoch", disable=title is None):
         trained.model.train(not recipe.freeze_backbone)
+        freeze_stages(trained, recipe.frozen)
         total = 0.0
         for chosen in torch.randperm(len(target), generator=generator).split(recipe.batch_size):
             inputs = batch(chosen)
@@ -234,6 +268,10 @@ def keep_inputs(
     starts = range(0, len(items), 256)
     kept = torch.cat([_tensor(network.preprocess(items[start : start + 256])) for start in starts])
     return lambda chosen: kept[chosen]
+
+
+def _stage_names(network: Network, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(stage.name for stage in find_stages(network, names))
 
 
 def _tensor(inputs: Inputs) -> Tensor:
@@ -281,9 +319,9 @@ def _is_done(folder: Path, paths: list[Path], settings: dict[str, Any]) -> bool:
     for path in sorted(folder.glob("epoch-*.safetensors")):
         before = read_checkpoint(path).facts.get("settings", {})
         differing = [
-            f"{n} ({_short(before.get(n))} there, {_short(v)} now)"
-            for n, v in settings.items()
-            if before.get(n) != v
+            f"{n} ({_short(before.get(n))} there, {_short(settings.get(n))} now)"
+            for n in {**settings, **before}
+            if before.get(n) != settings.get(n)
         ]
         if differing:
             raise ValueError(

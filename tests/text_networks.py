@@ -22,8 +22,8 @@ def tokenizer(folder: Path, words=WORDS):
     return transformers.BertTokenizerFast(vocab={word: i for i, word in enumerate(words)})
 
 
-def save_bert(folder: Path, tokenizer, *, classes=CLASSES, seed=0, words=WORDS):
-    """Write a network of one layer with random weights, and its tokenizer; returns the network."""
+def save_bert(folder: Path, tokenizer, *, classes=CLASSES, seed=0, words=WORDS, spread=0.02):
+    """Write a network of one layer with random weights of this spread, and its tokenizer; returns it."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -33,6 +33,7 @@ def save_bert(folder: Path, tokenizer, *, classes=CLASSES, seed=0, words=WORDS):
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=16,
+        initializer_range=spread,
         id2label=dict(enumerate(classes)),
         label2id={name: i for i, name in enumerate(classes)},
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from models import load, performance, read_checkpoint, train
+from models import ladder, load, performance, read_checkpoint, train
 from models.training import Recipe, _shift, keep_inputs
 
 
@@ -91,6 +91,75 @@ def test_frozen_backbone(dark_and_light, tmp_path: Path):
     changed = {name for name in first if not torch.equal(first[name], last[name])}
     assert changed == {"linear.weight", "linear.bias"}  # batch norms' running means stand still, too
     assert all(p.requires_grad for p in network.model.parameters())
+
+
+FROZEN = ("stem", "layer2")
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_frozen_stages_end_as_they_began_and_the_others_do_not(dark_and_light, tmp_path: Path, optimiser):
+    network = load("small:resnet20", "random", classes=["dark", "light"])
+    options = {"optimiser": optimiser, "weight_decay": 0.5, "learning_rate": 0.01}
+    first, last = states(run(network, dark_and_light, tmp_path, epochs=1, frozen=FROZEN[::-1], **options))
+    assert same(first, network.model.state_dict())
+    still = {name for name in first if torch.equal(first[name], last[name])}
+    assert still == {name for name in first if name.startswith(("conv1", "bn1", "layer2"))}
+    assert all(p.requires_grad for p in network.model.parameters())
+
+
+def test_all_but_the_head_frozen_is_a_frozen_backbone(dark_and_light, tmp_path: Path):
+    network = load("small:cnn", "random", classes=["dark", "light"])
+    a = run(network, dark_and_light, tmp_path / "a", freeze_backbone=True)
+    b = run(network, dark_and_light, tmp_path / "b", **ladder(network)["freeze all"])
+    assert all(same(*pair) for pair in zip(states(a), states(b), strict=True))
+
+
+def test_reset_stages_begin_as_a_random_network(network, dark_and_light, tmp_path: Path):
+    options = {"epochs": 1, "reset": ("hidden", "conv2"), "seed": 3}
+    paths = run(network, dark_and_light, tmp_path / "a", **options)
+    random = load("small:cnn", "random", classes=network.classes, seed=3).model.state_dict()
+    own = network.model.state_dict()
+    for name, tensor in states(paths)[0].items():
+        assert torch.equal(tensor, (random if name.startswith(("hidden", "conv2")) else own)[name]), name
+        assert not torch.equal(tensor, states(paths)[1][name]), name
+    frozen = states(run(network, dark_and_light, tmp_path / "b", **options, frozen=("hidden",)))
+    assert torch.equal(frozen[1]["hidden.weight"], random["hidden.weight"])
+    assert same(states(run(network, dark_and_light, tmp_path / "c", **options))[1], states(paths)[1])
+
+
+def test_settings_name_stages_only_where_there_are_any(network, dark_and_light, tmp_path: Path):
+    plain, frozen = (
+        read_checkpoint(run(network, dark_and_light, tmp_path / name, epochs=0, **option)[0]).facts[
+            "settings"
+        ]
+        for name, option in (("plain", {}), ("frozen", {"frozen": ["hidden", "conv1"]}))
+    )
+    assert not {"frozen", "reset"} & plain.keys()
+    assert frozen == {**plain, "frozen": ["conv1", "hidden"]}
+    # Order does not matter; and a folder with frozen stages is not taken for one without.
+    run(network, dark_and_light, tmp_path / "frozen", epochs=0, frozen=("conv1", "hidden"))
+    with pytest.raises(ValueError, match=r"frozen \(\['conv1', 'hidden'\] there, None now\)"):
+        run(network, dark_and_light, tmp_path / "frozen", epochs=0)
+    with pytest.raises(ValueError, match=r"reset \(None there, \['conv1'\] now\)"):
+        run(network, dark_and_light, tmp_path / "plain", epochs=0, reset=["conv1"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            {"frozen": ["linear"]},
+            r"expected a list of stages of small:cnn, of \['conv1', .*but got \['linear'",
+        ),
+        ({"reset": "conv1"}, "expected a list of stages of small:cnn"),
+        ({"frozen": ["conv1"], "freeze_backbone": True}, "expected freeze_backbone or frozen"),
+        ({"frozen": ["conv1", "conv2", "hidden", "head"]}, "all stages are frozen"),
+    ],
+)
+def test_stages_that_make_no_sense(network, dark_and_light, tmp_path: Path, option, message):
+    with pytest.raises(ValueError, match=message):
+        run(network, dark_and_light, tmp_path, **option)
+    assert not list(tmp_path.iterdir())
 
 
 def test_text(tiny_bert, tmp_path: Path):
