@@ -1,8 +1,9 @@
-"""Inputs with labels, the bundled Fashion-MNIST subset, and synthetic games with known answers."""
+"""Inputs with labels, the bundled Fashion-MNIST subset, games and tasks with known answers."""
 
 from data.fashion_mnist import fashion_mnist, fashion_mnist_path
 from data.inputs import Inputs
 from data.load import load
+from data.patterns import Pattern, PatternTask
 from data.synthetic import (
     SyntheticGame,
     constant,
@@ -16,6 +17,8 @@ from data.synthetic import (
 
 __all__ = [
     "Inputs",
+    "Pattern",
+    "PatternTask",
     "SyntheticGame",
     "constant",
     "fashion_mnist",

@@ -13,8 +13,8 @@ from data.inputs import Labels
 
 ColumnKind = Literal["image", "text", "class", "integer", "other"]
 
-TEXT_NAMES = {"text", "sentence", "question"}
-LABEL_WORDS = {"label", "labels", "fine", "coarse", "class", "category", "intent", "domain"}
+TEXT_NAMES = {"text", "sentence", "question", "prompt"}
+LABEL_WORDS = {"label", "labels", "fine", "coarse", "class", "category", "intent", "domain", "target"}
 # Labels number the outputs of a network; a larger integer is an id or a count.
 MOST_CLASSES = 100_000
 
@@ -41,9 +41,10 @@ def choose_columns(
     """The columns as named, and by rule where not named.
 
     Labels: all ClassLabel columns; without any, the integer and text columns whose name has the word
-    label, fine, coarse, class, category, intent or domain in it (words parted by "_", "-", " " or ".").
-    Items: the only image column; without any, the text column called text, sentence or question, else
-    the only text column that is no label. ValueError lists the columns where a rule finds none or two.
+    label, fine, coarse, class, category, intent, domain or target in it (words parted by "_", "-", " " or
+    "."). Items: the only image column; without any, the text column called text, sentence, question or
+    prompt, else the only text column that is no label. ValueError lists the columns where a rule finds none
+    or two.
     """
     listing = ", ".join(kinds) or "(none)"
     if image_column and text_column:

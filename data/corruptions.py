@@ -1,0 +1,208 @@
+"""Inputs made noisy or shifted: pictures and sentences as they may come elsewhere, in steps of severity."""
+
+import io
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from data.inputs import Inputs
+
+Corruption = Callable[[Any, float, np.random.Generator], Any]
+NOISE = "noise"
+SEVERITIES = (1, 2, 3, 4, 5)
+# What the severities mean, the mildest first.
+SPREADS = (8, 16, 24, 36, 48)  # standard deviations, of 255
+RADII = (0.01, 0.02, 0.03, 0.045, 0.06)  # standard deviations, of the shorter side
+CONTRASTS = (0.7, 0.55, 0.4, 0.3, 0.2)  # of the distance from the mean grey
+BRIGHTNESSES = (1.2, 1.4, 1.7, 2.0, 2.4)  # of each pixel
+QUALITIES = (50, 30, 18, 11, 7)  # of JPEG
+PIXELS = (0.6, 0.5, 0.4, 0.3, 0.2)  # of the sides
+WORDS = (0.1, 0.2, 0.3, 0.4, 0.5)  # of the words, at least one
+
+
+def corrupted(
+    inputs: Inputs,
+    name: str,
+    severity: float,
+    seed: int = 0,
+    *,
+    enough: Callable[[Any], bool] = lambda item: True,
+) -> Inputs:
+    """The same inputs, each corrupted when it is looked at; names and labels stay.
+
+    What is drawn for an input depends on the seed and on its name only: it is the same in whatever selection
+    the input stands, and the same at every severity, so that severities differ in nothing else.
+
+    Args:
+        inputs: pictures or sentences.
+        name: one of `CORRUPTIONS[inputs.kind]`.
+        severity: 1 to 5, whole. Of "noise", any amount above 0: the standard deviation of Gaussian noise on
+            the pixels, in units of 0 to 255; of sentences, the number of swaps of neighbouring letters.
+        seed: of the draws.
+        enough: what a corrupted item must still be; where it is not, the greatest smaller severity that it
+            survives is taken, and in the end the item as it was.
+
+    Raises:
+        ValueError: for a name or severity that is none of these inputs'.
+
+    >>> inputs = Inputs(["a plain sentence"], "text", ("a",))
+    >>> corrupted(inputs, "case", 5).items[0]
+    'a PLAIN SENTENCE'
+    """
+    require_corruption(name, severity, inputs.kind)
+    return replace(inputs, items=_Corrupted(inputs, name, severity, seed, enough))
+
+
+def corruption(specification: str, kind: Literal["image", "text"]) -> tuple[str, float]:
+    """NAME:SEVERITY taken apart; a ValueError where inputs of this kind have no such corruption.
+
+    >>> corruption("blur:3", "image"), corruption("noise:2.5", "image")
+    (('blur', 3.0), ('noise', 2.5))
+    """
+    name, _, number = specification.partition(":")
+    try:
+        severity = float(number)
+    except ValueError:
+        raise ValueError(
+            f"{specification!r} is no corruption: expected NAME:SEVERITY, as "
+            f"{next(iter(CORRUPTIONS[kind]))}:3"
+        ) from None
+    require_corruption(name, severity, kind)
+    return name, severity
+
+
+def require_corruption(name: str, severity: float, kind: Literal["image", "text"]) -> None:
+    """Refuse a name or a severity that inputs of this kind do not have."""
+    if name not in CORRUPTIONS[kind]:
+        raise ValueError(
+            f"there is no corruption {name!r} of {kind} inputs; there are {', '.join(CORRUPTIONS[kind])}"
+        )
+    if name != NOISE and severity not in SEVERITIES:
+        raise ValueError(f"the severity of {name} is {severity:g}: expected 1, 2, 3, 4 or 5")
+    if name == NOISE and not (0 < severity < math.inf and (kind == "image" or severity == int(severity))):
+        expected = "a whole number of swaps" if kind == "text" else "a standard deviation"
+        raise ValueError(f"the amount of noise is {severity:g}: expected {expected} above 0")
+
+
+class _Corrupted(Sequence[Any]):
+    """The items of inputs, corrupted on access."""
+
+    def __init__(
+        self, inputs: Inputs, name: str, severity: float, seed: int, enough: Callable[[Any], bool]
+    ) -> None:
+        self.inputs, self.corrupt, self.seed, self.enough = (
+            inputs,
+            CORRUPTIONS[inputs.kind][name],
+            seed,
+            enough,
+        )
+        self.severities = (severity, *range(math.ceil(severity) - 1, 0, -1))
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        item, name = self.inputs.items[index], self.inputs.names[index]
+        for severity in self.severities:
+            rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+            found = self.corrupt(item, severity, rng)
+            if self.enough(found):
+                return found
+        return item
+
+
+def _noise(image: Image.Image, spread: float, rng: np.random.Generator) -> Image.Image:
+    pixels = np.asarray(image)
+    noisy = pixels + spread * rng.standard_normal(pixels.shape)
+    return Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
+
+
+def _gaussian_noise(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
+    return _noise(image, _of(SPREADS, severity), rng)
+
+
+def _blur(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(_of(RADII, severity) * min(image.size)))
+
+
+def _contrast(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
+    return ImageEnhance.Contrast(image).enhance(_of(CONTRASTS, severity))
+
+
+def _brightness(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
+    return ImageEnhance.Brightness(image).enhance(_of(BRIGHTNESSES, severity))
+
+
+def _jpeg(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=int(_of(QUALITIES, severity)))
+    with Image.open(file) as found:
+        return found.convert(image.mode)
+
+
+def _pixelate(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
+    width, height = (max(1, round(_of(PIXELS, severity) * side)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BOX).resize(image.size, Image.Resampling.NEAREST)
+
+
+def _swaps(text: str, count: float, rng: np.random.Generator) -> str:
+    """So many times, two neighbouring letters of a word change places; each letter moves once at most."""
+    pairs = [i for i in range(len(text) - 1) if text[i : i + 2].isalpha() and text[i] != text[i + 1]]
+    letters, taken = list(text), set[int]()
+    for i in rng.permutation(pairs).astype(int).tolist():
+        if len(taken) < 2 * count and not {i, i + 1} & taken:
+            letters[i], letters[i + 1] = letters[i + 1], letters[i]
+            taken |= {i, i + 1}
+    return "".join(letters)
+
+
+def _swapped_letters(text: str, severity: float, rng: np.random.Generator) -> str:
+    return _swaps(text, len(_chosen(text.split(), severity, rng)), rng)
+
+
+def _dropped_words(text: str, severity: float, rng: np.random.Generator) -> str:
+    words = text.split()
+    dropped = _chosen(words, severity, rng)
+    return " ".join(word for i, word in enumerate(words) if i not in dropped) or text
+
+
+def _case(text: str, severity: float, rng: np.random.Generator) -> str:
+    words = text.split(" ")
+    raised = _chosen(words, severity, rng)
+    return " ".join(word.upper() if i in raised else word for i, word in enumerate(words))
+
+
+def _chosen(words: list[str], severity: float, rng: np.random.Generator) -> set[int]:
+    """Which words are meant; those of a smaller severity are among them."""
+    count = math.ceil(_of(WORDS, severity) * len(words))
+    return set(rng.permutation(len(words))[:count].tolist())
+
+
+def _of(amounts: Sequence[float], severity: float) -> float:
+    return amounts[int(severity) - 1]
+
+
+CORRUPTIONS: dict[Literal["image", "text"], dict[str, Corruption]] = {
+    "image": {
+        "gaussian_noise": _gaussian_noise,
+        "blur": _blur,
+        "contrast": _contrast,
+        "brightness": _brightness,
+        "jpeg": _jpeg,
+        "pixelate": _pixelate,
+        NOISE: _noise,
+    },
+    "text": {
+        "swapped_letters": _swapped_letters,
+        "dropped_words": _dropped_words,
+        "case": _case,
+        NOISE: _swaps,
+    },
+}
