@@ -1,4 +1,4 @@
-"""The command line: compute, compare, track, show, demo."""
+"""The command line: compute, compare, track, accuracy, origins, reliability, show, demo."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from analyses.options import parsed
-from analyses.study import Compare, Compute, Track
+from analyses.study import Compare, Compute, Reliability, Track
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -37,6 +37,33 @@ class Show:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origins:
+    """Set finished runs side by side: what different pretraining, or training, keeps and learns."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME=RUN…")]
+    """Two or more folders that compare wrote, on the same inputs, players, score and method; NAME=RUN:SERIES
+    of a tracked run goes from its pretrained network to the last checkpoint of the series."""
+    out: Path
+    """Folder for tables, figures and report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Relate what a finished run kept and learned to how well the network answers."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compare or track wrote with --keep-outputs. Results go to RUN/accuracy."""
+    series: str | None = None
+    """Of tracked runs: the one whose last checkpoint is looked at; the first by default."""
+    scratch: str | None = None
+    """Of tracked runs: the one that was trained from scratch, if there is one."""
+    strongest: int = 3
+    """How many interactions of each part and input have their players masked in another way."""
+    controls: int = 3
+    """How many random coalitions of the same size stand beside each."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """Pretrain, fine-tune and train from scratch on bundled images, then run the whole comparison on them."""
 
@@ -48,6 +75,9 @@ COMMANDS: dict[str, type] = {
     "compute": Compute,
     "compare": Compare,
     "track": Track,
+    "accuracy": Accuracy,
+    "origins": Origins,
+    "reliability": Reliability,
     "show": Show,
     "demo": Demo,
 }
@@ -114,12 +144,17 @@ def _perform(command: Any) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():  # transformers draws a bar for every network it loads
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    if isinstance(command, Compare):
-        from analyses.run import run_comparison
+    if isinstance(command, Reliability):
+        from analyses.reliability import SHARES, run_reliability
+
+        print("\n" + "\n".join(run_reliability(command)))
+        print(f"\nReport: {command.out / 'report.html'}   table: {command.out / SHARES}.csv")
+    elif isinstance(command, Compare):
+        from analyses.comparison import run_comparison
 
         _print_summary(run_comparison(command), command.out)
     elif isinstance(command, Track):
-        from analyses.track import TRAJECTORIES, track
+        from analyses.tracking import TRAJECTORIES, track
 
         print("\n" + "\n".join(track(command)))
         print(f"\nReport: {command.out / 'report.html'}   table: {command.out / TRAJECTORIES}.csv")
@@ -128,6 +163,19 @@ def _perform(command: Any) -> None:
 
         compute(command)
         print(f"Value tables and interactions are in {command.out}; draw them: harsanyi show {command.out}")
+    elif isinstance(command, Origins):
+        from analyses.origin_report import ORIGINS, run_origins
+
+        print("\n" + "\n".join(run_origins(command.runs, command.out)))
+        print(f"\nReport: {command.out / 'report.html'}   table: {command.out / ORIGINS}.csv")
+    elif isinstance(command, Accuracy):
+        from analyses.accuracy import FOLDER, relate
+
+        summary = relate(
+            command.run, command.series, command.scratch, k=command.strongest, controls=command.controls
+        )
+        print("\n" + "\n".join(summary))
+        print(f"\nReport: {command.run / FOLDER / 'report.html'}")
     elif isinstance(command, Show):
         from analyses.show import show
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import data
 import models
-from analyses.run import run_comparison
+from analyses.comparison import run_comparison
 from analyses.study import Compare
 
 # Pretraining sees all fine labels of most training images; the downstream task has few images, coarse labels.

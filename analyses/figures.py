@@ -320,3 +320,10 @@ def legend_above(ax: Axes) -> None:
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def whole(ax: Axes) -> Figure:
+    """The figure that a plot's axes are in."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure

@@ -14,12 +14,14 @@ import models
 from analyses.layout import Layout, lay, specification
 from analyses.study import PUBLISHED, Study
 from data import Inputs
+from data.corruptions import corrupted, corruption
 from interactions import SCORES, MaskedModel
 from models import Network
 from models.digest import digest
 
 # More inputs than this say little more about an accuracy or a loss.
 PERFORMANCE_INPUTS = 500
+NEXT_TOKEN = "next_token_log_odds"
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,24 @@ class Asked:
         """Players of each game."""
         return next(iter(self.layout.players.values())).n
 
-    def game(self, name: str) -> MaskedModel:
-        """The games of one network, tried on one coalition."""
+    @property
+    def classes(self) -> dict[str, Any]:
+        """The classes that all networks answer: their names, and by network the numbers of its outputs.
+
+        All of the networks' classes where these are the same, else those of the data's labels.
+        """
+        answered = {network.classes for network in self.networks.values()}
+        names = next(iter(answered))
+        if len(answered) > 1 and self.inputs.labels:
+            names = self.inputs.level(self.study.level)[1]
+        numbers = {
+            name: _numbers(self.study, network, np.arange(len(names)), names)
+            for name, network in self.networks.items()
+        }
+        return {"names": list(names), "numbers": numbers}
+
+    def game(self, name: str, baseline: Any = None) -> MaskedModel:
+        """The games of one network, tried on one coalition; with another baseline, if one is given."""
         network, layout, study = self.networks[name], self.layout, self.study
         with understood(f"{name} ({network.name}) cannot be asked for its {study.score} on these inputs"):
             game = MaskedModel(
@@ -60,7 +78,7 @@ class Asked:
                 layout.tensors[name],
                 layout.players[name],
                 labels=self.labels[name],
-                baseline=layout.baselines[name],
+                baseline=layout.baselines[name] if baseline is None else baseline,
                 score=study.score,
                 layer=study.layer,
             )
@@ -93,10 +111,11 @@ class Asked:
         study = self.study
         count = min(PERFORMANCE_INPUTS, len(everything))
         sample = everything.sample(count, study.seed, study.level).check(skip_unreadable=True)
+        sample = _corrupted(study, sample, {})
         labels, classes = sample.level(study.level)
         for name, network in self.networks.items():
             if study.train_data is not None or read_out_of(name) not in self.facts:
-                found = models.performance(network, sample.items, _numbers(network, labels, classes))
+                found = models.performance(network, sample.items, _numbers(study, network, labels, classes))
                 yield name, {"inputs": len(sample), **vars(found)}
 
 
@@ -124,17 +143,21 @@ def ask(study: Study) -> Asked:
     study.require_sense()
     if study.score not in SCORES:
         raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
+    if study.model.startswith("causal:") and study.score != NEXT_TOKEN:
+        raise ValueError(f"{study.model} predicts the next token: score it with --score {NEXT_TOKEN}")
     facts: dict[str, str] = {}
     networks = _networks(study)
     everything = _everything(study, networks)
-    inputs = _drawn(study, everything, facts)
+    drawn = _drawn(study, everything, facts)
+    inputs = _corrupted(study, drawn, facts)
     with understood(f"{study.model} cannot be run on {study.data}"):
         if study.label == "data":
             labels, classes = inputs.level(study.level)
-            networks = _answering(study, networks, everything, inputs, facts)
+            if study.score != NEXT_TOKEN:
+                networks = _answering(study, networks, everything, inputs, facts)
         else:
-            labels, classes = _predicted(networks, inputs)
-        layout = lay(study, networks, inputs)
+            labels, classes = _predicted(networks, drawn)
+        layout = lay(study, networks, inputs, drawn)
     settings = {
         **{key: getattr(study, key) for key in ("model", "players", "score", "layer", "seed", "image_size")},
         "data": str(study.data),
@@ -143,8 +166,9 @@ def ask(study: Study) -> Asked:
         "weights": {name: digest(network.model.state_dict()) for name, network in networks.items()},
         "labels": [classes[label] for label in labels],
         **layout.settings,
+        **({} if study.corruption is None else {"corruption": study.corruption}),
     }
-    numbers = {name: _numbers(network, labels, classes) for name, network in networks.items()}
+    numbers = {name: _numbers(study, network, labels, classes) for name, network in networks.items()}
     return Asked(study, networks, everything, inputs, numbers, layout, settings, facts)
 
 
@@ -208,6 +232,20 @@ def _drawn(study: Study, everything: Inputs, facts: dict[str, str]) -> Inputs:
     return usable.sample(study.inputs, study.seed, level).check()
 
 
+def _corrupted(study: Study, drawn: Inputs, facts: dict[str, str]) -> Inputs:
+    """The inputs as the networks see them; sentences keep enough words to be players."""
+    if study.corruption is None:
+        return drawn
+    name, severity = corruption(study.corruption, drawn.kind)
+    facts["corrupted"] = f"{name}, {severity:g}"
+    if drawn.kind == "image":
+        return corrupted(drawn, name, severity, study.seed)
+    least = specification(study.players, drawn.kind)[1][0]
+    return corrupted(
+        drawn, name, severity, study.seed, enough=lambda text: _words(text, study.stop_words) >= least
+    )
+
+
 def _words(text: str, stop_words: tuple[str, ...]) -> int:
     """A lower bound of the words that can be players: tokenizers split at punctuation, never join.
 
@@ -225,8 +263,16 @@ def _answers(network: Network, classes: tuple[str, ...]) -> bool:
     return by_number or (len(network.classes) == len(classes) and set(network.classes) == set(classes))
 
 
-def _numbers(network: Network, labels: np.ndarray, classes: tuple[str, ...]) -> list[int]:
-    """The network's own numbers of the labels."""
+def _numbers(study: Study, network: Network, labels: np.ndarray, classes: tuple[str, ...]) -> list[int]:
+    """The network's own numbers of the labels; where the next token is scored, those of the data's words."""
+    if network.classes == classes:
+        return labels.tolist()
+    if study.score == NEXT_TOKEN and study.label == "data":
+        if network.tokenizer is None:
+            raise ValueError(
+                f"{NEXT_TOKEN} needs a language model's outputs, and {network.name} has no tokens"
+            )
+        return models.next_tokens(network.tokenizer, [classes[label] for label in labels])
     if set(classes) <= set(network.classes):
         return [network.classes.index(classes[label]) for label in labels]
     return labels.tolist()

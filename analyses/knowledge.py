@@ -114,32 +114,28 @@ def compare(
     """
     networks = {"before": before, "after": after, **({"scratch": scratch} if scratch else {})}
     require_same_games(networks)
-    salient = {name: salient_effects(network, threshold) for name, network in networks.items()}
-    shared = shared_effects(salient["before"], salient["after"])
-    amounts = {
-        "preserved": by_sign_and_order(shared, before.orders),
-        "discarded": by_sign_and_order(salient["before"] - shared, before.orders),
-        "new": by_sign_and_order(salient["after"] - shared, before.orders),
-        "all_before": by_sign_and_order(salient["before"], before.orders),
-        "all_after": by_sign_and_order(salient["after"], before.orders),
-    }
-    _assert_adds_up(**amounts)
-    if scratch:
-        amounts |= _beside_scratch(shared, salient["after"], salient["scratch"], before.orders)
+    parts = knowledge_parts(before, after, scratch, threshold=threshold)
+    amounts = {name: by_sign_and_order(effects, before.orders) for name, effects in parts.items()}
+    _assert_adds_up(**{name: amounts[name] for name in AMOUNTS})
     rule = before.salient(threshold).rule
+    shared = parts["preserved"]
     return KnowledgeChange(before, after, scratch, shared, **amounts, threshold=threshold, rule=rule)
 
 
-def _beside_scratch(shared: Tensor, after: Tensor, scratch: Tensor, orders: Tensor) -> dict[str, Amount]:
-    """What preserved and scratch knowledge have in common, and what each has alone."""
-    common = shared_effects(shared, scratch)
-    effects = {
-        "also_scratch": common,
-        "exclusive": shared - common,
-        "only_scratch": scratch - shared_effects(scratch, after),
-        "all_scratch": scratch,
-    }
-    return {name: by_sign_and_order(effect, orders) for name, effect in effects.items()}
+def knowledge_parts(
+    before: Interactions, after: Interactions, scratch: Interactions | None, *, threshold: float
+) -> dict[str, Float64[Tensor, "games kinds coalitions"]]:
+    """The signed effects whose strengths `compare` tells, by the names of its amounts."""
+    known, learned = salient_effects(before, threshold), salient_effects(after, threshold)
+    shared = shared_effects(known, learned)
+    parts = {"preserved": shared, "discarded": known - shared, "new": learned - shared}
+    parts |= {"all_before": known, "all_after": learned}
+    if scratch:
+        own = salient_effects(scratch, threshold)
+        common = shared_effects(shared, own)
+        parts |= {"also_scratch": common, "exclusive": shared - common}
+        parts |= {"only_scratch": own - shared_effects(own, learned), "all_scratch": own}
+    return parts
 
 
 def salient_effects(network: Interactions, threshold: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from analyses.masks import mask_players
 from analyses.study import Study
 from data import Inputs
 from interactions import BASELINES, EMBEDDING_ZEROS, Players, sentence_pieces, token
 from interactions.forward import evaluating, hooked, module_named
 from models import Network
+from models.digest import digest
 
 TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS)
-SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, words:K or tokens:K"
+SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,11 @@ class Layout:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs) -> Layout:
+def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: Inputs | None = None) -> Layout:
     """Lay the players of the study on its inputs.
+
+    Args:
+        drawn: the inputs before they were corrupted, on whose images superpixels and masks are laid.
 
     Raises:
         ValueError: if the specification of the players, or the baseline, cannot be meant for these inputs.
@@ -48,38 +54,57 @@ def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs) -> Layout
     tensors = {name: network.preprocess(list(inputs.items)) for name, network in networks.items()}
     if inputs.kind == "text":
         return _on_sentences(study, kind, sizes, networks, inputs, tensors)
-    return _on_images(study, kind, sizes, networks, tensors)
+    return _on_images(study, kind, sizes, networks, tensors, inputs if drawn is None else drawn)
 
 
 def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
     """The kind of players and its numbers."""
     kind, *parts = players.split(":")
-    kinds = {"image": ("grid", "superpixels"), "text": ("words", "tokens")}[inputs]
+    kinds = {"image": ("grid", "superpixels", "masks"), "text": ("words", "tokens")}[inputs]
+    folder: list[Any] = []
+    if kind == "masks" and any(parts[1:]):
+        parts, folder = parts[:1], [Path(players.split(":", 2)[2])]
     try:
         sizes = [tuple(map(int, part.split("x"))) for part in parts]
         lengths = [len(size) for size in sizes]
-        if kind not in kinds or lengths not in ([[2], [2, 1], [2, 1, 2]] if kind == "grid" else [[1]]):
+        wanted = [[2], [2, 1], [2, 1, 2]] if kind == "grid" else [[1]]
+        if kind not in kinds or lengths not in wanted or (kind == "masks" and not folder):
             raise ValueError
     except ValueError:
         raise ValueError(
             f"--players {players!r} does not say how to lay players on {inputs} inputs; expected "
             f"{' or '.join(kinds)} as in {SPECIFICATIONS}"
         ) from None
-    return kind, [size if len(size) == 2 else size[0] for size in sizes]
+    return kind, [size if len(size) == 2 else size[0] for size in sizes] + folder
 
 
 def _on_images(
-    study: Study, kind: str, sizes: list[Any], networks: Mapping[str, Network], tensors: dict[str, Any]
+    study: Study,
+    kind: str,
+    sizes: list[Any],
+    networks: Mapping[str, Network],
+    tensors: dict[str, Any],
+    drawn: Inputs,
 ) -> Layout:
     shapes = {tuple(tensor.shape[-2:]) for tensor in tensors.values()}
     if len(shapes) > 1:
         raise ValueError(f"the networks see images of different sizes {sorted(shapes)}; set --image-size")
     name, network = next(iter(networks.items()))
     images = _display(network, tensors[name])
-    if kind == "superpixels":
+    settings: dict[str, Any] = {}
+    if kind in ("superpixels", "masks"):
         if study.layer is not None:
-            raise ValueError("superpixels lie on the input; with --layer use a grid on that layer's output")
-        players = Players.superpixels(list(images), sizes[0])
+            raise ValueError(f"{kind} lie on the input; with --layer use a grid on that layer's output")
+        clean = images
+        if study.corruption is not None:
+            before = network.preprocess(list(drawn.items))
+            assert isinstance(before, Tensor)
+            clean = _display(network, before)
+        if kind == "masks":
+            players = mask_players(sizes[1], drawn, network, clean, sizes[0])
+            settings["masks"] = digest(players.owner)
+        else:
+            players = Players.superpixels(list(clean), sizes[0])
     else:
         height, width = _geometry(network, tensors[name], study.layer)
         players = Players.grid(height, width, *sizes[0])
@@ -94,7 +119,7 @@ def _on_images(
         dict.fromkeys(networks, players),
         dict.fromkeys(networks, baseline),
         {"images": images, "owner": owner},
-        {"baseline": baseline},
+        {"baseline": baseline, **settings},
     )
 
 
@@ -106,8 +131,10 @@ def _on_sentences(
     inputs: Inputs,
     tensors: dict[str, Any],
 ) -> Layout:
-    # A layer's output holds numbers and no tokens.
-    auto = "zeros" if study.layer is not None else "mask_token"
+    # A layer's output holds numbers and no tokens. Causal models know no mask token, and the token they pad
+    # with mostly ends a text: what stands before it would be another text.
+    tokens = EMBEDDING_ZEROS if study.score == "next_token_log_odds" else "mask_token"
+    auto = "zeros" if study.layer is not None else tokens
     name = auto if study.baseline == "auto" else study.baseline
     if study.layer is None and name not in TOKEN_BASELINES:
         raise ValueError(f"--baseline {name} is none for sentences; there are {', '.join(TOKEN_BASELINES)}")

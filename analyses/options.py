@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -44,14 +44,15 @@ def _problem(kind: type, arguments: list[str], given: set[str]) -> str | None:
     """What is wrong with the arguments of a command, the first thing found."""
     types = get_type_hints(kind)  # without tyro's marks
     marked = get_type_hints(kind, include_extras=True)
-    positional = [name for name in types if get_origin(marked[name]) is not None and types[name] is Path]
+    positional = [name for name in types if _is_positional(marked[name])]
+    many = any(get_origin(types[name]) is tuple for name in positional)
     known = {option(name): name for name in types if name not in positional}
     loose, values = _split(arguments)
     for found in values:
         if found.replace("--no-", "--", 1) not in known:
             near = get_close_matches(found, known, 1)
             return f"there is no option {found}" + (f", did you mean {near[0]}?" if near else "")
-    if len(loose) > len(positional):
+    if len(loose) > len(positional) and not many:
         study = ": a study file ends in .toml and comes first" if issubclass(kind, Study) else ""
         return f"{loose[len(positional)]!r} was not expected{study}"
     named = given | {known[found] for found in values if found in known} | set(positional[: len(loose)])
@@ -65,6 +66,10 @@ def _problem(kind: type, arguments: list[str], given: set[str]) -> str | None:
         _value_problem(found, plain(types[known[found]]), values[found]) for found in values & known.keys()
     )
     return next((problem for problem in checks if problem), None)
+
+
+def _is_positional(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and tyro.conf.Positional in annotation.__metadata__
 
 
 def _split(arguments: list[str]) -> tuple[list[str], dict[str, list[str]]]:

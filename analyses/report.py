@@ -16,6 +16,7 @@ from analyses.figures import SHARE_COLOURS, orders_of
 from analyses.knowledge import KnowledgeChange
 from analyses.words import listed, percent, with_interval
 
+REPORT, FIGURES = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
 DPI = 192
 PAGES = Environment(
@@ -69,6 +70,23 @@ def write_report(
     path = Path(path)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
+    """Write figures into `out`/figures, numbered, each called as its caption begins."""
+    (out / FIGURES).mkdir(parents=True, exist_ok=True)
+    for number, (caption, figure) in enumerate(figures.items()):
+        figure.savefig(out / FIGURES / figure_name(number, caption), dpi=200)
+
+
+def figure_name(number: int, caption: str) -> str:
+    """The file of a figure: its number and what stands before the colon of its caption.
+
+    >>> figure_name(0, "Kept, dropped, learned: a shoe")
+    '1-kept-dropped-learned.png'
+    """
+    name = caption.split(":")[0].lower().replace(" ", "-").replace(",", "")
+    return f"{number + 1}-{name}.png"
 
 
 def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:

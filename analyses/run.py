@@ -3,7 +3,8 @@
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from analyses.figures import plot_matching, plot_ranges, plot_shares, plot_sparsity, plot_strength_by_order
-from analyses.games import Asked, ask, device_of, read_out_of, understood
+from analyses.classes import class_tables
+from analyses.games import Asked, ask, device_of, understood
 from analyses.image_drawings import draw_change_on_image, draw_top_on_image
 from analyses.knowledge import KnowledgeChange, compare
-from analyses.report import describe, shares_by_order, write_report
 from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
-from analyses.study import Compare, Study, study_in
+from analyses.study import PRETRAINED, Study, study_in
 from analyses.tables import games_table, ranges_table, write_table
 from interactions import Interactions, JointSparseAndOr, Method, Store, extract_each
 from interactions.memory import gibibytes, require_memory
 from interactions.methods import EXTRACTION_TABLES
 from models.digest import digest
 
-STORE, STUDY, REPORT, FIGURES = "values.h5", "study.toml", "report.html", "figures"
-TABLE, GAMES, RANGES = "change", "games", "ranges"
+STORE, STUDY = "values.h5", "study.toml"
+GAMES, RANGES = "games", "ranges"
 FACTS = "facts.json"
+KEPT_FACTS = {"of": str, "facts": dict, "classes": dict, "performance": list}
 PERFORMANCE = ("network", "split", "data", "inputs", "accuracy", "loss")
 # A network's share of the disk, in tables: values, and interactions with the values they explain.
 KEPT_TABLES = 4
@@ -49,7 +49,7 @@ class Run:
         study: its settings.
         store: its value tables.
         interactions: by network.
-        known: facts in words, and how well the networks answer, see `performance`.
+        known: facts in words, how well the networks answer, see `performance`, and their classes.
     """
 
     study: Study
@@ -85,15 +85,77 @@ class Run:
             for row in table[table.split == "held out"].itertuples()
         }
 
+    def compared(self, series: str | None = None, scratch: str | None = None) -> dict[str, str]:
+        """Which networks stand for before, after and, where there is one, scratch.
+
+        Args:
+            series: of tracked runs, the one whose last checkpoint is `after`, the first by default; `before`
+                is then the pretrained network.
+            scratch: of tracked runs, the one whose last checkpoint is `scratch`; none by default.
+
+        Raises:
+            ValueError: for a run of one network, or series that are not there.
+        """
+        last = {name.partition("@")[0]: name for name in self.interactions if "@" in name}
+        if not last:
+            if series or scratch:
+                raise ValueError(f"{self.folder} has no tracked runs, and so no {series or scratch!r}")
+            if "before" not in self.interactions:
+                raise ValueError(f"{self.folder} has one network; a change needs `harsanyi compare`")
+            return {name: name for name in ("before", "after", "scratch") if name in self.interactions}
+        if PRETRAINED not in self.interactions:
+            raise ValueError(f"{self.folder} has no pretrained network: track it with --pretrained")
+        if missing := [name for name in (series, scratch) if name and name not in last]:
+            raise ValueError(f"{self.folder} has no series {missing[0]!r}; it has {', '.join(last)}")
+        beside = {"scratch": last[scratch]} if scratch else {}
+        return {"before": PRETRAINED, "after": last[series or next(iter(last))], **beside}
+
+    def change_of(self, compared: Mapping[str, str]) -> KnowledgeChange:
+        """The knowledge change between the networks that `compared` names."""
+        found = {side: self.interactions[name] for side, name in compared.items()}
+        return compare(**found, threshold=self.study.threshold)
+
     @cached_property
     def change(self) -> KnowledgeChange:
-        """The knowledge change of a comparison; a ValueError for a run of one network."""
-        if "before" not in self.interactions:
-            raise ValueError("this run has one network; a change needs `harsanyi compare`")
-        found = self.interactions
-        return compare(
-            found["before"], found["after"], scratch=found.get("scratch"), threshold=self.study.threshold
-        )
+        """The knowledge change of a comparison, and of tracked runs that of the first; else a ValueError."""
+        return self.change_of(self.compared())
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.store.path.parent
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """The class that is scored in each game, as a number among the classes all networks answer."""
+        return torch.tensor([self.classes.index(label) for label in self.store.settings["labels"]])
+
+    def by_class(self, *networks: str) -> dict[str, list[Interactions]]:
+        """The interactions of networks in the score of every class that all networks answer, a class each.
+
+        Extracted once and read from files beside the others from then on. A ValueError where the study did
+        not keep the outputs of all classes.
+        """
+        method = replace(self.study, ranges=0).extraction()
+        joint = isinstance(method, JointSparseAndOr)
+        tables = {name: self._class_tables(name) for name in (self.store.networks if joint else networks)}
+        paths = {name: self.folder / f"interactions-{name}-classes.h5" for name in tables}
+        with _bar(True, len(tables), "interactions of all classes", "network") as bar:
+            found = _extracted(tables, paths, method, device_of(self.study), bar)
+        games = self.store.games
+        parts = [slice(start, start + games) for start in range(0, len(self.classes) * games, games)]
+        return {name: [found[name].select(part) for part in parts] for name in networks}
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that all networks answer."""
+        return list(self.known["classes"]["names"])
+
+    def _class_tables(self, network: str) -> torch.Tensor:
+        """The value tables of a network, class after class, all games of one class together."""
+        outputs = self.store.outputs(network)
+        numbers = self.known["classes"]["numbers"][network]
+        return class_tables(outputs, numbers, self.study.score).flatten(0, 1)
 
     def title_of(self, game: int) -> str:
         """What a game is called: its input's name and the label that is scored."""
@@ -135,7 +197,7 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     opened without a forward of a masked input.
     """
     asked = ask(study)
-    _require_room(study, len(asked.inputs), asked.n)
+    _require_room(asked)
     unfinished = _unfinished(study.out / STORE, list(asked.networks))
     games = {name: asked.game(name) for name in unfinished}
     store = Store.open_or_create(
@@ -144,12 +206,15 @@ def compute(study: Study, *, progress: bool = True) -> Run:
         networks=list(asked.networks),
         games=len(asked.inputs),
         n=asked.n,
+        outputs=_outputs(asked) if study.keep_outputs else None,
         arrays=asked.layout.arrays,
     )
     study.write(study.out / STUDY)
     known = _known(study.out, asked)
     with _bar(progress, len(games) * store.games << store.n, "value tables", "forward") as bar:
         for name, game in games.items():
+            for twin in _twins(asked, name):
+                store.copy(twin, name)
             with understood(f"{name} ({study.model}) failed on masked inputs"):
                 store.fill(name, game, batch_size=study.batch_size, progress=bar)
     run = Run(study, store, _interactions(study.out, study, store, progress=progress), known)
@@ -160,20 +225,40 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     return run
 
 
-def _require_room(study: Study, games: int, n: int) -> None:
+def _require_room(asked: Asked) -> None:
     """Refuse tables that memory or disk cannot hold, before the first forward."""
-    what = f"tables of {games} games of {n} players, 2**{n} masked versions each,"
-    table = 8 * games << n
+    study, games = asked.study, len(asked.inputs)
+    what = f"tables of {games} games of {asked.n} players, 2**{asked.n} masked versions each,"
+    table = 8 * games << asked.n
     require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {what}")
     if (study.out / STORE).exists():
         return
     needed = KEPT_TABLES * table * len(study.checkpoints)
+    if study.keep_outputs:
+        what = f"{what} with the outputs of all classes,"
+        needed += sum(_outputs(asked).values()) * table // 2
     free = shutil.disk_usage(next(path for path in study.out.absolute().parents if path.exists())).free
     if needed > free:
         raise MemoryError(
             f"{what} need {gibibytes(needed)} of disk, and {gibibytes(free)} are free: choose fewer players "
             "or fewer games"
         )
+
+
+def _twins(asked: Asked, name: str) -> list[str]:
+    """The networks before this one that are the same: of equal weights, and classes of equal numbers."""
+    before = list(asked.networks)[: list(asked.networks).index(name)]
+    weights = asked.settings["weights"]
+    return [
+        other
+        for other in before
+        if weights[other] == weights[name] and asked.networks[other].classes == asked.networks[name].classes
+    ]
+
+
+def _outputs(asked: Asked) -> dict[str, int]:
+    """How many outputs each network has."""
+    return {name: len(network.classes) for name, network in asked.networks.items()}
 
 
 def _unfinished(path: Path, networks: list[str]) -> list[str]:
@@ -192,7 +277,12 @@ def _known(folder: Path, asked: Asked) -> dict[str, Any]:
     key = digest(json.dumps(asked.settings), list(asked.everything.names), list(asked.facts.values()))
     kept = _kept_facts(folder)
     if kept["of"] != key:
-        kept = {"of": key, "facts": asked.facts, "performance": asked.performance()}
+        kept = {
+            "of": key,
+            "facts": asked.facts,
+            "classes": asked.classes if asked.study.keep_outputs else {},
+            "performance": asked.performance(),
+        }
         (folder / FACTS).write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return kept
 
@@ -201,9 +291,9 @@ def _kept_facts(folder: Path) -> dict[str, Any]:
     """What `_known` kept; nothing where there is no such file, or a damaged one."""
     try:
         kept = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        return {"of": kept["of"], "facts": dict(kept["facts"]), "performance": list(kept["performance"])}
+        return {name: kind(kept[name]) for name, kind in KEPT_FACTS.items()}
     except (OSError, ValueError, KeyError, TypeError):
-        return {"of": None, "facts": {}, "performance": []}
+        return {name: kind() for name, kind in KEPT_FACTS.items()}
 
 
 def _bar(progress: bool, total: int, title: str, unit: str) -> "tqdm[Any]":
@@ -212,56 +302,35 @@ def _bar(progress: bool, total: int, title: str, unit: str) -> "tqdm[Any]":
     return tqdm(total=total, unit=unit, unit_scale=total > 1000, desc=title, disable=not progress, **rare)
 
 
-def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
-    """The whole way of a comparison; returns the summary in words.
-
-    Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5, change, games and, if
-    asked for, ranges as .csv and .h5, figures and report.html.
-    """
-    run = compute(study, progress=progress)
-    change = run.change
-    table = change.table(seed=study.seed)
-    write_table(table, study.out / TABLE)
-    figures = _figures(run, change, table)
-    (study.out / FIGURES).mkdir(exist_ok=True)
-    for number, (caption, figure) in enumerate(figures.items()):
-        figure.savefig(study.out / FIGURES / figure_name(number, caption), dpi=200)
-    summary = describe(change, table)
-    write_report(
-        study.out / REPORT,
-        title=f"{study.model}: what fine-tuning kept, dropped and learned",
-        summary=summary,
-        facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
-        | method_facts(run)
-        | run.facts,
-        tables={"Shares of strength by order": shares_by_order(table)},
-        figures=figures,
-        notes=[
-            "Intervals resample the inputs; they say nothing about other training runs of the same networks.",
-            *method_notes(run),
-        ],
-    )
-    return summary
-
-
 def _interactions(
     folder: Path, study: Study, store: Store, *, progress: bool = False
 ) -> dict[str, Interactions]:
     """All networks' interactions from their files, or from their value tables; then they are written."""
-    method, device = study.extraction(), device_of(study)
-    paths = {name: folder / f"interactions-{name}.h5" for name in store.networks}
-    kept = {name: _kept(path, method, store.v(name)) for name, path in paths.items()}
+    tables = {name: store.v(name) for name in store.networks}
+    paths = {name: folder / f"interactions-{name}.h5" for name in tables}
+    with _bar(progress, len(tables), "interactions", "network") as bar:
+        return _extracted(tables, paths, study.extraction(), device_of(study), bar)
+
+
+def _extracted(
+    tables: dict[str, torch.Tensor],
+    paths: dict[str, Path],
+    method: Method,
+    device: torch.device,
+    bar: "tqdm[Any]",
+) -> dict[str, Interactions]:
+    """The interactions in these files, where they are those of the tables; else extracted, and written."""
+    kept = {name: _kept(paths[name], method, table) for name, table in tables.items()}
     found = {name: one for name, one in kept.items() if one is not None}
-    missing = [name for name in store.networks if name not in found]
+    missing = [name for name in tables if name not in found]
     if missing and isinstance(method, JointSparseAndOr):
-        missing = list(store.networks)
-    tables = {name: store.v(name).to(device) for name in missing}
-    with _bar(progress, len(missing), "interactions", "network") as bar:
-        for name, one in extract_each(tables, method):
-            found[name] = one.to("cpu")
-            found[name].save(paths[name])
-            bar.update()
-    return {name: found[name] for name in store.networks}
+        missing = list(tables)
+    bar.update(len(tables) - len(missing))
+    for name, one in extract_each({name: tables[name].to(device) for name in missing}, method):
+        found[name] = one.to("cpu")
+        found[name].save(paths[name])
+        bar.update()
+    return {name: found[name] for name in tables}
 
 
 def _kept(path: Path, method: Method, values: torch.Tensor) -> Interactions | None:
@@ -271,107 +340,3 @@ def _kept(path: Path, method: Method, values: torch.Tensor) -> Interactions | No
     except (FileNotFoundError, ValueError):
         return None  # none yet, or a file that was cut short
     return found if found.method == str(method) and torch.equal(found.v, values) else None
-
-
-def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
-    """The figures of a comparison by caption; what stands before the colon names the file."""
-    threshold = run.study.threshold
-    figures = {
-        "Strength by order: salient strength before (left) and after (right), mean per input, positive "
-        "effects up and negative down": whole(plot_strength_by_order(change, unit=run.unit)),
-        "Shares by order: with 95% bootstrap intervals over inputs": whole(plot_shares(table)),
-        "Sparsity: interactions sorted by strength": whole(plot_sparsity(run.interactions, threshold)),
-        "Matching: the fine-tuned network's output on all masked versions of one input, and the sum of its "
-        "salient interactions": whole(plot_matching(change.after, 0, threshold)),
-        f"Kept, dropped, learned: {run.title_of(0)}": run.draw_change(0, 3),
-        f"Strongest after fine-tuning: {run.title_of(0)}": run.draw_top("after", 0, 7),
-    }
-    if run.study.ranges:
-        ranges = whole(plot_ranges(run.interactions["after"], 0, unit=run.unit))
-        figures[
-            "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits at most "
-            f"1% stronger (lines): {run.title_of(0)}"
-        ] = ranges
-    return figures
-
-
-def figure_name(number: int, caption: str) -> str:
-    """The file of a figure: its number and what stands before the colon of its caption.
-
-    >>> figure_name(0, "Kept, dropped, learned: a shoe")
-    '1-kept-dropped-learned.png'
-    """
-    name = caption.split(":")[0].lower().replace(" ", "-").replace(",", "")
-    return f"{number + 1}-{name}.png"
-
-
-def whole(ax: Axes) -> Figure:
-    """The figure that a plot's axes are in."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
-def method_facts(run: Run) -> dict[str, str]:
-    """How the interactions were computed."""
-    settings, study = run.store.settings, run.study
-    found = next(iter(run.interactions.values()))
-    return {
-        "inputs": f"{found.games} of {study.data}, seed {study.seed}",
-        "players": f"{study.players} ({run.store.n} players, {2**run.store.n} masked versions of each input)",
-        "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
-        "score": run.unit,
-        "method": found.method,
-        "salient": found.salient(study.threshold).rule,
-        **_gaps(run),
-    }
-
-
-def _gaps(run: Run) -> dict[str, str]:
-    """The certified gaps of sparse methods, worst and median."""
-    gaps = {name: found.gap for name, found in run.interactions.items() if found.gap is not None}
-    text = "; ".join(f"{name} {gap.median():.2%} (worst {gap.max():.2%})" for name, gap in gaps.items())
-    return {"certified gap to the sparsest split, median": text} if text else {}
-
-
-def _range_notes(run: Run) -> list[str]:
-    """What the ranges of the strongest effects come to, in words."""
-    if not run.study.ranges:
-        return []
-    table = ranges_table(run.interactions, [""] * run.store.games)
-    table = table[table.effect != 0]
-    width = ((table.high - table.low) / table.effect.abs()).median()
-    certain = (table.lowest * table.highest > 0).mean()
-    return [
-        f"Among splits at most 1% stronger than the one found, the {len(table):,} strongest effects looked "
-        f"at can vary by {width:.0%} of their strength (median), and the sign of {certain:.0%} of them is "
-        "certain. The intervals beside effects, and ranges.csv, say how far each can go."
-    ]
-
-
-def method_notes(run: Run) -> list[str]:
-    """Limits of how the interactions were computed that a reader should know."""
-    notes = ["Strengths are compared as they are: a network with larger logits has stronger effects."]
-    if run.study.method in ("sparse", "joint"):
-        notes.append(
-            "The sparsest split need not be unique: x₁ + x₂ has the same strength as two ANDs of one player "
-            "each and as one AND and one OR of both, and which is found moves strength between orders. "
-            "Compare with --method and-or, and see how far effects can vary with --method sparse --ranges 5; "
-            "neither needs new forwards."
-        )
-    notes += _range_notes(run)
-    tolerance = getattr(run.study.extraction(), "tolerance", None)
-    open_games = {
-        name: int((found.gap > tolerance).sum())
-        for name, found in run.interactions.items()
-        if found.gap is not None and tolerance is not None
-    }
-    if any(open_games.values()):
-        listed = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
-        notes.append(
-            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {listed}. "
-            "The column gap of games.csv says which, and how far they may be from the sparsest."
-        )
-    if any(read_out_of(name) in run.facts for name in run.store.networks):
-        notes.append("A read-out shows what a linear layer can use of a frozen backbone.")
-    return notes

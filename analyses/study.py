@@ -35,8 +35,8 @@ class Study:
     """
 
     model: str
-    """Network: timm:NAME, torchvision:NAME, transformers:NAME_OR_FOLDER, small:cnn, small:resnet20,
-    package:efficientnet-lite0, package:minilm-l6, or your own path/to/net.py:build."""
+    """Network: timm:NAME, torchvision:NAME, transformers:NAME_OR_FOLDER, causal:NAME_OR_FOLDER, small:cnn,
+    small:resnet20, package:efficientnet-lite0, package:minilm-l6, or your own path/to/net.py:build."""
     data: Path
     """Inputs to explain: an image folder (one sub-folder a class), a parquet file, a saved data set, a CSV or
     TSV file with named columns."""
@@ -45,17 +45,23 @@ class Study:
     inputs: int = 50
     """Number of inputs (games), drawn evenly over the classes."""
     players: str = "grid:4x4:12"
-    """grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] (K random cells), superpixels:K, words:K or
-    tokens:K. 2**K forwards an input."""
+    """grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] (K random cells), superpixels:K,
+    masks:K:FOLDER (label maps called as the inputs, .png or .npy), words:K or tokens:K. 2**K forwards an
+    input."""
     level: str | None = None
     """Label column, where the data has several."""
     label: Literal["data", "predicted"] = "data"
-    """The class that is scored: the data's label, or what the (fine-tuned) network predicts."""
+    """The class that is scored: the data's label (a word, for next tokens), or what the (fine-tuned) network
+    predicts."""
     baseline: str = "auto"
     """What a masked element becomes: zeros, data_mean, input_mean, blur; mask_token, pad_token,
-    embedding_zeros for text. auto: zeros for images, mask_token for text."""
+    embedding_zeros for text. auto: zeros for images, mask_token for text, embedding_zeros for next tokens."""
     score: str = "log_odds"
     """log_odds, logit, log_prob (in nats), output, next_token_log_odds."""
+    corruption: str | None = None
+    """Corrupt the inputs first, NAME:SEVERITY with a severity of 1 to 5: gaussian_noise, blur, contrast,
+    brightness, jpeg, pixelate; swapped_letters, dropped_words, case for text. noise:AMOUNT: any spread in
+    units of 0 to 255, any number of swapped letters. Labels and players are those of the inputs before."""
     layer: str | None = None
     """Mask the output of this layer instead of the input."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
@@ -76,6 +82,9 @@ class Study:
     """auto: a network that does not answer the data's classes gets a linear probe. none: an error."""
     read_out_inputs: int = 2000
     """At most so many inputs for a read-out."""
+    keep_outputs: bool = False
+    """Keep the outputs of all classes, not only the score of the label: games × 2**K × classes × 4 bytes a
+    network. The same forwards; what relates knowledge to accuracy needs them."""
     image_column: str | None = None
     """Column of the images, in tables."""
     text_column: str | None = None
@@ -180,6 +189,26 @@ class Compare(Study):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reliability(Compare):
+    """How far to trust a comparison: other inputs and networks, noise, shifted inputs, other players."""
+
+    noise_levels: tuple[str, ...] | None = None
+    """Amounts of noise: standard deviations on the pixels, in units of 0 to 255, or swapped letters. By
+    default 4 8 16 for images, 1 2 for text."""
+    corruptions: tuple[str, ...] | None = None
+    """Shifts of the inputs, each NAME:SEVERITY as for --corruption. By default each with severity 3."""
+    layouts: tuple[str, ...] = ()
+    """Other players on the same inputs, each as for --players."""
+
+    def require_sense(self) -> None:
+        super().require_sense()
+        if self.corruption is not None:
+            raise ValueError(
+                "--corruption is for one run; reliability takes --corruptions beside clean inputs"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Track(Study):
     """Knowledge along training runs: what each keeps and learns, checkpoint by checkpoint, and how fast."""
 
@@ -245,10 +274,11 @@ def read_study(path: Path, kind: type[Study]) -> dict[str, Any]:
 
 
 def study_in(path: Path) -> Study:
-    """The whole study of a file that `Study.write` wrote: a comparison where it has a `before`, runs where it
-    has `series`."""
+    """The whole study of a file that `Study.write` wrote: its reliability where it has `layouts`, a
+    comparison where it has a `before`, runs where it has `series`."""
     found = _toml(path)
     kind: type[Study] = Compare if "before" in found else Track if "series" in found else Compute
+    kind = Reliability if "layouts" in found else kind
     try:
         return kind(**read_study(path, kind))
     except TypeError as error:  # a field without which there is no study

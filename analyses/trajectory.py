@@ -111,7 +111,7 @@ def reached(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"one": one, "final": final})
-    quantities = {"reached": _there(one, final)}
+    quantities = {"reached": there(one, final)}
     bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
     return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
 
@@ -162,7 +162,7 @@ def trajectory_table(
                 **_amounts(checkpoint, threshold),
                 **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
                 **{_similarity_name(run, to): _alike(checkpoint, to.final) for to in trajectories},
-                "reached": _there(checkpoint, run.final),
+                "reached": there(checkpoint, run.final),
             }
             table = amounts_table(
                 quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed
@@ -200,11 +200,9 @@ def time_to_reach(
     """
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    there = tuple(
-        group_sums(_there(one, trajectory.final)[0], signs=False) for one in trajectory.interactions
-    )
-    crossing = partial(_crossing, steps=np.array(trajectory.steps), share=share)
-    found = bootstrap_intervals(there, crossing, confidence, resamples, seed)
+    sums = tuple(group_sums(there(one, trajectory.final)[0], signs=False) for one in trajectory.interactions)
+    first = partial(crossing, steps=np.array(trajectory.steps), share=share)
+    found = bootstrap_intervals(sums, first, confidence, resamples, seed)
     labels = group_labels(trajectory.final.n, signs=False)
     times = pd.DataFrame(map(vars, found))
     fractions = times.rename(columns={"value": "fraction", "low": "fraction_low", "high": "fraction_high"})
@@ -267,7 +265,8 @@ def _alike(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
     return by_order(torch.minimum(x, y), one.orders), by_order(torch.maximum(x, y), one.orders)
 
 
-def _there(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
+def there(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
+    """What of the final strength is there already, and all of it: the parts of `reached`."""
     x, y = split_by_sign(one.effects), split_by_sign(final.effects)
     return by_order(torch.minimum(x, y), one.orders), by_order(y, one.orders)
 
@@ -283,9 +282,9 @@ def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
     return gained, lost
 
 
-def _crossing(*there: np.ndarray, steps: np.ndarray, share: float, axis: int) -> np.ndarray:
-    """The step at which Σ there / Σ there at the end first gets to `share`; `axis` is that of the games."""
-    sums = np.stack([part.sum(axis) for part in there])
+def crossing(*parts: np.ndarray, steps: np.ndarray, share: float, axis: int) -> np.ndarray:
+    """The step at which Σ part / Σ of the last part first gets to `share`; `axis` is that of the games."""
+    sums = np.stack([part.sum(axis) for part in parts])
     known = sums[-1] > 0
     shares = np.divide(sums, sums[-1], out=np.zeros_like(sums), where=known)
     after = (shares >= share).argmax(0)

@@ -3,12 +3,14 @@
 As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analyses.figures import (
@@ -101,15 +103,9 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
     chosen = table[(table.series == series) & (table.quantity == "strength") & (table.kind == "both")]
     orders = [order for order in orders_of(chosen) if order != "all"]
     strength = chosen.pivot(index="order", columns="step", values="value").loc[orders]
-    relative = strength.div(strength.max(axis=1).where(strength.max(axis=1) > 0, 1), axis=0)
     ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(orders))
-    image = ax.imshow(relative.to_numpy(), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1)
-    ax.set_yticks(range(len(orders)), orders)
-    every = range(0, relative.shape[1], 1 + relative.shape[1] // 8)
-    ax.set_xticks(list(every), [f"{relative.columns[i]:g}" for i in every])
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
-    bar.ax.tick_params(labelsize=FONT)
-    bar.set_label("of the order's most", fontsize=FONT)
+    image = draw_orders(ax, strength, [f"{step:g}" for step in strength.columns])
+    draw_scale(image, ax)
     label_axes(ax, f"step of {series}", "order")
     return ax
 
@@ -165,6 +161,23 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
     label_axes(ax, f"step of {series}", "loss (nats)")
     legend_above(ax)
     return ax
+
+
+def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], most: int = 9) -> AxesImage:
+    """Strengths, orders down and states across, each order's most as 1; `most` of the columns' ticks."""
+    relative = strength.div(strength.max(axis=1).where(strength.max(axis=1) > 0, 1), axis=0)
+    image = ax.imshow(relative.to_numpy(), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1)
+    ax.set_yticks(range(len(strength)), list(strength.index))
+    every = range(0, len(ticks), 1 + (len(ticks) - 1) // most)
+    ax.set_xticks(list(every), [ticks[i] for i in every])
+    return image
+
+
+def draw_scale(image: AxesImage, ax: Axes) -> None:
+    """The colours of `draw_orders`, right of the axes."""
+    bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
+    bar.ax.tick_params(labelsize=FONT)
+    bar.set_label("of the order's most", fontsize=FONT)
 
 
 def _rows(table: pd.DataFrame, series: str, quantity: str) -> pd.DataFrame:

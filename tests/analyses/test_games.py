@@ -70,7 +70,7 @@ def test_labels_by_the_networks_own_numbers(study, checkpoints, tmp_path):
     assert not asked.facts
 
 
-def test_whether_a_network_answers(checkpoints):
+def test_whether_a_network_answers(study, checkpoints):
     import models
 
     named = models.load("small:cnn", checkpoints / "before.safetensors")
@@ -79,8 +79,8 @@ def test_whether_a_network_answers(checkpoints):
     assert _answers(unnamed, ("a", "b", "c", "d"))
     assert not _answers(named, ("a", "b", "c", "d"))
     assert not _answers(unnamed, ("a", "b", "c"))
-    assert _numbers(unnamed, np.array([2, 0]), ("a", "b", "c", "d")) == [2, 0]
-    assert _numbers(named, np.array([0]), ("shoe",)) == [named.classes.index("shoe")]
+    assert _numbers(study, unnamed, np.array([2, 0]), ("a", "b", "c", "d")) == [2, 0]
+    assert _numbers(study, named, np.array([0]), ("shoe",)) == [named.classes.index("shoe")]
 
 
 def test_read_out_inputs_are_no_games(study):

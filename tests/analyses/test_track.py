@@ -10,7 +10,8 @@ import data
 import models
 from analyses import Run, compare, read_table, study_in, trajectory_table
 from analyses.cli import main
-from analyses.track import performance_by_step, trajectories_of
+from analyses.succession import succession_table, telling_variances
+from analyses.tracking import performance_by_step, trajectories_of
 
 STEPS = (0, 1, 2)
 
@@ -57,11 +58,17 @@ def out(runs, tmp_path_factory) -> Path:
 
 
 def test_what_tracking_writes(out):
-    tables = {f"{name}.{ending}" for name in ("trajectories", "times", "detours") for ending in ("csv", "h5")}
+    names = ("trajectories", "times", "detours", "theory", "succession")
+    tables = {f"{name}.{ending}" for name in names for ending in ("csv", "h5")}
     written = {path.name for path in out.iterdir()}
     assert written >= tables | {"study.toml", "values.h5", "facts.json", "report.html", "games.csv"}
     report = (out / "report.html").read_text(encoding="utf-8")
-    for said in ("finetuned has half of its final knowledge after", "At the end of scratch", "4 inputs"):
+    for said in (
+        "finetuned has half of its final knowledge after",
+        "At the end of scratch",
+        "4 inputs",
+        "in theory",
+    ):
         assert said in report
     assert len(list((out / "figures").glob("*.png"))) == 3 + 2 * 3
 
@@ -88,6 +95,17 @@ def test_the_first_checkpoint_of_its_own_run_has_kept_all(out):
     end = table[(table.series == "finetuned") & (table.step == 2) & (table.quantity == "preserved")]
     total = end[(end.order == "all") & (end.kind == "both")].value.item()
     assert total == pytest.approx(last.preserved.sum().item() / 4, rel=1e-12)  # the mean of four games
+
+
+def test_theory_and_succession_are_those_of_the_runs(out):
+    theory, found = read_table(out / "theory.h5"), read_table(out / "succession.h5")
+    assert set(theory.series) == set(found.series) == {"finetuned", "scratch"}
+    run = trajectories_of(Run.open(out))[0]
+    rows = theory[(theory.series == "finetuned") & theory.variance.notna()]
+    variances = telling_variances(run.final)
+    assert list(dict.fromkeys(rows.variance)) == variances
+    expected = succession_table(run, variances, seed=0)
+    pd.testing.assert_frame_equal(found.iloc[: len(expected)], expected, check_exact=True)
 
 
 def test_accuracy_and_loss_stand_in_the_same_table(out, runs):
@@ -119,6 +137,14 @@ def test_without_a_pretrained_network_and_with_fewer_checkpoints(runs, tmp_path)
     last = table[(table.step == 2) & (table.quantity == "reached") & (table.order == "all")]
     assert (last.value.dropna() == 1).all()
     assert not math.isnan(last.value.iloc[0])
+
+
+def test_answers_of_the_network_have_no_accuracy(runs, tmp_path):
+    """Without labels nothing is known of the loss, and the figures do without."""
+    main(tracking(runs, tmp_path / "run", "--label=predicted", "--at-most=2"))
+    assert performance_by_step(Run.open(tmp_path / "run")).empty
+    assert "loss held out" not in set(read_table(tmp_path / "run/trajectories.h5").quantity)
+    assert len(list((tmp_path / "run/figures").glob("*.png"))) == 3 + 2 * 3
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.amounts import total
-from analyses.figures import orders_of
-from analyses.report import write_report
-from analyses.run import FIGURES, REPORT, Run, compute, figure_name, method_facts, method_notes, whole
+from analyses.facts import method_facts, method_notes
+from analyses.figures import orders_of, whole
+from analyses.report import REPORT, write_figures, write_report
+from analyses.run import Run, compute
 from analyses.study import PRETRAINED, Track, checkpoint_of
+from analyses.succession import CORRELATIONS, succession_table, telling_variances, theory_beside
 from analyses.tables import write_table
 from analyses.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 from analyses.trajectory_figures import (
     plot_orders_over_training,
-    plot_performance,
     plot_reached,
     plot_shares_over_training,
     plot_times_to_reach,
 )
+from analyses.two_phase_figures import draw_two_phases
 from analyses.words import listed, percent, with_interval
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
+THEORY, SUCCESSION = "theory", "succession"
 # When a run is said to have got somewhere.
 REACHED = (0.5, 0.9)
 
@@ -29,8 +32,8 @@ REACHED = (0.5, 0.9)
 def track(study: Track, *, progress: bool = True) -> list[str]:
     """Follow training runs; returns the summary in words.
 
-    Writes into `study.out` what `compute` does, and trajectories, times and detours as .csv and .h5, figures
-    and report.html.
+    Writes into `study.out` what `compute` does, and trajectories, times, detours, theory and succession as
+    .csv and .h5, figures and report.html.
     """
     run = compute(study, progress=progress)
     trajectories = trajectories_of(run)
@@ -38,9 +41,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     for name, table in tables.items():
         write_table(table, study.out / name)
     figures = track_figures(run, trajectories, tables)
-    (study.out / FIGURES).mkdir(exist_ok=True)
-    for number, (caption, figure) in enumerate(figures.items()):
-        figure.savefig(study.out / FIGURES / figure_name(number, caption), dpi=200)
+    write_figures(figures, study.out)
     summary = describe_track(tables)
     write_report(
         study.out / REPORT,
@@ -52,6 +53,9 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         notes=[
             "Intervals resample the inputs; they say nothing about other runs of the same recipe.",
             "Steps are those in the checkpoints' names; what comes and goes between two of them is not seen.",
+            "Theory is of AND interactions alone: beside it, the run's effects are counted as dividends, an "
+            "OR as those of all its subsets. It tells a succession, no steps, and nothing of the first "
+            "phase, in which what was there at the start goes.",
             *method_notes(run),
         ],
     )
@@ -79,9 +83,26 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
     along = trajectory_table(trajectories, pretrained, threshold=study.threshold, seed=study.seed)
     times = [time_to_reach(one, share, seed=study.seed) for one in trajectories for share in REACHED]
     return {
-        TRAJECTORIES: pd.concat([along, _performance_rows(run)], ignore_index=True),
+        TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
         TIMES: pd.concat(times, ignore_index=True),
         DETOURS: pd.concat([detours(one, seed=study.seed) for one in trajectories], ignore_index=True),
+        **_two_phase_tables(trajectories, study.seed),
+    }
+
+
+def _two_phase_tables(trajectories: list[Trajectory], seed: int) -> dict[str, pd.DataFrame]:
+    """The runs beside the theory of two-phase learning; without those that end with no interactions."""
+    beside, when = [], []
+    for one in trajectories:
+        if one.final.effects.any():
+            variances = telling_variances(one.final)
+            beside.append(theory_beside(one, variances, seed=seed))
+            when.append(succession_table(one, variances, seed=seed))
+    if not beside:
+        return {}
+    return {
+        THEORY: pd.concat(beside, ignore_index=True),
+        SUCCESSION: pd.concat(when, ignore_index=True),
     }
 
 
@@ -89,20 +110,22 @@ def performance_by_step(run: Run) -> pd.DataFrame:
     """Accuracy and loss of each run's checkpoints: columns series, step, split, inputs, accuracy, loss."""
     table = run.performance
     table = table[table.network.str.contains("@", regex=False)]
-    series = table.network.str.partition("@")
-    table = table.assign(series=series[0], step=series[2].astype(int))
+    named = [network.partition("@") for network in table.network]
+    table = table.assign(series=[name for name, _, _ in named], step=[int(step) for *_, step in named])
     return table[["series", "step", "split", "inputs", "accuracy", "loss"]]
 
 
-def _performance_rows(run: Run) -> pd.DataFrame:
-    """The same as rows of the trajectory table; `games` counts the inputs."""
+def _performance_rows(run: Run) -> list[pd.DataFrame]:
+    """The same as rows of the trajectory table, if there are any; `games` counts the inputs."""
     table = performance_by_step(run)
+    if table.empty:
+        return []
     rows = []
     for quantity in ("accuracy", "loss"):
         named = table.assign(quantity=quantity + " " + table.split, kind="both", order="all")
         rows.append(named.rename(columns={quantity: "value", "inputs": "games"}))
     columns = ["series", "step", "quantity", "kind", "order", "value", "games"]
-    return pd.concat([part[columns] for part in rows], ignore_index=True)
+    return [part[columns] for part in rows]
 
 
 def track_figures(
@@ -131,11 +154,14 @@ def track_figures(
         figures[f"Orders of {name}: salient strength of each order, its most along the run set to 1"] = (
             plot_orders_over_training(along, name)
         )
-        if name in set(performance.series):
-            figures[f"Loss of {name}: on training and held-out inputs, and their gap"] = plot_performance(
-                performance, name
-            )
-    return {caption: whole(ax) for caption, ax in figures.items()}
+    drawn = {caption: whole(ax) for caption, ax in figures.items()}
+    if THEORY in tables:
+        for name in dict.fromkeys(tables[THEORY].series):
+            drawn[
+                f"Two phases of {name}: strength of the dividends by order, in the run (left) and as theory "
+                "expects it while noise falls (right); below, the loss, and when half of each order is there"
+            ] = draw_two_phases(tables[THEORY], tables[SUCCESSION], performance, name)
+    return drawn
 
 
 def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -152,6 +178,8 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
             f"it loses {lost} of what it learns again."
         )
     sentences += _kept_at_the_end(tables[TRAJECTORIES])
+    if SUCCESSION in tables:
+        sentences += _successions(tables[SUCCESSION])
     games = int(tables[TIMES].games.iloc[0])
     return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
 
@@ -165,6 +193,21 @@ def _kept_at_the_end(along: pd.DataFrame) -> list[str]:
         preserved = with_interval(total(last), percent)
         sentences.append(
             f"At the end of {name}, {preserved} of the pretrained network's salient strength is there."
+        )
+    return sentences
+
+
+def _successions(when: pd.DataFrame) -> list[str]:
+    """Whether low orders come first in each run, and whether theory says so."""
+    sentences = []
+    for name, rows in when.groupby("series", sort=False):
+        run, theory, both = (
+            with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format)
+            for quantity in CORRELATIONS
+        )
+        sentences.append(
+            f"In {name}, the rank correlation between an order and the step at which half of it is there is "
+            f"{run}, in theory {theory}; that of the run's steps with the theory's succession is {both}."
         )
     return sentences
 

@@ -1,0 +1,70 @@
+"""How a run's interactions were computed, and what of it a reader should know, in words."""
+
+from analyses.games import read_out_of
+from analyses.run import Run
+from analyses.tables import ranges_table
+
+
+def method_facts(run: Run) -> dict[str, str]:
+    """How the interactions were computed."""
+    settings, study = run.store.settings, run.study
+    found = next(iter(run.interactions.values()))
+    return {
+        "inputs": f"{found.games} of {study.data}, seed {study.seed}",
+        "players": f"{study.players} ({run.store.n} players, {2**run.store.n} masked versions of each input)",
+        "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
+        "score": run.unit,
+        "method": found.method,
+        "salient": found.salient(study.threshold).rule,
+        **_gaps(run),
+    }
+
+
+def _gaps(run: Run) -> dict[str, str]:
+    """The certified gaps of sparse methods, worst and median."""
+    gaps = {name: found.gap for name, found in run.interactions.items() if found.gap is not None}
+    text = "; ".join(f"{name} {gap.median():.2%} (worst {gap.max():.2%})" for name, gap in gaps.items())
+    return {"certified gap to the sparsest split, median": text} if text else {}
+
+
+def _range_notes(run: Run) -> list[str]:
+    """What the ranges of the strongest effects come to, in words."""
+    if not run.study.ranges:
+        return []
+    table = ranges_table(run.interactions, [""] * run.store.games)
+    table = table[table.effect != 0]
+    width = ((table.high - table.low) / table.effect.abs()).median()
+    certain = (table.lowest * table.highest > 0).mean()
+    return [
+        f"Among splits at most 1% stronger than the one found, the {len(table):,} strongest effects looked "
+        f"at can vary by {width:.0%} of their strength (median), and the sign of {certain:.0%} of them is "
+        "certain. The intervals beside effects, and ranges.csv, say how far each can go."
+    ]
+
+
+def method_notes(run: Run) -> list[str]:
+    """Limits of how the interactions were computed that a reader should know."""
+    notes = ["Strengths are compared as they are: a network with larger logits has stronger effects."]
+    if run.study.method in ("sparse", "joint"):
+        notes.append(
+            "The sparsest split need not be unique: x₁ + x₂ has the same strength as two ANDs of one player "
+            "each and as one AND and one OR of both, and which is found moves strength between orders. "
+            "Compare with --method and-or, and see how far effects can vary with --method sparse --ranges 5; "
+            "neither needs new forwards."
+        )
+    notes += _range_notes(run)
+    tolerance = getattr(run.study.extraction(), "tolerance", None)
+    open_games = {
+        name: int((found.gap > tolerance).sum())
+        for name, found in run.interactions.items()
+        if found.gap is not None and tolerance is not None
+    }
+    if any(open_games.values()):
+        listed = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
+        notes.append(
+            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {listed}. "
+            "The column gap of games.csv says which, and how far they may be from the sparsest."
+        )
+    if any(read_out_of(name) in run.facts for name in run.store.networks):
+        notes.append("A read-out shows what a linear layer can use of a frozen backbone.")
+    return notes
