@@ -37,7 +37,7 @@ bench: .venv/developer
 
 docs: .venv/developer
 	$(BIN)/pdoc --output-directory site interactions models data analyses \
-	    analyses.knowledge analyses.figures analyses.image_drawings analyses.sentence_drawings analyses.report analyses.study analyses.run
+	    analyses.knowledge analyses.figures analyses.image_drawings analyses.sentence_drawings analyses.report analyses.study analyses.run analyses.comparison
 
 clean:
 	rm -rf .venv site
