@@ -78,10 +78,11 @@ def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         fit = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
         size = rows[rows.quantity == "cliff_delta"].iloc[0]
         pearson, delta = (with_interval(one, "{:.2f}".format) for one in (fit, size))
+        more = "more" if size.low > 0 else "less" if size.high < 0 else "no more"
         sentences.append(
             f"With {baseline.replace('_', ' ')} for masked players, predicted and measured changes "
-            f"correlate by {pearson}; the players of strong interactions move the score more than others of "
-            f"the same number (Cliff's δ {delta})."
+            f"correlate by {pearson}; masking the players of strong interactions moves the score {more} than "
+            f"masking as many others (Cliff's δ {delta})."
         )
     sentences += [
         f"For a {str(one.quantity).replace('_', ' ')} within ±{one.half_width:.0%}, about {one.inputs:.0f} "

@@ -73,8 +73,10 @@ def write_report(
 
 
 def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
-    """Write figures into `out`/figures, numbered, each called as its caption begins."""
+    """Write figures into `out`/figures, numbered, each called as its caption begins; those of before go."""
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
+    for old in (out / FIGURES).glob("[0-9]*-*.png"):
+        old.unlink()
     for number, (caption, figure) in enumerate(figures.items()):
         figure.savefig(out / FIGURES / figure_name(number, caption), dpi=200)
 

@@ -26,6 +26,8 @@ from analyses.figures import (
 )
 
 BAND = 0.18  # opacity of intervals
+# A start whose loss is so many times any later one is cut off.
+FAR_ABOVE = 4
 SHARES = ("preserved_share", "discarded_share", "new_share")
 
 
@@ -140,6 +142,9 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
     """Loss of a run on its training and on held-out inputs, by step, and their gap.
 
+    Where the start lies far above all that follows, as that of random weights can, the axis ends below it and
+    the start's loss stands in words.
+
     Args:
         performance: columns series, step, split ("train", "held out"), loss.
 
@@ -157,10 +162,21 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
     if set(styles) <= set(losses):
         gap = losses["held out"] - losses["train"]
         ax.plot(losses.index, gap, color=NETWORKS[2], linewidth=1.2, label="gap")
+    _cut_off_start(ax, losses)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_axes(ax, f"step of {series}", "loss (nats)")
     legend_above(ax)
     return ax
+
+
+def _cut_off_start(ax: Axes, losses: pd.DataFrame) -> None:
+    """End the axis above all but the first checkpoint, if that lies far above, and say where it lies."""
+    start, rest = losses.iloc[0].max(), losses.iloc[1:].max().max()
+    if not start > FAR_ABOVE * rest:
+        return
+    ax.set_ylim(top=1.15 * rest)
+    told = f"↑ {start:.0f} at {losses.index[0]:g}"
+    ax.text(0.03, 0.97, told, va="top", fontsize=FONT, color=FAINT, transform=ax.transAxes)
 
 
 def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], most: int = 9) -> AxesImage:

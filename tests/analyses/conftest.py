@@ -11,6 +11,7 @@ from PIL import Image
 import data
 import models
 from analyses.cli import main
+from interactions import MaskedModel
 from tests import text_networks
 
 COARSE = ("top", "trouser-dress", "shoe", "bag")
@@ -96,3 +97,17 @@ def refused(capsys) -> Callable[..., str]:
         return said.err
 
     return run
+
+
+@pytest.fixture
+def forwards(monkeypatch) -> list[int]:
+    """How many masked inputs each forward held, from here on."""
+    counts: list[int] = []
+    forward = MaskedModel._outputs
+
+    def counted(self, games, coalitions):
+        counts.append(len(games))
+        return forward(self, games, coalitions)
+
+    monkeypatch.setattr(MaskedModel, "_outputs", counted)
+    return counts

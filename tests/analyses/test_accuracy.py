@@ -82,17 +82,9 @@ def test_counterfactuals_ask_under_every_other_baseline(run):
     assert row.measured == pytest.approx((v[masked] - v[15]).item(), abs=1e-4)
 
 
-def test_only_interventions_ask_the_networks_and_a_second_run_writes_the_same(run, monkeypatch):
-    asked = []
-    forward = MaskedModel._outputs
-
-    def counted(self, games, coalitions):
-        asked.append(len(games))
-        return forward(self, games, coalitions)
-
+def test_only_interventions_ask_the_networks_and_a_second_run_writes_the_same(run, forwards):
     before = {path: path.read_bytes() for path in (run / "accuracy").glob("*.csv")}
     report = (run / "accuracy/report.html").read_bytes()
-    monkeypatch.setattr(MaskedModel, "_outputs", counted)
     main(["accuracy", str(run)])
     assert {path: path.read_bytes() for path in before} == before
     assert (run / "accuracy/report.html").read_bytes() == report
@@ -101,7 +93,7 @@ def test_only_interventions_ask_the_networks_and_a_second_run_writes_the_same(ru
     everyone = table.drop_duplicates(["baseline", "network", "game"])
     tried = 3 * 2  # each network under each baseline is tried on one coalition first
     whole = (distinct.order == 4).sum()  # masking all players is no repetition of masking none
-    assert sum(asked) == len(distinct) + len(everyone) + tried, whole
+    assert sum(forwards) == len(distinct) + len(everyone) + tried, whole
 
 
 def test_inputs_that_are_answered_rightly(run):

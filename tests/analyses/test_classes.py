@@ -7,7 +7,7 @@ import torch
 
 from analyses import Compare, Run, compute
 from analyses.classes import class_tables
-from interactions import AndOr, MaskedModel, extract
+from interactions import AndOr, extract
 from interactions.scores import log_odds
 
 
@@ -63,39 +63,23 @@ def test_every_class_s_interactions_are_those_of_its_own_table(run):
         assert torch.equal(found.or_, expected.or_)
 
 
-def test_outputs_cost_no_forward_more_and_nothing_is_evaluated_twice(study, run, tmp_path, monkeypatch):
-    asked = []
-    forward = MaskedModel._outputs
-
-    def counted(self, games, coalitions):
-        asked.append(len(games))
-        return forward(self, games, coalitions)
-
-    monkeypatch.setattr(MaskedModel, "_outputs", counted)
+def test_outputs_cost_no_forward_more_and_nothing_is_evaluated_twice(study, run, tmp_path, forwards):
     compute(replace(study, out=tmp_path / "with"), progress=False)
     trial = 2  # a network is tried on one coalition before the work begins
-    assert sum(asked) == 2 * 3 * 16 + trial
-    asked.clear()
+    assert sum(forwards) == 2 * 3 * 16 + trial
+    forwards.clear()
     compute(replace(study, out=tmp_path / "without", keep_outputs=False), progress=False)
-    assert sum(asked) == 2 * 3 * 16 + trial
-    asked.clear()
+    assert sum(forwards) == 2 * 3 * 16 + trial
+    forwards.clear()
     again = compute(study, progress=False)
     again.by_class("before", "after")
     Run.open(study.out).by_class("after")
-    assert asked == []
+    assert forwards == []
 
 
-def test_the_same_network_under_two_names_is_asked_once(study, tmp_path, monkeypatch):
-    asked = []
-    forward = MaskedModel._outputs
-
-    def counted(self, games, coalitions):
-        asked.append(len(games))
-        return forward(self, games, coalitions)
-
-    monkeypatch.setattr(MaskedModel, "_outputs", counted)
+def test_the_same_network_under_two_names_is_asked_once(study, tmp_path, forwards):
     again = compute(replace(study, before=study.after, out=tmp_path / "twins"), progress=False)
-    assert sum(asked) == 3 * 16 + 2
+    assert sum(forwards) == 3 * 16 + 2
     assert torch.equal(again.store.v("before"), again.store.v("after"))
 
 

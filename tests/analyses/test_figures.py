@@ -4,6 +4,7 @@ from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,7 +35,9 @@ from analyses.image_drawings import (
     outlines,
 )
 from analyses.knowledge import compare
+from analyses.report import write_figures
 from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
+from analyses.trajectory_figures import plot_performance
 from data import fashion_mnist
 from interactions import And, AndOr, Interaction, Players, extract
 
@@ -375,3 +378,23 @@ def test_change_on_a_sentence(change):
         assert (name if rows else f"{name}: none") in texts
         assert all(row.label in texts for row in rows)
     drawn(figure)
+
+
+def test_a_start_far_above_is_cut_off_and_told():
+    rows = [
+        {"series": "run", "step": step, "split": split, "loss": loss}
+        for step, loss in ((0, 48.0), (1, 2.0), (2, 1.0))
+        for split in ("train", "held out")
+    ]
+    table = pd.DataFrame(rows)
+    ax = plot_performance(table, "run")
+    assert ax.get_ylim()[1] < 3
+    assert [text.get_text() for text in ax.texts] == ["↑ 48 at 0"]
+    assert not plot_performance(table[table.step > 0], "run").texts
+
+
+def test_numbered_figures_of_before_are_replaced(tmp_path):
+    write_figures({"One: a": Figure(), "Two: b": Figure()}, tmp_path)
+    (tmp_path / "figures/top-after-0.png").write_bytes(b"of show")
+    write_figures({"Other: c": Figure()}, tmp_path)
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"1-other.png", "top-after-0.png"}
