@@ -85,7 +85,7 @@ def plot_effect_sizes(found: pd.DataFrame, ax: Axes | None = None, *, unit: str 
     ['blur']
     """
     baselines = list(dict.fromkeys(found.baseline))
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.8 * len(baselines))), 2.4)
+    ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 1.6 * len(baselines))), 2.4)
     means = found[(found.kind == "both") & (found.quantity == "mean_measured")]
     shown = [part for part in CHANGES if part in set(means.part)]
     for i, part in enumerate(shown):

@@ -170,13 +170,14 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
 
 
 def _cut_off_start(ax: Axes, losses: pd.DataFrame) -> None:
-    """End the axis above all but the first checkpoint, if that lies far above, and say where it lies."""
+    """End the axis above all but the first checkpoint, if that lies far above, and say how far."""
     start, rest = losses.iloc[0].max(), losses.iloc[1:].max().max()
     if not start > FAR_ABOVE * rest:
         return
-    ax.set_ylim(top=1.15 * rest)
-    told = f"↑ {start:.0f} at {losses.index[0]:g}"
-    ax.text(0.03, 0.97, told, va="top", fontsize=FONT, color=FAINT, transform=ax.transAxes)
+    lowest = min(0.0, *(np.asarray(line.get_ydata(), dtype=float).min() for line in ax.lines))
+    ax.set_ylim(lowest - 0.05 * rest, 1.15 * rest)
+    told = f"start: {start:.0f} ↑"
+    ax.text(0.98, 0.97, told, va="top", ha="right", fontsize=FONT, color=FAINT, transform=ax.transAxes)
 
 
 def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], most: int = 9) -> AxesImage:

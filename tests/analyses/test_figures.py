@@ -389,7 +389,7 @@ def test_a_start_far_above_is_cut_off_and_told():
     table = pd.DataFrame(rows)
     ax = plot_performance(table, "run")
     assert ax.get_ylim()[1] < 3
-    assert [text.get_text() for text in ax.texts] == ["↑ 48 at 0"]
+    assert [text.get_text() for text in ax.texts] == ["start: 48 ↑"]
     assert not plot_performance(table[table.step > 0], "run").texts
 
 
