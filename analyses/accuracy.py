@@ -43,6 +43,8 @@ from analyses.words import listed
 from interactions import BASELINES, Interactions
 
 FOLDER = "accuracy"
+# Fewer runs say nothing about how their ends go together.
+LEAST_RUNS = 3
 REMOVALS: tuple[Order, ...] = ("fewest", "greedy", "strongest", "weakest")
 ByClass = Mapping[str, list[Interactions]]
 
@@ -148,7 +150,7 @@ def _baselines(asked: Asked, network: str) -> Baselines:
 
 
 def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[str, pd.DataFrame]:
-    """Shares against how well inputs are answered; of tracked runs, against their checkpoints' accuracy."""
+    """Shares against how well inputs are answered; of tracked runs, against accuracy along and at the end."""
     answers = torch.stack([one.v[:, -1] for one in by_class["after"]]).argmax(0)
     points = input_points(change, correct=answers == run.labels)
     shares = [*SHARES, *(SCRATCH_SHARES if change.scratch else {})]
@@ -160,6 +162,10 @@ def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[
     pairs = [(name, ACCURACY) for name in (*SHARES, "similarity_own", "reached") if name in checkpoints]
     found = correlation_table(checkpoints, pairs, clusters="series", seed=run.study.seed)
     tables.append(found.assign(over="checkpoints"))
+    if checkpoints.series.nunique() >= LEAST_RUNS:
+        ends, at_ends = checkpoints.groupby("series").last(), [pair for pair in pairs if pair[0] in SHARES]
+        found = correlation_table(ends, at_ends, seed=run.study.seed)
+        tables.append(found.assign(over="runs"))
     return {
         INPUTS: points,
         CHECKPOINTS: checkpoints,

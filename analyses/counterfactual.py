@@ -106,25 +106,29 @@ def predicted_change(
 
 
 def measured_change(
-    game: Game, games: Int64[Tensor, " pairs"], coalitions: Bool[Tensor, "pairs players"]
+    game: Game,
+    games: Int64[Tensor, " pairs"],
+    coalitions: Bool[Tensor, "pairs players"],
+    whole: Float64[Tensor, " games"],
 ) -> Float64[Tensor, " pairs"]:
-    """What masking the players S does to the score of a game: score(N∖S) − score(N), asked of the network.
+    """What masking the players S does to the score of a game: score(N∖S) − score(N).
 
     Args:
         game: whose baseline is what masked players become.
         games, coalitions: S and its game, a row a pair. What comes twice is asked once.
+        whole: score(N) of every game, in which nothing is masked: it is known, and the same under any
+            baseline.
 
     >>> from data import SyntheticGame
     >>> game = SyntheticGame(2, and_effects={(0, 1): 3.0}, or_effects={(0, 1): 1.0})
-    >>> measured_change(game, torch.tensor([0, 0]), torch.tensor([[True, False], [True, True]])).tolist()
+    >>> masks = torch.tensor([[True, False], [True, True]])
+    >>> measured_change(game, torch.tensor([0, 0]), masks, game.table()[-1:]).tolist()
     [-3.0, -4.0]
     """
-    everyone = torch.ones_like(coalitions)
-    pairs = torch.cat([games.repeat(2)[:, None], torch.cat([~coalitions, everyone])], dim=1)
+    pairs = torch.cat([games[:, None], ~coalitions], dim=1)
     asked, where = pairs.unique(dim=0, return_inverse=True)
     scores = evaluate_pairs(game, asked[:, 0], asked[:, 1:].bool()).cpu()
-    masked, whole = scores[where.cpu()].chunk(2)
-    return masked - whole
+    return scores[where.cpu()] - whole.cpu()[games.cpu()]
 
 
 def counterfactual_table(
@@ -176,7 +180,9 @@ def counterfactual_table(
             found = getattr(change, str(network))
             predicted = predicted_change(found, which, masks, change.threshold)
             table.loc[rows.index, "predicted"] = predicted.cpu().numpy()
-            table.loc[rows.index, "measured"] = measured_change(of[str(network)], which, masks).numpy()
+            table.loc[rows.index, "measured"] = measured_change(
+                of[str(network)], which, masks, found.v[:, -1]
+            ).numpy()
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 

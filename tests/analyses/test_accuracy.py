@@ -90,10 +90,8 @@ def test_only_interventions_ask_the_networks_and_a_second_run_writes_the_same(ru
     assert (run / "accuracy/report.html").read_bytes() == report
     table = read_table(run / "accuracy/counterfactual.h5")
     distinct = table.drop_duplicates(["baseline", "network", "game", "players"])
-    everyone = table.drop_duplicates(["baseline", "network", "game"])
     tried = 3 * 2  # each network under each baseline is tried on one coalition first
-    whole = (distinct.order == 4).sum()  # masking all players is no repetition of masking none
-    assert sum(forwards) == len(distinct) + len(everyone) + tried, whole
+    assert sum(forwards) == len(distinct) + tried
 
 
 def test_inputs_that_are_answered_rightly(run):
@@ -124,7 +122,7 @@ def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_pat
     )
     main(["accuracy", str(tmp_path / "run"), "--series=finetuned", "--scratch=scratch", "--strongest=1"])
     over = read_table(tmp_path / "run/accuracy/correlation.h5").over
-    assert set(over) == {"inputs", "checkpoints"}
+    assert set(over) == {"inputs", "checkpoints"}  # two runs are too few to correlate their ends
     run = Run.open(tmp_path / "run")
     assert run.compared("finetuned", "scratch") == {
         "before": "pretrained",
