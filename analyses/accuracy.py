@@ -25,6 +25,7 @@ from analyses.accuracy_report import (
     restricted_in_words,
 )
 from analyses.calibration import calibration_table
+from analyses.comparison import TABLE
 from analyses.correlation import checkpoint_points, correlation_table, input_points
 from analyses.counterfactual import Baselines, counterfactual_table, other_baselines, other_tokens
 from analyses.discrimination import discrimination_table
@@ -34,7 +35,7 @@ from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
 from analyses.layout import TOKEN_BASELINES
 from analyses.planning import inputs_needed, planning_curve
 from analyses.pruning import Order, prune_until_flip
-from analyses.report import REPORT, write_figures, write_report
+from analyses.report import REPORT, describe, shares_by_order, write_figures, write_report
 from analyses.restricted import restricted_prediction
 from analyses.run import Run
 from analyses.tables import read_table, write_table
@@ -73,6 +74,7 @@ def relate(
     change = run.change_of(names)
     by_class = dict(zip(names, run.by_class(*names.values()).values(), strict=True))
     tables = {
+        TABLE: change.table(seed=run.study.seed),
         **_predictions(run, by_class),
         **_interventions(run, change, names, k, controls),
         **_correlations(run, change, by_class),
@@ -85,7 +87,7 @@ def relate(
         write_table(table, out / name)
     figures = accuracy_figures(tables, run.unit)
     write_figures(figures, out)
-    summary = describe_accuracy(tables)
+    summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables)]
     write_report(
         out / REPORT,
         title=f"{run.study.model}: knowledge and accuracy",
@@ -93,7 +95,10 @@ def relate(
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
         | run.facts,
-        tables={"Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED])},
+        tables={
+            "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
+            "Shares of strength by order": shares_by_order(tables[TABLE]),
+        },
         figures=figures,
         notes=[
             "Intervals resample the inputs (correlations over checkpoints: the runs); they say nothing about "

@@ -89,8 +89,7 @@ def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         f"inputs are needed{' (extrapolated)' if one.extrapolated else ''}."
         for one in tables[NEEDED].itertuples()
     ]
-    games = int(restricted.games.iloc[0])
-    return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+    return sentences
 
 
 def restricted_in_words(table: pd.DataFrame) -> pd.DataFrame:

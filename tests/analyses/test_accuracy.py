@@ -34,7 +34,7 @@ def run(checkpoints, tmp_path_factory) -> Path:
 
 def test_what_the_command_writes(run):
     names = ("restricted", "discrimination", "pruning", "standing", "counterfactual", "calibration")
-    names = (*names, "correlation", "inputs", "planning", "inputs_needed")
+    names = (*names, "change", "correlation", "inputs", "planning", "inputs_needed")
     written = {path.name for path in (run / "accuracy").iterdir()}
     assert written == {f"{name}.{ending}" for name in names for ending in ("csv", "h5")} | {
         "figures",
