@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from analyses.correlation import require_columns
 from analyses.figures import (
+    BAND,
     COLUMN,
     FAINT,
     FONT,
@@ -23,7 +24,6 @@ from analyses.figures import (
 )
 from analyses.words import with_interval
 
-BAND = 0.18  # opacity of intervals
 # Of the height of the axes, kept free for one line of the corner.
 LINE = 0.1
 

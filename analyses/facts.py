@@ -1,8 +1,13 @@
 """How a run's interactions were computed, and what of it a reader should know, in words."""
 
+import torch
+
 from analyses.games import read_out_of
 from analyses.run import Run
 from analyses.tables import ranges_table
+
+# Of more than these, figures are given for all together.
+MANY_NETWORKS = 4
 
 
 def method_facts(run: Run) -> dict[str, str]:
@@ -23,6 +28,8 @@ def method_facts(run: Run) -> dict[str, str]:
 def _gaps(run: Run) -> dict[str, str]:
     """The certified gaps of sparse methods, worst and median."""
     gaps = {name: found.gap for name, found in run.interactions.items() if found.gap is not None}
+    if len(gaps) > MANY_NETWORKS:
+        gaps = {f"{len(gaps)} networks": torch.cat(list(gaps.values()))}
     text = "; ".join(f"{name} {gap.median():.2%} (worst {gap.max():.2%})" for name, gap in gaps.items())
     return {"certified gap to the sparsest split, median": text} if text else {}
 

@@ -23,6 +23,7 @@ POSITIVE, NEGATIVE = "#C1272D", "#2159B0"
 NETWORKS = ("#222222", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#8C6D31")
 KIND_LINES: dict[str, Any] = {"and": "solid", "or": (0, (2.5, 1.2))}
 FAINT = "#777777"
+BAND = 0.18  # opacity of intervals
 # Points; nothing in a figure is set smaller.
 FONT = 8
 COLUMN, PAGE = 3.4, 7.0  # widths in inches

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from analyses.figures import (
+    BAND,
     COLUMN,
     DISCARDED,
     FAINT,
@@ -48,7 +49,6 @@ ORDERS = {
     "strongest": (NETWORKS[2], "solid"),
     "weakest": (NETWORKS[3], "solid"),
 }
-BAND = 0.18  # opacity of intervals
 
 
 def plot_restricted(

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analyses.figures import (
+    BAND,
     COLUMN,
     FAINT,
     FONT,
@@ -23,8 +24,6 @@ from analyses.figures import (
     orders_of,
 )
 from analyses.generality import FOUND
-
-BAND = 0.18  # opacity of intervals
 
 
 def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:

@@ -14,6 +14,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analyses.figures import (
+    BAND,
     COLUMN,
     FAINT,
     FONT,
@@ -25,7 +26,6 @@ from analyses.figures import (
     orders_of,
 )
 
-BAND = 0.18  # opacity of intervals
 # A start whose loss is so many times any later one is cut off.
 FAR_ABOVE = 4
 SHARES = ("preserved_share", "discarded_share", "new_share")
