@@ -110,7 +110,9 @@ def text_preprocess(source: str, config: Any, left: bool = False) -> TextPreproc
     """The tokenizer of a folder or hub name, cutting where the model's positions end (512 at the most)."""
     from transformers import AutoTokenizer
 
-    tokenizer = _from_hub(AutoTokenizer, source, **({"padding_side": "left"} if left else {}))
+    # A prompt is one segment; some tokenizers number it all the same, which GPT-2 would take for a token.
+    causal = {"padding_side": "left", "model_input_names": ["input_ids", "attention_mask"]} if left else {}
+    tokenizer = _from_hub(AutoTokenizer, source, **causal)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     positions = getattr(config, "max_position_embeddings", None) or 512
