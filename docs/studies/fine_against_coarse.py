@@ -1,0 +1,192 @@
+"""Fine against coarse training: when do networks trained on fine classes answer coarse questions better?
+
+One command: python docs/studies/fine_against_coarse.py
+Resumable: cells that lie in runs/fine_against_coarse are read. Tables and figures go beside this file.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from analyses.bootstrap import mean_interval
+from analyses.delta_map import (
+    Groupings,
+    Pool,
+    clothes,
+    delta_map,
+    delta_table,
+    digits,
+    draw_rows,
+    halvings,
+    standardised,
+)
+from analyses.figures import PAGE
+from analyses.granularity_figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
+from analyses.redundancy import boundary_redundancy, isotropic_chords, sample_segments
+from data import fashion_mnist
+from data.circles import Circles
+from models.stacked import StackRecipe, StackSamples, train_stack
+
+HERE = Path(__file__).parent
+RUNS = HERE.parents[1] / "runs" / "fine_against_coarse"
+SEEDS = range(20)
+RECIPE = StackRecipe(1, rates=(0.01, 0.001), momentum=0.9, batch_size=16, steps=6000, check=100, patience=8)
+WIDTHS = (2, 4, 8, 16, 64)
+SIZES = {"digits": (50, 100, 200, 400, 1200), "clothes": (100, 200, 400, 800, 1600)}
+RINGS, RING_CELL = (0.0, 0.2, 0.4, 0.6, 0.8, 14 / 15), {"width": 32, "size": 400}
+BETAS, BETA_CELL = (0.0, 0.1, 0.25, 0.5, 0.75, 1.5, 3.0), {"width": 16, "size": 200}
+SEGMENTS = 2000
+
+
+def rings() -> tuple[Pool, dict[str, tuple[int, ...]]]:
+    """Six rings, and labellings of each redundancy."""
+    kinds = [Circles.with_redundancy(6, redundancy) for redundancy in RINGS]
+    parts = [part.numpy() for seed, count in ((0, 4000), (1, 2000)) for part in kinds[0].sample(count, seed)]
+    return standardised("circles", *parts), {f"{one.redundancy:.2f}": one.coarse for one in kinds}
+
+
+def groupings_of(pool: Pool) -> dict[str, tuple[int, ...]]:
+    """Halves by confusion, and one or two ways in which people would group."""
+    found = halvings(pool)
+    if pool.name == "digits":
+        return {**found, "0–4 | 5–9": (0,) * 5 + (1,) * 5, "even | odd": (0, 1) * 5}
+    labels = fashion_mnist("train").labels
+    coarse = dict(zip(labels["fine"].tolist(), labels["coarse"].tolist(), strict=True))
+    return {**found, "four kinds": tuple(coarse[k] for k in range(10))}
+
+
+def measured_redundancy(pool: Pool, groupings: Groupings) -> pd.DataFrame:
+    """Of one fine network of 64 units trained on the whole pool, along segments between test samples."""
+    train, held = draw_rows(len(pool.labels), len(pool.labels), [0])
+    samples = StackSamples(pool.inputs, pool.labels, train, held)
+    stack = train_stack(samples, replace(RECIPE, width=64), [0], pool.classes).stack
+    kinds = {"pairs": sample_segments(pool.test_inputs, SEGMENTS, seed=0)}
+    if pool.name == "circles":
+        scale = pool.inputs.norm(dim=1).max().item()  # the disc's radius in the pool's units
+        kinds["chords"] = isotropic_chords(SEGMENTS, seed=0, radius=scale).float()
+    rows = []
+    for kind, segments in kinds.items():
+        for name, coarse in groupings.items():
+            found = boundary_redundancy(
+                lambda x: stack.logits(x)[0].argmax(-1), segments, torch.tensor(coarse), points=100
+            )
+            rows.append(found.assign(data=pool.name, grouping=name, segments=kind))
+    return pd.concat(rows, ignore_index=True)
+
+
+def loss_split(pool: Pool, coarse: tuple[int, ...], betas: dict[str, float]) -> pd.DataFrame:
+    """Both parts of the loss by step, training and held out, mean over seeds; without early stopping."""
+    train, held = draw_rows(len(pool.labels), BETA_CELL["size"], SEEDS)
+    recipe = replace(RECIPE, width=BETA_CELL["width"], patience=10**6, steps=3000)
+    samples, rows = StackSamples(pool.inputs, pool.labels, train, held), []
+    for objective, beta in betas.items():
+        history = train_stack(samples, recipe, SEEDS, pool.classes, [torch.tensor(coarse)], [beta]).history
+        for part, split, column in (
+            (part, split, f"{prefix}{part}")
+            for part in ("coarse", "intra")
+            for split, prefix in (("train", "train_"), ("held out", ""))
+        ):
+            wide = history.pivot(index="network", columns="step", values=column)
+            for step, found in zip(wide, mean_interval(wide.to_numpy()), strict=True):
+                row = {"objective": objective, "part": part, "split": split, "step": step, **vars(found)}
+                rows.append({**row, "games": len(wide)})
+    return pd.DataFrame(rows)
+
+
+def write(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rounded, as a csv beside this file."""
+    print(f"{name}: {len(table)} rows", flush=True)
+    numbers = ["value", "low", "high"]
+    table.assign(**{one: table[one].round(4) for one in numbers}).to_csv(
+        HERE / f"fine_against_coarse_{name}.csv", index=False
+    )
+    return table
+
+
+def maps_figure(table: pd.DataFrame) -> Figure:
+    """A panel for each grouping, on one scale."""
+    names = list(dict.fromkeys(table.grouping))
+    figure = Figure((PAGE, 2.6 * -(-len(names) // 2)), layout="constrained")
+    panels = figure.subplots(-(-len(names) // 2), 2, squeeze=False).flatten()
+    delta = table[(table.quantity == "delta") & (table.training == "fine")]
+    for ax, name in zip(panels, names, strict=False):
+        plot_delta_map(delta[delta.grouping == name], ax, limit=delta.value.abs().max())
+        ax.set_title(name, fontsize=9, loc="left")
+    for ax in panels[len(names) :]:
+        ax.remove()
+    return figure
+
+
+def save(figure: Figure, name: str) -> None:
+    figure.savefig(HERE / "figures" / f"fine_against_coarse_{name}.png", dpi=150)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    deltas, shares = [], []
+    ring_pool, ring_groupings = rings()
+    digit_pool, cloth_pool = digits(), clothes()
+    groupings = {pool.name: groupings_of(pool) for pool in (digit_pool, cloth_pool)}
+    cells = delta_map(
+        ring_pool, ring_groupings, [RING_CELL["width"]], [RING_CELL["size"]], SEEDS, RECIPE, RUNS
+    )
+    deltas.append(write(delta_table(cells), "circles"))
+    shares.append(measured_redundancy(ring_pool, ring_groupings))
+    for pool in (digit_pool, cloth_pool):
+        shares.append(measured_redundancy(pool, groupings[pool.name]))
+    redundancy = write(pd.concat(shares, ignore_index=True), "redundancy")
+    halves = {name: groupings["digits"][name] for name in ("together", "apart")}
+    swept = delta_map(
+        digit_pool, halves, [BETA_CELL["width"]], [BETA_CELL["size"]], SEEDS, RECIPE, RUNS, BETAS
+    )
+    betas = write(delta_table(swept), "beta")
+    objectives = {"fine, β = 1": 1.0, "coarse, β = 0": 0.0}
+    losses = write(loss_split(digit_pool, halves["together"], objectives), "loss")
+    save(figure_of_losses(losses), "loss")
+    save(figure_of_betas(betas), "beta")
+    for pool in (digit_pool, cloth_pool):
+        cells = delta_map(pool, groupings[pool.name], WIDTHS, SIZES[pool.name], SEEDS, RECIPE, RUNS)
+        deltas.append(write(delta_table(cells), pool.name))
+        save(maps_figure(deltas[-1]), pool.name)
+    save(figure_of_redundancy(pd.concat(deltas), redundancy), "redundancy")
+
+
+def figure_of_losses(losses: pd.DataFrame) -> Figure:
+    figure = Figure((PAGE, 3.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for ax, (name, rows) in zip(panels, losses.groupby("objective", sort=False), strict=True):
+        plot_loss_split(rows, ax)
+        ax.set_xlabel(f"step ({name})", fontsize=8)
+    return figure
+
+
+def figure_of_betas(betas: pd.DataFrame) -> Figure:
+    figure = Figure((PAGE, 2.7), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for ax, (name, rows) in zip(panels, betas.groupby("grouping", sort=False), strict=True):
+        plot_beta(rows, ax)
+        ax.set_xlabel(f"β ({name})", fontsize=8)
+    return figure
+
+
+def figure_of_redundancy(deltas: pd.DataFrame, redundancy: pd.DataFrame) -> Figure:
+    """Rings against known redundancy, digits and clothes (16 units, 200 samples) against a measured one."""
+    figure = Figure((PAGE, 2.7), layout="constrained")
+    panels = figure.subplots(1, 2)
+    delta = deltas[(deltas.quantity == "delta") & (deltas.training == "fine")]
+    known = delta[delta.data == "circles"]
+    plot_redundancy(known.assign(redundancy=known.grouping.astype(float)), panels[0])
+    cell = delta[(delta.data != "circles") & (delta.width == 16) & (delta["size"] == 200)]
+    measured = redundancy[redundancy.segments == "pairs"].rename(
+        columns={"value": "redundancy", "low": "redundancy_low", "high": "redundancy_high"}
+    )
+    columns = ["data", "grouping", "redundancy", "redundancy_low", "redundancy_high"]
+    plot_redundancy(cell.merge(measured[columns], on=["data", "grouping"]), panels[1])
+    return figure
+
+
+if __name__ == "__main__":
+    main()
