@@ -20,6 +20,15 @@ _HOME = {
     ],
     "counterfactual_figures": ["plot_calibration", "plot_effect_sizes"],
     "discrimination": ["discrimination_table", "margins"],
+    "feature_figures": ["plot_alignment", "plot_errors", "plot_patch_effects"],
+    "feature_learning": [
+        "FeatureRun",
+        "alignment_table",
+        "error_table",
+        "interaction_table",
+        "learn_features",
+        "patch_interactions",
+    ],
     "figures": ["plot_matching", "plot_ranges", "plot_shares", "plot_sparsity", "plot_strength_by_order"],
     "generality": ["found_table", "generality_table", "sharing_table"],
     "image_drawings": [

@@ -1,8 +1,10 @@
 """Inputs with labels, the bundled Fashion-MNIST subset, games and tasks with known answers."""
 
 from data.fashion_mnist import fashion_mnist, fashion_mnist_path
+from data.hierarchies import LabelHierarchy, Level
 from data.inputs import Inputs
 from data.load import load
+from data.patches import PatchSamples, PatchTask
 from data.patterns import Pattern, PatternTask
 from data.synthetic import (
     SyntheticGame,
@@ -17,6 +19,10 @@ from data.synthetic import (
 
 __all__ = [
     "Inputs",
+    "LabelHierarchy",
+    "Level",
+    "PatchSamples",
+    "PatchTask",
     "Pattern",
     "PatternTask",
     "SyntheticGame",

@@ -13,6 +13,7 @@ declare_operators()  # before anything imports torchvision, timm and transformer
 from models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
 from models.networks import Network, load  # noqa: E402
 from models.next_tokens import next_tokens  # noqa: E402
+from models.patch_network import PatchNetwork, train_patch_network  # noqa: E402
 from models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
 from models.read_out import ReadOut, fit_read_out  # noqa: E402
 from models.series import NumberedCheckpoint, series, thinned  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "ImagePreprocess",
     "Network",
     "NumberedCheckpoint",
+    "PatchNetwork",
     "Performance",
     "ReadOut",
     "Stage",
@@ -48,4 +50,5 @@ __all__ = [
     "stages",
     "thinned",
     "train",
+    "train_patch_network",
 ]

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from analyses.bootstrap import ratio_interval
 from analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
 from analyses.feature_learning import (
     FeatureRun,
@@ -129,13 +131,29 @@ def sweep_table(by: str, folder: Path) -> pd.DataFrame:
 
 
 def errors_both_ways(runs: Sequence[FeatureRun]) -> pd.DataFrame:
-    """Errors with and without another superclass's feature in hard samples, and final alignments."""
+    """Errors with and without another superclass's feature in hard samples, final alignments, their ratio."""
     plain = error_table([run.on(replace(run.task, **PLAIN)) for run in runs])
     plain = plain[plain.samples == "hard"].assign(samples="hard, noise alone")
     ends = [replace(run, states={max(run.states): run.final}) for run in runs]
     aligned = alignment_table(ends).drop(columns="step")
     errors = pd.concat([error_table(runs), plain]).assign(quantity="error")
-    return pd.concat([errors, aligned], ignore_index=True)
+    return pd.concat([errors, aligned, response_ratios(ends)], ignore_index=True)
+
+
+def response_ratios(ends: Sequence[FeatureRun]) -> pd.DataFrame:
+    """The response to fine features over that to common ones, by level, of runs with one state."""
+    rows = []
+    for level in LEVELS:
+        tables = [alignment_table([run]) for run in ends if run.level == level]
+        fine, common = (
+            np.array(
+                [[one[(one.quantity == "response") & (one.feature == f)].value.item()] for one in tables]
+            )
+            for f in ("fine", "common")
+        )
+        found = vars(ratio_interval(fine, common)[0])
+        rows.append({"level": level, "quantity": "fine / common response", **found, "games": len(tables)})
+    return pd.DataFrame(rows)
 
 
 def distraction_table(runs: Sequence[FeatureRun]) -> pd.DataFrame:
