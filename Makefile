@@ -34,6 +34,7 @@ check: .venv/developer
 bench: .venv/developer
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.sparse
+	$(BIN)/python -m benchmarks.stacked
 
 docs: .venv/developer
 	$(BIN)/pdoc --output-directory site interactions models data analyses \

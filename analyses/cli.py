@@ -1,4 +1,4 @@
-"""The command line: compute, compare, track, accuracy, origins, reliability, show, demo."""
+"""The command line: compute, compare, track, accuracy, origins, reliability, granularity, show, demo."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from analyses.granularity import Granularity
 from analyses.options import parsed
 from analyses.study import Compare, Compute, Reliability, Track
 
@@ -78,6 +79,7 @@ COMMANDS: dict[str, type] = {
     "accuracy": Accuracy,
     "origins": Origins,
     "reliability": Reliability,
+    "granularity": Granularity,
     "show": Show,
     "demo": Demo,
 }
@@ -115,7 +117,7 @@ def _sentence(error: Exception) -> str:
 
 def _overview() -> str:
     """What `harsanyi --help` says."""
-    lines = [f"  {name:<10}{str(kind.__doc__).splitlines()[0]}" for name, kind in COMMANDS.items()]
+    lines = [f"  {name:<12}{str(kind.__doc__).splitlines()[0]}" for name, kind in COMMANDS.items()]
     return "\n".join(
         [
             "usage: harsanyi COMMAND [STUDY.toml] [OPTIONS]",
@@ -176,6 +178,12 @@ def _perform(command: Any) -> None:
         )
         print("\n" + "\n".join(summary))
         print(f"\nReport: {command.run / FOLDER / 'report.html'}")
+    elif isinstance(command, Granularity):
+        from analyses.granularity_report import SUMMARY, run_granularity
+
+        print("\n" + "\n".join(run_granularity(command)))
+        if not command.only_plan:
+            print(f"\nReport: {command.out / 'report.html'}   table: {command.out / SUMMARY}.csv")
     elif isinstance(command, Show):
         from analyses.show import show
 

@@ -174,7 +174,11 @@ def ask(study: Study) -> Asked:
 
 def device_of(study: Study) -> torch.device:
     """Where the study computes; a ValueError where that cannot be."""
-    name = study.device
+    return device_named(study.device)
+
+
+def device_named(name: str) -> torch.device:
+    """The device of that name, auto for cuda where there is one; a ValueError where it cannot be used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from analyses.study import Study, expected, option, plain, read_study
+from analyses.study import Settings, expected, option, plain, read_study
 
 
 def parsed(name: str, kind: type, arguments: Sequence[str]) -> Any:
@@ -21,7 +21,7 @@ def parsed(name: str, kind: type, arguments: Sequence[str]) -> Any:
     """
     rest, default = list(arguments), None
     given: dict[str, Any] = {}
-    if issubclass(kind, Study) and rest and rest[0].endswith(".toml"):
+    if issubclass(kind, Settings) and rest and rest[0].endswith(".toml"):
         given = read_study(Path(rest.pop(0)), kind)
         default = kind(**(dict.fromkeys(_required(kind), tyro.MISSING) | given))
     try:
@@ -53,7 +53,7 @@ def _problem(kind: type, arguments: list[str], given: set[str]) -> str | None:
             near = get_close_matches(found, known, 1)
             return f"there is no option {found}" + (f", did you mean {near[0]}?" if near else "")
     if len(loose) > len(positional) and not many:
-        study = ": a study file ends in .toml and comes first" if issubclass(kind, Study) else ""
+        study = ": a study file ends in .toml and comes first" if issubclass(kind, Settings) else ""
         return f"{loose[len(positional)]!r} was not expected{study}"
     named = given | {known[found] for found in values if found in known} | set(positional[: len(loose)])
     missing = [

@@ -93,10 +93,9 @@ def _most_moved(rows: pd.DataFrame, name: str) -> str:
     rows = rows[rows.difference.notna()]
     most = rows.iloc[int(rows.difference.abs().argmax())]
     points = with_interval(most, _points, of="difference")
-    return (
-        f"{name}, the preserved share is between {percent(rows.value.min())} and "
-        f"{percent(rows.value.max())}; it moves most with {most.variation}, by {points} points."
-    )
+    ends = dict.fromkeys(percent(share) for share in (rows.value.min(), rows.value.max()))
+    said = f"between {' and '.join(ends)}" if len(ends) > 1 else next(iter(ends))
+    return f"{name}, the preserved share is {said}; it moves most with {most.variation}, by {points} points."
 
 
 def _points(share: float) -> str:

@@ -27,7 +27,23 @@ LEAST = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class Settings:
+    """Fields that are the options of a command and a TOML file in one."""
+
+    def settings(self) -> dict[str, Any]:
+        """All fields that are set, as TOML values."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+    def write(self, path: Path) -> None:
+        """Write the study file, whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(tomli_w.dumps(self.settings()), encoding="utf-8")
+        partial.replace(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Settings):
     """Inputs, players and settings of a study.
 
     A checkpoint is a file or folder of weights, `random` (an initialisation with `seed`) or `published` (the
@@ -147,17 +163,6 @@ class Study:
         }
         return METHODS[self.method](**options.get(self.method, {}))
 
-    def settings(self) -> dict[str, Any]:
-        """All fields that are set, as TOML values."""
-        values = {key: value for key, value in asdict(self).items() if value is not None}
-        return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-
-    def write(self, path: Path) -> None:
-        """Write the study file, whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(tomli_w.dumps(self.settings()), encoding="utf-8")
-        partial.replace(path)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Compute(Study):
@@ -258,7 +263,7 @@ def checkpoint_of(series: str, step: int) -> str:
     return f"{series}@{step}"
 
 
-def read_study(path: Path, kind: type[Study]) -> dict[str, Any]:
+def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:
     """The fields of a study file, typed as `kind` has them; those it does not name are left out.
 
     Raises:
@@ -314,7 +319,10 @@ def expected(kind: Any) -> str:
         *others, last = get_args(kind)
         return f"{', '.join(others)} or {last}"
     words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-    return "a list of names" if get_origin(kind) is tuple else words.get(kind, "a name")
+    if get_origin(kind) is tuple:
+        lists = {int: "a list of whole numbers", float: "a list of numbers"}
+        return lists.get(get_args(kind)[0], "a list of names")
+    return words.get(kind, "a name")
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -331,8 +339,10 @@ def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
     kind = plain(annotation)
     if kind is Path and isinstance(value, str):
         return Path(value)
-    if get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        item = get_args(kind)[0]
+        if all(type(one) in ({item, int} if item is float else {item}) for one in value):
+            return tuple(map(item, value))
     if kind is float and type(value) is int:
         return float(value)
     if value in get_args(kind) if get_origin(kind) is Literal else type(value) is kind:

@@ -1,5 +1,6 @@
 """Inputs with labels, the bundled Fashion-MNIST subset, games and tasks with known answers."""
 
+from data.circles import Circles
 from data.fashion_mnist import fashion_mnist, fashion_mnist_path
 from data.hierarchies import LabelHierarchy, Level
 from data.inputs import Inputs
@@ -18,6 +19,7 @@ from data.synthetic import (
 )
 
 __all__ = [
+    "Circles",
     "Inputs",
     "LabelHierarchy",
     "Level",

@@ -11,6 +11,7 @@ from models.torchvision_operators import declare_operators
 declare_operators()  # before anything imports torchvision, timm and transformers included
 
 from models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
+from models.granular_loss import granular_loss, granular_losses  # noqa: E402
 from models.networks import Network, load  # noqa: E402
 from models.next_tokens import next_tokens  # noqa: E402
 from models.patch_network import PatchNetwork, train_patch_network  # noqa: E402
@@ -18,6 +19,7 @@ from models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
 from models.read_out import ReadOut, fit_read_out  # noqa: E402
 from models.series import NumberedCheckpoint, series, thinned  # noqa: E402
 from models.small import resnet20, small_cnn  # noqa: E402
+from models.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
 from models.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
 from models.training import Performance, performance, train  # noqa: E402
 from models.weights import load_state, save_checkpoint  # noqa: E402
@@ -30,12 +32,16 @@ __all__ = [
     "PatchNetwork",
     "Performance",
     "ReadOut",
+    "StackRecipe",
+    "StackSamples",
     "Stage",
     "TextPreprocess",
     "declare_operators",
     "find_stages",
     "fit_read_out",
     "freeze_stages",
+    "granular_loss",
+    "granular_losses",
     "ladder",
     "load",
     "load_state",
@@ -51,4 +57,5 @@ __all__ = [
     "thinned",
     "train",
     "train_patch_network",
+    "train_stack",
 ]

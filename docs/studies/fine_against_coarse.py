@@ -7,11 +7,12 @@ Resumable: cells that lie in runs/fine_against_coarse are read. Tables and figur
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from analyses.bootstrap import mean_interval
+from analyses.bootstrap import mean_interval, ratio_interval
 from analyses.delta_map import (
     Groupings,
     Pool,
@@ -39,6 +40,7 @@ SIZES = {"digits": (50, 100, 200, 400, 1200), "clothes": (100, 200, 400, 800, 16
 RINGS, RING_CELL = (0.0, 0.2, 0.4, 0.6, 0.8, 14 / 15), {"width": 32, "size": 400}
 BETAS, BETA_CELL = (0.0, 0.1, 0.25, 0.5, 0.75, 1.5, 3.0), {"width": 16, "size": 200}
 SEGMENTS = 2000
+NEAR_CHANCE = 0.6  # accuracy of halves
 
 
 def rings() -> tuple[Pool, dict[str, tuple[int, ...]]]:
@@ -96,6 +98,30 @@ def loss_split(pool: Pool, coarse: tuple[int, ...], betas: dict[str, float]) -> 
     return pd.DataFrame(rows)
 
 
+def not_started(cells: pd.DataFrame) -> pd.DataFrame:
+    """By size, the share of networks near chance in halves (8 units or more), and mean Δ where none is."""
+    chosen = cells[(cells.width >= 8) & (cells.grouping != "four kinds")]
+    rows = []
+    for size, part in chosen.groupby("size"):
+        wide = part.pivot(index="seed", columns=["grouping", "width", "training"], values="accuracy")
+        fine, coarse = (wide.xs(name, axis=1, level="training").to_numpy() for name in ("fine", "coarse"))
+        ones = np.ones_like(fine).sum(1, keepdims=True)
+        there = (fine >= NEAR_CHANCE) & (coarse >= NEAR_CHANCE)
+        sums = {
+            "fine near chance": ((fine < NEAR_CHANCE).sum(1, keepdims=True), ones),
+            "coarse near chance": ((coarse < NEAR_CHANCE).sum(1, keepdims=True), ones),
+            "delta": ((fine - coarse).sum(1, keepdims=True), ones),
+            "delta of those that started": (
+                np.where(there, fine - coarse, 0).sum(1, keepdims=True),
+                there.sum(1, keepdims=True),
+            ),
+        }
+        for quantity, (part_sum, whole) in sums.items():
+            found = ratio_interval(part_sum.astype(float), whole.astype(float))[0]
+            rows.append({"size": size, "quantity": quantity, **vars(found), "games": len(wide)})
+    return pd.DataFrame(rows)
+
+
 def write(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Rounded, as a csv beside this file."""
     print(f"{name}: {len(table)} rows", flush=True)
@@ -150,6 +176,7 @@ def main() -> None:
     for pool in (digit_pool, cloth_pool):
         cells = delta_map(pool, groupings[pool.name], WIDTHS, SIZES[pool.name], SEEDS, RECIPE, RUNS)
         deltas.append(write(delta_table(cells), pool.name))
+        write(not_started(cells), f"{pool.name}_not_started")
         save(maps_figure(deltas[-1]), pool.name)
     save(figure_of_redundancy(pd.concat(deltas), redundancy), "redundancy")
 
@@ -174,11 +201,12 @@ def figure_of_betas(betas: pd.DataFrame) -> Figure:
 
 def figure_of_redundancy(deltas: pd.DataFrame, redundancy: pd.DataFrame) -> Figure:
     """Rings against known redundancy, digits and clothes (16 units, 200 samples) against a measured one."""
-    figure = Figure((PAGE, 2.7), layout="constrained")
-    panels = figure.subplots(1, 2)
+    figure = Figure((PAGE, 3.4), layout="constrained")
+    panels = figure.subplots(1, 2, width_ratios=[2, 3])
     delta = deltas[(deltas.quantity == "delta") & (deltas.training == "fine")]
     known = delta[delta.data == "circles"]
-    plot_redundancy(known.assign(redundancy=known.grouping.astype(float)), panels[0])
+    known = known.assign(redundancy=known.grouping.astype(float)).drop(columns="grouping")
+    plot_redundancy(known, panels[0])
     cell = delta[(delta.data != "circles") & (delta.width == 16) & (delta["size"] == 200)]
     measured = redundancy[redundancy.segments == "pairs"].rename(
         columns={"value": "redundancy", "low": "redundancy_low", "high": "redundancy_high"}

@@ -1,0 +1,307 @@
+"""A granularity study: plan → runs → tables, figures and report, all in one folder."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.figures import whole
+from analyses.granularity import Granularity
+from analyses.granularity_ladder import comparison_of, ladder_summary, ladder_table
+from analyses.granularity_runs import (
+    BASELINE,
+    DIFFERENCE,
+    TransferData,
+    TransferRun,
+    is_done,
+    plan,
+    runs_table,
+    summary_table,
+    train_runs,
+)
+from analyses.ladder_figures import (
+    draw_beside_published,
+    plot_granularity,
+    plot_ladder,
+    plot_ladder_orders,
+    plot_misalignment,
+    plot_sizes,
+)
+from analyses.report import REPORT, write_figures, write_report
+from analyses.run import STUDY, UNITS, compute
+from analyses.tables import write_table
+from analyses.words import NOTHING, percent, with_interval
+
+RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
+KNOWLEDGE = {
+    "preserved_share": "preserved, of before",
+    "new_share": "new, of after",
+    "rare_before": "rare, of before",
+    "rare_after": "rare, of after",
+    "rare_scratch": "rare, of baseline",
+    "rare_preserved": "preserved, of rare after",
+    "common_preserved": "preserved, of the rest after",
+}
+HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
+
+
+def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
+    """The whole way of a granularity study; returns the plan and, unless only that is asked, what was found.
+
+    Writes into `study.out`: study.toml, a folder for each run, runs and summary as .csv and .h5, with
+    `inputs` also ladder and ladder_summary, figures and report.html. A study that was stopped goes on.
+
+    Raises:
+        ValueError, FileNotFoundError: for whatever in the study cannot be meant.
+    """
+    study.require_sense()
+    data = TransferData.of(study)
+    runs = plan(study, data)
+    said = describe_plan(study, runs)
+    if study.only_plan:
+        return said
+    if progress:
+        print("\n".join(said), flush=True)
+    study.out.mkdir(parents=True, exist_ok=True)
+    study.write(study.out / STUDY)
+    first = next((run for run in runs if run.kind != BASELINE), None)
+    for run in train_runs(study, runs, data, progress=progress):
+        if study.inputs and run == first:  # players that cannot be are found now, not after all runs
+            compute(comparison_of(study, run), progress=progress)
+    tables = granularity_tables(study, runs, progress=progress)
+    for name, table in tables.items():
+        write_table(table, study.out / name)
+    figures = _figures(study, tables)
+    write_figures(figures, study.out)
+    summary = describe_granularity(tables)
+    write_report(
+        study.out / REPORT,
+        title=f"{study.model}: label granularity of pretraining, and {study.target}",
+        summary=summary,
+        facts=_facts(study, data, runs),
+        tables=_in_words(tables),
+        figures=figures,
+        notes=_notes(study),
+    )
+    return summary
+
+
+def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
+    """The plan in words: how many runs of what, how many are done, how many are to do."""
+    done = sum(is_done(study, run) for run in runs)
+    lines = [f"{len(runs)} runs: {done} done, {len(runs) - done} to do"]
+    kinds = pd.DataFrame([vars(run) for run in runs])
+    for (kind, level, classes), rows in kinds.groupby(["kind", "level", "classes"], sort=False):
+        name = f"{kind} {level}".strip() if kind == "columns" else str(kind)
+        lines.append(
+            f"  {name}, {classes} classes: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
+            + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
+        )
+    return lines
+
+
+def granularity_tables(
+    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True
+) -> dict[str, pd.DataFrame]:
+    """All that is measured of the finished runs: runs and their summary; with `inputs` also the ladder."""
+    found = runs_table(study, runs)
+    tables = {RUNS: found, SUMMARY: summary_table(found)}
+    if study.inputs:
+        ladder = ladder_table(study, runs, progress=progress)
+        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
+    return tables
+
+
+def describe_granularity(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What was found, in plain sentences: baseline, best level of each kind, and how far seeds tell it."""
+    summary = tables[SUMMARY]
+    sentences = []
+    for size in sorted(set(summary["size"])):
+        rows = summary[summary["size"] == size]
+        errors, differences = (rows[rows.quantity == name] for name in ("error", DIFFERENCE))
+        sentences += _of_size(size, errors, differences)
+    if LADDER_SUMMARY in tables:
+        sentences += _knowledge(tables[LADDER_SUMMARY])
+    seeds = int(summary.seeds.min())
+    if seeds == 1:
+        return [*sentences, "This rests on 1 seed: no intervals, nothing about other training runs."]
+    return [*sentences, f"This rests on {seeds} seeds; brackets hold bootstrap intervals over them."]
+
+
+def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+    (direct,) = errors[errors.kind == BASELINE].itertuples()
+    sentences = [
+        f"With {size:,} training samples, the target trained directly has an error of "
+        f"{with_interval(direct, _tenths)}."
+    ]
+    for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby(
+        "kind", sort=False
+    ):
+        best = rows.sort_values("value").iloc[0]
+        same = (differences.kind == kind) & (differences.classes == best.classes)
+        (less,) = differences[same & (differences.misalignment == 0)].itertuples()
+        sentences.append(
+            f"After pretraining on {kind} labels it is least with {best.classes:,} classes, "
+            f"{with_interval(best, _tenths)}: "
+            f"{with_interval(less, _points)} percentage points from the baseline of the same seed."
+        )
+    return sentences
+
+
+def _knowledge(ladder: pd.DataFrame) -> list[str]:
+    """What the largest size keeps and has of rare interactions, fewest and most classes of each kind."""
+    rows = ladder[
+        (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
+    ]
+    sentences = []
+    for kind, some in rows.groupby("kind", sort=False):
+        for classes in sorted({some.classes.min(), some.classes.max()}):
+            own = some[some.classes == classes].set_index("quantity")
+            text = {name: with_interval(own.loc[name], percent) for name in KNOWLEDGE if name in own.index}
+            sentence = (
+                f"Of what {classes:,} {kind} classes taught, the transfer preserves {text['preserved_share']}"
+            )
+            if "rare_after" in text:
+                sentence += (
+                    f"; {text['rare_after']} of the strength after it is rare, and {text['rare_preserved']} "
+                    f"of this was there before, of the rest {text['common_preserved']}"
+                )
+            sentences.append(sentence + ".")
+    return sentences
+
+
+def _figures(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """The figures of a study by caption; what stands before the colon names the file."""
+    summary = tables[SUMMARY]
+    intervals = "with 95% bootstrap intervals over seeds"
+    sizes = sorted(set(summary["size"]))
+    kinds = [kind for kind in dict.fromkeys(summary.kind) if kind != BASELINE]
+    figures = {
+        f"Error with {size} samples: on the target, by the number of pretraining classes, {intervals}": whole(
+            plot_granularity(summary, size)
+        )
+        for size in sizes
+    }
+    if study.published:
+        figures[
+            "Beside published points: this study (left), and errors published for ImageNet-21k to "
+            "ImageNet-1k, other data, networks and recipes (right)"
+        ] = draw_beside_published(summary, sizes[-1])
+    for kind in kinds if len(sizes) > 1 else ():
+        caption = f"Sizes for {kind}: error on the target by training samples, {intervals}"
+        figures[caption] = whole(plot_sizes(summary, kind))
+    if len(study.misalignment) > 1:
+        caption = f"Misalignment with {sizes[-1]} samples: error by the share of labels moved, {intervals}"
+        figures[caption] = whole(plot_misalignment(summary, sizes[-1]))
+    if LADDER_SUMMARY in tables:
+        figures |= _ladder_figures(tables, kinds, sizes[-1], intervals)
+    return figures
+
+
+def _ladder_figures(
+    tables: Mapping[str, pd.DataFrame], kinds: list[str], size: int, intervals: str
+) -> dict[str, Figure]:
+    figures = {}
+    summary = tables[SUMMARY]
+    for kind in kinds:
+        if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
+            continue  # one rung is no ladder
+        figures[
+            f"Ladder of {kind}: accuracy, what fine-tuning preserves, and what is rare after it, "
+            f"with {size} samples, {intervals}"
+        ] = whole(plot_ladder(summary, tables[LADDER_SUMMARY], kind, size))
+        figures[
+            f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
+            f"with {size} samples, {intervals}"
+        ] = whole(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=UNITS["log_odds"]))
+    return figures
+
+
+def _in_words(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables of the report: errors and differences, then knowledge, a row a level."""
+    summary = tables[SUMMARY]
+    errors = _wide(summary, {"error": _tenths, DIFFERENCE: _points})
+    words = {"Error on the target, and its difference to the baseline in percentage points": errors}
+    if LADDER_SUMMARY in tables:
+        ladder = tables[LADDER_SUMMARY]
+        shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
+        words["Knowledge: shares of salient strength"] = shares
+    return words
+
+
+def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) -> pd.DataFrame:
+    """Quantities across, what was trained down."""
+    columns = {}
+    for quantity, write in written.items():
+        rows = table[table.quantity == quantity]
+        texts = [with_interval(row, write) for row in rows.itertuples()]
+        columns[HEADINGS[quantity]] = pd.Series(
+            texts, [_name(row) for row in rows.itertuples()], dtype=object
+        )
+    wide = pd.DataFrame({name: column for name, column in columns.items() if len(column)})
+    order = dict.fromkeys(_name(row) for row in table.itertuples())
+    wide = wide.reindex([name for name in order if name in wide.index]).fillna(NOTHING)
+    return wide.rename_axis("pretraining")
+
+
+def _name(row: Any) -> str:
+    """What a row of a summary is called in the report."""
+    level = f" ({row.level})" if row.kind == "columns" else ""
+    classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
+    moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""
+    return f"{row.kind}{classes}{moved}, {row.size:,} samples"
+
+
+def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) -> dict[str, str]:
+    total = study.baseline_epochs or study.pretrain_epochs + study.finetune_epochs
+    moved = "all weights" if study.transfer == "finetune" else "the new head alone"
+    facts = {
+        "network": f"{study.model}, start: {study.start}",
+        "runs": f"{len(runs)}, seeds {' '.join(map(str, study.seeds))}",
+        "data": f"{len(data.train):,} training samples in {study.data}, {len(data.test):,} to test in "
+        f"{study.test_data}",
+        "target": f"{study.target}, {len(data.train.classes[study.target])} classes",
+        "pretraining": f"{study.pretrain_epochs} epochs, learning rate {study.pretrain_rate:g}",
+        "transfer": f"{moved}, {study.finetune_epochs} epochs, learning rate {study.finetune_rate:g}",
+        "baseline": f"all weights on the target, {total} epochs, learning rate {study.pretrain_rate:g}",
+        "optimiser": f"{study.optimiser}, weight decay {study.weight_decay:g}, {study.batch_size} a step",
+    }
+    if study.inputs:
+        facts["interactions"] = f"{study.inputs} test inputs, players {study.players}, method {study.method}"
+    return facts
+
+
+def _notes(study: Granularity) -> list[str]:
+    notes = [
+        "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
+        "the drawn labels. With fewer than some ten seeds bootstrap intervals over them are too narrow.",
+        "The least error of several levels is lower than that level's would be in new runs.",
+        "Error is that after the last epoch; no epoch is chosen by the test samples.",
+    ]
+    if study.embedding is None and any(kind.startswith("kmeans") for kind in study.kinds):
+        notes.append("Clusters are of the features of the network at its start.")
+    if study.inputs:
+        notes.append(
+            "Strengths are compared as they are. A network pretrained on the target's own classes answers "
+            "with its head, all others through a read-out, whose effects can be several times as strong: "
+            "compare what is preserved among levels that have a read-out."
+        )
+        notes.append(
+            f"Rare: at most {study.rare:.0%} of the inputs of a class have the interaction, or only one. "
+            "With few inputs a class nearly all that is not common to them counts as rare."
+        )
+    return notes
+
+
+def _distinct(values: pd.Series) -> str:
+    return " ".join(f"{value:g}" for value in dict.fromkeys(values))
+
+
+def _tenths(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _points(difference: float) -> str:
+    """A difference of shares in percentage points."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
