@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from models.checkpoints import read_checkpoint
 from models.digest import digest
+from models.granular_loss import check_groups, granular_loss, group_logits
 from models.networks import Network
 from models.preprocess import Inputs
 from models.read_out import check_labels
@@ -49,6 +50,8 @@ def train(
     freeze_backbone: bool = False,
     frozen: Sequence[str] = (),
     reset: Sequence[str] = (),
+    levels: Sequence[Sequence[int]] = (),
+    betas: Sequence[float] = (),
     progress: bool = True,
 ) -> list[Path]:
     """Train a copy of the network with cross-entropy, and keep its weights before and after each epoch.
@@ -71,6 +74,11 @@ def train(
             dropout within them is off, as :func:`models.freeze_stages` leaves it.
         reset: names of stages that begin with random weights, by :func:`models.reset_stages` with the seed;
             epoch-000 has them. A stage that is reset and frozen stays random.
+        levels: coarser levels of the classes, the coarsest first, each the number of every class's group.
+            With them the objective is L_top + Σ β_k L_k, see :func:`models.granular_losses`, and history.csv
+            also has accuracy and loss on the coarsest classes, their probabilities summed.
+        betas: β of each level below the coarsest, that of the classes themselves last; one for each of
+            `levels`. All 1 is cross-entropy, all 0 that of the coarsest classes alone.
 
     Returns:
         The checkpoints in order.
@@ -100,6 +108,8 @@ def train(
         freeze_backbone,
         _stage_names(network, frozen),
         _stage_names(network, reset),
+        tuple(tuple(map(int, level)) for level in levels),
+        tuple(map(float, betas)),
     )
     if recipe.frozen and len(recipe.frozen) == len(stages(network)):
         raise ValueError(f"all stages are frozen ({', '.join(recipe.frozen)}): leave one to train")
@@ -113,6 +123,8 @@ def train(
         "samples": digest(list(items), target),
         "held_out": digest(list(held_out[0]), held_target),
     }
+    groups = recipe.groups(torch.device("cpu"))
+    check_groups(groups, len(network.classes))
     folder = Path(folder)
     paths = [folder / f"epoch-{epoch:03d}.safetensors" for epoch in range(epochs + 1)]
     if _is_done(folder, paths, settings):
@@ -123,10 +135,9 @@ def train(
         title = f"training {folder.name}" if progress else None
         steps = run_epochs(network, batch, target, recipe, title)
         for epoch, (trained, loss) in enumerate(steps):
-            held = _performance(trained, held_batch, held_target, batch_size)
-            history.append(
-                {"epoch": epoch, "loss": loss, "held_out_accuracy": held.accuracy, "held_out_loss": held.loss}
-            )
+            held = _performances(trained, held_batch, held_target, batch_size, groups[0] if groups else None)
+            row = {f"held_out_{name}": value for name, value in held.items()}
+            history.append({"epoch": epoch, "loss": loss, **row})
             _keep(paths[epoch], trained, settings, history[-1])
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     return paths
@@ -157,7 +168,9 @@ def performance(
     (1.0, 0.0)
     """
     target = torch.from_numpy(check_labels(items, labels, network.classes))
-    return _performance(network, keep_inputs(network, items, keep_bytes=0), target, batch_size)
+    return Performance(
+        **_performances(network, keep_inputs(network, items, keep_bytes=0), target, batch_size)
+    )
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,8 @@ class Recipe:
     freeze_backbone: bool
     frozen: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
+    levels: tuple[tuple[int, ...], ...] = ()
+    betas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamw", "sgd"):
@@ -185,10 +200,14 @@ class Recipe:
             )
         if self.freeze_backbone and self.frozen:
             raise ValueError(f"expected freeze_backbone or frozen, but got both (frozen: {self.frozen})")
+        if len(self.levels) != len(self.betas):
+            raise ValueError(f"expected a beta for each of {len(self.levels)} levels, got {len(self.betas)}")
 
     def settings(self) -> dict[str, Any]:
-        """The recipe in JSON's types; stages only where there are any, as series without them are written."""
-        lists = {name: list(vars(self)[name]) for name in ("frozen", "reset")}
+        """The recipe in JSON's types; stages and levels only where there are any, so that a series without
+        them is the same series as before there could be any."""
+        lists = {name: list(vars(self)[name]) for name in ("frozen", "reset", "betas")}
+        lists["levels"] = [list(level) for level in self.levels]
         plain = {name: value for name, value in vars(self).items() if name not in lists}
         return plain | {name: names for name, names in lists.items() if names}
 
@@ -199,6 +218,16 @@ class Recipe:
         return torch.optim.SGD(
             parameters, lr=self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
         )
+
+    def groups(self, device: torch.device) -> list[Tensor]:
+        """The levels as tensors."""
+        return [torch.tensor(level, device=device) for level in self.levels]
+
+    def objective(self, logits: Tensor, target: Tensor) -> Tensor:
+        """What is minimised on a batch: cross-entropy, or its levels weighed by `betas`."""
+        if not self.levels:
+            return F.cross_entropy(logits, target)
+        return granular_loss(logits, target, self.groups(logits.device), self.betas).mean()
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, relative to the largest: up a line, then down a cosine."""
@@ -248,7 +277,7 @@ def run_epochs(
             inputs = batch(chosen)
             if isinstance(inputs, Tensor):
                 inputs = recipe.augment(inputs, generator)
-            loss = F.cross_entropy(trained.forward(inputs), target[chosen].to(trained.device))
+            loss = recipe.objective(trained.forward(inputs), target[chosen].to(trained.device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -290,15 +319,26 @@ def _shift(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     return padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _performance(
-    network: Network, batch: Callable[[Tensor], Inputs], target: Tensor, batch_size: int
-) -> Performance:
-    right, loss = 0, 0.0
+def _performances(
+    network: Network,
+    batch: Callable[[Tensor], Inputs],
+    target: Tensor,
+    batch_size: int,
+    coarsest: Tensor | None = None,
+) -> dict[str, float]:
+    """Accuracy and loss on the classes, and on the coarsest groups of them if these are given."""
+    found: dict[str, float] = {}
     for chosen in torch.arange(len(target)).split(batch_size):
-        logits = network.logits(batch(chosen)).cpu().double()
-        right += int((logits.argmax(dim=1) == target[chosen]).sum())
-        loss += F.cross_entropy(logits, target[chosen], reduction="sum").item()
-    return Performance(right / len(target), loss / len(target))
+        logits, labels = network.logits(batch(chosen)).cpu().double(), target[chosen]
+        answers = {"": (logits, labels)}
+        if coarsest is not None:
+            answers["coarse_"] = group_logits(logits, coarsest), coarsest[labels]
+        for name, (scores, right) in answers.items():
+            hits = float((scores.argmax(dim=1) == right).sum())
+            lost = F.cross_entropy(scores, right, reduction="sum").item()
+            for quantity, value in ((f"{name}accuracy", hits), (f"{name}loss", lost)):
+                found[quantity] = found.get(quantity, 0.0) + value
+    return {quantity: value / len(target) for quantity, value in found.items()}
 
 
 def _keep(path: Path, network: Network, settings: dict[str, Any], row: dict[str, Any]) -> None:

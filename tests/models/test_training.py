@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from models import ladder, load, performance, read_checkpoint, train
 from models.training import Recipe, _shift, keep_inputs
@@ -221,3 +222,47 @@ def test_recipes_that_make_no_sense(network, dark_and_light, tmp_path: Path, opt
 def test_labels_beyond_the_classes(network, dark_and_light, tmp_path: Path):
     with pytest.raises(ValueError, match="expected labels from 0 to 1"):
         run(network, (dark_and_light[0], [5] * 40), tmp_path)
+
+
+def granular(tmp_path, name, betas, levels=((0, 0, 1),), **options):
+    """A short run on three shades of grey, with the objective split over levels; its last row of history."""
+    images = [Image.new("L", (28, 28), grey) for grey in (0, 30, 220) * 6]
+    samples = images, [0, 1, 2] * 6
+    network = load("small:cnn", "random", classes=["black", "dark", "light"])
+    folder = tmp_path / name
+    options = {"epochs": 2, "held_out": samples, "progress": False, "batch_size": 9} | options
+    train(network, *samples, folder=folder, levels=levels, betas=betas, **options)
+    return folder, pd.read_csv(folder / "history.csv").iloc[-1]
+
+
+def test_beta_of_one_is_cross_entropy_and_of_zero_the_coarse_classes_alone(tmp_path):
+    plain, last = granular(tmp_path, "plain", (), levels=())
+    fine, split = granular(tmp_path, "fine", (1.0,))
+    ours, theirs = (read_checkpoint(path / "epoch-002.safetensors").state for path in (fine, plain))
+    for name, tensor in theirs.items():
+        # The same gradients, summed in another order in float32, over four steps.
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-4)
+    assert "held_out_coarse_accuracy" not in last
+    assert split.held_out_coarse_loss < split.held_out_loss
+    _, coarse = granular(tmp_path, "coarse", (0.0,))
+    start = pd.read_csv(tmp_path / "coarse/history.csv").iloc[0]
+    assert coarse.held_out_coarse_loss < start.held_out_coarse_loss
+
+
+def test_a_series_knows_its_levels(tmp_path):
+    folder, _ = granular(tmp_path, "one", (0.5,))
+    settings = read_checkpoint(folder / "epoch-002.safetensors").facts["settings"]
+    assert settings["levels"] == [[0, 0, 1]]
+    assert settings["betas"] == [0.5]
+    written = (folder / "history.csv").stat().st_mtime_ns
+    granular(tmp_path, "one", (0.5,))
+    assert (folder / "history.csv").stat().st_mtime_ns == written
+    with pytest.raises(ValueError, match=r"betas \(\[0.5\] there, \[0.25\] now\)"):
+        granular(tmp_path, "one", (0.25,))
+
+
+def test_levels_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match="expected a beta for each of 1 levels, got 0"):
+        granular(tmp_path, "none", ())
+    with pytest.raises(ValueError, match="expected the group of each of 3 classes"):
+        granular(tmp_path, "short", (0.5,), levels=((0, 1),))
