@@ -20,6 +20,8 @@ _HOME = {
     ],
     "counterfactual_figures": ["plot_calibration", "plot_effect_sizes"],
     "delta_map": ["delta_cell", "delta_table"],
+    "dial": ["dial_table", "loss_split", "ring_pool"],
+    "dial_figures": ["draw_delta_maps", "draw_loss_split"],
     "discrimination": ["discrimination_table", "margins"],
     "feature_figures": ["plot_alignment", "plot_errors", "plot_patch_effects"],
     "feature_learning": [
@@ -33,6 +35,7 @@ _HOME = {
     "figures": ["plot_matching", "plot_ranges", "plot_shares", "plot_sparsity", "plot_strength_by_order"],
     "generality": ["found_table", "generality_table", "sharing_table"],
     "granularity": ["Granularity"],
+    "granularity_demo": ["DemoExtent"],
     "granularity_figures": ["plot_beta", "plot_delta_map", "plot_loss_split", "plot_redundancy"],
     "granularity_ladder": ["ladder_summary", "ladder_table", "rare_table"],
     "granularity_report": ["run_granularity"],

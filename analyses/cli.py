@@ -72,6 +72,14 @@ class Demo:
     """Folder for checkpoints, tables, figures and report."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GranularityDemo:
+    """Small studies of fine and coarse labels on bundled data: Δ by width, size and redundancy, a ladder."""
+
+    out: Path = Path("runs/granularity_demo")
+    """Folder for checkpoints, tables, figures and report. An unfinished demo there goes on."""
+
+
 COMMANDS: dict[str, type] = {
     "compute": Compute,
     "compare": Compare,
@@ -83,6 +91,9 @@ COMMANDS: dict[str, type] = {
     "show": Show,
     "demo": Demo,
 }
+
+# Commands that have a demo of their own, with --demo instead of their options.
+DEMOS: dict[str, type] = {"granularity": GranularityDemo}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -137,6 +148,8 @@ def _command(arguments: list[str]) -> Any:
     name, *rest = arguments
     if name not in COMMANDS:
         raise ValueError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+    if name in DEMOS and "--demo" in rest:
+        return parsed(f"{name} --demo", DEMOS[name], [one for one in rest if one != "--demo"])
     return parsed(name, COMMANDS[name], rest)
 
 
@@ -184,6 +197,11 @@ def _perform(command: Any) -> None:
         print("\n" + "\n".join(run_granularity(command)))
         if not command.only_plan:
             print(f"\nReport: {command.out / 'report.html'}   table: {command.out / SUMMARY}.csv")
+    elif isinstance(command, GranularityDemo):
+        from analyses.granularity_demo import granularity_demo
+
+        print("\n" + "\n".join(granularity_demo(command.out)))
+        print(f"\nReport: {command.out / 'report.html'}   the ladder's: {command.out / 'ladder/report.html'}")
     elif isinstance(command, Show):
         from analyses.show import show
 

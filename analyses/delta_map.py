@@ -1,7 +1,8 @@
 """Fine against coarse training: the gain on coarse answers by width and number of samples, by seed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -219,17 +220,28 @@ def delta_map(
     for size in sizes:
         for width in widths:
             path = Path(folder) / f"{pool.name}-{made_of}-{width}-{size}.csv"
-            if not path.is_file():
-                wide = StackRecipe(**(asdict(recipe) | {"width": width}))
-                cell = delta_cell(pool, groupings, size, wide, seeds, betas)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_suffix(".part")
-                cell.to_csv(part, index=False)
-                part.replace(path)
-            cell = pd.read_csv(path, dtype={"grouping": str})
+            wide = replace(recipe, width=width)
+            cell = kept(path, partial(delta_cell, pool, groupings, size, wide, seeds, betas))
             tables.append(cell.assign(data=pool.name, width=width, size=size))
     table = pd.concat(tables, ignore_index=True)
     return table[["data", "width", "size", *table.columns.drop(["data", "width", "size"])]]
+
+
+def kept(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """A table that a csv holds; where there is none it is made and written first, whole or not at all.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     made = [kept(Path(folder, "one.csv"), lambda: pd.DataFrame({"value": [k]})) for k in (1, 2)]
+    >>> [table.value.tolist() for table in made]
+    [[1], [1]]
+    """
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        make().to_csv(part, index=False)
+        part.replace(path)
+    return pd.read_csv(path, dtype={"grouping": str})
 
 
 def delta_table(

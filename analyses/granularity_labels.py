@@ -88,7 +88,8 @@ def pretraining_labels(
         labels, classes = labels_of_classes(study, kind, level, inputs)
     else:
         labels = _of_samples(study, kind, count, inputs, network, seed)
-        classes = tuple(map(str, range(count)))
+        # Bare numbers could be taken for the target's own classes, where there are as many of these.
+        classes = tuple(f"{kind} {number}" for number in range(count))
     if misalignment:
         labels = misaligned(labels, misalignment, seed)
     return labels, classes

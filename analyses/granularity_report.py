@@ -31,7 +31,7 @@ from analyses.ladder_figures import (
 from analyses.report import REPORT, write_figures, write_report
 from analyses.run import STUDY, UNITS, compute
 from analyses.tables import write_table
-from analyses.words import NOTHING, percent, with_interval
+from analyses.words import NOTHING, percent, points, with_interval
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
 KNOWLEDGE = {
@@ -72,7 +72,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     tables = granularity_tables(study, runs, progress=progress)
     for name, table in tables.items():
         write_table(table, study.out / name)
-    figures = _figures(study, tables)
+    figures = figures_of(study, tables)
     write_figures(figures, study.out)
     summary = describe_granularity(tables)
     write_report(
@@ -80,9 +80,9 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
         summary=summary,
         facts=_facts(study, data, runs),
-        tables=_in_words(tables),
+        tables=tables_in_words(tables),
         figures=figures,
-        notes=_notes(study),
+        notes=notes_on(study),
     )
     return summary
 
@@ -144,7 +144,7 @@ def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame) -> list
         sentences.append(
             f"After pretraining on {kind} labels it is least with {best.classes:,} classes, "
             f"{with_interval(best, _tenths)}: "
-            f"{with_interval(less, _points)} percentage points from the baseline of the same seed."
+            f"{with_interval(less, points)} percentage points from the baseline of the same seed."
         )
     return sentences
 
@@ -158,11 +158,15 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
     for kind, some in rows.groupby("kind", sort=False):
         for classes in sorted({some.classes.min(), some.classes.max()}):
             own = some[some.classes == classes].set_index("quantity")
-            text = {name: with_interval(own.loc[name], percent) for name in KNOWLEDGE if name in own.index}
+            # Where all of the strength is rare, there is no share of the rest.
+            text = {
+                name: with_interval(own.loc[name], percent) if name in own.index else NOTHING
+                for name in KNOWLEDGE
+            }
             sentence = (
                 f"Of what {classes:,} {kind} classes taught, the transfer preserves {text['preserved_share']}"
             )
-            if "rare_after" in text:
+            if "rare_after" in own.index:
                 sentence += (
                     f"; {text['rare_after']} of the strength after it is rare, and {text['rare_preserved']} "
                     f"of this was there before, of the rest {text['common_preserved']}"
@@ -171,7 +175,7 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _figures(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of a study by caption; what stands before the colon names the file."""
     summary = tables[SUMMARY]
     intervals = "with 95% bootstrap intervals over seeds"
@@ -218,10 +222,10 @@ def _ladder_figures(
     return figures
 
 
-def _in_words(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def tables_in_words(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The tables of the report: errors and differences, then knowledge, a row a level."""
     summary = tables[SUMMARY]
-    errors = _wide(summary, {"error": _tenths, DIFFERENCE: _points})
+    errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
     words = {"Error on the target, and its difference to the baseline in percentage points": errors}
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
@@ -272,7 +276,7 @@ def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) 
     return facts
 
 
-def _notes(study: Granularity) -> list[str]:
+def notes_on(study: Granularity) -> list[str]:
     notes = [
         "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
         "the drawn labels. With fewer than some ten seeds bootstrap intervals over them are too narrow.",
@@ -300,8 +304,3 @@ def _distinct(values: pd.Series) -> str:
 
 def _tenths(share: float) -> str:
     return f"{share:.1%}"
-
-
-def _points(difference: float) -> str:
-    """A difference of shares in percentage points."""
-    return f"{100 * difference:+.1f}".replace("-", "−")

@@ -18,6 +18,15 @@ def percent(share: float) -> str:
     return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign.
+
+    >>> points(0.125), points(-0.004)
+    ('+12.5', '−0.4')
+    """
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
 def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> str:
     """A value with its interval, without it where it is unknown, – for no value.
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from analyses.bootstrap import mean_interval, ratio_interval
+from analyses.bootstrap import ratio_interval
 from analyses.delta_map import (
     Groupings,
     Pool,
@@ -22,13 +22,13 @@ from analyses.delta_map import (
     digits,
     draw_rows,
     halvings,
-    standardised,
 )
+from analyses.dial import dial_table, loss_split, ring_pool
+from analyses.dial_figures import draw_delta_maps, draw_loss_split
 from analyses.figures import PAGE
-from analyses.granularity_figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
+from analyses.granularity_figures import plot_beta, plot_redundancy
 from analyses.redundancy import boundary_redundancy, isotropic_chords, sample_segments
 from data import fashion_mnist
-from data.circles import Circles
 from models.stacked import StackRecipe, StackSamples, train_stack
 
 HERE = Path(__file__).parent
@@ -41,13 +41,6 @@ RINGS, RING_CELL = (0.0, 0.2, 0.4, 0.6, 0.8, 14 / 15), {"width": 32, "size": 400
 BETAS, BETA_CELL = (0.0, 0.1, 0.25, 0.5, 0.75, 1.5, 3.0), {"width": 16, "size": 200}
 SEGMENTS = 2000
 NEAR_CHANCE = 0.6  # accuracy of halves
-
-
-def rings() -> tuple[Pool, dict[str, tuple[int, ...]]]:
-    """Six rings, and labellings of each redundancy."""
-    kinds = [Circles.with_redundancy(6, redundancy) for redundancy in RINGS]
-    parts = [part.numpy() for seed, count in ((0, 4000), (1, 2000)) for part in kinds[0].sample(count, seed)]
-    return standardised("circles", *parts), {f"{one.redundancy:.2f}": one.coarse for one in kinds}
 
 
 def groupings_of(pool: Pool) -> dict[str, tuple[int, ...]]:
@@ -77,25 +70,6 @@ def measured_redundancy(pool: Pool, groupings: Groupings) -> pd.DataFrame:
             )
             rows.append(found.assign(data=pool.name, grouping=name, segments=kind))
     return pd.concat(rows, ignore_index=True)
-
-
-def loss_split(pool: Pool, coarse: tuple[int, ...], betas: dict[str, float]) -> pd.DataFrame:
-    """Both parts of the loss by step, training and held out, mean over seeds; without early stopping."""
-    train, held = draw_rows(len(pool.labels), BETA_CELL["size"], SEEDS)
-    recipe = replace(RECIPE, width=BETA_CELL["width"], patience=10**6, steps=3000)
-    samples, rows = StackSamples(pool.inputs, pool.labels, train, held), []
-    for objective, beta in betas.items():
-        history = train_stack(samples, recipe, SEEDS, pool.classes, [torch.tensor(coarse)], [beta]).history
-        for part, split, column in (
-            (part, split, f"{prefix}{part}")
-            for part in ("coarse", "intra")
-            for split, prefix in (("train", "train_"), ("held out", ""))
-        ):
-            wide = history.pivot(index="network", columns="step", values=column)
-            for step, found in zip(wide, mean_interval(wide.to_numpy()), strict=True):
-                row = {"objective": objective, "part": part, "split": split, "step": step, **vars(found)}
-                rows.append({**row, "games": len(wide)})
-    return pd.DataFrame(rows)
 
 
 def not_started(cells: pd.DataFrame) -> pd.DataFrame:
@@ -132,20 +106,6 @@ def write(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def maps_figure(table: pd.DataFrame) -> Figure:
-    """A panel for each grouping, on one scale."""
-    names = list(dict.fromkeys(table.grouping))
-    figure = Figure((PAGE, 2.6 * -(-len(names) // 2)), layout="constrained")
-    panels = figure.subplots(-(-len(names) // 2), 2, squeeze=False).flatten()
-    delta = table[(table.quantity == "delta") & (table.training == "fine")]
-    for ax, name in zip(panels, names, strict=False):
-        plot_delta_map(delta[delta.grouping == name], ax, limit=delta.value.abs().max())
-        ax.set_title(name, fontsize=9, loc="left")
-    for ax in panels[len(names) :]:
-        ax.remove()
-    return figure
-
-
 def save(figure: Figure, name: str) -> None:
     figure.savefig(HERE / "figures" / f"fine_against_coarse_{name}.png", dpi=150)
 
@@ -153,14 +113,14 @@ def save(figure: Figure, name: str) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     deltas, shares = [], []
-    ring_pool, ring_groupings = rings()
+    circle_pool, circle_groupings, known = ring_pool(RINGS)
     digit_pool, cloth_pool = digits(), clothes()
     groupings = {pool.name: groupings_of(pool) for pool in (digit_pool, cloth_pool)}
     cells = delta_map(
-        ring_pool, ring_groupings, [RING_CELL["width"]], [RING_CELL["size"]], SEEDS, RECIPE, RUNS
+        circle_pool, circle_groupings, [RING_CELL["width"]], [RING_CELL["size"]], SEEDS, RECIPE, RUNS
     )
     deltas.append(write(delta_table(cells), "circles"))
-    shares.append(measured_redundancy(ring_pool, ring_groupings))
+    shares.append(measured_redundancy(circle_pool, circle_groupings))
     for pool in (digit_pool, cloth_pool):
         shares.append(measured_redundancy(pool, groupings[pool.name]))
     redundancy = write(pd.concat(shares, ignore_index=True), "redundancy")
@@ -170,24 +130,16 @@ def main() -> None:
     )
     betas = write(delta_table(swept), "beta")
     objectives = {"fine, β = 1": 1.0, "coarse, β = 0": 0.0}
-    losses = write(loss_split(digit_pool, halves["together"], objectives), "loss")
-    save(figure_of_losses(losses), "loss")
+    whole = replace(RECIPE, width=BETA_CELL["width"], patience=10**6, steps=3000)
+    losses = loss_split(digit_pool, halves["together"], objectives, BETA_CELL["size"], SEEDS, whole, RUNS)
+    save(draw_loss_split(write(losses, "loss")), "loss")
     save(figure_of_betas(betas), "beta")
     for pool in (digit_pool, cloth_pool):
         cells = delta_map(pool, groupings[pool.name], WIDTHS, SIZES[pool.name], SEEDS, RECIPE, RUNS)
         deltas.append(write(delta_table(cells), pool.name))
         write(not_started(cells), f"{pool.name}_not_started")
-        save(maps_figure(deltas[-1]), pool.name)
-    save(figure_of_redundancy(pd.concat(deltas), redundancy), "redundancy")
-
-
-def figure_of_losses(losses: pd.DataFrame) -> Figure:
-    figure = Figure((PAGE, 3.2), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for ax, (name, rows) in zip(panels, losses.groupby("objective", sort=False), strict=True):
-        plot_loss_split(rows, ax)
-        ax.set_xlabel(f"step ({name})", fontsize=8)
-    return figure
+        save(draw_delta_maps(deltas[-1]), pool.name)
+    save(figure_of_redundancy(pd.concat(deltas), redundancy, known), "redundancy")
 
 
 def figure_of_betas(betas: pd.DataFrame) -> Figure:
@@ -199,14 +151,12 @@ def figure_of_betas(betas: pd.DataFrame) -> Figure:
     return figure
 
 
-def figure_of_redundancy(deltas: pd.DataFrame, redundancy: pd.DataFrame) -> Figure:
+def figure_of_redundancy(deltas: pd.DataFrame, redundancy: pd.DataFrame, known: dict[str, float]) -> Figure:
     """Rings against known redundancy, digits and clothes (16 units, 200 samples) against a measured one."""
     figure = Figure((PAGE, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, width_ratios=[2, 3])
     delta = deltas[(deltas.quantity == "delta") & (deltas.training == "fine")]
-    known = delta[delta.data == "circles"]
-    known = known.assign(redundancy=known.grouping.astype(float)).drop(columns="grouping")
-    plot_redundancy(known, panels[0])
+    plot_redundancy(dial_table(deltas, known), panels[0])
     cell = delta[(delta.data != "circles") & (delta.width == 16) & (delta["size"] == 200)]
     measured = redundancy[redundancy.segments == "pairs"].rename(
         columns={"value": "redundancy", "low": "redundancy_low", "high": "redundancy_high"}

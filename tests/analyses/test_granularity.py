@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans
 import data
 import models
 from analyses.cli import main
+from analyses.games import _answers
 from analyses.granularity import Granularity
 from analyses.granularity_labels import (
     features_of,
@@ -221,3 +222,11 @@ def test_only_the_plan(study, tmp_path: Path, capsys):
     assert "14 runs: 0 done, 14 to do" in said
     assert "columns fine, 10 classes: sizes 60; seeds 0 1" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["random", "kmeans-aligned", "kmeans-unaligned"])
+def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, network):
+    """A network of four such classes answers none of a target's four: it needs a read-out."""
+    _, target = sample.level("coarse")
+    _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
+    assert not _answers(network.with_new_head(classes), target)
