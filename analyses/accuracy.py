@@ -35,10 +35,10 @@ from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
 from analyses.layout import TOKEN_BASELINES
 from analyses.planning import inputs_needed, planning_curve
 from analyses.pruning import Order, prune_until_flip
-from analyses.report import REPORT, describe, shares_by_order, write_figures, write_report
+from analyses.report import describe, publish, shares_by_order
 from analyses.restricted import restricted_prediction
 from analyses.run import Run
-from analyses.tables import read_table, write_table
+from analyses.tables import read_table
 from analyses.tracking import TRAJECTORIES
 from analyses.words import listed
 from interactions import BASELINES, Interactions
@@ -81,15 +81,11 @@ def relate(
         PLANNING: planning_curve(change, seed=run.study.seed),
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
-    out = folder / FOLDER
-    out.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        write_table(table, out / name)
     figures = accuracy_figures(tables, run.unit)
-    write_figures(figures, out)
     summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables)]
-    write_report(
-        out / REPORT,
+    publish(
+        folder / FOLDER,
+        tables,
         title=f"{run.study.model}: knowledge and accuracy",
         summary=summary,
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}

@@ -13,10 +13,9 @@ from analyses.figures import (
     whole,
 )
 from analyses.knowledge import KnowledgeChange
-from analyses.report import REPORT, describe, shares_by_order, write_figures, write_report
+from analyses.report import describe, publish, shares_by_order
 from analyses.run import Run, compute
 from analyses.study import Compare
-from analyses.tables import write_table
 
 TABLE = "change"
 
@@ -30,12 +29,11 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     run = compute(study, progress=progress)
     change = run.change
     table = change.table(seed=study.seed)
-    write_table(table, study.out / TABLE)
     figures = _figures(run, change, table)
-    write_figures(figures, study.out)
     summary = describe(change, table)
-    write_report(
-        study.out / REPORT,
+    publish(
+        study.out,
+        {TABLE: table},
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
         summary=summary,
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}

@@ -12,7 +12,7 @@ import torch
 import data
 import models
 from analyses.layout import Layout, lay, specification
-from analyses.study import PUBLISHED, Study
+from analyses.study import NEXT_TOKEN, PUBLISHED, Study
 from data import Inputs
 from data.corruptions import corrupted, corruption
 from interactions import SCORES, MaskedModel
@@ -21,7 +21,6 @@ from models.digest import digest
 
 # More inputs than this say little more about an accuracy or a loss.
 PERFORMANCE_INPUTS = 500
-NEXT_TOKEN = "next_token_log_odds"
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from analyses.granularity_report import (
     run_granularity,
     tables_in_words,
 )
-from analyses.report import REPORT, write_figures, write_report
-from analyses.tables import read_table, write_table
+from analyses.report import publish
+from analyses.tables import read_table
 from analyses.words import listed
 from data import fashion_mnist_path
 from models.stacked import StackRecipe
@@ -96,16 +96,14 @@ def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: b
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: expected a folder, new or of this demo")
     tables = _stack_tables(out, extent, progress)
-    for name, table in tables.items():
-        write_table(table, out / name)
     study = _ladder_study(out, extent)
     said = run_granularity(study, progress=progress)
     ladder = {name: read_table(study.out / f"{name}.h5") for name in (RUNS, SUMMARY, LADDER, LADDER_SUMMARY)}
     figures = _figures(tables) | figures_of(study, ladder)
-    write_figures(figures, out)
     summary = [*_said(tables), *said]
-    write_report(
-        out / REPORT,
+    publish(
+        out,
+        tables,
         title="Fine and coarse labels: a demo on bundled data",
         summary=summary,
         facts=_facts(extent) | _ladder_facts(study),

@@ -28,9 +28,8 @@ from analyses.ladder_figures import (
     plot_misalignment,
     plot_sizes,
 )
-from analyses.report import REPORT, write_figures, write_report
+from analyses.report import publish
 from analyses.run import STUDY, UNITS, compute
-from analyses.tables import write_table
 from analyses.words import NOTHING, percent, points, with_interval
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
@@ -70,13 +69,11 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         if study.inputs and run == first:  # players that cannot be are found now, not after all runs
             compute(comparison_of(study, run), progress=progress)
     tables = granularity_tables(study, runs, progress=progress)
-    for name, table in tables.items():
-        write_table(table, study.out / name)
     figures = figures_of(study, tables)
-    write_figures(figures, study.out)
     summary = describe_granularity(tables)
-    write_report(
-        study.out / REPORT,
+    publish(
+        study.out,
+        tables,
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
         summary=summary,
         facts=_facts(study, data, runs),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from analyses.masks import mask_players
-from analyses.study import Study
+from analyses.study import NEXT_TOKEN, Study
 from data import Inputs
 from interactions import BASELINES, EMBEDDING_ZEROS, Players, sentence_pieces, token
 from interactions.forward import evaluating, hooked, module_named
@@ -133,7 +133,7 @@ def _on_sentences(
 ) -> Layout:
     # A layer's output holds numbers and no tokens. Causal models know no mask token, and the token they pad
     # with mostly ends a text: what stands before it would be another text.
-    tokens = EMBEDDING_ZEROS if study.score == "next_token_log_odds" else "mask_token"
+    tokens = EMBEDDING_ZEROS if study.score == NEXT_TOKEN else "mask_token"
     auto = "zeros" if study.layer is not None else tokens
     name = auto if study.baseline == "auto" else study.baseline
     if study.layer is None and name not in TOKEN_BASELINES:

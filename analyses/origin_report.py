@@ -15,9 +15,8 @@ from analyses.figures import SHARE_COLOURS, whole
 from analyses.knowledge import KnowledgeChange
 from analyses.origin_figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from analyses.origins import COMPARED, MINUS, NETWORKS, compare_many, origin_similarities, origins_of
-from analyses.report import REPORT, write_figures, write_report
+from analyses.report import publish
 from analyses.run import STUDY, Run
-from analyses.tables import write_table
 from analyses.words import NOTHING, listed, percent, with_interval
 from models.digest import digest
 
@@ -65,14 +64,11 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         _require_comparable(found[0], other)
     changes, seed = {one.name: one.change for one in found}, found[0].run.study.seed
     table, alike = compare_many(changes, seed=seed), origin_similarities(changes, seed=seed)
-    out.mkdir(parents=True, exist_ok=True)
-    write_table(table, out / ORIGINS)
-    write_table(alike, out / SIMILARITIES)
     figures = _figures(table, alike, found[0].run.unit)
-    write_figures(figures, out)
     summary = describe_origins(table)
-    write_report(
-        out / REPORT,
+    publish(
+        out,
+        {ORIGINS: table, SIMILARITIES: alike},
         title=f"{listed(list(changes))} side by side",
         summary=summary,
         facts=_facts(found),

@@ -29,11 +29,10 @@ from analyses.reliability_report import (
     reliability_notes,
     shares_in_words,
 )
-from analyses.report import REPORT, write_figures, write_report
+from analyses.report import publish
 from analyses.run import STUDY, Run, compute
 from analyses.stability import approximation_table, shares_table, stability_table
 from analyses.study import Compare, Reliability
-from analyses.tables import write_table
 from data.corruptions import CORRUPTIONS, NOISE, corruption
 
 NOISE_LEVELS = {"image": ("4", "8", "16"), "text": ("1", "2")}
@@ -54,13 +53,11 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     study.write(study.out / STUDY)
     clean = compute(_comparison(study, study.out / CLEAN), progress=progress)
     tables = _elsewhere(clean) | _varied(clean, varied, progress)
-    for name, table in tables.items():
-        write_table(table, study.out / name)
     figures = reliability_figures(study, tables)
-    write_figures(figures, study.out)
     summary = describe_reliability(study, tables)
-    write_report(
-        study.out / REPORT,
+    publish(
+        study.out,
+        tables,
         title=f"{study.model}: how far to trust what fine-tuning kept, dropped and learned",
         summary=summary,
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}

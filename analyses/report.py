@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from analyses.amounts import Amount, total
 from analyses.figures import SHARE_COLOURS, orders_of
 from analyses.knowledge import KnowledgeChange
+from analyses.tables import write_table
 from analyses.words import listed, percent, with_interval
 
 REPORT, FIGURES = "report.html", "figures"
@@ -26,6 +28,23 @@ PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def publish(
+    out: Path, results: Mapping[str, pd.DataFrame], *, figures: Mapping[str, Figure], **page: Any
+) -> Path:
+    """Write what a study found into its folder, made if need be: tables, figures and the page with them.
+
+    Args:
+        results: the tables whole, by the names of their files, as `write_table` writes them.
+        figures: caption → figure, for `write_figures` and the page.
+        page: the rest of `write_report`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in results.items():
+        write_table(table, out / name)
+    write_figures(figures, out)
+    return write_report(out / REPORT, figures=figures, **page)
 
 
 def write_report(

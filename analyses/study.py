@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the command line reads options before it waits for torch
     from models import NumberedCheckpoint
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
+NEXT_TOKEN = "next_token_log_odds"
 # The least that whole numbers can be.
 LEAST = {
     "at_most": 2,

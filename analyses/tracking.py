@@ -8,11 +8,10 @@ from matplotlib.figure import Figure
 from analyses.amounts import total
 from analyses.facts import method_facts, method_notes
 from analyses.figures import orders_of, whole
-from analyses.report import REPORT, write_figures, write_report
+from analyses.report import publish
 from analyses.run import Run, compute
 from analyses.study import PRETRAINED, Track, checkpoint_of
 from analyses.succession import CORRELATIONS, succession_table, telling_variances, theory_beside
-from analyses.tables import write_table
 from analyses.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 from analyses.trajectory_figures import (
     plot_orders_over_training,
@@ -38,13 +37,11 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     run = compute(study, progress=progress)
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
-    for name, table in tables.items():
-        write_table(table, study.out / name)
     figures = track_figures(run, trajectories, tables)
-    write_figures(figures, study.out)
     summary = describe_track(tables)
-    write_report(
-        study.out / REPORT,
+    publish(
+        study.out,
+        tables,
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
         summary=summary,
         facts=_facts(run) | method_facts(run) | run.facts,

@@ -45,9 +45,9 @@ def evaluate(
     >>> evaluate(game, progress=False).shape
     torch.Size([5, 16])
     """
-    asked, count = _asked(game, coalitions, games)
+    asked, count, pairs_of = _all_pairs(game, coalitions, games)
     require_memory(8 * len(asked) * count, game.device, f"a table of {len(asked)} games × {count} coalitions")
-    answers = _answers(game, game.scores, *_all_pairs(game, asked, coalitions), batch_size, progress)
+    answers = _answers(game, game.scores, len(asked) * count, pairs_of, batch_size, progress)
     v = answers.view(len(asked), count)
     require_finite(v, asked)
     return v
@@ -78,8 +78,8 @@ def evaluate_outputs(
     """
     if not hasattr(game, "outputs"):
         raise ValueError(f"a {type(game).__name__} has scores but no outputs of classes")
-    asked, count = _asked(game, None, games)
-    answers = _answers(game, game.outputs, *_all_pairs(game, asked, None), batch_size, progress)
+    asked, count, pairs_of = _all_pairs(game, None, games)
+    answers = _answers(game, game.outputs, len(asked) * count, pairs_of, batch_size, progress)
     return answers.view(len(asked), count, -1)
 
 
@@ -124,31 +124,23 @@ def suggested_batch_size(game: Game) -> int:
     return game.batch_size() if hasattr(game, "batch_size") else LARGEST_BATCH
 
 
-def _asked(
+def _all_pairs(
     game: Game, coalitions: Tensor | None, games: Sequence[int] | None
-) -> tuple[Int64[Tensor, " asked"], int]:
-    """The games asked about, and the number of coalitions of each."""
+) -> tuple[Int64[Tensor, " asked"], int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """The games asked about, how many coalitions of each, and which pair of the two has which number."""
     if coalitions is not None and (coalitions.ndim != 2 or coalitions.shape[1] != game.n):
         raise ValueError(
             f"expected coalitions of shape (coalitions, {game.n}), got {tuple(coalitions.shape)}"
         )
     asked = torch.arange(game.games) if games is None else torch.as_tensor(games, dtype=torch.int64)
-    return asked, 2**game.n if coalitions is None else len(coalitions)
-
-
-def _all_pairs(
-    game: Game, asked: Tensor, coalitions: Tensor | None
-) -> tuple[int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-    """How many (game, coalition) pairs there are, and what those of some numbers are."""
-    asked = asked.to(game.device)
-    masks = None if coalitions is None else coalitions.to(game.device)
-    count = 2**game.n if masks is None else len(masks)
+    count = 2**game.n if coalitions is None else len(coalitions)
+    which, masks = asked.to(game.device), None if coalitions is None else coalitions.to(game.device)
 
     def pairs_of(numbers: Tensor) -> tuple[Tensor, Tensor]:
-        which = numbers % count
-        return asked[numbers // count], coalition_masks(game.n, which) if masks is None else masks[which]
+        places = numbers % count
+        return which[numbers // count], coalition_masks(game.n, places) if masks is None else masks[places]
 
-    return len(asked) * count, pairs_of
+    return asked, count, pairs_of
 
 
 def _answers(

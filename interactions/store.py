@@ -158,21 +158,13 @@ class Store:
 
     def v(self, network: str) -> Float64[Tensor, "games coalitions"]:
         """The value tables of a network; a ValueError if some games are not done."""
-        missing = self.games - int(self.done(network).sum())
-        if missing:
-            raise ValueError(
-                f"{missing} of {self.games} games of {network!r} are not done; run the study again"
-            )
-        with self._file() as file:
-            return torch.from_numpy(file[f"v/{network}"][()])
+        return self._whole("v", network)
 
     def outputs(self, network: str) -> Float32[Tensor, "games coalitions classes"]:
         """All outputs of a network; a ValueError if they were not kept, or some games are not done."""
         if not self.keeps_outputs:
             raise ValueError(f"{self.path} holds scores of labels but no outputs of all classes")
-        self.v(network)
-        with self._file() as file:
-            return torch.from_numpy(file[f"outputs/{network}"][()])
+        return self._whole("outputs", network)
 
     def done(self, network: str) -> np.ndarray:
         """Which games of a network are done, as booleans."""
@@ -185,6 +177,16 @@ class Store:
         """What was put beside the tables under that name; a KeyError if nothing was."""
         with self._file() as file:
             return file[f"arrays/{name}"][()]
+
+    def _whole(self, group: str, network: str) -> Tensor:
+        """All of a network's tables, of which none may be missing."""
+        missing = self.games - int(self.done(network).sum())
+        if missing:
+            raise ValueError(
+                f"{missing} of {self.games} games of {network!r} are not done; run the study again"
+            )
+        with self._file() as file:
+            return torch.from_numpy(file[f"{group}/{network}"][()])
 
     def _write(self, network: str, rows: range, v: Tensor, outputs: Tensor | None = None) -> None:
         """Rows first, on disk; then the flags that say so."""

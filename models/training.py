@@ -223,11 +223,11 @@ class Recipe:
         """The levels as tensors."""
         return [torch.tensor(level, device=device) for level in self.levels]
 
-    def objective(self, logits: Tensor, target: Tensor) -> Tensor:
-        """What is minimised on a batch: cross-entropy, or its levels weighed by `betas`."""
-        if not self.levels:
+    def objective(self, logits: Tensor, target: Tensor, groups: list[Tensor]) -> Tensor:
+        """What is minimised on a batch: cross-entropy, or its levels, `groups`, weighed by `betas`."""
+        if not groups:
             return F.cross_entropy(logits, target)
-        return granular_loss(logits, target, self.groups(logits.device), self.betas).mean()
+        return granular_loss(logits, target, groups, self.betas).mean()
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, relative to the largest: up a line, then down a cosine."""
@@ -266,7 +266,7 @@ def run_epochs(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: recipe.rate(step, recipe.epochs * per_epoch)
     )
-    generator = torch.Generator().manual_seed(recipe.seed)
+    generator, groups = torch.Generator().manual_seed(recipe.seed), recipe.groups(trained.device)
     trained.model.eval()
     yield trained, float("nan")
     for _ in tqdm(range(recipe.epochs), desc=title, unit="epoch", disable=title is None):
@@ -277,7 +277,7 @@ def run_epochs(
             inputs = batch(chosen)
             if isinstance(inputs, Tensor):
                 inputs = recipe.augment(inputs, generator)
-            loss = recipe.objective(trained.forward(inputs), target[chosen].to(trained.device))
+            loss = recipe.objective(trained.forward(inputs), target[chosen].to(trained.device), groups)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
