@@ -17,6 +17,7 @@ MEANINGLESS = ("random", "per-sample")
 LEAST = {
     "counts": 2,
     "hops": 1,
+    "depths": 0,
     "sizes": 1,
     "seeds": 0,
     "pretrain_epochs": 0,
@@ -55,9 +56,12 @@ class Granularity(Settings):
     columns: tuple[str, ...] | None = None
     """Label columns to pretrain on, fine to coarse; all of them without it."""
     counts: tuple[int, ...] = ()
-    """Numbers of pretraining classes, for the kmeans kinds and random."""
+    """Numbers of pretraining classes, for the kmeans kinds and random; kmeans-aligned takes those that are
+    multiples of the number of the target's classes."""
     hops: tuple[int, ...] = (1, 2, 4)
     """wordnet: how many hypernym steps up."""
+    depths: tuple[int, ...] = ()
+    """wordnet: cut so many steps below the root, too; --hops "" for these alone."""
     wordnet: Path = Path("/usr/share/wordnet")
     """Folder of WordNet's own database files."""
     embedding: str | None = None
@@ -125,7 +129,7 @@ class Granularity(Settings):
         for name in ("kinds", "seeds", "misalignment"):
             if not getattr(self, name):
                 raise ValueError(f"{option(name)} is empty: expected one or more")
-        for name in ("kinds", "columns", "counts", "hops", "sizes", "seeds", "misalignment"):
+        for name in ("kinds", "columns", "counts", "hops", "depths", "sizes", "seeds", "misalignment"):
             given = getattr(self, name) or ()
             if len(set(given)) < len(given):
                 raise ValueError(f"{option(name)} is {' '.join(map(str, given))}: expected each once")
@@ -135,6 +139,8 @@ class Granularity(Settings):
             raise ValueError(
                 f"{', '.join(counted)} need numbers of pretraining classes: give --counts 4 16 64"
             )
+        if "wordnet" in self.kinds and not self.hops and not self.depths:
+            raise ValueError("wordnet needs levels: give --hops 1 4 or --depths 2 4")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
 

@@ -16,8 +16,11 @@ from data.clusterings import kmeans_hierarchy, misaligned, one_per_sample, rando
 from data.hierarchies import LabelHierarchy
 from data.wordnet import WordNet, wordnet_hierarchy
 from models import Network
+from models.digest import digest
 
 Labels = Int64[np.ndarray, " samples"]
+# Folder of the study where features are kept.
+FEATURES = "features"
 # Inputs at once, for features.
 BATCH = 64
 
@@ -31,19 +34,24 @@ def levels_of(study: Granularity, inputs: Inputs, kind: str, size: int) -> dict[
     if kind == "columns":
         return {name: len(inputs.level(name)[1]) for name in columns_of(study, inputs)}
     if kind == "wordnet":
-        return {level.name: len(level.classes) for level in _wordnet(study, inputs).levels[1:]}
+        return {
+            level.name: len(level.classes)
+            for hierarchy in _wordnet(study, inputs)
+            for level in hierarchy.levels[1:]
+        }
     if kind == "per-sample":
         return {"samples": size}
     assert kind in COUNTED
     target = len(inputs.level(study.target)[1])
-    if kind == "kmeans-aligned" and (odd := [count for count in study.counts if count % target]):
+    counts = [count for count in study.counts if kind != "kmeans-aligned" or count % target == 0]
+    if not counts:
         raise ValueError(
-            f"--counts has {odd[0]}: kmeans-aligned makes equally many clusters in each of {target} classes "
-            f"of {study.target}, so give multiples of {target}"
+            f"--counts has {', '.join(map(str, study.counts))}: kmeans-aligned makes equally many clusters "
+            f"in each of {target} classes of {study.target}, so give multiples of {target}, too"
         )
-    if beyond := [count for count in study.counts if count > size]:
+    if beyond := [count for count in counts if count > size]:
         raise ValueError(f"--counts has {beyond[0]}: there are {size} training samples")
-    return {str(count): count for count in study.counts}
+    return {str(count): count for count in counts}
 
 
 def columns_of(study: Granularity, inputs: Inputs) -> list[str]:
@@ -59,10 +67,10 @@ def labels_of_classes(
     """The labels of a column or of a WordNet level, and the names of their classes."""
     if kind == "columns":
         return inputs.level(level)
-    hierarchy = _wordnet(study, inputs)
     finest, _ = inputs.level(columns_of(study, inputs)[0])
-    (names,) = (one.classes for one in hierarchy.levels if one.name == level)
-    return hierarchy.map(finest, level), names
+    (found,) = (one for one in _wordnet(study, inputs) if level in [other.name for other in one.levels])
+    (names,) = (one.classes for one in found.levels if one.name == level)
+    return found.map(finest, level), names
 
 
 def pretraining_labels(
@@ -127,9 +135,22 @@ def _of_samples(
     clustered = network
     if study.embedding is not None:
         clustered = models.load(study.embedding).to(device_named(study.device))
-    features = features_of(clustered, inputs)
+    features = kept_features(study.out / FEATURES, clustered, inputs)
     found = kmeans_hierarchy(features, target, [count], aligned=kind == "kmeans-aligned", seed=seed)
     return found.labels[str(count)]
+
+
+def kept_features(folder: Path, network: Network, inputs: Inputs) -> Float64[np.ndarray, "samples features"]:
+    """`features_of`, from the folder where they are there: every number of clusters asks for the same."""
+    key = digest(repr(network.preprocessing), network.model.state_dict(), list(inputs.items))
+    path = folder / f"{key[:16]}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, features_of(network, inputs))
+        partial.replace(path)
+    found: Float64[np.ndarray, "samples features"] = np.load(path, allow_pickle=False)
+    return found
 
 
 def features_of(network: Network, inputs: Inputs) -> Float64[np.ndarray, "samples features"]:
@@ -142,13 +163,16 @@ def features_of(network: Network, inputs: Inputs) -> Float64[np.ndarray, "sample
     return torch.cat(parts).cpu().double().numpy()
 
 
-def _wordnet(study: Granularity, inputs: Inputs) -> LabelHierarchy:
-    """The hypernyms of the finest column's classes."""
+def _wordnet(study: Granularity, inputs: Inputs) -> list[LabelHierarchy]:
+    """The hypernyms of the finest column's classes, by hops and by depth."""
     _, classes = inputs.level(columns_of(study, inputs)[0])
-    return _hypernyms(classes, study.hops, study.wordnet)
+    cuts = [(study.hops, ()), ((), study.depths)]
+    return [_hypernyms(classes, *cut, study.wordnet) for cut in cuts if any(cut)]
 
 
 @cache
-def _hypernyms(classes: tuple[str, ...], hops: tuple[int, ...], folder: Path) -> LabelHierarchy:
+def _hypernyms(
+    classes: tuple[str, ...], hops: tuple[int, ...], depths: tuple[int, ...], folder: Path
+) -> LabelHierarchy:
     """Read once: every run asks for it."""
-    return wordnet_hierarchy(classes, WordNet(folder), hops=sorted(hops))
+    return wordnet_hierarchy(classes, WordNet(folder), hops=sorted(hops), depths=sorted(depths)[::-1])

@@ -18,7 +18,7 @@ from models.patch_network import PatchNetwork, train_patch_network  # noqa: E402
 from models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
 from models.read_out import ReadOut, fit_read_out  # noqa: E402
 from models.series import NumberedCheckpoint, series, thinned  # noqa: E402
-from models.small import resnet20, small_cnn  # noqa: E402
+from models.small import resnet8, resnet20, small_cnn, small_vit  # noqa: E402
 from models.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
 from models.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
 from models.training import Performance, performance, train  # noqa: E402
@@ -49,10 +49,12 @@ __all__ = [
     "performance",
     "read_checkpoint",
     "reset_stages",
+    "resnet8",
     "resnet20",
     "save_checkpoint",
     "series",
     "small_cnn",
+    "small_vit",
     "stages",
     "thinned",
     "train",

@@ -1,4 +1,4 @@
-"""Networks of timm, torchvision and transformers, and the two small ones built in."""
+"""Networks of timm, torchvision and transformers, and the small ones built in."""
 
 import copy
 import difflib
@@ -14,12 +14,14 @@ from torch import nn
 from models.architecture import Architecture
 from models.checkpoints import class_names, read_json
 from models.preprocess import ImagePreprocess, TextPreprocess
-from models.small import resnet20, small_cnn
+from models.small import resnet8, resnet20, small_cnn, small_vit
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "tokenizer.model")
 SMALL = {
     "cnn": (small_cnn, ImagePreprocess((28, 28), (0.2860,), (0.3530,), channels=1, crop=1.0)),
+    "resnet8": (resnet8, ImagePreprocess((32, 32), crop=1.0)),
     "resnet20": (resnet20, ImagePreprocess((32, 32), crop=1.0)),
+    "vit": (small_vit, ImagePreprocess((32, 32), crop=1.0)),
 }
 
 

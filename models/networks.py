@@ -165,7 +165,8 @@ def load(
 
     Args:
         name: ``timm:resnet50``, ``torchvision:vgg16``, ``transformers:FOLDER_OR_NAME`` (text classifiers),
-            ``causal:FOLDER_OR_NAME`` (next-token predictors), ``small:cnn``, ``small:resnet20``,
+            ``causal:FOLDER_OR_NAME`` (next-token predictors), ``small:cnn``, ``small:resnet20`` (also
+            ``resnet8``, ``vit``),
             ``package:efficientnet-lite0``, ``package:minilm-l6``, a Hugging Face folder, or your own
             ``path/to/net.py:build``.
         checkpoint: a path for :func:`models.read_checkpoint`; None for the published weights; "random" for an

@@ -1,8 +1,9 @@
-"""Two small architectures: a CNN for 28 × 28 images and the ResNet-20 of the CIFAR-10 experiments."""
+"""Small architectures: a CNN for 28 × 28 images, and ResNets and a transformer for 32 × 32 ones."""
 
 from collections import OrderedDict
 
 import torch.nn.functional as F
+from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 
@@ -41,19 +42,41 @@ def resnet20(num_classes: int = 10) -> nn.Module:
     >>> sum(p.numel() for p in resnet20(10).parameters())
     269722
     """
-    return ResNet20(num_classes)
+    return SmallResNet(num_classes, blocks=3)
 
 
-class ResNet20(nn.Module):
-    """Three stages of three blocks, 16, 32 and 64 channels wide; see :func:`resnet20`."""
+def resnet8(num_classes: int = 10) -> nn.Module:
+    """ResNet-8 for (batch, 3, 32, 32): :func:`resnet20` with one block a stage, a third of its operations.
 
-    def __init__(self, num_classes: int):
+    >>> import torch
+    >>> resnet8(10)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+    return SmallResNet(num_classes, blocks=1)
+
+
+def small_vit(num_classes: int = 10) -> nn.Module:
+    """A vision transformer for (batch, 3, 32, 32): 64 patches of 4 × 4, 6 blocks of 192 channels, 3 heads.
+
+    >>> import torch
+    >>> small_vit(10)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+    return VisionTransformer(
+        img_size=32, patch_size=4, embed_dim=192, depth=6, num_heads=3, num_classes=num_classes
+    )
+
+
+class SmallResNet(nn.Module):
+    """Three stages of so many blocks, 16, 32 and 64 channels wide; see :func:`resnet20`."""
+
+    def __init__(self, num_classes: int, blocks: int):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = nn.Sequential(Block(16, 16), Block(16, 16), Block(16, 16))
-        self.layer2 = nn.Sequential(Block(16, 32), Block(32, 32), Block(32, 32))
-        self.layer3 = nn.Sequential(Block(32, 64), Block(64, 64), Block(64, 64))
+        self.layer1 = _stage(16, 16, blocks)
+        self.layer2 = _stage(16, 32, blocks)
+        self.layer3 = _stage(32, 64, blocks)
         self.linear = nn.Linear(64, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -81,3 +104,7 @@ class Block(nn.Module):
         half = self.new_channels // 2
         shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, half))
         return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + shortcut)
+
+
+def _stage(width_in: int, width: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(Block(width_in, width), *(Block(width, width) for _ in range(blocks - 1)))

@@ -106,7 +106,7 @@ def test_published_weights_need_a_hub(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("keras:resnet50", "expected timm:NAME"),
         ("timm:resnet5O", r"near: .*resnet50"),
         ("torchvision:vgg61", r"near: .*vgg16"),
-        ("small:mlp", "there are small:cnn, small:resnet20"),
+        ("small:mlp", "there are small:cnn, small:resnet8"),
         ("package:gpt", "there are package:efficientnet-lite0"),
         ("torchvision:squeezenet1_1", "no linear layer"),
     ],
