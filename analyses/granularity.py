@@ -103,6 +103,8 @@ class Granularity(Settings):
     baseline as scratch; 0: none."""
     players: str = "grid:4x4:12"
     """Players of that comparison, as for `harsanyi compare`; 2**K forwards an input and network."""
+    skip_short: bool = False
+    """Leave out sentences with fewer words than players."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
     """Method of that comparison."""
     rare: float = 0.1

@@ -115,6 +115,7 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
         level=study.target,
         inputs=study.inputs,
         players=study.players,
+        skip_short=study.skip_short,
         method=study.method,
         out=study.out / run.folder / COMPARISON,
         image_column=study.image_column,

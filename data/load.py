@@ -10,11 +10,13 @@ from data.arrow import read_parquet, read_saved
 from data.columns import Named
 from data.folders import image_folder
 from data.inputs import Inputs
+from data.labelled_text import read_label_lines, read_label_pairs
 from data.tables import read_text_table
 
 FORMS = (
     "an image folder (DIR/class/image), a parquet file or folder of them, "
-    "a data set saved by datasets' save_to_disk, or a CSV or TSV file with named columns"
+    "a data set saved by datasets' save_to_disk, a CSV or TSV file with named columns, a .txt file with a "
+    "label and a sentence a line, or FILE.json/SPLIT with [sentence, label] pairs"
 )
 
 
@@ -26,12 +28,14 @@ def load(
     label_columns: Sequence[str] | None = None,
     skip_unreadable: bool = False,
 ) -> Inputs:
-    """Inputs from an image folder, parquet, a saved data set, or a CSV or TSV file.
+    """Inputs from an image folder, parquet, a saved data set, a table, or labelled sentences.
 
     Image folder: DIR/class/…image as torchvision's ImageFolder has it, on the level "label"; images
     without sub-folders are unlabelled. Parquet: a file, a folder of files of one split, or a pattern such
     as "DIR/train-*.parquet". Tables: the columns are named, or found by the rules of
     `data.columns.choose_columns`; each label column is a level of that name; `label_columns=()` is none.
+    Labelled sentences: "train.txt" with a label, a space and a sentence a line, as TREC and SST are
+    published, or "data_full.json/train", as CLINC150 is; see `data.labelled_text`.
 
     Images are turned upright as their EXIF tag says, as `datasets` does and torchvision does not. They
     are decoded when looked at, never here, unless `skip_unreadable` asks to leave out those that
@@ -59,6 +63,9 @@ def read(path: Path, named: Named) -> Inputs:
                 f"the pattern {path} is understood for parquet files only, not {matches[0].name}"
             )
         return read_parquet(matches, str(path), named)
+    if path.parent.suffix.lower() == ".json" and path.parent.is_file():
+        refuse_names(path, named)
+        return read_label_pairs(path.parent, path.name)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: expected {FORMS}")
     if path.is_dir():
@@ -67,6 +74,11 @@ def read(path: Path, named: Named) -> Inputs:
         return read_text_table(path, named)
     if path.suffix.lower() == ".parquet":
         return read_parquet([path], path.name, named)
+    if path.suffix.lower() == ".txt":
+        refuse_names(path, named)
+        return read_label_lines(path)
+    if path.suffix.lower() == ".json":
+        return read_label_pairs(path, "")  # refused, with the splits there are
     raise ValueError(f"{path} is in no form understood: expected {FORMS}")
 
 
@@ -79,6 +91,13 @@ def read_folder(folder: Path, named: Named) -> Inputs:
         return read_saved(folder, named)
     if files := sorted(folder.glob("*.parquet")):
         return read_parquet(files, str(folder), named)
-    if any(name is not None for name in named):
-        raise ValueError(f"{folder} is read as an image folder, which has no columns to name")
+    refuse_names(folder, named)
     return image_folder(folder)
+
+
+def refuse_names(path: Path, named: Named) -> None:
+    """Refuse names of columns for a form that has none."""
+    if any(name is not None for name in named):
+        raise ValueError(
+            f"{path} has no columns to name: it is read as an image folder or labelled sentences"
+        )

@@ -2,14 +2,12 @@
 
     python docs/studies/minilm_trec.py ../shared/data/trec runs/minilm
 
-writes the questions as TSV and every epoch's checkpoint under runs/minilm/{finetuned,scratch} (about 20
+writes every epoch's checkpoint under runs/minilm/{finetuned,scratch} (about 20
 minutes on 2 cores; a run already done is not run again). docs/studies/minilm_trec.md follows them.
 """
 
 import sys
 from pathlib import Path
-
-import pandas as pd
 
 import data
 import models
@@ -21,8 +19,7 @@ RECIPES = {
 
 
 def main(trec: Path, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    train, test = (_questions(trec / f"{split}.txt", out / f"{split}.tsv") for split in ("train", "test"))
+    train, test = (data.load(trec / f"{split}.txt") for split in ("train", "test"))
     labels, classes = train.level("coarse")
     pretrained = models.load("package:minilm-l6")
     networks = {
@@ -39,17 +36,6 @@ def main(trec: Path, out: Path) -> None:
             batch_size=32,
             **RECIPES[name],
         )
-
-
-def _questions(lines: Path, table: Path) -> data.Inputs:
-    """TREC's lines, `COARSE:fine the question`, as a table with named columns."""
-    labels, questions = zip(
-        *(line.split(" ", 1) for line in lines.read_text(encoding="utf-8").splitlines()), strict=True
-    )
-    coarse = [label.split(":")[0] for label in labels]
-    columns = {"question": questions, "coarse": coarse, "fine": labels}
-    pd.DataFrame(columns).to_csv(table, sep="\t", index=False)
-    return data.load(table)
 
 
 if __name__ == "__main__":

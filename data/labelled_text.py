@@ -1,0 +1,103 @@
+"""Sentences as published with their labels: a line each, as TREC and SST, or pairs in JSON, as CLINC150."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data.columns import Columns
+from data.inputs import Inputs
+from data.tables import as_inputs
+
+DOMAINS = "domains.json"
+
+
+def read_label_lines(path: Path) -> Inputs:
+    """A text file in UTF-8 with a line for each sentence: its label, a space, the sentence.
+
+    Labels on the level "label"; if all are of the form COARSE:fine, on the levels "coarse" and "fine",
+    where fine classes keep their whole label, since one fine name may lie within two coarse ones.
+
+    Raises:
+        ValueError: for a file that is not UTF-8, or a line without a label and a sentence, naming it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 ({error.reason}, byte {error.start}): save it as such"
+        ) from error
+    pairs = [tuple(line.rstrip("\r").partition(" ")[::2]) for line in lines]
+    while pairs and not any(pairs[-1]):
+        pairs.pop()
+    for number, (label, sentence) in enumerate(pairs, start=1):
+        if not label or not sentence.strip():
+            raise ValueError(
+                f"{path}, line {number}: expected a label, a space and a sentence, got {lines[number - 1]!r}"
+            )
+    labels, sentences = [label for label, _ in pairs], [sentence for _, sentence in pairs]
+    parted = [label.partition(":") for label in labels]
+    levels = {"label": labels}
+    if all(coarse and fine for coarse, _, fine in parted):
+        levels = {"coarse": [coarse for coarse, _, _ in parted], "fine": labels}
+    return _inputs(path.name, sentences, levels)
+
+
+def read_label_pairs(file: Path, split: str) -> Inputs:
+    """A split of a JSON file {split: [[sentence, label], …], …}, its labels on the level "intent".
+
+    Where domains.json, {domain: [label, …], …}, lies beside the file, they are on the level "domain", too.
+
+    Raises:
+        ValueError: for other JSON, a split that is not there, or a label that has no domain, or two.
+    """
+    splits = _read_json(file)
+    if not isinstance(splits, dict) or split not in splits:
+        there = ", ".join(splits) if isinstance(splits, dict) else "none"
+        raise ValueError(f"{file} has no split {split!r}: its splits are {there}; name one, as {file}/SPLIT")
+    pairs = splits[split]
+    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
+        raise ValueError(f"{file}, split {split!r}: expected a list of [sentence, label] pairs")
+    labels = [label for _, label in pairs]
+    levels = {"intent": labels}
+    domains = file.with_name(DOMAINS)
+    if domains.is_file():
+        above = _domains(domains)
+        if missing := sorted(set(labels) - set(above)):
+            raise ValueError(f"{domains} has no domain for {missing[0]!r}, which split {split!r} has")
+        levels["domain"] = [above[label] for label in labels]
+    return _inputs(f"{file.name}/{split}", [sentence for sentence, _ in pairs], levels)
+
+
+def _domains(path: Path) -> dict[str, str]:
+    found = _read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(group, list) for group in found.values()):
+        raise ValueError(f"{path} is no map of lists: expected {{domain: [label, …], …}}")
+    above: dict[str, str] = {}
+    for domain, labels in found.items():
+        for label in labels:
+            if label in above:
+                raise ValueError(f"{path} has {label!r} in {above[label]!r} and in {domain!r}: keep one")
+            above[label] = domain
+    return above
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or of the syntax
+        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from error
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+
+
+def _inputs(source: str, sentences: Sequence[str], levels: dict[str, list[str]]) -> Inputs:
+    names = tuple(f"{source}:{row}" for row in range(len(sentences)))
+    columns = Columns("sentence", "text", tuple(levels))
+    return as_inputs(source, columns, names, pd.DataFrame({"sentence": sentences, **levels}))
