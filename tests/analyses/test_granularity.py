@@ -9,11 +9,13 @@ from sklearn.cluster import KMeans
 
 import data
 import models
+from analyses import granularity_labels as labels_module
 from analyses.cli import main
 from analyses.games import _answers
 from analyses.granularity import Granularity
 from analyses.granularity_labels import (
     features_of,
+    kept_features,
     labels_of_classes,
     levels_of,
     numbered,
@@ -80,6 +82,8 @@ def test_files_that_cannot_be_understood(line, said, tmp_path: Path, refused):
         ({"seeds": ()}, "--seeds is empty"),
         ({"seeds": (1, 1)}, "--seeds is 1 1: expected each once"),
         ({"columns": ("fine", "fine")}, "--columns is fine fine: expected each once"),
+        ({"kinds": ("wordnet",), "hops": ()}, "wordnet needs levels: give --hops 1 4 or --depths 2 4"),
+        ({"depths": (-1,)}, "--depths is -1: expected 0 or more"),
         ({"counts": ()}, "kmeans-aligned, kmeans-unaligned, random need numbers of pretraining classes"),
         ({"counts": (1,)}, "--counts is 1: expected 2 or more"),
         ({"finetune_epochs": 0}, "--finetune-epochs is 0: expected 1 or more"),
@@ -172,6 +176,11 @@ def test_labels_of_hypernyms(study, tmp_path: Path):
     assert levels_of(asked, inputs, "wordnet", 4) == {"wordnet 1 hop": 2, "wordnet 2 hops": 1}
     found, names = labels_of_classes(asked, "wordnet", "wordnet 1 hop", inputs)
     assert [names[label] for label in found] == ["pet.n.01", "thing.n.01", "pet.n.01", "pet.n.01"]
+    both = replace(asked, hops=(2,), depths=(0, 1))
+    expected = {"wordnet 2 hops": 1, "wordnet depth 1": 2, "wordnet depth 0": 1}
+    assert levels_of(both, inputs, "wordnet", 4) == expected
+    found, names = labels_of_classes(both, "wordnet", "wordnet depth 1", inputs)
+    assert [names[label] for label in found] == ["pet.n.01", "car.n.01", "pet.n.01", "pet.n.01"]
 
 
 def test_labels_by_lot_and_of_single_samples(study, sample, network):
@@ -191,6 +200,29 @@ def test_clusters_are_of_the_networks_features(study, sample, network):
     aligned = labels_of(study, "kmeans-aligned", 8, sample, network)
     target = sample.labels["coarse"]
     assert all(len(set(target[aligned == k])) == 1 for k in range(8))
+
+
+def test_clusters_within_classes_are_as_many_in_each(study, sample):
+    """Other numbers of clusters, which the other kinds can have, are left out."""
+    asked = replace(study, counts=(2, 8, 10))
+    assert levels_of(asked, sample, "kmeans-aligned", 48) == {"8": 8}
+    assert levels_of(asked, sample, "kmeans-unaligned", 48) == {"2": 2, "8": 8, "10": 10}
+
+
+def test_features_are_made_once_for_the_same_network_and_samples(
+    sample, network, tmp_path: Path, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(
+        labels_module, "features_of", lambda *given: made.append(given) or features_of(*given)
+    )
+    first, again = (kept_features(tmp_path, network, sample) for _ in range(2))
+    assert len(made) == 1
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, features_of(network, sample))
+    kept_features(tmp_path, models.load("small:cnn", "random", seed=4), sample)
+    kept_features(tmp_path, network, sample.select(range(47)))
+    assert len(made) == 3
 
 
 def test_moved_labels(study, sample, network):
