@@ -64,6 +64,8 @@ _HOME = {
         "plot_published",
         "plot_sizes",
     ],
+    "objective_figures": ["plot_objective_rows", "plot_objectives"],
+    "objective_sweep": ["objective_summary", "objective_sweep"],
     "origin_figures": ["plot_origin_orders", "plot_origin_similarities", "plot_origins"],
     "origin_report": ["run_origins"],
     "origins": ["compare_many", "origin_similarities"],

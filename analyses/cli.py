@@ -155,6 +155,12 @@ def _command(arguments: list[str]) -> Any:
 
 def _perform(command: Any) -> None:
     """Do what a command asks; torch and its kin are imported only now."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1" and not isinstance(command, Granularity):
+        raise ValueError(
+            f"{processes} processes were started, but only harsanyi granularity trains in several: "
+            "start this command once, without accelerate launch or torchrun"
+        )
     # Threads that wait without spinning: many times as fast beside other work on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():  # transformers draws a bar for every network it loads
@@ -194,8 +200,10 @@ def _perform(command: Any) -> None:
     elif isinstance(command, Granularity):
         from analyses.granularity_report import SUMMARY, run_granularity
 
-        print("\n" + "\n".join(run_granularity(command)))
-        if not command.only_plan:
+        found = run_granularity(command)  # nothing from processes that are not the main one
+        if found:
+            print("\n" + "\n".join(found))
+        if found and not command.only_plan:
             print(f"\nReport: {command.out / 'report.html'}   table: {command.out / SUMMARY}.csv")
     elif isinstance(command, GranularityDemo):
         from analyses.granularity_demo import granularity_demo

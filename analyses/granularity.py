@@ -47,6 +47,9 @@ class Granularity(Settings):
     """Samples on which the target is tested."""
     target: str
     """Label column to transfer to."""
+    task: Literal["classification", "multi-label", "regression"] = "classification"
+    """What the target is. multi-label: its classes' names are sets, as "animal;large"; regression: they are
+    numbers. Errors are then 1 − mean average precision and 1 − R²; pretraining is on classes."""
     out: Path
     """Folder for checkpoints, tables, figures and report. An unfinished study there goes on."""
     kinds: tuple[str, ...] = ("columns",)
@@ -94,6 +97,8 @@ class Granularity(Settings):
     """Of the optimiser."""
     batch_size: int = 64
     """Samples a step."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Of the forwards and gradients in training; fp16 needs a GPU. Weights are float32."""
     flip: bool = False
     """Mirror half of the images."""
     crop_padding: int = 0
@@ -143,6 +148,12 @@ class Granularity(Settings):
             )
         if "wordnet" in self.kinds and not self.hops and not self.depths:
             raise ValueError("wordnet needs levels: give --hops 1 4 or --depths 2 4")
+        for name in ("inputs", "published"):
+            if getattr(self, name) and self.task != "classification":
+                raise ValueError(
+                    f"{option(name)} is for classification, not {self.task}: interactions are compared, and "
+                    "errors were published, of classes"
+                )
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
 

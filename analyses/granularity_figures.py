@@ -62,7 +62,7 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
     ax.set_yticks(range(len(value)), [str(width) for width in cells[0].index])
     ax.set_xticks(range(len(cells[0].columns)), [f"{size:,}" for size in cells[0].columns])
     bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(_points))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(signed_points))
     bar.ax.tick_params(labelsize=FONT)
     bar.set_label(POINTS, fontsize=FONT)
     label_axes(ax, "samples", "hidden units")
@@ -90,7 +90,7 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             ax.hlines(rows.value, rows.redundancy_low, rows.redundancy_high, color=colour, linewidth=1.2)
         if "grouping" in rows:
             _name_points(ax, rows, colour)
-    ax.yaxis.set_major_formatter(FuncFormatter(_points))
+    ax.yaxis.set_major_formatter(FuncFormatter(signed_points))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.margins(x=0.12, y=0.15)
     label_axes(ax, "boundary redundancy", POINTS)
@@ -158,6 +158,15 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def signed_points(share: float, _: int = 0) -> str:
+    """A difference of shares in points, as an axis has it.
+
+    >>> signed_points(-0.015)
+    '−1.5'
+    """
+    return f"{100 * share:+.3g}".replace("-", "−") if share else "0"
+
+
 def _name_points(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
     """Names above and below the whiskers in turn, so that neighbours do not meet."""
     for number, row in enumerate(rows.sort_values("redundancy").to_dict("records")):
@@ -178,7 +187,3 @@ def _name_points(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
 def _beta(training: str) -> float:
     """β in the name of a training."""
     return 1.0 if training == "fine" else float(training.removeprefix("beta "))
-
-
-def _points(share: float, _: int) -> str:
-    return f"{100 * share:+.3g}".replace("-", "−") if share else "0"

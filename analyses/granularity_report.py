@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+import models
 from analyses.figures import whole
 from analyses.granularity import Granularity
 from analyses.granularity_ladder import comparison_of, ladder_summary, ladder_table
@@ -20,6 +21,7 @@ from analyses.granularity_runs import (
     summary_table,
     train_runs,
 )
+from analyses.granularity_target import ERRORS, NAMES, notes_on_task, target_in_words
 from analyses.ladder_figures import (
     draw_beside_published,
     plot_granularity,
@@ -51,6 +53,9 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     Writes into `study.out`: study.toml, a folder for each run, runs and summary as .csv and .h5, with
     `inputs` also ladder and ladder_summary, figures and report.html. A study that was stopped goes on.
 
+    Several processes, started with `accelerate launch` or `torchrun`, train each run together. All else the
+    main process does alone; the others return nothing.
+
     Raises:
         ValueError, FileNotFoundError: for whatever in the study cannot be meant.
     """
@@ -58,26 +63,31 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     data = TransferData.of(study)
     runs = plan(study, data)
     said = describe_plan(study, runs)
+    is_main = models.is_main_process()
     if study.only_plan:
-        return said
-    if progress:
+        return said if is_main else []
+    if progress and is_main:
         print("\n".join(said), flush=True)
-    study.out.mkdir(parents=True, exist_ok=True)
-    study.write(study.out / STUDY)
+    if is_main:
+        study.out.mkdir(parents=True, exist_ok=True)
+        study.write(study.out / STUDY)
     first = next((run for run in runs if run.kind != BASELINE), None)
     for run in train_runs(study, runs, data, progress=progress):
-        if study.inputs and run == first:  # players that cannot be are found now, not after all runs
+        # Players that cannot be are found now, not after all runs.
+        if is_main and study.inputs and run == first:
             compute(comparison_of(study, run), progress=progress)
+    if not is_main:
+        return []
     tables = granularity_tables(study, runs, progress=progress)
     figures = figures_of(study, tables)
-    summary = describe_granularity(tables)
+    summary = describe_granularity(tables, ERRORS[study.task])
     publish(
         study.out,
         tables,
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
         summary=summary,
         facts=_facts(study, data, runs),
-        tables=tables_in_words(tables),
+        tables=tables_in_words(tables, ERRORS[study.task]),
         figures=figures,
         notes=notes_on(study),
     )
@@ -91,8 +101,9 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
     kinds = pd.DataFrame([vars(run) for run in runs])
     for (kind, level, classes), rows in kinds.groupby(["kind", "level", "classes"], sort=False):
         name = f"{kind} {level}".strip() if kind == "columns" else str(kind)
+        classes_of = NAMES[study.task] if kind == BASELINE else "classes"
         lines.append(
-            f"  {name}, {classes} classes: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
+            f"  {name}, {classes} {classes_of}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
             + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
         )
     return lines
@@ -110,14 +121,18 @@ def granularity_tables(
     return tables
 
 
-def describe_granularity(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What was found, in plain sentences: baseline, best level of each kind, and how far seeds tell it."""
+def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error") -> list[str]:
+    """What was found, in plain sentences: baseline, best level of each kind, and how far seeds tell it.
+
+    Args:
+        error: what the tables' error is called, one of `ERRORS`.
+    """
     summary = tables[SUMMARY]
     sentences = []
     for size in sorted(set(summary["size"])):
         rows = summary[summary["size"] == size]
         errors, differences = (rows[rows.quantity == name] for name in ("error", DIFFERENCE))
-        sentences += _of_size(size, errors, differences)
+        sentences += _of_size(size, errors, differences, error)
     if LADDER_SUMMARY in tables:
         sentences += _knowledge(tables[LADDER_SUMMARY])
     seeds = int(summary.seeds.min())
@@ -126,10 +141,10 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [*sentences, f"This rests on {seeds} seeds; brackets hold bootstrap intervals over them."]
 
 
-def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame, error: str) -> list[str]:
     (direct,) = errors[errors.kind == BASELINE].itertuples()
     sentences = [
-        f"With {size:,} training samples, the target trained directly has an error of "
+        f"With {size:,} training samples, the target trained directly has an {error} of "
         f"{with_interval(direct, _tenths)}."
     ]
     for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby(
@@ -174,14 +189,13 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
 
 def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of a study by caption; what stands before the colon names the file."""
-    summary = tables[SUMMARY]
+    summary, error = tables[SUMMARY], ERRORS[study.task]
     intervals = "with 95% bootstrap intervals over seeds"
     sizes = sorted(set(summary["size"]))
     kinds = [kind for kind in dict.fromkeys(summary.kind) if kind != BASELINE]
     figures = {
-        f"Error with {size} samples: on the target, by the number of pretraining classes, {intervals}": whole(
-            plot_granularity(summary, size)
-        )
+        f"Error with {size} samples: {error} on the target, by the number of pretraining classes, "
+        f"{intervals}": whole(plot_granularity(summary, size, error=error))
         for size in sizes
     }
     if study.published:
@@ -190,11 +204,11 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
             "ImageNet-1k, other data, networks and recipes (right)"
         ] = draw_beside_published(summary, sizes[-1])
     for kind in kinds if len(sizes) > 1 else ():
-        caption = f"Sizes for {kind}: error on the target by training samples, {intervals}"
-        figures[caption] = whole(plot_sizes(summary, kind))
+        caption = f"Sizes for {kind}: {error} on the target by training samples, {intervals}"
+        figures[caption] = whole(plot_sizes(summary, kind, error=error))
     if len(study.misalignment) > 1:
-        caption = f"Misalignment with {sizes[-1]} samples: error by the share of labels moved, {intervals}"
-        figures[caption] = whole(plot_misalignment(summary, sizes[-1]))
+        caption = f"Misalignment with {sizes[-1]} samples: {error} by the share of labels moved, {intervals}"
+        figures[caption] = whole(plot_misalignment(summary, sizes[-1], error=error))
     if LADDER_SUMMARY in tables:
         figures |= _ladder_figures(tables, kinds, sizes[-1], intervals)
     return figures
@@ -219,11 +233,12 @@ def _ladder_figures(
     return figures
 
 
-def tables_in_words(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") -> dict[str, pd.DataFrame]:
     """The tables of the report: errors and differences, then knowledge, a row a level."""
     summary = tables[SUMMARY]
     errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
-    words = {"Error on the target, and its difference to the baseline in percentage points": errors}
+    said = error[0].upper() + error[1:]
+    words = {f"{said} on the target, and its difference to the baseline in percentage points": errors}
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
@@ -262,11 +277,12 @@ def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) 
         "runs": f"{len(runs)}, seeds {' '.join(map(str, study.seeds))}",
         "data": f"{len(data.train):,} training samples in {study.data}, {len(data.test):,} to test in "
         f"{study.test_data}",
-        "target": f"{study.target}, {len(data.train.classes[study.target])} classes",
+        "target": target_in_words(data.train, study.target, study.task),
         "pretraining": f"{study.pretrain_epochs} epochs, learning rate {study.pretrain_rate:g}",
         "transfer": f"{moved}, {study.finetune_epochs} epochs, learning rate {study.finetune_rate:g}",
         "baseline": f"all weights on the target, {total} epochs, learning rate {study.pretrain_rate:g}",
-        "optimiser": f"{study.optimiser}, weight decay {study.weight_decay:g}, {study.batch_size} a step",
+        "optimiser": f"{study.optimiser}, weight decay {study.weight_decay:g}, {study.batch_size} a step, "
+        f"{study.precision}",
     }
     if study.inputs:
         facts["interactions"] = f"{study.inputs} test inputs, players {study.players}, method {study.method}"
@@ -279,6 +295,7 @@ def notes_on(study: Granularity) -> list[str]:
         "the drawn labels. With fewer than some ten seeds bootstrap intervals over them are too narrow.",
         "The least error of several levels is lower than that level's would be in new runs.",
         "Error is that after the last epoch; no epoch is chosen by the test samples.",
+        *notes_on_task(study.task),
     ]
     if study.embedding is None and any(kind.startswith("kmeans") for kind in study.kinds):
         notes.append("Clusters are of the features of the network at its start.")

@@ -13,6 +13,7 @@ from analyses.bootstrap import mean_interval
 from analyses.games import device_named
 from analyses.granularity import MEANINGLESS, OF_SAMPLES, Granularity
 from analyses.granularity_labels import labels_of_classes, levels_of, numbered, pretraining_labels
+from analyses.granularity_target import MEASURES_OF, target_values, with_names_of
 from analyses.study import PUBLISHED
 from data import Inputs, load
 from data.alignment import nmi, purity
@@ -36,7 +37,8 @@ class TransferRun:
     Attributes:
         kind: of the pretraining labels, or "baseline" for none.
         level: their column or level; empty where there is none.
-        classes: how many of them there are; those of the target for the baseline.
+        classes: how many of them there are; for the baseline the target's classes, or its distinct sets or
+            numbers.
         size: training samples.
         misalignment: share of the pretraining labels that are moved.
 
@@ -72,7 +74,8 @@ class TransferData:
         """The samples a study names; a ValueError where its columns are not there or do not fit."""
         names: dict[str, Any] = {name: getattr(study, name) for name in COLUMNS}
         train, test = (load(path, **names) for path in (study.data, study.test_data))
-        train.level(study.target)
+        target_values(train, study.target, study.task)
+        train = with_names_of(train, test, study.target, study.task)
         return cls(train, numbered(test, train))
 
 
@@ -116,7 +119,8 @@ def train_runs(
     """Train the runs one after another, and give each when it is done.
 
     Each writes pretrain and finetune, every epoch's checkpoint with history.csv, and labels.csv: what its
-    samples were pretrained on. What is complete with the same settings is not trained again.
+    samples were pretrained on. What is complete with the same settings is not trained again. Several
+    processes train each run together, see :func:`models.train`.
     """
     for run in runs:
         _train(study, run, data, progress)
@@ -128,9 +132,10 @@ def runs_table(study: Granularity, runs: Sequence[TransferRun]) -> pd.DataFrame:
 
     Returns:
         kind, level, classes, size, seed, misalignment; accuracy, loss (nats) and error = 1 − accuracy on the
-        target's test samples after the last epoch; pretrain_loss, the last epoch's mean over its training
-        samples; nmi and purity of the pretraining labels with the target's, on the training samples. NaN
-        for what the baseline has not.
+        target's test samples after the last epoch (of the task multi-label, no accuracy, and error = 1 − mean
+        average precision; of regression, no accuracy, error = 1 − R², and loss the mean squared error);
+        pretrain_loss, the last epoch's mean over its training samples; nmi and purity of the pretraining
+        labels with the target's, on the training samples. NaN for what the baseline has not.
     """
     rows = [_row(study, run) for run in runs if is_done(study, run)]
     columns = [*RUN_COLUMNS, *MEASURES, "pretrain_loss", "nmi", "purity"]
@@ -167,27 +172,32 @@ def summary_table(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: in
 
 
 def over_seeds(
-    table: pd.DataFrame, *extra: str, confidence: float = 0.95, resamples: int = 2000
+    table: pd.DataFrame,
+    *extra: str,
+    by: Sequence[str] = GROUP,
+    confidence: float = 0.95,
+    resamples: int = 2000,
 ) -> pd.DataFrame:
     """The mean over seeds of each quantity, with a bootstrap interval over them.
 
     Args:
         table: tidy, with the columns of a run, quantity and value; NaN is left out.
         extra: other columns whose values are kept apart.
+        by: the columns of a run without the seed.
 
     Returns:
-        the columns of a run without the seed, quantity, the extra ones, value, low, high, seeds.
+        the columns of `by`, quantity, the extra ones, value, low, high, seeds.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, quantity="error")
     >>> over_seeds(pd.DataFrame([{**row, "seed": seed, "value": 0.5} for seed in range(3)])).seeds.tolist()
     [3]
     """
-    by, rows = [*GROUP, "quantity", *extra], []
-    for key, group in table.dropna(subset="value").groupby(by, sort=False):
+    columns, rows = [*by, "quantity", *extra], []
+    for key, group in table.dropna(subset="value").groupby(columns, sort=False):
         values = group.value.to_numpy(float)
         (found,) = mean_interval(values[:, None], confidence=confidence, resamples=resamples)
-        rows.append({**dict(zip(by, key, strict=True)), **vars(found), "seeds": group.seed.nunique()})
-    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "seeds"])
+        rows.append({**dict(zip(columns, key, strict=True)), **vars(found), "seeds": group.seed.nunique()})
+    return pd.DataFrame(rows, columns=[*columns, "value", "low", "high", "seeds"])
 
 
 def start_of(study: Granularity, seed: int) -> Network:
@@ -203,7 +213,7 @@ def last_checkpoint(study: Granularity, run: TransferRun, phase: str) -> Path:
 
 def _train(study: Granularity, run: TransferRun, data: TransferData, progress: bool) -> None:
     sample = data.train.sample(run.size, run.seed, study.target)
-    target, classes = sample.level(study.target)
+    target, classes = target_values(sample, study.target, study.task)
     network = start_of(study, run.seed)
     epochs, rate = study.finetune_epochs, study.finetune_rate
     if run.kind == BASELINE:
@@ -217,7 +227,8 @@ def _train(study: Granularity, run: TransferRun, data: TransferData, progress: b
         target,
         folder=study.out / run.folder / FINETUNE,
         epochs=epochs,
-        held_out=(data.test.items, data.test.level(study.target)[0]),
+        held_out=(data.test.items, target_values(data.test, study.target, study.task)[0]),
+        task=study.task,
         learning_rate=rate,
         freeze_backbone=study.transfer == "probe" and run.kind != BASELINE,
         **_recipe(study, run, progress),
@@ -247,21 +258,23 @@ def _pretrained(
         **_recipe(study, run, progress),
     )
     kept = {"name": sample.names, "label": labels, "target": sample.level(study.target)[0]}
-    pd.DataFrame(kept).to_csv(folder / LABELS, index=False)
+    if models.is_main_process():
+        pd.DataFrame(kept).to_csv(folder / LABELS, index=False)
     return models.load(study.model, last).to(network.device)
 
 
 def _recipe(study: Granularity, run: TransferRun, progress: bool) -> dict[str, Any]:
     """What all phases have in common."""
-    names = ("optimiser", "weight_decay", "batch_size", "flip", "crop_padding")
+    names = ("optimiser", "weight_decay", "batch_size", "flip", "crop_padding", "precision")
     return {name: getattr(study, name) for name in names} | {"seed": run.seed, "progress": progress}
 
 
 def _row(study: Granularity, run: TransferRun) -> dict[str, Any]:
     folder = study.out / run.folder
     last = _last_epoch(folder / FINETUNE)
-    accuracy, loss = float(last.held_out_accuracy), float(last.held_out_loss)
-    row = {**vars(run), "accuracy": accuracy, "loss": loss, "error": 1 - accuracy}
+    found, loss = float(last[MEASURES_OF[study.task]]), float(last.held_out_loss)
+    accuracy = found if study.task == "classification" else np.nan
+    row = {**vars(run), "accuracy": accuracy, "loss": loss, "error": 1 - found}
     if run.kind != BASELINE:
         kept = pd.read_csv(folder / LABELS)
         labels, target = (kept[name].to_numpy(np.int64) for name in ("label", "target"))

@@ -49,6 +49,7 @@ def plot_granularity(
     *,
     quantity: str = "error",
     misalignment: float = 0.0,
+    error: str = "error",
 ) -> Axes:
     """Error on the target against the number of pretraining classes, a line a kind, beside the baseline.
 
@@ -57,6 +58,7 @@ def plot_granularity(
         size: training samples.
         quantity: error, accuracy or error_difference, to the baseline, which is then the line at 0.
         misalignment: of the labels that are shown.
+        error: what the table's error is called; of a task other than classification it is 1 less its measure.
 
     >>> row = dict(level="", size=9, misalignment=0.0, quantity="error", low=0.2, high=0.5, seeds=3)
     >>> rows = [{**row, "kind": "random", "classes": k, "value": 0.4} for k in (4, 16)]
@@ -72,8 +74,9 @@ def plot_granularity(
         ax.axhline(0, color=FAINT, linewidth=1, linestyle="dashed", label=BASELINE)
     rows = rows[(rows.kind != BASELINE) & (rows.misalignment == misalignment)]
     _kind_lines(ax, rows, "classes")
-    words = {"error": "error", "accuracy": "accuracy", "error_difference": "error less that of the baseline"}
-    _class_axis(ax, rows.classes, f"{words.get(quantity, quantity)} on the target")
+    less = error.replace("error", "error less that of the baseline", 1)
+    words = {"error": error, "error_difference": less}
+    _class_axis(ax, rows.classes, _on_target(words.get(quantity, quantity)))
     legend_above(ax)
     return ax
 
@@ -108,13 +111,20 @@ def draw_beside_published(summary: pd.DataFrame, size: int) -> Figure:
     return figure
 
 
-def plot_sizes(summary: pd.DataFrame, kind: str, ax: Axes | None = None, *, quantity: str = "error") -> Axes:
+def plot_sizes(
+    summary: pd.DataFrame,
+    kind: str,
+    ax: Axes | None = None,
+    *,
+    quantity: str = "error",
+    error: str = "error",
+) -> Axes:
     """Error on the target against the number of training samples, a line for each number of classes.
 
     Args:
         summary: of `summary_table`.
         kind: of pretraining labels; without misalignment.
-        quantity: as for `plot_granularity`.
+        quantity, error: as for `plot_granularity`.
 
     >>> row = dict(kind="random", level="", classes=4, misalignment=0.0, quantity="error", seeds=3)
     >>> rows = [{**row, "size": size, "value": 0.4, "low": 0.2, "high": 0.5} for size in (8, 64)]
@@ -138,15 +148,20 @@ def plot_sizes(summary: pd.DataFrame, kind: str, ax: Axes | None = None, *, quan
         _whiskered(ax, some["size"], some, name, color=_shade(shade), marker=marker)
     _log_axis(ax, rows["size"])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    label_axes(ax, "training samples", f"{quantity.replace('_', ' ')} on the target")
+    name = quantity.replace("_", " ")
+    if "error" in name:
+        name = error.replace("error", name, 1)
+    label_axes(ax, "training samples", _on_target(name))
     legend_above(ax)
     return ax
 
 
-def plot_misalignment(summary: pd.DataFrame, size: int, ax: Axes | None = None) -> Axes:
+def plot_misalignment(
+    summary: pd.DataFrame, size: int, ax: Axes | None = None, *, error: str = "error"
+) -> Axes:
     """Error on the target against the share of pretraining labels that were moved, a line a kind and level.
 
-    Those of which none were moved in any run are left out.
+    Those of which none were moved in any run are left out; `error` as for `plot_granularity`.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, quantity="error", seeds=3)
     >>> rows = [{**row, "misalignment": share, "value": 0.4, "low": 0.2, "high": 0.5} for share in (0.0, 0.5)]
@@ -164,7 +179,7 @@ def plot_misalignment(summary: pd.DataFrame, size: int, ax: Axes | None = None) 
         _whiskered(ax, some.misalignment, some, f"{kind}, {classes} classes", **style)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=None))
-    label_axes(ax, "pretraining labels that were moved", "error on the target")
+    label_axes(ax, "pretraining labels that were moved", _on_target(error))
     legend_above(ax)
     return ax
 
@@ -255,6 +270,12 @@ def _baseline(ax: Axes, rows: pd.DataFrame) -> None:
         ax.axhline(value, color=FAINT, linewidth=1, linestyle="dashed", label=BASELINE)
         if np.isfinite(low):
             ax.axhspan(low, high, color=DISCARDED, alpha=2 * BAND, linewidth=0)
+
+
+def _on_target(name: str) -> str:
+    """A quantity as an axis has it; what it is, in brackets, has a line of its own."""
+    name, bracket, meaning = name.partition(" (")
+    return f"{name} on the target" + (f"\n({meaning}" if bracket else "")
 
 
 def _class_axis(ax: Axes, classes: pd.Series, y: str) -> None:

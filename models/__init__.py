@@ -10,6 +10,7 @@ from models.torchvision_operators import declare_operators
 
 declare_operators()  # before anything imports torchvision, timm and transformers included
 
+from models.accelerated import is_main_process  # noqa: E402
 from models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
 from models.granular_loss import granular_loss, granular_losses  # noqa: E402
 from models.networks import Network, load  # noqa: E402
@@ -42,6 +43,7 @@ __all__ = [
     "freeze_stages",
     "granular_loss",
     "granular_losses",
+    "is_main_process",
     "ladder",
     "load",
     "load_state",

@@ -12,30 +12,35 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from accelerate import Accelerator
+from torch import Tensor
 from tqdm import tqdm
 
+from models.accelerated import Precision, accelerated, is_main_process
 from models.checkpoints import read_checkpoint
 from models.digest import digest
-from models.granular_loss import check_groups, granular_loss, group_logits
+from models.gradient_steps import Training
+from models.granular_loss import check_groups, group_logits
 from models.networks import Network
 from models.preprocess import Inputs
 from models.read_out import check_labels
+from models.recipe import Recipe
 from models.seeds import seeded
 from models.stages import find_stages, freeze_stages, reset_stages, stages
+from models.tasks import Labels, Task, check_target, task_measures
+from models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
 from models.weights import save_checkpoint
 
-Samples = tuple[Sequence[Any], Sequence[int] | np.ndarray]
+Samples = tuple[Sequence[Any], Labels]
 
 # Preprocessed images up to this size are kept; larger sets are preprocessed again in each epoch.
 KEEP_BYTES = 2 * 2**30
-WARM_UP = 0.1  # the share of the steps in which the learning rate rises
 
 
 def train(
     network: Network,
     items: Sequence[Any],
-    labels: Sequence[int] | np.ndarray,
+    labels: Labels,
     *,
     folder: str | os.PathLike[str],
     epochs: int,
@@ -52,20 +57,29 @@ def train(
     reset: Sequence[str] = (),
     levels: Sequence[Sequence[int]] = (),
     betas: Sequence[float] = (),
+    task: Task = "classification",
+    precision: Precision = "float32",
     progress: bool = True,
 ) -> list[Path]:
-    """Train a copy of the network with cross-entropy, and keep its weights before and after each epoch.
+    """Train a copy of the network, by default with cross-entropy; keep its weights before and after epochs.
 
     The learning rate rises over the first tenth of the steps and falls to zero along a cosine. One seed gives
     one series; the global random state and the network stay as they are.
 
+    Of several processes, started with `accelerate launch` or `torchrun`, each takes its share of every batch;
+    order, augmentation and the size of the batch are those of one process. Each prepares whole batches. The
+    main process alone evaluates and writes, and the others wait for it. On GPUs each process takes that of
+    its local rank.
+
     Args:
         network: where training starts; its classes are those of the labels.
-        items, labels: PIL images or sentences with numbers into the classes.
+        items, labels: PIL images or sentences with numbers into the classes; for another task with what
+            :func:`models.tasks.check_target` takes.
         folder: where the series goes: epoch-000.safetensors (before training), …, and history.csv. A series
             that is complete with the same data and settings is not trained again; one that was interrupted
-            starts again.
-        held_out: (items, labels) that measure the accuracy after each epoch.
+            goes on after its last whole epoch, to the same weights, in as many processes as before; in
+            another number of them it starts again. What it goes on from is unfinished.pt, deleted at the end.
+        held_out: (items, labels) that measure the accuracy after each epoch, or what the task has for it.
         optimiser: "adamw", or "sgd" with Nesterov momentum 0.9.
         flip: mirror half of the images, at random.
         crop_padding: shift images by up to so many pixels, at random.
@@ -79,13 +93,19 @@ def train(
             also has accuracy and loss on the coarsest classes, their probabilities summed.
         betas: β of each level below the coarsest, that of the classes themselves last; one for each of
             `levels`. All 1 is cross-entropy, all 0 that of the coarsest classes alone.
+        task: "classification"; "multi-label", by binary cross-entropy, every class apart; or "regression",
+            by the mean squared error of one output. Of these history.csv has held_out_average_precision or
+            held_out_r2, and held_out_loss, see :func:`models.tasks.task_measures`.
+        precision: "float32"; or "bf16" or "fp16" (GPUs only, with a scaled loss) where autocast holds that
+            safe. Weights, checkpoints and evaluation are in float32 always.
 
     Returns:
         The checkpoints in order.
 
     Raises:
         ValueError: the folder holds a series with other data or settings, the data does not fit, there is no
-            such stage, or nothing is left to train.
+            such stage, or nothing is left to train; fp16 on a CPU; several processes with batch norms on
+            CPUs, or with fewer samples in a batch than processes.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -110,11 +130,13 @@ def train(
         _stage_names(network, reset),
         tuple(tuple(map(int, level)) for level in levels),
         tuple(map(float, betas)),
+        task=task,
+        precision=precision,
     )
     if recipe.frozen and len(recipe.frozen) == len(stages(network)):
         raise ValueError(f"all stages are frozen ({', '.join(recipe.frozen)}): leave one to train")
-    target = torch.from_numpy(check_labels(items, labels, network.classes))
-    held_target = torch.from_numpy(check_labels(*held_out, network.classes))
+    target = torch.from_numpy(check_target(task, items, labels, network.classes))
+    held_target = torch.from_numpy(check_target(task, *held_out, network.classes))
     settings = {
         **recipe.settings(),
         "network": network.name,
@@ -130,16 +152,31 @@ def train(
     if _is_done(folder, paths, settings):
         return paths
     batch, held_batch = keep_inputs(network, items), keep_inputs(network, held_out[0])
-    history: list[dict[str, Any]] = []
-    with seeded(seed, network.device):
-        title = f"training {folder.name}" if progress else None
-        steps = run_epochs(network, batch, target, recipe, title)
-        for epoch, (trained, loss) in enumerate(steps):
-            held = _performances(trained, held_batch, held_target, batch_size, groups[0] if groups else None)
+    title = f"training {folder.name}" if progress and is_main_process() else None
+    with (
+        accelerated(network.device, precision) as accelerator,
+        seeded(seed + accelerator.process_index, accelerator.device),
+    ):
+        accelerator.wait_for_everyone()  # all that was written before is there for all
+        kept = read_unfinished(folder / UNFINISHED, paths, settings, accelerator.num_processes)
+        history: list[dict[str, Any]] = kept.history if kept else []
+        accelerator.wait_for_everyone()  # nothing is written before all have looked at what is there
+        steps = run_epochs(network, batch, target, recipe, accelerator, kept, title)
+        for epoch, (training, loss) in enumerate(steps, start=len(history)):
+            state = training.state()
+            if not accelerator.is_main_process:
+                continue
+            coarsest = groups[0] if groups else None
+            held = _performances(training.network, held_batch, held_target, batch_size, coarsest, task)
             row = {f"held_out_{name}": value for name, value in held.items()}
             history.append({"epoch": epoch, "loss": loss, **row})
-            _keep(paths[epoch], trained, settings, history[-1])
-    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+            _keep(paths[epoch], training.network, settings, history[-1])
+            if 0 < epoch < epochs:
+                save_unfinished(folder / UNFINISHED, Unfinished(settings, history, state))
+        if accelerator.is_main_process:
+            pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+            (folder / UNFINISHED).unlink(missing_ok=True)
+        accelerator.wait_for_everyone()
     return paths
 
 
@@ -173,118 +210,67 @@ def performance(
     )
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; see :func:`train`."""
-
-    epochs: int
-    optimiser: str
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    seed: int
-    flip: bool
-    crop_padding: int
-    freeze_backbone: bool
-    frozen: tuple[str, ...] = ()
-    reset: tuple[str, ...] = ()
-    levels: tuple[tuple[int, ...], ...] = ()
-    betas: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.optimiser not in ("adamw", "sgd"):
-            raise ValueError(f"no optimiser {self.optimiser!r}: expected 'adamw' or 'sgd'")
-        if self.epochs < 0 or self.batch_size < 1 or self.learning_rate <= 0 or self.crop_padding < 0:
-            raise ValueError(
-                f"expected epochs ≥ 0, batch_size ≥ 1, learning_rate > 0, crop_padding ≥ 0, but got {self}"
-            )
-        if self.freeze_backbone and self.frozen:
-            raise ValueError(f"expected freeze_backbone or frozen, but got both (frozen: {self.frozen})")
-        if len(self.levels) != len(self.betas):
-            raise ValueError(f"expected a beta for each of {len(self.levels)} levels, got {len(self.betas)}")
-
-    def settings(self) -> dict[str, Any]:
-        """The recipe in JSON's types; stages and levels only where there are any, so that a series without
-        them is the same series as before there could be any."""
-        lists = {name: list(vars(self)[name]) for name in ("frozen", "reset", "betas")}
-        lists["levels"] = [list(level) for level in self.levels]
-        plain = {name: value for name, value in vars(self).items() if name not in lists}
-        return plain | {name: names for name, names in lists.items() if names}
-
-    def optimiser_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser over these parameters."""
-        if self.optimiser == "adamw":
-            return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            parameters, lr=self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
-        )
-
-    def groups(self, device: torch.device) -> list[Tensor]:
-        """The levels as tensors."""
-        return [torch.tensor(level, device=device) for level in self.levels]
-
-    def objective(self, logits: Tensor, target: Tensor, groups: list[Tensor]) -> Tensor:
-        """What is minimised on a batch: cross-entropy, or its levels, `groups`, weighed by `betas`."""
-        if not groups:
-            return F.cross_entropy(logits, target)
-        return granular_loss(logits, target, groups, self.betas).mean()
-
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, relative to the largest: up a line, then down a cosine."""
-        warm_up = math.ceil(WARM_UP * steps)
-        if step < warm_up:
-            return (step + 1) / warm_up
-        return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
-
-    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images (batch, C, H, W) mirrored and shifted at random, each on its own."""
-        if self.flip:
-            mirrored = torch.rand(len(images), generator=generator) < 0.5
-            images = torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(-1), images)
-        if self.crop_padding:
-            images = _shift(images, self.crop_padding, generator)
-        return images
-
-
 def run_epochs(
     network: Network,
     batch: Callable[[Tensor], Inputs],
     target: Tensor,
     recipe: Recipe,
+    accelerator: Accelerator,
+    kept: Unfinished | None = None,
     title: str | None = None,
-) -> Iterator[tuple[Network, float]]:
-    """Yields the copy, in eval mode, with its mean loss: before training (nan) and after each epoch."""
+) -> Iterator[tuple[Training, float]]:
+    """Yields a copy in eval mode with its mean loss: before training (nan) and after each epoch.
+
+    Args:
+        kept: what an interrupted series left behind; the epochs after it are given.
+    """
     trained = replace(network, model=copy.deepcopy(network.model))
     if recipe.reset:
         trained = reset_stages(trained, recipe.reset, recipe.seed)
-    freeze_stages(trained, recipe.frozen)
     if recipe.freeze_backbone:
         trained.model.requires_grad_(False)
         trained.model.get_submodule(trained.head).requires_grad_(True)
-    optimiser = recipe.optimiser_of([p for p in trained.model.parameters() if p.requires_grad])
+    _begin(trained, recipe)
     per_epoch = math.ceil(len(target) / recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: recipe.rate(step, recipe.epochs * per_epoch)
+    training = Training.of(
+        trained,
+        recipe.optimiser_of,
+        lambda step: recipe.rate(step, recipe.epochs * per_epoch),
+        recipe.seed,
+        accelerator,
     )
-    generator, groups = torch.Generator().manual_seed(recipe.seed), recipe.groups(trained.device)
+    trained, groups = training.network, recipe.groups(accelerator.device)
     trained.model.eval()
-    yield trained, float("nan")
-    for _ in tqdm(range(recipe.epochs), desc=title, unit="epoch", disable=title is None):
-        trained.model.train(not recipe.freeze_backbone)
-        freeze_stages(trained, recipe.frozen)
+    if kept is None:
+        yield training, float("nan")
+    else:
+        training.restore(kept.state)
+    done = len(kept.history) - 1 if kept else 0
+    for _ in tqdm(
+        range(done, recipe.epochs),
+        desc=title,
+        unit="epoch",
+        initial=done,
+        total=recipe.epochs,
+        disable=title is None,
+    ):
+        _begin(trained, recipe)
         total = 0.0
-        for chosen in torch.randperm(len(target), generator=generator).split(recipe.batch_size):
+        for chosen in torch.randperm(len(target), generator=training.generator).split(recipe.batch_size):
             inputs = batch(chosen)
             if isinstance(inputs, Tensor):
-                inputs = recipe.augment(inputs, generator)
-            loss = recipe.objective(trained.forward(inputs), target[chosen].to(trained.device), groups)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += loss.item() * len(chosen)
+                inputs = recipe.augment(inputs, training.generator)
+            total += training.step(
+                inputs, target[chosen], lambda logits, right: recipe.objective(logits, right, groups)
+            )
         trained.model.eval()
-        yield trained, total / len(target)
+        yield training, training.summed(total) / len(target)
+
+
+def _begin(network: Network, recipe: Recipe) -> None:
+    """Train mode, but for what stands still."""
+    network.model.train(not recipe.freeze_backbone)
+    freeze_stages(network, recipe.frozen)
 
 
 def keep_inputs(
@@ -308,25 +294,20 @@ def _tensor(inputs: Inputs) -> Tensor:
     return inputs
 
 
-def _shift(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    count, _, height, width = images.shape
-    padded = F.pad(images, (padding,) * 4)  # zero is the mean colour
-    down, right = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator).to(images.device)
-    rows = down + torch.arange(height, device=images.device)
-    columns = right + torch.arange(width, device=images.device)
-    samples = torch.arange(count, device=images.device)[:, None, None]
-    # Indices around a slice put the sliced axis (channels) last.
-    return padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
 def _performances(
     network: Network,
     batch: Callable[[Tensor], Inputs],
     target: Tensor,
     batch_size: int,
     coarsest: Tensor | None = None,
+    task: str = "classification",
 ) -> dict[str, float]:
-    """Accuracy and loss on the classes, and on the coarsest groups of them if these are given."""
+    """Accuracy and loss on the classes, and on the coarsest groups of them if these are given; or the
+    measures of another task."""
+    if task != "classification":
+        parts = torch.arange(len(target)).split(batch_size)
+        outputs = torch.cat([network.logits(batch(chosen)).cpu().double() for chosen in parts])
+        return task_measures(task, outputs, target)
     found: dict[str, float] = {}
     for chosen in torch.arange(len(target)).split(batch_size):
         logits, labels = network.logits(batch(chosen)).cpu().double(), target[chosen]

@@ -133,7 +133,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
     [
         ("--before=none.pt", "no checkpoint at none.pt"),
         ("--before={checkpoints}/corrupt.safetensors", "is not a whole safetensors file"),
-        ("--model=small:resnet20", "does not fit ResNet20"),
+        ("--model=small:resnet20", "does not fit SmallResNet"),
         ("--model=net.py:build", "no file net.py"),
         ("--data=none", "none does not exist"),
         ("--data={pictures}/empty", "no image in"),

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from models import ladder, load, performance, read_checkpoint, train
-from models.training import Recipe, _shift, keep_inputs
+from models.recipe import Recipe, _shift
+from models.training import keep_inputs
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""What a granularity study trains its target as: classes, sets of labels or numbers, read off class names."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from data import Inputs
+
+# What "error" means in tables, by task; all are shares, 0 at best.
+ERRORS = {
+    "classification": "error",
+    "multi-label": "error (1 − mean average precision)",
+    "regression": "error (1 − R²)",
+}
+# Column of the last epoch's history that a run's error is 1 less.
+MEASURES_OF = {
+    "classification": "held_out_accuracy",
+    "multi-label": "held_out_average_precision",
+    "regression": "held_out_r2",
+}
+# What the names of the target's column are.
+NAMES = {"classification": "classes", "multi-label": "distinct sets", "regression": "distinct numbers"}
+MARK = ";"
+
+
+def target_values(
+    inputs: Inputs, column: str, task: str = "classification"
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What is trained on a label column, item by item, and the names of the network's outputs.
+
+    Args:
+        inputs: with the column.
+        column: whose class names are read. multi-label: a name is a set, its members parted by ";"; the
+            empty name and ";" are the empty set, and tables, which have no empty cells, hold the latter.
+            regression: a name is a number.
+        task: "classification", "multi-label" or "regression".
+
+    Returns:
+        int64 (items,) and the classes; 0 and 1 in float64 (items, members) and the members of all names,
+        sorted; or float64 (items,), in the unit of the names, and the column's name.
+
+    Raises:
+        ValueError: for a column that is not there, names of which none has a member, and a name that is no
+            finite number.
+
+    >>> def of(*names):
+    ...     labels = {"seen": np.arange(len(names))}
+    ...     return Inputs([""] * len(names), "text", ("",) * len(names), labels, {"seen": names})
+    >>> values, outputs = target_values(of("animal;large", ";", "animal"), "seen", "multi-label")
+    >>> values.tolist(), outputs
+    ([[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]], ('animal', 'large'))
+    >>> values, outputs = target_values(of("3", "-0.25", "1e2"), "seen", "regression")
+    >>> values.tolist(), outputs
+    ([3.0, -0.25, 100.0], ('seen',))
+    """
+    labels, names = inputs.level(column)
+    if task == "classification":
+        return labels, names
+    if task == "regression":
+        return np.array([_number(name, column) for name in names])[labels], (column,)
+    sets = [_members(name) for name in names]
+    members = tuple(sorted(set().union(*sets)))
+    if not members:
+        raise ValueError(
+            f"no class of {column!r} has a member: expected names such as 'animal{MARK}large' for "
+            "--task multi-label"
+        )
+    matrix = np.array([[member in one for member in members] for one in sets], np.float64)
+    return matrix[labels], members
+
+
+def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs:
+    """The training inputs, their column also having the names that only the tested ones have.
+
+    A number or a set that training has not is no unknown class: numbers are on one scale, sets share members.
+
+    Raises:
+        ValueError: for a member that no training name has, and as `target_values`.
+
+    >>> def of(*names):
+    ...     labels = {"size": np.arange(len(names))}
+    ...     return Inputs([""] * len(names), "text", ("",) * len(names), labels, {"size": names})
+    >>> with_names_of(of("1", "2"), of("2", "2.5"), "size", "regression").classes["size"]
+    ('1', '2', '2.5')
+    """
+    if task == "classification" or column not in test.classes:
+        return train
+    (_, known), (_, tested) = (target_values(one, column, task) for one in (train, test))
+    if unknown := [member for member in tested if member not in known]:
+        raise ValueError(f"test samples have members in {column!r} that training has not: {unknown[:3]}")
+    names = tuple(dict.fromkeys((*train.classes[column], *test.classes[column])))
+    return replace(train, classes={**train.classes, column: names})
+
+
+def target_in_words(inputs: Inputs, column: str, task: str) -> str:
+    """What the target is, for a report.
+
+    >>> inputs = Inputs(["x", "y"], "text", ("a", "b"), {"size": np.array([0, 1])}, {"size": ("1", "5")})
+    >>> [target_in_words(inputs, "size", task) for task in ("classification", "multi-label", "regression")]
+    ['size, 2 classes', 'size, multi-label: sets of 2 labels', 'size, regression: numbers from 1 to 5']
+    """
+    values, outputs = target_values(inputs, column, task)
+    if task == "classification":
+        return f"{column}, {len(outputs)} classes"
+    if task == "multi-label":
+        return f"{column}, multi-label: sets of {len(outputs)} labels"
+    return f"{column}, regression: numbers from {values.min():g} to {values.max():g}"
+
+
+def notes_on_task(task: str) -> list[str]:
+    """What a reader must know of another task than classification."""
+    drawn = f"Training samples are drawn evenly over the {NAMES[task]}; tested are all there are."
+    if task == "multi-label":
+        return [
+            "Error is 1 less the mean average precision: scikit-learn's of each label, over the test "
+            "samples, and its mean over the labels that occur there. That of a guess is about the label's "
+            "frequency.",
+            drawn,
+        ]
+    if task == "regression":
+        return [
+            "Error is 1 − R², the residual over the total sum of squares of the test samples: above 100% is "
+            "worse than to answer their mean.",
+            drawn,
+        ]
+    return []
+
+
+def _members(name: str) -> set[str]:
+    return {member for part in name.split(MARK) if (member := part.strip())}
+
+
+def _number(name: str, column: str) -> float:
+    try:
+        number = float(name)
+    except ValueError:
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(
+            f"{name!r} in column {column!r} is no number: --task regression expects finite ones such as "
+            "'3' and '-0.25'"
+        )
+    return number
