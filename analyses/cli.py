@@ -1,4 +1,4 @@
-"""The command line: compute, compare, track, accuracy, origins, reliability, granularity, show, demo."""
+"""The command line: every command as a dataclass, and what it does."""
 
 import os
 import sys
@@ -65,6 +65,11 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan(Compute):
+    """Say what value tables would cost by each plan, and which plan compute would take."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """Pretrain, fine-tune and train from scratch on bundled images, then run the whole comparison on them."""
 
@@ -82,6 +87,7 @@ class GranularityDemo:
 
 COMMANDS: dict[str, type] = {
     "compute": Compute,
+    "plan": Plan,
     "compare": Compare,
     "track": Track,
     "accuracy": Accuracy,
@@ -179,6 +185,10 @@ def _perform(command: Any) -> None:
 
         print("\n" + "\n".join(track(command)))
         print(f"\nReport: {command.out / 'report.html'}   table: {command.out / TRAJECTORIES}.csv")
+    elif isinstance(command, Plan):
+        from analyses.plans import describe_plans
+
+        print("\n".join(describe_plans(command)))
     elif isinstance(command, Compute):
         from analyses.run import compute
 

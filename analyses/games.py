@@ -80,6 +80,7 @@ class Asked:
                 baseline=layout.baselines[name] if baseline is None else baseline,
                 score=study.score,
                 layer=study.layer,
+                precision=study.precision,
             )
             with torch.inference_mode(), game.prepared():
                 first = torch.zeros(1, dtype=torch.int64, device=game.device)
@@ -166,6 +167,7 @@ def ask(study: Study) -> Asked:
         "labels": [classes[label] for label in labels],
         **layout.settings,
         **({} if study.corruption is None else {"corruption": study.corruption}),
+        **({} if study.precision == "float32" else {"precision": study.precision}),
     }
     numbers = {name: _numbers(study, network, labels, classes) for name, network in networks.items()}
     return Asked(study, networks, everything, inputs, numbers, layout, settings, facts)

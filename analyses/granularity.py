@@ -112,6 +112,9 @@ class Granularity(Settings):
     """Leave out sentences with fewer words than players."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
     """Method of that comparison."""
+    restricted: bool = False
+    """Also how often parts of every run's knowledge, alone, predict the target on those inputs; keeps the
+    outputs of all classes."""
     rare: float = 0.1
     """An interaction is rare if at most this share of the inputs of its class have it, or only one has."""
     published: bool = False

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from analyses.amounts import amounts_table, by_order, split_by_sign
+from analyses.correlation import correlation_table
 from analyses.granularity import Granularity
 from analyses.granularity_runs import (
     BASELINE,
@@ -24,11 +25,24 @@ from analyses.granularity_runs import (
     over_seeds,
 )
 from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
-from analyses.run import compute
+from analyses.restricted import restricted_prediction
+from analyses.run import Run, compute
 from analyses.study import Compare
 
-COMPARISON = "comparison"
+COMPARISON, ACCURACY = "comparison", "accuracy"
 SHOWN = ("all_before", "all_after", "preserved", "discarded", "new")
+# What is set beside the accuracy of a run.
+CORRELATED = (
+    "all_before",
+    "all_after",
+    "preserved",
+    "new",
+    "preserved_share",
+    "new_share",
+    "rare_before",
+    "rare_after",
+    "rare_preserved",
+)
 # A share of a number of inputs, up to the rounding of their product.
 ROUNDING = 1e-9
 
@@ -121,6 +135,7 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
         image_column=study.image_column,
         text_column=study.text_column,
         label_columns=study.label_columns,
+        keep_outputs=study.restricted,
         device=study.device,
     )
 
@@ -133,8 +148,10 @@ def ladder_table(
     Returns:
         the columns of a run, then quantity, order ("all", "1" … "n"), value, low, high, games, of AND and OR
         together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
-        at the end of pretraining, and, where players are the cells of a grid, those of `rare_table`. The
-        intervals are over inputs. Empty where no run is done.
+        at the end of pretraining; where players are the cells of a grid, those of `rare_table`; where the
+        study asks for restricted prediction, the accuracy of each part of the knowledge alone, as
+        preserved_accuracy, new_accuracy, …, everything_accuracy. The intervals are over inputs. Empty where
+        no run is done.
     """
     found = [
         _change_of(study, run, progress, bootstrap).assign(**vars(run))
@@ -165,7 +182,47 @@ def _change_of(
         labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]
         tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, **bootstrap))
     table = pd.concat(tables, ignore_index=True)
-    return table[table.kind == "both"].drop(columns="kind")
+    table = table[table.kind == "both"].drop(columns="kind")
+    return pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
+
+
+def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
+    """The accuracy of each part of a run's knowledge alone."""
+    names = done.compared()
+    by_class = dict(zip(names, done.by_class(*names.values()).values(), strict=True))
+    found = restricted_prediction(
+        by_class["before"],
+        by_class["after"],
+        done.labels,
+        scratch=by_class.get("scratch"),
+        threshold=done.study.threshold,
+        **bootstrap,
+    )
+    alone = found[(found.version == "only") & (found.quantity == ACCURACY)]
+    quantity = alone.knowledge.str.replace(" ", "_") + f"_{ACCURACY}"
+    return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version"])
+
+
+def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
+    """How the knowledge of the runs of a ladder goes with their accuracy on the target.
+
+    A point is a run with the largest number of samples. The runs of one level (kind and number of classes)
+    are one cluster: their seeds are no witnesses of other levels.
+
+    Args:
+        runs: of `runs_table`.
+        ladder: of `ladder_table`.
+        bootstrap: confidence, resamples, seed.
+
+    Returns:
+        as `correlation_table`; x the quantity of the knowledge, y the accuracy.
+    """
+    rows = ladder[(ladder.order == "all") & (ladder["size"] == ladder["size"].max())]
+    wide = rows.pivot(index=RUN_COLUMNS, columns="quantity", values="value").reset_index()
+    points = wide.merge(runs[[*RUN_COLUMNS, ACCURACY]], on=RUN_COLUMNS)
+    points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
+    pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
+    return correlation_table(points, pairs, clusters="cluster", **bootstrap)
 
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:

@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 import models
 from analyses.figures import whole
 from analyses.granularity import Granularity
-from analyses.granularity_ladder import comparison_of, ladder_summary, ladder_table
+from analyses.granularity_ladder import (
+    comparison_of,
+    ladder_correlation,
+    ladder_summary,
+    ladder_table,
+)
 from analyses.granularity_runs import (
     BASELINE,
     DIFFERENCE,
@@ -35,6 +40,7 @@ from analyses.run import STUDY, UNITS, compute
 from analyses.words import NOTHING, percent, points, with_interval
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
+CORRELATION = "correlation"
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
     "new_share": "new, of after",
@@ -43,6 +49,9 @@ KNOWLEDGE = {
     "rare_scratch": "rare, of baseline",
     "rare_preserved": "preserved, of rare after",
     "common_preserved": "preserved, of the rest after",
+    "preserved_accuracy": "accuracy of preserved alone",
+    "new_accuracy": "accuracy of new alone",
+    "everything_accuracy": "accuracy on these inputs",
 }
 HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
 
@@ -118,6 +127,7 @@ def granularity_tables(
     if study.inputs:
         ladder = ladder_table(study, runs, progress=progress)
         tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
+        tables[CORRELATION] = ladder_correlation(found, ladder)
     return tables
 
 
@@ -242,8 +252,22 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
-        words["Knowledge: shares of salient strength"] = shares
+        words["Knowledge: shares of salient strength, and accuracies of parts of it"] = shares
+        words["Correlation of knowledge with accuracy on the target, over runs"] = _correlation(
+            tables[CORRELATION]
+        )
     return words
+
+
+def _correlation(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each quantity, with both coefficients."""
+    written = table.assign(
+        knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
+        text=[with_interval(row, lambda value: f"{value:.2f}") for row in table.itertuples()],
+    )
+    return written.pivot(
+        index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
+    ).reset_index(["points", "clusters"])
 
 
 def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) -> pd.DataFrame:

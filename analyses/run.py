@@ -22,15 +22,17 @@ from analyses.knowledge import KnowledgeChange, compare
 from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
 from analyses.study import PRETRAINED, Study, study_in
 from analyses.tables import games_table, ranges_table, write_table
-from interactions import Interactions, JointSparseAndOr, Method, Store, extract_each
+from interactions import Interactions, JointSparseAndOr, MaskedModel, Method, Store, extract_each
+from interactions.choice import Choice, choose
 from interactions.memory import gibibytes, require_memory
 from interactions.methods import EXTRACTION_TABLES
+from interactions.precision import precision_error
 from models.digest import digest
 
 STORE, STUDY = "values.h5", "study.toml"
 GAMES, RANGES = "games", "ranges"
 FACTS = "facts.json"
-KEPT_FACTS = {"of": str, "facts": dict, "classes": dict, "performance": list}
+KEPT_FACTS = {"of": str, "facts": dict, "classes": dict, "performance": list, "plans": dict}
 PERFORMANCE = ("network", "split", "data", "inputs", "accuracy", "loss")
 # A network's share of the disk, in tables: values, and interactions with the values they explain.
 KEPT_TABLES = 4
@@ -80,10 +82,14 @@ class Run:
     def facts(self) -> dict[str, str]:
         """What a reader should know of the networks, held-out accuracies included."""
         table = self.performance
-        return self.known["facts"] | {
-            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
-            for row in table[table.split == "held out"].itertuples()
-        }
+        return (
+            self.known["facts"]
+            | self.known["plans"]
+            | {
+                f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
+                for row in table[table.split == "held out"].itertuples()
+            }
+        )
 
     def compared(self, series: str | None = None, scratch: str | None = None) -> dict[str, str]:
         """Which networks stand for before, after and, where there is one, scratch.
@@ -211,12 +217,18 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     )
     study.write(study.out / STUDY)
     known = _known(study.out, asked)
+    for name, game in games.items():
+        known["plans"] |= _measured(name, game, progress)
     with _bar(progress, len(games) * store.games << store.n, "value tables", "forward") as bar:
         for name, game in games.items():
             for twin in _twins(asked, name):
                 store.copy(twin, name)
             with understood(f"{name} ({study.model}) failed on masked inputs"):
-                store.fill(name, game, batch_size=study.batch_size, progress=bar)
+                way: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
+                store.fill(name, game, batch_size=study.batch_size, progress=bar, **way)
+                known["plans"] |= _plan_in_words(name, choose(game, **way))
+    if games:
+        _keep_facts(study.out, known)
     run = Run(study, store, _interactions(study.out, study, store, progress=progress), known)
     titles = [run.title_of(game) for game in range(store.games)]
     write_table(games_table(run.interactions, titles, study.threshold), study.out / GAMES)
@@ -282,9 +294,29 @@ def _known(folder: Path, asked: Asked) -> dict[str, Any]:
             "facts": asked.facts,
             "classes": asked.classes if asked.study.keep_outputs else {},
             "performance": asked.performance(),
+            "plans": {},
         }
-        (folder / FACTS).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        _keep_facts(folder, kept)
     return kept
+
+
+def _keep_facts(folder: Path, known: dict[str, Any]) -> None:
+    (folder / FACTS).write_text(json.dumps(known, indent=1), encoding="utf-8")
+
+
+def _measured(name: str, game: MaskedModel, progress: bool) -> dict[str, str]:
+    """What a lower precision does to a network's interactions, said before hours are spent in it."""
+    if game.precision == "float32":
+        return {}
+    error = precision_error(game).describe()
+    if progress:
+        print(f"{name} in {error}", flush=True)
+    return {f"precision of {name}": error}
+
+
+def _plan_in_words(name: str, choice: Choice) -> dict[str, str]:
+    """How a network was asked, where that was not one masked input after another."""
+    return {f"plan for {name}": f"{choice.name}, {choice.why}"} if choice.name != "dense" else {}
 
 
 def _kept_facts(folder: Path) -> dict[str, Any]:

@@ -122,6 +122,14 @@ class Study(Settings):
     """cpu, cuda, cuda:1, …; auto: cuda where there is one."""
     batch_size: int | None = None
     """Masked inputs in one forward; found automatically without it."""
+    plan: Literal["auto", "dense", "tables", "prefix", "drop"] = "auto"
+    """How the network is asked about all masked inputs, all exactly: dense, one by one; tables, prefix or
+    drop, which pay for what differs between them; auto, the cheapest that serves (see harsanyi plan)."""
+    precision: Literal["float32", "tf32", "bf16", "fp16"] = "float32"
+    """Of the forwards: float32, strictly; or lower and faster, whose error in the interactions is measured on
+    two inputs against float64 first, and said. tf32 and fp16 need a GPU."""
+    memory: float | None = None
+    """GiB for what a plan keeps beside the forwards; by default 2 on a CPU, a quarter of a GPU's."""
     seed: int = 0
     """Of every draw: inputs, players, read-out, bootstrap."""
 
@@ -129,6 +137,11 @@ class Study(Settings):
     def checkpoints(self) -> dict[str, str]:
         """The networks of this study and where their weights are."""
         raise NotImplementedError
+
+    @property
+    def plan_memory(self) -> int | None:
+        """`memory` in bytes."""
+        return None if self.memory is None else int(self.memory * 2**30)
 
     def require_sense(self) -> None:
         """Refuse numbers that mean nothing, before hours are spent on them; a ValueError names the option."""
@@ -138,6 +151,8 @@ class Study(Settings):
                 raise ValueError(f"{option(name)} is {value}: expected {least} or more")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
+        if self.memory is not None and not 0 < self.memory < float("inf"):
+            raise ValueError(f"--memory is {self.memory}: expected GiB, more than 0")
         if not 0 <= self.noise < float("inf"):
             raise ValueError(f"--noise is {self.noise}: expected a share of |v(N) − v(∅)|, 0 or more")
         if not 0 <= self.specific <= 1:

@@ -1,6 +1,6 @@
-"""Tables in batches that suit their device, on a CPU one worker to each core."""
+"""Work in batches that suit their device, on a CPU one worker to each core."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from torch import Tensor
 # Entries of the tables worked on at once. On a CPU a batch should stay in its core's caches.
 ENTRIES = {"cpu": 2**16, "cuda": 2**24}
 
+Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
@@ -26,10 +27,20 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
     >>> over_batches(lambda rows: rows.tolist(), torch.zeros(3, 2))
     [[0, 1, 2]]
     """
-    workers = torch.get_num_threads() if tables.device.type == "cpu" else 1
     entries = ENTRIES.get(tables.device.type, ENTRIES["cuda"])
     size = max(1, entries // tables.shape[1:].numel())
-    batches = torch.arange(len(tables), device=tables.device).split(size)
+    return in_workers(work, torch.arange(len(tables), device=tables.device).split(size), tables.device)
+
+
+def in_workers(
+    work: Callable[[Batch], Result], batches: Sequence[Batch], device: torch.device
+) -> list[Result]:
+    """What `work` makes of each batch, in order; on a CPU with one thread for each of several at a time.
+
+    >>> in_workers(sum, [(1, 2), (3, 4)], torch.device("cpu"))
+    [3, 7]
+    """
+    workers = torch.get_num_threads() if device.type == "cpu" else 1
     if workers == 1:
         return [work(batch) for batch in batches]
     try:

@@ -9,8 +9,10 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interactions.game import LARGEST_BATCH, Game
+from interactions.choice import choose
+from interactions.game import LARGEST_BATCH, Game, of_classes
 from interactions.memory import is_out_of_memory, require_memory
+from interactions.plan import Plan
 from interactions.transforms import coalition_masks
 
 
@@ -19,6 +21,8 @@ def evaluate(
     coalitions: Bool[Tensor, "coalitions players"] | None = None,
     *,
     games: Sequence[int] | None = None,
+    plan: str = "auto",
+    memory: int | None = None,
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = True,
 ) -> Float64[Tensor, "games coalitions"]:
@@ -28,6 +32,10 @@ def evaluate(
         game: what is asked; see `Game`.
         coalitions: boolean masks, present players True. All 2**n in index order by default.
         games: the games to evaluate, all by default.
+        plan: the way to the network's outputs: "dense", every masked input by itself; "tables", "prefix" or
+            "drop", which pay for what differs between them alone and give the same numbers up to rounding; or
+            "auto", the cheapest of these for this game. Chosen coalitions are asked one by one by "auto".
+        memory: bytes for what a plan keeps; by default a share of what is free.
         batch_size: coalitions asked about at once; by default what the game suggests. Halved, for the rest
             of the run, whenever memory runs out.
         progress: show a bar, or a bar to advance. It never changes how the work is batched.
@@ -36,7 +44,8 @@ def evaluate(
         v `(games, coalitions)` in float64 on the game's device.
 
     Raises:
-        ValueError: naming the game and coalition, if a score is NaN or infinite.
+        ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that cannot serve
+            the game, saying why.
         MemoryError: if the table alone would not fit, saying what it needs.
 
     >>> from interactions import MaskedModel, Players
@@ -47,7 +56,12 @@ def evaluate(
     """
     asked, count, pairs_of = _all_pairs(game, coalitions, games)
     require_memory(8 * len(asked) * count, game.device, f"a table of {len(asked)} games × {count} coalitions")
-    answers = _answers(game, game.scores, len(asked) * count, pairs_of, batch_size, progress)
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    few = coalitions is not None and plan == "auto"
+    if few or (chosen := choose(game, plan, memory=memory).plan) is None:
+        answers = _answers(game, game.scores, len(asked) * count, pairs_of, **options)
+    else:
+        answers = _planned(chosen, chosen.game.scored, asked, count, pairs_of, **options)
     v = answers.view(len(asked), count)
     require_finite(v, asked)
     return v
@@ -57,6 +71,8 @@ def evaluate_outputs(
     game: Game,
     *,
     games: Sequence[int] | None = None,
+    plan: str = "auto",
+    memory: int | None = None,
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = True,
 ) -> Float[Tensor, "games coalitions classes"]:
@@ -64,7 +80,7 @@ def evaluate_outputs(
 
     Args:
         game: one with `outputs`, such as `MaskedModel`.
-        games, batch_size, progress: as for `evaluate`; the batches are the same.
+        games, plan, memory, batch_size, progress: as for `evaluate`; the batches are the same.
 
     Raises:
         ValueError: if the game has no outputs of its own.
@@ -79,7 +95,11 @@ def evaluate_outputs(
     if not hasattr(game, "outputs"):
         raise ValueError(f"a {type(game).__name__} has scores but no outputs of classes")
     asked, count, pairs_of = _all_pairs(game, None, games)
-    answers = _answers(game, game.outputs, len(asked) * count, pairs_of, batch_size, progress)
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    if (chosen := choose(game, plan, memory=memory).plan) is None:
+        answers = _answers(game, game.outputs, len(asked) * count, pairs_of, **options)
+    else:
+        answers = _planned(chosen, lambda outputs, _: of_classes(outputs), asked, count, pairs_of, **options)
     return answers.view(len(asked), count, -1)
 
 
@@ -174,6 +194,32 @@ def _answers(
             answers[start : start + size] = batch
             bar.update(len(numbers))
             start += len(numbers)
+    return answers
+
+
+def _planned(
+    plan: Plan,
+    read: Callable[[Tensor, Tensor], Tensor],
+    asked: Int64[Tensor, " asked"],
+    count: int,
+    pairs_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    batch_size: int | None,
+    progress: "bool | tqdm[Any]",
+) -> Tensor:
+    """What is read off the outputs that a plan gives of all pairs, game by game."""
+    total = len(asked) * count
+    bar = tqdm(total=total, unit="forward", disable=not progress) if isinstance(progress, bool) else progress
+    answers = None
+    with bar if isinstance(progress, bool) else nullcontext(), torch.inference_mode(), plan.game.prepared():
+        for start in range(0, total, count):
+            games, masks = pairs_of(torch.arange(start, start + count, device=plan.game.device))
+            for numbers, outputs in plan.outputs(games, masks, batch_size=batch_size):
+                found = read(outputs, games[numbers])
+                if answers is None:
+                    answers = _room(total, found)
+                answers[start + numbers] = found
+                bar.update(len(numbers))
+    assert answers is not None
     return answers
 
 

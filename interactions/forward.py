@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# How forwards are computed: in the network's own type, strictly; or faster, and with larger errors.
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("float32", "tf32", *HALVES)
+
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
@@ -23,14 +27,32 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def strict_float32() -> Iterator[None]:
-    """No TF32 in convolutions or matmuls: it costs three digits of every interaction."""
+def strict_float32(strict: bool = True) -> Iterator[None]:
+    """No TF32 in convolutions or matmuls: it costs three digits of every interaction. Or TF32 allowed."""
     cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not strict
     try:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+
+
+@contextmanager
+def computing(precision: str, device: torch.device) -> Iterator[None]:
+    """Forwards in a precision: one of `PRECISIONS`."""
+    with ExitStack() as stack:
+        stack.enter_context(strict_float32(precision != "tf32"))
+        if precision in HALVES:
+            stack.enter_context(torch.autocast(device.type, dtype=HALVES[precision]))
+        yield
+
+
+def require_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that is not known, or not of the device."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"no precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision in ("tf32", "fp16") and device.type == "cpu":
+        raise ValueError(f"{precision} needs a GPU, and the network is on the CPU: take float32 or bf16")
 
 
 @contextmanager

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from interactions.baselines import EMBEDDING_ZEROS, Baseline, baseline_named
 from interactions.forward import (
     activations_measured,
+    computing,
     device_of,
     evaluating,
     floating_type_of,
     hooked,
     logits_of,
     module_named,
-    strict_float32,
+    require_precision,
 )
 from interactions.memory import available_memory
 from interactions.players import Players
@@ -83,6 +84,9 @@ class MaskedModel:
             to that output. The module must run once in a forward.
         masked: the key of the masked tensor in a mapping; `input_ids`, `pixel_values` or `inputs_embeds` if
             one of them is there.
+        precision: of the forwards. "float32", the network's own type without TF32; "tf32" (GPUs), "bf16" or
+            "fp16", whose errors grow with the order of an interaction: measure them with `precision_error`.
+            Scores and all that follows are in float64 always.
 
     Raises:
         ValueError: for inputs that are not finite, labels outside the classes, players that do not fit the
@@ -105,20 +109,25 @@ class MaskedModel:
         score: str | Score = "log_odds",
         layer: str | None = None,
         masked: str | None = None,
+        precision: str = "float32",
     ) -> None:
         if isinstance(baseline, str) and baseline == EMBEDDING_ZEROS:
             layer, baseline = _embedding_layer(model), "zeros"
         self.model, self.layer = model, layer
         self.score = score_named(score)
         self.inputs = _placed(inputs, model)
+        self.precision = precision
         self.masked = None if isinstance(self.inputs, Tensor) else _masked_key(self.inputs, masked)
         self.players = players.to(self.device)
         self._require_sense()
+        require_precision(precision, self.device)
         self.labels = _checked_labels(labels, self.games, self.score, self.device)
+        self.choices: dict[Any, Any] = {}  # the plans chosen for it, see interactions.choice
         self._asked: tuple[Tensor, Tensor] | None = None  # games and coalitions of the forward under way
-        self._activation_bytes, elements = self._probe()
-        self.baseline = baseline_named(baseline)(elements)
-        self._require_fit(elements)
+        self._elements = self.source
+        self._activation_bytes, self.forward_bytes, self._elements = self._probe()
+        self.baseline = baseline_named(baseline)(self._elements)
+        self._require_fit(self._elements)
 
     @property
     def n(self) -> int:
@@ -126,30 +135,30 @@ class MaskedModel:
 
     @property
     def games(self) -> int:
-        return len(self._source)
+        return len(self.source)
 
     @property
     def device(self) -> torch.device:
-        return self._source.device
+        return self.source.device
 
     def batch_size(self) -> int:
         """The power of two whose largest activation fits a cache (CPU) or a share of free memory (GPU).
 
         Found from one forward and not from a stopwatch, so that a run is the same run tomorrow.
         """
-        if self.device.type == "cpu":
-            budget: float = CPU_ACTIVATION_BYTES
-        else:
-            budget = available_memory(self.device) * GPU_ACTIVATION_SHARE
-        fitting = min(LARGEST_BATCH, max(SMALLEST_BATCH, int(budget // self._activation_bytes)))
-        return 1 << (fitting.bit_length() - 1)
+        return batch_fitting(self._activation_bytes, self.device)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The model in evaluation mode and its precision, without the layer's hook; undone afterwards."""
+        with evaluating(self.model), computing(self.precision, self.device):
+            yield
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """The model in evaluation mode and strict float32, its layer's hook in place; undone afterwards."""
+        """The model in evaluation mode and its precision, its layer's hook in place; undone afterwards."""
         with ExitStack() as stack:
-            stack.enter_context(evaluating(self.model))
-            stack.enter_context(strict_float32())
+            stack.enter_context(self.evaluating())
             if self.layer is not None:
                 stack.enter_context(hooked(module_named(self.model, self.layer), self._mask_output))
             yield
@@ -158,19 +167,13 @@ class MaskedModel:
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float64[Tensor, " batch"]:
         """The scores of some coalitions of some games; to be called inside `prepared()`."""
-        return self.scored(self._outputs(games, coalitions), games)
+        return self.scored(self.forward(games, coalitions), games)
 
     def outputs(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float[Tensor, "batch classes"]:
         """The network's outputs for all classes, which every score is read off; inside `prepared()`."""
-        outputs = self._outputs(games, coalitions)
-        if outputs.ndim != 2:
-            raise ValueError(
-                "expected a classifier's outputs (batch, classes) to keep those of all classes, got shape "
-                f"{tuple(outputs.shape)}"
-            )
-        return outputs
+        return of_classes(self.forward(games, coalitions))
 
     def scored(
         self, outputs: Float[Tensor, "batch ..."], games: Int64[Tensor, " batch"]
@@ -178,9 +181,29 @@ class MaskedModel:
         """The scores of the labels of these games, read off outputs of theirs."""
         return self.score(outputs, None if self.labels is None else self.labels[games]).double()
 
-    def _outputs(self, games: Tensor, coalitions: Tensor) -> Tensor:
-        """The network's outputs on masked inputs."""
-        source = self._source[games]
+    def masked_elements(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Tensor:
+        """What is masked, the inputs or the outputs of `layer`, of these games on these coalitions."""
+        return self._mask(self._elements[games], games, coalitions)
+
+    def outputs_of(self, elements: Tensor, source: Tensor) -> Tensor:
+        """The network's outputs with these elements in place of its own.
+
+        Args:
+            elements: as `masked_elements` gives them.
+            source: with `layer`, the inputs; their part up to the layer counts for nothing.
+        """
+        if self.layer is None:
+            return self._forward(elements, torch.zeros(0, dtype=torch.int64))
+        with hooked(module_named(self.model, self.layer), lambda module, given, output: elements):
+            return self._forward(source, torch.zeros(0, dtype=torch.int64))
+
+    def forward(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Float[Tensor, "batch *outputs"]:
+        """The network's outputs on masked inputs, whatever their shape; inside `prepared()`."""
+        source = self.source[games]
         if self.layer is None:
             source = self._mask(source, games, coalitions)
         self._asked = games, coalitions
@@ -189,7 +212,7 @@ class MaskedModel:
         return outputs
 
     @property
-    def _source(self) -> Tensor:
+    def source(self) -> Tensor:
         """What is masked; with `layer`, what that layer's input is computed from."""
         return self.inputs if isinstance(self.inputs, Tensor) else self.inputs[self.masked]  # type: ignore[index]
 
@@ -215,8 +238,8 @@ class MaskedModel:
         self._asked = None
         return self._mask(elements, games, coalitions)
 
-    def _probe(self) -> tuple[int, Tensor]:
-        """One unmasked forward of every game: the largest activation in bytes, and the elements to be masked.
+    def _probe(self) -> tuple[int, int, Tensor]:
+        """One unmasked forward of every game: bytes of its largest activation and of all, elements to mask.
 
         Without `layer` the elements are the inputs, and the first game is enough.
         """
@@ -232,29 +255,28 @@ class MaskedModel:
 
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
-            stack.enter_context(evaluating(self.model))
-            stack.enter_context(strict_float32())
+            stack.enter_context(self.evaluating())
             if self.layer is not None:
                 stack.enter_context(hooked(module_named(self.model, self.layer), record))
             for game in range(1 if self.layer is None else self.games):
                 sizes.clear()
                 games = torch.tensor([game], device=self.device)
                 with activations_measured(self.model, sizes):
-                    outputs = self._forward(self._source[games], games)
+                    outputs = self._forward(self.source[games], games)
         self._require_classes(outputs)
         if len(elements) not in (0, self.games):
             raise ValueError(
                 f"layer {self.layer!r} does not run exactly once in a forward; name one that does"
             )
-        largest = max(sizes, default=max(self._source[0].nbytes, 1))
-        return largest, torch.cat(elements) if elements else self._source
+        largest = max(sizes, default=max(self.source[0].nbytes, 1))
+        return largest, max(sum(sizes), largest), torch.cat(elements) if elements else self.source
 
     def _require_sense(self) -> None:
         """Refuse inputs that cannot be what was meant."""
         if self.games == 0:
             raise ValueError("expected inputs of at least one game, got none")
-        if self._source.is_floating_point():
-            wrong = ~self._source.flatten(1).isfinite().all(1)
+        if self.source.is_floating_point():
+            wrong = ~self.source.flatten(1).isfinite().all(1)
             if wrong.any():
                 raise ValueError(f"inputs of games {_some(wrong)} hold NaN or infinite values")
         if self.players.per_game and len(self.players.owner) != self.games:
@@ -294,6 +316,26 @@ class MaskedModel:
                 f"label {self.labels[wrong][0].item()} of game {_some(wrong)} is outside the network's "
                 f"{outputs.shape[-1]} classes"
             )
+
+
+def of_classes(outputs: Float[Tensor, "batch *outputs"]) -> Float[Tensor, "batch classes"]:
+    """The outputs, if they are a classifier's; else a ValueError."""
+    if outputs.ndim != 2:
+        raise ValueError(
+            "expected a classifier's outputs (batch, classes) to keep those of all classes, got shape "
+            f"{tuple(outputs.shape)}"
+        )
+    return outputs
+
+
+def batch_fitting(activation: int, device: torch.device) -> int:
+    """The power of two so many inputs of which have a largest activation, in bytes, that suits the device."""
+    if device.type == "cpu":
+        budget: float = CPU_ACTIVATION_BYTES
+    else:
+        budget = available_memory(device) * GPU_ACTIVATION_SHARE
+    fitting = min(LARGEST_BATCH, max(SMALLEST_BATCH, int(budget // activation)))
+    return 1 << (fitting.bit_length() - 1)
 
 
 def _some(wrong: Tensor) -> str:

@@ -14,6 +14,13 @@ def available_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
+def plan_memory(device: torch.device) -> int:
+    """Bytes for what a plan keeps, where no amount is named; the same tomorrow, so that a run is, too."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory // 4
+    return 2 * 2**30
+
+
 def require_memory(needed: int, device: torch.device, what: str) -> None:
     """Raise a MemoryError that says what needs how much, if the device has less."""
     available = available_memory(device)

@@ -202,6 +202,20 @@ class Players:
         start = self.axis + (ndim - 1 if self.axis < 0 else 0)
         return kept.view(-1, *[1] * start, *shape, *[1] * (ndim - 1 - start - len(shape)))
 
+    def players_at(self, shape: tuple[int, ...], game: int = 0) -> Int64[np.ndarray, " places"]:
+        """Which players own something at each place of inputs (channels, height, width): bit i for player i.
+
+        >>> Players.grid(2, 2, 1, 2).players_at((3, 2, 2)).tolist()
+        [1, 2, 1, 2]
+        """
+        device = self.owner.device
+        games = torch.full((self.n,), game, device=device)
+        without = ~torch.eye(self.n, dtype=torch.bool, device=device)
+        masked = ~self.keep(games, without, 1 + len(shape)).expand(self.n, *shape)
+        owned = masked.flatten(1, -3).any(1) if len(shape) == 3 else masked
+        bits = (1 << torch.arange(self.n, device=device))[:, None]
+        return (owned.flatten(1) * bits).sum(0).cpu().numpy()
+
     def to(self, device: torch.device | str) -> "Players":
         """The same players with their map on `device`."""
         return replace(self, owner=self.owner.to(device))

@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from interactions.choice import choose
 from interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
 from interactions.game import Game
 
@@ -119,9 +120,16 @@ class Store:
         return store
 
     def fill(
-        self, network: str, game: Game, *, batch_size: int | None = None, progress: "bool | tqdm[Any]" = True
+        self,
+        network: str,
+        game: Game,
+        *,
+        plan: str = "auto",
+        memory: int | None = None,
+        batch_size: int | None = None,
+        progress: "bool | tqdm[Any]" = True,
     ) -> None:
-        """Evaluate the games of `network` that are not done yet.
+        """Evaluate the games of `network` that are not done yet; arguments as for `evaluate`.
 
         Batches are those of an uninterrupted run: blocks of whole games, each at least a batch.
         """
@@ -138,7 +146,8 @@ class Store:
                 if not isinstance(progress, bool):
                     progress.update(len(rows) << self.n)
                 continue
-            options: dict[str, Any] = {"games": rows, "batch_size": size, "progress": progress}
+            options: dict[str, Any] = {"games": rows, "plan": plan, "memory": memory, "progress": progress}
+            options["batch_size"] = size if choose(game, plan, memory=memory).plan is None else batch_size
             if self.keeps_outputs:
                 self._write(network, rows, *_scores_and_outputs(game, **options))
             else:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy.stats import pearsonr
 
 import data
 import models
@@ -69,7 +70,7 @@ def explained(study, finished, tmp_path_factory) -> Granularity:
     """The finished study, gone on with: now with interactions of what was not misaligned."""
     out = tmp_path_factory.mktemp("explained") / "out"
     shutil.copytree(study.out, out)
-    more = replace(study, out=out, inputs=8, misalignment=(0.0,))
+    more = replace(study, out=out, inputs=8, misalignment=(0.0,), restricted=True)
     run_granularity(more, progress=False)
     return more
 
@@ -246,3 +247,36 @@ def test_players_that_cannot_be_are_found_after_the_first_run(study, tmp_path: P
     with pytest.raises(ValueError, match="3x3 grid does not divide"):
         run_granularity(wrong, progress=False)
     assert sum(is_done(wrong, run) for run in runs_of(wrong)) == 3
+
+
+def test_parts_of_the_knowledge_predict_the_target(explained):
+    """ "everything" alone is the network itself: its accuracy is that of its answers on these inputs."""
+    ladder = read_table(explained.out / "ladder.h5")
+    test = TransferData.of(explained).test
+    for run in runs_of(explained):
+        if run.kind == "baseline":
+            continue
+        done = Run.open(explained.out / run.folder / "comparison")
+        names = done.store.settings["inputs"]
+        chosen = test.select([test.names.index(name) for name in names])
+        network = models.load("small:cnn", last_checkpoint(explained, run, "finetune"))
+        expected = models.performance(network, chosen.items, chosen.labels["coarse"]).accuracy
+        rows = ladder[(ladder.kind == run.kind) & (ladder.classes == run.classes) & (ladder.seed == run.seed)]
+        found = rows.set_index("quantity").value
+        assert found["everything_accuracy"] == expected
+        assert 0 <= found["preserved_accuracy"] <= 1
+        assert rows[rows.quantity == "preserved_accuracy"].order.tolist() == ["all"]
+
+
+def test_correlation_over_the_runs_of_a_ladder(explained):
+    runs, ladder = (read_table(explained.out / f"{name}.h5") for name in ("runs", "ladder"))
+    table = read_table(explained.out / "correlation.h5")
+    shares, accuracies = [], []
+    for run in runs[(runs.kind != "baseline") & (runs.misalignment == 0)].itertuples():
+        same = (ladder.kind == run.kind) & (ladder.classes == run.classes) & (ladder.seed == run.seed)
+        own = ladder[same & (ladder.order == "all") & (ladder.quantity == "new_share")]
+        shares.append(own.value.item())
+        accuracies.append(run.accuracy)
+    row = table[(table.x == "new_share") & (table.coefficient == "pearson")].iloc[0]
+    assert row.value == pytest.approx(pearsonr(shares, accuracies).statistic)
+    assert (row.points, row.clusters) == (len(shares), len(shares) // 2)

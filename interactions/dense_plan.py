@@ -1,0 +1,69 @@
+"""Every masked input by itself: the network traced, batch norms folded, a worker to each core."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from interactions.batching import in_workers
+from interactions.game import Game, batch_fitting
+from interactions.plan import Block, Plan, require_agreement
+from interactions.traced import Traced
+from interactions.traced_game import traced_game
+
+# Batches of each worker, whose outputs are given at once.
+ROUND = 16
+
+
+@dataclass(frozen=True, eq=False)
+class DensePlan(Plan):
+    """The traced network on every masked input.
+
+    Attributes:
+        traced: the network as a function of what is masked.
+    """
+
+    traced: Traced
+    name = "dense"
+
+    @property
+    def share(self) -> float:
+        """All of the dense plan's work, by definition."""
+        return 1.0
+
+    def describe(self) -> str:
+        """What is saved, in words."""
+        return "every masked input by itself, batch norms folded"
+
+    def outputs(
+        self,
+        games: Int64[Tensor, " pairs"],
+        coalitions: Bool[Tensor, "pairs players"],
+        *,
+        batch_size: int | None = None,
+    ) -> Iterator[Block]:
+        """Numbers of pairs, and their outputs, in order. As `Plan.outputs`."""
+
+        def asked(numbers: Tensor) -> Tensor:
+            with torch.inference_mode():
+                elements = self.game.masked_elements(games[numbers], coalitions[numbers])
+                return self.traced(elements)
+
+        size = batch_size or batch_fitting(self.traced.largest(), games.device)
+        numbers = torch.arange(len(games), device=games.device)
+        for part in numbers.split(size * ROUND * torch.get_num_threads()):
+            yield part, torch.cat(in_workers(asked, part.split(size), games.device))
+
+
+def dense_plan(game: Game) -> DensePlan:
+    """The dense plan for a network that can be traced, whose input or the feature map of a layer is masked.
+
+    Raises:
+        NotApplicable: saying why it cannot be traced; the network as it is does as well.
+    """
+    plan = DensePlan(*traced_game(game))
+    with torch.inference_mode(), plan.game.prepared():
+        require_agreement(plan)
+    return plan

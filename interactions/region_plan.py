@@ -1,0 +1,204 @@
+"""Where the rows of regions begin and end in a traced network: counted, and the cheapest two cuts taken."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, fx
+
+from interactions.plan import NotApplicable
+from interactions.region_steps import MOVE, Layout, RowStep, plan_step
+from interactions.regions import colours_of
+from interactions.traced import CONVOLUTIONS, Traced
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, eq=False)
+class RegionPlan:
+    """Where the dense parts end and begin, and how the part between runs on rows.
+
+    Attributes:
+        traced: the network.
+        n: players.
+        start, stop: the steps that run on rows.
+        layouts: of what is understood, by node.
+        steps: the planned steps from start to stop.
+        colours: of the players, for the first part.
+        cost: of one game in all coalitions, in multiply-adds.
+        dense_cost: of the same, densely.
+        bytes: that a game's tables and the indices need at most, beside the dense parts.
+    """
+
+    traced: Traced
+    n: int
+    start: int
+    stop: int
+    layouts: dict[fx.Node, Layout]
+    steps: tuple[RowStep, ...]
+    colours: tuple[int, ...]
+    cost: float
+    dense_cost: float
+    bytes: int
+
+    @property
+    def covering(self) -> Bool[Tensor, "coalitions players"]:
+        """The coalitions of the first part."""
+        numbers = torch.arange(1 << (1 + max(self.colours)))[:, None]
+        return (numbers >> torch.tensor(self.colours)) & 1 == 1
+
+    def tables(self, live: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
+        """Rows at `stop`, from the activations of the covering coalitions at `start`.
+
+        Args:
+            live: `(games · coalitions, …)`.
+        """
+        count = 1 << (1 + max(self.colours))
+        found: dict[fx.Node, Any] = {
+            node: _rows_among(value, self.layouts[node], count, list(self.colours))
+            for node, value in live.items()
+        }
+        kept = set(self.traced.live(self.stop))
+        steps = self.traced.steps[self.start : self.stop]
+        last = {node: step for step in steps for node in step.all_input_nodes}
+        for step, planned in zip(steps, self.steps, strict=True):
+            found[step] = planned.apply(*(found[node] for node in planned.sources))
+            for node in set(planned.sources):
+                if last[node] is step and node not in kept:
+                    del found[node]
+        return {node: found[node] for node in kept}
+
+    def activations(
+        self, tables: dict[fx.Node, Tensor], coalitions: Bool[Tensor, "coalitions players"]
+    ) -> dict[fx.Node, Tensor]:
+        """What lives at `stop` on some coalitions, from the tables of one game."""
+        found, rows = {}, {}
+        for node, table in tables.items():
+            layout = self.layouts[node]
+            key = layout.regions.key
+            if key not in rows:
+                rows[key] = layout.regions.rows_of(coalitions).reshape(-1)
+            places = table[0].index_select(0, rows[key])
+            whole = places.view(len(coalitions), *layout.regions.shape, *layout.channels)
+            found[node] = whole.permute(_channels_first(layout)) if layout.first else whole
+        return found
+
+
+def plan_regions(traced: Traced, source: Layout, n: int, cuts: tuple[int, int] | None = None) -> RegionPlan:
+    """The cheapest two cuts.
+
+    Args:
+        source: how players lie on what is masked.
+        cuts: the first step on rows and the first after them, in place of the cheapest.
+
+    Raises:
+        NotApplicable: if nothing is won, or nothing is understood, naming the first step that is not.
+    """
+    layouts: dict[fx.Node, Any] = {traced.source: source}
+    planned: list[RowStep] = []
+    stumbled = "all steps are understood"
+    for step in traced.steps:
+        try:
+            if not any(node in layouts for node in step.all_input_nodes):
+                raise NotApplicable("it is of the batch and no activation")
+            planned.append(plan_step(step, layouts, traced.constants))
+        except NotApplicable as error:
+            stumbled = f"from {step.name} on ({error})"
+            break
+        layouts[step] = planned[-1].layout
+    dense = np.array([dense_cost(step, traced) for step in traced.steps])
+    costs = _costs(traced, layouts, planned, dense, n)
+    if cuts is not None and cuts not in costs:
+        raise NotApplicable(f"no rows from step {cuts[0]} to {cuts[1]}; {stumbled}")
+    start, stop = cuts or min(costs, key=costs.__getitem__)
+    everything = float(dense.sum()) * 2**n
+    if cuts is None and costs[start, stop] >= everything:
+        raise NotApplicable(f"no cut pays; {stumbled}")
+    colours = colours_of([layouts[node].regions for node in traced.live(start)], n)
+    return RegionPlan(
+        traced,
+        n,
+        start,
+        stop,
+        layouts,
+        tuple(planned[start:stop]),
+        tuple(colours),
+        costs[start, stop],
+        everything,
+        _bytes(traced, layouts, planned, start, stop),
+    )
+
+
+def _costs(
+    traced: Traced, layouts: dict[fx.Node, Any], planned: list[RowStep], dense: np.ndarray, n: int
+) -> dict[tuple[int, int], float]:
+    """What the whole costs with each possible pair of cuts."""
+    before = np.concatenate([[0.0], np.cumsum(dense)])
+    rows = np.concatenate([[0.0], np.cumsum([step.cost for step in planned])])
+    first: dict[int, float] = {}
+    last: dict[int, float] = {}
+    for place in range(len(planned) + 1):
+        nodes = traced.live(place)
+        live = [layouts[node] for node in nodes if isinstance(layouts.get(node), Layout)]
+        if len(live) < len(nodes):
+            continue
+        count = 2 ** (1 + max(colours_of([layout.regions for layout in live], n)))
+        width = sum(prod(layout.shape) for layout in live)
+        taken = sum(layout.regions.rows * layout.width for layout in live)
+        first[place] = count * (before[place] + MOVE * width) + MOVE * taken - rows[place]
+        last[place] = 2**n * (before[-1] - before[place] + MOVE * width) + rows[place]
+    return {
+        (start, stop): float(first[start] + last[stop]) for start in first for stop in last if start <= stop
+    }
+
+
+def _bytes(traced: Traced, layouts: dict[fx.Node, Any], planned: list[RowStep], start: int, stop: int) -> int:
+    """Of the tables that live at once, with what is made of them, and of the indices."""
+    itemsize = traced.source.meta["val"].dtype.itemsize
+    peak = max(
+        sum(
+            itemsize * layouts[node].regions.rows * layouts[node].width
+            for node in traced.live(place)
+            if isinstance(layouts.get(node), Layout)
+        )
+        for place in range(start, stop + 1)
+    )
+    return 2 * peak + sum(step.index_bytes for step in planned[start:stop])
+
+
+def dense_cost(step: fx.Node, traced: Traced) -> float:
+    """Multiply-adds of a step on one input, moves counted as `MOVE`."""
+    shape = getattr(step.meta.get("val"), "shape", None)
+    if shape is None:
+        return 0.0
+    size = float(prod(int(length) for length in shape[1:]))
+    multiplied = 0.0
+    if step.target in CONVOLUTIONS:
+        weight = traced.constants[step.args[1]]  # type: ignore[index]
+        multiplied = size * prod(weight.shape[1:])
+    elif step.target is aten.linear.default:
+        weight = step.args[1]
+        inner = traced.constants[weight].shape[1] if weight in traced.constants else 1  # type: ignore[operator,index]
+        multiplied = size * inner
+    elif step.target is aten.scaled_dot_product_attention.default:
+        multiplied = 2 * size * int(step.args[1].meta["val"].shape[-2])  # type: ignore[union-attr]
+    return multiplied + MOVE * size
+
+
+def _rows_among(
+    value: Tensor, layout: Layout, count: int, colours: list[int]
+) -> Float[Tensor, "games rows ..."]:
+    """The rows of an activation, out of those of the covering coalitions."""
+    dims = len(layout.regions.shape)
+    last = value.movedim(tuple(range(-dims, 0)), tuple(range(1, 1 + dims))) if layout.first else value
+    games = len(value) // count
+    flat = last.reshape(games, count * len(layout.regions.players), *layout.channels)
+    return flat.index_select(1, layout.regions.rows_among(colours))
+
+
+def _channels_first(layout: Layout) -> tuple[int, ...]:
+    places, channels = len(layout.regions.shape), len(layout.channels)
+    return (0, *range(1 + places, 1 + places + channels), *range(1, 1 + places))

@@ -1,0 +1,177 @@
+"""Value tables of a convolutional network from the rows of its regions: exactly, for fewer multiply-adds.
+
+The first steps run densely, on 2^colours coalitions that put every place in every way it can be; the middle
+on rows, one for each way each place can be; the last densely again, on every coalition, where most places
+depend on most players anyway. See `interactions.region_plan` for where these begin.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor, fx
+
+from interactions.batching import in_workers
+from interactions.game import Game, batch_fitting
+from interactions.memory import gibibytes, plan_memory
+from interactions.plan import Block, NotApplicable, Plan, probes, require_agreement
+from interactions.region_plan import RegionPlan, plan_regions
+from interactions.region_steps import Layout
+from interactions.regions import Regions
+from interactions.traced import Traced
+from interactions.traced_game import traced_game
+from interactions.transforms import coalition_masks
+
+# Of games with players of their own, the plans that are kept.
+PLANS_KEPT = 4
+# Batches of each worker, whose outputs are given at once.
+ROUND = 16
+
+
+@dataclass(frozen=True, eq=False)
+class RegionTables(Plan):
+    """Outputs by way of the rows of the regions of a convolutional network.
+
+    Attributes:
+        traced: the network as a function of what is masked.
+        shape: of what is masked, (channels, height, width).
+        memory: bytes that tables may take beside the dense parts. Where one game needs more, its last
+            players are fixed, present and absent in turn, until what is left fits.
+        plans: of the games that were asked for last; players that are the same for all have one.
+    """
+
+    traced: Traced
+    shape: tuple[int, ...]
+    memory: int
+    plans: dict[int, RegionPlan] = field(default_factory=dict)
+    name = "tables"
+
+    @property
+    def share(self) -> float:
+        """Multiply-adds of the first game, moves counted as some, as a share of the dense plan's."""
+        plan = self.plan(0)
+        return plan.cost / plan.dense_cost
+
+    def describe(self) -> str:
+        """Where the parts begin, in words."""
+        plan, fixed = self.plan(0), self.game.n - self.plan(0).n
+        return (
+            f"{plan.start} of {len(self.traced.steps)} steps on {len(plan.covering)} coalitions, on to step "
+            f"{plan.stop} on rows, the rest on all {2**self.game.n:,}"
+            + (f"; {2**fixed} times, with {fixed} players fixed, to fit the memory" if fixed else "")
+        )
+
+    def plan(self, game: int) -> RegionPlan:
+        """The plan of one game."""
+        number = game if self.game.players.per_game else 0
+        if number not in self.plans:
+            if len(self.plans) >= PLANS_KEPT:
+                self.plans.pop(next(iter(self.plans)))
+            self.plans[number] = self._planned(number)
+        return self.plans[number]
+
+    def outputs(
+        self,
+        games: Int64[Tensor, " pairs"],
+        coalitions: Bool[Tensor, "pairs players"],
+        *,
+        batch_size: int | None = None,
+    ) -> Iterator[Block]:
+        """Numbers of pairs, and their outputs; those of one game together.
+
+        As `Plan.outputs`. Workers share the last part, so that `batch_size` is that of each.
+        """
+        for game in games.unique().tolist():
+            plan = self.plan(game)
+            numbers = (games == game).nonzero()[:, 0]
+            for fixed in coalition_masks(self.game.n - plan.n, device=games.device):
+                chosen = numbers[(coalitions[numbers, plan.n :] == fixed).all(1)]
+                if len(chosen):
+                    yield from self._outputs(
+                        game, plan, fixed, chosen, coalitions[chosen, : plan.n], batch_size
+                    )
+
+    def _outputs(
+        self,
+        game: int,
+        plan: RegionPlan,
+        fixed: Tensor,
+        numbers: Tensor,
+        coalitions: Tensor,
+        size: int | None,
+    ) -> Iterator[Block]:
+        """Those of one game, its last players present or absent as given."""
+        covering = plan.covering.to(fixed.device)
+        live = self._first(game, plan, torch.cat([covering, fixed.expand(len(covering), -1)], 1))
+        tables = plan.tables(live)
+        size = size or batch_fitting(self.traced.largest(plan.stop), fixed.device)
+
+        def last(chosen: Tensor) -> Tensor:
+            with torch.inference_mode():
+                values = plan.activations(tables, coalitions[chosen])
+                steps = len(self.traced.steps)
+                outputs: Tensor = self.traced.run(plan.stop, steps, values, len(chosen))[self.traced.result]
+                return outputs
+
+        batches = torch.arange(len(numbers), device=fixed.device).split(size)
+        per_round = ROUND * torch.get_num_threads()
+        for start in range(0, len(batches), per_round):
+            some = batches[start : start + per_round]
+            yield numbers[torch.cat(some)], torch.cat(in_workers(last, some, fixed.device))
+
+    def _first(
+        self, game: int, plan: RegionPlan, coalitions: Bool[Tensor, "coalitions players"]
+    ) -> dict[fx.Node, Tensor]:
+        """What lives at the first cut, on the covering coalitions."""
+
+        def first(chosen: Tensor) -> dict[fx.Node, Tensor]:
+            with torch.inference_mode():
+                games = torch.full((len(chosen),), game, device=chosen.device)
+                elements = self.game.masked_elements(games, chosen)
+                return self.traced.run(0, plan.start, {self.traced.source: elements}, len(chosen))
+
+        size = batch_fitting(self.traced.largest(0, plan.start), self.game.device)
+        parts = in_workers(first, coalitions.split(size), self.game.device)
+        return {node: torch.cat([part[node] for part in parts]) for node in parts[0]}
+
+    def _planned(self, game: int) -> RegionPlan:
+        """For as many players as the memory allows, the last of them fixed."""
+        players = self.game.players.players_at(self.shape, game)
+        for n in range(self.game.n, 0, -1):
+            seen = np.bitwise_and(players, (1 << n) - 1)
+            source = Layout(Regions(seen, self.shape[-2:]), self.shape[:-2])
+            plan = plan_regions(self.traced, source, n)
+            if plan.bytes <= self.memory:
+                return plan
+        raise NotApplicable(
+            f"one game's tables need {gibibytes(plan.bytes)}, more than the {gibibytes(self.memory)} "
+            "there are for them"
+        )
+
+
+def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
+    """The plan for a convolutional network whose input, or the feature map of a layer, is masked.
+
+    Args:
+        memory: bytes for tables; 2 GiB on a CPU and a quarter of a GPU's without it.
+
+    Raises:
+        NotApplicable: saying why, where this is not possible or does not pay.
+
+    >>> from interactions import MaskedModel, Players
+    >>> body = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU()]
+    >>> net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))
+    >>> game = MaskedModel(net, torch.randn(1, 1, 16, 16), Players.grid(16, 16, 2, 4), labels=[0])
+    >>> tables_plan(game).share < 0.5
+    True
+    """
+    masked, traced = traced_game(game)
+    shape = tuple(masked.masked_elements(*probes(masked)).shape[1:])
+    if len(shape) != 3:
+        raise NotApplicable(f"what is masked is no image: {shape}")
+    plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
+    with torch.inference_mode(), masked.prepared():
+        require_agreement(plan)
+    return plan

@@ -1,0 +1,78 @@
+"""A game's network as operations on what is masked, traced once for all plans."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as every_module
+
+from interactions.game import Game, MaskedModel
+from interactions.needed_tokens import only_needed
+from interactions.plan import NotApplicable, agree, probes, refusing_what_fails
+from interactions.traced import Traced, trace
+
+TRACED = "traced"
+
+
+def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
+    """The game, and its network as a function of the masked inputs or of the masked feature map.
+
+    Raises:
+        NotApplicable: for a network that cannot be traced, has hooks or other inputs, or whose outputs for
+            one input depend on the others of a batch.
+    """
+    if not isinstance(game, MaskedModel) or not isinstance(game.model, nn.Module):
+        raise NotApplicable("there is no module to trace")
+    if TRACED not in game.choices:
+        try:
+            game.choices[TRACED] = _traced(game)
+        except NotApplicable as reason:
+            game.choices[TRACED] = reason
+    found = game.choices[TRACED]
+    if isinstance(found, NotApplicable):
+        raise found
+    return game, found
+
+
+def _traced(game: MaskedModel) -> Traced:
+    assert isinstance(game.model, nn.Module)
+    _require_no_hooks(game.model)
+    if not isinstance(game.inputs, Tensor) and len(game.inputs) > 1:
+        raise NotApplicable("there are inputs beside the masked one")
+    some = torch.zeros(2, dtype=torch.int64, device=game.device)
+    elements = game.masked_elements(some, torch.ones(2, game.n, dtype=torch.bool, device=game.device))
+    if not elements.is_floating_point():
+        raise NotApplicable(f"what is masked is no image, but numbers of {elements.dtype}")
+    with game.evaluating():
+        beside = None if game.layer is None else game.source[some]
+        traced = only_needed(trace(_OfElements(game), elements, beside))
+    with torch.inference_mode(), game.prepared():
+        _require_apart(game)
+    return traced
+
+
+def _require_apart(game: MaskedModel) -> None:
+    """Refuse a network whose outputs for one input depend on the others of its batch."""
+    games, coalitions = probes(game)
+    with refusing_what_fails():
+        alone = [game.forward(games[i : i + 1], coalitions[i : i + 1]) for i in range(len(games))]
+    if not agree(torch.cat(alone), game.forward(games, coalitions)):
+        raise NotApplicable("its outputs for one input depend on the others of a batch")
+
+
+class _OfElements(nn.Module):
+    """A game's network as a function of what is masked."""
+
+    def __init__(self, game: MaskedModel) -> None:
+        super().__init__()
+        self.model, self.game = game.model, game
+
+    def forward(self, elements: Tensor, source: Tensor | None = None) -> Tensor:
+        return self.game.outputs_of(elements, elements if source is None else source)
+
+
+def _require_no_hooks(model: nn.Module) -> None:
+    """Refuse hooks, which may do anything, and may count how often they are called."""
+    if every_module._global_forward_hooks or every_module._global_forward_pre_hooks:
+        raise NotApplicable("all modules have forward hooks, which may do anything")
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise NotApplicable(f"{name or 'the network'} has forward hooks, which may do anything")
