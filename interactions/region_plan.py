@@ -1,6 +1,7 @@
 """Where the rows of regions begin and end in a traced network: counted, and the cheapest two cuts taken."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -9,8 +10,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, fx
 
+from interactions import region_windows  # noqa: F401  plans convolutions and pools
 from interactions.plan import NotApplicable
-from interactions.region_steps import MOVE, Layout, RowStep, plan_step
+from interactions.region_moves import view
+from interactions.region_pointwise import is_pointwise, pointwise
+from interactions.region_steps import MOVE, PLANNERS, Given, Layout, RowStep
 from interactions.regions import colours_of
 from interactions.traced import CONVOLUTIONS, Traced
 
@@ -85,6 +89,40 @@ class RegionPlan:
             whole = places.view(len(coalitions), *layout.regions.shape, *layout.channels)
             found[node] = whole.permute(_channels_first(layout)) if layout.first else whole
         return found
+
+
+def plan_step(step: fx.Node, layouts: Mapping[fx.Node, Any], constants: Mapping[fx.Node, Any]) -> RowStep:
+    """How a step is done on rows.
+
+    Args:
+        layouts: of all activations made before.
+        constants: values of what is no activation.
+
+    Raises:
+        NotApplicable: naming the step and why.
+    """
+
+    sources: list[fx.Node] = []
+
+    def given(node: fx.Node) -> Any:
+        if node in layouts:
+            sources.append(node)
+            return layouts[node]
+        if node in constants:
+            return constants[node]
+        raise NotApplicable(f"{node.name} is no activation over places")
+
+    planner = PLANNERS.get(step.target)
+    if planner is None and is_pointwise(step.target):
+        planner = pointwise
+    if planner is None:
+        raise NotApplicable(f"{step.target} is not understood on rows")
+    if planner is view:  # its sizes may be the batch's
+        taken = Given((given(step.args[0]),), {})  # type: ignore[arg-type]
+    else:
+        args, options = fx.node.map_arg((step.args, step.kwargs), given)  # type: ignore[misc]
+        taken = Given(tuple(args), options)  # type: ignore[arg-type]
+    return replace(planner(step, taken), sources=tuple(sources))
 
 
 def plan_regions(traced: Traced, source: Layout, n: int, cuts: tuple[int, int] | None = None) -> RegionPlan:

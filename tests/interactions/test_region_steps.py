@@ -257,7 +257,7 @@ def test_random_regions_and_cuts(seed):
 @pytest.mark.parametrize("bound", [1, 3_000])
 def test_gathering_in_parts_changes_nothing(bound, monkeypatch):
     """Down to one row at a time."""
-    monkeypatch.setattr("interactions.region_steps.GATHERED_BYTES", bound)
+    monkeypatch.setattr("interactions.region_windows.GATHERED_BYTES", bound)
     require_dense_numbers(lambda x: F.max_pool2d(convolution(padding=1)(x), 2))
     require_dense_numbers(convolution(padding=1, groups=2))
 
