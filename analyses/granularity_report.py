@@ -29,6 +29,7 @@ from analyses.granularity_runs import (
 from analyses.granularity_target import ERRORS, NAMES, notes_on_task, target_in_words
 from analyses.ladder_figures import (
     draw_beside_published,
+    draw_ladders,
     plot_granularity,
     plot_ladder,
     plot_ladder_orders,
@@ -227,8 +228,11 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
 def _ladder_figures(
     tables: Mapping[str, pd.DataFrame], kinds: list[str], size: int, intervals: str
 ) -> dict[str, Figure]:
-    figures = {}
     summary = tables[SUMMARY]
+    figures = {
+        f"Ladders: accuracy, what fine-tuning preserves of pretraining, and what is rare after it, "
+        f"with {size} samples, {intervals}": draw_ladders(summary, tables[LADDER_SUMMARY], size)
+    }
     for kind in kinds:
         if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
             continue  # one rung is no ladder

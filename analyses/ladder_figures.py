@@ -31,6 +31,8 @@ BASELINE = "baseline"
 MARKERS = ("o", "s", "^", "D", "v", "P")
 # Of more values than these, ticks are powers of ten.
 MOST_TICKS = 7
+# The least distance of ticks, as a share of a logarithmic axis.
+NEAREST_TICKS = 0.06
 # Errors on ImageNet-1k after pretraining on ImageNet-21k with so many classes, and without ("Towards
 # Understanding the Effect of Pretraining Label Granularity").
 PUBLISHED_BASELINE = 0.2209
@@ -213,6 +215,35 @@ def plot_ladder(
     return ax
 
 
+def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figure:
+    """Accuracy, preserved share and rare share side by side, a line a kind of pretraining labels in each.
+
+    Args:
+        summary, ladder, size: as for `plot_ladder`; a quantity the ladder has not has no panel.
+
+    >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, seeds=3, low=0.2, high=0.5)
+    >>> summary = pd.DataFrame([{**row, "quantity": "accuracy", "value": 0.4}])
+    >>> ladder = pd.DataFrame([{**row, "quantity": "preserved_share", "order": "all", "value": 0.3}])
+    >>> [ax.get_ylabel() for ax in draw_ladders(summary, ladder, 9).axes]
+    ['accuracy on the target', 'preserved, of before']
+    """
+    both = pd.concat([summary, ladder[ladder.order == "all"]])
+    both = both[(both["size"] == size) & (both.misalignment == 0)]
+    panels = [
+        (quantity, name) for quantity, (name, *_) in LADDER.items() if (both.quantity == quantity).any()
+    ]
+    figure = Figure((PAGE, 2.9), layout="constrained")
+    for ax, (quantity, name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        rows = both[both.quantity == quantity]
+        _baseline(ax, rows[rows.kind == BASELINE])
+        _kind_lines(ax, rows[rows.kind != BASELINE], "classes")
+        _class_axis(ax, rows[rows.kind != BASELINE].classes, name)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    options = {"frameon": False, "fontsize": "small", "columnspacing": 1.2, "handlelength": 1.6}
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), **options)
+    return figure
+
+
 def plot_ladder_orders(
     ladder: pd.DataFrame,
     kind: str,
@@ -287,7 +318,7 @@ def _class_axis(ax: Axes, classes: pd.Series, y: str) -> None:
 def _log_axis(ax: Axes, values: pd.Series) -> None:
     """Logarithmic, ticks at the values where they are few."""
     ax.set_xscale("log")
-    shown = sorted(set(values))
+    shown = _apart(sorted(set(values)))
     if 0 < len(shown) <= MOST_TICKS:
         ax.set_xticks(shown)
         ax.xaxis.set_minor_locator(NullLocator())
@@ -305,3 +336,14 @@ def _styles() -> list[dict[str, Any]]:
         for line in ("solid", "dotted")
         for colour, marker in zip((*NETWORKS[1:], NETWORKS[0]), MARKERS, strict=True)
     ]
+
+
+def _apart(values: list[float]) -> list[float]:
+    """The values without those so near the one before that their labels would touch."""
+    if not values:
+        return values
+    span, kept = values[-1] / values[0], values[:1]
+    for value in values[1:]:
+        if value / kept[-1] > span**NEAREST_TICKS:
+            kept.append(value)
+    return kept

@@ -224,7 +224,8 @@ def test_the_report_with_interactions(explained):
     )
     assert [text for text in said if text not in page] == []
     names = {path.name.partition("-")[2] for path in (explained.out / "figures").iterdir()}
-    assert names == {"error-with-60-samples.png", "ladder-of-random.png", "orders-of-random.png"}
+    ladders = {"ladders.png", "ladder-of-random.png", "orders-of-random.png"}
+    assert names == {"error-with-60-samples.png", *ladders}
 
 
 def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
