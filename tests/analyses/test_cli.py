@@ -79,7 +79,7 @@ REQUIRED = ["--model=m", "--data=d", "--out=o", "--before=b", "--after=a"]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["frob"], "there is no command 'frob'; there are compute, compare, track, "),
+        (["frob"], "there is no command 'frob'; there are compute, plan, compare, track, "),
         (["compare"], "--model, --data, --out, --before and --after must be given"),
         (["compare", *REQUIRED[:4]], "--after must be given"),
         (["compare", "--befor", "x"], "there is no option --befor, did you mean --before?"),
