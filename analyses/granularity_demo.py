@@ -22,6 +22,7 @@ from analyses.figures import whole
 from analyses.granularity import Granularity
 from analyses.granularity_figures import plot_redundancy
 from analyses.granularity_report import (
+    CORRELATION,
     LADDER,
     LADDER_SUMMARY,
     RUNS,
@@ -98,7 +99,8 @@ def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: b
     tables = _stack_tables(out, extent, progress)
     study = _ladder_study(out, extent)
     said = run_granularity(study, progress=progress)
-    ladder = {name: read_table(study.out / f"{name}.h5") for name in (RUNS, SUMMARY, LADDER, LADDER_SUMMARY)}
+    names = (RUNS, SUMMARY, LADDER, LADDER_SUMMARY, CORRELATION)
+    ladder = {name: read_table(study.out / f"{name}.h5") for name in names}
     figures = _figures(tables) | figures_of(study, ladder)
     summary = [*_said(tables), *said]
     publish(

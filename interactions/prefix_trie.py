@@ -121,7 +121,7 @@ def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
     Args:
         game: a `MaskedModel` of token ids (or attention masks), the model one of transformers or like it:
             called with input_ids, past_key_values, use_cache.
-        memory: bytes that caches may take at once, a quarter of the free memory by default.
+        memory: bytes that caches may take at once, 2 GiB on a CPU, a quarter of a GPU's by default.
 
     Raises:
         NotApplicable: if the game is none of these, the score reads other positions, later tokens change
@@ -133,7 +133,7 @@ def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
     >>> game = MaskedModel(net, torch.arange(6)[None], Players(torch.arange(6), 6, axis=0), labels=[1])
     >>> prefix_plan(game)
     Traceback (most recent call last):
-    interactions.token_games.NotApplicable: the model takes no input_ids, past_key_values, use_cache
+    interactions.plan.NotApplicable: the model takes no input_ids, past_key_values, use_cache
     """
     game = token_game(game, MASKED_TOKENS, "past_key_values", "use_cache")
     if memory is None:

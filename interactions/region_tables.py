@@ -161,6 +161,7 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
         NotApplicable: saying why, where this is not possible or does not pay.
 
     >>> from interactions import MaskedModel, Players
+    >>> from torch import nn
     >>> body = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU()]
     >>> net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))
     >>> game = MaskedModel(net, torch.randn(1, 1, 16, 16), Players.grid(16, 16, 2, 4), labels=[0])

@@ -103,11 +103,11 @@ def refused(capsys) -> Callable[..., str]:
 def forwards(monkeypatch) -> list[int]:
     """How many masked inputs each forward held, from here on."""
     counts: list[int] = []
-    forward = MaskedModel._outputs
+    forward = MaskedModel.forward
 
     def counted(self, games, coalitions):
         counts.append(len(games))
         return forward(self, games, coalitions)
 
-    monkeypatch.setattr(MaskedModel, "_outputs", counted)
+    monkeypatch.setattr(MaskedModel, "forward", counted)
     return counts
