@@ -72,7 +72,7 @@ def relate(
     run = Run.open(folder)
     names = run.compared(series, scratch)
     change = run.change_of(names)
-    by_class = dict(zip(names, run.by_class(*names.values()).values(), strict=True))
+    by_class = run.compared_by_class(names)
     tables = {
         TABLE: change.table(seed=run.study.seed),
         **_predictions(run, by_class),

@@ -188,8 +188,7 @@ def _change_of(
 
 def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
     """The accuracy of each part of a run's knowledge alone."""
-    names = done.compared()
-    by_class = dict(zip(names, done.by_class(*names.values()).values(), strict=True))
+    by_class = done.compared_by_class(done.compared())
     found = restricted_prediction(
         by_class["before"],
         by_class["after"],

@@ -152,6 +152,10 @@ class Run:
         parts = [slice(start, start + games) for start in range(0, len(self.classes) * games, games)]
         return {name: [found[name].select(part) for part in parts] for name in networks}
 
+    def compared_by_class(self, compared: Mapping[str, str]) -> dict[str, list[Interactions]]:
+        """`by_class` of the networks that `compared` names, by the side they stand for."""
+        return dict(zip(compared, self.by_class(*compared.values()).values(), strict=True))
+
     @property
     def classes(self) -> list[str]:
         """The names of the classes that all networks answer."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from data.columns import Columns
 from data.inputs import Inputs
-from data.tables import as_inputs
+from data.tables import as_inputs, not_utf8
 
 DOMAINS = "domains.json"
 
@@ -28,9 +28,7 @@ def read_label_lines(path: Path) -> Inputs:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 ({error.reason}, byte {error.start}): save it as such"
-        ) from error
+        raise not_utf8(path, error) from error
     pairs = [tuple(line.rstrip("\r").partition(" ")[::2]) for line in lines]
     while pairs and not any(pairs[-1]):
         pairs.pop()

@@ -49,9 +49,7 @@ def read_text_table(path: Path, named: Named) -> Inputs:
         # As strings and without pandas' list of missing values, or a sentence "None" would be a gap.
         frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 ({error.reason}, byte {error.start}): save it as such"
-        ) from error
+        raise not_utf8(path, error) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(
             f"{path} is no table with a header and {separator!r} between columns: {error}"
@@ -70,6 +68,11 @@ def read_text_table(path: Path, named: Named) -> Inputs:
     columns = choose_columns(path.name, kinds, *named)
     names = tuple(f"{path.name}:{row}" for row in range(len(frame)))
     return as_inputs(path.name, columns, names, frame)
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
+    """What to say of a file in another encoding."""
+    return ValueError(f"{path} is not UTF-8 ({error.reason}, byte {error.start}): save it as such")
 
 
 def refuse_swallowed_rows(path: Path, frame: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """Work in batches that suit their device, on a CPU one worker to each core."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -9,6 +9,9 @@ from torch import Tensor
 
 # Entries of the tables worked on at once. On a CPU a batch should stay in its core's caches.
 ENTRIES = {"cpu": 2**16, "cuda": 2**24}
+
+# Batches of each worker whose results are given at once.
+ROUND = 16
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -30,6 +33,19 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
     entries = ENTRIES.get(tables.device.type, ENTRIES["cuda"])
     size = max(1, entries // tables.shape[1:].numel())
     return in_workers(work, torch.arange(len(tables), device=tables.device).split(size), tables.device)
+
+
+def in_rounds(
+    work: Callable[[Tensor], Tensor], count: int, size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The numbers 0 … count − 1 in order, round by round, and what `work` makes of them in batches of `size`.
+
+    >>> rounds = in_rounds(torch.neg, 3, 2, torch.device("cpu"))
+    >>> [(numbers.tolist(), made.tolist()) for numbers, made in rounds]
+    [([0, 1, 2], [0, -1, -2])]
+    """
+    for numbers in torch.arange(count, device=device).split(size * ROUND * torch.get_num_threads()):
+        yield numbers, torch.cat(in_workers(work, numbers.split(size), device))
 
 
 def in_workers(

@@ -104,7 +104,7 @@ def _automatic(game: Game, memory: int | None) -> Choice:
 
 def _named(game: Game, name: str, memory: int | None) -> Choice:
     try:
-        plan = PLANS[name](game) if memory is None else PLANS[name](game, memory=memory)
+        plan = PLANS[name](game, memory=memory)
     except NotApplicable as reason:
         raise ValueError(f"plan {name!r} cannot serve this game: {reason}") from reason
     return Choice(name, plan, plan.share, plan.describe())

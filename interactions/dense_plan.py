@@ -7,14 +7,11 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from interactions.batching import in_workers
+from interactions.batching import in_rounds
 from interactions.game import Game, batch_fitting
 from interactions.plan import Block, Plan, require_agreement
 from interactions.traced import Traced
 from interactions.traced_game import traced_game
-
-# Batches of each worker, whose outputs are given at once.
-ROUND = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +49,7 @@ class DensePlan(Plan):
                 return self.traced(elements)
 
         size = batch_size or batch_fitting(self.traced.largest(), games.device)
-        numbers = torch.arange(len(games), device=games.device)
-        for part in numbers.split(size * ROUND * torch.get_num_threads()):
-            yield part, torch.cat(in_workers(asked, part.split(size), games.device))
+        yield from in_rounds(asked, len(games), size, games.device)
 
 
 def dense_plan(game: Game) -> DensePlan:

@@ -35,7 +35,7 @@ def evaluate(
         plan: the way to the network's outputs: "dense", every masked input by itself; "tables", "prefix" or
             "drop", which pay for what differs between them alone and give the same numbers up to rounding; or
             "auto", the cheapest of these for this game. Chosen coalitions are asked one by one by "auto".
-        memory: bytes for what a plan keeps; by default a share of what is free.
+        memory: bytes for what a plan keeps; by default 2 GiB on a CPU, a quarter of a GPU's.
         batch_size: coalitions asked about at once; by default what the game suggests. Halved, for the rest
             of the run, whenever memory runs out.
         progress: show a bar, or a bar to advance. It never changes how the work is batched.

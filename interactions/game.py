@@ -203,9 +203,7 @@ class MaskedModel:
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float[Tensor, "batch *outputs"]:
         """The network's outputs on masked inputs, whatever their shape; inside `prepared()`."""
-        source = self.source[games]
-        if self.layer is None:
-            source = self._mask(source, games, coalitions)
+        source = self.masked_elements(games, coalitions) if self.layer is None else self.source[games]
         self._asked = games, coalitions
         outputs = self._forward(source, games)
         self._asked = None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from interactions.traced import Traced
+from interactions.traced import Traced, is_pointwise
 
 aten = torch.ops.aten
 # The end of a slice that goes to the end.
@@ -42,7 +42,7 @@ def only_needed(traced: Traced) -> Traced:
     constants, steps = dict(traced.constants), list[fx.Node]()
     now: dict[fx.Node, fx.Node] = {}
     for step in traced.steps:
-        needs = (RULES[step.target](step, one) or {}) if (one := taken.get(step)) else {}
+        needs = (_needs(step, one) or {}) if (one := taken.get(step)) else {}
         given: dict[fx.Node, fx.Node] = {}
         for node in step.all_input_nodes:
             need, there = needs.get(node), taken.get(node)
@@ -61,7 +61,7 @@ def _taken(traced: Traced) -> dict[fx.Node, Taken | None]:
     for step in reversed(traced.steps):
         wants = wanted.get(step, {None})
         one = next(iter(wants)) if len(wants) == 1 else None
-        needs = RULES[step.target](step, one) if one is not None and step.target in RULES else None
+        needs = _needs(step, one) if one is not None else None
         taken[step] = one if needs is not None else None
         if taken[step] is None:
             needs = {step.args[0]: _selected(step)} if _selected(step) else {}  # type: ignore[dict-item]
@@ -197,17 +197,10 @@ def _pointwise(step: fx.Node, one: Taken) -> Needs | None:
     return needs
 
 
-class _Rules(dict[Any, Rule]):
-    """With all operations that take each element by itself among them."""
-
-    def __contains__(self, target: object) -> bool:
-        return super().__contains__(target) or torch.Tag.pointwise in getattr(target, "tags", ())
-
-    def __missing__(self, target: Any) -> Rule:
-        return _pointwise
-
-
-RULES = _Rules(RULES)
+def _needs(step: fx.Node, one: Taken) -> Needs | None:
+    """What a step needs for one place of its result; None where it cannot be made alone."""
+    found = RULES.get(step.target, _pointwise if is_pointwise(step.target) else None)
+    return found(step, one) if found is not None else None
 
 
 def _shape(node: fx.Node) -> Sequence[Any]:

@@ -13,10 +13,10 @@ from torch import Tensor, fx
 from interactions import region_windows  # noqa: F401  plans convolutions and pools
 from interactions.plan import NotApplicable
 from interactions.region_moves import view
-from interactions.region_pointwise import is_pointwise, pointwise
+from interactions.region_pointwise import pointwise
 from interactions.region_steps import MOVE, PLANNERS, Given, Layout, RowStep
 from interactions.regions import colours_of
-from interactions.traced import CONVOLUTIONS, Traced
+from interactions.traced import CONVOLUTIONS, Traced, is_pointwise
 
 aten = torch.ops.aten
 

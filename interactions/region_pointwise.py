@@ -14,14 +14,6 @@ from interactions.traced import BATCH_NORM
 
 aten = torch.ops.aten
 
-# Take each element by itself, though torch does not tag them so.
-POINTWISE = (aten.hardswish.default,)
-
-
-def is_pointwise(target: Any) -> bool:
-    """Whether an operation takes each element by itself."""
-    return target in POINTWISE or torch.Tag.pointwise in getattr(target, "tags", ())
-
 
 @planner(BATCH_NORM)
 def _batch_norm(step: fx.Node, given: Given) -> RowStep:

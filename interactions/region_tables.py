@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, fx
 
-from interactions.batching import in_workers
+from interactions.batching import in_rounds, in_workers
 from interactions.game import Game, batch_fitting
 from interactions.memory import gibibytes, plan_memory
 from interactions.plan import Block, NotApplicable, Plan, probes, require_agreement
@@ -26,8 +26,6 @@ from interactions.transforms import coalition_masks
 
 # Of games with players of their own, the plans that are kept.
 PLANS_KEPT = 4
-# Batches of each worker, whose outputs are given at once.
-ROUND = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +113,8 @@ class RegionTables(Plan):
                 outputs: Tensor = self.traced.run(plan.stop, steps, values, len(chosen))[self.traced.result]
                 return outputs
 
-        batches = torch.arange(len(numbers), device=fixed.device).split(size)
-        per_round = ROUND * torch.get_num_threads()
-        for start in range(0, len(batches), per_round):
-            some = batches[start : start + per_round]
-            yield numbers[torch.cat(some)], torch.cat(in_workers(last, some, fixed.device))
+        for chosen, outputs in in_rounds(last, len(numbers), size, fixed.device):
+            yield numbers[chosen], outputs
 
     def _first(
         self, game: int, plan: RegionPlan, coalitions: Bool[Tensor, "coalitions players"]

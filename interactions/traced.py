@@ -29,6 +29,8 @@ STRIDED = dict.fromkeys(
 )
 # Reads memory as it lies, which is not as it lay when it was traced.
 BY_MEMORY = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_copy.default)
+# Take each element by itself, though torch does not tag them so.
+POINTWISE = (torch.ops.aten.hardswish.default,)
 # Steps whose results must have as many rows as the batch are told by their first axis.
 BATCH = 0
 
@@ -100,6 +102,11 @@ def call(step: fx.Node, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> An
     """What a step makes of its arguments."""
     assert callable(step.target)
     return step.target(*arguments[0], **arguments[1])
+
+
+def is_pointwise(target: Any) -> bool:
+    """Whether an operation takes each element by itself."""
+    return target in POINTWISE or torch.Tag.pointwise in getattr(target, "tags", ())
 
 
 def trace(function: nn.Module, example: Tensor, beside: Tensor | None = None) -> Traced:
