@@ -11,7 +11,7 @@ from interactions.batching import in_rounds
 from interactions.game import Game, batch_fitting
 from interactions.plan import Block, Plan, require_agreement
 from interactions.traced import Traced
-from interactions.traced_game import traced_game
+from interactions.traced_game import beside, traced_game
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,20 @@ class DensePlan(Plan):
         def asked(numbers: Tensor) -> Tensor:
             with torch.inference_mode():
                 elements = self.game.masked_elements(games[numbers], coalitions[numbers])
-                return self.traced(elements)
+                return self.traced(elements, beside(self.game, self.traced, games[numbers]))
 
         size = batch_size or batch_fitting(self.traced.largest(), games.device)
-        yield from in_rounds(asked, len(games), size, games.device)
+        if self.traced.result.meta["val"].ndim <= 2:
+            yield from in_rounds(asked, len(games), size, games.device)
+            return
+        for numbers in torch.arange(len(games), device=games.device).split(size):
+            yield numbers, asked(numbers)  # an output for every token: too large for a round of batches
 
 
 def dense_plan(game: Game) -> DensePlan:
-    """The dense plan for a network that can be traced, whose input or the feature map of a layer is masked.
+    """The dense plan for a network that can be traced, whose input or the output of a layer is masked.
+
+    Inputs beside the masked one are given as they are, the rows of the games asked about.
 
     Raises:
         NotApplicable: saying why it cannot be traced; the network as it is does as well.

@@ -28,11 +28,13 @@ from interactions.scores import LABELLED, Score, next_token_log_odds, score_name
 # The largest activation of a CPU batch: past a cache, a forward is bound by memory. With this and the least
 # batch below, ResNet-18 at 64² and 224², ResNet-20 at 32² and EfficientNet-Lite0 at 224² took at most 1.14
 # times as long as with their best batch, on 2 cores.
-CPU_ACTIVATION_BYTES = 8 * 2**20
+CPU_ACTIVATION_BYTES = 16 * 2**20
 # The largest activation's share of a GPU's free memory: a forward holds a few of that size at once.
 GPU_ACTIVATION_SHARE = 1 / 16
 SMALLEST_BATCH, LARGEST_BATCH = 4, 4096
 MASKED_KEYS = ("input_ids", "pixel_values", "inputs_embeds")
+# The name of inputs that come without one.
+INPUTS = "inputs"
 
 
 @runtime_checkable
@@ -187,17 +189,26 @@ class MaskedModel:
         """What is masked, the inputs or the outputs of `layer`, of these games on these coalitions."""
         return self._mask(self._elements[games], games, coalitions)
 
-    def outputs_of(self, elements: Tensor, source: Tensor) -> Tensor:
+    @property
+    def beside(self) -> dict[str, Tensor]:
+        """All games' inputs beside what is masked, by name; with `layer`, all inputs there are."""
+        inputs = {INPUTS: self.inputs} if isinstance(self.inputs, Tensor) else dict(self.inputs)
+        if self.layer is None:
+            del inputs[self.masked or INPUTS]
+        return inputs
+
+    def outputs_of(self, elements: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
         """The network's outputs with these elements in place of its own.
 
         Args:
             elements: as `masked_elements` gives them.
-            source: with `layer`, the inputs; their part up to the layer counts for nothing.
+            beside: the rows of `beside` of the same games.
         """
         if self.layer is None:
-            return self._forward(elements, torch.zeros(0, dtype=torch.int64))
+            return self._outputs(elements, beside)
+        others = dict(beside)
         with hooked(module_named(self.model, self.layer), lambda module, given, output: elements):
-            return self._forward(source, torch.zeros(0, dtype=torch.int64))
+            return self._outputs(others.pop(self.masked or INPUTS), others)
 
     def forward(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
@@ -216,9 +227,15 @@ class MaskedModel:
 
     def _forward(self, source: Tensor, games: Tensor) -> Tensor:
         """The network's outputs for these sources, with the other inputs of their games beside them."""
+        inputs = {} if isinstance(self.inputs, Tensor) else self.inputs
+        return self._outputs(
+            source, {key: value[games] for key, value in inputs.items() if key != self.masked}
+        )
+
+    def _outputs(self, source: Tensor, others: Mapping[str, Tensor]) -> Tensor:
+        """The network's outputs for one tensor or, by keyword, for several."""
         if isinstance(self.inputs, Tensor):
             return logits_of(self.model(source))
-        others = {key: value[games] for key, value in self.inputs.items() if key != self.masked}
         return logits_of(self.model(**{str(self.masked): source}, **others))
 
     def _mask(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:

@@ -11,13 +11,15 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from interactions.traced import Traced, is_pointwise
 
 aten = torch.ops.aten
 # The end of a slice that goes to the end.
 TO_THE_END = 2**63 - 1
+# Are told the sizes of their results.
+SIZED = (aten.reshape.default, aten.expand.default)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _again(
     if one is None and all(node is new for node, new in given.items()):
         return step
     args, options = fx.node.map_arg((step.args, step.kwargs), lambda node: given[node])  # type: ignore[misc]
-    if one is not None and step.target is aten.reshape.default:
+    if one is not None and step.target in SIZED:
         sizes = list(args[1])  # type: ignore[arg-type, index]
         sizes[one.axis] = 1
         args = (args[0], sizes)  # type: ignore[index]
@@ -121,7 +123,10 @@ def rule(*targets: Any) -> Callable[[Rule], Rule]:
     return register
 
 
-@rule(aten.clone.default, aten.dropout.default, aten.contiguous.default, aten.alias.default)
+@rule(
+    aten.clone.default, aten.dropout.default, aten.contiguous.default, aten.alias.default,
+    aten._to_copy.default, aten.type_as.default,
+)  # fmt: skip
 def _as_it_is(step: fx.Node, one: Taken) -> Needs:
     return {step.args[0]: one}  # type: ignore[dict-item]
 
@@ -143,6 +148,39 @@ def _layer_norm(step: fx.Node, one: Taken) -> Needs | None:
 @rule(aten.linear.default)
 def _linear(step: fx.Node, one: Taken) -> Needs | None:
     return {step.args[0]: one} if one.axis < len(_shape(step)) - 1 else None  # type: ignore[dict-item]
+
+
+@rule(aten.embedding.default)
+def _embedding(step: fx.Node, one: Taken) -> Needs | None:
+    return {step.args[1]: one} if one.axis < len(_shape(step)) - 1 else None  # type: ignore[dict-item]
+
+
+@rule(aten.softmax.int, aten._softmax.default, aten.log_softmax.int, aten._log_softmax.default)
+def _softmax(step: fx.Node, one: Taken) -> Needs | None:
+    over = int(step.args[1]) % len(_shape(step))  # type: ignore[call-overload, arg-type]
+    return {step.args[0]: one} if one.axis != over else None  # type: ignore[dict-item]
+
+
+@rule(aten.matmul.default, aten.bmm.default)
+def _matmul(step: fx.Node, one: Taken) -> Needs | None:
+    """A row of what is left, or a column of what is right."""
+    left, right = step.args[:2]
+    axes = {name: len(_shape(node)) for name, node in (("left", left), ("right", right))}  # type: ignore[arg-type]
+    if left is right or min(axes.values()) < 2:
+        return None
+    if one.axis == len(_shape(step)) - 2:
+        return {left: Taken(axes["left"] - 2, one.place)}  # type: ignore[dict-item]
+    if one.axis == len(_shape(step)) - 1:
+        return {right: Taken(axes["right"] - 1, one.place)}  # type: ignore[dict-item]
+    return None
+
+
+@rule(aten.unsqueeze.default)
+def _unsqueeze(step: fx.Node, one: Taken) -> Needs:
+    new = int(step.args[1]) % len(_shape(step))  # type: ignore[call-overload, arg-type]
+    if one.axis == new:
+        return {}
+    return {step.args[0]: Taken(one.axis - (one.axis > new), one.place)}  # type: ignore[dict-item]
 
 
 @rule(aten.transpose.int)
@@ -186,10 +224,16 @@ def _attention(step: fx.Node, one: Taken) -> Needs | None:
     return needs if step.args[0] not in step.args[1:3] else None
 
 
+@rule(
+    aten.expand.default, aten.masked_fill.Tensor,
+    aten.where.Scalar, aten.where.ScalarOther, aten.where.ScalarSelf,
+)  # fmt: skip
 def _pointwise(step: fx.Node, one: Taken) -> Needs | None:
     """The same place of everything that has this axis."""
     needs: Needs = {}
     for node in step.all_input_nodes:
+        if not isinstance(node.meta["val"], Tensor):
+            continue  # a number made of the length of the batch
         shape = _shape(node)
         axis = one.axis - (len(_shape(step)) - len(shape))
         if axis >= 0 and shape[axis] != 1:

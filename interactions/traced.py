@@ -2,8 +2,9 @@
 
 import operator
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, export
 from torch.export.graph_signature import InputKind, OutputKind
 
+from interactions.matrix_products import convolution, linear
 from interactions.plan import NotApplicable
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
@@ -29,32 +31,50 @@ STRIDED = dict.fromkeys(
 )
 # Reads memory as it lies, which is not as it lay when it was traced.
 BY_MEMORY = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_copy.default)
+# What overwrites its first argument.
+IN_PLACE: dict[Any, Callable[..., Any]] = {
+    getattr(torch.ops.aten, name).default: getattr(torch.ops.aten, f"{name}_").default
+    for name in ("relu", "hardtanh", "silu", "hardswish", "sigmoid")
+} | {
+    torch.ops.aten.add.Tensor: torch.ops.aten.add_.Tensor,
+    torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
+}
+# What is faster than torch's own, to rounding.
+KERNELS: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.linear.default: linear,
+    torch.ops.aten.conv2d.default: convolution,
+}
 # Take each element by itself, though torch does not tag them so.
 POINTWISE = (torch.ops.aten.hardswish.default,)
 # Steps whose results must have as many rows as the batch are told by their first axis.
 BATCH = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Traced:
     """A function of a batch of tensors as torch's own operations, one after another, without side effects.
 
     Attributes:
         steps: the operations that depend on the batch, in order.
         source: what stands for the batch.
+        beside: what stands for further inputs of the batch, one row each, by their names; those alone that
+            the result depends on. Their values are given with every run.
         result: what stands for the returned tensor.
         constants: all else that the operations take: parameters, buffers, and what is made of them.
         sizes: numbers that depend on the length of the batch, from that length.
+        calls: how the steps that were run are called.
     """
 
     steps: tuple[fx.Node, ...]
     source: fx.Node
+    beside: Mapping[str, fx.Node]
     result: fx.Node
     constants: Mapping[fx.Node, Any]
     sizes: Mapping[fx.Node, Callable[[int], int]]
+    calls: dict[Any, Any] = field(default_factory=dict, init=False)
 
     def live(self, place: int) -> tuple[fx.Node, ...]:
-        """What is made before a place among the steps and used from there on."""
+        """What of the batch is there before a place among the steps, and used from there on."""
         made = {self.source, *self.steps[:place]}
         used = {node for step in self.steps[place:] for node in step.all_input_nodes} | {self.result}
         return tuple(node for node in (self.source, *self.steps) if node in made and node in used)
@@ -63,23 +83,52 @@ class Traced:
         """The values that live at `stop`, from those that live at `start`; others are forgotten early.
 
         Args:
+            values: of what lives at `start`, and of the inputs beside.
             batch: its length.
         """
-        kept, found = set(self.live(stop)), dict(values)
-        found |= {node: size(batch) for node, size in self.sizes.items()}
-        last = {node: i for i in range(start, stop) for node in self.steps[i].all_input_nodes}
-        for i in range(start, stop):
-            step = self.steps[i]
-            found[step] = call(step, self.arguments(step, found))
-            for node in step.all_input_nodes:
-                if last[node] == i and node not in kept:
-                    found.pop(node, None)
-        return {node: found[node] for node in kept}
+        found = dict(values) | {node: size(batch) for node, size in self.sizes.items()}
+        if start == 0:
+            found[self.source] = channels_last(found[self.source])
+        calls = self._calls(start, stop)
+        for step, kernel, done in calls:
+            args, options = self.arguments(step, found)
+            found[step] = kernel(*args, **options)
+            for node in done:
+                found.pop(node, None)
+        return {node: found[node] for node in self.live(stop)}
 
-    def __call__(self, batch: Tensor) -> Tensor:
-        """What the function returns."""
-        result: Tensor = self.run(0, len(self.steps), {self.source: batch}, len(batch))[self.result]
+    def _calls(
+        self, start: int, stop: int
+    ) -> tuple[tuple[fx.Node, Callable[..., Any], tuple[fx.Node, ...]], ...]:
+        """Each step with what does it, and what nobody needs after it."""
+        if (start, stop) not in self.calls:
+            steps, kept = self.steps[start:stop], set(self.live(stop))
+            last = {node: step for step in steps for node in step.all_input_nodes if node not in kept}
+            users = Counter(node for step in self.steps for node in step.all_input_nodes)
+            own = {step for step in steps if is_new(step.target) and users[step] == 1 and step in last}
+            self.calls[start, stop] = tuple(
+                (
+                    step,
+                    _kernel(step, own),
+                    tuple(node for node in step.all_input_nodes if last.get(node) is step),
+                )
+                for step in steps
+            )
+        return self.calls[start, stop]
+
+    def __call__(self, batch: Tensor, beside: Mapping[str, Tensor] | None = None) -> Tensor:
+        """What the function returns.
+
+        Args:
+            beside: the further inputs by their names; more than are needed do no harm.
+        """
+        values = {self.source: batch} | self.values_beside(beside or {})
+        result: Tensor = self.run(0, len(self.steps), values, len(batch))[self.result]
         return result
+
+    def values_beside(self, beside: Mapping[str, Tensor]) -> dict[fx.Node, Tensor]:
+        """The inputs beside that are needed, by what stands for them."""
+        return {node: beside[name] for name, node in self.beside.items()}
 
     def largest(self, start: int = 0, stop: int | None = None) -> int:
         """Bytes of the largest activation of some steps, and of what they are given, for one input."""
@@ -104,19 +153,45 @@ def call(step: fx.Node, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> An
     return step.target(*arguments[0], **arguments[1])
 
 
+def _kernel(step: fx.Node, own: set[fx.Node]) -> Callable[..., Any]:
+    """What does a step: in place, where its first argument is in `own` and of one kind with the result."""
+    first = step.args[0] if step.args else None
+    if step.target in IN_PLACE and first in own and _kind(first) == _kind(step):
+        return IN_PLACE[step.target]
+    kernel = KERNELS.get(step.target, step.target)
+    assert callable(kernel)
+    return kernel
+
+
+def _kind(step: Any) -> tuple[Any, ...]:
+    value = step.meta["val"]
+    return value.dtype, tuple(map(str, value.shape))
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """In the order of memory that convolutions are fastest in, if it is of images."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def is_new(target: Any) -> bool:
+    """Whether what an operation gives lies in memory of its own."""
+    return target in CONVOLUTIONS or target in KERNELS or is_pointwise(target)
+
+
 def is_pointwise(target: Any) -> bool:
     """Whether an operation takes each element by itself."""
     return target in POINTWISE or torch.Tag.pointwise in getattr(target, "tags", ())
 
 
-def trace(function: nn.Module, example: Tensor, beside: Tensor | None = None) -> Traced:
-    """The operations of a function of a batch.
+def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | None = None) -> Traced:
+    """The operations of a function of a batch, which may take further inputs of the batch as a mapping.
 
     Functions in evaluation mode alone. What is done in place is taken apart into operations that are not.
 
     Args:
         example: a batch of two or more.
-        beside: a second argument of the function, as long, of which its result must turn out independent.
+        beside: a second argument of the function, a mapping of names to tensors with one row for each input
+            of the batch. The function may or may not depend on them; `Traced.beside` has those it does.
 
     Raises:
         NotApplicable: where torch.export cannot follow (control flow that depends on values, …), where
@@ -134,20 +209,20 @@ def trace(function: nn.Module, example: Tensor, beside: Tensor | None = None) ->
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            given = (example,) if beside is None else (example, beside)
-            batch = ({BATCH: Dim("batch", min=1)},) * len(given)
+            rows = {BATCH: Dim("batch", min=1)}
+            given: tuple[Any, ...] = (example, dict(sorted(beside.items()))) if beside else (example,)
+            batch = (rows, dict.fromkeys(given[1], rows)) if beside else (rows,)
             program = export(function, given, dynamic_shapes=batch, strict=False).run_decompositions({})
     except Exception as error:  # whatever torch.export stumbles over: the dense plan needs no trace
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NotApplicable(f"torch.export cannot follow it ({reason[:120]})") from error
-    source, constants = _inputs(program)
+    (source, *others), constants = _inputs(program)
     needed = _needed(program.graph)
-    if any(node.op == "placeholder" and node not in constants for node in needed - {source}):
-        raise NotApplicable("it depends on the input beside what is masked")
+    read = {name: node for name, node in zip(sorted(beside or {}), others, strict=True) if node in needed}
     length = source.meta["val"].shape[BATCH]
     steps: list[fx.Node] = []
     sizes: dict[fx.Node, Callable[[int], int]] = {}
-    made, result = {source}, None
+    made, result = {source, *read.values()}, None
     with torch.no_grad():
         for node in (node for node in program.graph.nodes if node in needed):
             if node.op == "output":
@@ -167,11 +242,11 @@ def trace(function: nn.Module, example: Tensor, beside: Tensor | None = None) ->
                 constants[node] = call(node, _constant_arguments(node, constants))
     if not isinstance(result, fx.Node) or result in constants:
         raise NotApplicable("what it returns does not depend on what is masked")
-    return _folded(Traced(tuple(steps), source, result, constants, sizes))
+    return _laid_out(_folded(_late(Traced(tuple(steps), source, read, result, constants, sizes))))
 
 
-def _inputs(program: Any) -> tuple[fx.Node, dict[fx.Node, Any]]:
-    """The node of the batch, and the values of all others that the graph is given."""
+def _inputs(program: Any) -> tuple[list[fx.Node], dict[fx.Node, Any]]:
+    """The nodes of what the function takes, and the values of all others that the graph is given."""
     nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     held = {**program.constants, **program.state_dict}
     sources, constants = [], {}
@@ -181,7 +256,7 @@ def _inputs(program: Any) -> tuple[fx.Node, dict[fx.Node, Any]]:
         else:
             value = held[given.target]
             constants[nodes[given.arg.name]] = value.detach() if isinstance(value, Tensor) else value
-    return sources[0], constants
+    return sources, constants
 
 
 def _result(program: Any, output: fx.Node) -> Any:
@@ -251,6 +326,27 @@ def _require_apart(step: fx.Node, length: torch.SymInt) -> None:
         raise NotApplicable(f"{step.name} takes the inputs of a batch together")
 
 
+def _late(traced: Traced) -> Traced:
+    """The same function, what does not depend on what is masked made when it is asked for and not before."""
+    made, dependent, steps = set[fx.Node](), {traced.source}, list[fx.Node]()
+    own = set(traced.steps)
+
+    def make(step: fx.Node) -> None:
+        for node in step.all_input_nodes:
+            if node in own and node not in made:
+                make(node)
+        made.add(step)
+        steps.append(step)
+
+    for step in traced.steps:
+        if not dependent.isdisjoint(step.all_input_nodes):
+            dependent.add(step)
+            make(step)
+    if traced.result not in made:
+        make(traced.result)
+    return replace(traced, steps=tuple(steps))
+
+
 def _folded(traced: Traced) -> Traced:
     """The same function with each batch norm inside the convolution before it, if nothing else uses that."""
     constants, steps, replaced = dict(traced.constants), [], {}
@@ -266,9 +362,17 @@ def _folded(traced: Traced) -> Traced:
         step.args, step.kwargs = fx.node.map_arg(
             (step.args, step.kwargs), lambda node: replaced.get(node, node)
         )  # type: ignore[assignment]
-    return Traced(
-        tuple(steps), traced.source, replaced.get(traced.result, traced.result), constants, traced.sizes
-    )
+    result = replaced.get(traced.result, traced.result)
+    return replace(traced, steps=tuple(steps), result=result, constants=constants)
+
+
+def _laid_out(traced: Traced) -> Traced:
+    """The same function with the weights of convolutions as `channels_last` has them."""
+    weights = {step.args[1] for step in traced.steps if step.target in CONVOLUTIONS}
+    constants = {
+        node: channels_last(value) if node in weights else value for node, value in traced.constants.items()
+    }
+    return replace(traced, constants=constants)
 
 
 def _foldable(norm: Any, traced: Traced) -> bool:

@@ -1,6 +1,9 @@
 """A game's network as operations on what is masked, traced once for all plans."""
 
+from collections.abc import Mapping
+
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
@@ -13,11 +16,13 @@ TRACED = "traced"
 
 
 def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
-    """The game, and its network as a function of the masked inputs or of the masked feature map.
+    """The game, and its network as a function of what is masked, an input or a layer's output.
+
+    The inputs beside it are the function's further ones, by their names; `beside` gives their rows.
 
     Raises:
-        NotApplicable: for a network that cannot be traced, has hooks or other inputs, or whose outputs for
-            one input depend on the others of a batch.
+        NotApplicable: for a network that cannot be traced or has hooks, or whose outputs for one input depend
+            on the others of a batch.
     """
     if not isinstance(game, MaskedModel) or not isinstance(game.model, nn.Module):
         raise NotApplicable("there is no module to trace")
@@ -32,18 +37,20 @@ def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
     return game, found
 
 
+def beside(game: MaskedModel, traced: Traced, games: Int64[Tensor, " pairs"]) -> dict[str, Tensor]:
+    """What the traced network reads beside what is masked, by name: a row for each of these games."""
+    inputs = game.beside
+    return {name: inputs[name][games] for name in traced.beside}
+
+
 def _traced(game: MaskedModel) -> Traced:
     assert isinstance(game.model, nn.Module)
     _require_no_hooks(game.model)
-    if not isinstance(game.inputs, Tensor) and len(game.inputs) > 1:
-        raise NotApplicable("there are inputs beside the masked one")
     some = torch.zeros(2, dtype=torch.int64, device=game.device)
     elements = game.masked_elements(some, torch.ones(2, game.n, dtype=torch.bool, device=game.device))
-    if not elements.is_floating_point():
-        raise NotApplicable(f"what is masked is no image, but numbers of {elements.dtype}")
+    others = {name: value[some] for name, value in game.beside.items()}
     with game.evaluating():
-        beside = None if game.layer is None else game.source[some]
-        traced = only_needed(trace(_OfElements(game), elements, beside))
+        traced = only_needed(trace(_OfElements(game), elements, others))
     with torch.inference_mode(), game.prepared():
         _require_apart(game)
     return traced
@@ -65,8 +72,8 @@ class _OfElements(nn.Module):
         super().__init__()
         self.model, self.game = game.model, game
 
-    def forward(self, elements: Tensor, source: Tensor | None = None) -> Tensor:
-        return self.game.outputs_of(elements, elements if source is None else source)
+    def forward(self, elements: Tensor, beside: Mapping[str, Tensor] | None = None) -> Tensor:
+        return self.game.outputs_of(elements, beside or {})
 
 
 def _require_no_hooks(model: nn.Module) -> None:
