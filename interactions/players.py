@@ -178,11 +178,41 @@ class Players:
                 f"cannot choose {k} players from {len(candidates)}: choose 1 to {len(candidates)}"
             )
         drawn = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))[:k]
-        kept = candidates[drawn].sort().values
-        renumbered = torch.full((self.n + 1,), BACKGROUND)  # the last entry keeps the background where it is
-        renumbered[kept] = torch.arange(k)
-        names = self.names and tuple(tuple(game[i] for i in kept.tolist()) for game in self.names)
-        return replace(self, owner=renumbered[self.owner], n=k, names=names, cells=None)
+        return self.only(candidates[drawn].sort().values)
+
+    def only(self, kept: Int64[Tensor, "*games k"]) -> "Players":
+        """These players stay, in their order; the rest become background, which is never masked.
+
+        Args:
+            kept: in ascending order, `(k,)` for all games alike or `(games, k)`, a row each.
+
+        Raises:
+            ValueError: for players that are not there, out of order or named twice; rows of other games.
+
+        >>> Players.grid(1, 4, 1, 4).only(torch.tensor([[0, 1], [1, 3]])).owner.squeeze(1).tolist()
+        [[0, 1, -1, -1], [-1, 0, -1, 1]]
+        """
+        maps = self.owner if self.per_game else self.owner[None]
+        rows = kept.to(maps.device).expand(len(maps) if kept.ndim == 1 else -1, -1)
+        require_ascending(rows, self.n)
+        if self.per_game and len(rows) != len(maps):
+            raise ValueError(f"players of {len(maps)} games, but a choice among them for {len(rows)}")
+        maps = maps.expand(len(rows), *maps.shape[1:])
+        # The last entry keeps the background where it is.
+        renumbered = torch.full((len(rows), self.n + 1), BACKGROUND, device=maps.device)
+        renumbered.scatter_(1, rows, torch.arange(rows.shape[1], device=maps.device).expand(rows.shape))
+        owner = renumbered.gather(1, maps.flatten(1).long() % (self.n + 1)).view(maps.shape)
+        per_game = self.per_game or kept.ndim == 2
+        names = self.names and self.names * (len(rows) // len(self.names))
+        return replace(
+            self,
+            owner=owner if per_game else owner[0],
+            n=rows.shape[1],
+            per_game=per_game,
+            names=names
+            and tuple(tuple(of[i] for i in row) for of, row in zip(names, rows.tolist(), strict=True)),
+            cells=None,
+        )
 
     def keep(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"], ndim: int
@@ -203,7 +233,11 @@ class Players:
         return kept.view(-1, *[1] * start, *shape, *[1] * (ndim - 1 - start - len(shape)))
 
     def players_at(self, shape: tuple[int, ...], game: int = 0) -> Int64[np.ndarray, " places"]:
-        """Which players own something at each place of inputs (channels, height, width): bit i for player i.
+        """Which players own something at each place of an input: bit i for player i.
+
+        Args:
+            shape: of one input, (channels, height, width) with a place for each pixel, or (tokens, …) with a
+                place for each token.
 
         >>> Players.grid(2, 2, 1, 2).players_at((3, 2, 2)).tolist()
         [1, 2, 1, 2]
@@ -212,7 +246,7 @@ class Players:
         games = torch.full((self.n,), game, device=device)
         without = ~torch.eye(self.n, dtype=torch.bool, device=device)
         masked = ~self.keep(games, without, 1 + len(shape)).expand(self.n, *shape)
-        owned = masked.flatten(1, -3).any(1) if len(shape) == 3 else masked
+        owned = masked.any(1) if len(shape) == 3 else masked.flatten(2).any(2) if len(shape) > 1 else masked
         bits = (1 << torch.arange(self.n, device=device))[:, None]
         return (owned.flatten(1) * bits).sum(0).cpu().numpy()
 
@@ -261,6 +295,13 @@ class Players:
         single = isinstance(text, str)
         names = tuple(names for _, names in drawn)
         return cls(owner[0] if single else owner, k, axis=0, per_game=not single, names=names)
+
+
+def require_ascending(kept: Int64[Tensor, "games k"], n: int) -> None:
+    """Refuse rows that do not name one or more of n players in ascending order, with a ValueError."""
+    ascending = kept.shape[1] > 0 and not (kept.diff(dim=1) <= 0).any()
+    if not ascending or kept.min() < 0 or kept.max() >= n:
+        raise ValueError(f"expected players of 0 to {n - 1} in ascending order, got {kept.tolist()}")
 
 
 def sentence_pieces(

@@ -3,22 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Shaped
 from torch import Tensor, fx
 
-from interactions import region_windows  # noqa: F401  plans convolutions and pools
+from interactions import region_convolutions, region_pools  # noqa: F401  plan what sees windows
 from interactions.plan import NotApplicable
 from interactions.region_moves import view
 from interactions.region_pointwise import pointwise
-from interactions.region_steps import MOVE, PLANNERS, Given, Layout, RowStep
-from interactions.regions import colours_of
-from interactions.traced import CONVOLUTIONS, Traced, is_pointwise
+from interactions.region_runs import in_runs
+from interactions.region_steps import DONE, MOVE, PLANNERS, Given, Layout, RowStep
+from interactions.regions import Regions, colours_of
+from interactions.traced import CONVOLUTIONS, Traced, call, is_pointwise
 
 aten = torch.ops.aten
+# The share of the dense cost from which on two cuts are not worth it: counts are no better than that.
+PAYS = 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,12 @@ class RegionPlan:
     bytes: int
 
     @property
+    def given(self) -> set[fx.Node]:
+        """The inputs beside what is masked that are read on rows."""
+        read = {node for step in self.steps for node in step.sources}
+        return read & set(self.traced.beside.values())
+
+    @property
     def covering(self) -> Bool[Tensor, "coalitions players"]:
         """The coalitions of the first part."""
         numbers = torch.arange(1 << (1 + max(self.colours)))[:, None]
@@ -58,22 +67,16 @@ class RegionPlan:
         """Rows at `stop`, from the activations of the covering coalitions at `start`.
 
         Args:
-            live: `(games · coalitions, …)`.
+            live: `(coalitions, …)`, of one game.
         """
         count = 1 << (1 + max(self.colours))
-        found: dict[fx.Node, Any] = {
+        found = {
             node: _rows_among(value, self.layouts[node], count, list(self.colours))
             for node, value in live.items()
         }
-        kept = set(self.traced.live(self.stop))
-        steps = self.traced.steps[self.start : self.stop]
-        last = {node: step for step in steps for node in step.all_input_nodes}
-        for step, planned in zip(steps, self.steps, strict=True):
-            found[step] = planned.apply(*(found[node] for node in planned.sources))
-            for node in set(planned.sources):
-                if last[node] is step and node not in kept:
-                    del found[node]
-        return {node: found[node] for node in kept}
+        planned = dict(zip(self.traced.steps[self.start : self.stop], self.steps, strict=True))
+        tables = in_runs(planned, found, set(self.traced.live(self.stop)))
+        return cast(dict[fx.Node, Tensor], tables)  # cuts are where nothing has several parts
 
     def activations(
         self, tables: dict[fx.Node, Tensor], coalitions: Bool[Tensor, "coalitions players"]
@@ -85,9 +88,9 @@ class RegionPlan:
             key = layout.regions.key
             if key not in rows:
                 rows[key] = layout.regions.rows_of(coalitions).reshape(-1)
-            places = table[0].index_select(0, rows[key])
+            places = table.index_select(0, rows[key])
             whole = places.view(len(coalitions), *layout.regions.shape, *layout.channels)
-            found[node] = whole.permute(_channels_first(layout)) if layout.first else whole
+            found[node] = whole.permute(_order(layout))
         return found
 
 
@@ -96,7 +99,7 @@ def plan_step(step: fx.Node, layouts: Mapping[fx.Node, Any], constants: Mapping[
 
     Args:
         layouts: of all activations made before.
-        constants: values of what is no activation.
+        constants: values of what is no activation, those that are the same for all inputs as for one.
 
     Raises:
         NotApplicable: naming the step and why.
@@ -135,14 +138,17 @@ def plan_regions(traced: Traced, source: Layout, n: int, cuts: tuple[int, int] |
     Raises:
         NotApplicable: if nothing is won, or nothing is understood, naming the first step that is not.
     """
-    layouts: dict[fx.Node, Any] = {traced.source: source}
+    layouts: dict[fx.Node, Any] = {traced.source: source} | _beside(traced, source)
+    constants = dict(traced.constants)
     planned: list[RowStep] = []
     stumbled = "all steps are understood"
     for step in traced.steps:
         try:
-            if not any(node in layouts for node in step.all_input_nodes):
-                raise NotApplicable("it is of the batch and no activation")
-            planned.append(plan_step(step, layouts, traced.constants))
+            if layouts.keys().isdisjoint(step.all_input_nodes):
+                constants[step] = _alike(step, traced, constants)
+                planned.append(DONE)
+                continue
+            planned.append(plan_step(step, layouts, constants))
         except NotApplicable as error:
             stumbled = f"from {step.name} on ({error})"
             break
@@ -153,7 +159,7 @@ def plan_regions(traced: Traced, source: Layout, n: int, cuts: tuple[int, int] |
         raise NotApplicable(f"no rows from step {cuts[0]} to {cuts[1]}; {stumbled}")
     start, stop = cuts or min(costs, key=costs.__getitem__)
     everything = float(dense.sum()) * 2**n
-    if cuts is None and costs[start, stop] >= everything:
+    if cuts is None and costs[start, stop] > PAYS * everything:
         raise NotApplicable(f"no cut pays; {stumbled}")
     colours = colours_of([layouts[node].regions for node in traced.live(start)], n)
     return RegionPlan(
@@ -168,6 +174,34 @@ def plan_regions(traced: Traced, source: Layout, n: int, cuts: tuple[int, int] |
         everything,
         _bytes(traced, layouts, planned, start, stop),
     )
+
+
+def _beside(traced: Traced, source: Layout) -> dict[fx.Node, Layout]:
+    """How further inputs lie beside tokens: a row for each place, whoever is present."""
+    players, places = np.zeros_like(source.regions.players), source.regions.shape
+    shapes = {node: tuple(node.meta["val"].shape[1:]) for node in traced.beside.values()}
+    return {
+        node: Layout(Regions(players, places), shape[1:], len(shape) - 1)
+        for node, shape in shapes.items()
+        if not source.before and shape[:1] == places
+    }
+
+
+def _alike(step: fx.Node, traced: Traced, constants: Mapping[fx.Node, Any]) -> Any:
+    """What a step makes that is the same for all inputs, for one."""
+
+    def made(batch: int) -> Any:
+        sizes = {node: size(batch) for node, size in traced.sizes.items()}
+        if not all(node in constants or node in sizes for node in step.all_input_nodes):
+            raise NotApplicable("it is of the batch and no activation")
+        return call(
+            step, fx.node.map_arg((step.args, step.kwargs), lambda node: sizes.get(node, constants.get(node)))
+        )  # type: ignore[arg-type]
+
+    one, two = made(1), made(2)
+    if not isinstance(one, Tensor) or len(two) != 2 or not (two == one).all():
+        raise NotApplicable("it differs from input to input")
+    return one
 
 
 def _costs(
@@ -221,22 +255,23 @@ def dense_cost(step: fx.Node, traced: Traced) -> float:
         weight = step.args[1]
         inner = traced.constants[weight].shape[1] if weight in traced.constants else 1  # type: ignore[operator,index]
         multiplied = size * inner
+    elif step.target is aten.matmul.default:
+        multiplied = size * int(step.args[0].meta["val"].shape[-1])  # type: ignore[union-attr]
     elif step.target is aten.scaled_dot_product_attention.default:
         multiplied = 2 * size * int(step.args[1].meta["val"].shape[-2])  # type: ignore[union-attr]
     return multiplied + MOVE * size
 
 
-def _rows_among(
-    value: Tensor, layout: Layout, count: int, colours: list[int]
-) -> Float[Tensor, "games rows ..."]:
+def _rows_among(value: Tensor, layout: Layout, count: int, colours: list[int]) -> Shaped[Tensor, "rows ..."]:
     """The rows of an activation, out of those of the covering coalitions."""
-    dims = len(layout.regions.shape)
-    last = value.movedim(tuple(range(-dims, 0)), tuple(range(1, 1 + dims))) if layout.first else value
-    games = len(value) // count
-    flat = last.reshape(games, count * len(layout.regions.players), *layout.channels)
-    return flat.index_select(1, layout.regions.rows_among(colours))
+    dims = range(1, 1 + len(layout.regions.shape))
+    places = value.movedim(tuple(layout.before + dim for dim in dims), tuple(dims))
+    flat = places.reshape(count * len(layout.regions.players), *layout.channels)
+    return flat.index_select(0, layout.regions.rows_among(colours).to(flat.device))
 
 
-def _channels_first(layout: Layout) -> tuple[int, ...]:
-    places, channels = len(layout.regions.shape), len(layout.channels)
-    return (0, *range(1 + places, 1 + places + channels), *range(1, 1 + places))
+def _order(layout: Layout) -> tuple[int, ...]:
+    """The axes of an activation among (batch, places…, channels…)."""
+    places = len(layout.regions.shape)
+    channels = range(1 + places, 1 + places + len(layout.channels))
+    return (0, *channels[: layout.before], *range(1, 1 + places), *channels[layout.before :])

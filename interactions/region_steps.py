@@ -1,24 +1,22 @@
 """Operations of a network on the rows of its regions instead of on every place of every coalition.
 
-An activation (batch, channels…, height, width) of all coalitions is a table `(games, rows, channels…)`, see
-`interactions.regions`. Each operation that is understood is planned once: the regions of its result, which
-rows it needs of what it is given, and what it costs. What is not understood raises NotApplicable. The
-operations themselves are planned in `region_windows`, `region_moves` and `region_pointwise`.
+An activation (batch, channels…, places…, channels…) of all coalitions of a game is a table `(rows,
+channels…)`, see `interactions.regions`. Each operation that is understood is planned once: the regions of its
+result, which rows it needs of what it is given, and what it costs. What is not understood raises
+NotApplicable. The operations themselves are planned in `region_convolutions`, `region_pools`, `region_moves`
+and `region_pointwise`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Any
 
-import numpy as np
-import torch
-from jaxtyping import Int32
 from torch import Tensor, fx
 
 from interactions.plan import NotApplicable
-from interactions.regions import OUTSIDE, Regions, places_of, united
+from interactions.region_indices import RowsSeen
+from interactions.regions import Regions, places_of, united
 
 # The cost of moving one element, in multiply-adds.
 MOVE = 8.0
@@ -31,29 +29,40 @@ class Layout:
     Attributes:
         regions: of its places.
         channels: the axes of one place.
-        first: whether they come before the places, (channels…, height, width), or after them.
+        after: how many of these come after the places, as in (height, width, channels); others come before.
     """
 
     regions: Regions
     channels: tuple[int, ...]
-    first: bool = True
+    after: int = 0
+
+    @property
+    def before(self) -> int:
+        """How many axes of one place come before the places."""
+        return len(self.channels) - self.after
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one input, without the batch."""
-        places = self.regions.shape
-        return (*self.channels, *places) if self.first else (*places, *self.channels)
+        return (*self.channels[: self.before], *self.regions.shape, *self.channels[self.before :])
 
     @property
     def width(self) -> int:
         """Numbers of one row."""
         return prod(self.channels)
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it is (channels, height, width)."""
+        return len(self.regions.shape) == 2 and len(self.channels) == 1 and self.after == 0
+
     def axis(self, dim: int) -> int | None:
         """The axis among the channels that an axis of the activation is; None if it is none of them."""
-        dim = dim % (1 + len(self.shape))
-        start = 1 if self.first else 1 + len(self.regions.shape)
-        return dim - start if start <= dim < start + len(self.channels) else None
+        dim = dim % (1 + len(self.shape)) - 1
+        places = len(self.regions.shape)
+        if 0 <= dim < self.before:
+            return dim
+        return dim - places if dim >= self.before + places else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,42 +70,45 @@ class RowStep:
     """A planned operation.
 
     Attributes:
-        layout: of the result; a tuple of them where it has several parts.
-        apply: from the tables of the activations it is given, in their order, to that of the result.
+        layout: of the result; a tuple of them where it has several parts, None where it is the same for all
+            inputs and done already.
+        apply: from a slice of rows and the tables of the activations it is given, in their order, to those
+            rows of the result.
         cost: on all rows of one game, in multiply-adds.
+        aligned: for each activation it is given whether a row of the result needs its row of the same number
+            alone; it is then given those of the slice, and else all.
         index_bytes: of what it keeps to find rows.
+        at_once: whether all rows must be made at once.
         sources: the activations it is given, one that is given twice, twice.
     """
 
-    layout: Layout | tuple[Layout, ...]
+    layout: Layout | tuple[Layout, ...] | None
     apply: Callable[..., Any]
     cost: float
+    aligned: tuple[bool, ...] = (True,)
     index_bytes: int = 0
+    at_once: bool = False
     sources: tuple[fx.Node, ...] = ()
 
-
-@dataclass(frozen=True, eq=False)
-class RowsSeen:
-    """The rows that each row of a result sees; found when they are first asked for."""
-
-    before: Regions
-    after: Regions
-    windows: np.ndarray
+    @property
+    def parts(self) -> tuple[Layout, ...]:
+        """Of the result."""
+        assert self.layout is not None
+        return (self.layout,) if isinstance(self.layout, Layout) else self.layout
 
     @property
-    def bytes(self) -> int:
-        """Of the rows, once found."""
-        return 4 * self.after.rows * self.windows.shape[1]
+    def regions(self) -> Regions:
+        """Of the result; its parts have the same."""
+        return self.parts[0].regions
 
-    @cached_property
-    def rows(self) -> Int32[Tensor, "rows seen"]:
-        return self.before.rows_seen_by(self.after, self.windows)
+    @property
+    def width(self) -> int:
+        """Numbers of one row of the result."""
+        return sum(part.width for part in self.parts)
 
-    def edged(self, table: Tensor, value: float) -> Tensor:
-        """The table with a last row for what is beyond the edge, where that is seen."""
-        if not (self.windows == OUTSIDE).any():
-            return table
-        return torch.cat([table, table.new_full((table.shape[0], 1, *table.shape[2:]), value)], 1)
+
+# What is the same for all inputs is made when it is planned.
+DONE = RowStep(None, lambda rows: None, 0.0, ())
 
 
 @dataclass(frozen=True)
@@ -133,30 +145,46 @@ def planner(*targets: Any) -> Callable[[Planner], Planner]:
 
 
 def same(layout: Layout) -> RowStep:
-    return RowStep(layout, lambda table: table, 0.0)
+    return RowStep(layout, lambda rows, table: table, 0.0)
 
 
 def rearranged(layout: Layout, apply: Callable[[Tensor], Any]) -> RowStep:
-    """Channels put elsewhere; the places stay."""
-    return RowStep(layout, apply, MOVE * layout.regions.rows * layout.width)
+    """Each row by itself; the places stay."""
+    return RowStep(layout, lambda rows, table: apply(table), MOVE * layout.regions.rows * layout.width)
 
 
-def aligned(layouts: Sequence[Layout]) -> tuple[Regions, list[Callable[[Tensor], Tensor]]]:
-    """The regions of several activations together, and for each how its rows are found there."""
+def taken(layout: Layout, seen: RowsSeen, beyond: float = 0.0) -> RowStep:
+    """Rows that are others, one by one; what lies beyond the edge has a value of its own."""
+
+    def apply(rows: slice, table: Tensor) -> Tensor:
+        found = seen.rows(table.device)[rows, 0]
+        if not seen.leaves:
+            return table.index_select(0, found)
+        outside = (found == len(table)).view(-1, *(1,) * (table.ndim - 1))
+        return table.index_select(0, found.clamp(max=len(table) - 1)).masked_fill(outside, beyond)
+
+    cost = MOVE * layout.regions.rows * layout.width
+    return RowStep(layout, apply, cost, aligned=(False,), index_bytes=seen.bytes)
+
+
+def aligned(layouts: Sequence[Layout]) -> tuple[Regions, list[Callable[[slice, Tensor], Tensor] | None]]:
+    """The regions of several activations together, and how the rows of each are found there, if they move."""
     regions = united(*(layout.regions for layout in layouts))
     return regions, [_finder(layout.regions, regions) for layout in layouts]
 
 
-def _finder(own: Regions, regions: Regions) -> Callable[[Tensor], Tensor]:
+def _finder(own: Regions, regions: Regions) -> Callable[[slice, Tensor], Tensor] | None:
     if own.key == regions.key:
-        return lambda table: table
-    rows = RowsSeen(own, regions, places_of(own.shape)[:, None])
-    return lambda table: table.index_select(1, rows.rows[:, 0])
+        return None
+    seen = RowsSeen(own, regions, places_of(own.shape)[:, None])
+    return lambda rows, table: table.index_select(0, seen.rows(table.device)[rows, 0])
 
 
-def require_plain(step: fx.Node, layout: Layout) -> None:
-    if not layout.first or len(layout.channels) != 1:
-        raise NotApplicable(f"{step.name} takes places of an activation that is not (channels, …)")
+def require_image(step: fx.Node, layout: Layout) -> None:
+    if not layout.is_image:
+        raise NotApplicable(
+            f"{step.name} takes places of an activation that is not (channels, height, width)"
+        )
 
 
 def places_after(step: fx.Node) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from interactions.region_plan import RegionPlan, plan_regions
 from interactions.region_steps import Layout
 from interactions.regions import Regions
 from interactions.traced import Traced
-from interactions.traced_game import traced_game
+from interactions.traced_game import beside, traced_game
 from interactions.transforms import coalition_masks
 
 # Of games with players of their own, the plans that are kept.
@@ -34,7 +34,7 @@ class RegionTables(Plan):
 
     Attributes:
         traced: the network as a function of what is masked.
-        shape: of what is masked, (channels, height, width).
+        shape: of what is masked, (channels, height, width) or (tokens, …).
         memory: bytes that tables may take beside the dense parts. Where one game needs more, its last
             players are fixed, present and absent in turn, until what is left fits.
         plans: of the games that were asked for last; players that are the same for all have one.
@@ -108,7 +108,8 @@ class RegionTables(Plan):
 
         def last(chosen: Tensor) -> Tensor:
             with torch.inference_mode():
-                values = plan.activations(tables, coalitions[chosen])
+                given = beside(self.game, self.traced, torch.full_like(chosen, game))
+                values = plan.activations(tables, coalitions[chosen]) | self.traced.values_beside(given)
                 steps = len(self.traced.steps)
                 outputs: Tensor = self.traced.run(plan.stop, steps, values, len(chosen))[self.traced.result]
                 return outputs
@@ -125,7 +126,11 @@ class RegionTables(Plan):
             with torch.inference_mode():
                 games = torch.full((len(chosen),), game, device=chosen.device)
                 elements = self.game.masked_elements(games, chosen)
-                return self.traced.run(0, plan.start, {self.traced.source: elements}, len(chosen))
+                given = beside(self.game, self.traced, games)
+                values = {self.traced.source: elements} | self.traced.values_beside(given)
+                return self.traced.run(0, plan.start, values, len(chosen)) | {
+                    node: values[node] for node in plan.given
+                }
 
         size = batch_fitting(self.traced.largest(0, plan.start), self.game.device)
         parts = in_workers(first, coalitions.split(size), self.game.device)
@@ -136,14 +141,20 @@ class RegionTables(Plan):
         players = self.game.players.players_at(self.shape, game)
         for n in range(self.game.n, 0, -1):
             seen = np.bitwise_and(players, (1 << n) - 1)
-            source = Layout(Regions(seen, self.shape[-2:]), self.shape[:-2])
-            plan = plan_regions(self.traced, source, n)
+            plan = plan_regions(self.traced, _layout(seen, self.shape), n)
             if plan.bytes <= self.memory:
                 return plan
         raise NotApplicable(
             f"one game's tables need {gibibytes(plan.bytes)}, more than the {gibibytes(self.memory)} "
             "there are for them"
         )
+
+
+def _layout(players: np.ndarray, shape: tuple[int, ...]) -> Layout:
+    """Of images (channels, height, width), or of tokens and what they hold."""
+    if len(shape) == 3:
+        return Layout(Regions(players, shape[1:]), shape[:1])
+    return Layout(Regions(players, shape[:1]), shape[1:], len(shape) - 1)
 
 
 def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
@@ -165,8 +176,8 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     """
     masked, traced = traced_game(game)
     shape = tuple(masked.masked_elements(*probes(masked)).shape[1:])
-    if len(shape) != 3:
-        raise NotApplicable(f"what is masked is no image: {shape}")
+    if len(shape) > 3:
+        raise NotApplicable(f"what is masked is neither an image nor tokens: {shape}")
     plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
     with torch.inference_mode(), masked.prepared():
         require_agreement(plan)

@@ -8,6 +8,7 @@ order, then those of place 1, and so on.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -61,6 +62,16 @@ class Regions:
         """Equal for regions that are."""
         return repr(self.shape).encode() + self.players.tobytes()
 
+    def slices(self, count: int) -> list[slice]:
+        """All rows in slices of about so many, each those of whole places.
+
+        >>> Regions(np.array([0b01, 0b11, 0b10]), (1, 3)).slices(4)
+        [slice(0, 6, None), slice(6, 8, None)]
+        """
+        first = np.flatnonzero(np.diff(self.starts // count, prepend=-1))
+        edges = [*self.starts[first].tolist(), self.rows]
+        return [slice(start, stop) for start, stop in pairwise(edges)]
+
     def moved(self, places: np.ndarray, shape: tuple[int, ...]) -> "Regions":
         """The regions of places taken from these; OUTSIDE for one that depends on nobody."""
         return Regions(np.where(places == OUTSIDE, 0, self.players[places]), shape)
@@ -91,7 +102,7 @@ class Regions:
             rows = self.starts[seen][:, None, :] + within[own_kinds[seen]].transpose(0, 2, 1)
             rows[np.broadcast_to((seen == OUTSIDE)[:, None, :], rows.shape)] = self.rows
             target = larger.starts[places][:, None] + np.arange(rows.shape[1])
-            found[target.reshape(-1)] = rows.reshape(-1, windows.shape[1])
+            found[target.reshape(-1)] = rows.reshape(target.size, windows.shape[1])
         return torch.from_numpy(found)
 
     def rows_of(self, coalitions: Bool[Tensor, "coalitions players"]) -> Int64[Tensor, "coalitions places"]:

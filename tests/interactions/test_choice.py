@@ -91,7 +91,7 @@ def test_a_game_no_plan_serves_is_dense_and_says_why(monkeypatch):
     game = MaskedModel(dense, torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0])
     taken = choose(game)
     assert (taken.name, taken.share) == ("dense", 1.0)
-    assert "; tables: no cut pays; from view on (view mixes places and channels); prefix: " in taken.why
+    assert "; tables: no cut pays; from linear on (linear is over places); prefix: " in taken.why
     assert [one.name for one in estimates(game)] == ["dense", "tables", "prefix", "drop"]
     assert [one.share for one in estimates(game)[1:]] == [float("inf")] * 3
 

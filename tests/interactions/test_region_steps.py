@@ -10,6 +10,7 @@ from torch import nn
 
 from interactions.plan import NotApplicable
 from interactions.region_plan import plan_regions
+from interactions.region_runs import NUMBERS
 from interactions.region_steps import Layout
 from interactions.regions import Regions
 from interactions.traced import trace
@@ -254,12 +255,14 @@ def test_random_regions_and_cuts(seed):
     require_dense_numbers(network, owner_map(seed), (start, start + more))
 
 
-@pytest.mark.parametrize("bound", [1, 3_000])
-def test_gathering_in_parts_changes_nothing(bound, monkeypatch):
-    """Down to one row at a time."""
-    monkeypatch.setattr("interactions.region_windows.GATHERED_BYTES", bound)
-    require_dense_numbers(lambda x: F.max_pool2d(convolution(padding=1)(x), 2))
+@pytest.mark.parametrize("numbers", [1, 300])
+def test_working_in_slices_changes_nothing(numbers, monkeypatch):
+    """Down to the rows of one place at a time, and to a few channels of their products."""
+    monkeypatch.setitem(NUMBERS, "cpu", numbers)
+    monkeypatch.setattr("interactions.region_convolutions.MADE_BYTES", 1)
+    require_dense_numbers(lambda x: F.max_pool2d(convolution(padding=1, width=40)(x), 2))
     require_dense_numbers(convolution(padding=1, groups=2))
+    require_dense_numbers(lambda x: F.relu(F.conv2d(x, random(8, CHANNELS, 3, 3)).chunk(2, 1)[1]) * 2)
 
 
 def test_rows_of_a_layout_without_any_player():
@@ -271,12 +274,11 @@ def test_rows_of_a_layout_without_any_player():
 NOT_UNDERSTOOD = {
     "pooled over all places": lambda x: x * x.mean((2, 3), keepdim=True),
     "flattened": lambda x: x.flatten(1),
-    "places in one axis": lambda x: x.view(-1, CHANNELS, SHAPE[0] * SHAPE[1]),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x),
     "weights of the input": lambda x: F.linear(x.permute(0, 2, 3, 1), x.mean((0, 2, 3))[None]),
     "other permutation": lambda x: x.permute(0, 1, 3, 2),
     "places transposed": lambda x: x.transpose(2, 3),
-    "places joined": lambda x: torch.cat([x, x], 2),
+    "places joined in their second axis": lambda x: torch.cat([x, x], 3),
     "places split": lambda x: x.split(3, 2)[0],
     "norm over places": lambda x: F.layer_norm(x, SHAPE),
     "places and channels padded": lambda x: F.pad(x, (1, 1, 0, 0, 1, 1)),

@@ -8,6 +8,7 @@ from torch import nn
 from interactions import MaskedModel, Players, coalition_masks, evaluate
 from interactions.plan import NotApplicable
 from interactions.region_plan import plan_regions
+from interactions.region_runs import NUMBERS
 from interactions.region_steps import Layout
 from interactions.region_tables import RegionTables, tables_plan
 from interactions.regions import Regions
@@ -143,8 +144,10 @@ def test_chosen_coalitions_and_games():
     torch.testing.assert_close(found, whole[[2, 0]][:, [5, 0, 15, 5]], rtol=0, atol=EXACT)
 
 
-def test_threads_change_nothing():
-    """Batches are the same, each with one thread to itself."""
+@pytest.mark.parametrize("numbers", [64, 2**19])
+def test_threads_change_nothing(numbers, monkeypatch):
+    """Batches and slices of rows are the same, each with one thread to itself."""
+    monkeypatch.setitem(NUMBERS, "cpu", numbers)
     game = game_of()
     before = torch.get_num_threads()
     try:
@@ -209,7 +212,7 @@ def test_a_layer_is_masked():
 
 
 def test_a_layer_with_a_way_around_it_is_refused():
-    with pytest.raises(NotApplicable, match="beside what is masked"):
+    with pytest.raises(NotApplicable, match="of the batch and no activation"):
         tables_plan(game_of(made(Small), layer="block"))
 
 
@@ -284,7 +287,7 @@ class TokensOnly(nn.Module):
                 labels=[0, 0],
                 baseline=0.0,
             ),
-            "no image",
+            "no cut pays; from mean on",
         ),
         (
             lambda: MaskedModel(
