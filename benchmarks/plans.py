@@ -1,59 +1,36 @@
-"""Whole value tables by a plan, against the dense plan: python -m benchmarks.plans [NAME …] [--rounds 3]
+"""Whole value tables by a plan, beside the same forwards asked plainly: python -m benchmarks.plans [NAME …]
 
-Both run in one process, in turns, one game in all 2^n coalitions. The dense time is that of a share of the
-coalitions, scaled, since a forward costs the same on each; the plan's is that of the whole table. What is
-made once for an architecture and its players (trace, regions, indices) is timed by itself. Random weights.
+All ways take turns in one process, on one game in all 2^n coalitions: the plain forward (networks fused,
+channels last, the fastest batch of 4 to 32, a single-threaded worker a core), this project's dense plan, and
+the plan. The first two are timed on one coalition in 32 and scaled, since a forward costs the same on each;
+the plan on the whole table. What is made once for an architecture and its players (trace, regions, indices)
+is timed by itself, and so is what another checkpoint of the same architecture still needs. Random weights.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
-import models
-from interactions import MaskedModel, Players, coalition_masks, evaluate
+from benchmarks.plan_cases import CASES, Asked, Case
+from interactions import coalition_masks, evaluate
+from interactions.batching import in_workers
 from interactions.choice import choose
 
 Result = TypeVar("Result")
 
-SIZE = 224
-# The share of the coalitions that the dense plan is timed on: one in so many.
+# The share of the coalitions that the plain forward and the dense plan are timed on: one in so many.
 DENSE_SHARE = 32
-
-
-def grid(rows: int, columns: int) -> Players:
-    """Cells as equal as whole pixels can be."""
-    row = torch.arange(SIZE)[:, None] * rows // SIZE
-    column = torch.arange(SIZE)[None, :] * columns // SIZE
-    return Players.from_mask((row * columns + column)[None])
-
-
-def irregular(count: int) -> Players:
-    """Regions of the pixels nearest to points drawn at random."""
-    points = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * SIZE
-    pixels = torch.cartesian_prod(torch.arange(SIZE), torch.arange(SIZE)).double()
-    return Players.from_mask(torch.cdist(pixels, points.double()).argmin(1).view(1, SIZE, SIZE))
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network and its players."""
-
-    model: str
-    players: Callable[[], Players]
-
-
-CASES = {
-    "vgg16": Case("torchvision:vgg16", lambda: grid(3, 4)),
-    "resnet18": Case("torchvision:resnet18", lambda: grid(3, 4)),
-    "resnet50": Case("torchvision:resnet50", lambda: grid(3, 4)),
-    "resnet18-irregular": Case("torchvision:resnet18", lambda: irregular(10)),
-    "vit-tiny": Case("timm:vit_tiny_patch16_224", lambda: grid(3, 4)),
-}
+BATCHES = (4, 8, 16, 32)
+HEAD = (
+    "| game | n | plan | plan / plain | asked for | plan / dense | dense / plain | counted | "
+    "plain, s a game | made once, s | another checkpoint, s | largest difference |"
+)
 
 
 def main() -> None:
@@ -61,41 +38,70 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", default=list(CASES))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--plan", default="tables")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--compile", action="store_true", help="the plain forward by torch.compile, all cores"
+    )
     asked = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.rounds} rounds")
-    print(
-        "| network | n | plan / dense, median | smallest, largest | counted | dense, s a game | "
-        "made once, s | largest difference |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(HEAD)
+    print("| --- " * (HEAD.count("|") - 1) + "|")
     for name in asked.cases:
-        row(name, CASES[name], asked.plan, asked.rounds)
+        row(name, CASES[name], asked.rounds, asked.compile)
 
 
-def row(name: str, case: Case, plan: str, rounds: int) -> None:
-    """Measure one network and print it."""
-    network = models.load(case.model, "random", seed=0)
-    inputs = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    game = MaskedModel(network.model, inputs, case.players(), labels=[0])
-    made, taken = timed(lambda: choose(game, plan))
+def row(name: str, case: Case, rounds: int, compiled: bool) -> None:
+    """Measure one game and print it."""
+    game = case.game()
+    plain = case.plain(game, partial(torch.compile, dynamic=False) if compiled else lambda network: network)
+    spent, taken = timed(lambda: choose(game, case.plan))
+    first, whole = timed(lambda: evaluate(game, plan=case.plan, progress=False))  # finds the indices, too
+    again, _ = timed(lambda: choose(case.game(), case.plan))
     chosen = coalition_masks(game.n)[::DENSE_SHARE]
-    first, whole = timed(lambda: evaluate(game, plan=plan, progress=False))  # finds the indices, too
-    times = []
+    run = batched(plain, chosen[:64], workers=not compiled)
+    times: list[tuple[float, float, float]] = []
     for _ in range(rounds):
-        dense, some = timed(lambda: evaluate(game, chosen, plan="dense", progress=False))
-        spent, whole = timed(lambda: evaluate(game, plan=plan, progress=False))
-        times.append((spent, dense * DENSE_SHARE))
-    ratios = [spent / dense for spent, dense in times]
+        plainly, _ = timed(lambda: run(chosen))
+        densely, some = timed(lambda: evaluate(game, chosen, plan="dense", progress=False))
+        planned, whole = timed(lambda: evaluate(game, plan=case.plan, progress=False))
+        times.append((plainly * DENSE_SHARE, densely * DENSE_SHARE, planned))
     difference = (whole[:, ::DENSE_SHARE] - some).abs().max().item()
-    once = made + first - statistics.median(spent for spent, _ in times)
-    each = statistics.median(dense for _, dense in times)
-    print(
-        f"| {name} | {game.n} | {statistics.median(ratios):.3f} | {min(ratios):.3f}, {max(ratios):.3f} | "
-        f"{taken.share:.3f} | {each:.1f} | {once:.1f} | {difference:.1e} |",
-        flush=True,
-    )
+    plains, denses, plans = zip(*times, strict=True)
+    cells = [
+        f"{name}{', compiled' if compiled else ''}",
+        str(game.n),
+        case.plan,
+        spread(plans, plains),
+        f"{case.least:.3f}",
+        spread(plans, denses),
+        spread(denses, plains),
+        f"{taken.share:.3f}",
+        f"{statistics.median(plains):.1f}",
+        f"{spent + first - statistics.median(plans):.1f}",
+        f"{again:.1f}",
+        f"{difference:.0e}",
+    ]
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def batched(plain: Asked, some: Tensor, *, workers: bool) -> Callable[[Tensor], list[Tensor]]:
+    """In batches that some coalitions are done fastest in; a worker a core, or all cores on each batch."""
+
+    def work(coalitions: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return plain(coalitions)
+
+    def run(coalitions: Tensor, batch: int) -> list[Tensor]:
+        batches = coalitions.split(batch)
+        return in_workers(work, batches, torch.device("cpu")) if workers else [work(one) for one in batches]
+
+    batch = fastest(lambda size: run(some, size))
+    return lambda coalitions: run(coalitions, batch)
+
+
+def fastest(work: Callable[[int], object]) -> int:
+    """The batch that is done soonest, the best of three times each."""
+    return min(BATCHES, key=lambda batch: min(timed(lambda: work(batch))[0] for _ in range(3)))
 
 
 def timed(function: Callable[[], Result]) -> tuple[float, Result]:
@@ -103,6 +109,12 @@ def timed(function: Callable[[], Result]) -> tuple[float, Result]:
     start = time.perf_counter()
     result = function()
     return time.perf_counter() - start, result
+
+
+def spread(times: tuple[float, ...], others: tuple[float, ...]) -> str:
+    """The median of the ratios round by round, the smallest and the largest."""
+    ratios = [one / other for one, other in zip(times, others, strict=True)]
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})"
 
 
 if __name__ == "__main__":

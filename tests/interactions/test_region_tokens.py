@@ -107,6 +107,18 @@ def test_embeddings_masked():
     assert names[0] != "embedding"
 
 
+def test_types_of_tokens_that_nobody_gave():
+    """The model makes them for as many sentences as there are; they are the same for all."""
+    inputs = sentences()
+    del inputs["token_type_ids"]
+    game = MaskedModel(
+        bert(), inputs, Players(OWNER, 4, axis=0), labels=[0, 1], masked="input_ids", baseline=3.0
+    )
+    names, region = require_dense_scores(game)
+    assert {"expand", "linear"} <= {name.rstrip("_0123456789") for name in names}
+    assert not region.given
+
+
 def test_players_of_each_sentence():
     """Words lie elsewhere in every sentence."""
     owner = torch.stack([OWNER, OWNER.roll(1)])
