@@ -78,6 +78,7 @@ _HOME = {
     "report": ["describe", "shares_by_order", "write_figures", "write_report"],
     "restricted": ["restricted_prediction"],
     "run": ["Run", "compute"],
+    "screening": ["approximation", "screening_table"],
     "sentence_drawings": ["draw_change_on_sentence", "draw_interactions_on_sentence"],
     "stability": ["approximation_table", "shares_table", "stability_table"],
     "study": ["Compare", "Compute", "Reliability", "Study", "Track", "read_study", "study_in"],

@@ -29,7 +29,7 @@ from analyses.comparison import TABLE
 from analyses.correlation import checkpoint_points, correlation_table, input_points
 from analyses.counterfactual import Baselines, counterfactual_table, other_baselines, other_tokens
 from analyses.discrimination import discrimination_table
-from analyses.facts import method_facts, method_notes
+from analyses.facts import approximations, method_facts, method_notes
 from analyses.games import Asked, ask
 from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
 from analyses.layout import TOKEN_BASELINES
@@ -82,7 +82,7 @@ def relate(
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
     figures = accuracy_figures(tables, run.unit)
-    summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables)]
+    summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables), *approximations(run)]
     publish(
         folder / FOLDER,
         tables,

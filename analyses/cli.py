@@ -190,9 +190,11 @@ def _perform(command: Any) -> None:
 
         print("\n".join(describe_plans(command)))
     elif isinstance(command, Compute):
+        from analyses.facts import approximations
         from analyses.run import compute
 
-        compute(command)
+        for said in approximations(compute(command)):
+            print(said)
         print(f"Value tables and interactions are in {command.out}; draw them: harsanyi show {command.out}")
     elif isinstance(command, Origins):
         from analyses.origin_report import ORIGINS, run_origins

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.facts import method_facts, method_notes
+from analyses.facts import approximations, method_facts, method_notes
 from analyses.figures import (
     plot_matching,
     plot_ranges,
@@ -30,7 +30,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     change = run.change
     table = change.table(seed=study.seed)
     figures = _figures(run, change, table)
-    summary = describe(change, table)
+    summary = [*describe(change, table), *approximations(run)]
     publish(
         study.out,
         {TABLE: table},

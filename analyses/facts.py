@@ -4,7 +4,9 @@ import torch
 
 from analyses.games import read_out_of
 from analyses.run import Run
-from analyses.tables import ranges_table
+from analyses.screening import SCREENING, approximation
+from analyses.tables import ranges_table, read_table
+from interactions.screening import APPROXIMATE
 
 # Of more than these, figures are given for all together.
 MANY_NETWORKS = 4
@@ -13,16 +15,27 @@ MANY_NETWORKS = 4
 def method_facts(run: Run) -> dict[str, str]:
     """How the interactions were computed."""
     settings, study = run.store.settings, run.study
-    found = next(iter(run.interactions.values()))
+    found, chosen = next(iter(run.interactions.values())), approximations(run)
     return {
         "inputs": f"{found.games} of {study.data}, seed {study.seed}",
-        "players": f"{study.players} ({run.store.n} players, {2**run.store.n} masked versions of each input)",
+        "players": f"{study.players} ({run.store.n} players, {2**run.store.n} masked versions of each input)"
+        + ("" if study.choose == "random" else f", chosen by {study.choose}: {APPROXIMATE}"),
         "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
         "score": run.unit,
         "method": found.method,
         "salient": found.salient(study.threshold).rule,
         **_gaps(run),
+        **({"players chosen": chosen[0]} if chosen else {}),
     }
+
+
+def approximations(run: Run) -> list[str]:
+    """The one sentence every summary is marked with where players were chosen by influence; else none."""
+    if run.study.choose == "random":
+        return []
+    table = read_table(run.folder / f"{SCREENING}.h5")
+    together = table.network.nunique() > MANY_NETWORKS
+    return [approximation(table, together=together, seed=run.study.seed)]
 
 
 def _gaps(run: Run) -> dict[str, str]:
@@ -60,6 +73,14 @@ def method_notes(run: Run) -> list[str]:
             "neither needs new forwards."
         )
     notes += _range_notes(run)
+    if run.study.choose != "random":
+        notes.append(
+            f"{APPROXIMATE} for all cells together: the players are those with the most influence on the "
+            "networks' scores, each input with its own, and all else of the input is always present. Of "
+            "these players, given the rest, the interactions are exact. The variance left unexplained is "
+            "that over random maskings of all cells, with as many masked on average as in the tables; above "
+            "100% the tables foretell less than a constant would. screening.csv has it by input."
+        )
     tolerance = getattr(run.study.extraction(), "tolerance", None)
     open_games = {
         name: int((found.gap > tolerance).sum())

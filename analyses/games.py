@@ -12,6 +12,7 @@ import torch
 import data
 import models
 from analyses.layout import Layout, lay, specification
+from analyses.screening import influential
 from analyses.study import NEXT_TOKEN, PUBLISHED, Study
 from data import Inputs
 from data.corruptions import corrupted, corruption
@@ -36,6 +37,7 @@ class Asked:
         layout: how the players lie on the inputs.
         settings: all that the value tables depend on; JSON values.
         facts: what the reader of a report should know, in words.
+        whole: the games of all players, where these were chosen by influence.
     """
 
     study: Study
@@ -46,6 +48,7 @@ class Asked:
     layout: Layout
     settings: dict[str, Any]
     facts: dict[str, str]
+    whole: "Asked | None" = None
 
     @property
     def n(self) -> int:
@@ -168,9 +171,14 @@ def ask(study: Study) -> Asked:
         **layout.settings,
         **({} if study.corruption is None else {"corruption": study.corruption}),
         **({} if study.precision == "float32" else {"precision": study.precision}),
+        **({} if study.choose == "random" else {"choose": study.choose}),
     }
     numbers = {name: _numbers(study, network, labels, classes) for name, network in networks.items()}
-    return Asked(study, networks, everything, inputs, numbers, layout, settings, facts)
+    asked = Asked(study, networks, everything, inputs, numbers, layout, settings, facts)
+    if study.choose == "random":
+        return asked
+    with understood(f"{study.model} failed on masked inputs"):
+        return influential(asked)
 
 
 def device_of(study: Study) -> torch.device:

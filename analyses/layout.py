@@ -1,7 +1,8 @@
 """How the players of a study lie on its inputs, and what of it a drawing needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ class Layout:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
+    def only(self, kept: Tensor) -> "Layout":
+        """With these players of each game of images alone, `(games, k)`; see `Players.only`."""
+        players = {name: one.only(kept) for name, one in self.players.items()}
+        owner = _on_pixels(next(iter(players.values())).owner, self.arrays["images"].shape[1:3])
+        return replace(self, players=players, arrays={**self.arrays, "owner": owner})
+
 
 def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: Inputs | None = None) -> Layout:
     """Lay the players of the study on its inputs.
@@ -51,6 +58,11 @@ def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: In
         ValueError: if the specification of the players, or the baseline, cannot be meant for these inputs.
     """
     kind, sizes = specification(study.players, inputs.kind)
+    if study.choose == "influence" and (kind != "grid" or len(sizes) < 2):
+        raise ValueError(
+            f"--choose influence chooses K cells of a grid: expected --players grid:ROWSxCOLUMNS:K, got "
+            f"{study.players!r}"
+        )
     tensors = {name: network.preprocess(list(inputs.items)) for name, network in networks.items()}
     if inputs.kind == "text":
         return _on_sentences(study, kind, sizes, networks, inputs, tensors)
@@ -109,7 +121,10 @@ def _on_images(
         height, width = _geometry(network, tensors[name], study.layer)
         players = Players.grid(height, width, *sizes[0])
         if len(sizes) > 1:
-            players = players.choose(sizes[1], study.seed, central=sizes[2] if len(sizes) > 2 else None)
+            central = sizes[2] if len(sizes) > 2 else None
+            drawn_cells = players.choose(sizes[1], study.seed, central=central)
+            candidates = players if central is None else players.choose(prod(central), central=central)
+            players = drawn_cells if study.choose == "random" else candidates
     baseline = "zeros" if study.baseline == "auto" else study.baseline
     if baseline not in BASELINES:
         raise ValueError(f"--baseline {baseline} is none for images; there are {', '.join(BASELINES)}")

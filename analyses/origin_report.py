@@ -198,6 +198,7 @@ def _conditions(run: Run) -> dict[str, object]:
         "inputs": [f"{run.store.games} of {Path(study.data).name}", settings["contents"]],
         "labels": settings["labels"],
         "players": settings["players"],
+        "players chosen": settings.get("kept"),
         "seed": study.seed,
         "regions": _regions(run),
         "words": settings.get("sentences"),

@@ -19,6 +19,7 @@ from analyses.classes import class_tables
 from analyses.games import Asked, ask, device_of, understood
 from analyses.image_drawings import draw_change_on_image, draw_top_on_image
 from analyses.knowledge import KnowledgeChange, compare
+from analyses.screening import SCREENING, screening_table
 from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
 from analyses.study import PRETRAINED, Study, study_in
 from analyses.tables import games_table, ranges_table, write_table
@@ -238,6 +239,9 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     write_table(games_table(run.interactions, titles, study.threshold), study.out / GAMES)
     if study.ranges:
         write_table(ranges_table(run.interactions, titles), study.out / RANGES)
+    if asked.whole is not None:
+        with understood(f"{study.model} failed on masked inputs"):
+            write_table(screening_table(asked, store), study.out / SCREENING)
     return run
 
 

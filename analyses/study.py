@@ -65,6 +65,10 @@ class Study(Settings):
     """grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] (K random cells), superpixels:K,
     masks:K:FOLDER (label maps called as the inputs, .png or .npy), words:K or tokens:K. 2**K forwards an
     input."""
+    choose: Literal["random", "influence"] = "random"
+    """How the K of grid:ROWSxCOLUMNS:K are chosen: one draw for all inputs; or in each input those that move
+    the scores of all networks most, measured on 32 random coalitions of all cells. The others stay as they
+    are, and results are approximate for all cells together; screening.csv says how far."""
     level: str | None = None
     """Label column, where the data has several."""
     label: Literal["data", "predicted"] = "data"
@@ -226,6 +230,11 @@ class Reliability(Compare):
         if self.corruption is not None:
             raise ValueError(
                 "--corruption is for one run; reliability takes --corruptions beside clean inputs"
+            )
+        if self.choose != "random":
+            raise ValueError(
+                f"--choose {self.choose} would give each variation players of its own, and nothing could be "
+                "compared with the clean inputs: reliability takes --choose random"
             )
 
 

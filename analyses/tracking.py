@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.amounts import total
-from analyses.facts import method_facts, method_notes
+from analyses.facts import approximations, method_facts, method_notes
 from analyses.figures import orders_of, whole
 from analyses.report import publish
 from analyses.run import Run, compute
@@ -38,7 +38,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)
-    summary = describe_track(tables)
+    summary = [*describe_track(tables), *approximations(run)]
     publish(
         study.out,
         tables,

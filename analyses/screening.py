@@ -1,0 +1,191 @@
+"""Which players a study has where they are chosen by influence, and what these leave unexplained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from analyses.bootstrap import ratio_interval
+from analyses.layout import specification
+from analyses.words import percent, with_interval
+from interactions import Store
+from interactions.screening import (
+    APPROXIMATE,
+    HeldOutError,
+    Influences,
+    Screened,
+    exact_game_density,
+    held_out_error,
+    influences,
+    most_influential,
+)
+from models.digest import digest
+
+if TYPE_CHECKING:  # games are asked for with their players chosen here
+    from analyses.games import Asked
+
+SCREENING = "screening"
+KEPT = "screening.json"
+# Random coalitions of all players: by which influence is measured, and others by which the choice is judged.
+DRAWN, HELD_OUT = 32, 256
+
+
+def influential(asked: Asked) -> Asked:
+    """The games of the players with the most influence on all networks together, the others never masked.
+
+    Of each network's influences, shares within the game; their sum over networks decides. What is measured is
+    kept in the study's folder, network by network, and not measured again.
+    """
+    keep = specification(asked.study.players, asked.inputs.kind)[1][1]
+    found = [_influences(asked, name, keep) for name in asked.networks]
+    kept = most_influential(found, keep)
+    return replace(
+        asked,
+        layout=asked.layout.only(kept),
+        settings={**asked.settings, "kept": kept.tolist()},
+        whole=asked,
+    )
+
+
+def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
+    """What the chosen players' tables leave unexplained of the score of coalitions of all players.
+
+    Args:
+        asked: with players chosen by influence.
+        store: its value tables, of all networks.
+
+    Returns:
+        a row for each network and input: network, game, input, players (those kept, numbers among all,
+        spaces between), all_players, influence (the kept players' share of the sum of all influences),
+        held_out_error with its standard_error, mean_square and variance (squared unit of the score),
+        coalitions; see `HeldOutError`.
+    """
+    assert asked.whole is not None
+    kept = torch.tensor(asked.settings["kept"])
+    tables = []
+    for name in asked.networks:
+        by = _influences(asked.whole, name, asked.n)
+        error = _held_out(asked, name, kept, by, store)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "network": name,
+                    "game": range(store.games),
+                    "input": store.settings["inputs"],
+                    "players": [" ".join(map(str, row)) for row in kept.tolist()],
+                    "all_players": asked.whole.n,
+                    "influence": by.share.gather(1, kept).sum(1),
+                    "held_out_error": error.error,
+                    "standard_error": error.standard_error,
+                    "mean_square": error.mean_square,
+                    "variance": error.variance,
+                    "coalitions": error.coalitions,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def approximation(table: pd.DataFrame, *, together: bool = False, seed: int = 0) -> str:
+    """What all results of such a study are marked with, in words.
+
+    The share left unexplained is Σ mean_square / Σ variance over inputs; its interval resamples these.
+
+    Args:
+        table: as `screening_table` gives it.
+        together: one figure for all networks; else one for each.
+
+    >>> rows = {"network": "net", "game": [0, 1], "players": "3 5", "all_players": 64, "coalitions": 256}
+    >>> said = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))
+    >>> said.partition("; ")[2].partition(" (")[0]
+    'the tables leave 25% [25%, 25%] of the variance of the output unexplained'
+    """
+    keep = len(table.players.iloc[0].split())
+    names = list(dict.fromkeys(table.network))
+    sums = table.groupby(["network", "game"], sort=False)[["mean_square", "variance"]].sum()
+    if together or len(names) == 1:
+        left = _share_left(sums.groupby("game", sort=False).sum(), seed)
+    else:
+        left = ", ".join(f"{_share_left(sums.loc[name], seed)} ({name})" for name in names)
+    return (
+        f"{APPROXIMATE}: {keep} of {table.all_players.iloc[0]} cells chosen by influence in each input, the "
+        f"others left as they are; the tables leave {left} of the variance of the output unexplained "
+        f"({table.game.nunique()} inputs, {table.coalitions.iloc[0]} held-out coalitions of each)"
+    )
+
+
+def _share_left(games: pd.DataFrame, seed: int) -> str:
+    columns = [games[[name]].to_numpy(np.float64) for name in ("mean_square", "variance")]
+    return with_interval(ratio_interval(*columns, seed=seed)[0], percent)
+
+
+def _influences(whole: Asked, name: str, keep: int) -> Influences:
+    """Of all players on one network, from the study's folder or measured."""
+    seed, density = whole.study.seed, exact_game_density(whole.n, keep)
+
+    def measure() -> dict[str, Any]:
+        batch_size = whole.study.batch_size
+        found = influences(whole.game(name), DRAWN, density=density, seed=seed, batch_size=batch_size)
+        return _as_lists(found)
+
+    return Influences(**_as_tensors(_once(whole, "influences", name, measure)))
+
+
+def _held_out(asked: Asked, name: str, kept: torch.Tensor, by: Influences, store: Store) -> HeldOutError:
+    """Of the tables of one network, from the study's folder or measured."""
+    whole = asked.whole
+    assert whole is not None
+
+    def measure() -> dict[str, Any]:
+        chosen = Screened(asked.game(name), kept, by)
+        options: dict[str, Any] = {"coalitions": HELD_OUT, "batch_size": asked.study.batch_size}
+        return _as_lists(held_out_error(whole.game(name), chosen, store.v(name), **options))
+
+    return HeldOutError(**_as_tensors(_once(whole, "held_out", name, measure)))
+
+
+def _once(whole: Asked, kind: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is in the study's folder for these settings; else measured, and written there."""
+    path, key = whole.study.out / KEPT, digest(json.dumps(whole.settings), DRAWN, HELD_OUT)
+    kept = _kept(path, key)
+    if name not in kept[kind]:
+        kept[kind][name] = measure()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(kept), encoding="utf-8")
+        partial.replace(path)
+    return kept[kind][name]
+
+
+def _kept(path: Path, key: str) -> dict[str, Any]:
+    """What a folder holds of these settings; nothing where there is no such file, or a damaged one."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["of"] == key and isinstance(kept["influences"], dict) and isinstance(kept["held_out"], dict):
+            return kept
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {"of": key, "influences": {}, "held_out": {}}
+
+
+def _as_lists(result: Influences | HeldOutError) -> dict[str, Any]:
+    """A result as JSON values, which keep every digit of float64."""
+    return {
+        name: value.tolist() if isinstance(value, torch.Tensor) else value
+        for name, value in asdict(result).items()
+    }
+
+
+def _as_tensors(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a result from JSON."""
+    return {
+        name: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
