@@ -15,6 +15,7 @@ from interactions.interactions import (
     Salient,
 )
 from interactions.joint import sparse_and_or_joint
+from interactions.low_orders import low_order
 from interactions.methods import (
     METHODS,
     And,
@@ -28,7 +29,19 @@ from interactions.methods import (
 from interactions.players import BACKGROUND, Players, sentence_pieces
 from interactions.ranges import effect_ranges
 from interactions.scores import SCORES
+from interactions.screening import (
+    HeldOutError,
+    Influences,
+    Screened,
+    held_out_error,
+    influences,
+    most_influential,
+    screened,
+)
 from interactions.sparse import SparseFit, sparse_and_or
+from interactions.sparse_effects import SparseMoebius
+from interactions.sparse_fourier import spex
+from interactions.sparse_transform import sparse_moebius
 from interactions.store import Store
 from interactions.transforms import (
     and_interactions,
@@ -52,6 +65,8 @@ __all__ = [
     "EffectRanges",
     "Game",
     "HarsanyiInteractions",
+    "HeldOutError",
+    "Influences",
     "Interaction",
     "Interactions",
     "JointSparseAndOr",
@@ -59,8 +74,10 @@ __all__ = [
     "Method",
     "Players",
     "Salient",
+    "Screened",
     "SparseAndOr",
     "SparseFit",
+    "SparseMoebius",
     "Store",
     "and_interactions",
     "banzhaf_values",
@@ -72,12 +89,19 @@ __all__ = [
     "evaluate_pairs",
     "extract",
     "extract_each",
+    "held_out_error",
+    "influences",
+    "low_order",
+    "most_influential",
     "or_interactions",
     "reconstruct",
+    "screened",
     "sentence_pieces",
     "shapley_interaction_indices",
     "shapley_values",
     "sparse_and_or",
     "sparse_and_or_joint",
+    "sparse_moebius",
+    "spex",
     "token",
 ]
