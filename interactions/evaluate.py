@@ -206,19 +206,32 @@ def _planned(
     batch_size: int | None,
     progress: "bool | tqdm[Any]",
 ) -> Tensor:
-    """What is read off the outputs that a plan gives of all pairs, game by game."""
+    """What is read off the outputs that a plan gives of all pairs, game by game.
+
+    A game that runs out of memory is begun again, its batches halved.
+    """
     total = len(asked) * count
     bar = tqdm(total=total, unit="forward", disable=not progress) if isinstance(progress, bool) else progress
-    answers = None
+    answers, start, size = None, 0, batch_size
     with bar if isinstance(progress, bool) else nullcontext(), torch.inference_mode(), plan.game.prepared():
-        for start in range(0, total, count):
+        while start < total:
             games, masks = pairs_of(torch.arange(start, start + count, device=plan.game.device))
-            for numbers, outputs in plan.outputs(games, masks, batch_size=batch_size):
-                found = read(outputs, games[numbers])
-                if answers is None:
-                    answers = _room(total, found)
-                answers[start + numbers] = found
-                bar.update(len(numbers))
+            done = 0
+            try:
+                for numbers, outputs in plan.outputs(games, masks, batch_size=size):
+                    found = read(outputs, games[numbers])
+                    if answers is None:
+                        answers = _room(total, found)
+                    answers[start + numbers] = found
+                    done += len(numbers)
+                    bar.update(len(numbers))
+            except RuntimeError as error:
+                if size == 1 or not is_out_of_memory(error):
+                    raise
+                size = (size or suggested_batch_size(plan.game)) // 2 or 1
+                bar.update(-done)
+                continue
+            start += count
     assert answers is not None
     return answers
 

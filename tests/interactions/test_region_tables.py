@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tqdm.auto import tqdm
 
 from interactions import MaskedModel, Players, coalition_masks, evaluate
 from interactions.plan import NotApplicable
@@ -12,7 +13,7 @@ from interactions.region_runs import NUMBERS
 from interactions.region_steps import Layout
 from interactions.region_tables import RegionTables, tables_plan
 from interactions.regions import Regions
-from interactions.traced import trace
+from interactions.traced import Traced, trace
 
 # The same sums in another order, a few hundred terms near 1 in float64.
 EXACT = 1e-11
@@ -159,6 +160,27 @@ def test_threads_change_nothing(numbers, monkeypatch):
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(one, two, rtol=0, atol=EXACT)
+
+
+def test_a_game_that_runs_out_of_memory_is_begun_again_in_smaller_batches(monkeypatch):
+    game = game_of()
+    expected = evaluate(game, plan="tables", progress=False)
+    run, batches = Traced.run, []
+
+    def limited(self, start, stop, values, batch):
+        if start and batch > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+        batches.append(batch)
+        return run(self, start, stop, values, batch)
+
+    monkeypatch.setattr(Traced, "run", limited)
+    bar = tqdm(total=expected.numel(), disable=True)
+    counted = []
+    monkeypatch.setattr(bar, "update", counted.append)
+    found = evaluate(game, plan="tables", progress=bar, batch_size=8)
+    torch.testing.assert_close(found, expected, rtol=0, atol=EXACT)
+    assert max(batches) == 2  # 8, 4, 2
+    assert sum(counted) == expected.numel()
 
 
 def test_the_memory_is_kept_and_the_numbers_are_the_same():
