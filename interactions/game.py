@@ -124,7 +124,7 @@ class MaskedModel:
         self._require_sense()
         require_precision(precision, self.device)
         self.labels = _checked_labels(labels, self.games, self.score, self.device)
-        self.choices: dict[Any, Any] = {}  # the plans chosen for it, see interactions.choice
+        self._choices: tuple[Any, dict[Any, Any]] = (None, {})
         self._asked: tuple[Tensor, Tensor] | None = None  # games and coalitions of the forward under way
         self._elements = self.source
         self._activation_bytes, self.forward_bytes, self._elements = self._probe()
@@ -142,6 +142,14 @@ class MaskedModel:
     @property
     def device(self) -> torch.device:
         return self.source.device
+
+    @property
+    def choices(self) -> dict[Any, Any]:
+        """The plans chosen for it, see `interactions.choice`; forgotten when the weights have changed."""
+        state = _state_of(self.model)
+        if self._choices[0] != state:
+            self._choices = (state, {})
+        return self._choices[1]
 
     def batch_size(self) -> int:
         """The power of two whose largest activation fits a cache (CPU) or a share of free memory (GPU).
@@ -351,6 +359,14 @@ def batch_fitting(activation: int, device: torch.device) -> int:
         budget = available_memory(device) * GPU_ACTIVATION_SHARE
     fitting = min(LARGEST_BATCH, max(SMALLEST_BATCH, int(budget // activation)))
     return 1 << (fitting.bit_length() - 1)
+
+
+def _state_of(model: Any) -> tuple[tuple[int, int], ...]:
+    """Where the weights of a model are, and how often they were written to."""
+    if not isinstance(model, nn.Module):
+        return ()
+    tensors = (*model.parameters(), *model.buffers())
+    return tuple((one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors)
 
 
 def _some(wrong: Tensor) -> str:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 # torch leaves convolutions of fewer inputs than this to MKL, where their windows are of one place.
 INPUTS = 16
+# Rows at least: the weights are put in another order for every product, as long as some hundred rows take.
+FEWEST = 384
 # How many times as fast it must be, so that noise does not decide.
 MUCH = 1.3
 
@@ -27,7 +29,7 @@ def linear(
 ) -> Float[Tensor, "*rows width"]:
     """What `torch.nn.functional.linear` gives, up to rounding.
 
-    >>> rows, weight = torch.randn(40, 3, 8), torch.randn(5, 8)
+    >>> rows, weight = torch.randn(400, 3, 8), torch.randn(5, 8)
     >>> bool(torch.allclose(linear(rows, weight), F.linear(rows, weight), atol=1e-5))
     True
     """
@@ -84,7 +86,7 @@ def _serves(rows: Tensor, weight: Tensor) -> bool:
     return (
         rows.device.type == "cpu"
         and rows.dtype == weight.dtype == torch.float32
-        and len(rows) >= INPUTS
+        and len(rows) >= FEWEST
         and not torch.is_grad_enabled()
     )
 

@@ -6,7 +6,7 @@ depend on most players anyway. See `interactions.region_plan` for where these be
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -38,12 +38,16 @@ class RegionTables(Plan):
         memory: bytes that tables may take beside the dense parts. Where one game needs more, its last
             players are fixed, present and absent in turn, until what is left fits.
         plans: of the games that were asked for last; players that are the same for all have one.
+        trying: whether tables are kept in `tried`, for whoever asks for them next.
+        tried: tables, by their game and the fixed players.
     """
 
     traced: Traced
     shape: tuple[int, ...]
     memory: int
     plans: dict[int, RegionPlan] = field(default_factory=dict)
+    trying: bool = False
+    tried: dict[tuple[int, ...], dict[fx.Node, Tensor]] = field(default_factory=dict)
     name = "tables"
 
     @property
@@ -101,9 +105,11 @@ class RegionTables(Plan):
         size: int | None,
     ) -> Iterator[Block]:
         """Those of one game, its last players present or absent as given."""
-        covering = plan.covering.to(fixed.device)
-        live = self._first(game, plan, torch.cat([covering, fixed.expand(len(covering), -1)], 1))
-        tables = plan.tables(live)
+        key = (game, *map(int, fixed))
+        tables = self.tried.pop(key) if key in self.tried else self._tables(game, plan, fixed)
+        if self.trying:
+            self.tried.clear()  # at most one
+            self.tried[key] = tables
         size = size or batch_fitting(self.traced.largest(plan.stop), fixed.device)
 
         def last(chosen: Tensor) -> Tensor:
@@ -116,6 +122,11 @@ class RegionTables(Plan):
 
         for chosen, outputs in in_rounds(last, len(numbers), size, fixed.device):
             yield numbers[chosen], outputs
+
+    def _tables(self, game: int, plan: RegionPlan, fixed: Tensor) -> dict[fx.Node, Tensor]:
+        """Those of one game at the second cut."""
+        covering = plan.covering.to(fixed.device)
+        return plan.tables(self._first(game, plan, torch.cat([covering, fixed.expand(len(covering), -1)], 1)))
 
     def _first(
         self, game: int, plan: RegionPlan, coalitions: Bool[Tensor, "coalitions players"]
@@ -180,5 +191,5 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
         raise NotApplicable(f"what is masked is neither an image nor tokens: {shape}")
     plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
     with torch.inference_mode(), masked.prepared():
-        require_agreement(plan)
+        require_agreement(replace(plan, trying=True))
     return plan

@@ -168,3 +168,22 @@ def test_a_store_filled_in_two_goes_by_a_plan(outputs, game, tmp_path: Path):
     assert store.done("net").tolist() == [True, False, False]
     store.fill("net", game, plan="tables", batch_size=16, progress=False)
     assert torch.allclose(store.v("net"), whole, **(SAME if outputs is None else {"atol": 1e-6}))
+
+
+@pytest.mark.parametrize("plan", ["dense", "tables"])
+def test_weights_that_change_are_seen(monkeypatch, plan):
+    """A plan has folded weights; it is made again when those of the model are others."""
+    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    body = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU()]
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)).double().eval()
+    inputs, players = torch.randn(1, 1, 16, 16).double(), Players.grid(16, 16, 2, 4)
+    game = MaskedModel(net, inputs, players, labels=[0])
+    before = evaluate(game, plan=plan, progress=False)
+    assert choose(game, plan) is choose(game, plan)
+    with torch.no_grad():
+        net[0].weight.mul_(2.0)
+        net[1].running_mean.add_(0.5)
+    found = evaluate(game, plan=plan, progress=False)
+    expected = game.scores(torch.zeros(256, dtype=torch.int64), coalition_masks(8))
+    torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-12)
+    assert (found - before).abs().max() > 1e-3
