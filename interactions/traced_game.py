@@ -10,7 +10,8 @@ from torch.nn.modules import module as every_module
 from interactions.game import Game, MaskedModel
 from interactions.needed_tokens import only_needed
 from interactions.plan import NotApplicable, agree, probes, refusing_what_fails
-from interactions.traced import Traced, trace
+from interactions.traced import Traced
+from interactions.tracing import trace
 
 TRACED = "traced"
 

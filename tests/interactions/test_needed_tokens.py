@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from interactions.needed_tokens import only_needed
-from interactions.traced import Traced, trace
+from interactions.traced import Traced
+from interactions.tracing import trace
 
 # In float64 two orders of summation differ by some units of 2e-16; outputs here are of size 1.
 SAME = {"rtol": 0.0, "atol": 1e-12}

@@ -12,7 +12,7 @@ from interactions.region_plan import plan_regions
 from interactions.region_steps import Layout
 from interactions.region_tables import RegionTables
 from interactions.regions import Regions
-from interactions.traced import trace
+from interactions.tracing import trace
 
 # Of the largest output. A few layers of a few hundred products each, in another order, in float64: 1e-14 at
 # most; a wrong row shows in the first digits.

@@ -14,7 +14,7 @@ from interactions.region_plan import plan_regions
 from interactions.region_steps import Layout
 from interactions.region_tables import RegionTables
 from interactions.regions import Regions
-from interactions.traced import trace
+from interactions.tracing import trace
 
 SIDE, CLASSES = 64, 10
 # Largest tables of a test.

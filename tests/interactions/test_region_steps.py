@@ -13,7 +13,7 @@ from interactions.region_plan import plan_regions
 from interactions.region_runs import NUMBERS
 from interactions.region_steps import Layout
 from interactions.regions import Regions
-from interactions.traced import trace
+from interactions.tracing import trace
 
 # The same products in another order, a few hundred of them and of numbers near 1, in float64.
 EXACT = 1e-12

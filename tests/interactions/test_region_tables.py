@@ -13,7 +13,8 @@ from interactions.region_runs import NUMBERS
 from interactions.region_steps import Layout
 from interactions.region_tables import RegionTables, tables_plan
 from interactions.regions import Regions
-from interactions.traced import Traced, trace
+from interactions.traced import Traced
+from interactions.tracing import trace
 
 # The same sums in another order, a few hundred terms near 1 in float64.
 EXACT = 1e-11

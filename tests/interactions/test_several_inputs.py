@@ -23,7 +23,7 @@ from interactions.choice import choose
 from interactions.dense_plan import dense_plan
 from interactions.plan import NotApplicable
 from interactions.region_tables import tables_plan
-from interactions.traced import trace
+from interactions.tracing import trace
 
 # The same sums, some in another order: a few hundred terms near 1 in float64.
 EXACT = {"rtol": 0.0, "atol": 1e-10}

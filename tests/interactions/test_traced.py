@@ -8,7 +8,7 @@ from torch import nn
 from interactions import MaskedModel, Players, evaluate
 from interactions.plan import NotApplicable
 from interactions.region_tables import tables_plan
-from interactions.traced import trace
+from interactions.tracing import trace
 
 # The same sums, batch norm multiplied into the weights beforehand: a few hundred terms near 1 in float64.
 EXACT = 1e-12
@@ -120,6 +120,30 @@ VIEWED = {
 @pytest.mark.parametrize("name", VIEWED)
 def test_operations_give_the_networks_numbers(name):
     traced_like(made(lambda: Net(VIEWED[name])))
+
+
+READ_TWICE = {
+    "a sum of both": lambda self, x: pooled(self, F.relu(x) + x),
+    "the same name twice": lambda self, x: pooled(self, x + x),
+    "through a view": lambda self, x: pooled(self, F.relu(x.flatten(2)).view_as(x) * x),
+    "through what changes nothing": lambda self, x: pooled(self, F.silu(torch.positive(x)) - x),
+    "of another shape": lambda self, x: pooled(self, x.mean((2, 3), keepdim=True) * x + x),
+    "in a row": lambda self, x: pooled(self, F.relu(x.mul(2.0).add(x).sigmoid()) + F.hardtanh(x)),
+}
+
+
+@pytest.mark.parametrize("name", READ_TWICE)
+def test_nothing_is_overwritten_that_is_read_again(name):
+    traced_like(made(lambda: Net(READ_TWICE[name], head=nn.Linear(4, 3))))
+
+
+def test_what_nobody_reads_again_is_overwritten():
+    """A convolution's result and the sums that are made of it."""
+    traced = traced_like(
+        made(lambda: Net(lambda self, x: pooled(self, F.relu(x + 1.0)), head=nn.Linear(4, 3)))
+    )
+    kernels = [kernel for _, kernel, _ in traced.calls[0, len(traced.steps)]]
+    assert [torch.ops.aten.add_.Tensor, torch.ops.aten.relu_.default] == kernels[1:3]
 
 
 def test_what_is_written_into_the_input_is_no_result():
