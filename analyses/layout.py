@@ -14,12 +14,12 @@ from torch.nn.functional import interpolate
 from analyses.masks import mask_players
 from analyses.study import NEXT_TOKEN, Study
 from data import Inputs
-from interactions import BASELINES, EMBEDDING_ZEROS, Players, sentence_pieces, token
+from interactions import BASELINES, EMBEDDING_ZEROS, UNATTENDED, Players, sentence_pieces, token
 from interactions.forward import evaluating, hooked, module_named
 from models import Network
 from models.digest import digest
 
-TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS)
+TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS, UNATTENDED)
 SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
 
 

@@ -76,7 +76,8 @@ class Study(Settings):
     predicts."""
     baseline: str = "auto"
     """What a masked element becomes: zeros, data_mean, input_mean, blur; mask_token, pad_token,
-    embedding_zeros for text. auto: zeros for images, mask_token for text, embedding_zeros for next tokens."""
+    embedding_zeros, unattended (nobody attends to it) for text. auto: zeros for images, mask_token for text,
+    embedding_zeros for next tokens."""
     score: str = "log_odds"
     """log_odds, logit, log_prob (in nats), output, next_token_log_odds."""
     corruption: str | None = None

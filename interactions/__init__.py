@@ -1,7 +1,7 @@
 """Exact AND and OR interactions of any network, from its output on all 2ⁿ masked inputs."""
 
 from interactions.attribution import HarsanyiInteractions
-from interactions.baselines import BASELINES, EMBEDDING_ZEROS, token
+from interactions.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
 from interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
 from interactions.game import Game, MaskedModel
 from interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
@@ -60,6 +60,7 @@ __all__ = [
     "SALIENT_THRESHOLD",
     "SCORES",
     "SIGNS",
+    "UNATTENDED",
     "And",
     "AndOr",
     "EffectRanges",

@@ -66,6 +66,8 @@ BASELINES: dict[str, Baseline] = {b.__name__: b for b in (zeros, data_mean, inpu
 
 # Masks the output of the embedding layer instead of the token ids; see MaskedModel.
 EMBEDDING_ZEROS = "embedding_zeros"
+# Masks the attention mask instead of the token ids: nobody attends to a token that is absent.
+UNATTENDED = "unattended"
 
 
 def baseline_named(baseline: str | Baseline | Tensor | float) -> Baseline:
@@ -73,8 +75,8 @@ def baseline_named(baseline: str | Baseline | Tensor | float) -> Baseline:
     if isinstance(baseline, str):
         if baseline not in BASELINES:
             raise ValueError(
-                f"no baseline is called {baseline!r}; there are {', '.join([*BASELINES, EMBEDDING_ZEROS])}, "
-                "or pass a tensor or a callable"
+                f"no baseline is called {baseline!r}; there are "
+                f"{', '.join([*BASELINES, EMBEDDING_ZEROS, UNATTENDED])}, or pass a tensor or a callable"
             )
         return BASELINES[baseline]
     return baseline if callable(baseline) else constant(baseline)

@@ -45,7 +45,7 @@ class DensePlan(Plan):
 
         def asked(numbers: Tensor) -> Tensor:
             with torch.inference_mode():
-                elements = self.game.masked_elements(games[numbers], coalitions[numbers])
+                elements = self.game.masked_elements(games[numbers], coalitions[numbers], images_last=True)
                 return self.traced(elements, beside(self.game, self.traced, games[numbers]))
 
         size = batch_size or batch_fitting(self.traced.largest(), games.device)

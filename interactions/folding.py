@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from interactions.traced import BATCH_NORM, CONVOLUTIONS, Traced, channels_last
+from interactions.game import channels_last
+from interactions.traced import BATCH_NORM, CONVOLUTIONS, Traced
 
 
 def folded(traced: Traced) -> Traced:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
-from interactions.baselines import EMBEDDING_ZEROS, Baseline, baseline_named
+from interactions.baselines import EMBEDDING_ZEROS, UNATTENDED, Baseline, baseline_named
 from interactions.forward import (
     activations_measured,
     computing,
@@ -79,7 +79,8 @@ class MaskedModel:
         players: who owns which element.
         labels: `(games,)` class indices, column indices or token ids, as the score takes them.
         baseline: what a masked element becomes: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
-            a tensor, a number, a callable of the inputs. "embedding_zeros" masks the embeddings instead.
+            a tensor, a number, a callable of the inputs. "embedding_zeros" masks the embeddings instead,
+            "unattended" the attention mask.
         score: "log_odds", "logit", "log_prob", "output", "next_token_log_odds" or a callable
             `(outputs, labels) -> (batch,)`.
         layer: name of a module whose output is masked instead of the input; players and baseline then refer
@@ -115,6 +116,8 @@ class MaskedModel:
     ) -> None:
         if isinstance(baseline, str) and baseline == EMBEDDING_ZEROS:
             layer, baseline = _embedding_layer(model), "zeros"
+        if isinstance(baseline, str) and baseline == UNATTENDED:
+            masked, baseline = _attention_mask(inputs, masked, layer), "zeros"
         self.model, self.layer = model, layer
         self.score = score_named(score)
         self.inputs = _placed(inputs, model)
@@ -129,6 +132,7 @@ class MaskedModel:
         self._elements = self.source
         self._activation_bytes, self.forward_bytes, self._elements = self._probe()
         self.baseline = baseline_named(baseline)(self._elements)
+        self._to_zeros = layer is None and self._elements.is_floating_point() and not self.baseline.any()
         self._require_fit(self._elements)
 
     @property
@@ -192,10 +196,19 @@ class MaskedModel:
         return self.score(outputs, None if self.labels is None else self.labels[games]).double()
 
     def masked_elements(
-        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+        self,
+        games: Int64[Tensor, " batch"],
+        coalitions: Bool[Tensor, "batch players"],
+        *,
+        images_last: bool = False,
     ) -> Tensor:
-        """What is masked, the inputs or the outputs of `layer`, of these games on these coalitions."""
-        return self._mask(self._elements[games], games, coalitions)
+        """What is masked, the inputs or the outputs of `layer`, of these games on these coalitions.
+
+        Args:
+            images_last: the channels of images last in memory, as convolutions are fastest.
+        """
+        elements = _rows(self._elements, games)
+        return self._mask(channels_last(elements) if images_last else elements, games, coalitions)
 
     @property
     def beside(self) -> dict[str, Tensor]:
@@ -248,8 +261,11 @@ class MaskedModel:
 
     def _mask(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
         """The elements where their player is present (or they are background), the baseline elsewhere."""
-        baseline = self.baseline[games] if len(self.baseline) == self.games else self.baseline
-        return torch.where(self.players.keep(games, coalitions, elements.ndim), elements, baseline)
+        keep = self.players.keep(games, coalitions, elements.ndim)
+        if self._to_zeros:
+            return elements * keep  # as torch.where for finite numbers, and faster
+        baseline = _rows(self.baseline, games) if len(self.baseline) == self.games else self.baseline
+        return torch.where(keep, elements, baseline)
 
     def _mask_output(self, module: nn.Module, args: Any, elements: Any) -> Tensor | None:
         """Forward hook of `layer`."""
@@ -361,6 +377,16 @@ def batch_fitting(activation: int, device: torch.device) -> int:
     return 1 << (fitting.bit_length() - 1)
 
 
+def _rows(tensor: Tensor, games: Tensor) -> Tensor:
+    """The rows of some games; one row for all of them where they are the same."""
+    return tensor[games[:1]] if bool((games == games[:1]).all()) else tensor[games]
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """In the order of memory that convolutions are fastest in, if it is of images."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
 def _state_of(model: Any) -> tuple[tuple[int, int], ...]:
     """Where the weights of a model are, and how often they were written to."""
     if not isinstance(model, nn.Module):
@@ -405,6 +431,18 @@ def _checked_labels(labels: Any, games: int, score: Score, device: torch.device)
             f"expected {games} integer labels, one a game; got {labels.dtype} of {tuple(labels.shape)}"
         )
     return labels.long()
+
+
+def _attention_mask(inputs: Any, masked: str | None, layer: str | None) -> str:
+    """The name of the input that is masked where absent tokens are not attended to."""
+    key = "attention_mask"
+    if not isinstance(inputs, Mapping) or key not in inputs:
+        raise ValueError(
+            f"baseline {UNATTENDED!r} needs an {key} among the inputs, a mapping of names to tensors"
+        )
+    if masked not in (None, key) or layer is not None:
+        raise ValueError(f"baseline {UNATTENDED!r} masks the {key}; leave out masked= and layer=")
+    return key
 
 
 def _embedding_layer(model: Any) -> str:

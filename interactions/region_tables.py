@@ -136,7 +136,7 @@ class RegionTables(Plan):
         def first(chosen: Tensor) -> dict[fx.Node, Tensor]:
             with torch.inference_mode():
                 games = torch.full((len(chosen),), game, device=chosen.device)
-                elements = self.game.masked_elements(games, chosen)
+                elements = self.game.masked_elements(games, chosen, images_last=True)
                 given = beside(self.game, self.traced, games)
                 values = {self.traced.source: elements} | self.traced.values_beside(given)
                 return self.traced.run(0, plan.start, values, len(chosen)) | {

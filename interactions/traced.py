@@ -1,7 +1,7 @@
 """A network as a list of torch's own operations: run whole or in part, by the fastest that does each."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from interactions.game import channels_last
 from interactions.matrix_products import convolution, linear
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
@@ -69,32 +70,35 @@ class Traced:
         found = dict(values) | {node: size(batch) for node, size in self.sizes.items()}
         if start == 0:
             found[self.source] = channels_last(found[self.source])
-        calls = self._calls(start, stop)
-        for step, kernel, done in calls:
-            args, options = self.arguments(step, found)
-            found[step] = kernel(*args, **options)
-            for node in done:
+        calls, kept = self._calls(start, stop)
+        for one in calls:
+            args, options = one.arguments(found)
+            found[one.step] = one.kernel(*args, **options)
+            for node in one.last:
                 found.pop(node, None)
-        return {node: found[node] for node in self.live(stop)}
+        return {node: found[node] for node in kept}
 
-    def _calls(
-        self, start: int, stop: int
-    ) -> tuple[tuple[fx.Node, Callable[..., Any], tuple[fx.Node, ...]], ...]:
-        """Each step with what does it, and what nobody needs after it."""
+    def _calls(self, start: int, stop: int) -> "tuple[tuple[Call, ...], tuple[fx.Node, ...]]":
+        """What runs some steps, and what lives after them; found once."""
         if (start, stop) not in self.calls:
-            steps, kept = self.steps[start:stop], set(self.live(stop))
+            steps, kept = self.steps[start:stop], self.live(stop)
             last = {node: step for step in steps for node in step.all_input_nodes if node not in kept}
             users = Counter(node for step in self.steps for node in step.all_input_nodes)
             own = {step for step in steps if is_new(step.target) and users[step] == 1 and step in last}
-            self.calls[start, stop] = tuple(
-                (
-                    step,
-                    _kernel(step, own),
-                    tuple(node for node in step.all_input_nodes if last.get(node) is step),
-                )
-                for step in steps
+            calls = tuple(
+                Call(step, _kernel(step, own), self._arguments(step), _done(step, last)) for step in steps
             )
-        return self.calls[start, stop]
+            self.calls[start, stop] = calls, kept
+        return self.calls[start, stop]  # type: ignore[no-any-return]
+
+    def _arguments(self, step: fx.Node) -> "Arguments":
+        """What a step is given, from the values there are; constants are put in their places."""
+        given, options = fx.node.map_arg(  # type: ignore[misc]
+            (step.args, step.kwargs), lambda node: self.constants.get(node, node)
+        )
+        if _nodes(options) or any(_nodes(one) for one in given if not isinstance(one, fx.Node)):  # type: ignore[union-attr]
+            return lambda found: fx.node.map_arg((given, options), found.__getitem__)  # type: ignore[return-value,arg-type]
+        return lambda found: ([found[one] if isinstance(one, fx.Node) else one for one in given], options)  # type: ignore[union-attr,return-value]
 
     def __call__(self, batch: Tensor, beside: Mapping[str, Tensor] | None = None) -> Tensor:
         """What the function returns.
@@ -116,15 +120,36 @@ class Traced:
         values = [value for node in nodes if isinstance(value := node.meta.get("val"), Tensor)]
         return max(value.itemsize * prod(map(int, value.shape[1:])) for value in values)
 
-    def arguments(
-        self, step: fx.Node, values: Mapping[fx.Node, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What a step takes, with values in the place of nodes."""
 
-        def value(node: fx.Node) -> Any:
-            return values[node] if node in values else self.constants[node]
+# From the values there are to what a step is given, by place and by keyword.
+Arguments = Callable[[Mapping[fx.Node, Any]], tuple[Sequence[Any], Mapping[str, Any]]]
 
-        return fx.node.map_arg((step.args, step.kwargs), value)  # type: ignore[return-value]
+
+@dataclass(frozen=True)
+class Call:
+    """How a step is run.
+
+    Attributes:
+        kernel: what does it.
+        last: what nobody needs after it.
+    """
+
+    step: fx.Node
+    kernel: Callable[..., Any]
+    arguments: Arguments
+    last: tuple[fx.Node, ...]
+
+
+def _nodes(argument: Any) -> list[fx.Node]:
+    """What of an argument is known when it is run."""
+    found: list[fx.Node] = []
+    fx.node.map_arg(argument, found.append)
+    return found
+
+
+def _done(step: fx.Node, last: Mapping[fx.Node, fx.Node]) -> tuple[fx.Node, ...]:
+    """What a step is the last to take."""
+    return tuple(node for node in step.all_input_nodes if last.get(node) is step)
 
 
 def call(step: fx.Node, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
@@ -146,11 +171,6 @@ def _kernel(step: fx.Node, own: set[fx.Node]) -> Callable[..., Any]:
 def _kind(step: Any) -> tuple[Any, ...]:
     value = step.meta["val"]
     return value.dtype, tuple(map(str, value.shape))
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """In the order of memory that convolutions are fastest in, if it is of images."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def is_new(target: Any) -> bool:

@@ -293,6 +293,7 @@ def test_a_failing_own_network(pictures, tmp_path, refused):
     [
         ["--players=words:3"],
         ["--players=tokens:4", "--baseline=embedding_zeros"],
+        ["--players=words:3", "--baseline=unattended", "--plan=drop"],
         ["--players=words:3", "--stop-words", "the", "dog", "--baseline=pad_token"],
         ["--players=tokens:3", "--layer=bert.embeddings"],
     ],

@@ -267,6 +267,31 @@ def test_embedding_zeros():
     assert v[1, 0b01].item() == pytest.approx(log_odds(logits, torch.tensor([2])).item(), abs=FLOAT32)
 
 
+def test_absent_words_are_not_attended_to():
+    model = bert()
+    game = MaskedModel(model, SENTENCES, WORDS, labels=[1, 2], baseline="unattended")
+    assert (game.masked, game.layer) == ("attention_mask", None)
+    mask = SENTENCES["attention_mask"].clone()
+    mask[1, 1] = 0  # the first player of the second sentence is absent
+    logits = model(input_ids=SENTENCES["input_ids"][1:], attention_mask=mask[1:]).logits
+    v = evaluate(game, progress=False)
+    assert v[1, 0b01].item() == pytest.approx(log_odds(logits, torch.tensor([2])).item(), abs=FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "said"),
+    [
+        (SENTENCES["input_ids"], {}, "needs an attention_mask among the inputs"),
+        ({"input_ids": SENTENCES["input_ids"]}, {}, "needs an attention_mask among the inputs"),
+        (SENTENCES, {"masked": "input_ids"}, "leave out masked= and layer="),
+        (SENTENCES, {"layer": "bert.embeddings"}, "leave out masked= and layer="),
+    ],
+)
+def test_who_cannot_be_unattended(inputs, options, said):
+    with pytest.raises(ValueError, match=said):
+        MaskedModel(bert(), inputs, WORDS, labels=[1, 2], baseline="unattended", **options)
+
+
 def test_next_token_of_a_causal_model():
     config = GPT2Config(
         vocab_size=30, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0

@@ -142,7 +142,7 @@ def test_what_nobody_reads_again_is_overwritten():
     traced = traced_like(
         made(lambda: Net(lambda self, x: pooled(self, F.relu(x + 1.0)), head=nn.Linear(4, 3)))
     )
-    kernels = [kernel for _, kernel, _ in traced.calls[0, len(traced.steps)]]
+    kernels = [one.kernel for one in traced.calls[0, len(traced.steps)][0]]
     assert [torch.ops.aten.add_.Tensor, torch.ops.aten.relu_.default] == kernels[1:3]
 
 
