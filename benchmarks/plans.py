@@ -2,8 +2,8 @@
 
 All ways take turns in one process, on one game in all 2^n coalitions: the plain forward (networks fused,
 channels last, the fastest batch of 4 to 32, a single-threaded worker a core), this project's dense plan, and
-the plan. The first two are timed on one coalition in 32 and scaled, since a forward costs the same on each;
-the plan on the whole table. What is made once for an architecture and its players (trace, regions, indices)
+the plan. The first two are timed on 128 coalitions and scaled, since a forward costs the same on each; the
+plan on the whole table. What is made once for an architecture and its players (trace, regions, indices)
 is timed by itself, and so is what another checkpoint of the same architecture still needs. Random weights.
 """
 
@@ -24,8 +24,8 @@ from interactions.choice import choose
 
 Result = TypeVar("Result")
 
-# The share of the coalitions that the plain forward and the dense plan are timed on: one in so many.
-DENSE_SHARE = 32
+# Coalitions that the plain forward and the dense plan are timed on.
+TIMED = 128
 BATCHES = (4, 8, 16, 32)
 HEAD = (
     "| game | n | plan | plan / plain | asked for | plan / dense | dense / plain | counted | "
@@ -57,7 +57,8 @@ def row(name: str, case: Case, rounds: int, compiled: bool) -> None:
     spent, taken = timed(lambda: choose(game, case.plan))
     first, whole = timed(lambda: evaluate(game, plan=case.plan, progress=False))  # finds the indices, too
     again, _ = timed(lambda: choose(case.game(), case.plan))
-    chosen = coalition_masks(game.n)[::DENSE_SHARE]
+    share = 2**game.n // TIMED
+    chosen = coalition_masks(game.n)[::share]
     evaluate(game, chosen[:1], plan="dense", progress=False)  # traced before it is timed
     run = batched(plain, chosen[:64], workers=not compiled)
     times: list[tuple[float, float, float]] = []
@@ -65,8 +66,8 @@ def row(name: str, case: Case, rounds: int, compiled: bool) -> None:
         plainly, _ = timed(lambda: run(chosen))
         densely, some = timed(lambda: evaluate(game, chosen, plan="dense", progress=False))
         planned, whole = timed(lambda: evaluate(game, plan=case.plan, progress=False))
-        times.append((plainly * DENSE_SHARE, densely * DENSE_SHARE, planned))
-    difference = ((whole[:, ::DENSE_SHARE] - some).abs().max() / some.abs().max()).item()
+        times.append((plainly * share, densely * share, planned))
+    difference = ((whole[:, ::share] - some).abs().max() / some.abs().max()).item()
     plains, denses, plans = zip(*times, strict=True)
     cells = [
         f"{name}{', compiled' if compiled else ''}",

@@ -21,6 +21,7 @@ from interactions.forward import (
     module_named,
     require_precision,
 )
+from interactions.matrix_products import FasterLinear
 from interactions.memory import available_memory
 from interactions.players import Players
 from interactions.scores import LABELLED, Score, next_token_log_odds, score_named
@@ -175,6 +176,8 @@ class MaskedModel:
             stack.enter_context(self.evaluating())
             if self.layer is not None:
                 stack.enter_context(hooked(module_named(self.model, self.layer), self._mask_output))
+            if self.device.type == "cpu" and self.precision == "float32":
+                stack.enter_context(FasterLinear())
             yield
 
     def scores(

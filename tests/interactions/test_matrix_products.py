@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from interactions import matrix_products
-from interactions.matrix_products import FEWEST, INPUTS, convolution, linear, multiply_into
+from interactions.matrix_products import FEWEST, INPUTS, FasterLinear, convolution, linear, multiply_into
 
 # Sums of up to 40 products of numbers near 1 in float32.
 ROUNDING = 2e-5
@@ -70,6 +70,19 @@ def test_convolution(memory, kernel, options):
         require_same(found, expected)
         if memory == torch.channels_last:
             assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_linear_layers_of_any_network():
+    """Given by place or by keyword, with few rows and with many."""
+    net = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 9))
+    weight = random(9, 40, seed=1)
+    for rows in (3, 2 * FEWEST):
+        x = random(rows, 40)
+        with torch.inference_mode(), FasterLinear():
+            found, by_keyword = net(x), F.linear(input=x, weight=weight)
+        with torch.inference_mode():
+            torch.testing.assert_close(found, net(x), rtol=0, atol=ROUNDING)
+            torch.testing.assert_close(by_keyword, F.linear(x, weight), rtol=0, atol=ROUNDING)
 
 
 def test_float64_is_left_to_torch():
