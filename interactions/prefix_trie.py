@@ -25,6 +25,9 @@ from interactions.plan import (
 from interactions.players import BACKGROUND
 from interactions.token_games import MASKED_TOKENS, token_game, token_inputs
 
+# Tokens of a forward at least: all weights are read for it, however few tokens there are.
+TOKENS = 512
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -100,7 +103,8 @@ class PrefixPlan(Plan):
         As `Plan.outputs`.
         """
         masks, owners = coalitions.cpu(), games.cpu()
-        tokens = (batch_size or self.game.batch_size()) * self.game.source.shape[1]
+        length = self.game.source.shape[1]
+        tokens = batch_size * length if batch_size else max(self.game.batch_size() * length, TOKENS)
         for game in owners.unique().tolist():
             steps = _segments_of(self.game, game)
             # Nodes of a block, if the blocks of all levels are to fit together.
