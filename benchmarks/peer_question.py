@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import models
-from benchmarks.plans import SIZE, grid, timed
+from benchmarks.plan_cases import SIZE, grid
+from benchmarks.plans import timed
 from interactions import MaskedModel
 
 NETWORKS = {
