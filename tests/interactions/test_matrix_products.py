@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from interactions import matrix_products
 from interactions.matrix_products import FEWEST, INPUTS, FasterLinear, convolution, linear, multiply_into
 
+MEASURED = matrix_products.convolving_is_faster
+
 # Sums of up to 40 products of numbers near 1 in float32.
 ROUNDING = 2e-5
 
@@ -83,6 +85,26 @@ def test_linear_layers_of_any_network():
         with torch.inference_mode():
             torch.testing.assert_close(found, net(x), rtol=0, atol=ROUNDING)
             torch.testing.assert_close(by_keyword, F.linear(x, weight), rtol=0, atol=ROUNDING)
+
+
+def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
+    """Where linear layers are replaced, too."""
+    convolved, counts = matrix_products._convolved, []
+
+    def counted(*arguments):
+        counts.append(1)
+        return convolved(*arguments)
+
+    def calls_of(work):
+        counts.clear()
+        work()
+        return 1.0 - len(counts) / 2  # whoever convolves is the faster
+
+    monkeypatch.setattr(matrix_products, "_convolved", counted)
+    monkeypatch.setattr(matrix_products, "_best_time", calls_of)
+    with FasterLinear():
+        assert MEASURED.__wrapped__()
+    assert len(counts) == 0  # the other one does not
 
 
 def test_float64_is_left_to_torch():
