@@ -21,6 +21,7 @@ from interactions import (
     token,
 )
 from interactions.baselines import Baseline, blur, input_mean
+from interactions.transforms import coalition_index
 
 # Whose interactions a part is made of, and which network is asked.
 ASKED = {"preserved": "after", "new": "after", "discarded": "before"}
@@ -100,9 +101,8 @@ def predicted_change(
         )
     kept = interactions.only(interactions.salient(threshold))
     v = reconstruct(kept.and_, kept.or_)
-    places = 2 ** torch.arange(interactions.n - 1, -1, -1, device=v.device)
-    games, rest = games.to(v.device), (~coalitions.to(v.device) * places).sum(-1)
-    return v[games, rest] - v[games, -1]
+    games = games.to(v.device)
+    return v[games, coalition_index(~coalitions.to(v.device))] - v[games, -1]
 
 
 def measured_change(

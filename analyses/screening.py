@@ -14,6 +14,7 @@ import torch
 
 from analyses.bootstrap import ratio_interval
 from analyses.layout import specification
+from analyses.study import write_whole
 from analyses.words import percent, with_interval
 from interactions import Store
 from interactions.screening import (
@@ -158,9 +159,7 @@ def _once(whole: Asked, kind: str, name: str, measure: Callable[[], dict[str, An
     if name not in kept[kind]:
         kept[kind][name] = measure()
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(kept), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(kept))
     return kept[kind][name]
 
 

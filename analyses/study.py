@@ -38,9 +38,14 @@ class Settings:
 
     def write(self, path: Path) -> None:
         """Write the study file, whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(tomli_w.dumps(self.settings()), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, tomli_w.dumps(self.settings()))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: a killed process leaves none that is damaged."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import models
 from benchmarks.plan_cases import SIZE, grid
-from benchmarks.plans import timed
+from benchmarks.plans import fastest
 from interactions import MaskedModel
 
 NETWORKS = {
@@ -106,10 +106,3 @@ def fastest_batch(question: Question) -> int:
     some = np.random.default_rng(0).random((max(BATCHES), question.n)) < 0.5
     values = {batch: masked_logits(network, question, batch, torch.inference_mode) for batch in BATCHES}
     return fastest({batch: partial(value, some) for batch, value in values.items()})
-
-
-def fastest(ways: dict[int, Callable[[], object]]) -> int:
-    """Which of some ways took least time, once each has run before."""
-    for run in ways.values():
-        run()
-    return min(ways, key=lambda batch: timed(ways[batch])[0])

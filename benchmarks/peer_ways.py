@@ -32,11 +32,11 @@ from benchmarks.peer_question import (
     Counted,
     Question,
     Values,
-    fastest,
     fastest_batch,
     masked_logits,
     tuned_logits,
 )
+from benchmarks.plans import fastest
 from interactions import And, MaskedModel, evaluate, shapley_values
 
 PLAIN_BATCH = 32

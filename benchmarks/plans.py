@@ -10,7 +10,7 @@ is timed by itself, and so is what another checkpoint of the same architecture s
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -97,13 +97,13 @@ def batched(plain: Asked, some: Tensor, *, workers: bool) -> Callable[[Tensor], 
         batches = coalitions.split(batch)
         return in_workers(work, batches, torch.device("cpu")) if workers else [work(one) for one in batches]
 
-    batch = fastest(lambda size: run(some, size))
+    batch = fastest({size: partial(run, some, size) for size in BATCHES})
     return lambda coalitions: run(coalitions, batch)
 
 
-def fastest(work: Callable[[int], object]) -> int:
+def fastest(ways: Mapping[int, Callable[[], object]]) -> int:
     """The batch that is done soonest, the best of two times each."""
-    return min(BATCHES, key=lambda batch: min(timed(lambda: work(batch))[0] for _ in range(2)))
+    return min(ways, key=lambda batch: min(timed(ways[batch])[0] for _ in range(2)))
 
 
 def timed(function: Callable[[], Result]) -> tuple[float, Result]:

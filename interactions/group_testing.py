@@ -7,7 +7,7 @@ coalition has a player of its group.
 import math
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from torch import Tensor
 
 
@@ -81,13 +81,3 @@ def certain_players(
     """
     candidates = design[found] & possible_players(design, found)
     return candidates[candidates.sum(1) == 1].any(0)
-
-
-def lattice_index(found: Bool[Tensor, "coalitions tests"]) -> Int64[Tensor, " coalitions"]:
-    """Outcomes read as binary numbers, the first test the most significant bit.
-
-    >>> lattice_index(torch.tensor([[True, False], [True, True]])).tolist()
-    [2, 3]
-    """
-    weights = 1 << torch.arange(found.shape[1] - 1, -1, -1)
-    return (found.long() * weights).sum(1)

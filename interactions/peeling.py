@@ -20,12 +20,12 @@ from torch import Tensor
 from interactions.group_testing import (
     certain_players,
     constant_weight_design,
-    lattice_index,
     outcomes,
     possible_players,
     usual_weight,
 )
-from interactions.transforms import and_interactions, coalition_masks, coalition_orders
+from interactions.sparse_effects import masks_of
+from interactions.transforms import and_interactions, coalition_index, coalition_masks, coalition_orders
 
 Members = tuple[int, ...]
 SURE = 3.0  # standard deviations by which a bin's energy must exceed what noise alone leaves on average
@@ -50,7 +50,7 @@ class Hash:
         return and_interactions(v.view(-1, len(self.delays)).T).T.contiguous()
 
     def bin_of(self, coalitions: Bool[Tensor, "coalitions n"]) -> Int64[Tensor, " coalitions"]:
-        return lattice_index(outcomes(self.groups, coalitions))
+        return coalition_index(outcomes(self.groups, coalitions))
 
     def avoided(self, coalitions: Bool[Tensor, "coalitions n"]) -> Bool[Tensor, "coalitions delays"]:
         """The delays that a coalition's effect is seen in."""
@@ -125,8 +125,7 @@ class Peeling:
     def _take(self, members: Members, effect: float) -> None:
         """Add an effect to those found and subtract it from the bins it is in."""
         self.effects[members] = self.effects.get(members, 0.0) + effect
-        coalition = torch.zeros(1, self.n, dtype=torch.bool)
-        coalition[0, list(members)] = True
+        coalition = masks_of([members], self.n)
         for way, found in zip(self.ways, self.bins, strict=True):
             found[int(way.bin_of(coalition)), way.avoided(coalition)[0]] -= effect
 

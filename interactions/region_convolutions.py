@@ -97,11 +97,10 @@ def summed(
     rows = {place: _taken(table, some) for place, some in terms.factors.items()}
     width = weight.shape[1]
     fitting = MADE_BYTES // (table.itemsize * (1 + terms.products)) // NARROWEST * NARROWEST
-    parts = [
-        slice(start, start + max(NARROWEST, fitting)) for start in range(0, width, max(NARROWEST, fitting))
-    ]
+    columns = max(NARROWEST, fitting) if groups == 1 else width
+    parts = [slice(start, start + columns) for start in range(0, width, columns)]
     found = table.new_empty(len(terms.sums), width)
-    for part in parts if groups == 1 else [slice(0, width)]:
+    for part in parts:
         products = table.new_empty(1 + terms.products, len(range(width)[part]))
         products[-1] = 0.0
         end = 0

@@ -110,13 +110,11 @@ def _permuted(step: fx.Node, layout: Layout, order: Sequence[int]) -> RowStep:
     return rearranged(moved, lambda table: table.permute(0, *(1 + axis for axis in axes)))
 
 
-@planner(aten.view.default, aten.reshape.default, aten._unsafe_view.default)
+@planner(
+    *(aten.view.default, aten.reshape.default, aten._unsafe_view.default),
+    *(aten.flatten.using_ints, aten.unsqueeze.default, aten.squeeze.dim),
+)
 def view(step: fx.Node, given: Given) -> RowStep:
-    return _reshaped(step, given.first, tuple(step.meta["val"].shape[1:]))
-
-
-@planner(aten.flatten.using_ints, aten.unsqueeze.default, aten.squeeze.dim)
-def _flatten(step: fx.Node, given: Given) -> RowStep:
     return _reshaped(step, given.first, tuple(step.meta["val"].shape[1:]))
 
 

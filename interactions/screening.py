@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from interactions.evaluate import evaluate, suggested_batch_size
 from interactions.game import Game, MaskedModel
 from interactions.players import require_ascending
+from interactions.transforms import coalition_index
 
 APPROXIMATE = "APPROXIMATE"
 # Fewer draws have no spread to take a standard error from.
@@ -331,9 +332,8 @@ def held_out_error(
     _drawn(game.n, by.coalitions, by.density, generator)  # those the players were chosen by
     drawn = _drawn(game.n, coalitions, by.density, generator)
     v = evaluate(game, drawn, batch_size=batch_size, progress=progress).to(table.device)
-    present = drawn.to(table.device)[:, kept].movedim(0, 1).long()  # (games, coalitions, keep)
-    places = 2 ** torch.arange(kept.shape[1] - 1, -1, -1, device=table.device)
-    squares = (v - table.gather(1, (present * places).sum(2))) ** 2
+    present = drawn.to(table.device)[:, kept].movedim(0, 1)  # (games, coalitions, keep)
+    squares = (v - table.gather(1, coalition_index(present))) ** 2
     around = (v - v.mean(1, keepdim=True)) ** 2 * (coalitions / (coalitions - 1))
     mean_square, variance = squares.mean(1), around.mean(1)
     error = torch.where(variance > 0, mean_square / variance, torch.nan)

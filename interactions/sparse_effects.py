@@ -1,5 +1,6 @@
 """`SparseMoebius`: a game of many players as a sum of few effects, and how far the sum is from the game."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -92,6 +93,18 @@ def appearing(
     assert kind in KINDS, kind
     common, orders = coalitions.double() @ terms.double().T, terms.sum(1)
     return (common == orders).double() if kind == "and" else ((common > 0) | (orders == 0)).double()
+
+
+def masks_of(terms: Collection[tuple[int, ...]], n: int) -> Bool[Tensor, "terms n"]:
+    """Coalitions of n players from their members.
+
+    >>> masks_of([(0, 2), ()], 3).int().tolist()
+    [[1, 0, 1], [0, 0, 0]]
+    """
+    masks = torch.zeros(len(terms), n, dtype=torch.bool)
+    for row, members in zip(masks, terms, strict=True):
+        row[list(members)] = True
+    return masks
 
 
 def random_coalitions(n: int, count: int, seed: int) -> Bool[Tensor, "count n"]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from interactions.game import Game
-from interactions.sparse_effects import HELD_OUT, SparseMoebius, judged, sampled
+from interactions.sparse_effects import HELD_OUT, SparseMoebius, judged, masks_of, sampled
 
 SPEX_METHODS = {"spex": "SPEX", "proxyspex": "ProxySPEX"}
 
@@ -57,12 +57,15 @@ def spex(
     found = _approximated(approximator, budget, lambda rows: _values(game, game_number, rows, asked))
     items = {members: float(found.values[i]) for members, i in found.interaction_lookup.items()}
     kept = {members: effect for members, effect in items.items() if effect != 0}
-    terms = torch.zeros(len(kept), game.n, dtype=torch.bool)
-    for row, members in zip(terms, kept, strict=True):
-        row[list(members)] = True
     used = torch.from_numpy(np.frombuffer(b"".join(asked), dtype=bool).reshape(len(asked), game.n).copy())
     return judged(
-        *(game, game_number, terms, torch.tensor(list(kept.values()), dtype=torch.float64), used),
+        *(
+            game,
+            game_number,
+            masks_of(kept, game.n),
+            torch.tensor(list(kept.values()), dtype=torch.float64),
+            used,
+        ),
         held_out=held_out,
         seed=seed,
         method=SPEX_METHODS[method],

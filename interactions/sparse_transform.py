@@ -14,6 +14,7 @@ from interactions.sparse_effects import (
     SparseMoebius,
     appearing,
     judged,
+    masks_of,
     random_coalitions,
     sampled,
     without,
@@ -182,7 +183,7 @@ def _found(
         peeling.run(deviation, mixed, most - len(terms), confirmed=left is v)
         limit = NEGLIGIBLE * v.abs().max()
         more = [members for members, effect in peeling.effects.items() if abs(effect) > limit]
-        joined = torch.unique(torch.cat([terms, _masks(more, n)]), dim=0)
+        joined = torch.unique(torch.cat([terms, masks_of(more, n)]), dim=0)
         fit = refitted(joined, samples, v)
         rest = v - appearing(fit[0], samples) @ fit[1]
         if rest.square().sum() >= left.square().sum():
@@ -193,10 +194,3 @@ def _found(
         if left.abs().max() <= limit:
             break
     return terms, effects
-
-
-def _masks(terms: list[Members], n: int) -> Bool[Tensor, "terms n"]:
-    masks = torch.zeros(len(terms), n, dtype=torch.bool)
-    for row, members in zip(masks, terms, strict=True):
-        row[list(members)] = True
-    return masks

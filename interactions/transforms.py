@@ -36,6 +36,16 @@ def coalition_masks(
     return (indices[:, None] >> bits & 1).bool()
 
 
+def coalition_index(coalitions: Bool[Tensor, "*batch players"]) -> Int64[Tensor, "*batch"]:
+    """The numbers of coalitions among all 2**n: the inverse of `coalition_masks`.
+
+    >>> coalition_index(torch.tensor([[True, False], [True, True]])).tolist()
+    [2, 3]
+    """
+    places = 1 << torch.arange(coalitions.shape[-1] - 1, -1, -1, device=coalitions.device)
+    return (coalitions * places).sum(-1)
+
+
 def coalition_orders(n: int, device: torch.device | str | None = None) -> Int64[Tensor, " coalitions"]:
     """The order (number of players) of each of the 2**n coalitions.
 
