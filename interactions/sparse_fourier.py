@@ -55,8 +55,8 @@ def spex(
     approximator = _approximator(game.n, method, order, seed)
     asked: dict[bytes, float] = {}
     found = _approximated(approximator, budget, lambda rows: _values(game, game_number, rows, asked))
-    items = {members: float(found.values[i]) for members, i in found.interaction_lookup.items()}
-    kept = {members: effect for members, effect in items.items() if effect != 0}
+    effects = ((tuple(map(int, members)), found.values[i]) for members, i in found.interaction_lookup.items())
+    kept = {members: float(effect) for members, effect in effects if effect != 0}
     used = torch.from_numpy(np.frombuffer(b"".join(asked), dtype=bool).reshape(len(asked), game.n).copy())
     return judged(
         *(
