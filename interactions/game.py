@@ -24,7 +24,7 @@ from interactions.forward import (
 from interactions.matrix_products import FasterLinear
 from interactions.memory import available_memory
 from interactions.players import Players
-from interactions.scores import LABELLED, Score, next_token_log_odds, score_named
+from interactions.scores import LABELLED, LAST_POSITION, Score, score_named
 
 # The largest activation of a CPU batch: past a cache, a forward is bound by memory. With this and the least
 # batch below, ResNet-18 at 64² and 224², ResNet-20 at 32² and EfficientNet-Lite0 at 224² took at most 1.14
@@ -237,7 +237,7 @@ class MaskedModel:
     def forward(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float[Tensor, "batch *outputs"]:
-        """The network's outputs on masked inputs, whatever their shape; inside `prepared()`."""
+        """The network's outputs on masked inputs, as many as the score reads; inside `prepared()`."""
         source = self.masked_elements(games, coalitions) if self.layer is None else self.source[games]
         self._asked = games, coalitions
         outputs = self._forward(source, games)
@@ -259,8 +259,13 @@ class MaskedModel:
     def _outputs(self, source: Tensor, others: Mapping[str, Tensor]) -> Tensor:
         """The network's outputs for one tensor or, by keyword, for several."""
         if isinstance(self.inputs, Tensor):
-            return logits_of(self.model(source))
-        return logits_of(self.model(**{str(self.masked): source}, **others))
+            return self.read(self.model(source))
+        return self.read(self.model(**{str(self.masked): source}, **others))
+
+    def read(self, returned: Any) -> Tensor:
+        """The logits in what the model returns; those of the last position where the score reads no other."""
+        logits = logits_of(returned)
+        return logits[:, -1:] if self.score in LAST_POSITION and logits.ndim == 3 else logits
 
     def _mask(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
         """The elements where their player is present (or they are background), the baseline elsewhere."""
@@ -323,7 +328,7 @@ class MaskedModel:
                 raise ValueError(f"inputs of games {_some(wrong)} hold NaN or infinite values")
         if self.players.per_game and len(self.players.owner) != self.games:
             raise ValueError(f"players of {len(self.players.owner)} games, but {self.games} inputs")
-        if self.score is next_token_log_odds and not isinstance(self.inputs, Tensor):
+        if self.score in LAST_POSITION and not isinstance(self.inputs, Tensor):
             attended = self.inputs.get("attention_mask")
             if attended is not None and not attended[:, -1].all():
                 raise ValueError("next_token_log_odds reads the last position: pad the prompts on the left")

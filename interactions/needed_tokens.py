@@ -1,8 +1,8 @@
 """What the output does not need: where one token alone is read at the end, the others of the last block.
 
-A classifier that reads its class token takes x[:, 0] of the last activation. Whatever takes tokens one by one
-need not make the others then, nor need attention ask on their behalf: keys and values of all tokens are
-needed, queries of one.
+A classifier that reads its class token takes x[:, 0] of the last activation, a language model asked for the
+next token x[:, -1:]. Whatever takes tokens one by one need not make the others then, nor need attention ask
+on their behalf: keys and values of all tokens are needed, queries of one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,6 @@ from torch import Tensor, fx
 from interactions.traced import Traced, is_pointwise
 
 aten = torch.ops.aten
-# The end of a slice that goes to the end.
-TO_THE_END = 2**63 - 1
 # Are told the sizes of their results.
 SIZED = (aten.reshape.default, aten.expand.default)
 
@@ -73,12 +71,14 @@ def _taken(traced: Traced) -> dict[fx.Node, Taken | None]:
 
 
 def _selected(step: fx.Node) -> Taken | None:
-    """The place that x[:, k] takes of x."""
-    if step.target is not aten.select.int or step.args[1] == 0:
+    """The place that x[:, k] or x[:, k : k + 1] takes of x."""
+    if step.target not in (aten.select.int, aten.slice.Tensor) or len(step.args) < 3 or step.args[1] == 0:
         return None
     shape = _shape(step.args[0])  # type: ignore[arg-type]
-    axis, place = int(step.args[1]) % len(shape), int(step.args[2])  # type: ignore[call-overload, arg-type]
-    return Taken(axis, place % int(shape[axis]))
+    axis, place = int(step.args[1]) % len(shape), int(step.args[2] or 0)  # type: ignore[call-overload, arg-type]
+    if step.target is aten.slice.Tensor and (_shape(step)[axis] != 1 or shape[axis] == 1):
+        return None
+    return Taken(axis, max(0, place + int(shape[axis])) if place < 0 else place)
 
 
 def _again(
@@ -93,8 +93,10 @@ def _again(
         sizes = list(args[1])  # type: ignore[arg-type, index]
         sizes[one.axis] = 1
         args = (args[0], sizes)  # type: ignore[index]
+    if one is not None and step.target is aten.scaled_dot_product_attention.default and _is_causal(step):
+        args, options = args[:5], {**options, "is_causal": False}  # the last token asks all
     if one is None and selected is not None and taken.get(step.args[0]) is not None:  # type: ignore[arg-type]
-        args = (args[0], selected.axis, 0)  # type: ignore[index]
+        args = (args[0], selected.axis, 0, *((1,) if step.target is aten.slice.Tensor else ()))  # type: ignore[index]
     new = step.graph.call_function(step.target, args, options)  # type: ignore[arg-type]
     new.meta["val"] = step.meta["val"] if one is None else step.meta["val"].narrow(one.axis, one.place, 1)
     return new
@@ -133,10 +135,32 @@ def _as_it_is(step: fx.Node, one: Taken) -> Needs:
 
 @rule(aten.slice.Tensor)
 def _slice(step: fx.Node, one: Taken) -> Needs | None:
-    whole = (*step.args, *(0, 0, TO_THE_END, 1)[len(step.args) - 1 :])
-    if whole[2] in (0, None) and whole[3] in (TO_THE_END, None) and whole[4] == 1:
+    """The same place, where places are not what is sliced."""
+    axis = int(step.args[1]) % len(_shape(step)) if len(step.args) > 1 else 0  # type: ignore[call-overload, arg-type]
+    if axis != one.axis or _shape(step)[axis] == _shape(step.args[0])[axis]:  # type: ignore[arg-type]
         return {step.args[0]: one}  # type: ignore[dict-item]
     return None
+
+
+@rule(aten.select.int)
+def _select(step: fx.Node, one: Taken) -> Needs:
+    """The same place, which stands one further where what is selected from stood before it."""
+    axis = int(step.args[1]) % (len(_shape(step)) + 1)  # type: ignore[call-overload, arg-type]
+    return {step.args[0]: Taken(one.axis + (one.axis >= axis), one.place)}  # type: ignore[dict-item]
+
+
+@rule(aten.cat.default)
+def _cat(step: fx.Node, one: Taken) -> Needs | None:
+    axis = int(step.args[1]) % len(_shape(step)) if len(step.args) > 1 else 0  # type: ignore[call-overload, arg-type]
+    return dict.fromkeys(step.all_input_nodes, one) if axis != one.axis else None
+
+
+@rule(aten.mean.dim, aten.sum.dim_IntList)
+def _mean(step: fx.Node, one: Taken) -> Needs | None:
+    """The same place, where means are taken over other axes and these are kept."""
+    axes = {int(axis) % len(_shape(step)) for axis in step.args[1]}  # type: ignore[union-attr, arg-type]
+    kept = len(step.args) > 2 and bool(step.args[2])
+    return {step.args[0]: one} if kept and one.axis not in axes else None  # type: ignore[dict-item]
 
 
 @rule(aten.layer_norm.default)
@@ -213,8 +237,9 @@ def _reshape(step: fx.Node, one: Taken) -> Needs | None:
 def _attention(step: fx.Node, one: Taken) -> Needs | None:
     """The queries, and what masks them; keys and values whole."""
     axis = len(_shape(step)) - 2
-    causal = step.args[5] if len(step.args) > 5 else step.kwargs.get("is_causal", False)
-    if one.axis != axis or causal:
+    asked, read = (int(_shape(node)[-2]) for node in step.args[:2])  # type: ignore[arg-type]
+    sees_all = not _is_causal(step) or one.place + 1 == asked == read
+    if one.axis != axis or not sees_all:
         return None
     needs: Needs = {step.args[0]: one}  # type: ignore[dict-item]
     mask = step.args[3] if len(step.args) > 3 else step.kwargs.get("attn_mask")
@@ -222,6 +247,10 @@ def _attention(step: fx.Node, one: Taken) -> Needs | None:
         needs[mask] = Taken(len(_shape(mask)) - 2, one.place)
     # Self-attention may give one node as queries and keys: then all of it is needed.
     return needs if step.args[0] not in step.args[1:3] else None
+
+
+def _is_causal(step: fx.Node) -> bool:
+    return bool(step.args[5] if len(step.args) > 5 else step.kwargs.get("is_causal", False))
 
 
 @rule(

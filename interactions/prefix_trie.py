@@ -222,7 +222,7 @@ def _require_memory(plan: PrefixPlan) -> None:
 def _require_last_position(game: MaskedModel) -> None:
     """Refuse outputs that are not those of every token, and scores that read more than the last."""
     games, coalitions = probes(game)
-    outputs = game.forward(games, coalitions)
+    outputs = logits_of(game.model(**token_inputs(game, games, coalitions)))
     if outputs.ndim != 3 or outputs.shape[1] != game.source.shape[1]:
         raise NotApplicable(f"outputs of shape {tuple(outputs.shape)} are not (batch, tokens, vocabulary)")
     if not outputs[:, -1].isfinite().all():

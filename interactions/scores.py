@@ -71,6 +71,8 @@ SCORES: dict[str, Score] = {
 
 # These read the score off at a label and cannot do without one.
 LABELLED = (log_odds, logit, log_prob, next_token_log_odds)
+# These read the outputs of a language model at its last position alone.
+LAST_POSITION = (next_token_log_odds,)
 
 
 def score_named(score: str | Score) -> Score:

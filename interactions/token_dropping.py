@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from interactions.forward import logits_of
 from interactions.game import Game, MaskedModel
 from interactions.plan import Block, NotApplicable, Plan, require_agreement
 from interactions.token_games import token_game, token_inputs
@@ -68,7 +67,9 @@ class DropPlan(Plan):
         """The outputs of pairs with `count` tokens each."""
         inputs = token_inputs(self.game, games, coalitions) | {"position_ids": self.positions[games]}
         kept = self._kept(games, coalitions).nonzero()[:, 1].view(len(games), count)
-        return logits_of(self.game.model(**{name: value.gather(1, kept) for name, value in inputs.items()}))
+        return self.game.read(
+            self.game.model(**{name: value.gather(1, kept) for name, value in inputs.items()})
+        )
 
     def _kept(self, games: Tensor, coalitions: Tensor) -> Bool[Tensor, "pairs tokens"]:
         """Which tokens stay."""

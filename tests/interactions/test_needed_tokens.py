@@ -10,12 +10,17 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
 
+from interactions import MaskedModel, Players, coalition_masks, evaluate
+from interactions.dense_plan import dense_plan
 from interactions.needed_tokens import only_needed
 from interactions.traced import Traced
+from interactions.traced_game import traced_game
 from interactions.tracing import trace
 
 # In float64 two orders of summation differ by some units of 2e-16; outputs here are of size 1.
@@ -98,7 +103,15 @@ def test_what_masks_the_queries_is_taken_with_them(rows):
     assert numbers(needed) < numbers(whole)
 
 
-def test_causal_attention_is_left_whole():
+@pytest.mark.parametrize("read", [lambda x: x[:, -1], lambda x: x[:, -1:], lambda x: x[:, 4:5, 1:]])
+def test_the_last_token_of_causal_attention_sees_all(read):
+    net = Reads(lambda x: read(x).flatten(1) @ torch.ones(read(x).shape[-1], WIDTH).double(), causal=True)
+    whole, needed, same = narrowed(net, torch.randn(2, TOKENS, WIDTH, dtype=torch.float64))
+    assert same
+    assert numbers(whole) - numbers(needed) == (TOKENS - 1) * WIDTH
+
+
+def test_causal_attention_of_other_tokens_is_left_whole():
     """There a query's place says what it may see."""
     net = Reads(lambda x: x[:, 2], causal=True)
     _, needed, same = narrowed(net, torch.randn(2, TOKENS, WIDTH, dtype=torch.float64))
@@ -148,6 +161,10 @@ TURNED = {
     "an axis more before": lambda x: x.exp().unsqueeze(1).sin().transpose(1, 2).flatten(2),
     "an axis more after": lambda x: x.exp().unsqueeze(3).sin().flatten(2),
     "in another type": lambda x: x.exp().to(torch.float32).to(torch.float64).sin(),
+    "a mean over features": lambda x: (lambda made: made * made.mean(-1, keepdim=True))(x.exp()),
+    "features side by side": lambda x: torch.cat([x.exp(), x], 2),
+    "some features": lambda x: x.exp()[:, :, 1:3],
+    "a token of all": lambda x: x.exp()[:, :, None].sum(2, keepdim=True)[:, :, 0],
     "scaled by the length": lambda x: x.exp() * x.size(0) / x.size(0),
 }
 
@@ -166,6 +183,7 @@ WHOLE = {
     "one token beside another": lambda x: x.roll(1, 1),
     "a product with itself": lambda x: (lambda square: square @ square)(x[:, :, :TOKENS]),
     "sums up to a token": lambda x: x.cumsum(1),
+    "tokens one after another": lambda x: torch.cat([x[:, :2], x[:, 2:]], 1),
 }
 
 
@@ -243,6 +261,42 @@ def test_the_last_block_of_an_encoder_is_made_for_the_class_token_alone(name, ho
     assert before - multiplied(needed) == saved
     # Ten twelfths of the last of three blocks, but for the class token and for the products of attention.
     assert saved / before == pytest.approx(10 / 12 / 3 * 7 / 8, rel=0.05)
+
+
+def test_a_language_model_asked_for_the_next_token_makes_the_last_one_alone():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=30,
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    ids = torch.randint(3, 30, (1, 8))
+    game = MaskedModel(
+        LlamaForCausalLM(config).double().eval(),
+        {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
+        Players(torch.tensor([-1, 0, 0, 1, 2, -1, 3, -1]), 4, axis=0),
+        labels=[3],
+        baseline=7.0,
+        score="next_token_log_odds",
+    )
+    _, traced = traced_game(game)
+    # Of the last block queries, output of the attention and perceptron; and the vocabulary.
+    a_block = 24 * 24 + 2 * 24 * 12 + 24 * 24 + 3 * 24 * 40
+    one = 24 * 24 + 24 * 24 + 3 * 24 * 40 + 24 * 30
+    attention = 2 * 2 * 8 * 8 * 24 + 2 * 8 * 24
+    assert multiplied(traced) == 8 * (2 * a_block + 2 * 24 * 12) + one + attention
+    found, expected = evaluate(game, plan="dense", progress=False), torch.empty(16, dtype=torch.float64)
+    for number, mask in enumerate(coalition_masks(4)):
+        there = torch.cat([mask, torch.tensor([True])])[game.players.owner]  # -1 is the last
+        logits = game.model(input_ids=torch.where(there, ids, 7)).logits[0, -1]
+        expected[number] = logits[3] - torch.cat([logits[:3], logits[4:]]).logsumexp(0)
+    assert torch.allclose(
+        dense_plan(game).scores(torch.zeros(16).long(), coalition_masks(4)), expected, **SAME
+    )
+    assert torch.allclose(found[0], expected, **SAME)
 
 
 def test_the_mean_of_the_tokens_needs_them_all():
