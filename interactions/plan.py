@@ -14,12 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from interactions.forward import same_to_rounding
 from interactions.game import MaskedModel
 from interactions.memory import is_out_of_memory
-
-# Two exact ways to one output differ by so many units of rounding of the largest output, at most: 6e-5 of it
-# in float32. What a model does otherwise shows in the third digit.
-ROUNDING = 512
 
 Block = tuple[Int64[Tensor, " some"], Float[Tensor, "some *outputs"]]
 
@@ -114,12 +111,7 @@ def agree(found: Tensor, expected: Tensor) -> bool:
     """Whether two outputs are the same to rounding."""
     if expected.dtype not in (torch.float32, torch.float64):
         raise NotApplicable(f"in {expected.dtype} a difference cannot be told from rounding")
-    if found.shape != expected.shape:
-        return False
-    if not expected.numel():
-        return True
-    tolerance = ROUNDING * torch.finfo(expected.dtype).eps * expected.abs().max()
-    return bool(((found - expected).abs() <= tolerance).all())
+    return same_to_rounding(found, expected)
 
 
 @contextmanager

@@ -155,6 +155,46 @@ def test_layer_masking_is_the_literal_split_of_the_network(net):
             assert v[game, coalition].item() == pytest.approx(score.item(), abs=FLOAT32)
 
 
+class Seen(nn.Module):
+    """A network that notes how its images lie in memory, and may look at memory itself."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.convolution, self.head, self.after = nn.Conv2d(3, 4, 3), nn.Linear(144, 5), after
+        self.last = None
+
+    def forward(self, x):
+        self.last = x.is_contiguous(memory_format=torch.channels_last)
+        return self.head(self.after(self.convolution(x)))
+
+
+@pytest.mark.parametrize(
+    ("after", "last"),
+    [
+        (lambda x: x.flatten(1), True),
+        (lambda x: x.view(x.size(0), -1), False),
+        (lambda x: x.as_strided((x.size(0), 144), (144, 1)), False),
+    ],
+)
+@pytest.mark.parametrize("layer", [None, "convolution"])
+def test_channels_last_where_that_changes_nothing(after, last, layer):
+    torch.manual_seed(0)
+    net, x = Seen(after), images()
+    players = Players.grid(8, 8, 2, 2) if layer is None else Players.grid(6, 6, 2, 2)
+    game = MaskedModel(net, x, players, labels=LABELS, layer=layer)
+    v = evaluate(game, progress=False)
+    assert net.last == last
+    for number, mask in enumerate(coalition_masks(4)):
+        with torch.inference_mode():
+            if layer is None:
+                logits = net(x * mask[players.owner.view(8, 8)])
+            else:
+                masked = net.convolution(x) * mask[players.owner.view(6, 6)]
+                logits = net.head(after(masked))
+            expected = log_odds(logits, torch.tensor(LABELS))
+        torch.testing.assert_close(v[:, number], expected, rtol=0, atol=FLOAT32)
+
+
 def test_a_layer_that_runs_twice_is_refused():
     class Twice(nn.Module):
         def __init__(self):
