@@ -28,6 +28,8 @@ STRIDED = dict.fromkeys(
 BY_MEMORY = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_copy.default)
 # Steps whose results must have as many rows as the batch are told by their first axis.
 BATCH = 0
+# No batch is so long. Older torch must know that none is as long as a slice without an end, 2**63 - 1.
+LONGEST = 2**32
 
 
 def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | None = None) -> Traced:
@@ -56,7 +58,7 @@ def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | N
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rows = {BATCH: Dim("batch", min=1)}
+            rows = {BATCH: Dim("batch", min=1, max=LONGEST)}
             given: tuple[Any, ...] = (example, dict(sorted(beside.items()))) if beside else (example,)
             batch = (rows, dict.fromkeys(given[1], rows)) if beside else (rows,)
             program = export(function, given, dynamic_shapes=batch, strict=False).run_decompositions({})

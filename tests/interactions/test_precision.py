@@ -28,8 +28,10 @@ def game(net: nn.Module, precision: str = "float32", **options) -> MaskedModel:
 def test_the_error_is_the_literal_one(precision, net):
     found = precision_error(game(net, precision), 2)
     exact = game(copy.deepcopy(net).double())
+    # The same two games and no third: how a product is rounded may depend on how many rows it has.
     own, right = (
-        torch.stack([and_interactions(v) for v in evaluate(one)[:2]]) for one in (game(net, precision), exact)
+        torch.stack([and_interactions(v) for v in evaluate(one, games=range(2))])
+        for one in (game(net, precision), exact)
     )
     for order in range(5):
         of_order = [s for s in range(16) if s.bit_count() == order]
