@@ -1,8 +1,9 @@
-"""Linear layers, and convolutions that are, by the faster of the two kernels that torch has on a CPU.
+"""Linear layers and convolutions by oneDNN, from weights that were put in its order once.
 
-torch multiplies matrices with MKL, which keeps to AVX2 on processors of other makers, and convolves with
-oneDNN, which uses what there is. A linear layer is a convolution with a window of one place; where that is
-much faster, it is done as such. Which one it is, is measured once a process, on one product.
+torch's own convolution puts the weights in oneDNN's order at every call, and torch multiplies matrices with
+another library, mostly MKL, which keeps to AVX2 on processors of other makers. A linear layer is a convolution with a window of one
+place: where that is much faster, it is done as such. Which one it is, is measured once a process, on one
+product; convolutions are oneDNN's in any case.
 """
 
 import time
@@ -16,76 +17,102 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-# torch leaves convolutions of fewer inputs than this to MKL, where their windows are of one place.
-INPUTS = 16
-# Rows at least: the weights are put in another order for every product, as long as some hundred rows take.
-FEWEST = 384
+# Rows at least, so that a product is worth the call; and so that it is worth putting the weights in order,
+# where that is done for it alone: it takes as long as some hundred rows.
+FEWEST, FEWEST_UNPACKED = 16, 384
 # How many times as fast it must be, so that noise does not decide.
 MUCH = 1.3
 
 
-def linear(
-    rows: Float[Tensor, "*rows channels"],
-    weight: Float[Tensor, "width channels"],
-    bias: Float[Tensor, " width"] | None = None,
-) -> Float[Tensor, "*rows width"]:
-    """What `torch.nn.functional.linear` gives, up to rounding.
+class PackedLinear:
+    """A linear layer without its bias, whose weights are kept in the order of the faster kernel.
 
-    >>> rows, weight = torch.randn(400, 3, 8), torch.randn(5, 8)
-    >>> bool(torch.allclose(linear(rows, weight), F.linear(rows, weight), atol=1e-5))
+    Args:
+        weight: `(width, channels)`; must not change.
+
+    >>> weight, rows = torch.randn(5, 8), torch.randn(40, 3, 8)
+    >>> with torch.inference_mode():
+    ...     bool(torch.allclose(PackedLinear(weight)(rows), F.linear(rows, weight), atol=1e-5))
     True
     """
-    flat = rows.reshape(-1, rows.shape[-1])
-    if not _serves(flat, weight) or not convolving_is_faster():
-        return F.linear(rows, weight, bias)
-    if len(flat) % INPUTS == 0:
-        found = _convolved(flat.contiguous(), weight, bias)
-    else:
-        multiply_into(found := flat.new_empty(len(flat), len(weight)), flat, weight)
-        found = found if bias is None else found.add_(bias)
-    return found.view(*rows.shape[:-1], len(weight))
+
+    def __init__(self, weight: Float[Tensor, "width channels"]) -> None:
+        self.weight = weight
+        self._convolution = PackedConvolution(weight[:, :, None, None])
+
+    def __call__(
+        self, rows: Float[Tensor, "*rows channels"], bias: Float[Tensor, " width"] | None = None
+    ) -> Float[Tensor, "*rows width"]:
+        """What `torch.nn.functional.linear` gives, up to rounding."""
+        flat = rows.reshape(-1, rows.shape[-1])
+        if not (len(flat) >= FEWEST and serves(flat, self.weight) and convolving_is_faster()):
+            return F.linear(rows, self.weight, bias)
+        return self._product(flat, bias).view(*rows.shape[:-1], len(self.weight))
+
+    def into(self, target: Float[Tensor, "rows width"], rows: Float[Tensor, "rows channels"]) -> None:
+        """Write the product."""
+        if len(rows) >= FEWEST and serves(rows, self.weight) and convolving_is_faster():
+            target.copy_(self._product(rows, None))
+        else:
+            torch.mm(rows, self.weight.T, out=target)
+
+    def _product(self, rows: Tensor, bias: Tensor | None) -> Tensor:
+        """As a convolution of one input, whose places are the rows."""
+        count, channels = rows.shape
+        places = rows.contiguous().as_strided(
+            (1, channels, count, 1), (count * channels, 1, channels, channels)
+        )
+        return self._convolution(places, bias).permute(0, 2, 3, 1).reshape(count, len(self.weight))
 
 
-def convolution(
-    images: Float[Tensor, "batch channels height width"],
-    weight: Float[Tensor, "channels_after channels_of_group high wide"],
-    bias: Float[Tensor, " channels_after"] | None = None,
-    stride: Sequence[int] = (1,),
-    padding: Sequence[int] = (0,),
-    dilation: Sequence[int] = (1,),
-    groups: int = 1,
-) -> Float[Tensor, "batch channels_after height_after width_after"]:
-    """What `torch.nn.functional.conv2d` gives, up to rounding; channels last where they were so before.
+class PackedConvolution:
+    """A convolution whose weights are kept as oneDNN reads them, for the largest input so far.
 
-    Where each place sees itself alone it is a linear layer.
+    Args:
+        weight: must not change.
+        stride, padding, dilation, groups: as of `torch.nn.functional.conv2d`.
 
-    >>> images = torch.randn(2, 3, 5, 5).contiguous(memory_format=torch.channels_last)
-    >>> weight = torch.randn(4, 3, 1, 1)
-    >>> bool(torch.allclose(convolution(images, weight), F.conv2d(images, weight), atol=1e-5))
+    >>> weight, images = torch.randn(4, 3, 2, 2), torch.randn(2, 3, 5, 5)
+    >>> with torch.inference_mode():
+    ...     found = PackedConvolution(weight, stride=(2, 2))(images)
+    >>> bool(torch.allclose(found, F.conv2d(images, weight, stride=2), atol=1e-5))
     True
     """
-    rows = images.permute(0, 2, 3, 1)
-    itself = weight.shape[2:] == (1, 1) and set(stride) == {1} and set(padding) == {0} and groups == 1
-    if not (itself and rows.is_contiguous()):
-        return F.conv2d(images, weight, bias, stride, padding, dilation, groups)
-    return linear(rows, weight.flatten(1), bias).permute(0, 3, 1, 2)
 
+    def __init__(
+        self,
+        weight: Float[Tensor, "width channels high wide"],
+        stride: Sequence[int] = (1,),
+        padding: Sequence[int] = (0,),
+        dilation: Sequence[int] = (1,),
+        groups: int = 1,
+    ) -> None:
+        self.weight, self.groups = weight, groups
+        self.stride, self.padding, self.dilation = (
+            list(one) * (2 // len(one)) for one in (stride, padding, dilation)
+        )
+        self._packed: tuple[int, Tensor] = (0, weight)
 
-def multiply_into(
-    target: Float[Tensor, "rows width"],
-    rows: Float[Tensor, "rows channels"],
-    weight: Float[Tensor, "width channels"],
-) -> None:
-    """Write rows times the transposed weight."""
-    whole = len(rows) // INPUTS * INPUTS if _serves(rows, weight) and convolving_is_faster() else 0
-    if whole:
-        target[:whole] = _convolved(rows[:whole].contiguous(), weight, None)
-    if whole < len(rows):
-        torch.mm(rows[whole:], weight.T, out=target[whole:])
+    def __call__(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        bias: Float[Tensor, " channels_after"] | None = None,
+    ) -> Float[Tensor, "batch channels_after height_after width_after"]:
+        """What `torch.nn.functional.conv2d` gives, up to rounding."""
+        if not serves(images, self.weight):
+            window = self.stride, self.padding, self.dilation, self.groups
+            return F.conv2d(images, self.weight, bias, *window)
+        window = self.padding, self.stride, self.dilation, self.groups
+        size, packed = self._packed
+        if images.numel() > size:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *window, list(images.shape))
+            self._packed = images.numel(), packed
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(images, packed, bias, *window, "none", [], "")
+        return found
 
 
 class FasterLinear(TorchFunctionMode):
-    """Within it every linear layer of a network is `linear`, whoever wrote the network.
+    """Within it linear layers with many rows are done by the faster kernel, whoever wrote the network.
 
     >>> with FasterLinear(), torch.inference_mode():
     ...     torch.nn.Linear(8, 5)(torch.randn(400, 8)).shape
@@ -96,36 +123,39 @@ class FasterLinear(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is F.linear and not kwargs and args[0].is_floating_point() and args[1].ndim == 2:
-            return linear(*args)
+            rows, weight, *bias = args
+            if serves(rows, weight) and rows.shape[:-1].numel() >= FEWEST_UNPACKED:
+                return PackedLinear(weight)(rows, *bias)
         return func(*args, **(kwargs or {}))
 
 
-def _serves(rows: Tensor, weight: Tensor) -> bool:
+def serves(given: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN is there and has a kernel for these."""
     return (
-        rows.device.type == "cpu"
-        and rows.dtype == weight.dtype == torch.float32
-        and len(rows) >= FEWEST
+        given.device.type == "cpu"
+        and given.dtype == weight.dtype == torch.float32
         and not torch.is_grad_enabled()
+        and given.numel() > 0
+        and _packs()
     )
 
 
-def _convolved(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The same as a convolution of a few inputs, each a column of places."""
-    height, width = len(rows) // INPUTS, rows.shape[1]
-    inputs = rows.as_strided((INPUTS, width, height, 1), (height * width, 1, width, width))
-    found = F.conv2d(inputs, weight[:, :, None, None], bias)
-    return found.permute(0, 2, 3, 1).reshape(len(rows), len(weight))
+@cache
+def _packs() -> bool:
+    """Whether this torch has oneDNN, and convolutions from weights in its order."""
+    needed = ("_convolution_pointwise", "_reorder_convolution_weight")
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in needed)
 
 
 @cache
 def convolving_is_faster() -> bool:
-    """Whether, here, the convolution is much faster."""
-    if not torch.backends.mkldnn.is_available():
+    """Whether, here, a linear layer is much faster as a convolution."""
+    if not _packs():
         return False
     with torch.inference_mode():
-        rows, weight = torch.ones(1024, 256), torch.ones(256, 256)
-        convolving = _best_time(lambda: _convolved(rows, weight, None))
-        multiplying = _best_time(lambda: torch.mm(rows, weight.T))  # which `FasterLinear` leaves alone
+        rows, packed = torch.ones(1024, 256), PackedLinear(torch.ones(256, 256))
+        convolving = _best_time(lambda: packed._product(rows, None))
+        multiplying = _best_time(lambda: torch.mm(rows, packed.weight.T))  # `FasterLinear` leaves it alone
     return convolving * MUCH < multiplying
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from interactions.game import channels_last
-from interactions.matrix_products import convolution, linear
+from interactions.matrix_products import PackedConvolution, PackedLinear
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
@@ -22,10 +23,10 @@ IN_PLACE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.add.Tensor: torch.ops.aten.add_.Tensor,
     torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
 }
-# What is faster than torch's own, to rounding.
-KERNELS: dict[Any, Callable[..., Any]] = {
-    torch.ops.aten.linear.default: linear,
-    torch.ops.aten.conv2d.default: convolution,
+# What multiplies by weights that do not change, to rounding.
+PACKED: dict[Any, Callable[..., Callable[..., Tensor]]] = {
+    torch.ops.aten.linear.default: PackedLinear,
+    torch.ops.aten.conv2d.default: PackedConvolution,
 }
 # Take each element by itself, though torch does not tag them so.
 POINTWISE = (torch.ops.aten.hardswish.default,)
@@ -44,6 +45,7 @@ class Traced:
         constants: all else that the operations take: parameters, buffers, and what is made of them.
         sizes: numbers that depend on the length of the batch, from that length.
         calls: how the steps that were run are called.
+        packed: what multiplies by weights, for the steps that were run.
     """
 
     steps: tuple[fx.Node, ...]
@@ -53,6 +55,7 @@ class Traced:
     constants: Mapping[fx.Node, Any]
     sizes: Mapping[fx.Node, Callable[[int], int]]
     calls: dict[Any, Any] = field(default_factory=dict, init=False)
+    packed: dict[fx.Node, Callable[..., Any]] = field(default_factory=dict, init=False)
 
     def live(self, place: int) -> tuple[fx.Node, ...]:
         """What of the batch is there before a place among the steps, and used from there on."""
@@ -86,10 +89,24 @@ class Traced:
             users = Counter(node for step in self.steps for node in step.all_input_nodes)
             own = {step for step in steps if is_new(step.target) and users[step] == 1 and step in last}
             calls = tuple(
-                Call(step, _kernel(step, own), self._arguments(step), _done(step, last)) for step in steps
+                Call(step, self._kernel(step, own), self._arguments(step), _done(step, last))
+                for step in steps
             )
             self.calls[start, stop] = calls, kept
         return self.calls[start, stop]  # type: ignore[no-any-return]
+
+    def _kernel(self, step: fx.Node, own: set[fx.Node]) -> Callable[..., Any]:
+        """What does a step: in place, where its first argument is in `own` and of the result's kind."""
+        first = step.args[0] if step.args else None
+        if step.target in IN_PLACE and first in own and _kind(first) == _kind(step):
+            return IN_PLACE[step.target]
+        weight: Any = step.args[1] if step.target in PACKED and not step.kwargs else None
+        if weight in self.constants:
+            if step not in self.packed:
+                self.packed[step] = PACKED[step.target](self.constants[weight], *step.args[3:])
+            return partial(_with_packed, self.packed[step])
+        assert callable(step.target)
+        return step.target
 
     def _arguments(self, step: fx.Node) -> "Arguments":
         """What a step is given, from the values there are; constants are put in their places."""
@@ -158,14 +175,12 @@ def call(step: fx.Node, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> An
     return step.target(*arguments[0], **arguments[1])
 
 
-def _kernel(step: fx.Node, own: set[fx.Node]) -> Callable[..., Any]:
-    """What does a step: in place, where its first argument is in `own` and of one kind with the result."""
-    first = step.args[0] if step.args else None
-    if step.target in IN_PLACE and first in own and _kind(first) == _kind(step):
-        return IN_PLACE[step.target]
-    kernel = KERNELS.get(step.target, step.target)
-    assert callable(kernel)
-    return kernel
+def _with_packed(
+    packed: Callable[..., Any], given: Tensor, weight: Tensor, bias: Tensor | None = None, *window: Any
+) -> Tensor:
+    """Called as the operation is, whose weights it has already."""
+    found: Tensor = packed(given, bias)
+    return found
 
 
 def _kind(step: Any) -> tuple[Any, ...]:
@@ -175,7 +190,7 @@ def _kind(step: Any) -> tuple[Any, ...]:
 
 def is_new(target: Any) -> bool:
     """Whether what an operation gives lies in memory of its own."""
-    if target in CONVOLUTIONS or target in KERNELS:
+    if target in CONVOLUTIONS or target in PACKED:
         return True
     return is_pointwise(target) and not any(one.alias_info for one in target._schema.returns)
 

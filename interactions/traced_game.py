@@ -48,7 +48,8 @@ def _traced(game: MaskedModel) -> Traced:
     assert isinstance(game.model, nn.Module)
     _require_no_hooks(game.model)
     some = torch.zeros(2, dtype=torch.int64, device=game.device)
-    elements = game.masked_elements(some, torch.ones(2, game.n, dtype=torch.bool, device=game.device))
+    masks = torch.ones(2, game.n, dtype=torch.bool, device=game.device)
+    elements = game.masked_elements(some, masks).contiguous()  # no step should depend on another order
     others = {name: value[some] for name, value in game.beside.items()}
     with game.evaluating():
         traced = only_needed(trace(_OfElements(game), elements, others))

@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from interactions import matrix_products
-from interactions.matrix_products import FEWEST, INPUTS, FasterLinear, convolution, linear, multiply_into
+from interactions.matrix_products import (
+    FEWEST,
+    FEWEST_UNPACKED,
+    FasterLinear,
+    PackedConvolution,
+    PackedLinear,
+)
 
 MEASURED = matrix_products.convolving_is_faster
 
@@ -29,26 +35,29 @@ def require_same(found, expected):
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=ROUNDING)
 
 
-ROWS = [1, FEWEST - 1, FEWEST, FEWEST + 1, FEWEST + INPUTS, 3 * FEWEST + 7]
+ROWS = [1, FEWEST - 1, FEWEST, FEWEST + 1, 3 * FEWEST + 7]
 
 
-@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear(rows, bias):
-    x, weight, shift = random(rows, 40), random(9, 40, seed=1), random(9, seed=2) if bias else None
-    expected = F.linear(x.double(), weight.double(), None if shift is None else shift.double())
-    with torch.inference_mode():
-        require_same(linear(x, weight, shift), expected)
-        target = torch.full((rows, 9), torch.nan)
-        multiply_into(target, x, weight)
-    require_same(target, x.double() @ weight.double().T)
+def test_linear(bias):
+    """With rows of any number, one after another by the same weights."""
+    weight, shift = random(9, 40, seed=1), random(9, seed=2) if bias else None
+    packed = PackedLinear(weight)
+    for rows in (*ROWS, *ROWS):
+        x = random(rows, 40)
+        expected = F.linear(x.double(), weight.double(), None if shift is None else shift.double())
+        with torch.inference_mode():
+            require_same(packed(x, shift), expected)
+            target = torch.full((rows, 9), torch.nan)
+            packed.into(target, x)
+        require_same(target, x.double() @ weight.double().T)
 
 
 def test_rows_of_several_axes_and_in_other_memory():
     x, weight = random(6, 40, 100).transpose(1, 2), random(9, 40, seed=1)
     expected = F.linear(x.double(), weight.double())
     with torch.inference_mode():
-        require_same(linear(x, weight), expected)
+        require_same(PackedLinear(weight)(x), expected)
 
 
 @pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
@@ -59,6 +68,7 @@ def test_rows_of_several_axes_and_in_other_memory():
         ((1, 1), {"stride": [2, 1]}),
         ((1, 1), {"padding": [1, 0]}),
         ((1, 1), {"groups": 2}),
+        ((3, 3), {"groups": 2, "padding": [1]}),
         ((1, 1), {"stride": [2]}),
         ((3, 1), {"padding": [1, 0], "dilation": [1, 1]}),
     ],
@@ -68,17 +78,22 @@ def test_convolution(memory, kernel, options):
     weight, bias = random(6, 8 // options.get("groups", 1), *kernel, seed=1), random(6, seed=2)
     expected = F.conv2d(images.double(), weight.double(), bias.double(), **options)
     with torch.inference_mode():
-        found = convolution(images, weight, bias, **options)
-        require_same(found, expected)
+        packed = PackedConvolution(weight, **options)
+        for count in (2, 5, 3):  # the weights are put in order for the largest so far
+            require_same(packed(images[:count], bias), expected[:count])
+        require_same(
+            PackedConvolution(weight, **options)(images[:, :, ::2]),
+            F.conv2d(images[:, :, ::2].double(), weight.double(), **options),
+        )
         if memory == torch.channels_last:
-            assert found.is_contiguous(memory_format=torch.channels_last)
+            assert packed(images).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_linear_layers_of_any_network():
     """Given by place or by keyword, with few rows and with many."""
     net = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 9))
     weight = random(9, 40, seed=1)
-    for rows in (3, 2 * FEWEST):
+    for rows in (3, FEWEST_UNPACKED):
         x = random(rows, 40)
         with torch.inference_mode(), FasterLinear():
             found, by_keyword = net(x), F.linear(input=x, weight=weight)
@@ -89,7 +104,7 @@ def test_linear_layers_of_any_network():
 
 def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
     """Where linear layers are replaced, too."""
-    convolved, counts = matrix_products._convolved, []
+    convolved, counts = PackedConvolution.__call__, []
 
     def counted(*arguments):
         counts.append(1)
@@ -100,7 +115,7 @@ def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
         work()
         return 1.0 - len(counts) / 2  # whoever convolves is the faster
 
-    monkeypatch.setattr(matrix_products, "_convolved", counted)
+    monkeypatch.setattr(PackedConvolution, "__call__", counted)
     monkeypatch.setattr(matrix_products, "_best_time", calls_of)
     with FasterLinear():
         assert MEASURED.__wrapped__()
@@ -109,12 +124,32 @@ def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
 
 def test_float64_is_left_to_torch():
     x, weight = random(2 * FEWEST, 40).double(), random(9, 40, seed=1).double()
+    images, window = random(2, 3, 6, 6).double(), random(4, 3, 2, 2).double()
     with torch.inference_mode():
-        assert torch.equal(linear(x, weight), F.linear(x, weight))
+        assert torch.equal(PackedLinear(weight)(x), F.linear(x, weight))
+        assert torch.equal(PackedConvolution(window)(images), F.conv2d(images, window))
+
+
+def test_no_rows_and_no_images():
+    with torch.inference_mode():
+        assert PackedLinear(random(9, 40))(random(0, 40)).shape == (0, 9)
+        assert PackedConvolution(random(4, 3, 2, 2))(random(0, 3, 5, 5)).shape == (0, 4, 4, 4)
+
+
+def test_without_its_kernels_all_is_left_to_torch(monkeypatch):
+    monkeypatch.setattr(matrix_products, "_packs", lambda: False)
+    x, weight, images, window = random(40, 8), random(9, 8), random(2, 3, 6, 6), random(4, 3, 2, 2)
+    with torch.inference_mode():
+        assert torch.equal(PackedLinear(weight)(x), F.linear(x, weight))
+        assert torch.equal(PackedConvolution(window)(images), F.conv2d(images, window))
+    assert not MEASURED.__wrapped__()
 
 
 def test_gradients_go_through():
     """Outside of inference it is torch's own."""
     x, weight = random(2 * FEWEST, 40).requires_grad_(), random(9, 40, seed=1)
-    linear(x, weight).sum().backward()
+    PackedLinear(weight)(x).sum().backward()
     torch.testing.assert_close(x.grad, weight.sum(0).expand_as(x), rtol=0, atol=ROUNDING)
+    images = random(2, 3, 5, 5).requires_grad_()
+    PackedConvolution(torch.ones(1, 3, 1, 1))(images).sum().backward()
+    assert torch.equal(images.grad, torch.ones_like(images))
