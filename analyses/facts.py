@@ -4,7 +4,7 @@ import torch
 
 from analyses.games import read_out_of
 from analyses.run import Run
-from analyses.screening import SCREENING, approximation
+from analyses.screening import SCREENING, approximation, unit_of
 from analyses.tables import ranges_table, read_table
 from interactions.screening import APPROXIMATE
 
@@ -35,7 +35,7 @@ def approximations(run: Run) -> list[str]:
         return []
     table = read_table(run.folder / f"{SCREENING}.h5")
     together = table.network.nunique() > MANY_NETWORKS
-    return [approximation(table, together=together, seed=run.study.seed)]
+    return [approximation(table, unit_of(run.study.players), together=together, seed=run.study.seed)]
 
 
 def _gaps(run: Run) -> dict[str, str]:
@@ -74,12 +74,13 @@ def method_notes(run: Run) -> list[str]:
         )
     notes += _range_notes(run)
     if run.study.choose != "random":
+        unit = unit_of(run.study.players)
         notes.append(
-            f"{APPROXIMATE} for all cells together: the players are those with the most influence on the "
+            f"{APPROXIMATE} for all {unit} together: the players are those with the most influence on the "
             "networks' scores, each input with its own, and all else of the input is always present. Of "
             "these players, given the rest, the interactions are exact. The variance left unexplained is "
-            "that over random maskings of all cells, with as many masked on average as in the tables; above "
-            "100% the tables foretell less than a constant would. screening.csv has it by input."
+            f"that over random maskings of all {unit}, with as many masked on average as in the tables; "
+            "above 100% the tables foretell less than a constant would. screening.csv has it by input."
         )
     tolerance = getattr(run.study.extraction(), "tolerance", None)
     open_games = {

@@ -14,12 +14,14 @@ from torch.nn.functional import interpolate
 from analyses.masks import mask_players
 from analyses.study import NEXT_TOKEN, Study
 from data import Inputs
-from interactions import BASELINES, EMBEDDING_ZEROS, UNATTENDED, Players, sentence_pieces, token
+from interactions import BACKGROUND, BASELINES, EMBEDDING_ZEROS, UNATTENDED, Players, sentence_pieces, token
 from interactions.forward import evaluating, hooked, module_named
 from models import Network
 from models.digest import digest
 
 TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS, UNATTENDED)
+# What influence may choose from, in words.
+UNITS = {"grid": "cells", "words": "words", "tokens": "tokens"}
 SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
 
 
@@ -32,7 +34,7 @@ class Layout:
         arrays: for drawings of images: `images` uint8 (games, height, width, 3) as the networks see them,
             `owner` (height, width) or (games, height, width).
         settings: what the value tables depend on; for drawings of text, `sentences` holds the words of each
-            game with their players.
+            game with their players, −1 for none.
     """
 
     tensors: dict[str, Any]
@@ -42,14 +44,23 @@ class Layout:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def only(self, kept: Tensor) -> "Layout":
-        """With these players of each game of images alone, `(games, k)`; see `Players.only`."""
+        """With these players of each game alone, `(games, k)`; see `Players.only`."""
         players = {name: one.only(kept) for name, one in self.players.items()}
-        owner = _on_pixels(next(iter(players.values())).owner, self.arrays["images"].shape[1:3])
-        return replace(self, players=players, arrays={**self.arrays, "owner": owner})
+        arrays, settings = dict(self.arrays), dict(self.settings)
+        if "images" in arrays:
+            owner = next(iter(players.values())).owner
+            arrays["owner"] = _on_pixels(owner, arrays["images"].shape[1:3])
+        if "sentences" in settings:
+            numbers = [{old: new for new, old in enumerate(row)} for row in kept.tolist()]
+            settings["sentences"] = [
+                [(word, new.get(player, BACKGROUND)) for word, player in sentence]
+                for sentence, new in zip(settings["sentences"], numbers, strict=True)
+            ]
+        return replace(self, players=players, arrays=arrays, settings=settings)
 
 
 def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: Inputs | None = None) -> Layout:
-    """Lay the players of the study on its inputs.
+    """Lay the players of the study on its inputs; where influence chooses, all that it may choose from.
 
     Args:
         drawn: the inputs before they were corrupted, on whose images superpixels and masks are laid.
@@ -58,10 +69,10 @@ def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: In
         ValueError: if the specification of the players, or the baseline, cannot be meant for these inputs.
     """
     kind, sizes = specification(study.players, inputs.kind)
-    if study.choose == "influence" and (kind != "grid" or len(sizes) < 2):
+    if study.choose == "influence" and (kind not in UNITS or (kind == "grid" and len(sizes) < 2)):
         raise ValueError(
-            f"--choose influence chooses K cells of a grid: expected --players grid:ROWSxCOLUMNS:K, got "
-            f"{study.players!r}"
+            "--choose influence chooses K cells of a grid, words or tokens: expected --players "
+            f"grid:ROWSxCOLUMNS:K, words:K or tokens:K, got {study.players!r}"
         )
     tensors = {name: network.preprocess(list(inputs.items)) for name, network in networks.items()}
     if inputs.kind == "text":
@@ -88,6 +99,16 @@ def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
             f"{' or '.join(kinds)} as in {SPECIFICATIONS}"
         ) from None
     return kind, [size if len(size) == 2 else size[0] for size in sizes] + folder
+
+
+def chosen_of(players: str, inputs: str) -> int:
+    """How many players influence is to choose.
+
+    >>> chosen_of("grid:8x8:12", "image"), chosen_of("words:9", "text")
+    (12, 9)
+    """
+    kind, sizes = specification(players, inputs)
+    return sizes[1] if kind == "grid" else sizes[0]
 
 
 def _on_images(
@@ -118,13 +139,7 @@ def _on_images(
         else:
             players = Players.superpixels(list(clean), sizes[0])
     else:
-        height, width = _geometry(network, tensors[name], study.layer)
-        players = Players.grid(height, width, *sizes[0])
-        if len(sizes) > 1:
-            central = sizes[2] if len(sizes) > 2 else None
-            drawn_cells = players.choose(sizes[1], study.seed, central=central)
-            candidates = players if central is None else players.choose(prod(central), central=central)
-            players = drawn_cells if study.choose == "random" else candidates
+        players = _cells(study, sizes, *_geometry(network, tensors[name], study.layer))
     baseline = "zeros" if study.baseline == "auto" else study.baseline
     if baseline not in BASELINES:
         raise ValueError(f"--baseline {baseline} is none for images; there are {', '.join(BASELINES)}")
@@ -136,6 +151,15 @@ def _on_images(
         {"images": images, "owner": owner},
         {"baseline": baseline, **settings},
     )
+
+
+def _cells(study: Study, sizes: list[Any], height: int, width: int) -> Players:
+    """The cells of a grid that are players: all, a random K, or all that influence may choose from."""
+    cells, k, central = (*sizes, None, None)[:3]
+    players = Players.grid(height, width, *cells)
+    if study.choose == "random":
+        return players if k is None else players.choose(k, study.seed, central=central)
+    return players if central is None else players.choose(prod(central), central=central)
 
 
 def _on_sentences(
@@ -158,7 +182,8 @@ def _on_sentences(
         tokenizer = network.tokenizer
         length = getattr(network.preprocess, "max_length", None)
         cut = {} if length is None else {"max_length": length}
-        options: dict[str, Any] = cut | {"choose": sizes[0], "seed": study.seed}
+        amount = "choose" if study.choose == "random" else "at_least"
+        options: dict[str, Any] = cut | {amount: sizes[0], "seed": study.seed}
         laid = _laid(study, kind, tokenizer, texts, options)
         players[network_name] = laid
         baselines[network_name] = _token_baseline(name, tokenizer)

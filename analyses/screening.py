@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +13,19 @@ import pandas as pd
 import torch
 
 from analyses.bootstrap import ratio_interval
-from analyses.layout import specification
+from analyses.layout import UNITS, chosen_of
 from analyses.study import write_whole
 from analyses.words import percent, with_interval
 from interactions import Store
-from interactions.screening import (
-    APPROXIMATE,
-    HeldOutError,
+from interactions.influence import (
     Influences,
-    Screened,
-    exact_game_density,
-    held_out_error,
+    exact_game_densities,
+    from_to,
     influences,
     most_influential,
+    require_enough,
 )
+from interactions.screening import APPROXIMATE, HeldOutError, Screened, held_out_error
 from models.digest import digest
 
 if TYPE_CHECKING:  # games are asked for with their players chosen here
@@ -43,16 +42,17 @@ def influential(asked: Asked) -> Asked:
 
     Of each network's influences, shares within the game; their sum over networks decides. What is measured is
     kept in the study's folder, network by network, and not measured again.
+
+    Raises:
+        ValueError: for more players than there are.
     """
-    keep = specification(asked.study.players, asked.inputs.kind)[1][1]
+    keep = chosen_of(asked.study.players, asked.inputs.kind)
+    require_enough(next(iter(asked.layout.players.values())).counts, keep)
     found = [_influences(asked, name, keep) for name in asked.networks]
     kept = most_influential(found, keep)
-    return replace(
-        asked,
-        layout=asked.layout.only(kept),
-        settings={**asked.settings, "kept": kept.tolist()},
-        whole=asked,
-    )
+    layout = asked.layout.only(kept)
+    settings = {**asked.settings, **layout.settings, "kept": kept.tolist()}
+    return replace(asked, layout=layout, settings=settings, whole=asked)
 
 
 def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
@@ -64,9 +64,9 @@ def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
 
     Returns:
         a row for each network and input: network, game, input, players (those kept, numbers among all,
-        spaces between), all_players, influence (the kept players' share of the sum of all influences),
-        held_out_error with its standard_error, mean_square and variance (squared unit of the score),
-        coalitions; see `HeldOutError`.
+        spaces between), all_players (of this input), influence (the kept players' share of the sum of all
+        influences), held_out_error with its standard_error, mean_square and variance (squared unit of the
+        score), coalitions; see `HeldOutError`.
     """
     assert asked.whole is not None
     kept = torch.tensor(asked.settings["kept"])
@@ -81,7 +81,7 @@ def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
                     "game": range(store.games),
                     "input": store.settings["inputs"],
                     "players": [" ".join(map(str, row)) for row in kept.tolist()],
-                    "all_players": asked.whole.n,
+                    "all_players": by.counts,
                     "influence": by.share.gather(1, kept).sum(1),
                     "held_out_error": error.error,
                     "standard_error": error.standard_error,
@@ -94,13 +94,23 @@ def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def approximation(table: pd.DataFrame, *, together: bool = False, seed: int = 0) -> str:
+def unit_of(players: str) -> str:
+    """What the players of a study are called, of which influence chooses.
+
+    >>> unit_of("grid:8x8:12"), unit_of("words:9")
+    ('cells', 'words')
+    """
+    return UNITS[players.partition(":")[0]]
+
+
+def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = False, seed: int = 0) -> str:
     """What all results of such a study are marked with, in words.
 
     The share left unexplained is Σ mean_square / Σ variance over inputs; its interval resamples these.
 
     Args:
         table: as `screening_table` gives it.
+        unit: what the players are, see `unit_of`.
         together: one figure for all networks; else one for each.
 
     >>> rows = {"network": "net", "game": [0, 1], "players": "3 5", "all_players": 64, "coalitions": 256}
@@ -116,8 +126,8 @@ def approximation(table: pd.DataFrame, *, together: bool = False, seed: int = 0)
     else:
         left = ", ".join(f"{_share_left(sums.loc[name], seed)} ({name})" for name in names)
     return (
-        f"{APPROXIMATE}: {keep} of {table.all_players.iloc[0]} cells chosen by influence in each input, the "
-        f"others left as they are; the tables leave {left} of the variance of the output unexplained "
+        f"{APPROXIMATE}: {keep} of {from_to(table.all_players)} {unit} chosen by influence in each input, "
+        f"the others left as they are; the tables leave {left} of the variance of the output unexplained "
         f"({table.game.nunique()} inputs, {table.coalitions.iloc[0]} held-out coalitions of each)"
     )
 
@@ -129,12 +139,11 @@ def _share_left(games: pd.DataFrame, seed: int) -> str:
 
 def _influences(whole: Asked, name: str, keep: int) -> Influences:
     """Of all players on one network, from the study's folder or measured."""
-    seed, density = whole.study.seed, exact_game_density(whole.n, keep)
 
     def measure() -> dict[str, Any]:
-        batch_size = whole.study.batch_size
-        found = influences(whole.game(name), DRAWN, density=density, seed=seed, batch_size=batch_size)
-        return _as_lists(found)
+        game, study = whole.game(name), whole.study
+        options: dict[str, Any] = {"seed": study.seed, "batch_size": study.batch_size}
+        return _as_lists(influences(game, DRAWN, density=exact_game_densities(game, keep), **options))
 
     return Influences(**_as_tensors(_once(whole, "influences", name, measure)))
 
@@ -154,7 +163,8 @@ def _held_out(asked: Asked, name: str, kept: torch.Tensor, by: Influences, store
 
 def _once(whole: Asked, kind: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is in the study's folder for these settings; else measured, and written there."""
-    path, key = whole.study.out / KEPT, digest(json.dumps(whole.settings), DRAWN, HELD_OUT)
+    columns = [one.name for result in (Influences, HeldOutError) for one in fields(result)]
+    path, key = whole.study.out / KEPT, digest(json.dumps(whole.settings), DRAWN, HELD_OUT, *columns)
     kept = _kept(path, key)
     if name not in kept[kind]:
         kept[kind][name] = measure()
@@ -185,6 +195,6 @@ def _as_lists(result: Influences | HeldOutError) -> dict[str, Any]:
 def _as_tensors(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a result from JSON."""
     return {
-        name: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+        name: torch.from_numpy(np.array(value)) if isinstance(value, list) else value
         for name, value in values.items()
     }

@@ -71,9 +71,10 @@ class Study(Settings):
     masks:K:FOLDER (label maps called as the inputs, .png or .npy), words:K or tokens:K. 2**K forwards an
     input."""
     choose: Literal["random", "influence"] = "random"
-    """How the K of grid:ROWSxCOLUMNS:K are chosen: one draw for all inputs; or in each input those that move
-    the scores of all networks most, measured on 32 random coalitions of all cells. The others stay as they
-    are, and results are approximate for all cells together; screening.csv says how far."""
+    """How the K of grid:ROWSxCOLUMNS:K, words:K or tokens:K are chosen: at random (cells once for all
+    inputs); or in each input those that move the scores of all networks most, measured on 32 random
+    coalitions of all. The others stay as they are, and results are approximate for all together;
+    screening.csv says how far."""
     level: str | None = None
     """Label column, where the data has several."""
     label: Literal["data", "predicted"] = "data"

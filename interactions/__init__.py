@@ -5,6 +5,7 @@ from interactions.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
 from interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
 from interactions.game import Game, MaskedModel
 from interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
+from interactions.influence import Influences, influences, most_influential
 from interactions.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
@@ -26,23 +27,16 @@ from interactions.methods import (
     extract,
     extract_each,
 )
-from interactions.players import BACKGROUND, Players, sentence_pieces
+from interactions.players import BACKGROUND, Players
 from interactions.ranges import effect_ranges
 from interactions.scores import SCORES
-from interactions.screening import (
-    HeldOutError,
-    Influences,
-    Screened,
-    held_out_error,
-    influences,
-    most_influential,
-    screened,
-)
+from interactions.screening import HeldOutError, Screened, held_out_error, screened
 from interactions.sparse import SparseFit, sparse_and_or
 from interactions.sparse_effects import SparseMoebius
 from interactions.sparse_fourier import spex
 from interactions.sparse_transform import sparse_moebius
 from interactions.store import Store
+from interactions.text_units import sentence_pieces
 from interactions.transforms import (
     and_interactions,
     coalition_masks,

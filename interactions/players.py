@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from interactions.superpixels import superpixels
+from interactions.text_units import require_units, spans_of, units_of
 
 BACKGROUND = -1
 
@@ -21,12 +22,14 @@ class Players:
     Attributes:
         owner: player of each element, over some axes of one input. With `per_game`, a leading axis holds one
             such map for every game (superpixels and words differ from input to input).
-        n: number of players, the same in every game.
+        n: number of players, the same in every game; with `uneven`, of the game with most.
         axis: the first axis of one input (batch excluded) that a map spans; −2 for (height, width) in
             (channels, height, width), 0 for tokens. Every other axis of the input is broadcast.
         per_game: whether `owner` has a leading games axis.
         names: what the players of each game are called (words); None where only their place tells.
         cells: (rows, columns) of the grid they came from, if they did.
+        uneven: whether games may have fewer players than n, as sentences have words. The last numbers of such
+            a game own nothing: null players, which move no score. `counts` says how many do own something.
 
     >>> players = Players.grid(28, 28, 4, 4).choose(10, seed=0)
     >>> players.n, players.owner.shape
@@ -39,6 +42,7 @@ class Players:
     per_game: bool = False
     names: tuple[tuple[str, ...], ...] | None = None
     cells: tuple[int, int] | None = None
+    uneven: bool = False
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -47,11 +51,22 @@ class Players:
         for game, owner in enumerate(maps):
             present = owner.unique()
             present = present[present != BACKGROUND]
-            if present.tolist() != list(range(self.n)):
+            n = min(max(len(present), 1), self.n) if self.uneven else self.n
+            if present.tolist() != list(range(n)):
                 raise ValueError(
-                    f"expected players 0 to {self.n - 1}, each owning an element, and {BACKGROUND} for the "
+                    f"expected players 0 to {n - 1}, each owning an element, and {BACKGROUND} for the "
                     f"background; the map of game {game} has {present.tolist()}"
                 )
+
+    @property
+    def counts(self) -> Int64[Tensor, " maps"]:
+        """How many players own something: of each game, `(games,)`, or of all alike, `(1,)`.
+
+        >>> owner = torch.tensor([[-1, 0, 1, 2], [-1, 0, -1, -1]])
+        >>> Players(owner, 3, axis=0, per_game=True, uneven=True).counts.tolist()
+        [3, 1]
+        """
+        return self.owner.reshape(len(self.owner) if self.per_game else 1, -1).amax(1).long() + 1
 
     @classmethod
     def grid(cls, height: int, width: int, rows: int, columns: int) -> "Players":
@@ -115,6 +130,7 @@ class Players:
         text: str | Sequence[str],
         *,
         choose: int | None = None,
+        at_least: int | None = None,
         seed: int = 0,
         **options: Any,
     ) -> "Players":
@@ -124,11 +140,14 @@ class Players:
             tokenizer: a fast transformers tokenizer. `options` (max_length, …) are passed to it and must be
                 those the network's inputs are made with.
             choose: how many tokens, drawn at random, are players; the others are background. None: all.
+            at_least: in place of `choose`: all tokens are players, of each text as many as it has (`uneven`),
+                and none may have fewer than this.
 
         Raises:
-            ValueError: if a text has fewer tokens than `choose`, or texts differ in length without `choose`.
+            ValueError: if a text has fewer tokens than `choose` or `at_least`, texts differ in length without
+                either, or both are given.
         """
-        return cls._of_text(tokenizer, text, choose, seed, lambda _: True, by_word=False, **options)
+        return cls._of_text(tokenizer, text, choose, at_least, seed, lambda _: True, by_word=False, **options)
 
     @classmethod
     def words(
@@ -137,6 +156,7 @@ class Players:
         text: str | Sequence[str],
         *,
         choose: int | None = None,
+        at_least: int | None = None,
         stop_words: Collection[str] = (),
         seed: int = 0,
         **options: Any,
@@ -151,7 +171,7 @@ class Players:
         def candidate(word: str) -> bool:
             return any(map(str.isalnum, word)) and word.lower() not in stopped
 
-        return cls._of_text(tokenizer, text, choose, seed, candidate, by_word=True, **options)
+        return cls._of_text(tokenizer, text, choose, at_least, seed, candidate, by_word=True, **options)
 
     @classmethod
     def stack(cls, players: "Sequence[Players]") -> "Players":
@@ -187,7 +207,8 @@ class Players:
             kept: in ascending order, `(k,)` for all games alike or `(games, k)`, a row each.
 
         Raises:
-            ValueError: for players that are not there, out of order or named twice; rows of other games.
+            ValueError: for players that are not there or own nothing, out of order or named twice; rows of
+                other games.
 
         >>> Players.grid(1, 4, 1, 4).only(torch.tensor([[0, 1], [1, 3]])).owner.squeeze(1).tolist()
         [[0, 1, -1, -1], [-1, 0, -1, 1]]
@@ -197,6 +218,8 @@ class Players:
         require_ascending(rows, self.n)
         if self.per_game and len(rows) != len(maps):
             raise ValueError(f"players of {len(maps)} games, but a choice among them for {len(rows)}")
+        if (rows[:, -1] >= self.counts.expand(len(rows))).any():
+            raise ValueError(f"expected players that own something; games have {self.counts.tolist()} such")
         maps = maps.expand(len(rows), *maps.shape[1:])
         # The last entry keeps the background where it is.
         renumbered = torch.full((len(rows), self.n + 1), BACKGROUND, device=maps.device)
@@ -212,6 +235,7 @@ class Players:
             names=names
             and tuple(tuple(of[i] for i in row) for of, row in zip(names, rows.tolist(), strict=True)),
             cells=None,
+            uneven=False,
         )
 
     def keep(
@@ -271,11 +295,16 @@ class Players:
         tokenizer: Any,
         text: Any,
         choose: int | None,
+        at_least: int | None,
         seed: int,
         candidate: Any,
         by_word: bool,
         **options: Any,
     ) -> "Players":
+        if choose is not None and at_least is not None:
+            raise ValueError(
+                f"expected choose={choose}, some players of each text, or at_least={at_least}, all; got both"
+            )
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError("expected a fast transformers tokenizer, which knows the word of each token")
         texts = [text] if isinstance(text, str) else list(text)
@@ -284,17 +313,26 @@ class Players:
         games = []
         for i, one in enumerate(texts):
             offsets = encoded["offset_mapping"][i]
-            units = _units(one, encoded.word_ids(i), offsets, by_word)
-            pieces = _spans(one, units, offsets)
+            units = units_of(one, encoded.word_ids(i), offsets, by_word)
+            pieces = spans_of(one, units, offsets)
             games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
         k = len(games[0][1]) if choose is None else choose
+        for one, (_, pieces) in zip(texts, games, strict=True):
+            require_units(one, pieces, k if at_least is None else at_least)
         drawn = [
-            _draw(units, pieces, k, generator, one) for one, (units, pieces) in zip(texts, games, strict=True)
+            _draw(units, pieces, k if at_least is None else len(pieces), generator) for units, pieces in games
         ]
         owner = torch.stack([owner for owner, _ in drawn])
         single = isinstance(text, str)
         names = tuple(names for _, names in drawn)
-        return cls(owner[0] if single else owner, k, axis=0, per_game=not single, names=names)
+        return cls(
+            owner[0] if single else owner,
+            max(map(len, names)),
+            axis=0,
+            per_game=not single,
+            names=names,
+            uneven=at_least is not None and not single,
+        )
 
 
 def require_ascending(kept: Int64[Tensor, "games k"], n: int) -> None:
@@ -304,55 +342,10 @@ def require_ascending(kept: Int64[Tensor, "games k"], n: int) -> None:
         raise ValueError(f"expected players of 0 to {n - 1} in ascending order, got {kept.tolist()}")
 
 
-def sentence_pieces(
-    tokenizer: Any, text: str, owner: Tensor, *, by_word: bool = True, **options: Any
-) -> list[tuple[str, int]]:
-    """The words (or tokens) of a text in reading order, each with the player that owns it, or −1.
-
-    Args:
-        owner: the text's own owner map `(tokens,)`, of `Players.words` or, with `by_word=False`, `.tokens`.
-        tokenizer, options: those the players were made with.
-    """
-    encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
-    units = _units(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
-    pieces = _spans(text, units, encoded["offset_mapping"])
-    # Padding is missing here; it may stand on either side.
-    start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0
-    return [(piece, int(owner[start + units.index(unit)])) for unit, piece in sorted(pieces.items())]
-
-
-def _units(text: str, word_ids: list[int | None], offsets: Any, by_word: bool) -> list[int | None]:
-    """The unit of each token position, its word or the token itself; None for special tokens and padding."""
-    if not by_word:
-        return [None if word is None else i for i, word in enumerate(word_ids)]
-    if len({word for word in word_ids if word is not None}) > 1:
-        return word_ids
-    # SentencePiece's tokenizers may take a whole text for one word: its words are what spaces part.
-    return [
-        None if word is None else max(0, len(text[:end].split()) - 1)
-        for word, (_, end) in zip(word_ids, offsets, strict=True)
-    ]
-
-
-def _spans(text: str, units: list[int | None], offsets: Any) -> dict[int, str]:
-    """The text of each unit, a word or a token, from its first character to its last."""
-    spans: dict[int, tuple[int, int]] = {}
-    for unit, (start, end) in zip(units, offsets, strict=True):
-        if unit is not None:
-            low, high = spans.get(unit, (start, end))
-            spans[unit] = (min(low, start), max(high, end))
-    return {unit: text[low:high].strip() for unit, (low, high) in spans.items()}
-
-
 def _draw(
-    units: list[int | None], pieces: dict[int, str], k: int, generator: torch.Generator, text: str
+    units: list[int | None], pieces: dict[int, str], k: int, generator: torch.Generator
 ) -> tuple[Tensor, tuple[str, ...]]:
     """A random k of the candidate units as players, in reading order: their owner map and their names."""
-    if len(pieces) < k:
-        raise ValueError(
-            f"fewer words than players: {text!r} has {len(pieces)} that can be players, {k} are asked for; "
-            "choose fewer players or drop this sentence"
-        )
     candidates = sorted(pieces)
     kept = sorted(candidates[i] for i in torch.randperm(len(candidates), generator=generator)[:k].tolist())
     player = {unit: i for i, unit in enumerate(kept)}

@@ -5,7 +5,7 @@ about these players, given the others, a result is exact; as one about all playe
 `held_out_error` says how far.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,39 +16,23 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interactions.evaluate import evaluate, suggested_batch_size
+from interactions.evaluate import suggested_batch_size
 from interactions.game import Game, MaskedModel
+from interactions.influence import (
+    Influences,
+    evaluate_alike,
+    exact_game_densities,
+    from_to,
+    influences,
+    most_influential,
+    player_counts,
+    random_coalitions,
+    require_enough,
+)
 from interactions.players import require_ascending
 from interactions.transforms import coalition_index
 
 APPROXIMATE = "APPROXIMATE"
-# Fewer draws have no spread to take a standard error from.
-LEAST_DRAWS = 2
-
-
-@dataclass(frozen=True)
-class Influences:
-    """How much each player moves the score, estimated on random coalitions.
-
-    Attributes:
-        influence: estimates, in the squared unit of the score; see `influences`.
-        standard_error: of these, over the coalitions drawn; NaN for a single coalition.
-        coalitions: how many were drawn (m); n + 1 forwards each.
-        density: with which probability each player was present in them.
-        seed: of the draw.
-    """
-
-    influence: Float64[Tensor, "games players"]
-    standard_error: Float64[Tensor, "games players"]
-    coalitions: int
-    density: float
-    seed: int
-
-    @property
-    def share(self) -> Float64[Tensor, "games players"]:
-        """Of each player, in its game's sum of influences; 0 where nobody moves the score."""
-        total = self.influence.sum(1, keepdim=True)
-        return torch.where(total > 0, self.influence / total, 0.0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,7 @@ class Screened:
     @cached_property
     def note(self) -> str:
         """What every result of `game` is to be marked with."""
-        n, keep = self.influences.influence.shape[1], self.kept.shape[1]
+        n, keep = from_to(self.influences.counts.tolist()), self.kept.shape[1]
         return f"{APPROXIMATE}: {keep} of {n} players chosen by influence, the others left as they are"
 
 
@@ -140,78 +124,6 @@ class OthersPresent:
         return self.whole.scores(games, everyone.scatter_(1, kept, coalitions))
 
 
-def influences(
-    game: Game,
-    coalitions: int | Bool[Tensor, "coalitions players"] = 32,
-    *,
-    density: float = 0.5,
-    seed: int = 0,
-    batch_size: int | None = None,
-    progress: "bool | tqdm[Any]" = False,
-) -> Influences:
-    """The total influence of each player, from random coalitions T in which one player at a time is flipped.
-
-    Inf_i = p(1 − p) E_T[(v(T ∪ i) − v(T ∖ i))²] = Σ_{S∋i} f̂(S)², each player present in T with probability p;
-    f̂ are the coefficients of v in the p-biased Fourier basis, for p = ½ the Walsh coefficients (O'Donnell,
-    Analysis of Boolean Functions, 2014: theorem 2.20, section 8.4). It is the part of Var[v(T)] that is left
-    once all players but i are known. Divided by that variance it is the total Sobol index, and the mean taken
-    here is Jansen's estimator of it (1999) with only the pairs in which the player differs. Unbiased. All
-    games are asked the same coalitions, and by one seed all networks.
-
-    Args:
-        game: of any number of players n.
-        coalitions: how many to draw, m(n + 1) forwards a game; or the coalitions themselves, taken for such
-            draws.
-        density: p, more than 0 and less than 1.
-        seed: of the draw.
-        batch_size, progress: as for `evaluate`.
-
-    Raises:
-        ValueError: for fewer than 2 draws, a density outside (0, 1), coalitions of other players.
-
-    >>> from interactions import Players
-    >>> row, players = torch.arange(20.0).view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
-    >>> game = MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output")
-    >>> influences(game).influence[0, [0, 2, 4]].tolist()  # of v(T) = Σ_{i∈T} i
-    [0.0, 1.0, 4.0]
-    """
-    _require_density(density)
-    if isinstance(coalitions, int):
-        coalitions = _drawn(game.n, coalitions, density, torch.Generator().manual_seed(seed))
-    m, flips = len(coalitions), torch.eye(game.n, dtype=torch.bool, device=coalitions.device)
-    asked = torch.cat([coalitions[:, None], coalitions[:, None] ^ flips], dim=1).flatten(0, 1)
-    v = evaluate(game, asked, batch_size=batch_size, progress=progress).view(-1, m, 1 + game.n)
-    squares = density * (1 - density) * (v[..., 1:] - v[..., :1]) ** 2
-    spread = squares.std(1, correction=1) if m > 1 else torch.full_like(squares[:, 0], torch.nan)
-    return Influences(squares.mean(1), spread / m**0.5, m, density, seed)
-
-
-def most_influential(found: Sequence[Influences], keep: int) -> Int64[Tensor, "games keep"]:
-    """The players with the largest sum of shares of influence over several networks, in ascending order.
-
-    Args:
-        found: a network's influences each, on the same games. One network's players are those of its largest
-            influences.
-        keep: how many players; of equal ones the first.
-
-    Raises:
-        ValueError: for no networks, unequal shapes, or more players than there are.
-
-    >>> one = torch.tensor([[3.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
-    >>> other = torch.tensor([[0.0, 0.0, 0.1, 0.2]], dtype=torch.float64)
-    >>> both = [Influences(x, torch.zeros_like(x), 32, 0.5, 0) for x in (one, other)]
-    >>> most_influential(both, 2).tolist(), most_influential(both[:1], 2).tolist()
-    ([[0, 3]], [[0, 2]])
-    """
-    shapes = {tuple(one.influence.shape) for one in found}
-    if len(shapes) != 1:
-        raise ValueError(f"expected influences of the same games and players; got shapes {sorted(shapes)}")
-    total = torch.stack([one.share for one in found]).sum(0)
-    if not 1 <= keep <= total.shape[1]:
-        raise ValueError(f"cannot keep {keep} of {total.shape[1]} players: keep 1 to {total.shape[1]}")
-    return total.argsort(dim=1, descending=True, stable=True)[:, :keep].sort(dim=1).values
-
-
 def with_others_present(game: Game, kept: Int64[Tensor, "games keep"]) -> Game:
     """The game of some of its players; the others are always present: left as they are in the input.
 
@@ -239,25 +151,12 @@ def with_others_present(game: Game, kept: Int64[Tensor, "games keep"]) -> Game:
     )
 
 
-def exact_game_density(n: int, keep: int) -> float:
-    """The density 1 − keep/(2n): as many players absent, on average, as in the exact game of `keep` of n.
-
-    Measured on the demo's fine-tuned network, 10 of 49 cells, 12 images, coalitions of this density: players
-    chosen by it left 49% of the variance unexplained, those chosen by p = ½ 74%, random ones 158%; 512 draws
-    in place of 32 left as much.
-
-    >>> exact_game_density(64, 12), exact_game_density(12, 12)
-    (0.90625, 0.5)
-    """
-    return 1 - keep / (2 * n)
-
-
 def screened(
     game: Game,
     keep: int = 12,
     *,
     coalitions: int = 32,
-    density: float | None = None,
+    density: float | Float64[Tensor, " games"] | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = False,
@@ -267,8 +166,8 @@ def screened(
     Args:
         keep: players to keep; they keep their order.
         density: with which probability a player is present where influence is measured. By default
-            `exact_game_density`: the kept players' game has the others present, and who matters while half
-            of all is masked need not matter in it.
+            `exact_game_density` of each game: the kept players' game has the others present, and who
+            matters while half of all is masked need not matter in it.
         coalitions, seed, batch_size, progress: as for `influences`.
 
     Raises:
@@ -282,9 +181,8 @@ def screened(
     >>> found.note
     'APPROXIMATE: 3 of 20 players chosen by influence, the others left as they are'
     """
-    if not 1 <= keep <= game.n:
-        raise ValueError(f"cannot keep {keep} of {game.n} players: keep 1 to {game.n}")
-    density = exact_game_density(game.n, keep) if density is None else density
+    require_enough(player_counts(game), keep)
+    density = exact_game_densities(game, keep) if density is None else density
     found = influences(game, coalitions, density=density, seed=seed, batch_size=batch_size, progress=progress)
     kept = most_influential([found], keep)
     return Screened(with_others_present(game, kept), kept, found)
@@ -302,8 +200,8 @@ def held_out_error(
     """How wrong the kept players' table v_K is of random coalitions T of all players.
 
     E[(v(T) − v_K(T ∩ K))²] / Var[v(T)]: v_K takes the others for present, whoever of them T lacks. T is drawn
-    with the density of the screening, and on in its random stream, so independently of what the players were
-    chosen by. The variance is estimated without bias, from the same T.
+    with the game's density of the screening, and on in its random stream, so independently of what the
+    players were chosen by. The variance is estimated without bias, from the same T.
 
     Args:
         game: of all players.
@@ -315,7 +213,7 @@ def held_out_error(
     Raises:
         ValueError: for fewer than 2 draws, or a table of other games or players.
 
-    >>> from interactions import Players
+    >>> from interactions import Players, evaluate
     >>> row, players = (torch.arange(20.0) % 7 == 3).float().view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
     >>> game = MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output")
     >>> found = screened(game, keep=3)
@@ -328,26 +226,21 @@ def held_out_error(
             f"expected a table ({game.games}, {2 ** kept.shape[1]}) and a screening of {game.games} games of "
             f"{game.n} players; got {tuple(table.shape)} and {tuple(by.influence.shape)}"
         )
-    generator = torch.Generator().manual_seed(by.seed)
-    _drawn(game.n, by.coalitions, by.density, generator)  # those the players were chosen by
-    drawn = _drawn(game.n, coalitions, by.density, generator)
-    v = evaluate(game, drawn, batch_size=batch_size, progress=progress).to(table.device)
-    present = drawn.to(table.device)[:, kept].movedim(0, 1)  # (games, coalitions, keep)
-    squares = (v - table.gather(1, coalition_index(present))) ** 2
+    v = torch.empty(game.games, coalitions, dtype=torch.float64, device=table.device)
+    entry = torch.empty_like(v, dtype=torch.int64)
+
+    def asked(n: int, p: float) -> Bool[Tensor, "coalitions players"]:
+        generator = torch.Generator().manual_seed(by.seed)
+        random_coalitions(n, by.coalitions, p, generator, players=n)  # those the players were chosen by
+        return random_coalitions(n, coalitions, p, generator, players=game.n)
+
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    for games, drawn, found in evaluate_alike(game, by.counts, by.density, asked, **options):
+        present = drawn.to(table.device)[:, kept[games]].movedim(0, 1)  # (games, coalitions, keep)
+        v[games], entry[games] = found.to(table.device), coalition_index(present)
+    squares = (v - table.gather(1, entry)) ** 2
     around = (v - v.mean(1, keepdim=True)) ** 2 * (coalitions / (coalitions - 1))
     mean_square, variance = squares.mean(1), around.mean(1)
     error = torch.where(variance > 0, mean_square / variance, torch.nan)
     residual = (squares - error[:, None] * around).std(1, correction=1) / variance
     return HeldOutError(error, residual / coalitions**0.5, mean_square, variance, coalitions)
-
-
-def _drawn(n: int, count: int, density: float, generator: torch.Generator) -> Bool[Tensor, "count n"]:
-    """Random coalitions, each player present with probability `density`."""
-    if count < LEAST_DRAWS:
-        raise ValueError(f"expected {LEAST_DRAWS} random coalitions or more, got {count}")
-    return torch.rand(count, n, generator=generator, dtype=torch.float64) < density
-
-
-def _require_density(density: float) -> None:
-    if not 0 < density < 1:
-        raise ValueError(f"expected a density of more than 0 and less than 1, got {density}")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import data
 import models
+from analyses import Compare
 from analyses.cli import main
 from interactions import MaskedModel
 from tests import text_networks
@@ -38,6 +39,21 @@ def checkpoints(tmp_path_factory) -> Path:
         models.save_checkpoint(folder / f"{name}.safetensors", network.model, classes=classes)
     (folder / "corrupt.safetensors").write_bytes(b"no weights")
     return folder
+
+
+@pytest.fixture(scope="session")
+def comparison(checkpoints) -> Callable[..., Compare]:
+    """Makes a small comparison of images; it is to be given its `out`, and whatever differs."""
+    common = {
+        "model": "small:cnn",
+        "before": str(checkpoints / "before.safetensors"),
+        "after": str(checkpoints / "after.safetensors"),
+        "data": data.fashion_mnist_path("test"),
+        "level": "coarse",
+        "inputs": 3,
+        "players": "grid:2x2",
+    }
+    return lambda out, **more: Compare(**common | more, out=out)
 
 
 @pytest.fixture(scope="session")

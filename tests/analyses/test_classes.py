@@ -12,21 +12,10 @@ from interactions.scores import log_odds
 
 
 @pytest.fixture(scope="module")
-def study(checkpoints, tmp_path_factory):
-    import data
-
-    return Compare(
-        model="small:cnn",
-        before=str(checkpoints / "fine.safetensors"),  # ten classes: it gets a read-out for four
-        after=str(checkpoints / "after.safetensors"),
-        data=data.fashion_mnist_path("test"),
-        level="coarse",
-        inputs=3,
-        players="grid:2x2",
-        method="and-or",
-        keep_outputs=True,
-        out=tmp_path_factory.mktemp("classes") / "run",
-    )
+def study(checkpoints, comparison, tmp_path_factory) -> Compare:
+    fine = str(checkpoints / "fine.safetensors")  # ten classes: it gets a read-out for four
+    out = tmp_path_factory.mktemp("classes") / "run"
+    return comparison(out, before=fine, method="and-or", keep_outputs=True)
 
 
 @pytest.fixture(scope="module")

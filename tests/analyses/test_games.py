@@ -12,17 +12,8 @@ from analyses.games import _answers, _drawn, _numbers, _read_out_inputs, _words,
 
 
 @pytest.fixture
-def study(checkpoints, tmp_path) -> Compare:
-    return Compare(
-        model="small:cnn",
-        before=str(checkpoints / "before.safetensors"),
-        after=str(checkpoints / "after.safetensors"),
-        data=data.fashion_mnist_path("test"),
-        level="coarse",
-        inputs=8,
-        players="grid:2x2",
-        out=tmp_path / "run",
-    )
+def study(comparison, tmp_path) -> Compare:
+    return comparison(tmp_path / "run", inputs=8)
 
 
 def test_games_of_a_study(study):

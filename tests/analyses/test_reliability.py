@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import data
-from analyses import Compare, Run, read_table, study_in
+from analyses import Run, read_table, study_in
 from analyses.cli import main
 from analyses.games import ask
 from analyses.reliability import same_players, variations
@@ -102,22 +102,9 @@ def test_again_without_a_forward_and_with_the_same_bytes(out):
     assert isinstance(study_in(out / "study.toml"), Reliability)
 
 
-def study_of(checkpoints: Path, out: Path, **more) -> Compare:
-    return Compare(
-        model="small:cnn",
-        before=str(checkpoints / "before.safetensors"),
-        after=str(checkpoints / "after.safetensors"),
-        data=data.fashion_mnist_path("test"),
-        level="coarse",
-        inputs=4,
-        out=out,
-        **more,
-    )
-
-
 @pytest.mark.parametrize("label", ["data", "predicted"])
-def test_corrupted_inputs_keep_labels_and_players(label, checkpoints, tmp_path):
-    clean = study_of(checkpoints, tmp_path, players="superpixels:4", label=label)
+def test_corrupted_inputs_keep_labels_and_players(label, comparison, tmp_path):
+    clean = comparison(tmp_path, players="superpixels:4", label=label, inputs=4)
     one, other = ask(clean), ask(replace(clean, corruption="contrast:5"))
     assert one.labels == other.labels
     for name in ("before", "after"):
@@ -132,8 +119,8 @@ def test_corrupted_inputs_keep_labels_and_players(label, checkpoints, tmp_path):
     assert (differing, set(other.settings) - set(one.settings)) == ({"contents"}, {"corruption"})
 
 
-def test_performance_is_that_on_corrupted_inputs(checkpoints, tmp_path):
-    clean = study_of(checkpoints, tmp_path, players="grid:2x2")
+def test_performance_is_that_on_corrupted_inputs(comparison, tmp_path):
+    clean = comparison(tmp_path, inputs=4)
     losses = [ask(one).performance()[0]["loss"] for one in (clean, replace(clean, corruption="noise:90"))]
     assert losses[0] != losses[1]
 

@@ -20,25 +20,15 @@ from analyses.origin_report import run_origins
 from analyses.run import compute
 from analyses.screening import DRAWN, HELD_OUT, approximation
 from interactions import coalition_masks, evaluate
-from interactions.screening import exact_game_density, influences
+from interactions.influence import exact_game_density, influences
 
 # The same scores in batches of other sizes: float32 forwards of outputs of size 1.
 FLOAT32 = 1e-4
 
 
 @pytest.fixture(scope="module")
-def study(checkpoints, tmp_path_factory) -> Compare:
-    return Compare(
-        model="small:cnn",
-        before=str(checkpoints / "before.safetensors"),
-        after=str(checkpoints / "after.safetensors"),
-        data=data.fashion_mnist_path("test"),
-        level="coarse",
-        inputs=3,
-        players="grid:7x7:4",
-        choose="influence",
-        out=tmp_path_factory.mktemp("runs") / "chosen",
-    )
+def study(comparison, tmp_path_factory) -> Compare:
+    return comparison(tmp_path_factory.mktemp("runs") / "chosen", players="grid:7x7:4", choose="influence")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +143,7 @@ def test_the_middle_of_a_grid_may_be_chosen_from(study, tmp_path):
 
 @pytest.mark.parametrize("players", ["grid:7x7", "superpixels:6"])
 def test_other_players_cannot_be_chosen_so(study, players, tmp_path):
-    with pytest.raises(ValueError, match="--choose influence chooses K cells of a grid"):
+    with pytest.raises(ValueError, match="--choose influence chooses K cells of a grid, words or tokens"):
         ask(replace(study, players=players, out=tmp_path / "run"))
 
 
@@ -164,7 +154,7 @@ def test_reliability_compares_the_same_players(study, tmp_path):
 
 
 def test_more_than_there_are(study, tmp_path):
-    with pytest.raises(ValueError, match="cannot choose 50 players from 49"):
+    with pytest.raises(ValueError, match="cannot keep 50 of 49 players: keep 1 to 49"):
         ask(replace(study, players="grid:7x7:50", out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

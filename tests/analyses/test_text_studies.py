@@ -161,6 +161,16 @@ def test_tables_of_a_causal_model(kind, baseline, causals, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_words_of_prompts_chosen_by_influence(kind, causals, tmp_path, capsys):
+    main(asking("compute", kind, causals, tmp_path, "--choose=influence"))
+    assert "APPROXIMATE: 3 of 3 to 6 words chosen by influence" in capsys.readouterr().out
+    run = Run.open(tmp_path)
+    expected = causal_tables(run, causals / kind / "before", "embedding_zeros")
+    torch.testing.assert_close(run.store.v("network"), expected, rtol=0, atol=FLOAT32)
+    assert [max(words_of(run, game)[1]) for game in range(4)] == [2] * 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_accuracy_is_of_the_next_token(kind, causals, tmp_path):
     main(asking("compute", kind, causals, tmp_path))
     model, tokenizer = loaded(causals / kind / "before")
@@ -236,8 +246,9 @@ def classifiers(berts, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("choose", ["random", "influence"])
 @pytest.mark.parametrize("baseline", ENCODER_BASELINES)
-def test_tables_of_a_classifier(baseline, berts, classifiers, tmp_path):
+def test_tables_of_a_classifier(baseline, choose, berts, classifiers, tmp_path):
     """Two checkpoints to compare and a run to track: each table against the same loop."""
     asked = {
         "model": f"transformers:{classifiers / 'before'}",
@@ -248,6 +259,7 @@ def test_tables_of_a_classifier(baseline, berts, classifiers, tmp_path):
         "players": "words:3",
         "method": "and",
         "baseline": baseline,
+        "choose": choose,
     }
     before, after = (str(classifiers / name) for name in ("before", "after"))
     studies = (

@@ -217,6 +217,37 @@ def test_texts_of_different_length_need_a_choice(tokenizer):
         Players.words(tokenizer, ["how far", "far"])
 
 
+def test_all_words_of_texts_of_different_length(tokenizer):
+    texts = ["how far is it", "far to denver ?"]
+    players = Players.words(tokenizer, texts, at_least=2, stop_words=["to"])
+    assert (players.n, players.uneven, players.counts.tolist()) == (4, True, [4, 2])
+    assert players.names == (("how", "far", "is", "it"), ("far", "denver"))
+    assert players.owner.tolist() == [[-1, 0, 1, 2, 3, -1, -1], [-1, 0, -1, 1, 1, -1, -1]]
+    coalitions = torch.tensor([[True, False, False, False], [True, False, True, True]])
+    kept = players.keep(torch.tensor([1, 1]), coalitions, 2)
+    assert torch.equal(kept[0], kept[1])  # players 2 and 3 of the second text own nothing
+    some = players.only(torch.tensor([[1, 3], [0, 1]]))
+    assert (some.uneven, some.names) == (False, (("far", "it"), ("far", "denver")))
+    with pytest.raises(ValueError, match=r"expected players that own something; games have \[4, 2\]"):
+        players.only(torch.tensor([[1, 2], [1, 2]]))
+    with pytest.raises(ValueError, match=r"'far to denver \?' has 2 .* 3 are asked for"):
+        Players.words(tokenizer, texts, at_least=3, stop_words=["to"])
+    with pytest.raises(ValueError, match="got both"):
+        Players.words(tokenizer, texts, at_least=3, choose=3)
+    assert Players.tokens(tokenizer, texts, at_least=1).counts.tolist() == [4, 5]
+    assert not Players.words(tokenizer, texts[0], at_least=1).uneven
+
+
+def test_null_players_are_the_last_and_are_meant():
+    owner = torch.tensor([[0, 1, -1], [0, -1, -1]])
+    with pytest.raises(ValueError, match="the map of game 1 has"):
+        Players(owner, 2, axis=0, per_game=True)
+    assert Players(owner, 2, axis=0, per_game=True, uneven=True).counts.tolist() == [2, 1]
+    for wrong in ([1, -1, -1], [-1, -1, -1]):
+        with pytest.raises(ValueError, match="the map of game 1 has"):
+            Players(torch.tensor([[0, 1, -1], wrong]), 2, axis=0, per_game=True, uneven=True)
+
+
 def test_tokens_are_pieces(tokenizer):
     players = Players.tokens(tokenizer, "denver ?")
     assert players.names == (("den", "ver", "?"),)

@@ -1,80 +1,16 @@
-"""Influence beside its definition and the Walsh coefficients; planted players found; known errors."""
-
-from itertools import product
+"""Planted players found; known errors; sentences of different lengths beside each alone."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from data import SyntheticGame, planted
-from interactions import MaskedModel, Players, and_interactions, coalition_masks, evaluate
-from interactions.screening import (
-    Influences,
-    OthersPresent,
-    exact_game_density,
-    held_out_error,
-    influences,
-    most_influential,
-    screened,
-    with_others_present,
-)
-from tests import reference
+from interactions import MaskedModel, Players, and_interactions, evaluate
+from interactions.influence import Influences, exact_game_density, influences, most_influential
+from interactions.screening import OthersPresent, held_out_error, screened, with_others_present
 
 # Sums of at most 2**8 float64 terms of size 1 to 100, in two orders.
 SAME = {"rtol": 1e-12, "atol": 1e-12}
-
-
-def walsh(v: torch.Tensor, n: int, density: float) -> dict[tuple[int, ...], float]:
-    """f̂(S) = E_T[v(T) Π_{i∈S} φ(T_i)], φ = (x − p)/√(p(1−p)), literally."""
-    scale = (density * (1 - density)) ** 0.5
-    found = {}
-    for s in reference.subsets(tuple(range(n))):
-        total = 0.0
-        for bits in product((0, 1), repeat=n):
-            term = v[int("".join(map(str, bits)), 2)].item()
-            for bit in bits:
-                term *= density if bit else 1 - density
-            for i in s:
-                term *= (bits[i] - density) / scale
-            total += term
-        found[s] = total
-    return found
-
-
-@settings(max_examples=10, deadline=None)
-@given(n=st.integers(1, 8), seed=st.integers(0, 1000))
-def test_all_coalitions_give_the_walsh_coefficients(n, seed):
-    game = planted(n, 3, 3, seed) if n > 2 else SyntheticGame(n, {(0,): 1.5, tuple(range(n)): -2.0})
-    found = influences(game, coalition_masks(n)).influence[0]
-    coefficients = walsh(game.table(), n, 0.5) if n <= 5 else _butterfly(game.table(), n)
-    for i in range(n):
-        literal = sum(c**2 for s, c in coefficients.items() if i in s)
-        assert found[i].item() == pytest.approx(literal, rel=1e-12, abs=1e-12)
-
-
-def _butterfly(v: torch.Tensor, n: int) -> dict[tuple[int, ...], float]:
-    """The Walsh coefficients by a dense matrix of signs."""
-    masks = coalition_masks(n).double()
-    signs = (-1.0) ** (masks @ masks.T)
-    return {
-        tuple(mask.nonzero()[:, 0].tolist()): c
-        for mask, c in zip(masks, (signs @ v / 2**n).tolist(), strict=True)
-    }
-
-
-def test_another_density_weighs_coalitions_as_they_are_drawn():
-    n, density = 4, 0.8
-    game = planted(n, 4, 4, seed=3)
-    coefficients = walsh(game.table(), n, density)
-    masks = coalition_masks(n)
-    # One coalition at a time, so that each can be weighed by the probability that it is drawn.
-    weights = (density * masks.double() + (1 - density) * (~masks).double()).prod(1)
-    each = torch.stack([influences(game, mask[None], density=density).influence[0] for mask in masks])
-    for i in range(n):
-        literal = sum(c**2 for s, c in coefficients.items() if i in s)
-        assert (weights @ each[:, i]).item() == pytest.approx(literal, rel=1e-12)
 
 
 class _Repeated:
@@ -85,32 +21,6 @@ class _Repeated:
 
     def scores(self, games, coalitions):
         return self.game.value(coalitions) * (1.0 + games.double())
-
-
-def test_estimates_lie_within_their_standard_error():
-    game = planted(8, seed=1)
-    exact = influences(game, coalition_masks(8)).influence
-    off = []
-    for seed in range(40):
-        found = influences(game, 64, seed=seed)
-        off.append((found.influence - exact) / found.standard_error.clamp_min(1e-9))
-    z = torch.cat(off)
-    assert z.shape == (40, 8)
-    # 320 ratios, near standard normal: the mean of 40 is off by more than 4/√40 once in 16,000 players.
-    assert z.mean(0).abs().max() < 4 / 40**0.5 + 0.1  # the skew of squares moves the ratio by 1/√64 or so
-    assert 0.7 < z.std() < 1.4
-
-
-def test_draws_are_of_the_density_and_the_seed():
-    game = SyntheticGame(30, {(0,): 2.0})
-    found = influences(game, 50, density=0.9, seed=4)
-    assert found.influence[0, 0].item() == pytest.approx(0.9 * 0.1 * 4, rel=1e-12)  # the same in every T
-    assert found.standard_error[0, 0].item() == pytest.approx(0, abs=1e-12)
-    both = SyntheticGame(30, {(0, 1): 2.0})
-    one, again, other = (influences(both, 50, density=0.9, seed=seed) for seed in (4, 4, 5))
-    assert torch.equal(one.influence, again.influence)
-    assert not torch.equal(one.influence, other.influence)
-    assert (one.coalitions, one.density, one.seed) == (50, 0.9, 4)
 
 
 MATTER = (2, 5, 11, 17, 23, 28)
@@ -252,43 +162,37 @@ def test_a_layers_output_may_be_masked():
     assert torch.allclose(evaluate(found.game, progress=False), wrapped, **SAME)
 
 
-class Bag(nn.Module):
-    """Words that add up, with attention to the tokens that are there."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.embedding = nn.Embedding(50, 6).double()
-        self.last = nn.Linear(6, 3).double()
-
-    def forward(self, input_ids, attention_mask):
-        return self.last(torch.tanh((self.embedding(input_ids) * attention_mask[..., None]).cumsum(1)).sum(1))
-
-
-def test_tokens_are_players_too():
-    ids = torch.randint(1, 50, (2, 20), generator=torch.Generator().manual_seed(2))
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    names = tuple(tuple(f"w{i}" for i in range(18)) for _ in range(2))
-    owner = torch.cat([torch.tensor([-1]), torch.arange(18), torch.tensor([-1])]).expand(2, -1)
-    players = Players(owner, 18, axis=0, per_game=True, names=names)
-    game = MaskedModel(Bag(), inputs, players, labels=[0, 1], baseline=0.0)
-    found = screened(game, keep=5, coalitions=8)
+def test_words_are_players_too(sentences):
+    whole, keep = sentences.together, 4
+    found = screened(whole, keep, coalitions=8)
     assert isinstance(found.game, MaskedModel)
     kept = found.kept.tolist()
-    assert found.game.players.names == tuple(tuple(f"w{i}" for i in row) for row in kept)
-    wrapped = evaluate(OthersPresent(game, found.kept), progress=False)
-    assert torch.allclose(evaluate(found.game, progress=False), wrapped, **SAME)
+    names = tuple(tuple(f"{game}:{word}" for word in row) for game, row in enumerate(kept))
+    assert found.game.players.names == names
+    assert found.note == "APPROXIMATE: 4 of 5 to 70 players chosen by influence, the others left as they are"
+    table = evaluate(found.game, progress=False)
+    assert torch.allclose(table, evaluate(OthersPresent(whole, found.kept), progress=False), **SAME)
+    error = held_out_error(whole, found, table, coalitions=50)
+    for number, one in enumerate(sentences.alone):
+        alone = screened(one, keep, coalitions=8)
+        assert alone.kept[0].tolist() == kept[number]
+        v = evaluate(alone.game, progress=False)
+        assert torch.allclose(table[number], v[0], **SAME)
+        expected = held_out_error(one, alone, v, coalitions=50)
+        for column in ("error", "standard_error", "mean_square", "variance"):
+            same = getattr(error, column)[number].item(), getattr(expected, column).item()
+            assert same[0] == pytest.approx(same[1], rel=1e-9), (number, column)
+    assert len(set(error.error.tolist())) == 4
 
 
-def test_players_of_several_networks_by_the_sum_of_their_shares():
-    def made(*rows):
-        table = torch.tensor(rows, dtype=torch.float64)
-        return Influences(table, torch.zeros_like(table), 4, 0.5, 0)
-
-    loud, quiet = made([100.0, 90.0, 0.0], [0.0, 0.0, 0.0]), made([0.0, 0.1, 0.1], [0.0, 0.2, 0.1])
-    assert most_influential([loud, quiet], 1).tolist() == [[1], [1]]
-    assert most_influential([loud, quiet], 2).tolist() == [[0, 1], [1, 2]]
-    assert torch.equal(loud.share[1], torch.zeros(3, dtype=torch.float64))
+def test_a_sentence_of_which_all_words_are_kept_has_no_error(sentences):
+    found = screened(sentences.together, keep=5, coalitions=4)
+    assert found.kept[[1, 3]].tolist() == [list(range(5))] * 2
+    error = held_out_error(sentences.together, found, evaluate(found.game, progress=False), coalitions=20)
+    assert error.error[[1, 3]].max() < 1e-20  # the same forwards, in other batches
+    assert error.error[[0, 2]].min() > 1e-3
+    with pytest.raises(ValueError, match="cannot keep 6 of 5 players: keep 1 to 5"):
+        screened(sentences.together, keep=6)
 
 
 def test_only_some_players_of_a_game():
@@ -335,4 +239,4 @@ def test_what_results_are_marked_with():
     found = screened(SyntheticGame(64, {(1,): 2.0}), keep=12, coalitions=4)
     said = "APPROXIMATE: 12 of 64 players chosen by influence, the others left as they are"
     assert found.note == said
-    assert found.influences.density == exact_game_density(64, 12) == 1 - 6 / 64
+    assert found.influences.density.item() == exact_game_density(64, 12) == 1 - 6 / 64

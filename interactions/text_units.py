@@ -1,0 +1,54 @@
+"""The units of a text, its words or its tokens: which tokens make up each, and where it stands."""
+
+from typing import Any
+
+from torch import Tensor
+
+
+def sentence_pieces(
+    tokenizer: Any, text: str, owner: Tensor, *, by_word: bool = True, **options: Any
+) -> list[tuple[str, int]]:
+    """The words (or tokens) of a text in reading order, each with the player that owns it, or −1.
+
+    Args:
+        owner: the text's own owner map `(tokens,)`, of `Players.words` or, with `by_word=False`, `.tokens`.
+        tokenizer, options: those the players were made with.
+    """
+    encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
+    units = units_of(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
+    pieces = spans_of(text, units, encoded["offset_mapping"])
+    # Padding is missing here; it may stand on either side.
+    start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0
+    return [(piece, int(owner[start + units.index(unit)])) for unit, piece in sorted(pieces.items())]
+
+
+def units_of(text: str, word_ids: list[int | None], offsets: Any, by_word: bool) -> list[int | None]:
+    """The unit of each token position, its word or the token itself; None for special tokens and padding."""
+    if not by_word:
+        return [None if word is None else i for i, word in enumerate(word_ids)]
+    if len({word for word in word_ids if word is not None}) > 1:
+        return word_ids
+    # SentencePiece's tokenizers may take a whole text for one word: its words are what spaces part.
+    return [
+        None if word is None else max(0, len(text[:end].split()) - 1)
+        for word, (_, end) in zip(word_ids, offsets, strict=True)
+    ]
+
+
+def spans_of(text: str, units: list[int | None], offsets: Any) -> dict[int, str]:
+    """The text of each unit, a word or a token, from its first character to its last."""
+    spans: dict[int, tuple[int, int]] = {}
+    for unit, (start, end) in zip(units, offsets, strict=True):
+        if unit is not None:
+            low, high = spans.get(unit, (start, end))
+            spans[unit] = (min(low, start), max(high, end))
+    return {unit: text[low:high].strip() for unit, (low, high) in spans.items()}
+
+
+def require_units(text: str, pieces: dict[int, str], k: int) -> None:
+    """Refuse a text of fewer candidate units than k players."""
+    if len(pieces) < k:
+        raise ValueError(
+            f"fewer words than players: {text!r} has {len(pieces)} that can be players, {k} are asked for; "
+            "choose fewer players or drop this sentence"
+        )
