@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-all check bench docs clean
+PEERS = .venv/peers
+BENCHMARKS = overhead plans peers sparse stacked many_players screening
+
+.PHONY: demo test test-all check bench $(BENCHMARKS:%=bench-%) docs clean
 
 # torch goes first, alone: nothing that follows may pull in another build of it.
 .venv/installed: pyproject.toml constraints.txt
@@ -31,10 +34,22 @@ check: .venv/developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/developer
-	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.sparse
-	$(BIN)/python -m benchmarks.stacked
+# All tables of benchmarks/README.md, or one: make bench-plans. With -k those go on that others would stop.
+bench: $(BENCHMARKS:%=bench-%)
+
+bench-overhead: ROUNDS = --rounds 25
+bench-plans: ROUNDS = --rounds 3
+bench-stacked: ROUNDS = --rounds 5
+bench-peers bench-many_players: $(PEERS)/installed
+
+$(BENCHMARKS:%=bench-%): bench-%: .venv/developer
+	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$* $(ROUNDS)
+
+# Beside the environment, so that nothing there depends on them.
+$(PEERS)/installed: .venv/developer benchmarks/peers.txt
+	rm -rf $(PEERS)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) --requirement benchmarks/peers.txt
+	touch $@
 
 docs: .venv/developer
 	$(BIN)/pdoc --output-directory site interactions models data analyses \

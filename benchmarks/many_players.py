@@ -7,8 +7,7 @@ were not fitted to. Seconds are those of the whole call, forwards included, on a
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,8 @@ from torch import Tensor
 
 import models
 from analyses.bootstrap import mean_interval
+from benchmarks.stopwatch import timed
+from benchmarks.tables import Row, Rows, show
 from data import SyntheticGame
 from interactions import Game, MaskedModel, Players, SparseMoebius, low_order, sparse_moebius, spex
 
@@ -28,7 +29,6 @@ GRID, SIZE = 6, 36  # cells and pixels of a side
 WEIGHTS = "../shared/data/weights/resnet20-cifar10.th"
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
-Row = dict[str, object]
 Method = Callable[[Game], SparseMoebius]
 
 
@@ -71,7 +71,7 @@ def network(name: str) -> MaskedModel:
     return MaskedModel(net.model, image, Players.grid(SIZE, SIZE, GRID, GRID), labels=[label])
 
 
-def planted(games: int) -> Iterator[Row]:
+def planted(games: int) -> Rows:
     """Planted games: 30 effects of orders 1 to 3"""
     for n in PLAYERS:
         for noise in NOISES:
@@ -84,7 +84,7 @@ def planted(games: int) -> Iterator[Row]:
                 yield names | extra | judged(fits, seconds)
 
 
-def networks(games: int) -> Iterator[Row]:
+def networks(games: int) -> Rows:
     """ResNet-20 of CIFAR-10 on photographs at 36², 6×6 cells"""
     made = [network(name) for name in PHOTOGRAPHS[:games]]
     for name, method in methods(BUDGET["network"]).items():
@@ -96,9 +96,9 @@ def asked(
 ) -> tuple[list[SparseMoebius], list[float]]:
     fits, seconds = [], []
     for game in games:
-        start = time.perf_counter()
-        fits.append(method(game))
-        seconds.append(time.perf_counter() - start)
+        taken, fit = timed(method, game)
+        fits.append(fit)
+        seconds.append(taken)
     return fits, seconds
 
 
@@ -141,10 +141,7 @@ def main() -> None:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     for name in given.sections or SECTIONS:
         print(f"\n## {SECTIONS[name].__doc__}\n")
-        for number, row in enumerate(SECTIONS[name](given.games)):
-            if not number:
-                print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}")
-            print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
+        show(SECTIONS[name](given.games))
 
 
 if __name__ == "__main__":

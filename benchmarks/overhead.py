@@ -7,23 +7,16 @@ coalitions, building masked inputs, scoring and keeping the table.
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
 import models  # noqa: F401  torchvision's operators
+from benchmarks.stopwatch import timed
 from interactions import MaskedModel, Players, coalition_masks, evaluate
 
 # Pixels a side, and forwards a round: about a second of each.
 SIZES = {"64²": (64, 512), "224²": (224, 64)}
 GAMES = 2
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -61,7 +54,7 @@ def row(name: str, net: torch.nn.Module, pixels: int, forwards: int, rounds: int
 
     plain()
     masked()
-    times = [(seconds(plain), seconds(masked)) for _ in range(rounds)]
+    times = [(timed(plain)[0], timed(masked)[0]) for _ in range(rounds)]
     ratios = [measured / naive for naive, measured in times]
     low, median, high = statistics.quantiles(ratios, n=4)
     each = 1e3 * statistics.median(naive for naive, _ in times) / forwards

@@ -1,14 +1,14 @@
 """What `benchmarks.peers` asks: a network's logit on one image, n players masked with zeros.
 
 Random weights and a random image. The packages ask through a function of coalitions, made here; it counts
-the masked inputs.
+the masked inputs and times their forwards.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,13 @@ import torch
 from torch import Tensor, nn
 
 import models
-from benchmarks.plan_cases import SIZE, grid
-from benchmarks.plans import fastest
-from interactions import MaskedModel
+from benchmarks import masked_images
+from benchmarks.masked_images import SIZE, in_layout, masking, noise, players_of
+from benchmarks.stopwatch import fastest, timed
+from interactions import MaskedModel, Players
 
-NETWORKS = {
-    "free": "",
-    "resnet18": "torchvision:resnet18",
-    "vgg16": "torchvision:vgg16",
-    "vit-tiny": "timm:vit_tiny_patch16_224",
-}
-# Rows and columns of so many players.
-GRIDS = {4: (2, 2), 8: (2, 4), 10: (2, 5), 12: (3, 4)}
+FREE = "free"
+NETWORKS = (FREE, *masked_images.NETWORKS)
 LABEL, BATCHES = 0, (4, 8, 16)
 
 Values = Callable[[np.ndarray], np.ndarray]
@@ -46,49 +41,81 @@ class Free(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A network, an image (1, 3, SIZE, SIZE) and the player of each pixel, 0 to n − 1."""
+    """A network, an image (1, 3, SIZE, SIZE) and its players."""
 
     network: nn.Module
     image: Tensor
-    owner: Tensor
-    n: int
+    players: Players
+
+    @property
+    def n(self) -> int:
+        return self.players.n
+
+    @property
+    def owner(self) -> Tensor:
+        """The player of each pixel, 0 to n − 1."""
+        return self.players.owner.reshape(SIZE, SIZE)
 
     def game(self) -> MaskedModel:
-        return MaskedModel(self.network, self.image, grid(*GRIDS[self.n]), labels=[LABEL], score="logit")
+        return MaskedModel(self.network, self.image, self.players, labels=[LABEL], score="logit")
 
 
 def asked(name: str, n: int) -> Question:
-    """The question of a case: one of `NETWORKS`, and as many players as one of `GRIDS` has."""
-    network = models.load(NETWORKS[name], "random", seed=0).model if NETWORKS[name] else Free()
-    image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    return Question(network.eval(), image, grid(*GRIDS[n]).owner.reshape(SIZE, SIZE), n)
+    """The question of a case: one of `NETWORKS`, and so many players."""
+    if name == FREE:
+        network: nn.Module = Free()
+    else:
+        network = models.load(masked_images.NETWORKS[name], "random", seed=0).model
+    return Question(network.eval(), noise(), players_of(name, n))
 
 
 class Counted:
-    """A question's network in a memory layout, and how many inputs it was asked about."""
+    """A question's network in a memory layout, how many inputs it was asked about, and the seconds it took.
+
+    Once it has taken `limit` seconds it answers zeros: a package then still does all work of its own, and
+    what is left out is that of the forwards alone, of which each takes the same.
+    """
 
     def __init__(self, question: Question, layout: torch.memory_format = torch.channels_last) -> None:
-        self.network: Any = deepcopy(question.network).to(memory_format=layout)
-        self.layout, self.forwards = layout, 0
+        self.network, self.layout = in_layout(question.network, layout), layout
+        self.begin()
+
+    def begin(self, limit: float = inf) -> None:
+        """Count from here."""
+        self.limit, self.seconds = limit, 0.0
+        self.asked = self.answered = self.classes = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        self.forwards += len(images)
-        return self.network(images.contiguous(memory_format=self.layout))
+        self.asked += len(images)
+        if self.seconds >= self.limit:
+            return torch.zeros(len(images), self.classes)
+        seconds, outputs = timed(lambda: self.network(images.contiguous(memory_format=self.layout)))
+        self.seconds += seconds
+        self.answered += len(images)
+        self.classes = outputs.shape[1]
+        return outputs
+
+    @property
+    def scaled(self) -> float:
+        """What the forwards' seconds are to be multiplied by: 1 where all were answered."""
+        return self.asked / self.answered
+
+    @property
+    def left_out(self) -> float:
+        """Seconds of the forwards that were not made."""
+        return self.seconds * (self.scaled - 1)
 
 
 def masked_logits(
     network: Counted, question: Question, batch: int, mode: Callable[[], AbstractContextManager[Any]]
 ) -> Values:
     """The logit of coalitions, as a user of a package writes it."""
+    masked = masking(question.image, question.players, network.layout)
 
     def values(coalitions: np.ndarray) -> np.ndarray:
         with mode():
-            return torch.cat(
-                [
-                    network(question.image * some[:, question.owner][:, None])[:, LABEL]
-                    for some in torch.from_numpy(coalitions).bool().split(batch)
-                ]
-            ).numpy()
+            batches = torch.from_numpy(coalitions).bool().split(batch)
+            return torch.cat([network(masked(some))[:, LABEL] for some in batches]).numpy()
 
     return values
 

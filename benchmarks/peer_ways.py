@@ -36,7 +36,7 @@ from benchmarks.peer_question import (
     masked_logits,
     tuned_logits,
 )
-from benchmarks.plans import fastest
+from benchmarks.stopwatch import fastest
 from interactions import And, MaskedModel, evaluate, shapley_values
 
 PLAIN_BATCH = 32

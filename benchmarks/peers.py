@@ -1,11 +1,18 @@
 """The engine beside shapiq, shap and captum: python -m benchmarks.peers [CASE …] [--rounds 3] [--figure]
 
-shap is not part of the environment: pip install --no-deps --target DIRECTORY -r benchmarks/peers.txt, and
-then PYTHONPATH=DIRECTORY.
+shap is not part of the environment: `make bench-peers` installs it beside, or pip install --no-deps --target
+DIRECTORY -r benchmarks/peers.txt, and then PYTHONPATH=DIRECTORY.
 
 All are asked about the same image and logit of a network of random weights, with zeros for what is masked,
 in one process and in turns. benchmarks/peer_ways.py tells how each is asked. What a package makes before its
-first forward is not timed, and nothing is extrapolated.
+first forward is not timed.
+
+Forwards are made until they have taken --seconds in one answer; a peer that asks for more gets zeros from
+then on. A peer asks for as many masked inputs whatever it is told (a fixed number of coalitions, permutations
+or evaluations; Partition's may differ by one), so its seconds are those of the answer, in which all work of
+its own is done, and those that the forwards left out would have taken at the mean of those made. The column
+`scaled` says by how much the forwards' seconds were multiplied: 1 where all were made. A scaled answer is not
+compared with harsanyi's, and harsanyi is never scaled.
 
 Seconds and ratios are medians over the rounds, with smallest and largest; a ratio is to harsanyi's time in
 the same round, or to that of its one first input. The largest difference is that of interactions, or else of
@@ -19,58 +26,60 @@ import argparse
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from analyses.figures import whole
-from benchmarks.peer_question import GRIDS, NETWORKS, asked
-from benchmarks.peer_ways import DIFFERENCES, FIRST, FURTHER, WAYS, Answer, first_input
-from benchmarks.peers_figure import FIGURE, SHOWN, plot_peers, shown
-from benchmarks.plans import timed
+from benchmarks.masked_images import GRIDS
+from benchmarks.peer_question import NETWORKS, asked
+from benchmarks.peer_ways import FIRST, FURTHER, WAYS, Answer, first_input
+from benchmarks.peers_figure import FIGURE, figure_of
+from benchmarks.peers_table import CSV, KEY, table
+from benchmarks.stopwatch import timed
+from benchmarks.tables import keep, show
 from interactions import Interactions, shapley_values
 from interactions.choice import estimates
 
-CSV = Path("benchmarks/peers.csv")
 # Rounds of the cases that are measured unless others are named.
-DEFAULT = {"free:8": 3, "free:12": 3, "resnet18:8": 3, "vit-tiny:8": 3, "vgg16:8": 1, "resnet18:12": 1}
-KEY = ["network", "n", "way"]
-HEADS = (
-    *("way", "gives", "batch", "s an input", "smallest–largest"),
-    *("masked inputs", "masked inputs a second", "s for 1,000"),
-    *("times as long as harsanyi: first input", "further input", "largest difference"),
-)
+DEFAULT = {"free:12": 3, "resnet18:8": 3, "resnet18:12": 1, "vit-tiny:12": 1, "vgg16:12": 1}
+SECONDS = 120.0
 
 # Measuring
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One answer: its seconds, the masked inputs, and what came of it."""
+    """One answer: its seconds, the masked inputs, what the forwards were scaled by, and what came of it."""
 
     seconds: float
     forwards: int
+    scaled: float
     found: Tensor
 
 
-def run(answer: Answer, n: int) -> Run:
+def run(answer: Answer, n: int, limit: float) -> Run:
     """A peer's network counts the masked inputs; harsanyi answers for all 2ⁿ."""
-    before = answer.network.forwards if answer.network else 0
+    if answer.network is None:
+        seconds, found = timed(answer.run)
+        return Run(seconds, 2**n, 1.0, found)
+    answer.network.begin(limit)
     seconds, found = timed(answer.run)
-    return Run(seconds, answer.network.forwards - before if answer.network else 2**n, found)
+    return Run(seconds + answer.network.left_out, answer.network.asked, answer.network.scaled, found)
 
 
-def measured(case: str, rounds: int) -> pd.DataFrame:
+def measured(case: str, rounds: int, limit: float) -> pd.DataFrame:
     """One row a way."""
     network, _, players = case.partition(":")
     question = asked(network, n := int(players))
     # Once, and before all else: what is made for the first input may be kept for as long as the process is.
-    first = run(first_input(question), n)
+    first = run(first_input(question), n, limit)
     answers = {way: how.prepare(question) for way, how in WAYS.items() if n <= how.most}
     further = {way: answer for way, answer in answers.items() if way != FIRST}
-    runs = [{FIRST: first} | {way: run(answer, n) for way, answer in further.items()} for _ in range(rounds)]
+    runs = [
+        {FIRST: first} | {way: run(answer, n, limit) for way, answer in further.items()}
+        for _ in range(rounds)
+    ]
     seconds = pd.DataFrame([{way: each.seconds for way, each in turn.items()} for turn in runs])
     last = runs[-1]
     return pd.DataFrame(
@@ -82,9 +91,10 @@ def measured(case: str, rounds: int) -> pd.DataFrame:
             **spread(seconds[way], "seconds", "low", "high"),
             "rounds": 1 if way == FIRST else rounds,
             "forwards": last[way].forwards,
+            "scaled": max(turn[way].scaled for turn in runs),
             **ratios(seconds[way] / seconds[FIRST], "first"),
             **ratios(seconds[way] / seconds[FURTHER], "further"),
-            "difference": difference(last[way].found, last[FURTHER].found),
+            "difference": difference(last[way], last[FURTHER].found),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -100,65 +110,30 @@ def warm() -> None:
         way.prepare(question).run()
 
 
-def spread(rounds: pd.Series, middle: str, low: str, high: str) -> dict[str, float]:
+def spread(rounds: "pd.Series[float]", middle: str, low: str, high: str) -> dict[str, float]:
     """Over the rounds: the median, the smallest and the largest, by these names."""
     return {middle: rounds.median(), low: rounds.min(), high: rounds.max()}
 
 
-def ratios(times: pd.Series, name: str) -> dict[str, float]:
+def ratios(times: "pd.Series[float]", name: str) -> dict[str, float]:
     """How many times as long as harsanyi took: the spread of it, by the names in the file."""
     return spread(times, f"over_{name}", f"over_{name}_low", f"over_{name}_high")
 
 
-def difference(found: Tensor, exact: Tensor) -> float:
-    """The largest difference from harsanyi's answer over its largest entry; the empty coalition left out."""
-    if len(found) < len(exact):
-        exact = shapley_values(Interactions(exact[None], torch.zeros(1, len(exact)), exact[None], "and"))[0]
+def difference(run: Run, exact: Tensor) -> float:
+    """The largest difference from harsanyi's answer over its largest entry; the empty coalition left out.
+
+    NaN of a scaled answer, which is not one.
+    """
+    if run.scaled > 1:
+        return float("nan")
+    if len(run.found) < len(exact):
+        effects = exact[None]
+        exact = shapley_values(Interactions(effects, torch.zeros_like(effects), effects, "and"))[0]
+        found = run.found
     else:
-        found, exact = found[1:], exact[1:]
+        found, exact = run.found[1:], exact[1:]
     return ((found - exact).abs().max() / exact.abs().max()).item()
-
-
-# The file and its tables
-
-
-def keep(table: pd.DataFrame) -> None:
-    """Put these rows into the file, in place of their like, in the order of the ways."""
-    if CSV.exists():
-        old = pd.read_csv(CSV)
-        again = old.set_index(KEY).index.isin(table.set_index(KEY).index)
-        table = pd.concat([old[~again], table])
-    order = {way: place for place, way in enumerate(WAYS)}
-    table = table.sort_values(KEY, key=lambda column: column.map(order) if column.name == "way" else column)
-    table.to_csv(CSV, index=False, float_format="%.6g")
-
-
-def show(rows: pd.DataFrame) -> None:
-    """One case's table in Markdown."""
-    print(f"\n## {rows.network.iloc[0]}, {rows.n.iloc[0]} players, {rows.rounds.max()} rounds\n")
-    print(f"| {' | '.join(HEADS)} |")
-    print("| --- " * len(HEADS) + "|")
-    for row in rows.itertuples():
-        cells = (
-            *(f"{row.way} ({row.package.split()[-1]})", row.gives, row.batch or "own"),
-            *(f"{row.seconds:.3g}", f"{row.low:.3g}–{row.high:.3g}"),
-            *(f"{row.forwards:,}", f"{row.forwards / row.seconds:,.0f}"),
-            f"{1000 * row.seconds / row.forwards:.3g}",
-            f"{row.over_first:.2f} ({row.over_first_low:.2f}–{row.over_first_high:.2f})",
-            f"{row.over_further:.2f} ({row.over_further_low:.2f}–{row.over_further_high:.2f})",
-            "–" if row.gives == DIFFERENCES else f"{row.difference:.1e}",
-        )
-        print(f"| {' | '.join(map(str, cells))} |", flush=True)
-
-
-def draw() -> None:
-    """The figure, if the file has its case."""
-    table = pd.read_csv(CSV)
-    if len(shown(table)):
-        whole(plot_peers(table)).savefig(FIGURE, dpi=200)
-        print(f"\nwritten: {FIGURE}")
-    else:
-        print(f"\n{CSV} has no {SHOWN[0]}:{SHOWN[1]}, which the figure shows")
 
 
 # The command line
@@ -168,7 +143,7 @@ def command_line() -> argparse.ArgumentParser:
     """What can be asked for; its help is this file's docstring."""
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.peers",
-        usage="%(prog)s [-h] [--rounds ROUNDS] [--figure] [CASE ...]",
+        usage="%(prog)s [-h] [--rounds ROUNDS] [--seconds LIMIT] [--figure] [CASE ...]",
         description=__doc__,
         epilog=f"Unless given, the cases are {' '.join(DEFAULT)}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -177,8 +152,20 @@ def command_line() -> argparse.ArgumentParser:
     cases = f"a network ({networks}) and a number of players ({players}), such as resnet18:12"
     made.add_argument("cases", nargs="*", metavar="CASE", help=cases)
     made.add_argument("--rounds", type=int, help="of each case; 1 to 3 by its length unless given")
+    made.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        metavar="LIMIT",
+        help="of forwards in one answer of a peer, what is more is scaled; %(default)g unless given",
+    )
     made.add_argument("--figure", action="store_true", help="draw from the file, measure nothing")
     return made
+
+
+def draw() -> None:
+    figure_of(pd.read_csv(CSV)).savefig(FIGURE, dpi=200)
+    print(f"\nwritten: {FIGURE}")
 
 
 def main() -> None:
@@ -187,20 +174,23 @@ def main() -> None:
     possible = [f"{name}:{n}" for name in NETWORKS for n in GRIDS]
     if unknown := [case for case in given.cases if case not in possible]:
         line.error(f"no case {unknown[0]!r}: expected one of {', '.join(possible)}")
+    if given.seconds <= 0:
+        line.error(f"--seconds is {given.seconds:g}: expected more than 0, some forwards have to be timed")
     if given.figure:
         draw()
         return
     if not find_spec("shap"):
         line.error(
-            "shap is not installed: pip install --no-deps --target DIRECTORY -r benchmarks/peers.txt, "
-            "then set PYTHONPATH=DIRECTORY"
+            "shap is not installed: run `make bench-peers`, or pip install --no-deps --target DIRECTORY "
+            "-r benchmarks/peers.txt and set PYTHONPATH=DIRECTORY"
         )
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     warm()
     for case in given.cases or DEFAULT:
-        rows = measured(case, given.rounds or DEFAULT.get(case, 1))
-        keep(rows)
-        show(rows)
+        rows = measured(case, given.rounds or DEFAULT.get(case, 1), given.seconds)
+        keep(CSV, rows, KEY, WAYS)
+        print(f"\n## {case}, {rows['rounds'].max()} rounds\n")
+        show(table(rows))
     draw()
 
 

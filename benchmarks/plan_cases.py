@@ -1,18 +1,17 @@
 """The games that `benchmarks.plans` asks, each with the plain way that a careful user would ask it."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 
 import models
+from benchmarks.masked_images import NETWORKS, TITLES, in_layout, masking, noise, players_of
 from interactions import MaskedModel, Players
 
-SIZE, WORDS, BASELINE = 224, 12, 3
+WORDS, BASELINE = 12, 3
 # Two tokens a word, and one before and one after them all.
 OWNER = torch.tensor([-1, *(word for word in range(WORDS) for _ in range(2)), -1])
 
@@ -27,54 +26,39 @@ class Case:
     """What is asked.
 
     Attributes:
+        title: in the table.
         game: with one input.
         plain: the network on masked inputs, batch by batch; nothing shared.
         plan: what is measured.
         least: the share of the plain time that is asked for.
     """
 
+    title: str
     game: Callable[[], MaskedModel]
     plain: Callable[[MaskedModel, Wrap], Asked]
     plan: str
     least: float
 
 
-def grid(rows: int, columns: int) -> Players:
-    """Cells as equal as whole pixels can be."""
-    row = torch.arange(SIZE)[:, None] * rows // SIZE
-    column = torch.arange(SIZE)[None, :] * columns // SIZE
-    return Players.from_mask((row * columns + column)[None])
-
-
-def irregular(count: int) -> Players:
-    """Regions of the pixels nearest to points drawn at random."""
-    points = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * SIZE
-    pixels = torch.cartesian_prod(torch.arange(SIZE), torch.arange(SIZE)).double()
-    return Players.from_mask(torch.cdist(pixels, points.double()).argmin(1).view(1, SIZE, SIZE))
-
-
-def image_game(model: str, players: Callable[[], Players]) -> MaskedModel:
+def image_game(name: str, players: Players) -> MaskedModel:
     """One image of noise; random weights, of the last layer too."""
-    network = models.load(model, "random", seed=0).model
+    network = models.load(NETWORKS[name], "random", seed=0).model
     head = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
     nn.init.normal_(head.weight, std=0.02)  # some libraries begin with zeros
-    image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    return MaskedModel(network, image, players(), labels=[0])
+    return MaskedModel(network, noise(), players, labels=[0])
 
 
 def plain_images(game: MaskedModel, wrap: Wrap) -> Asked:
     """Batch norms folded, channels last."""
-    network = copy.deepcopy(game.model)
+    from torch.fx.experimental.optimization import fuse  # which warns as it is imported
+
+    network = game.model
+    assert isinstance(network, nn.Module)
+    assert isinstance(game.inputs, Tensor)
     if any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
         network = fuse(network)
-    network = wrap(network.to(memory_format=torch.channels_last))
-    owner = game.players.owner.reshape(SIZE, SIZE)
-    image = game.inputs.contiguous(memory_format=torch.channels_last)
-
-    def asked(coalitions: Tensor) -> Tensor:
-        return network(image * coalitions[:, owner][:, None])
-
-    return asked
+    forward, masked = wrap(in_layout(network)), masking(game.inputs, game.players)
+    return lambda coalitions: forward(masked(coalitions))
 
 
 def encoder_game(masked: str) -> MaskedModel:
@@ -118,6 +102,7 @@ def _text_game(network: nn.Module, masked: str, score: str) -> MaskedModel:
 
 def plain_sentences(game: MaskedModel, wrap: Wrap) -> Asked:
     """The network's own forward; of a language model the last token's logits alone."""
+    assert isinstance(game.model, nn.Module)
     last = {"logits_to_keep": 1} if game.score == "next_token_log_odds" else {}
     ids, mask = game.inputs["input_ids"], game.inputs["attention_mask"]
     owner, network = torch.where(OWNER < 0, WORDS, OWNER), wrap(game.model)
@@ -137,17 +122,29 @@ def plain_sentences(game: MaskedModel, wrap: Wrap) -> Asked:
     return asked
 
 
-def image_case(model: str, players: Callable[[], Players], least: float) -> Case:
-    return Case(lambda: image_game(model, players), plain_images, "tables", least)
+def image_case(name: str, n: int, least: float) -> Case:
+    return Case(TITLES[name], lambda: image_game(name, players_of(name, n)), plain_images, "tables", least)
 
 
 CASES = {
-    "vgg16": image_case("torchvision:vgg16", lambda: grid(3, 4), 0.035),
-    "resnet18": image_case("torchvision:resnet18", lambda: grid(3, 4), 0.30),
-    "resnet50": image_case("torchvision:resnet50", lambda: grid(3, 4), 0.33),
-    "resnet18-irregular": image_case("torchvision:resnet18", lambda: irregular(10), 0.32),
-    "vit-tiny": image_case("timm:vit_tiny_patch16_224", lambda: grid(3, 4), 0.90),
-    "bert-6": Case(lambda: encoder_game("input_ids"), plain_sentences, "tables", 0.86),
-    "bert-6-unattended": Case(lambda: encoder_game("attention_mask"), plain_sentences, "drop", 0.86),
-    "causal-30": Case(causal_game, plain_sentences, "prefix", 0.33),
+    "vgg16": image_case("vgg16", 12, 0.035),
+    "resnet18": image_case("resnet18", 12, 0.30),
+    "resnet50": image_case("resnet50", 12, 0.33),
+    "resnet18-irregular": image_case("resnet18-irregular", 10, 0.32),
+    "vit-tiny": image_case("vit-tiny", 12, 0.90),
+    "bert-6": Case(
+        "BERT, 6 layers, words replaced",
+        lambda: encoder_game("input_ids"),
+        plain_sentences,
+        "tables",
+        0.86,
+    ),
+    "bert-6-unattended": Case(
+        "BERT, 6 layers, words unattended",
+        lambda: encoder_game("attention_mask"),
+        plain_sentences,
+        "drop",
+        0.86,
+    ),
+    "causal-30": Case("SmolLM2-135M's shape, 30 layers", causal_game, plain_sentences, "prefix", 0.33),
 }

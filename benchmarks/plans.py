@@ -5,85 +5,86 @@ channels last, the fastest batch of 4 to 32, a single-threaded worker a core), t
 the plan. The first two are timed on 128 coalitions and scaled, since a forward costs the same on each; the
 plan on the whole table. What is made once for an architecture and its players (trace, regions, indices)
 is timed by itself, and so is what another checkpoint of the same architecture still needs. Random weights.
+
+The rounds of a case go to benchmarks/plans.csv, in place of those it had, and the table is made from them;
+--table prints that of all cases in the file.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks.plan_cases import CASES, Asked, Case
+from benchmarks.plan_cases import CASES, Asked
+from benchmarks.plan_rounds import CSV, KEY, processor, table
+from benchmarks.stopwatch import fastest, timed
+from benchmarks.tables import Rows, keep, show
 from interactions import coalition_masks, evaluate
 from interactions.batching import in_workers
 from interactions.choice import choose
 
-Result = TypeVar("Result")
-
 # Coalitions that the plain forward and the dense plan are timed on.
 TIMED = 128
 BATCHES = (4, 8, 16, 32)
-HEAD = (
-    "| game | n | plan | plan / plain | asked for | plan / dense | dense / plain | counted | "
-    "plain, s a game | made once, s | another checkpoint, s | largest relative difference |"
-)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("cases", nargs="*", metavar="NAME", help=f"all of {', '.join(CASES)} by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--compile", action="store_true", help="the plain forward by torch.compile, all cores"
     )
+    parser.add_argument("--table", action="store_true", help="print the table of the file, measure nothing")
     asked = parser.parse_args()
+    if unknown := [name for name in asked.cases if name not in CASES]:
+        parser.error(f"no case {unknown[0]!r}: expected one of {', '.join(CASES)}")
+    if asked.table:
+        show(table(pd.read_csv(CSV)))
+        return
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.rounds} rounds")
-    print(HEAD)
-    print("| --- " * (HEAD.count("|") - 1) + "|")
-    for name in asked.cases:
-        row(name, CASES[name], asked.rounds, asked.compile)
+    show(measured_and_kept(asked.cases or list(CASES), asked.rounds, asked.compile))
 
 
-def row(name: str, case: Case, rounds: int, compiled: bool) -> None:
-    """Measure one game and print it."""
+def measured_and_kept(cases: list[str], rounds: int, compiled: bool) -> Rows:
+    """The table's rows, each made of what the file has when its case is done."""
+    for name in cases:
+        found = measured(name, rounds, compiled)
+        keep(CSV, found, KEY, CASES)
+        yield from table(found)
+
+
+def measured(name: str, rounds: int, compiled: bool) -> pd.DataFrame:
+    """One row a round; see `plan_rounds`."""
+    case = CASES[name]
     game = case.game()
+    evaluated = partial(evaluate, game, progress=False)
     plain = case.plain(game, partial(torch.compile, dynamic=False) if compiled else lambda network: network)
-    spent, taken = timed(lambda: choose(game, case.plan))
-    first, whole = timed(lambda: evaluate(game, plan=case.plan, progress=False))  # finds the indices, too
-    again, _ = timed(lambda: choose(case.game(), case.plan))
+    choosing, taken = timed(choose, game, case.plan)
+    first, _ = timed(evaluated, plan=case.plan)  # finds the indices, too
+    another, _ = timed(lambda: choose(case.game(), case.plan))
     share = 2**game.n // TIMED
     chosen = coalition_masks(game.n)[::share]
-    evaluate(game, chosen[:1], plan="dense", progress=False)  # traced before it is timed
+    evaluated(chosen[:1], plan="dense")  # traced before it is timed
     run = batched(plain, chosen[:64], workers=not compiled)
-    times: list[tuple[float, float, float]] = []
-    for _ in range(rounds):
-        plainly, _ = timed(lambda: run(chosen))
-        densely, some = timed(lambda: evaluate(game, chosen, plan="dense", progress=False))
-        planned, whole = timed(lambda: evaluate(game, plan=case.plan, progress=False))
-        times.append((plainly * share, densely * share, planned))
-    difference = ((whole[:, ::share] - some).abs().max() / some.abs().max()).item()
-    plains, denses, plans = zip(*times, strict=True)
-    cells = [
-        f"{name}{', compiled' if compiled else ''}",
-        str(game.n),
-        case.plan,
-        spread(plans, plains),
-        f"{case.least:.3f}",
-        spread(plans, denses),
-        spread(denses, plains),
-        f"{taken.share:.3f}",
-        f"{statistics.median(plains):.1f}",
-        f"{spent + first - statistics.median(plans):.1f}",
-        f"{again:.1f}",
-        f"{difference:.0e}",
-    ]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    rows = []
+    for number in range(1, rounds + 1):
+        plainly, _ = timed(run, chosen)
+        densely, some = timed(evaluated, chosen, plan="dense")
+        planned, whole = timed(evaluated, plan=case.plan)
+        rows.append(
+            {"compiled": compiled, "case": name, "plan": case.plan, "n": game.n, "round": number}
+            | {"plain": plainly * share, "dense": densely * share, "planned": planned}
+            | {"first": choosing + first, "another": another, "counted": taken.share}
+            | {"difference": ((whole[:, ::share] - some).abs().max() / some.abs().max()).item()}
+            | {"torch": torch.__version__, "processor": processor(), "threads": torch.get_num_threads()}
+        )
+    return pd.DataFrame(rows)
 
 
 def batched(plain: Asked, some: Tensor, *, workers: bool) -> Callable[[Tensor], list[Tensor]]:
@@ -99,24 +100,6 @@ def batched(plain: Asked, some: Tensor, *, workers: bool) -> Callable[[Tensor], 
 
     batch = fastest({size: partial(run, some, size) for size in BATCHES})
     return lambda coalitions: run(coalitions, batch)
-
-
-def fastest(ways: Mapping[int, Callable[[], object]]) -> int:
-    """The batch that is done soonest, the best of two times each."""
-    return min(ways, key=lambda batch: min(timed(ways[batch])[0] for _ in range(2)))
-
-
-def timed(function: Callable[[], Result]) -> tuple[float, Result]:
-    """Seconds, and what came of it."""
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
-
-
-def spread(times: tuple[float, ...], others: tuple[float, ...]) -> str:
-    """The median of the ratios round by round, the smallest and the largest."""
-    ratios = [one / other for one, other in zip(times, others, strict=True)]
-    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})"
 
 
 if __name__ == "__main__":

@@ -7,25 +7,18 @@ on ready samples in memory; the stack also measures its losses, at the start and
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.stopwatch import timed
 from models.stacked import StackRecipe, StackSamples, train_stack
 
 # Networks, features, width, batch: small and larger networks on ten classes.
 SIZES = ((500, 2, 4, 16), (500, 2, 16, 16), (500, 64, 4, 16), (500, 64, 16, 16), (200, 64, 64, 32))
 OUTPUTS, SAMPLES, STEPS = 10, 320, 200
 ALONE = 5  # networks trained one at a time in a round; their time is of each
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def plain(inputs: torch.Tensor, labels: torch.Tensor, recipe: StackRecipe) -> None:
@@ -60,7 +53,7 @@ def row(networks: int, features: int, width: int, batch: int, rounds: int) -> No
 
     plain(inputs, labels, recipe)
     stacked()
-    times = [(seconds(lambda: plain(inputs, labels, recipe)), seconds(stacked)) for _ in range(rounds)]
+    times = [(timed(plain, inputs, labels, recipe)[0], timed(stacked)[0]) for _ in range(rounds)]
     ratios = [(one / ALONE) / (all_ / networks) for one, all_ in times]
     low, median, high = statistics.quantiles(ratios, n=4)
     each = 1e6 * statistics.median(one for one, _ in times) / ALONE / STEPS

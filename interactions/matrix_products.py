@@ -1,9 +1,9 @@
 """Linear layers and convolutions by oneDNN, from weights that were put in its order once.
 
 torch's own convolution puts the weights in oneDNN's order at every call, and torch multiplies matrices with
-another library, mostly MKL, which keeps to AVX2 on processors of other makers. A linear layer is a convolution with a window of one
-place: where that is much faster, it is done as such. Which it is, is measured once a process, on one
-product; convolutions are oneDNN's in any case.
+another library, mostly MKL, which keeps to AVX2 on processors of other makers. A linear layer is a
+convolution with a window of one place: where that is much faster, it is done as such. Which it is, is
+measured once a process, on one product; convolutions are oneDNN's in any case.
 """
 
 import time

@@ -1,0 +1,73 @@
+"""What the benchmarks of images ask about: networks by name, an image of noise, its players, and how they
+are masked for a plain forward."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interactions import Players
+
+SIZE = 224
+# As `models.load` takes them.
+NETWORKS = {
+    "vgg16": "torchvision:vgg16",
+    "resnet18": "torchvision:resnet18",
+    "resnet50": "torchvision:resnet50",
+    "resnet18-irregular": "torchvision:resnet18",
+    "vit-tiny": "timm:vit_tiny_patch16_224",
+}
+TITLES = {
+    "vgg16": "VGG-16",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "resnet18-irregular": "ResNet-18, irregular regions",
+    "vit-tiny": "ViT-tiny",
+}
+# Rows and columns of so many players.
+GRIDS = {4: (2, 2), 6: (2, 3), 8: (2, 4), 10: (2, 5), 12: (3, 4)}
+
+
+def noise() -> Tensor:
+    """The image `(1, 3, SIZE, SIZE)`."""
+    return torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def players_of(name: str, n: int) -> Players:
+    """The n players of a network's image: cells, or irregular regions where its name says so."""
+    return irregular(n) if name.endswith("-irregular") else grid(*GRIDS[n])
+
+
+def grid(rows: int, columns: int) -> Players:
+    """Cells as equal as whole pixels can be."""
+    row = torch.arange(SIZE)[:, None] * rows // SIZE
+    column = torch.arange(SIZE)[None, :] * columns // SIZE
+    return Players.from_mask((row * columns + column)[None])
+
+
+def irregular(count: int) -> Players:
+    """Regions of the pixels nearest to points drawn at random."""
+    points = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * SIZE
+    pixels = torch.cartesian_prod(torch.arange(SIZE), torch.arange(SIZE)).double()
+    return Players.from_mask(torch.cdist(pixels, points.double()).argmin(1).view(1, SIZE, SIZE))
+
+
+def in_layout(network: nn.Module, layout: torch.memory_format = torch.channels_last) -> nn.Module:
+    """A copy of a network, laid out as its inputs are to be."""
+    copy: Any = deepcopy(network)
+    laid_out: nn.Module = copy.to(memory_format=layout)
+    return laid_out
+
+
+def masking(
+    image: Tensor, players: Players, layout: torch.memory_format = torch.channels_last
+) -> Callable[[Tensor], Tensor]:
+    """From coalitions `(some, players)` to images `(some, 3, SIZE, SIZE)`, zeros where a player is absent."""
+    owner, image = players.owner.reshape(SIZE, SIZE), image.contiguous(memory_format=layout)
+
+    def masked(coalitions: Tensor) -> Tensor:
+        return (image * coalitions[:, owner][:, None]).contiguous(memory_format=layout)
+
+    return masked
