@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, fx
 
-from interactions.matrix_products import PackedLinear
+from interactions.matrix_products import linear, multiply_into
 from interactions.plan import NotApplicable
 from interactions.region_indices import RowsSeen, Terms
 from interactions.region_steps import MOVE, Given, Layout, RowStep, places_after, planner, require_image
@@ -46,7 +46,6 @@ def _convolution(step: fx.Node, given: Given) -> RowStep:
     seen = RowsSeen(layout.regions, after.regions, windows)
     inner, width, rows = weight.shape[1], weight.shape[0], after.regions.rows
     by_place = weight.permute(2, 3, 0, 1).reshape(windows.shape[1], width, inner).contiguous()
-    products, whole = Products(by_place, groups), PackedLinear(by_place.transpose(0, 1).flatten(1))
     first = (
         seen.products * (inner * width + MOVE * (layout.width + width))
         + ADD * rows * windows.shape[1] * width
@@ -54,10 +53,10 @@ def _convolution(step: fx.Node, given: Given) -> RowStep:
     gathered = rows * (windows.shape[1] * inner * width + MOVE * (windows.shape[1] * layout.width + width))
 
     def by_products(rows: slice, table: Tensor) -> Tensor:
-        return summed(table, seen.terms(rows, table.device), products, bias)
+        return summed(table, seen.terms(rows, table.device), by_place, bias, groups)
 
     def by_windows(rows: slice, table: Tensor) -> Tensor:
-        return gathered_first(table, seen.rows(table.device)[rows], whole, bias)
+        return gathered_first(table, seen.rows(table.device)[rows], by_place, bias)
 
     apply, cost = (by_windows, gathered) if groups == 1 and gathered < first else (by_products, first)
     return RowStep(after, apply, cost, aligned=(False,), index_bytes=seen.bytes + 4 * seen.products)
@@ -78,57 +77,27 @@ def _padding(value: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> 
 
 def _linear(after: Layout, weight: Tensor, bias: Tensor | None) -> RowStep:
     """What sees its own place alone."""
-    cost, packed = after.regions.rows * (weight.numel() + MOVE * len(weight)), PackedLinear(weight)
-    return RowStep(after, lambda rows, table: packed(table, bias), cost)
-
-
-class Products:
-    """Rows times the weights of a place of the window, group by group.
-
-    Args:
-        weight: of each place, to all channels after from those of a group.
-    """
-
-    def __init__(self, weight: Float[Tensor, "seen width inner"], groups: int) -> None:
-        self.weight, self.groups = weight, groups
-        self._packed = [PackedLinear(one) for one in weight] if groups == 1 else []
-
-    @property
-    def width(self) -> int:
-        """Channels after."""
-        return self.weight.shape[1]
-
-    def into(self, target: Tensor, rows: Tensor, place: int, part: slice) -> None:
-        """Write the products for a part of the channels after."""
-        weight = self.weight[place, part]
-        if self.groups == 1 and len(weight) == self.width:
-            self._packed[place].into(target, rows)
-        elif self.groups == 1:
-            PackedLinear(weight).into(target, rows)
-        elif weight.shape == (self.groups, 1):
-            torch.mul(rows, weight[:, 0], out=target)
-        else:
-            left = rows.view(len(rows), self.groups, -1).transpose(0, 1)
-            right = weight.view(self.groups, -1, weight.shape[1]).transpose(1, 2)
-            target.view(len(rows), self.groups, -1).copy_(torch.bmm(left, right).transpose(0, 1))
+    cost = after.regions.rows * (weight.numel() + MOVE * len(weight))
+    return RowStep(after, lambda rows, table: linear(table, weight, bias), cost)
 
 
 def summed(
     table: Float[Tensor, "before channels"],
     terms: Terms,
-    made: Products,
+    weight: Float[Tensor, "seen width inner"],
     bias: Float[Tensor, " width"] | None,
+    groups: int,
 ) -> Float[Tensor, "after width"]:
     """Rows of a convolution: every product once, and their sums.
 
     Args:
         terms: of these rows.
-        made: makes the products.
+        weight: of each place of the window, to all channels after from those of a group.
     """
     rows = {place: _taken(table, some) for place, some in terms.factors.items()}
-    width = made.width
+    width = weight.shape[1]
     fitting = MADE_BYTES // (table.itemsize * (1 + terms.products)) // NARROWEST * NARROWEST
-    columns = max(NARROWEST, fitting) if made.groups == 1 else width
+    columns = max(NARROWEST, fitting) if groups == 1 else width
     parts = [slice(start, start + columns) for start in range(0, width, columns)]
     found = table.new_empty(len(terms.sums), width)
     for part in parts:
@@ -136,12 +105,13 @@ def summed(
         products[-1] = 0.0
         end = 0
         for place in (place for place in rows if place not in terms.straight):
-            target = products[end : (end := end + len(rows[place]))]
-            made.into(target, rows[place], place, part)
+            multiplied(
+                rows[place], weight[place, part], groups, products[end : (end := end + len(rows[place]))]
+            )
         found[:, part] = F.embedding_bag(terms.sums, products, mode="sum") if terms.products else 0.0
     for place in terms.straight:
         product = table.new_empty(found.shape)
-        made.into(product, rows[place], place, slice(None))
+        multiplied(rows[place], weight[place], groups, product)
         found += product
     return found if bias is None else found.add_(bias)
 
@@ -150,20 +120,32 @@ def _taken(table: Tensor, rows: slice | Tensor) -> Tensor:
     return table[rows] if isinstance(rows, slice) else table.index_select(0, rows)
 
 
+def multiplied(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> None:
+    """Rows times weights `(width, inner)`, group by group, written into the target."""
+    if groups == 1:
+        multiply_into(target, rows, weight)
+    elif weight.shape == (groups, 1):
+        torch.mul(rows, weight[:, 0], out=target)
+    else:
+        left = rows.view(len(rows), groups, -1).transpose(0, 1)
+        right = weight.view(groups, -1, weight.shape[1]).transpose(1, 2)
+        target.view(len(rows), groups, -1).copy_(torch.bmm(left, right).transpose(0, 1))
+
+
 def gathered_first(
     table: Float[Tensor, "before channels"],
     seen: Tensor,
-    window: PackedLinear,
+    weight: Float[Tensor, "seen width channels"],
     bias: Float[Tensor, " width"] | None,
 ) -> Float[Tensor, "after width"]:
     """Rows of a convolution, each the product of its whole window.
 
     Args:
         seen: `(after, seen)`, the rows of each window; one past the last for what is beyond the edge.
-        window: the weights of a whole window, place by place.
     """
-    size = max(1, MADE_BYTES // (window.weight.shape[1] * table.itemsize))
-    return torch.cat([window(_windows_of(table, some), bias) for some in seen.split(size)])
+    flat = weight.transpose(0, 1).flatten(1)
+    size = max(1, MADE_BYTES // (flat.shape[1] * table.itemsize))
+    return torch.cat([linear(_windows_of(table, some), flat, bias) for some in seen.split(size)])
 
 
 def _windows_of(table: Tensor, seen: Tensor) -> Tensor:

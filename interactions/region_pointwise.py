@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from interactions.matrix_products import PackedLinear
+from interactions.matrix_products import linear
 from interactions.plan import NotApplicable
 from interactions.region_steps import MOVE, Given, Layout, RowStep, aligned, planner, rearranged
 from interactions.traced import BATCH_NORM
@@ -46,8 +46,8 @@ def _linear(step: fx.Node, given: Given) -> RowStep:
     if not layout.after or not isinstance(weight, Tensor):
         raise NotApplicable(f"{step.name} is over places")
     after = replace(layout, channels=(*layout.channels[:-1], len(weight)))
-    products, packed = layout.width * len(weight) + MOVE * after.width, PackedLinear(weight)
-    return RowStep(after, lambda rows, table: packed(table, bias), layout.regions.rows * products)
+    products = layout.width * len(weight) + MOVE * after.width
+    return RowStep(after, lambda rows, table: linear(table, weight, bias), layout.regions.rows * products)
 
 
 @planner(aten.embedding.default)

@@ -7,10 +7,13 @@ import torch.nn.functional as F
 from interactions import matrix_products
 from interactions.matrix_products import (
     FEWEST,
-    FEWEST_UNPACKED,
+    KEPT,
+    LEAST,
     FasterLinear,
     PackedConvolution,
     PackedLinear,
+    linear,
+    multiply_into,
 )
 
 MEASURED = matrix_products.convolving_is_faster
@@ -35,29 +38,33 @@ def require_same(found, expected):
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=ROUNDING)
 
 
-ROWS = [1, FEWEST - 1, FEWEST, FEWEST + 1, 3 * FEWEST + 7]
+WIDTH = 200
+# Few, as many as are worth the other kernel, and one more or less.
+ROWS = [1, FEWEST - 1, FEWEST, LEAST // (40 * WIDTH), LEAST // (40 * WIDTH) + 1, 3 * FEWEST + 7]
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear(bias):
     """With rows of any number, one after another by the same weights."""
-    weight, shift = random(9, 40, seed=1), random(9, seed=2) if bias else None
+    weight, shift = random(WIDTH, 40, seed=1), random(WIDTH, seed=2) if bias else None
     packed = PackedLinear(weight)
     for rows in (*ROWS, *ROWS):
         x = random(rows, 40)
         expected = F.linear(x.double(), weight.double(), None if shift is None else shift.double())
         with torch.inference_mode():
             require_same(packed(x, shift), expected)
-            target = torch.full((rows, 9), torch.nan)
-            packed.into(target, x)
+            require_same(linear(x, weight, shift), expected)
+            target = torch.full((rows, WIDTH), torch.nan)
+            multiply_into(target, x, weight)
         require_same(target, x.double() @ weight.double().T)
 
 
 def test_rows_of_several_axes_and_in_other_memory():
-    x, weight = random(6, 40, 100).transpose(1, 2), random(9, 40, seed=1)
+    x, weight = random(6, 40, 100).transpose(1, 2), random(WIDTH, 40, seed=1)
     expected = F.linear(x.double(), weight.double())
     with torch.inference_mode():
         require_same(PackedLinear(weight)(x), expected)
+        require_same(linear(x, weight), expected)
 
 
 @pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
@@ -79,8 +86,9 @@ def test_convolution(memory, kernel, options):
     expected = F.conv2d(images.double(), weight.double(), bias.double(), **options)
     with torch.inference_mode():
         packed = PackedConvolution(weight, **options)
-        for count in (2, 5, 3):  # the weights are put in order for the largest so far
+        for count in (2, 5, 3, 5):
             require_same(packed(images[:count], bias), expected[:count])
+            assert len(packed._packed) <= KEPT
         require_same(
             PackedConvolution(weight, **options)(images[:, :, ::2]),
             F.conv2d(images[:, :, ::2].double(), weight.double(), **options),
@@ -91,9 +99,9 @@ def test_convolution(memory, kernel, options):
 
 def test_linear_layers_of_any_network():
     """Given by place or by keyword, with few rows and with many."""
-    net = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 9))
+    net = torch.nn.Sequential(torch.nn.Linear(40, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 9))
     weight = random(9, 40, seed=1)
-    for rows in (3, FEWEST_UNPACKED):
+    for rows in (3, max(ROWS)):
         x = random(rows, 40)
         with torch.inference_mode(), FasterLinear():
             found, by_keyword = net(x), F.linear(input=x, weight=weight)
@@ -104,7 +112,7 @@ def test_linear_layers_of_any_network():
 
 def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
     """Where linear layers are replaced, too."""
-    convolved, counts = PackedConvolution.__call__, []
+    convolved, counts = matrix_products._convolved, []
 
     def counted(*arguments):
         counts.append(1)
@@ -115,7 +123,7 @@ def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
         work()
         return 1.0 - len(counts) / 2  # whoever convolves is the faster
 
-    monkeypatch.setattr(PackedConvolution, "__call__", counted)
+    monkeypatch.setattr(matrix_products, "_convolved", counted)
     monkeypatch.setattr(matrix_products, "_best_time", calls_of)
     with FasterLinear():
         assert MEASURED.__wrapped__()
@@ -126,6 +134,7 @@ def test_float64_is_left_to_torch():
     x, weight = random(2 * FEWEST, 40).double(), random(9, 40, seed=1).double()
     images, window = random(2, 3, 6, 6).double(), random(4, 3, 2, 2).double()
     with torch.inference_mode():
+        assert torch.equal(linear(x, weight), F.linear(x, weight))
         assert torch.equal(PackedLinear(weight)(x), F.linear(x, weight))
         assert torch.equal(PackedConvolution(window)(images), F.conv2d(images, window))
 
@@ -147,9 +156,9 @@ def test_without_its_kernels_all_is_left_to_torch(monkeypatch):
 
 def test_gradients_go_through():
     """Outside of inference it is torch's own."""
-    x, weight = random(2 * FEWEST, 40).requires_grad_(), random(9, 40, seed=1)
-    PackedLinear(weight)(x).sum().backward()
-    torch.testing.assert_close(x.grad, weight.sum(0).expand_as(x), rtol=0, atol=ROUNDING)
+    x, weight = random(max(ROWS), 40).requires_grad_(), random(WIDTH, 40, seed=1)
+    (linear(x, weight) + PackedLinear(weight)(x)).sum().backward()
+    torch.testing.assert_close(x.grad, 2 * weight.sum(0).expand_as(x), rtol=0, atol=WIDTH * ROUNDING)
     images = random(2, 3, 5, 5).requires_grad_()
     PackedConvolution(torch.ones(1, 3, 1, 1))(images).sum().backward()
     assert torch.equal(images.grad, torch.ones_like(images))
