@@ -9,7 +9,7 @@ from analyses.study import Study
 from analyses.words import percent
 from interactions import coalition_masks, evaluate
 from interactions.choice import choose, estimates
-from interactions.game import MaskedModel
+from interactions.masked_model import MaskedModel
 
 # Batches that are timed, after one that is not.
 TIMED = 3

@@ -3,7 +3,7 @@
 from interactions.attribution import HarsanyiInteractions
 from interactions.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
 from interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
 from interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
 from interactions.influence import Influences, influences, most_influential
 from interactions.interactions import (
@@ -17,6 +17,7 @@ from interactions.interactions import (
 )
 from interactions.joint import sparse_and_or_joint
 from interactions.low_orders import low_order
+from interactions.masked_model import MaskedModel
 from interactions.methods import (
     METHODS,
     And,

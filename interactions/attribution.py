@@ -7,8 +7,8 @@ import torch
 from captum.attr import PerturbationAttribution
 from torch import Tensor, nn
 
-from interactions.game import MaskedModel
 from interactions.interactions import Interactions
+from interactions.masked_model import MaskedModel
 from interactions.methods import And, Method, extract
 from interactions.players import Players
 

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from interactions.dense_plan import dense_plan
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
+from interactions.masked_model import MaskedModel
 from interactions.plan import NotApplicable, Plan
 from interactions.prefix_trie import prefix_plan
 from interactions.region_tables import tables_plan

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from interactions.batching import in_rounds
-from interactions.game import Game, batch_fitting
+from interactions.batching import batch_fitting, in_rounds
+from interactions.game import Game
 from interactions.plan import Block, Plan, require_agreement
 from interactions.traced import Traced
 from interactions.traced_game import beside, traced_game

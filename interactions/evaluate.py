@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from interactions.batching import LARGEST_BATCH
 from interactions.choice import choose
-from interactions.game import LARGEST_BATCH, Game, of_classes
+from interactions.game import Game, of_classes
 from interactions.memory import is_out_of_memory, require_memory
 from interactions.plan import Plan
 from interactions.transforms import coalition_masks

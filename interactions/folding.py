@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from interactions.game import channels_last
+from interactions.forward import channels_last
 from interactions.traced import BATCH_NORM, CONVOLUTIONS, Traced
 
 

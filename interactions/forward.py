@@ -106,6 +106,25 @@ def same_to_rounding(found: Tensor, expected: Tensor) -> bool:
     return bool(((found - expected).abs() <= tolerance).all())
 
 
+def channels_last(tensor: Tensor) -> Tensor:
+    """In the order of memory that convolutions are fastest in, if it is of images."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def convolves(model: Any) -> bool:
+    """Whether there are convolutions of images in it."""
+    layers = model.modules() if isinstance(model, nn.Module) else ()
+    return any(isinstance(layer, nn.Conv2d) for layer in layers)
+
+
+def state_of(model: Any) -> tuple[tuple[int, int], ...]:
+    """Where the weights of a model are, and how often they were written to."""
+    if not isinstance(model, nn.Module):
+        return ()
+    tensors = (*model.parameters(), *model.buffers())
+    return tuple((one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors)
+
+
 def device_of(model: Any, otherwise: torch.device) -> torch.device:
     """Where the model's parameters (or buffers) are; `otherwise` for one without any."""
     return next((t.device for t in _tensors(model)), otherwise)

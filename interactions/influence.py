@@ -12,7 +12,8 @@ from torch.nn.functional import pad
 from tqdm.auto import tqdm
 
 from interactions.evaluate import evaluate
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
+from interactions.masked_model import MaskedModel
 
 # Fewer draws have no spread to take a standard error from.
 LEAST_DRAWS = 2

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from interactions.forward import logits_of
-from interactions.game import MaskedModel
+from interactions.masked_model import MaskedModel
 from interactions.plan import refusing_what_fails
 from interactions.token_games import arguments, token_inputs
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from interactions.forward import same_to_rounding
-from interactions.game import MaskedModel
+from interactions.masked_model import MaskedModel
 from interactions.memory import is_out_of_memory
 
 Block = tuple[Int64[Tensor, " some"], Float[Tensor, "some *outputs"]]

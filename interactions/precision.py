@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from interactions.evaluate import evaluate
-from interactions.game import MaskedModel
+from interactions.masked_model import MaskedModel
 from interactions.transforms import and_interactions, coalition_orders
 
 

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from interactions.forward import logits_of
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
 from interactions.key_value_caches import read_behind, rows_taken, token_bytes
+from interactions.masked_model import MaskedModel
 from interactions.memory import gibibytes, plan_memory
 from interactions.plan import (
     Block,

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, fx
 
-from interactions.batching import in_rounds, in_workers
-from interactions.game import Game, batch_fitting
+from interactions.batching import batch_fitting, in_rounds, in_workers
+from interactions.game import Game
 from interactions.memory import gibibytes, plan_memory
 from interactions.plan import Block, NotApplicable, Plan, probes, require_agreement
 from interactions.region_plan import RegionPlan, plan_regions

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from interactions.evaluate import suggested_batch_size
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
 from interactions.influence import (
     Influences,
     evaluate_alike,
@@ -29,6 +29,7 @@ from interactions.influence import (
     random_coalitions,
     require_enough,
 )
+from interactions.masked_model import MaskedModel
 from interactions.players import require_ascending
 from interactions.transforms import coalition_index
 

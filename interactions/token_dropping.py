@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
+from interactions.masked_model import MaskedModel
 from interactions.plan import Block, NotApplicable, Plan, require_agreement
 from interactions.token_games import token_game, token_inputs
 from interactions.transforms import coalition_masks

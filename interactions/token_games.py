@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
+from interactions.masked_model import MaskedModel
 from interactions.plan import NotApplicable
 
 MASKED_TOKENS = ("input_ids", "attention_mask")

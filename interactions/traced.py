@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from interactions.game import channels_last
+from interactions.forward import channels_last
 from interactions.matrix_products import PackedConvolution, PackedLinear
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default

@@ -7,7 +7,8 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
-from interactions.game import Game, MaskedModel
+from interactions.game import Game
+from interactions.masked_model import MaskedModel
 from interactions.needed_tokens import only_needed
 from interactions.plan import NotApplicable, agree, probes, refusing_what_fails
 from interactions.traced import Traced

@@ -354,12 +354,12 @@ def test_networks_that_answer_more_than_the_data_asks(checkpoints, pictures, tmp
 
 
 SLOWED = """
-import time, interactions.game as game
-scores = game.MaskedModel.scores
+import time, interactions.masked_model as model
+scores = model.MaskedModel.scores
 def slowly(self, *asked):
     time.sleep(0.15)
     return scores(self, *asked)
-game.MaskedModel.scores = slowly
+model.MaskedModel.scores = slowly
 from analyses.cli import main
 main()
 """
@@ -384,15 +384,15 @@ def test_a_killed_comparison_goes_on_where_it_stopped(checkpoints, tmp_path):
     assert 3 <= kept < 24
     asked = []
     with pytest.MonkeyPatch.context() as patch:
-        import interactions.game as game
+        from interactions.masked_model import MaskedModel
 
-        scores = game.MaskedModel.scores
+        scores = MaskedModel.scores
 
         def counted(self, games, coalitions):
             asked.extend(games.tolist())
             return scores(self, games, coalitions)
 
-        patch.setattr(game.MaskedModel, "scores", counted)
+        patch.setattr(MaskedModel, "scores", counted)
         main(["compare", str(cut / "study.toml")])
     assert len(asked) == (24 - kept) * 16 + 2  # and the trial of each network
     for name in ("change.csv", "values.h5"):
