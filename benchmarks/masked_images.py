@@ -30,9 +30,9 @@ TITLES = {
 GRIDS = {4: (2, 2), 6: (2, 3), 8: (2, 4), 10: (2, 5), 12: (3, 4)}
 
 
-def noise() -> Tensor:
-    """The image `(1, 3, SIZE, SIZE)`."""
-    return torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+def noise(size: int = SIZE) -> Tensor:
+    """The image `(1, 3, size, size)`."""
+    return torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 def players_of(name: str, n: int) -> Players:
@@ -40,10 +40,10 @@ def players_of(name: str, n: int) -> Players:
     return irregular(n) if name.endswith("-irregular") else grid(*GRIDS[n])
 
 
-def grid(rows: int, columns: int) -> Players:
+def grid(rows: int, columns: int, size: int = SIZE) -> Players:
     """Cells as equal as whole pixels can be."""
-    row = torch.arange(SIZE)[:, None] * rows // SIZE
-    column = torch.arange(SIZE)[None, :] * columns // SIZE
+    row = torch.arange(size)[:, None] * rows // size
+    column = torch.arange(size)[None, :] * columns // size
     return Players.from_mask((row * columns + column)[None])
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import models
-from benchmarks.masked_images import NETWORKS, TITLES, in_layout, masking, noise, players_of
+from benchmarks.masked_images import NETWORKS, SIZE, TITLES, in_layout, masking, noise, players_of
 from interactions import MaskedModel, Players
 
 WORDS, BASELINE = 12, 3
@@ -40,12 +40,12 @@ class Case:
     least: float
 
 
-def image_game(name: str, players: Players) -> MaskedModel:
-    """One image of noise; random weights, of the last layer too."""
-    network = models.load(NETWORKS[name], "random", seed=0).model
+def image_game(network_name: str, players: Players, size: int = SIZE) -> MaskedModel:
+    """One image of noise; random weights, of the last layer too. The name is as `models.load` takes it."""
+    network = models.load(network_name, "random", seed=0).model
     head = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
     nn.init.normal_(head.weight, std=0.02)  # some libraries begin with zeros
-    return MaskedModel(network, noise(), players, labels=[0])
+    return MaskedModel(network, noise(size), players, labels=[0])
 
 
 def plain_images(game: MaskedModel, wrap: Wrap) -> Asked:
@@ -123,7 +123,10 @@ def plain_sentences(game: MaskedModel, wrap: Wrap) -> Asked:
 
 
 def image_case(name: str, n: int, least: float) -> Case:
-    return Case(TITLES[name], lambda: image_game(name, players_of(name, n)), plain_images, "tables", least)
+    def game() -> MaskedModel:
+        return image_game(NETWORKS[name], players_of(name, n))
+
+    return Case(TITLES[name], game, plain_images, "tables", least)
 
 
 CASES = {

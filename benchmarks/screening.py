@@ -35,6 +35,7 @@ from interactions import (
 )
 from interactions.influence import exact_game_densities, from_to, player_counts
 from interactions.screening import with_others_present
+from models import TextPreprocess
 
 CHECKPOINTS = Path("runs/demo/checkpoints/finetuned")
 SENTENCES = Path("../shared/data/sst")
@@ -80,8 +81,9 @@ def words() -> Game:
     )
     asked = ask(study)
     network = asked.networks["network"]
-    length: dict[str, int] = {"max_length": network.preprocess.max_length}
-    players = Players.words(network.tokenizer, list(asked.inputs.items), at_least=LONG, **length)
+    assert isinstance(network.preprocess, TextPreprocess)
+    length = network.preprocess.max_length
+    players = Players.words(network.tokenizer, list(asked.inputs.items), at_least=LONG, max_length=length)
     return replace(asked, layout=replace(asked.layout, players={"network": players})).game("network")
 
 

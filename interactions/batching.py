@@ -13,9 +13,9 @@ from interactions.memory import available_memory
 ENTRIES = {"cpu": 2**16, "cuda": 2**24}
 
 # The largest activation of a CPU batch: past a cache, a forward is bound by memory. With this and the least
-# batch below, ResNet-18 at 64² and 224², ResNet-20 at 32² and EfficientNet-Lite0 at 224² took at most 1.14
-# times as long as with their best batch, on 2 cores.
-CPU_ACTIVATION_BYTES = 16 * 2**20
+# batch below, convolutional networks and transformers took at most 1.1 times as long as with the best of a
+# quarter to four times as large a batch, on 2 cores (benchmarks/README.md, "The dense plan's batch").
+CPU_ACTIVATION_BYTES = 6 * 2**20
 # The largest activation's share of a GPU's free memory: a forward holds a few of that size at once.
 GPU_ACTIVATION_SHARE = 1 / 16
 SMALLEST_BATCH, LARGEST_BATCH = 4, 4096
