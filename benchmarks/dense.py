@@ -16,7 +16,6 @@ The rounds of a network take the place of those it had, and the table is made fr
 of all networks in the file.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,12 +26,13 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
+from benchmarks.cases import measure_and_show, parser_of
 from benchmarks.dense_compiled import compiled, compiled_scores
 from benchmarks.masked_images import NETWORKS, SIZE, TITLES, grid
 from benchmarks.plan_cases import image_game
 from benchmarks.plan_rounds import processor, spread
 from benchmarks.stopwatch import timed
-from benchmarks.tables import Rows, keep, show
+from benchmarks.tables import Rows
 from interactions import MaskedModel
 from interactions.batching import batch_fitting
 from interactions.dense_plan import DensePlan, dense_plan
@@ -88,28 +88,10 @@ def show_noise(network: nn.Module, images: Tensor) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    asked = parser_of(__doc__, CASES).parse_args()
+    measure_and_show(
+        asked, CSV, KEY, CASES, lambda name: measured(name, CASES[name].game(), asked.rounds), table
     )
-    parser.add_argument("cases", nargs="*", metavar="NAME", help=f"all of {', '.join(CASES)} by default")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--table", action="store_true", help="print the table of the file, measure nothing")
-    asked = parser.parse_args()
-    if unknown := [name for name in asked.cases if name not in CASES]:
-        parser.error(f"no case {unknown[0]!r}: expected one of {', '.join(CASES)}")
-    if asked.table:
-        show(table(pd.read_csv(CSV)))
-        return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.rounds} rounds")
-    show(measured_and_kept(asked.cases or list(CASES), asked.rounds))
-
-
-def measured_and_kept(cases: list[str], rounds: int) -> Rows:
-    """The table's rows, each when its network is done."""
-    for name in cases:
-        found = measured(name, CASES[name].game(), rounds)
-        keep(CSV, found, KEY, CASES)
-        yield from table(found)
 
 
 def measured(name: str, game: MaskedModel, rounds: int) -> pd.DataFrame:

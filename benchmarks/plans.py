@@ -10,7 +10,6 @@ The rounds of a case go to benchmarks/plans.csv, in place of those it had, and t
 --table prints that of all cases in the file.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -18,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from benchmarks.cases import measure_and_show, parser_of
 from benchmarks.plan_cases import CASES, Asked
 from benchmarks.plan_rounds import CSV, KEY, processor, table
 from benchmarks.stopwatch import fastest, timed
-from benchmarks.tables import Rows, keep, show
 from interactions import coalition_masks, evaluate
 from interactions.batching import in_workers
 from interactions.choice import choose
@@ -32,31 +31,12 @@ BATCHES = (4, 8, 16, 32)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("cases", nargs="*", metavar="NAME", help=f"all of {', '.join(CASES)} by default")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = parser_of(__doc__, CASES)
     parser.add_argument(
         "--compile", action="store_true", help="the plain forward by torch.compile, all cores"
     )
-    parser.add_argument("--table", action="store_true", help="print the table of the file, measure nothing")
     asked = parser.parse_args()
-    if unknown := [name for name in asked.cases if name not in CASES]:
-        parser.error(f"no case {unknown[0]!r}: expected one of {', '.join(CASES)}")
-    if asked.table:
-        show(table(pd.read_csv(CSV)))
-        return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.rounds} rounds")
-    show(measured_and_kept(asked.cases or list(CASES), asked.rounds, asked.compile))
-
-
-def measured_and_kept(cases: list[str], rounds: int, compiled: bool) -> Rows:
-    """The table's rows, each made of what the file has when its case is done."""
-    for name in cases:
-        found = measured(name, rounds, compiled)
-        keep(CSV, found, KEY, CASES)
-        yield from table(found)
+    measure_and_show(asked, CSV, KEY, CASES, lambda name: measured(name, asked.rounds, asked.compile), table)
 
 
 def measured(name: str, rounds: int, compiled: bool) -> pd.DataFrame:
