@@ -163,7 +163,7 @@ ENDS = {
     "timm/efficientnet_lite0": POOL,
     "timm/tf_efficientnet_lite0": POOL,
     "timm/dla46_c": POOL,
-    "timm/ghostnet_050": "slice_scatter",
+    "timm/ghostnet_050": MEAN,  # its squeeze-excitation
     "timm/lcnet_050": MEAN,  # its squeeze-excitation
     "timm/mixnet_s": MEAN,  # its squeeze-excitation
     "timm/hardcorenas_a": MEAN,  # its squeeze-excitation
