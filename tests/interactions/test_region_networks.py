@@ -23,6 +23,10 @@ BYTES = 200 * 2**20
 # rounding of the largest output, their ratio says nothing.
 ULPS = 8
 
+# The largest of some hundred errors is the luck of one: the root mean square may be twice the dense one's,
+# the largest so many times more. Measured on one network and 12 draws: 1.1 to 1.4 times, and 0.8 to 2.4.
+OUTLIER = 2
+
 # What stops the rows: the first step that sees all places, by the name of the operation.
 POOL, MEAN = "adaptive_avg_pool2d", "mean"
 
@@ -107,16 +111,16 @@ def stumbled(traced, players):
 
 
 def errors(tables, game, exact, chosen):
-    """Largest errors of the plan's outputs and of the dense ones; and the largest output."""
+    """Root mean square and largest error of the plan and of the dense forward; and the largest output."""
     games = torch.ones(len(chosen), dtype=torch.int64)
     with torch.inference_mode(), game.prepared(), exact.prepared():
         truth, dense = exact.forward(games, chosen), game.forward(games, chosen)
         found = torch.full_like(dense, torch.nan)
         for numbers, outputs in tables.outputs(games, chosen, batch_size=5):
             found[numbers] = outputs
-    return [
-        float(one) for one in ((found - truth).abs().max(), (dense - truth).abs().max(), truth.abs().max())
-    ]
+    by_plan, by_dense = (found - truth).abs(), (dense - truth).abs()
+    both = [(float(one.square().mean().sqrt()), float(one.max())) for one in (by_plan, by_dense)]
+    return *both, float(truth.abs().max())
 
 
 def require_no_larger_error(name, factor=2):
@@ -131,8 +135,9 @@ def require_no_larger_error(name, factor=2):
             number = 1 if players.per_game else 0
             tables = RegionTables(game, traced, (3, SIDE, SIDE), 2**40, {number: plan})
             error, dense, largest = errors(tables, game, exact, chosen)
-            bound = max(factor * dense, ULPS * torch.finfo(torch.float32).eps * largest)
-            assert error <= bound, f"{layout}, steps {plan.start} to {plan.stop}: {error} against {dense}"
+            for own, right, times in zip(error, dense, (factor, OUTLIER * factor), strict=True):
+                bound = max(times * right, ULPS * torch.finfo(torch.float32).eps * largest)
+                assert own <= bound, f"{layout}, steps {plan.start} to {plan.stop}: {error} against {dense}"
     return stumbled(traced, LAYOUTS["grid"]), plan.stop
 
 
