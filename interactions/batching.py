@@ -27,13 +27,20 @@ Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
-def batch_fitting(activation: int, device: torch.device) -> int:
-    """The power of two so many inputs of which have a largest activation, in bytes, that suits the device."""
+def batch_fitting(activation: int, device: torch.device, *, threads: int = 1) -> int:
+    """The power of two so many inputs of which have a largest activation, in bytes, that suits the device.
+
+    Args:
+        threads: that share a batch, on a CPU; each has a cache of its own.
+
+    >>> batch_fitting(2**20, torch.device("cpu")), batch_fitting(2**20, torch.device("cpu"), threads=2)
+    (4, 8)
+    """
     if device.type == "cpu":
-        budget: float = CPU_ACTIVATION_BYTES
+        budget, smallest = float(CPU_ACTIVATION_BYTES * threads), SMALLEST_BATCH * threads
     else:
-        budget = available_memory(device) * GPU_ACTIVATION_SHARE
-    fitting = min(LARGEST_BATCH, max(SMALLEST_BATCH, int(budget // activation)))
+        budget, smallest = available_memory(device) * GPU_ACTIVATION_SHARE, SMALLEST_BATCH
+    fitting = min(LARGEST_BATCH, max(smallest, int(budget // activation)))
     return 1 << (fitting.bit_length() - 1)
 
 

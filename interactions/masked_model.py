@@ -140,11 +140,12 @@ class MaskedModel:
         return self._choices[1]
 
     def batch_size(self) -> int:
-        """The power of two whose largest activation fits a cache (CPU) or a share of free memory (GPU).
+        """The power of two whose largest activation fits the caches (CPU) or a share of free memory (GPU).
 
-        Found from one forward and not from a stopwatch, so that a run is the same run tomorrow.
+        Of all threads together, since they share a forward. Found from one forward and not from a stopwatch,
+        so that a run is the same run tomorrow.
         """
-        return batch_fitting(self._activation_bytes, self.device)
+        return batch_fitting(self._activation_bytes, self.device, threads=torch.get_num_threads())
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -310,7 +311,7 @@ class MaskedModel:
 
         Convolutions are up to twice as fast then. A network that looks at memory (`view`) may refuse it.
         """
-        images = self.source.ndim == 4 and self.source.is_floating_point()
+        images = self.source.ndim == 4 and self.source.dtype in (torch.float32, torch.float64)
         on_cpu = self.device.type == "cpu" and self.precision == "float32"
         if not (images and on_cpu and convolves(self.model)):
             return False

@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 # Multiply-adds of a product at least, so that it is worth the longer way to oneDNN.
 LEAST = 2**21
-# Rows at least, where the weights are put in order for this product alone: as long as some hundred rows take.
-FEWEST = 384
+# Rows at least, where the weights are put in order for this product alone: as long as some dozen rows take.
+FEWEST = 128
 # How many times as fast it must be, so that noise does not decide.
 MUCH = 1.3
 # Stride, padding, dilation and groups of a window that sees its own place.

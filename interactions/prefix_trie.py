@@ -27,7 +27,7 @@ from interactions.players import BACKGROUND
 from interactions.token_games import MASKED_TOKENS, token_game, token_inputs
 
 # Tokens of a forward at least: all weights are read for it, however few tokens there are.
-TOKENS = 512
+TOKENS = 1024
 
 
 @dataclass(frozen=True)
