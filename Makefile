@@ -37,8 +37,7 @@ check: .venv/developer
 # All tables of benchmarks/README.md, or one: make bench-plans. With -k those go on that others would stop.
 bench: $(BENCHMARKS:%=bench-%)
 
-bench-overhead: ROUNDS = --rounds 25
-bench-plans: ROUNDS = --rounds 3
+bench-plans bench-dense: ROUNDS = --rounds 3
 bench-stacked: ROUNDS = --rounds 5
 bench-peers bench-many_players: $(PEERS)/installed
 
