@@ -1,7 +1,7 @@
 """The one batched loop: scores of coalitions, batches crossing games."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -173,11 +173,10 @@ def _answers(
     progress: "bool | tqdm[Any]",
 ) -> Tensor:
     """What `ask` says of all pairs, batch by batch; batches are halved whenever memory runs out."""
-    bar = tqdm(total=total, unit="forward", disable=not progress) if isinstance(progress, bool) else progress
     size = batch_size or suggested_batch_size(game)
     answers, start = torch.empty(0, dtype=torch.float64, device=game.device), 0
     with (
-        bar if isinstance(progress, bool) else nullcontext(),
+        bar_of(progress, total) as bar,
         torch.inference_mode(),
         game.prepared() if hasattr(game, "prepared") else nullcontext(),
     ):
@@ -212,9 +211,8 @@ def _planned(
     A game that runs out of memory is begun again, its batches halved.
     """
     total = len(asked) * count
-    bar = tqdm(total=total, unit="forward", disable=not progress) if isinstance(progress, bool) else progress
     answers, start, size = None, 0, batch_size
-    with bar if isinstance(progress, bool) else nullcontext(), torch.inference_mode(), plan.game.prepared():
+    with bar_of(progress, total) as bar, torch.inference_mode(), plan.game.prepared():
         while start < total:
             games, masks = pairs_of(torch.arange(start, start + count, device=plan.game.device))
             done = 0
@@ -235,6 +233,16 @@ def _planned(
             start += count
     assert answers is not None
     return answers
+
+
+@contextmanager
+def bar_of(progress: "bool | tqdm[Any]", total: int) -> "Iterator[tqdm[Any]]":
+    """A bar of its own for so many forwards, shown or not; or the one that is given, left open."""
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    with tqdm(total=total, unit="forward", disable=not progress) as bar:
+        yield bar
 
 
 def _room(total: int, batch: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Influence: how much each player moves the score of random coalitions, game by game."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from tqdm.auto import tqdm
 
-from interactions.evaluate import evaluate
+from interactions.evaluate import bar_of, evaluate
 from interactions.game import Game
 from interactions.masked_model import MaskedModel
 
@@ -195,8 +194,7 @@ def evaluate_alike(
         alike.setdefault(of, []).append(number)
     asked = [(games, coalitions(*of)) for of, games in alike.items()]
     total = sum(len(games) * len(masks) for games, masks in asked)
-    bar = tqdm(total=total, unit="forward", disable=not progress) if isinstance(progress, bool) else progress
-    with bar if isinstance(progress, bool) else nullcontext():
+    with bar_of(progress, total) as bar:
         for games, masks in asked:
             yield games, masks, evaluate(game, masks, games=games, batch_size=batch_size, progress=bar)
 

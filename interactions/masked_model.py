@@ -224,10 +224,7 @@ class MaskedModel:
     ) -> Float[Tensor, "batch *outputs"]:
         """The network's outputs on masked inputs, as many as the score reads; inside `prepared()`."""
         self._asked = games, coalitions
-        if self.layer is None:
-            source = self.masked_elements(games, coalitions)
-        else:
-            source = channels_last(self.source[games]) if self._images_last else self.source[games]
+        source = self.masked_elements(games, coalitions) if self.layer is None else self.source[games]
         outputs = self._forward(source, games)
         self._asked = None
         return outputs
@@ -241,7 +238,8 @@ class MaskedModel:
         """The network's outputs for these sources, with the other inputs of their games beside them."""
         inputs = {} if isinstance(self.inputs, Tensor) else self.inputs
         return self._outputs(
-            source, {key: value[games] for key, value in inputs.items() if key != self.masked}
+            channels_last(source) if self._images_last else source,
+            {key: value[games] for key, value in inputs.items() if key != self.masked},
         )
 
     def _outputs(self, source: Tensor, others: Mapping[str, Tensor]) -> Tensor:

@@ -23,7 +23,7 @@ LEAST = 2**21
 FEWEST = 128
 # How many times as fast it must be, so that noise does not decide.
 MUCH = 1.3
-# Stride, padding, dilation and groups of a window that sees its own place.
+# Padding, stride, dilation and groups of a window that sees its own place.
 ITSELF = [0, 0], [1, 1], [1, 1], 1
 # For how many shapes of inputs weights are kept in order: that of a batch, and that of what is left over.
 KEPT = 2

@@ -136,7 +136,7 @@ def _as_it_is(step: fx.Node, one: Taken) -> Needs:
 @rule(aten.slice.Tensor)
 def _slice(step: fx.Node, one: Taken) -> Needs | None:
     """The same place, where places are not what is sliced."""
-    axis = int(step.args[1]) % len(_shape(step)) if len(step.args) > 1 else 0  # type: ignore[call-overload, arg-type]
+    axis = _axis(step)
     if axis != one.axis or _shape(step)[axis] == _shape(step.args[0])[axis]:  # type: ignore[arg-type]
         return {step.args[0]: one}  # type: ignore[dict-item]
     return None
@@ -151,7 +151,7 @@ def _select(step: fx.Node, one: Taken) -> Needs:
 
 @rule(aten.cat.default)
 def _cat(step: fx.Node, one: Taken) -> Needs | None:
-    axis = int(step.args[1]) % len(_shape(step)) if len(step.args) > 1 else 0  # type: ignore[call-overload, arg-type]
+    axis = _axis(step)
     return dict.fromkeys(step.all_input_nodes, one) if axis != one.axis else None
 
 
@@ -274,6 +274,11 @@ def _needs(step: fx.Node, one: Taken) -> Needs | None:
     """What a step needs for one place of its result; None where it cannot be made alone."""
     found = RULES.get(step.target, _pointwise if is_pointwise(step.target) else None)
     return found(step, one) if found is not None else None
+
+
+def _axis(step: fx.Node) -> int:
+    """Along which a step works, its second argument; the first by default."""
+    return int(step.args[1]) % len(_shape(step)) if len(step.args) > 1 else 0  # type: ignore[call-overload, arg-type]
 
 
 def _shape(node: fx.Node) -> Sequence[Any]:
