@@ -23,7 +23,7 @@ demo: .venv/installed
 	$(BIN)/harsanyi demo
 
 test: .venv/developer
-	$(BIN)/python -m pytest -m "not slow" --cov=interactions --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest -m "not slow" --cov=harsanyi.interactions --cov-report=term --cov-fail-under=95
 
 test-all: .venv/developer
 	$(BIN)/python -m pytest
@@ -51,8 +51,7 @@ $(PEERS)/installed: .venv/developer benchmarks/peers.txt
 	touch $@
 
 docs: .venv/developer
-	$(BIN)/pdoc --output-directory site interactions models data analyses \
-	    analyses.knowledge analyses.figures analyses.image_drawings analyses.sentence_drawings analyses.report analyses.study analyses.run analyses.comparison
+	$(BIN)/pdoc --output-directory site harsanyi
 
 clean:
 	rm -rf .venv site

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from analyses.accuracy_report import (
+from harsanyi.analyses.accuracy_report import (
     ACCURACY,
     CALIBRATION,
     CHECKPOINTS,
@@ -24,24 +24,24 @@ from analyses.accuracy_report import (
     describe_accuracy,
     restricted_in_words,
 )
-from analyses.calibration import calibration_table
-from analyses.comparison import TABLE
-from analyses.correlation import checkpoint_points, correlation_table, input_points
-from analyses.counterfactual import Baselines, counterfactual_table, other_baselines, other_tokens
-from analyses.discrimination import discrimination_table
-from analyses.facts import approximations, method_facts, method_notes
-from analyses.games import Asked, ask
-from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
-from analyses.layout import TOKEN_BASELINES
-from analyses.planning import inputs_needed, planning_curve
-from analyses.pruning import Order, prune_until_flip
-from analyses.report import describe, publish, shares_by_order
-from analyses.restricted import restricted_prediction
-from analyses.run import Run
-from analyses.tables import read_table
-from analyses.tracking import TRAJECTORIES
-from analyses.words import listed
-from interactions import BASELINES, Interactions
+from harsanyi.analyses.calibration import calibration_table
+from harsanyi.analyses.comparison import TABLE
+from harsanyi.analyses.correlation import checkpoint_points, correlation_table, input_points
+from harsanyi.analyses.counterfactual import Baselines, counterfactual_table, other_baselines, other_tokens
+from harsanyi.analyses.discrimination import discrimination_table
+from harsanyi.analyses.facts import approximations, method_facts, method_notes
+from harsanyi.analyses.games import Asked, ask
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.layout import TOKEN_BASELINES
+from harsanyi.analyses.planning import inputs_needed, planning_curve
+from harsanyi.analyses.pruning import Order, prune_until_flip
+from harsanyi.analyses.report import describe, publish, shares_by_order
+from harsanyi.analyses.restricted import restricted_prediction
+from harsanyi.analyses.run import Run
+from harsanyi.analyses.tables import read_table
+from harsanyi.analyses.tracking import TRAJECTORIES
+from harsanyi.analyses.words import listed
+from harsanyi.interactions import BASELINES, Interactions
 
 FOLDER = "accuracy"
 # Fewer runs say nothing about how their ends go together.

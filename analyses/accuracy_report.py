@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.amounts import total
-from analyses.correlation_figures import plot_correlation, plot_planning
-from analyses.counterfactual_figures import plot_calibration, plot_effect_sizes
-from analyses.figures import whole
-from analyses.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
-from analyses.words import percent, with_interval
+from harsanyi.analyses.amounts import total
+from harsanyi.analyses.correlation_figures import plot_correlation, plot_planning
+from harsanyi.analyses.counterfactual_figures import plot_calibration, plot_effect_sizes
+from harsanyi.analyses.figures import whole
+from harsanyi.analyses.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
+from harsanyi.analyses.words import percent, with_interval
 
 # The tables of the accuracy command, by the names of their files.
 RESTRICTED, DISCRIMINATION, PRUNING, STANDING = "restricted", "discrimination", "pruning", "standing"

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from analyses.bootstrap import mean_interval, ratio_interval
-from interactions import KINDS, SIGNS, Interactions
+from harsanyi.analyses.bootstrap import mean_interval, ratio_interval
+from harsanyi.interactions import KINDS, SIGNS, Interactions
 
 Amount = Float64[Tensor, "games kinds signs orders"]
 Parts = Float64[Tensor, "games kinds signs coalitions"]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses.bootstrap import Interval, bootstrap_intervals, ratio_interval
-from analyses.changes import CHANGES
-from analyses.correlation import correlation_table
-from interactions import KINDS
+from harsanyi.analyses.bootstrap import Interval, bootstrap_intervals, ratio_interval
+from harsanyi.analyses.changes import CHANGES
+from harsanyi.analyses.correlation import correlation_table
+from harsanyi.interactions import KINDS
 
 CHOSEN, CONTROL, AGAINST = "chosen", "control", "chosen against control"
 COALITION = ["network", "game", "chosen"]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from analyses.figures import NEGATIVE, NEW, POSITIVE, PRESERVED, one_game
-from analyses.knowledge import KnowledgeChange
-from interactions import KINDS, Interaction, coalition_masks
+from harsanyi.analyses.figures import NEGATIVE, NEW, POSITIVE, PRESERVED, one_game
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.interactions import KINDS, Interaction, coalition_masks
 
 # Effects below are rounding of zero.
 ROUNDING = 1e-6
@@ -23,8 +23,8 @@ def strongest_changes(change: KnowledgeChange, game: int, k: int) -> dict[str, l
     """The k strongest preserved, discarded and new parts of one game's effects, labelled "AND +1.20 → +0.40".
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> before, after = (extract(torch.tensor([[0.0, 0.0, 0.0, v]]), And()) for v in (3.0, 5.0))
     >>> rows = strongest_changes(compare(before, after), game=0, k=2)
     >>> {name: [row.label for row in rows[name]] for name in rows}

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from interactions import SCORES
+from harsanyi.interactions import SCORES
 
 
 def class_tables(

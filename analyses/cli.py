@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from analyses.granularity import Granularity
-from analyses.options import parsed
-from analyses.study import Compare, Compute, Reliability, Track
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.options import parsed
+from harsanyi.analyses.study import Compare, Compute, Reliability, Track
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -172,37 +172,37 @@ def _perform(command: Any) -> None:
     if not sys.stderr.isatty():  # transformers draws a bar for every network it loads
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if isinstance(command, Reliability):
-        from analyses.reliability import SHARES, run_reliability
+        from harsanyi.analyses.reliability import SHARES, run_reliability
 
         print("\n" + "\n".join(run_reliability(command)))
         print(f"\nReport: {command.out / 'report.html'}   table: {command.out / SHARES}.csv")
     elif isinstance(command, Compare):
-        from analyses.comparison import run_comparison
+        from harsanyi.analyses.comparison import run_comparison
 
         _print_summary(run_comparison(command), command.out)
     elif isinstance(command, Track):
-        from analyses.tracking import TRAJECTORIES, track
+        from harsanyi.analyses.tracking import TRAJECTORIES, track
 
         print("\n" + "\n".join(track(command)))
         print(f"\nReport: {command.out / 'report.html'}   table: {command.out / TRAJECTORIES}.csv")
     elif isinstance(command, Plan):
-        from analyses.plans import describe_plans
+        from harsanyi.analyses.plans import describe_plans
 
         print("\n".join(describe_plans(command)))
     elif isinstance(command, Compute):
-        from analyses.facts import approximations
-        from analyses.run import compute
+        from harsanyi.analyses.facts import approximations
+        from harsanyi.analyses.run import compute
 
         for said in approximations(compute(command)):
             print(said)
         print(f"Value tables and interactions are in {command.out}; draw them: harsanyi show {command.out}")
     elif isinstance(command, Origins):
-        from analyses.origin_report import ORIGINS, run_origins
+        from harsanyi.analyses.origin_report import ORIGINS, run_origins
 
         print("\n" + "\n".join(run_origins(command.runs, command.out)))
         print(f"\nReport: {command.out / 'report.html'}   table: {command.out / ORIGINS}.csv")
     elif isinstance(command, Accuracy):
-        from analyses.accuracy import FOLDER, relate
+        from harsanyi.analyses.accuracy import FOLDER, relate
 
         summary = relate(
             command.run, command.series, command.scratch, k=command.strongest, controls=command.controls
@@ -210,7 +210,7 @@ def _perform(command: Any) -> None:
         print("\n" + "\n".join(summary))
         print(f"\nReport: {command.run / FOLDER / 'report.html'}")
     elif isinstance(command, Granularity):
-        from analyses.granularity_report import SUMMARY, run_granularity
+        from harsanyi.analyses.granularity_report import SUMMARY, run_granularity
 
         found = run_granularity(command)  # nothing from processes that are not the main one
         if found:
@@ -218,16 +218,16 @@ def _perform(command: Any) -> None:
         if found and not command.only_plan:
             print(f"\nReport: {command.out / 'report.html'}   table: {command.out / SUMMARY}.csv")
     elif isinstance(command, GranularityDemo):
-        from analyses.granularity_demo import granularity_demo
+        from harsanyi.analyses.granularity_demo import granularity_demo
 
         print("\n" + "\n".join(granularity_demo(command.out)))
         print(f"\nReport: {command.out / 'report.html'}   the ladder's: {command.out / 'ladder/report.html'}")
     elif isinstance(command, Show):
-        from analyses.show import show
+        from harsanyi.analyses.show import show
 
         print(show(command.run, command.what, command.input, command.network, command.top, command.save))
     else:
-        from analyses.demo import demo
+        from harsanyi.analyses.demo import demo
 
         _print_summary(demo(command.out), command.out / "comparison")
 

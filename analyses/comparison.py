@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.facts import approximations, method_facts, method_notes
-from analyses.figures import (
+from harsanyi.analyses.facts import approximations, method_facts, method_notes
+from harsanyi.analyses.figures import (
     plot_matching,
     plot_ranges,
     plot_shares,
@@ -12,10 +12,10 @@ from analyses.figures import (
     plot_strength_by_order,
     whole,
 )
-from analyses.knowledge import KnowledgeChange
-from analyses.report import describe, publish, shares_by_order
-from analyses.run import Run, compute
-from analyses.study import Compare
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.analyses.report import describe, publish, shares_by_order
+from harsanyi.analyses.run import Run, compute
+from harsanyi.analyses.study import Compare
 
 TABLE = "change"
 

@@ -11,9 +11,9 @@ import pandas as pd
 from jaxtyping import Bool
 from torch import Tensor
 
-from analyses.amounts import Amount
-from analyses.bootstrap import Interval, bootstrap_intervals
-from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.amounts import Amount
+from harsanyi.analyses.bootstrap import Interval, bootstrap_intervals
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
 
 COEFFICIENTS = ("pearson", "spearman")
 COLUMNS = ["x", "y", "coefficient", "value", "low", "high", "points", "clusters", "left_out"]
@@ -89,8 +89,8 @@ def input_points(change: KnowledgeChange, correct: Bool[Tensor, " inputs"] | Non
         interactions; score_after, of the label of the unmasked input, v(N); correct where it is given.
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> before, after = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (4.0, 5.0))
     >>> points = input_points(compare(before, after), correct=torch.tensor([True]))
     >>> points[["preserved_share", "new_share", "score_after", "correct"]].values.tolist()

@@ -1,6 +1,6 @@
 """Figures of correlation and planning: knowledge against accuracy, and how many inputs a share needs.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from itertools import cycle, pairwise
@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from analyses.correlation import require_columns
-from analyses.figures import (
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.figures import (
     BAND,
     COLUMN,
     FAINT,
@@ -22,7 +22,7 @@ from analyses.figures import (
     legend_above,
     new_axes,
 )
-from analyses.words import with_interval
+from harsanyi.analyses.words import with_interval
 
 # Of the height of the axes, kept free for one line of the corner.
 LINE = 0.1

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from analyses.changes import strongest_changes
-from analyses.knowledge import KnowledgeChange
-from interactions import (
+from harsanyi.analyses.changes import strongest_changes
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
     Game,
@@ -20,8 +20,8 @@ from interactions import (
     reconstruct,
     token,
 )
-from interactions.baselines import Baseline, blur, input_mean
-from interactions.transforms import coalition_index
+from harsanyi.interactions.baselines import Baseline, blur, input_mean
+from harsanyi.interactions.transforms import coalition_index
 
 # Whose interactions a part is made of, and which network is asked.
 ASKED = {"preserved": "after", "new": "after", "discarded": "before"}
@@ -52,8 +52,8 @@ def chosen_coalitions(
     Raises:
         ValueError: for a k or number of controls below 1.
 
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> before, after = (extract(torch.tensor([[0.0, 1.0, 0.0, v]]), And()) for v in (1.0, 5.0))
     >>> chosen_coalitions(compare(before, after), k=1, controls=1)[["part", "control", "players", "effect"]]
             part  control players  effect
@@ -89,7 +89,7 @@ def predicted_change(
     Raises:
         ValueError: if the coalitions are not of the players of the games, one for each of `games`.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> found = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
     >>> predicted_change(found, torch.tensor([0, 0]), torch.tensor([[True, False], [True, True]])).tolist()
     [-4.0, -5.0]
@@ -119,7 +119,7 @@ def measured_change(
         whole: score(N) of every game, in which nothing is masked: it is known, and the same under any
             baseline.
 
-    >>> from data import SyntheticGame
+    >>> from harsanyi.data import SyntheticGame
     >>> game = SyntheticGame(2, and_effects={(0, 1): 3.0}, or_effects={(0, 1): 1.0})
     >>> masks = torch.tensor([[True, False], [True, True]])
     >>> measured_change(game, torch.tensor([0, 0]), masks, game.table()[-1:]).tolist()
@@ -160,9 +160,9 @@ def counterfactual_table(
     Raises:
         ValueError: for no baseline, or games that are not those of `change`.
 
-    >>> from analyses.knowledge import compare
-    >>> from data import SyntheticGame
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.data import SyntheticGame
+    >>> from harsanyi.interactions import And, extract
     >>> one, other = (SyntheticGame(2, {(0, 1): effect}) for effect in (3.0, 5.0))
     >>> change = compare(*(extract(game.table()[None], And()) for game in (one, other)))
     >>> table = counterfactual_table(change, {"same": {"before": one, "after": other}})

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analyses.changes import CHANGES
-from analyses.figures import (
+from harsanyi.analyses.changes import CHANGES
+from harsanyi.analyses.figures import (
     COLUMN,
     DISCARDED,
     FAINT,

@@ -17,11 +17,11 @@ from sklearn.model_selection import cross_val_predict
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from analyses.bootstrap import mean_interval
-from analyses.correlation import require_columns
-from data import fashion_mnist
-from models.digest import digest
-from models.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.data import fashion_mnist
+from harsanyi.models.digest import digest
+from harsanyi.models.stacked import StackRecipe, StackSamples, accuracies, train_stack
 
 Groupings = Mapping[str, tuple[int, ...]]
 TORCHVISION = ("MNIST", "KMNIST", "FashionMNIST", "CIFAR10")

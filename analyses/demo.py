@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import data
-import models
-from analyses.comparison import run_comparison
-from analyses.study import Compare
+from harsanyi import data, models
+from harsanyi.analyses.comparison import run_comparison
+from harsanyi.analyses.study import Compare
 
 # Pretraining sees all fine labels of most training images; the downstream task has few images, coarse labels.
 DOWNSTREAM_SHARE = 0.125

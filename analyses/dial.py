@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analyses.bootstrap import mean_interval
-from analyses.correlation import require_columns
-from analyses.delta_map import Pool, draw_rows, kept, standardised
-from data.circles import Circles
-from models.digest import digest
-from models.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.delta_map import Pool, draw_rows, kept, standardised
+from harsanyi.data.circles import Circles
+from harsanyi.models.digest import digest
+from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack
 
 DRAWN, TESTED = 4000, 2000  # points on the rings
 # Of parts of the loss on samples that train and that validate: columns of the history of a stack.
@@ -94,7 +94,7 @@ def loss_split(
         (seeds that are not stopped yet).
 
     >>> from tempfile import TemporaryDirectory
-    >>> from analyses.delta_map import digits
+    >>> from harsanyi.analyses.delta_map import digits
     >>> with TemporaryDirectory() as folder:
     ...     table = loss_split(digits(), (0, 1) * 5, {"fine": 1.0}, 50, [0], StackRecipe(4, steps=50), folder)
     >>> table.groupby(["part", "split"]).step.max().unique().tolist()

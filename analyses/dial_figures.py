@@ -1,14 +1,14 @@
 """Figures of several panels: Δ by grouping, and the loss in parts by objective.
 
-As in `analyses.figures`, of tables; they return a whole `Figure`, which pyplot does not know.
+As in `harsanyi.analyses.figures`, of tables; they return a whole `Figure`, which pyplot does not know.
 """
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.correlation import require_columns
-from analyses.figures import FONT, PAGE
-from analyses.granularity_figures import plot_delta_map, plot_loss_split
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.figures import FONT, PAGE
+from harsanyi.analyses.granularity_figures import plot_delta_map, plot_loss_split
 
 
 def draw_delta_maps(table: pd.DataFrame) -> Figure:

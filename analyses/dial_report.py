@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analyses.correlation import require_columns
-from analyses.words import NOTHING, listed, percent, points, with_interval
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.words import NOTHING, listed, percent, points, with_interval
 
 PART_WORDS = {"coarse": "between coarse classes", "intra": "within them"}
 
@@ -37,7 +37,7 @@ def describe_dial(dial: pd.DataFrame) -> str:
     """Δ at every redundancy of the dial, in one sentence.
 
     Args:
-        dial: of `analyses.dial.dial_table`, for one width and size.
+        dial: of `harsanyi.analyses.dial.dial_table`, for one width and size.
 
     >>> describe_dial(pd.DataFrame([dict(redundancy=0.6, value=0.1, low=0.05, high=0.2)]))
     'Rings: Δ is +10.0 [+5.0, +20.0] points with boundary redundancy 60%.'
@@ -55,7 +55,7 @@ def describe_losses(losses: pd.DataFrame) -> list[str]:
     """A sentence an objective: the least held-out loss between coarse classes, its last, and that within.
 
     Args:
-        losses: of `analyses.dial.loss_split`.
+        losses: of `harsanyi.analyses.dial.loss_split`.
 
     >>> row = dict(objective="β = 1", split="held out", step=9, value=0.5, low=0.4, high=0.6)
     >>> said = describe_losses(pd.DataFrame([{**row, "part": part} for part in ("coarse", "intra")]))[0]

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from analyses.amounts import Quantities, amounts_table, by_order, split_by_sign
-from analyses.knowledge import knowledge_parts
-from analyses.restricted import require_classes
-from interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.analyses.amounts import Quantities, amounts_table, by_order, split_by_sign
+from harsanyi.analyses.knowledge import knowledge_parts
+from harsanyi.analyses.restricted import require_classes
+from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 Effects = Float64[Tensor, "games kinds coalitions"]
 Labels = Int64[Tensor, " games"]
@@ -43,7 +43,7 @@ def margins(by_class: Sequence[Interactions], labels: Labels) -> Effects:
     Raises:
         ValueError: for fewer than two classes, different games or players, or labels that are no classes.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> by_class = [extract(torch.tensor([[0.0, score]]), And()) for score in (3.0, 1.0, 2.0)]
     >>> [margins(by_class, torch.tensor([y]))[0, 0, 1].item() for y in range(3)]
     [1.0, -2.0, -1.0]
@@ -58,7 +58,7 @@ def margins(by_class: Sequence[Interactions], labels: Labels) -> Effects:
 def of_labels(by_class: Sequence[Interactions], labels: Labels) -> Interactions:
     """The interactions of each game's true class, in one table.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> by_class = [extract(torch.full((2, 2), value), And()) for value in (5.0, 7.0)]
     >>> of_labels(by_class, torch.tensor([1, 0])).v[:, 0].tolist()
     [7.0, 5.0]
@@ -110,7 +110,7 @@ def discrimination_table(
     Raises:
         ValueError: as `restricted_prediction`.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> one = lambda *v: [extract(torch.tensor([[0.0, score]]), And()) for score in v]  # a game of one player
     >>> table = discrimination_table(one(1.0, 2.0), one(4.0, 2.0), torch.tensor([0]))
     >>> rows = table[(table.knowledge == "new") & (table.kind == "both") & (table.order == "all")]

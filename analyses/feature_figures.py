@@ -1,6 +1,6 @@
 """Figures of feature learning: alignment by step, errors of easy and hard samples, what patches do.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 import numpy as np
@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from analyses.feature_learning import WITH_NOISE
-from analyses.figures import BAND, COLUMN, NETWORKS, label_axes, legend_above, new_axes
+from harsanyi.analyses.feature_learning import WITH_NOISE
+from harsanyi.analyses.figures import BAND, COLUMN, NETWORKS, label_axes, legend_above, new_axes
 
 FEATURE_COLOURS = {"common": NETWORKS[1], "fine": NETWORKS[2]}
 LEVEL_COLOURS = {"coarse": NETWORKS[4], "fine": NETWORKS[3]}

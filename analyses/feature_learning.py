@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from analyses.bootstrap import mean_interval
-from data.patches import NOISE, ROLES, PatchSamples, PatchTask
-from interactions import And, Interactions, MaskedModel, Players, coalition_masks, extract
-from models.patch_network import PatchNetwork, train_patch_network
+from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.data.patches import NOISE, ROLES, PatchSamples, PatchTask
+from harsanyi.interactions import And, Interactions, MaskedModel, Players, coalition_masks, extract
+from harsanyi.models.patch_network import PatchNetwork, train_patch_network
 
 # A hard share for each kind of sample.
 KINDS_OF_SAMPLE = {"easy": 0.0, "hard": 1.0}

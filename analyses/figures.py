@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from analyses.knowledge import KnowledgeChange
-from interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
 
 # Told apart with any colour vision; those that touch also in grey print.
 PRESERVED, DISCARDED, NEW, SCRATCH = "#00798C", "#C2C2C2", "#E69F00", "#5B3A8C"
@@ -56,8 +56,8 @@ def plot_strength_by_order(
         unit: of the score, for the axis.
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> one, other = (extract(torch.rand(3, 8).double(), And()) for _ in range(2))
     >>> len(plot_strength_by_order(compare(one, other)).containers)
     8
@@ -131,7 +131,7 @@ def plot_sparsity(
     together. Dashed: what counts as salient. The legend says how many are, mean a game.
 
     >>> import torch
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> ax = plot_sparsity({"pretrained": extract(torch.eye(8)[7:].double(), And())})
     >>> ax.get_legend().get_texts()[0].get_text()
     'pretrained: 1.0 of 7 salient (mean)'
@@ -176,7 +176,7 @@ def plot_matching(
     the unit of the score, R² over the masked inputs (– for a constant output).
 
     >>> import torch
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> ax = plot_matching(extract(torch.rand(2, 16).double(), And()), game=1, threshold=0.0)
     >>> ax.get_legend().get_texts()[0].get_text().splitlines()[0]
     'sum of 15 of 15 interactions,'
@@ -208,7 +208,7 @@ def plot_ranges(
     Thick lines join effects that were met, thin ones end where it is certain that no such split goes beyond.
 
     >>> import torch
-    >>> from interactions import SparseAndOr, extract
+    >>> from harsanyi.interactions import SparseAndOr, extract
     >>> found = extract(torch.tensor([[0.0, 1.0, 1.0, 2.0]]), SparseAndOr(noise=0.0, ranges=2))
     >>> len(plot_ranges(found, 0).get_yticklabels())
     2

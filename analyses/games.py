@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-import data
-import models
-from analyses.layout import Layout, lay, specification
-from analyses.screening import influential
-from analyses.study import NEXT_TOKEN, PUBLISHED, Study
-from data import Inputs
-from data.corruptions import corrupted, corruption
-from interactions import SCORES, MaskedModel
-from models import Network
-from models.digest import digest
+from harsanyi import data, models
+from harsanyi.analyses.layout import Layout, lay, specification
+from harsanyi.analyses.screening import influential
+from harsanyi.analyses.study import NEXT_TOKEN, PUBLISHED, Study
+from harsanyi.data import Inputs
+from harsanyi.data.corruptions import corrupted, corruption
+from harsanyi.interactions import SCORES, MaskedModel
+from harsanyi.models import Network
+from harsanyi.models.digest import digest
 
 # More inputs than this say little more about an accuracy or a loss.
 PERFORMANCE_INPUTS = 500

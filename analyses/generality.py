@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from analyses.amounts import Parts, amounts_table, by_order, require_same_games, split_by_sign
-from analyses.bootstrap import ratio_interval
-from analyses.knowledge import KnowledgeChange, knowledge_parts, salient_effects, shared_effects
-from interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions, coalition_masks
+from harsanyi.analyses.amounts import Parts, amounts_table, by_order, require_same_games, split_by_sign
+from harsanyi.analyses.bootstrap import ratio_interval
+from harsanyi.analyses.knowledge import KnowledgeChange, knowledge_parts, salient_effects, shared_effects
+from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions, coalition_masks
 
 OTHER_INPUTS, FOUND = "other_inputs", "found_in_"
 # Points of a curve over the number of inputs.
@@ -36,7 +36,7 @@ def generality_table(
         many have it in this network), in_another and in_all (how many of these have it in at least one other
         network, in all networks), strength (Σ|I| over these inputs, in the unit of the score), games.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> v = torch.tensor([[0.0, 0.0, 1.0, 3.0], [0.0, 0.0, 0.0, 2.0]])
     >>> table = generality_table({"one": extract(v, And()), "other": extract(-v, And())})
     >>> table.loc[table.network == "one", ["players", "sign", "inputs", "in_another"]].values.tolist()
@@ -93,7 +93,7 @@ def sharing_table(
         columns network, order ("all", "1" … "n"), inputs (k, at most 20 values from 1 to the number of
         games), value, low, high, games. NaN where an order has no strength.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> v = torch.tensor([[0.0, 0.0, 1.0, 4.0], [0.0, 0.0, 0.0, 2.0]])
     >>> table = sharing_table({"one": extract(v, And())})
     >>> table[table.order == "all"][["inputs", "value"]].values.round(3).tolist()  # {0} is in one input
@@ -142,7 +142,7 @@ def found_table(
         columns network (or part), quantity, kind, sign, order, value, low, high, games. No other_inputs for
         one game.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> one, other = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
     >>> table = found_table({"one": one, "other": other})
     >>> table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")].value.tolist()

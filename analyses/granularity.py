@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from analyses.study import Settings, option
+from harsanyi.analyses.study import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
 # Kinds whose numbers of classes are those that `counts` asks for.

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.delta_map import DIGITS_TEST, delta_map, delta_table, digits, halvings
-from analyses.dial import dial_table, loss_split, ring_pool
-from analyses.dial_figures import draw_delta_maps, draw_loss_split
-from analyses.dial_report import (
+from harsanyi.analyses.delta_map import DIGITS_TEST, delta_map, delta_table, digits, halvings
+from harsanyi.analyses.dial import dial_table, loss_split, ring_pool
+from harsanyi.analyses.dial_figures import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.dial_report import (
     delta_words,
     describe_deltas,
     describe_dial,
@@ -18,10 +18,10 @@ from analyses.dial_report import (
     dial_words,
     loss_words,
 )
-from analyses.figures import whole
-from analyses.granularity import Granularity
-from analyses.granularity_figures import plot_redundancy
-from analyses.granularity_report import (
+from harsanyi.analyses.figures import whole
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.granularity_figures import plot_redundancy
+from harsanyi.analyses.granularity_report import (
     CORRELATION,
     LADDER,
     LADDER_SUMMARY,
@@ -32,11 +32,11 @@ from analyses.granularity_report import (
     run_granularity,
     tables_in_words,
 )
-from analyses.report import publish
-from analyses.tables import read_table
-from analyses.words import listed
-from data import fashion_mnist_path
-from models.stacked import StackRecipe
+from harsanyi.analyses.report import publish
+from harsanyi.analyses.tables import read_table
+from harsanyi.analyses.words import listed
+from harsanyi.data import fashion_mnist_path
+from harsanyi.models.stacked import StackRecipe
 
 DELTA, CIRCLES, DIAL, LOSS = "delta", "circles", "dial", "loss"
 CELLS = "cells"

@@ -1,6 +1,6 @@
 """Figures of fine against coarse training: Δ by width, redundancy and β, the loss in parts.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from itertools import cycle
@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from analyses.correlation import require_columns
-from analyses.figures import (
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.figures import (
     BAND,
     COLUMN,
     FAINT,
@@ -129,7 +129,7 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Accuracy on coarse answers against β of L_coarse + β L_intra; dashed, training on coarse labels alone.
 
     Args:
-        table: quantity, training, value, low, high, as `analyses.delta_map.delta_table` gives them for one
+        table: quantity, training, value, low, high, as `delta_table` gives them for one
             cell with betas: "fine" stands at β = 1.
 
     >>> row = dict(quantity="accuracy", value=0.9, low=0.8, high=0.95)

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-import models
-from analyses.games import device_named
-from analyses.granularity import COUNTED, Granularity
-from data import Inputs
-from data.clusterings import kmeans_hierarchy, misaligned, one_per_sample, random_labels
-from data.hierarchies import LabelHierarchy
-from data.wordnet import WordNet, wordnet_hierarchy
-from models import Network
-from models.digest import digest
+from harsanyi import models
+from harsanyi.analyses.games import device_named
+from harsanyi.analyses.granularity import COUNTED, Granularity
+from harsanyi.data import Inputs
+from harsanyi.data.clusterings import kmeans_hierarchy, misaligned, one_per_sample, random_labels
+from harsanyi.data.hierarchies import LabelHierarchy
+from harsanyi.data.wordnet import WordNet, wordnet_hierarchy
+from harsanyi.models import Network
+from harsanyi.models.digest import digest
 
 Labels = Int64[np.ndarray, " samples"]
 # Folder of the study where features are kept.

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from analyses.amounts import amounts_table, by_order, split_by_sign
-from analyses.correlation import correlation_table
-from analyses.granularity import Granularity
-from analyses.granularity_runs import (
+from harsanyi.analyses.amounts import amounts_table, by_order, split_by_sign
+from harsanyi.analyses.correlation import correlation_table
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.granularity_runs import (
     BASELINE,
     FINETUNE,
     PRETRAIN,
@@ -24,10 +24,10 @@ from analyses.granularity_runs import (
     last_checkpoint,
     over_seeds,
 )
-from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
-from analyses.restricted import restricted_prediction
-from analyses.run import Run, compute
-from analyses.study import Compare
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
+from harsanyi.analyses.restricted import restricted_prediction
+from harsanyi.analyses.run import Run, compute
+from harsanyi.analyses.study import Compare
 
 COMPARISON, ACCURACY = "comparison", "accuracy"
 SHOWN = ("all_before", "all_after", "preserved", "discarded", "new")
@@ -70,8 +70,8 @@ def rare_table(
     Raises:
         ValueError: for labels that are not one a game, or a share outside 0 to 1.
 
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> v = torch.tensor([[0.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 3.0], [0.0, 1.0, 0.0, 1.0]])
     >>> table = rare_table(compare(extract(v, And()), extract(v, And())), torch.tensor([0, 0, 0]))
     >>> table[(table.kind == "both") & (table.order == "all")].value.round(3).tolist()

@@ -6,16 +6,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-import models
-from analyses.figures import whole
-from analyses.granularity import Granularity
-from analyses.granularity_ladder import (
+from harsanyi import models
+from harsanyi.analyses.figures import whole
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.granularity_ladder import (
     comparison_of,
     ladder_correlation,
     ladder_summary,
     ladder_table,
 )
-from analyses.granularity_runs import (
+from harsanyi.analyses.granularity_runs import (
     BASELINE,
     DIFFERENCE,
     TransferData,
@@ -26,8 +26,8 @@ from analyses.granularity_runs import (
     summary_table,
     train_runs,
 )
-from analyses.granularity_target import ERRORS, NAMES, notes_on_task, target_in_words
-from analyses.ladder_figures import (
+from harsanyi.analyses.granularity_target import ERRORS, NAMES, notes_on_task, target_in_words
+from harsanyi.analyses.ladder_figures import (
     draw_beside_published,
     draw_ladders,
     plot_granularity,
@@ -36,9 +36,9 @@ from analyses.ladder_figures import (
     plot_misalignment,
     plot_sizes,
 )
-from analyses.report import publish
-from analyses.run import STUDY, UNITS, compute
-from analyses.words import NOTHING, percent, points, with_interval
+from harsanyi.analyses.report import publish
+from harsanyi.analyses.run import STUDY, UNITS, compute
+from harsanyi.analyses.words import NOTHING, percent, points, with_interval
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
 CORRELATION = "correlation"

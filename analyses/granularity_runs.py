@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import models
-from analyses.bootstrap import mean_interval
-from analyses.games import device_named
-from analyses.granularity import MEANINGLESS, OF_SAMPLES, Granularity
-from analyses.granularity_labels import labels_of_classes, levels_of, numbered, pretraining_labels
-from analyses.granularity_target import MEASURES_OF, target_values, with_names_of
-from analyses.study import PUBLISHED
-from data import Inputs, load
-from data.alignment import nmi, purity
-from models import Network
+from harsanyi import models
+from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.analyses.games import device_named
+from harsanyi.analyses.granularity import MEANINGLESS, OF_SAMPLES, Granularity
+from harsanyi.analyses.granularity_labels import labels_of_classes, levels_of, numbered, pretraining_labels
+from harsanyi.analyses.granularity_target import MEASURES_OF, target_values, with_names_of
+from harsanyi.analyses.study import PUBLISHED
+from harsanyi.data import Inputs, load
+from harsanyi.data.alignment import nmi, purity
+from harsanyi.models import Network
 
 BASELINE = "baseline"
 PRETRAIN, FINETUNE, HISTORY, LABELS = "pretrain", "finetune", "history.csv", "labels.csv"
@@ -120,7 +120,7 @@ def train_runs(
 
     Each writes pretrain and finetune, every epoch's checkpoint with history.csv, and labels.csv: what its
     samples were pretrained on. What is complete with the same settings is not trained again. Several
-    processes train each run together, see :func:`models.train`.
+    processes train each run together, see :func:`harsanyi.models.train`.
     """
     for run in runs:
         _train(study, run, data, progress)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data import Inputs
+from harsanyi.data import Inputs
 
 # What "error" means in tables, by task; all are shares, 0 at best.
 ERRORS = {

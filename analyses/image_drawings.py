@@ -10,11 +10,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt
 
-from analyses.changes import CHANGES, named, sign_colour, strongest_changes
-from analyses.figures import FAINT, FONT, KIND_LINES
-from analyses.knowledge import KnowledgeChange
-from analyses.lettering import MARGIN, lines_of
-from interactions import BACKGROUND, Interaction
+from harsanyi.analyses.changes import CHANGES, named, sign_colour, strongest_changes
+from harsanyi.analyses.figures import FAINT, FONT, KIND_LINES
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.analyses.lettering import MARGIN, lines_of
+from harsanyi.interactions import BACKGROUND, Interaction
 
 # How much of its grey an element keeps, the rest turning white.
 PALE = {"other players": 0.4, "background": 0.12}

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from analyses.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
-from interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.analyses.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
+from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
 SCRATCH_AMOUNTS = ("also_scratch", "exclusive", "only_scratch", "all_scratch")
@@ -105,7 +105,7 @@ def compare(
         before, after, scratch: interactions of the same games over the same players.
         threshold: salience of an interaction in its own network.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> before = extract(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), And())
     >>> after = extract(torch.tensor([[0.0, 1.0, 1.0, 4.0]]), And())
     >>> change = compare(before, after)

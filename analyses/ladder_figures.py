@@ -1,6 +1,6 @@
 """Figures of a granularity study: errors and knowledge against the number of pretraining classes.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from itertools import cycle
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
-from analyses.figures import (
+from harsanyi.analyses.figures import (
     BAND,
     COLUMN,
     DISCARDED,

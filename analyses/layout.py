@@ -11,13 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from analyses.masks import mask_players
-from analyses.study import NEXT_TOKEN, Study
-from data import Inputs
-from interactions import BACKGROUND, BASELINES, EMBEDDING_ZEROS, UNATTENDED, Players, sentence_pieces, token
-from interactions.forward import evaluating, hooked, module_named
-from models import Network
-from models.digest import digest
+from harsanyi.analyses.masks import mask_players
+from harsanyi.analyses.study import NEXT_TOKEN, Study
+from harsanyi.data import Inputs
+from harsanyi.interactions import (
+    BACKGROUND,
+    BASELINES,
+    EMBEDDING_ZEROS,
+    UNATTENDED,
+    Players,
+    sentence_pieces,
+    token,
+)
+from harsanyi.interactions.forward import evaluating, hooked, module_named
+from harsanyi.models import Network
+from harsanyi.models.digest import digest
 
 TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS, UNATTENDED)
 # What influence may choose from, in words.

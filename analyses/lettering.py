@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from analyses.figures import FONT
+from harsanyi.analyses.figures import FONT
 
 # Inches around a drawing.
 MARGIN = 0.12

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
-from data import Inputs
-from interactions import Players
-from interactions.superpixels import merged_segments
-from models import Network
-from models.preprocess import ImagePreprocess
+from harsanyi.data import Inputs
+from harsanyi.interactions import Players
+from harsanyi.interactions.superpixels import merged_segments
+from harsanyi.models import Network
+from harsanyi.models.preprocess import ImagePreprocess
 
 # Labels travel as the grey values of a picture.
 MOST_SEGMENTS = 256

@@ -1,6 +1,6 @@
 """Figures of the split objective: coarse answers against β, and by all β where levels are three or more.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analyses.correlation import require_columns
-from analyses.figures import BAND, COLUMN, FAINT, NETWORKS, label_axes, new_axes
-from analyses.granularity_figures import POINTS, signed_points
-from analyses.objective_sweep import betas_of
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.figures import BAND, COLUMN, FAINT, NETWORKS, label_axes, new_axes
+from harsanyi.analyses.granularity_figures import POINTS, signed_points
+from harsanyi.analyses.objective_sweep import betas_of
 
 # Quantity of `objective_summary` → what its axis is called.
 AXES = {
@@ -32,7 +32,7 @@ def plot_objectives(table: pd.DataFrame, ax: Axes | None = None, *, quantity: st
     open points with their names.
 
     Args:
-        table: of `analyses.objective_sweep.objective_summary`, for two levels.
+        table: of `harsanyi.analyses.objective_sweep.objective_summary`, for two levels.
         quantity: accuracy, loss, or the difference of either to β = 0, which is 0 there.
 
     Raises:

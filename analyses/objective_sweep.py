@@ -1,7 +1,7 @@
 """The split objective L_top + Σ β_k L_k, swept over β: any network, from one start a seed, on nested levels.
 
 L_top is the cross-entropy of the coarsest classes, L_k that of the classes of level k within those of the
-level above (`models.granular_loss`). All β of 1 give cross-entropy on the finest classes. All of 0 give that
+level above (`granular_loss`). All β of 1 give cross-entropy on the finest classes. All of 0 give that
 on the coarsest alone, with the same head: its finest logits are then trained only in sums, and nothing tells
 the classes of one group apart.
 """
@@ -17,15 +17,15 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-import models
-from analyses.correlation import require_columns
-from analyses.delta_map import kept
-from analyses.granularity_runs import TransferData, over_seeds
-from data import Inputs
-from data.hierarchies import LabelHierarchy
-from models import Network
-from models.granular_loss import group_logits
-from models.training import keep_inputs
+from harsanyi import models
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.delta_map import kept
+from harsanyi.analyses.granularity_runs import TransferData, over_seeds
+from harsanyi.data import Inputs
+from harsanyi.data.hierarchies import LabelHierarchy
+from harsanyi.models import Network
+from harsanyi.models.granular_loss import group_logits
+from harsanyi.models.training import keep_inputs
 
 Betas = tuple[float, ...]
 # What tells the rows of one objective and level.
@@ -63,7 +63,7 @@ def objective_sweep(
         epochs: of each run.
         size: training samples, all without it.
         evenly_over: the label column over whose classes they are drawn evenly; by default the finest.
-        recipe: other options of `models.train`.
+        recipe: other options of `harsanyi.models.train`.
 
     Returns:
         tidy: betas ("1 0.3"), level, classes (their number), trained, seed, accuracy and loss (nats) on the
@@ -72,10 +72,10 @@ def objective_sweep(
 
     Raises:
         ValueError: for one level, samples of other classes, another number of β, a β below 0 or given twice,
-            no β or seeds, and what `models.train` refuses.
+            no β or seeds, and what `harsanyi.models.train` refuses.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from data import fashion_mnist
+    >>> from harsanyi.data import fashion_mnist
     >>> clothes = TransferData(fashion_mnist("train"), fashion_mnist("test").sample(20, 0, "fine"))
     >>> levels = LabelHierarchy.from_columns(clothes.train, ["fine", "coarse"])
     >>> start = lambda seed: models.load("small:cnn", "random", seed=seed)

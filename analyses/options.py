@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from analyses.study import Settings, expected, option, plain, read_study
+from harsanyi.analyses.study import Settings, expected, option, plain, read_study
 
 
 def parsed(name: str, kind: type, arguments: Sequence[str]) -> Any:

@@ -1,6 +1,6 @@
 """Figures of origins: their shares, their strengths by order, and how alike they are.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from itertools import cycle
@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from analyses.figures import (
+from harsanyi.analyses.figures import (
     COLUMN,
     FAINT,
     FONT,
@@ -21,7 +21,7 @@ from analyses.figures import (
     legend_above,
     new_axes,
 )
-from analyses.origins import origins_of
+from harsanyi.analyses.origins import origins_of
 
 SHARES = ("preserved_share", "new_share", "scratch_share")
 MARKERS = ("o", "s", "^")

@@ -9,16 +9,16 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.amounts import total
-from analyses.facts import method_facts, method_notes
-from analyses.figures import SHARE_COLOURS, whole
-from analyses.knowledge import KnowledgeChange
-from analyses.origin_figures import plot_origin_orders, plot_origin_similarities, plot_origins
-from analyses.origins import COMPARED, MINUS, NETWORKS, compare_many, origin_similarities, origins_of
-from analyses.report import publish
-from analyses.run import STUDY, Run
-from analyses.words import NOTHING, listed, percent, with_interval
-from models.digest import digest
+from harsanyi.analyses.amounts import total
+from harsanyi.analyses.facts import method_facts, method_notes
+from harsanyi.analyses.figures import SHARE_COLOURS, whole
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.analyses.origin_figures import plot_origin_orders, plot_origin_similarities, plot_origins
+from harsanyi.analyses.origins import COMPARED, MINUS, NETWORKS, compare_many, origin_similarities, origins_of
+from harsanyi.analyses.report import publish
+from harsanyi.analyses.run import STUDY, Run
+from harsanyi.analyses.words import NOTHING, listed, percent, with_interval
+from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
 # Of `method_facts`, what all origins have in common.

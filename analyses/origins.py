@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analyses.amounts import group_labels, group_sums, require_same_games
-from analyses.bootstrap import ratio_difference_interval
-from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
-from analyses.trajectory import similarity
+from harsanyi.analyses.amounts import group_labels, group_sums, require_same_games
+from harsanyi.analyses.bootstrap import ratio_difference_interval
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.trajectory import similarity
 
 # What origins are told apart by: the shares of `KnowledgeChange.table`.
 COMPARED = {**SHARES, "scratch_share": SCRATCH_SHARES["scratch_share"]}
@@ -46,8 +46,8 @@ def compare_many(
         ValueError: for no change, or for names that could be read as differences.
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> before, half, all_ = (extract(torch.tensor([[0.0, v, 0, v]] * 3), And()) for v in (2.0, 1.0, 2.0))
     >>> table = compare_many({"half": compare(before, half), "all": compare(before, all_)})
     >>> rows = table[(table.quantity == "preserved_share") & (table.order == "all") & (table.sign == "both")]
@@ -87,8 +87,8 @@ def origin_similarities(
             other.
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> before, after = (extract(torch.tensor([[0.0, v, 0, v]]), And()) for v in (2.0, 1.0))
     >>> table = origin_similarities({"down": compare(before, after), "up": compare(after, before)})
     >>> table[(table.kind == "both") & (table.order == "all")][["network", "value"]].values.tolist()

@@ -6,9 +6,9 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 
-from analyses.amounts import group_sums
-from analyses.correlation import require_columns
-from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.amounts import group_sums
+from harsanyi.analyses.correlation import require_columns
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
 
 # The fit beyond the curve rests on its end, counts above this part of the largest: few inputs follow no law.
 END = 0.2
@@ -46,8 +46,8 @@ def planning_curve(
         ValueError: for fewer than two games, counts out of range, other quantities.
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
     <torch...
     >>> before, after = (extract(torch.rand(20, 8).double(), And()) for _ in range(2))

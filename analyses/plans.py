@@ -4,12 +4,12 @@ import time
 
 import torch
 
-from analyses.games import ask, understood
-from analyses.study import Study
-from analyses.words import percent
-from interactions import coalition_masks, evaluate
-from interactions.choice import choose, estimates
-from interactions.masked_model import MaskedModel
+from harsanyi.analyses.games import ask, understood
+from harsanyi.analyses.study import Study
+from harsanyi.analyses.words import percent
+from harsanyi.interactions import coalition_masks, evaluate
+from harsanyi.interactions.choice import choose, estimates
+from harsanyi.interactions.masked_model import MaskedModel
 
 # Batches that are timed, after one that is not.
 TIMED = 3

@@ -1,6 +1,6 @@
 """Figures of predictions: by parts of the knowledge, how discriminative those are, how many can go.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from typing import Any, Literal
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from analyses.figures import (
+from harsanyi.analyses.figures import (
     BAND,
     COLUMN,
     DISCARDED,

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from analyses.bootstrap import mean_interval, ratio_interval
-from analyses.knowledge import salient_effects
-from analyses.restricted import constants, require_classes
-from interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.analyses.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.knowledge import salient_effects
+from harsanyi.analyses.restricted import constants, require_classes
+from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 Order = Literal["greedy", "fewest", "strongest", "weakest"]
 # An item is an interaction that is salient in the score of some class; rows are padded to equal length.
@@ -117,7 +117,7 @@ def prune_until_flip(
     Raises:
         ValueError: for an unknown order, fewer than two classes, or other games or players between them.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> scores = [[0.0, 3.0, 2.0, 5.0], [1.0, 1.0, 1.0, 1.0]]  # 3 x₁ + 2 x₀ against 1
     >>> by_class = [extract(torch.tensor([v]), And()) for v in scores]
     >>> found = prune_until_flip(by_class)

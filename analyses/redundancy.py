@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from analyses.bootstrap import ratio_interval
+from harsanyi.analyses.bootstrap import ratio_interval
 
 Classify = Callable[[Tensor], Tensor]
 # Points that are classified at once.

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-import data
-from analyses.facts import method_facts, method_notes
-from analyses.generality import OTHER_INPUTS, found_table, generality_table, sharing_table
-from analyses.layout import specification
-from analyses.reliability_report import (
+from harsanyi import data
+from harsanyi.analyses.facts import method_facts, method_notes
+from harsanyi.analyses.generality import OTHER_INPUTS, found_table, generality_table, sharing_table
+from harsanyi.analyses.layout import specification
+from harsanyi.analyses.reliability_report import (
     APPROXIMATION,
     CLEAN,
     FOUND_TABLE,
@@ -29,11 +29,11 @@ from analyses.reliability_report import (
     reliability_notes,
     shares_in_words,
 )
-from analyses.report import publish
-from analyses.run import STUDY, Run, compute
-from analyses.stability import approximation_table, shares_table, stability_table
-from analyses.study import Compare, Reliability
-from data.corruptions import CORRUPTIONS, NOISE, corruption
+from harsanyi.analyses.report import publish
+from harsanyi.analyses.run import STUDY, Run, compute
+from harsanyi.analyses.stability import approximation_table, shares_table, stability_table
+from harsanyi.analyses.study import Compare, Reliability
+from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
 
 NOISE_LEVELS = {"image": ("4", "8", "16"), "text": ("1", "2")}
 SEVERITY = 3

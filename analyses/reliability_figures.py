@@ -1,6 +1,6 @@
 """Figures of reliability: what is found elsewhere, in how many inputs, and what varied inputs change.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from itertools import cycle
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from analyses.figures import (
+from harsanyi.analyses.figures import (
     BAND,
     COLUMN,
     FAINT,
@@ -23,7 +23,7 @@ from analyses.figures import (
     new_axes,
     orders_of,
 )
-from analyses.generality import FOUND
+from harsanyi.analyses.generality import FOUND
 
 
 def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:

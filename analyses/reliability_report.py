@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.amounts import total
-from analyses.figures import SHARE_COLOURS, whole
-from analyses.generality import FOUND, OTHER_INPUTS
-from analyses.reliability_figures import plot_found, plot_sharing, plot_variations
-from analyses.study import Reliability
-from analyses.words import listed, percent, with_interval
-from data.corruptions import NOISE
+from harsanyi.analyses.amounts import total
+from harsanyi.analyses.figures import SHARE_COLOURS, whole
+from harsanyi.analyses.generality import FOUND, OTHER_INPUTS
+from harsanyi.analyses.reliability_figures import plot_found, plot_sharing, plot_variations
+from harsanyi.analyses.study import Reliability
+from harsanyi.analyses.words import listed, percent, with_interval
+from harsanyi.data.corruptions import NOISE
 
 # The tables, and the groups of variations.
 GENERALITY, SHARING, FOUND_TABLE = "generality", "sharing", "found"

@@ -12,11 +12,11 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from analyses.amounts import Amount, total
-from analyses.figures import SHARE_COLOURS, orders_of
-from analyses.knowledge import KnowledgeChange
-from analyses.tables import write_table
-from analyses.words import listed, percent, with_interval
+from harsanyi.analyses.amounts import Amount, total
+from harsanyi.analyses.figures import SHARE_COLOURS, orders_of
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.analyses.tables import write_table
+from harsanyi.analyses.words import listed, percent, with_interval
 
 REPORT, FIGURES = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
@@ -135,8 +135,8 @@ def describe(
         before, after: what the two networks are called, in front of "network".
 
     >>> import torch
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> was, now = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
     >>> change = compare(was, now)
     >>> print(describe(change, change.table())[0])

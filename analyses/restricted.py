@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from analyses.amounts import require_same_games
-from analyses.bootstrap import mean_interval, ratio_interval
-from analyses.knowledge import knowledge_parts
-from interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.analyses.amounts import require_same_games
+from harsanyi.analyses.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.knowledge import knowledge_parts
+from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 PARTS = ("preserved", "new", "also_scratch", "exclusive")
 # Rows of `restricted_prediction`, in this order.
@@ -77,7 +77,7 @@ def restricted_prediction(
         ValueError: for fewer than two classes, other games, players or classes between networks, or labels
             that are no classes.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> one = lambda *v: [extract(torch.tensor([[0.0, score]]), And()) for score in v]  # a game of one player
     >>> table = restricted_prediction(one(1.0, 2.0), one(4.0, 2.0), torch.tensor([0]))
     >>> rows = table[(table.quantity == "accuracy") & (table.version == "only")]

@@ -15,20 +15,20 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from analyses.classes import class_tables
-from analyses.games import Asked, ask, device_of, understood
-from analyses.image_drawings import draw_change_on_image, draw_top_on_image
-from analyses.knowledge import KnowledgeChange, compare
-from analyses.screening import SCREENING, screening_table
-from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
-from analyses.study import PRETRAINED, Study, study_in
-from analyses.tables import games_table, ranges_table, write_table
-from interactions import Interactions, JointSparseAndOr, MaskedModel, Method, Store, extract_each
-from interactions.choice import Choice, choose
-from interactions.memory import gibibytes, require_memory
-from interactions.methods import EXTRACTION_TABLES
-from interactions.precision import precision_error
-from models.digest import digest
+from harsanyi.analyses.classes import class_tables
+from harsanyi.analyses.games import Asked, ask, device_of, understood
+from harsanyi.analyses.image_drawings import draw_change_on_image, draw_top_on_image
+from harsanyi.analyses.knowledge import KnowledgeChange, compare
+from harsanyi.analyses.screening import SCREENING, screening_table
+from harsanyi.analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
+from harsanyi.analyses.study import PRETRAINED, Study, study_in
+from harsanyi.analyses.tables import games_table, ranges_table, write_table
+from harsanyi.interactions import Interactions, JointSparseAndOr, MaskedModel, Method, Store, extract_each
+from harsanyi.interactions.choice import Choice, choose
+from harsanyi.interactions.memory import gibibytes, require_memory
+from harsanyi.interactions.methods import EXTRACTION_TABLES
+from harsanyi.interactions.precision import precision_error
+from harsanyi.models.digest import digest
 
 STORE, STUDY = "values.h5", "study.toml"
 GAMES, RANGES = "games", "ranges"

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analyses.bootstrap import ratio_interval
-from analyses.layout import UNITS, chosen_of
-from analyses.study import write_whole
-from analyses.words import percent, with_interval
-from interactions import Store
-from interactions.influence import (
+from harsanyi.analyses.bootstrap import ratio_interval
+from harsanyi.analyses.layout import UNITS, chosen_of
+from harsanyi.analyses.study import write_whole
+from harsanyi.analyses.words import percent, with_interval
+from harsanyi.interactions import Store
+from harsanyi.interactions.influence import (
     Influences,
     exact_game_densities,
     from_to,
@@ -25,11 +25,11 @@ from interactions.influence import (
     most_influential,
     require_enough,
 )
-from interactions.screening import APPROXIMATE, HeldOutError, Screened, held_out_error
-from models.digest import digest
+from harsanyi.interactions.screening import APPROXIMATE, HeldOutError, Screened, held_out_error
+from harsanyi.models.digest import digest
 
 if TYPE_CHECKING:  # games are asked for with their players chosen here
-    from analyses.games import Asked
+    from harsanyi.analyses.games import Asked
 
 SCREENING = "screening"
 KEPT = "screening.json"

@@ -8,11 +8,11 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from analyses.changes import CHANGES, Row, sign_colour, strongest_changes, told
-from analyses.figures import FONT, KIND_LINES, PAGE
-from analyses.knowledge import KnowledgeChange
-from analyses.lettering import MARGIN, lines_of, width_of
-from interactions import BACKGROUND, Interaction
+from harsanyi.analyses.changes import CHANGES, Row, sign_colour, strongest_changes, told
+from harsanyi.analyses.figures import FONT, KIND_LINES, PAGE
+from harsanyi.analyses.knowledge import KnowledgeChange
+from harsanyi.analyses.lettering import MARGIN, lines_of, width_of
+from harsanyi.interactions import BACKGROUND, Interaction
 
 # In inches: bar of the strength, line of text, space between words and between rows.
 BAR, LINE, GAP, BETWEEN = 0.5, 0.23, 0.085, 0.1

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analyses.figures import plot_matching, plot_ranges, plot_sparsity, plot_strength_by_order, whole
-from analyses.report import FIGURES
-from analyses.run import Run
+from harsanyi.analyses.figures import plot_matching, plot_ranges, plot_sparsity, plot_strength_by_order, whole
+from harsanyi.analyses.report import FIGURES
+from harsanyi.analyses.run import Run
 
 
 def show(folder: Path, what: str, game: int, network: str | None, top: int, save: Path | None) -> Path:

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float64
 
-from analyses.amounts import Amount
-from analyses.bootstrap import mean_interval, ratio_difference_interval, ratio_interval
-from analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
-from analyses.trajectory import similarity
-from interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
+from harsanyi.analyses.amounts import Amount
+from harsanyi.analyses.bootstrap import mean_interval, ratio_difference_interval, ratio_interval
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.trajectory import similarity
+from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
 
 BOUNDS = ("value", "low", "high")
 
@@ -31,7 +31,7 @@ def stability_table(
     Returns:
         columns network, kind, order, value, low, high, games.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> clean, noisy = ({"net": extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And())} for v in (5.0, 3.0))
     >>> stability_table(clean, noisy).value.tolist()[0]
     0.6
@@ -57,8 +57,8 @@ def shares_table(change: KnowledgeChange, clean: KnowledgeChange, **bootstrap: A
     Raises:
         ValueError: if the two have different numbers of games.
 
-    >>> from analyses.knowledge import compare
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.knowledge import compare
+    >>> from harsanyi.interactions import And, extract
     >>> one, two, three = (extract(torch.tensor([[0.0, 0.0, 0.0, v]]), And()) for v in (4.0, 2.0, 3.0))
     >>> table = shares_table(compare(one, three), compare(one, two))
     >>> table.loc[:0, ["quantity", "value", "difference"]].values.tolist()
@@ -108,7 +108,7 @@ def approximation_table(
         columns network, quantity ("error", "salient"), value, low, high, games. The error is NaN where the
         outputs do not vary.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> found = extract(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), And())
     >>> approximation_table({"net": found}).value.tolist()
     [0.0, 1.0]

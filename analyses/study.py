@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import tomli_w
 
 if TYPE_CHECKING:  # the command line reads options before it waits for torch
-    from interactions import Method
-    from models import NumberedCheckpoint
+    from harsanyi.interactions import Method
+    from harsanyi.models import NumberedCheckpoint
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
 NEXT_TOKEN = "next_token_log_odds"
@@ -178,7 +178,7 @@ class Study(Settings):
 
     def extraction(self) -> "Method":
         """The method as an object."""
-        from interactions import METHODS
+        from harsanyi.interactions import METHODS
 
         options: dict[str, dict[str, Any]] = {
             "sparse": {"noise": self.noise, "ranges": self.ranges},
@@ -260,7 +260,7 @@ class Track(Study):
     @cached_property
     def runs(self) -> "dict[str, list[NumberedCheckpoint]]":
         """The checkpoints of each run."""
-        from models import series, thinned
+        from harsanyi.models import series, thinned
 
         named = dict(one.partition("=")[::2] for one in self.series)
         return {name: thinned(series(where), self.at_most) for name, where in named.items()}

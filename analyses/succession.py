@@ -11,10 +11,10 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import rankdata
 
-from analyses.bootstrap import bootstrap_intervals
-from analyses.trajectory import Trajectory, crossing, there
-from analyses.two_phase import final_dividends, learned, theory_curve
-from interactions import Interactions
+from harsanyi.analyses.bootstrap import bootstrap_intervals
+from harsanyi.analyses.trajectory import Trajectory, crossing, there
+from harsanyi.analyses.two_phase import final_dividends, learned, theory_curve
+from harsanyi.interactions import Interactions
 
 # Of the final knowledge: theory is followed from the first share to the second, and then to the end.
 FIRST, NEARLY_ALL = 0.05, 0.99
@@ -33,7 +33,7 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
     Raises:
         ValueError: for fewer than three, or an end without interactions, which are at no σ² on their way.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> variances = telling_variances(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), count=4)
     >>> [f"{variance:.2g}" for variance in variances]
     ['6.9', '0.084', '0.001', '0']
@@ -69,7 +69,7 @@ def theory_beside(run: Trajectory, variances: list[float], **bootstrap: Any) -> 
         tidy: series, step (NaN of theory), variance (NaN of the run), and as `theory_curve`: sign, order,
         strength, low, high, games.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 3.0)]
     >>> table = theory_beside(Trajectory("run", (0, 10), tuple(states)), [10.0, 0.0])
     >>> table = table[(table.sign == "both") & (table.order == "2")]
@@ -116,7 +116,7 @@ def succession_table(
     Raises:
         ValueError: for a share, or variances, that cannot be meant.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> tables = ([0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 2.0], [0.0, 1.0, 1.0, 3.0])
     >>> states = tuple(extract(torch.tensor([table]), And()) for table in tables)
     >>> found = succession_table(Trajectory("run", (0, 10, 20), states), [10.0, 1.0, 0.1, 0.01, 0.0])

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from interactions import KINDS, SALIENT_THRESHOLD, Interactions, coalition_masks
+from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, coalition_masks
 
 FORMAT = "harsanyi table 1"
 RANGE_COLUMNS = ("effect", "low", "high", "lowest", "highest")

@@ -5,22 +5,22 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.amounts import total
-from analyses.facts import approximations, method_facts, method_notes
-from analyses.figures import orders_of, whole
-from analyses.report import publish
-from analyses.run import Run, compute
-from analyses.study import PRETRAINED, Track, checkpoint_of
-from analyses.succession import CORRELATIONS, succession_table, telling_variances, theory_beside
-from analyses.trajectory import Trajectory, detours, time_to_reach, trajectory_table
-from analyses.trajectory_figures import (
+from harsanyi.analyses.amounts import total
+from harsanyi.analyses.facts import approximations, method_facts, method_notes
+from harsanyi.analyses.figures import orders_of, whole
+from harsanyi.analyses.report import publish
+from harsanyi.analyses.run import Run, compute
+from harsanyi.analyses.study import PRETRAINED, Track, checkpoint_of
+from harsanyi.analyses.succession import CORRELATIONS, succession_table, telling_variances, theory_beside
+from harsanyi.analyses.trajectory import Trajectory, detours, time_to_reach, trajectory_table
+from harsanyi.analyses.trajectory_figures import (
     plot_orders_over_training,
     plot_reached,
     plot_shares_over_training,
     plot_times_to_reach,
 )
-from analyses.two_phase_figures import draw_two_phases
-from analyses.words import listed, percent, with_interval
+from harsanyi.analyses.two_phase_figures import draw_two_phases
+from harsanyi.analyses.words import listed, percent, with_interval
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
 THEORY, SUCCESSION = "theory", "succession"

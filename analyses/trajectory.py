@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analyses.amounts import (
+from harsanyi.analyses.amounts import (
     Amount,
     Parts,
     Quantities,
@@ -20,9 +20,9 @@ from analyses.amounts import (
     require_same_games,
     split_by_sign,
 )
-from analyses.bootstrap import bootstrap_intervals
-from analyses.knowledge import SHARES, compare
-from interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.analyses.bootstrap import bootstrap_intervals
+from harsanyi.analyses.knowledge import SHARES, compare
+from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def similarity(
         tidy: kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high, games. NaN where both
         have no strength.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> one, other = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (5.0, 3.0))
     >>> table = similarity(one, other)
     >>> table[table.kind == "both"][["order", "value"]].values.tolist()  # x₁ + x₂ in both; 3x₁x₂ and x₁x₂
@@ -104,7 +104,7 @@ def reached(
     x are the effects split by sign; sums, arguments and columns as for `similarity`. What is there beyond the
     final effect does not count, for or against. NaN where nothing is there at the end.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> one, final = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (3.0, 5.0))
     >>> table = reached(one, final)
     >>> table[table.kind == "both"][["order", "value"]].values.tolist()
@@ -143,7 +143,7 @@ def trajectory_table(
         tidy: series, step, quantity, kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high,
         games.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 3.0, 5.0)]
     >>> table = trajectory_table([Trajectory("run", (0, 10, 20), tuple(states))], pretrained=states[0])
     >>> total = table[(table.kind == "both") & (table.order == "all")]
@@ -192,7 +192,7 @@ def time_to_reach(
         tidy: series, kind, order, share, value, low, high (steps), fraction, fraction_low, fraction_high (the
         same as fractions of the last step), games. NaN where the end has no strength.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 2.0, 2.0, v]]), And()) for v in (4.0, 6.0, 8.0)]
     >>> table = time_to_reach(Trajectory("run", (0, 10, 20), tuple(states)), share=0.75)
     >>> table[table.kind == "both"][["order", "value", "fraction"]].values.tolist()
@@ -233,7 +233,7 @@ def detours(
         tidy: series, quantity ("gained", "lost": means a game, in the unit of the score; "detour_share"),
         kind, order, value, low, high, games. The share is NaN where nothing is gained.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 6.0, 5.0)]
     >>> table = detours(Trajectory("run", (0, 10, 20), tuple(states)))
     >>> table[(table.kind == "both") & (table.order == "all")][["quantity", "value"]].values.tolist()

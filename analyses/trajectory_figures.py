@@ -1,6 +1,6 @@
 """Figures of training runs: what is kept and new by step, when the end is reached, which order comes when.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from analyses.figures import (
+from harsanyi.analyses.figures import (
     BAND,
     COLUMN,
     FAINT,

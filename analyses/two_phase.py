@@ -10,9 +10,9 @@ from jaxtyping import Float64
 from scipy.linalg import eigh
 from torch import Tensor
 
-from analyses.amounts import amounts_table, by_sign_and_order
-from interactions import Interactions, and_interactions, reconstruct
-from interactions.transforms import coalition_orders, player_count
+from harsanyi.analyses.amounts import amounts_table, by_sign_and_order
+from harsanyi.interactions import Interactions, and_interactions, reconstruct
+from harsanyi.interactions.transforms import coalition_orders, player_count
 
 # JᵀJ and diag(c)/σ² of one player, without it first; those of n players are the n-th Kronecker powers.
 FIT = np.array([[2.0, 1.0], [1.0, 1.0]])
@@ -88,7 +88,7 @@ def theory_curve(
         tidy: variance, sign ("positive", "negative", "both"), order ("1" … "n", "all"), strength in the unit
         of the score, low, high (bootstrap over the games), games.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> curve = theory_curve(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), [10.0, 0.1, 0.0])
     >>> curve = curve[curve.sign == "both"].pivot(index="order", columns="variance", values="strength")
     >>> curve.round(2).rename_axis(None, axis=0)

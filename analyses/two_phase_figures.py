@@ -1,6 +1,6 @@
 """The two-phase picture: the orders of a run beside those of theory, when each comes, and the loss below.
 
-As in `analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
+As in `harsanyi.analyses.figures`: every plot takes a table and returns the `Axes` it drew on.
 """
 
 from typing import Any
@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from analyses.figures import COLUMN, FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes, orders_of
-from analyses.trajectory_figures import draw_orders, draw_scale, plot_performance
-from analyses.words import with_interval
+from harsanyi.analyses.figures import COLUMN, FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes, orders_of
+from harsanyi.analyses.trajectory_figures import draw_orders, draw_scale, plot_performance
+from harsanyi.analyses.words import with_interval
 
 
 def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
@@ -77,9 +77,9 @@ def draw_two_phases(
         series: the run.
 
     >>> import torch
-    >>> from analyses.succession import succession_table, theory_beside
-    >>> from analyses.trajectory import Trajectory
-    >>> from interactions import And, extract
+    >>> from harsanyi.analyses.succession import succession_table, theory_beside
+    >>> from harsanyi.analyses.trajectory import Trajectory
+    >>> from harsanyi.interactions import And, extract
     >>> states = tuple(extract(torch.tensor([[0.0, 1.0, 1.0, v]] * 2), And()) for v in (2.0, 3.0))
     >>> run, noise = Trajectory("run", (0, 9), states), [1.0, 0.1, 0.0]
     >>> tables = theory_beside(run, noise), succession_table(run, noise), pd.DataFrame({"series": []})

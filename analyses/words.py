@@ -35,7 +35,7 @@ def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> s
         write: a number as text.
         of: NAME.
 
-    >>> from analyses import Interval
+    >>> from harsanyi.analyses import Interval
     >>> with_interval(Interval(0.41, 0.3, 0.5), percent)
     '41% [30%, 50%]'
     >>> with_interval(Interval(2.0, math.nan, math.nan), str)

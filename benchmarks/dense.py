@@ -33,9 +33,9 @@ from benchmarks.plan_cases import image_game
 from benchmarks.plan_rounds import processor, spread
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
-from interactions import MaskedModel
-from interactions.batching import batch_fitting
-from interactions.dense_plan import DensePlan, dense_plan
+from harsanyi.interactions import MaskedModel
+from harsanyi.interactions.batching import batch_fitting
+from harsanyi.interactions.dense_plan import DensePlan, dense_plan
 
 CSV = Path("benchmarks/dense.csv")
 KEY = ["case"]
@@ -51,7 +51,7 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked: a title for the table, a network as `models.load` takes it, pixels of a side."""
+    """What is asked: a title for the table, a network by name, pixels of a side."""
 
     title: str
     network: str

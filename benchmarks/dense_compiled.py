@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor, fx, nn
 
 from benchmarks.stopwatch import timed
-from interactions import MaskedModel
-from interactions.batching import in_workers
-from interactions.matrix_products import convolving_is_faster
-from interactions.traced import Traced
+from harsanyi.interactions import MaskedModel
+from harsanyi.interactions.batching import in_workers
+from harsanyi.interactions.matrix_products import convolving_is_faster
+from harsanyi.interactions.traced import Traced
 
 LINEAR = torch.ops.aten.linear.default
 

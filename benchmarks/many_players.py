@@ -16,12 +16,12 @@ from PIL import Image
 from skimage import data as photographs
 from torch import Tensor
 
-import models
-from analyses.bootstrap import mean_interval
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Row, Rows, show
-from data import SyntheticGame
-from interactions import Game, MaskedModel, Players, SparseMoebius, low_order, sparse_moebius, spex
+from harsanyi import models
+from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.data import SyntheticGame
+from harsanyi.interactions import Game, MaskedModel, Players, SparseMoebius, low_order, sparse_moebius, spex
 
 PLAYERS, NOISES, TERMS, ORDER = (20, 40, 60), (0.0, 0.2), 30, 3
 BUDGET = {"planted": 5000, "network": 4000}

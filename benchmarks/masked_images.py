@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interactions import Players
+from harsanyi.interactions import Players
 
 SIZE = 224
-# As `models.load` takes them.
+# As `harsanyi.models.load` takes them.
 NETWORKS = {
     "vgg16": "torchvision:vgg16",
     "resnet18": "torchvision:resnet18",

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import models
 from benchmarks import masked_images
 from benchmarks.masked_images import SIZE, in_layout, masking, noise, players_of
 from benchmarks.stopwatch import fastest, timed
-from interactions import MaskedModel, Players
+from harsanyi import models
+from harsanyi.interactions import MaskedModel, Players
 
 FREE = "free"
 NETWORKS = (FREE, *masked_images.NETWORKS)

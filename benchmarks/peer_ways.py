@@ -37,7 +37,7 @@ from benchmarks.peer_question import (
     tuned_logits,
 )
 from benchmarks.stopwatch import fastest
-from interactions import And, MaskedModel, evaluate, shapley_values
+from harsanyi.interactions import And, MaskedModel, evaluate, shapley_values
 
 PLAIN_BATCH = 32
 FIRST, FURTHER = "harsanyi, first input", "harsanyi, further input"

@@ -38,8 +38,8 @@ from benchmarks.peers_figure import FIGURE, figure_of
 from benchmarks.peers_table import CSV, KEY, table
 from benchmarks.stopwatch import timed
 from benchmarks.tables import keep, show
-from interactions import Interactions, shapley_values
-from interactions.choice import estimates
+from harsanyi.interactions import Interactions, shapley_values
+from harsanyi.interactions.choice import estimates
 
 # Rounds of the cases that are measured unless others are named.
 DEFAULT = {"free:12": 3, "resnet18:8": 3, "resnet18:12": 1, "vit-tiny:12": 1, "vgg16:12": 1}

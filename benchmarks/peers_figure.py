@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analyses.figures import FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
 from benchmarks.masked_images import TITLES
 from benchmarks.peer_question import FREE
 from benchmarks.peer_ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
+from harsanyi.analyses.figures import FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
 
 FIGURE = Path("docs/figures/peers.png")
 ABREAST = 3  # panels

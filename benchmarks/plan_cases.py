@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import models
 from benchmarks.masked_images import NETWORKS, SIZE, TITLES, in_layout, masking, noise, players_of
-from interactions import MaskedModel, Players
+from harsanyi import models
+from harsanyi.interactions import MaskedModel, Players
 
 WORDS, BASELINE = 12, 3
 # Two tokens a word, and one before and one after them all.
@@ -41,7 +41,7 @@ class Case:
 
 
 def image_game(network_name: str, players: Players, size: int = SIZE) -> MaskedModel:
-    """One image of noise; random weights, of the last layer too. The name is as `models.load` takes it."""
+    """One image of noise; random weights, of the last layer too; a network by name."""
     network = models.load(network_name, "random", seed=0).model
     head = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
     nn.init.normal_(head.weight, std=0.02)  # some libraries begin with zeros

@@ -21,9 +21,9 @@ from benchmarks.cases import measure_and_show, parser_of
 from benchmarks.plan_cases import CASES, Asked
 from benchmarks.plan_rounds import CSV, KEY, processor, table
 from benchmarks.stopwatch import fastest, timed
-from interactions import coalition_masks, evaluate
-from interactions.batching import in_workers
-from interactions.choice import choose
+from harsanyi.interactions import coalition_masks, evaluate
+from harsanyi.interactions.batching import in_workers
+from harsanyi.interactions.choice import choose
 
 # Coalitions that the plain forward and the dense plan are timed on.
 TIMED = 128

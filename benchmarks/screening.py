@@ -19,11 +19,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-import data
-from analyses.bootstrap import ratio_interval
-from analyses.games import ask
-from analyses.study import Compute
-from interactions import (
+from harsanyi import data
+from harsanyi.analyses.bootstrap import ratio_interval
+from harsanyi.analyses.games import ask
+from harsanyi.analyses.study import Compute
+from harsanyi.interactions import (
     Game,
     Influences,
     Players,
@@ -33,9 +33,9 @@ from interactions import (
     influences,
     most_influential,
 )
-from interactions.influence import exact_game_densities, from_to, player_counts
-from interactions.screening import with_others_present
-from models import TextPreprocess
+from harsanyi.interactions.influence import exact_game_densities, from_to, player_counts
+from harsanyi.interactions.screening import with_others_present
+from harsanyi.models import TextPreprocess
 
 CHECKPOINTS = Path("runs/demo/checkpoints/finetuned")
 SENTENCES = Path("../shared/data/sst")

@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
-from analyses.figures import FONT, NETWORKS, PAGE, plot_ranges, whole
 from benchmarks.sparse_solvers import RATES, descents, optimum, programs, published_steps, with_gap
 from benchmarks.sparse_summaries import median
 from benchmarks.sparse_tables import LARGE, SMALL, USUAL, Size, real
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
-from interactions import effect_ranges, sparse_and_or
+from harsanyi.analyses.figures import FONT, NETWORKS, PAGE, plot_ranges, whole
+from harsanyi.interactions import effect_ranges, sparse_and_or
 
 
 def figures(size: Size) -> Rows:

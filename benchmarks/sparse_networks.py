@@ -14,7 +14,7 @@ from benchmarks.sparse_tables import LARGE, SMALL, USUAL, Size, real
 from benchmarks.sparse_times import alternating, milliseconds
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
-from interactions import SparseFit, effect_ranges, sparse_and_or, sparse_and_or_joint
+from harsanyi.interactions import SparseFit, effect_ranges, sparse_and_or, sparse_and_or_joint
 
 
 def joint(size: Size) -> Rows:

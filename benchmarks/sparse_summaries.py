@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interactions import Interactions, SparseFit
-from interactions.transforms import coalition_orders, player_count
+from harsanyi.interactions import Interactions, SparseFit
+from harsanyi.interactions.transforms import coalition_orders, player_count
 
 
 def both(fit: SparseFit | Interactions) -> Tensor:

@@ -8,7 +8,7 @@ import h5py
 import torch
 from torch import Tensor
 
-from data import SyntheticGame, planted
+from harsanyi.data import SyntheticGame, planted
 
 TABLES = {
     "demo": ("runs/demo/comparison/values.h5", "harsanyi demo"),

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import models  # noqa: F401  torchvision's operators
 from benchmarks.sparse_solvers import STEPS, dense_matrices, descent, highs, programs, published_steps
 from benchmarks.sparse_summaries import middle
 from benchmarks.sparse_tables import CASES, NOISES, Size, of_all_networks
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
-from interactions import sparse_and_or
-from interactions.gradient_descent import gradient_descent
+from harsanyi import models  # noqa: F401  torchvision's operators
+from harsanyi.interactions import sparse_and_or
+from harsanyi.interactions.gradient_descent import gradient_descent
 
 TOGETHER, ALONE = 40, 4  # games of each network in one call; games timed each by itself
 DENSE_STEPS = {8: 200, 10: 200, 12: 20}  # that are timed

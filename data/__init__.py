@@ -1,13 +1,13 @@
 """Inputs with labels, the bundled Fashion-MNIST subset, games and tasks with known answers."""
 
-from data.circles import Circles
-from data.fashion_mnist import fashion_mnist, fashion_mnist_path
-from data.hierarchies import LabelHierarchy, Level
-from data.inputs import Inputs
-from data.load import load
-from data.patches import PatchSamples, PatchTask
-from data.patterns import Pattern, PatternTask
-from data.synthetic import (
+from harsanyi.data.circles import Circles
+from harsanyi.data.fashion_mnist import fashion_mnist, fashion_mnist_path
+from harsanyi.data.hierarchies import LabelHierarchy, Level
+from harsanyi.data.inputs import Inputs
+from harsanyi.data.load import load
+from harsanyi.data.patches import PatchSamples, PatchTask
+from harsanyi.data.patterns import Pattern, PatternTask
+from harsanyi.data.synthetic import (
     SyntheticGame,
     constant,
     majority,

@@ -13,7 +13,7 @@ def nmi(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " sampl
 
     1 where each labelling can be told from the other, also where both have one class only; 0 for
     independent ones. It describes these samples. With many small classes it is well above 0 by chance
-    alone, so it is to be read beside that of random labels of the same counts (`data.clusterings`).
+    alone, so it is to be read beside that of random labels of the same counts (`harsanyi.data.clusterings`).
 
     Raises:
         ValueError: for no samples, or label vectors that are not of one length.

@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.columns import ColumnKind, Named, choose_columns
-from data.folders import SPLITS
-from data.images import encoded
-from data.inputs import Inputs
-from data.tables import as_inputs
+from harsanyi.data.columns import ColumnKind, Named, choose_columns
+from harsanyi.data.folders import SPLITS
+from harsanyi.data.images import encoded
+from harsanyi.data.inputs import Inputs
+from harsanyi.data.tables import as_inputs
 
 if TYPE_CHECKING:  # `datasets` takes seconds to import: only its own formats pay for it
     from datasets import Dataset, Features

@@ -10,8 +10,8 @@ import pandas as pd
 from jaxtyping import Float, Int64
 from sklearn.cluster import KMeans
 
-from data.alignment import class_counts, labels_row
-from data.hierarchies import LabelHierarchy
+from harsanyi.data.alignment import class_counts, labels_row
+from harsanyi.data.hierarchies import LabelHierarchy
 
 
 @dataclass(frozen=True, eq=False)

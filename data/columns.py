@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from data.inputs import Labels
+from harsanyi.data.inputs import Labels
 
 ColumnKind = Literal["image", "text", "class", "integer", "other"]
 

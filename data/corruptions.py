@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from data.inputs import Inputs
+from harsanyi.data.inputs import Inputs
 
 Corruption = Callable[[Any, float, np.random.Generator], Any]
 NOISE = "noise"

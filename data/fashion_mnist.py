@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from data.inputs import Inputs
-from data.load import load
+from harsanyi.data.inputs import Inputs
+from harsanyi.data.load import load
 
 Split = Literal["train", "test"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.images import Images
-from data.inputs import Inputs
+from harsanyi.data.images import Images
+from harsanyi.data.inputs import Inputs
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from data.alignment import labels_row
-from data.inputs import Inputs
+from harsanyi.data.alignment import labels_row
+from harsanyi.data.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class LabelHierarchy:
         Returns:
             tidy, a row a level: level, classes, samples, least and most (samples of a class), imbalance
             (most / least, infinite where a class has none); with a target also nmi and purity
-            (`data.alignment`). All describe the samples given, so they carry no interval.
+            (`harsanyi.data.alignment`). All describe the samples given, so they carry no interval.
 
         Raises:
             ValueError: for labels outside the finest classes; for a target of another length.
@@ -134,7 +134,7 @@ class LabelHierarchy:
         ValueError naming the class whose samples have two parents, and for classes without samples, whose
         parent cannot be known.
 
-        >>> from data import fashion_mnist
+        >>> from harsanyi.data import fashion_mnist
         >>> LabelHierarchy.from_columns(fashion_mnist("test"), ["fine", "coarse"]).groups("coarse").tolist()
         [0, 1, 0, 1, 0, 2, 0, 2, 3, 2]
         """

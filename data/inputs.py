@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.images import Images
+from harsanyi.data.images import Images
 
 Labels = npt.NDArray[np.int64]
 

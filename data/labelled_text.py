@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from data.columns import Columns
-from data.inputs import Inputs
-from data.tables import as_inputs, not_utf8
+from harsanyi.data.columns import Columns
+from harsanyi.data.inputs import Inputs
+from harsanyi.data.tables import as_inputs, not_utf8
 
 DOMAINS = "domains.json"
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.arrow import read_parquet, read_saved
-from data.columns import Named
-from data.folders import image_folder
-from data.inputs import Inputs
-from data.labelled_text import read_label_lines, read_label_pairs
-from data.tables import read_text_table
+from harsanyi.data.arrow import read_parquet, read_saved
+from harsanyi.data.columns import Named
+from harsanyi.data.folders import image_folder
+from harsanyi.data.inputs import Inputs
+from harsanyi.data.labelled_text import read_label_lines, read_label_pairs
+from harsanyi.data.tables import read_text_table
 
 FORMS = (
     "an image folder (DIR/class/image), a parquet file or folder of them, "
@@ -33,16 +33,16 @@ def load(
     Image folder: DIR/class/…image as torchvision's ImageFolder has it, on the level "label"; images
     without sub-folders are unlabelled. Parquet: a file, a folder of files of one split, or a pattern such
     as "DIR/train-*.parquet". Tables: the columns are named, or found by the rules of
-    `data.columns.choose_columns`; each label column is a level of that name; `label_columns=()` is none.
+    `choose_columns`; each label column is a level of that name; `label_columns=()` is none.
     Labelled sentences: "train.txt" with a label, a space and a sentence a line, as TREC and SST are
-    published, or "data_full.json/train", as CLINC150 is; see `data.labelled_text`.
+    published, or "data_full.json/train", as CLINC150 is; see `harsanyi.data.labelled_text`.
 
     Images are turned upright as their EXIF tag says, as `datasets` does and torchvision does not. They
     are decoded when looked at, never here, unless `skip_unreadable` asks to leave out those that
     cannot be: for large folders rather sample first, then call `Inputs.check(skip_unreadable=True)`.
     FileNotFoundError where nothing is there; ValueError for every other form or a broken one.
 
-    >>> from data import fashion_mnist_path
+    >>> from harsanyi.data import fashion_mnist_path
     >>> inputs = load(fashion_mnist_path("test"))
     >>> len(inputs), inputs.items[0].size, inputs.classes["coarse"]
     (800, (28, 28), ('top', 'trouser-dress', 'shoe', 'bag'))

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from data.synthetic import Coalition, SyntheticGame, subsets
+from harsanyi.data.synthetic import Coalition, SyntheticGame, subsets
 
 PatternKind = Literal["and", "or", "xor"]
 

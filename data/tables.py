@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.columns import ColumnKind, Columns, Named, choose_columns, encode_labels, refuse_gaps
-from data.images import Images
-from data.inputs import Inputs
+from harsanyi.data.columns import ColumnKind, Columns, Named, choose_columns, encode_labels, refuse_gaps
+from harsanyi.data.images import Images
+from harsanyi.data.inputs import Inputs
 
 
 def as_inputs(

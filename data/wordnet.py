@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from data.hierarchies import LabelHierarchy, ancestors
+from harsanyi.data.hierarchies import LabelHierarchy, ancestors
 
 # Where the first noun sense of a CIFAR-100 class is not what its pictures show; every gloss was read.
 CIFAR100_SENSES: Mapping[str, str] = {

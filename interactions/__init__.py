@@ -1,12 +1,12 @@
 """Exact AND and OR interactions of any network, from its output on all 2ⁿ masked inputs."""
 
-from interactions.attribution import HarsanyiInteractions
-from interactions.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
-from interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
-from interactions.game import Game
-from interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
-from interactions.influence import Influences, influences, most_influential
-from interactions.interactions import (
+from harsanyi.interactions.attribution import HarsanyiInteractions
+from harsanyi.interactions.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
+from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
+from harsanyi.interactions.influence import Influences, influences, most_influential
+from harsanyi.interactions.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
     SIGNS,
@@ -15,10 +15,10 @@ from interactions.interactions import (
     Interactions,
     Salient,
 )
-from interactions.joint import sparse_and_or_joint
-from interactions.low_orders import low_order
-from interactions.masked_model import MaskedModel
-from interactions.methods import (
+from harsanyi.interactions.joint import sparse_and_or_joint
+from harsanyi.interactions.low_orders import low_order
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.methods import (
     METHODS,
     And,
     AndOr,
@@ -28,17 +28,17 @@ from interactions.methods import (
     extract,
     extract_each,
 )
-from interactions.players import BACKGROUND, Players
-from interactions.ranges import effect_ranges
-from interactions.scores import SCORES
-from interactions.screening import HeldOutError, Screened, held_out_error, screened
-from interactions.sparse import SparseFit, sparse_and_or
-from interactions.sparse_effects import SparseMoebius
-from interactions.sparse_fourier import spex
-from interactions.sparse_transform import sparse_moebius
-from interactions.store import Store
-from interactions.text_units import sentence_pieces
-from interactions.transforms import (
+from harsanyi.interactions.players import BACKGROUND, Players
+from harsanyi.interactions.ranges import effect_ranges
+from harsanyi.interactions.scores import SCORES
+from harsanyi.interactions.screening import HeldOutError, Screened, held_out_error, screened
+from harsanyi.interactions.sparse import SparseFit, sparse_and_or
+from harsanyi.interactions.sparse_effects import SparseMoebius
+from harsanyi.interactions.sparse_fourier import spex
+from harsanyi.interactions.sparse_transform import sparse_moebius
+from harsanyi.interactions.store import Store
+from harsanyi.interactions.text_units import sentence_pieces
+from harsanyi.interactions.transforms import (
     and_interactions,
     coalition_masks,
     coalition_orders,

@@ -7,10 +7,10 @@ import torch
 from captum.attr import PerturbationAttribution
 from torch import Tensor, nn
 
-from interactions.interactions import Interactions
-from interactions.masked_model import MaskedModel
-from interactions.methods import And, Method, extract
-from interactions.players import Players
+from harsanyi.interactions.interactions import Interactions
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.methods import And, Method, extract
+from harsanyi.interactions.players import Players
 
 
 class HarsanyiInteractions(PerturbationAttribution):

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from interactions.memory import available_memory
+from harsanyi.interactions.memory import available_memory
 
 # Entries of the tables worked on at once. On a CPU a batch should stay in its core's caches.
 ENTRIES = {"cpu": 2**16, "cuda": 2**24}

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from interactions.dense_plan import dense_plan
-from interactions.game import Game
-from interactions.masked_model import MaskedModel
-from interactions.plan import NotApplicable, Plan
-from interactions.prefix_trie import prefix_plan
-from interactions.region_tables import tables_plan
-from interactions.token_dropping import drop_plan
+from harsanyi.interactions.dense_plan import dense_plan
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.plan import NotApplicable, Plan
+from harsanyi.interactions.prefix_trie import prefix_plan
+from harsanyi.interactions.region_tables import tables_plan
+from harsanyi.interactions.token_dropping import drop_plan
 
 PLANS: dict[str, Callable[..., Plan]] = {"tables": tables_plan, "prefix": prefix_plan, "drop": drop_plan}
 NAMES = ("auto", "dense", *PLANS)
@@ -48,7 +48,7 @@ def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choi
         ValueError: for an unknown name, or a named plan that cannot serve the game, saying why.
 
     >>> import torch
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     >>> choose(MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0] * 5)).why
     'all forwards together are few'

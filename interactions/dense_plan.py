@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from interactions.batching import batch_fitting, in_rounds
-from interactions.game import Game
-from interactions.plan import Block, Plan, require_agreement
-from interactions.traced import Traced
-from interactions.traced_game import beside, traced_game
+from harsanyi.interactions.batching import batch_fitting, in_rounds
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.plan import Block, Plan, require_agreement
+from harsanyi.interactions.traced import Traced
+from harsanyi.interactions.traced_game import beside, traced_game
 
 
 @dataclass(frozen=True, eq=False)

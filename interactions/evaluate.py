@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interactions.batching import LARGEST_BATCH
-from interactions.choice import choose
-from interactions.game import Game, of_classes
-from interactions.memory import is_out_of_memory, require_memory
-from interactions.plan import Plan
-from interactions.transforms import coalition_masks
+from harsanyi.interactions.batching import LARGEST_BATCH
+from harsanyi.interactions.choice import choose
+from harsanyi.interactions.game import Game, of_classes
+from harsanyi.interactions.memory import is_out_of_memory, require_memory
+from harsanyi.interactions.plan import Plan
+from harsanyi.interactions.transforms import coalition_masks
 
 
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
             the game, saying why.
         MemoryError: if the table alone would not fit, saying what it needs.
 
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
     >>> evaluate(game, progress=False).shape
@@ -87,7 +87,7 @@ def evaluate_outputs(
         ValueError: if the game has no outputs of its own.
         MemoryError: if they would not fit.
 
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
     >>> evaluate_outputs(game, progress=False).shape
@@ -121,7 +121,7 @@ def evaluate_pairs(
         ValueError: for coalitions of other players, or not one a game; naming the game and the number of the
             pair, if a score is NaN or infinite.
 
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
     >>> evaluate_pairs(game, torch.tensor([4, 0]), torch.ones(2, 4, dtype=torch.bool)).shape

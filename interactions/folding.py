@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from interactions.forward import channels_last
-from interactions.traced import BATCH_NORM, CONVOLUTIONS, Traced
+from harsanyi.interactions.forward import channels_last
+from harsanyi.interactions.traced import BATCH_NORM, CONVOLUTIONS, Traced
 
 
 def folded(traced: Traced) -> Traced:

@@ -24,8 +24,8 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR
 
-from interactions.sparse_program import Answer, Program, Tables
-from interactions.transforms import and_interactions, complemented, or_interactions, player_count
+from harsanyi.interactions.sparse_program import Answer, Program, Tables
+from harsanyi.interactions.transforms import and_interactions, complemented, or_interactions, player_count
 
 # With max|u| = 1. Of a sweep over 8- and 10-player tables of trained networks, noise 0 and 0.05, these lose
 # least to the best rate of every case: at most a fifth of the objective. The best SGD rate falls from 2e-5 to

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from interactions.interactions import Interactions
-from interactions.transforms import coalition_masks, superset_sums
+from harsanyi.interactions.interactions import Interactions
+from harsanyi.interactions.transforms import coalition_masks, superset_sums
 
 
 def shapley_values(interactions: Interactions) -> Float64[Tensor, "games players"]:
     """Shapley values φ_i = Σ_{S∋i} (I_and(S) + I_or(S)) / |S| (Harsanyi 1963).
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> shapley_values(extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())).tolist()
     [[2.5, 2.5]]
     """
@@ -25,7 +25,7 @@ def shapley_values(interactions: Interactions) -> Float64[Tensor, "games players
 def banzhaf_values(interactions: Interactions) -> Float64[Tensor, "games players"]:
     """Banzhaf values β_i = Σ_{S∋i} (I_and(S) + I_or(S)) / 2^{|S|−1} (Grabisch 2000).
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> banzhaf_values(extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())).tolist()
     [[2.5, 2.5]]
     """

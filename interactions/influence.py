@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from tqdm.auto import tqdm
 
-from interactions.evaluate import bar_of, evaluate
-from interactions.game import Game
-from interactions.masked_model import MaskedModel
+from harsanyi.interactions.evaluate import bar_of, evaluate
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.masked_model import MaskedModel
 
 # Fewer draws have no spread to take a standard error from.
 LEAST_DRAWS = 2
@@ -48,7 +48,7 @@ class Influences:
 def player_counts(game: Game) -> Int64[Tensor, " games"]:
     """How many players each game has: all n, but for null players, who own nothing (`Players.uneven`).
 
-    >>> from interactions import Players
+    >>> from harsanyi.interactions import Players
     >>> words = torch.tensor([[1.0, 2.0, 3.0], [4.0, 0.0, 0.0]])
     >>> owner = torch.tensor([[0, 1, 2], [0, -1, -1]])
     >>> players = Players(owner, 3, axis=0, per_game=True, uneven=True)
@@ -90,7 +90,7 @@ def influences(
     Raises:
         ValueError: for fewer than 2 draws, a density outside (0, 1), coalitions of other players.
 
-    >>> from interactions import Players
+    >>> from harsanyi.interactions import Players
     >>> row, players = torch.arange(20.0).view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
     >>> game = MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output")
     >>> influences(game).influence[0, [0, 2, 4]].tolist()  # of v(T) = Σ_{i∈T} i

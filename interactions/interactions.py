@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from interactions.transforms import (
+from harsanyi.interactions.transforms import (
     and_interactions,
     coalition_masks,
     coalition_orders,
@@ -106,7 +106,7 @@ class Interactions:
             that do not optimise.
         ranges: of the strongest effects, where a sparse method was asked for them.
 
-    >>> from interactions import And, extract
+    >>> from harsanyi.interactions import And, extract
     >>> found = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
     >>> found.top(1)[0]
     [Interaction(kind='and', players=(0, 1), effect=3.0, range=None)]

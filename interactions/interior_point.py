@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from interactions.sparse_program import Answer, Program, Tables
-from interactions.transforms import (
+from harsanyi.interactions.sparse_program import Answer, Program, Tables
+from harsanyi.interactions.transforms import (
     and_interactions,
     coalition_orders,
     player_count,

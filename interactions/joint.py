@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interactions.sparse import MAX_STEPS, SparseFit, solve_tables
-from interactions.sparse_program import TINY, Games, Program, Tables, adjoint, zero_sum
-from interactions.splitting import split
+from harsanyi.interactions.sparse import MAX_STEPS, SparseFit, solve_tables
+from harsanyi.interactions.sparse_program import TINY, Games, Program, Tables, adjoint, zero_sum
+from harsanyi.interactions.splitting import split
 
 
 @dataclass

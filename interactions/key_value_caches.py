@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from interactions.forward import logits_of
-from interactions.masked_model import MaskedModel
-from interactions.plan import refusing_what_fails
-from interactions.token_games import arguments, token_inputs
+from harsanyi.interactions.forward import logits_of
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.plan import refusing_what_fails
+from harsanyi.interactions.token_games import arguments, token_inputs
 
 
 def read_behind(

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from interactions.game import Game
-from interactions.interactions import KINDS
-from interactions.memory import require_memory
-from interactions.sparse_effects import HELD_OUT, SparseMoebius, judged, sampled
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.interactions import KINDS
+from harsanyi.interactions.memory import require_memory
+from harsanyi.interactions.sparse_effects import HELD_OUT, SparseMoebius, judged, sampled
 
 
 def low_order(
@@ -43,7 +43,7 @@ def low_order(
         ValueError: for an order outside 0 to n, an unknown kind, a game number that is not there.
         MemoryError: if the coalitions alone would not fit.
 
-    >>> from data import SyntheticGame
+    >>> from harsanyi.data import SyntheticGame
     >>> game = SyntheticGame(30, and_effects={(3,): 1.0, (4, 7): -2.0, (1, 2, 3): 0.5})
     >>> fit = low_order(game, 2)
     >>> fit.samples, fit.table().head(2).values.tolist()

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interactions.baselines import EMBEDDING_ZEROS, UNATTENDED
-from interactions.forward import device_of, floating_type_of
-from interactions.players import Players
-from interactions.scores import LABELLED, Score
+from harsanyi.interactions.baselines import EMBEDDING_ZEROS, UNATTENDED
+from harsanyi.interactions.forward import device_of, floating_type_of
+from harsanyi.interactions.players import Players
+from harsanyi.interactions.scores import LABELLED, Score
 
 MASKED_KEYS = ("input_ids", "pixel_values", "inputs_embeds")
 

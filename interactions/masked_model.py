@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
-from interactions.baselines import EMBEDDING_ZEROS, UNATTENDED, Baseline, baseline_named
-from interactions.batching import batch_fitting
-from interactions.forward import (
+from harsanyi.interactions.baselines import EMBEDDING_ZEROS, UNATTENDED, Baseline, baseline_named
+from harsanyi.interactions.batching import batch_fitting
+from harsanyi.interactions.forward import (
     activations_measured,
     channels_last,
     computing,
@@ -24,8 +24,8 @@ from interactions.forward import (
     same_to_rounding,
     state_of,
 )
-from interactions.game import of_classes
-from interactions.masked_inputs import (
+from harsanyi.interactions.game import of_classes
+from harsanyi.interactions.masked_inputs import (
     attention_mask_of,
     checked_labels,
     embedding_layer,
@@ -36,10 +36,10 @@ from interactions.masked_inputs import (
     require_last_token,
     require_sense,
 )
-from interactions.matrix_products import FasterLinear
-from interactions.memory import is_out_of_memory
-from interactions.players import Players
-from interactions.scores import LAST_POSITION, Score, score_named
+from harsanyi.interactions.matrix_products import FasterLinear
+from harsanyi.interactions.memory import is_out_of_memory
+from harsanyi.interactions.players import Players
+from harsanyi.interactions.scores import LAST_POSITION, Score, score_named
 
 # The name of inputs that come without one.
 INPUTS = "inputs"
@@ -133,7 +133,7 @@ class MaskedModel:
 
     @property
     def choices(self) -> dict[Any, Any]:
-        """The plans chosen for it, see `interactions.choice`; forgotten when the weights have changed."""
+        """The plans chosen for it, forgotten when the weights have changed."""
         state = state_of(self.model)
         if self._choices[0] != state:
             self._choices = (state, {})

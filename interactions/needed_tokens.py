@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from interactions.traced import Traced, is_pointwise
+from harsanyi.interactions.traced import Traced, is_pointwise
 
 aten = torch.ops.aten
 # Are told the sizes of their results.

@@ -17,15 +17,20 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from interactions.group_testing import (
+from harsanyi.interactions.group_testing import (
     certain_players,
     constant_weight_design,
     outcomes,
     possible_players,
     usual_weight,
 )
-from interactions.sparse_effects import masks_of
-from interactions.transforms import and_interactions, coalition_index, coalition_masks, coalition_orders
+from harsanyi.interactions.sparse_effects import masks_of
+from harsanyi.interactions.transforms import (
+    and_interactions,
+    coalition_index,
+    coalition_masks,
+    coalition_orders,
+)
 
 Members = tuple[int, ...]
 SURE = 3.0  # standard deviations by which a bin's energy must exceed what noise alone leaves on average

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from interactions.forward import same_to_rounding
-from interactions.masked_model import MaskedModel
-from interactions.memory import is_out_of_memory
+from harsanyi.interactions.forward import same_to_rounding
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.memory import is_out_of_memory
 
 Block = tuple[Int64[Tensor, " some"], Float[Tensor, "some *outputs"]]
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
-from interactions.superpixels import superpixels
-from interactions.text_units import require_units, spans_of, units_of
+from harsanyi.interactions.superpixels import superpixels
+from harsanyi.interactions.text_units import require_units, spans_of, units_of
 
 BACKGROUND = -1
 

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from interactions.evaluate import evaluate
-from interactions.masked_model import MaskedModel
-from interactions.transforms import and_interactions, coalition_orders
+from harsanyi.interactions.evaluate import evaluate
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.transforms import and_interactions, coalition_orders
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def precision_error(game: MaskedModel, games: int = 2) -> PrecisionError:
     Args:
         games: each costs 2**n forwards in float64 beside its own.
 
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
     >>> inputs, players = torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2)
     >>> found = [

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
-from interactions.forward import logits_of
-from interactions.game import Game
-from interactions.key_value_caches import read_behind, rows_taken, token_bytes
-from interactions.masked_model import MaskedModel
-from interactions.memory import gibibytes, plan_memory
-from interactions.plan import (
+from harsanyi.interactions.forward import logits_of
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.key_value_caches import read_behind, rows_taken, token_bytes
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.memory import gibibytes, plan_memory
+from harsanyi.interactions.plan import (
     Block,
     NotApplicable,
     Plan,
@@ -23,8 +23,8 @@ from interactions.plan import (
     refusing_what_fails,
     require_agreement,
 )
-from interactions.players import BACKGROUND
-from interactions.token_games import MASKED_TOKENS, token_game, token_inputs
+from harsanyi.interactions.players import BACKGROUND
+from harsanyi.interactions.token_games import MASKED_TOKENS, token_game, token_inputs
 
 # Tokens of a forward at least: all weights are read for it, however few tokens there are.
 TOKENS = 1024
@@ -134,11 +134,11 @@ def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
             the trie exceed the memory. What the model does is tried on up to three of the games.
 
     >>> net = torch.nn.Sequential(torch.nn.Embedding(50, 4), torch.nn.Flatten(), torch.nn.Linear(24, 3))
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> game = MaskedModel(net, torch.arange(6)[None], Players(torch.arange(6), 6, axis=0), labels=[1])
     >>> prefix_plan(game)
     Traceback (most recent call last):
-    interactions.plan.NotApplicable: the model takes no input_ids, past_key_values, use_cache
+    harsanyi.interactions.plan.NotApplicable: the model takes no input_ids, past_key_values, use_cache
     """
     game = token_game(game, MASKED_TOKENS, "past_key_values", "use_cache")
     if memory is None:

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from interactions.transforms import butterfly_
+from harsanyi.interactions.transforms import butterfly_
 
 Columns = Float64[Tensor, "coalitions games"]
 Blocks = Float64[Tensor, "blocks coalitions games"]

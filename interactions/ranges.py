@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from interactions.batching import over_batches
-from interactions.interactions import EffectRanges, Interactions
-from interactions.joint import onto_l1_ball
-from interactions.sparse import in_units
-from interactions.sparse_program import (
+from harsanyi.interactions.batching import over_batches
+from harsanyi.interactions.interactions import EffectRanges, Interactions
+from harsanyi.interactions.joint import onto_l1_ball
+from harsanyi.interactions.sparse import in_units
+from harsanyi.interactions.sparse_program import (
     ROUNDING,
     Answer,
     Games,
@@ -22,8 +22,8 @@ from interactions.sparse_program import (
     strength,
     zero_sum,
 )
-from interactions.splitting import split
-from interactions.transforms import coalition_orders, player_count
+from harsanyi.interactions.splitting import split
+from harsanyi.interactions.transforms import coalition_orders, player_count
 
 
 @dataclass
@@ -120,7 +120,7 @@ def effect_ranges(
         ValueError: where more is left unexplained than the noise allows; for a top that is no number of
             interactions.
 
-    >>> from interactions import SparseAndOr, extract
+    >>> from harsanyi.interactions import SparseAndOr, extract
     >>> v = torch.tensor([[0.0, 1.0, 1.0, 2.0]], dtype=torch.float64)  # x₁ + x₂, or AND and OR of both
     >>> ranges = effect_ranges(extract(v, SparseAndOr(noise=0.0)), 0.0, top=1)
     >>> bool(ranges.low[0, 0] < 0.1), bool(ranges.high[0, 0] > 0.9)

@@ -14,13 +14,21 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, fx
 
-from interactions.matrix_products import linear, multiply_into
-from interactions.plan import NotApplicable
-from interactions.region_indices import RowsSeen, Terms
-from interactions.region_steps import MOVE, Given, Layout, RowStep, places_after, planner, require_image
-from interactions.region_windows import pair, window_places
-from interactions.regions import places_of
-from interactions.traced import CONVOLUTIONS
+from harsanyi.interactions.matrix_products import linear, multiply_into
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_indices import RowsSeen, Terms
+from harsanyi.interactions.region_steps import (
+    MOVE,
+    Given,
+    Layout,
+    RowStep,
+    places_after,
+    planner,
+    require_image,
+)
+from harsanyi.interactions.region_windows import pair, window_places
+from harsanyi.interactions.regions import places_of
+from harsanyi.interactions.traced import CONVOLUTIONS
 
 # Of the products, or the windows, that are made at once.
 MADE_BYTES = 2**25

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int32
 from torch import Tensor
 
-from interactions.regions import OUTSIDE, Regions
+from harsanyi.interactions.regions import OUTSIDE, Regions
 
 # Bytes of indices that are kept, those asked for last.
 KEPT_BYTES = 2**29

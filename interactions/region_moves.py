@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from interactions.plan import NotApplicable
-from interactions.region_indices import RowsSeen
-from interactions.region_steps import (
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_indices import RowsSeen
+from harsanyi.interactions.region_steps import (
     MOVE,
     Given,
     Layout,
@@ -25,7 +25,7 @@ from interactions.region_steps import (
     same,
     taken,
 )
-from interactions.regions import Regions, places_taken
+from harsanyi.interactions.regions import Regions, places_taken
 
 aten = torch.ops.aten
 

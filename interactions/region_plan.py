@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, fx
 
-from interactions import region_convolutions, region_pools  # noqa: F401  plan what sees windows
-from interactions.plan import NotApplicable
-from interactions.region_moves import view
-from interactions.region_pointwise import pointwise
-from interactions.region_runs import in_runs
-from interactions.region_steps import DONE, MOVE, PLANNERS, Given, Layout, RowStep
-from interactions.regions import Regions, colours_of
-from interactions.traced import CONVOLUTIONS, Traced, call, is_pointwise
+from harsanyi.interactions import region_convolutions, region_pools  # noqa: F401  plan what sees windows
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_moves import view
+from harsanyi.interactions.region_pointwise import pointwise
+from harsanyi.interactions.region_runs import in_runs
+from harsanyi.interactions.region_steps import DONE, MOVE, PLANNERS, Given, Layout, RowStep
+from harsanyi.interactions.regions import Regions, colours_of
+from harsanyi.interactions.traced import CONVOLUTIONS, Traced, call, is_pointwise
 
 aten = torch.ops.aten
 # The share of the dense cost from which on two cuts are not worth it: counts are no better than that.

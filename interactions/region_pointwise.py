@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from interactions.matrix_products import linear
-from interactions.plan import NotApplicable
-from interactions.region_steps import MOVE, Given, Layout, RowStep, aligned, planner, rearranged
-from interactions.traced import BATCH_NORM
+from harsanyi.interactions.matrix_products import linear
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_steps import MOVE, Given, Layout, RowStep, aligned, planner, rearranged
+from harsanyi.interactions.traced import BATCH_NORM
 
 aten = torch.ops.aten
 

@@ -8,10 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from interactions.region_indices import RowsSeen
-from interactions.region_steps import MOVE, Given, Layout, RowStep, places_after, planner, require_image
-from interactions.region_windows import pair, window_places
-from interactions.regions import OUTSIDE
+from harsanyi.interactions.region_indices import RowsSeen
+from harsanyi.interactions.region_steps import (
+    MOVE,
+    Given,
+    Layout,
+    RowStep,
+    places_after,
+    planner,
+    require_image,
+)
+from harsanyi.interactions.region_windows import pair, window_places
+from harsanyi.interactions.regions import OUTSIDE
 
 aten = torch.ops.aten
 

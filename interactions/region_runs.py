@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, fx
 
-from interactions.batching import in_workers
-from interactions.region_steps import RowStep
+from harsanyi.interactions.batching import in_workers
+from harsanyi.interactions.region_steps import RowStep
 
 # Of a step's result; a tuple where it has several parts.
 Table = Tensor | tuple[Tensor, ...]

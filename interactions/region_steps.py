@@ -1,7 +1,7 @@
 """Operations of a network on the rows of its regions instead of on every place of every coalition.
 
 An activation (batch, channels…, places…, channels…) of all coalitions of a game is a table `(rows,
-channels…)`, see `interactions.regions`. Each operation that is understood is planned once: the regions of its
+channels…)`, see regions.py. Each operation that is understood is planned once: the regions of its
 result, which rows it needs of what it is given, and what it costs. What is not understood raises
 NotApplicable. The operations themselves are planned in `region_convolutions`, `region_pools`, `region_moves`
 and `region_pointwise`.
@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from interactions.plan import NotApplicable
-from interactions.region_indices import RowsSeen
-from interactions.regions import Regions, places_of, united
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_indices import RowsSeen
+from harsanyi.interactions.regions import Regions, places_of, united
 
 # The cost of moving one element, in multiply-adds.
 MOVE = 8.0

@@ -2,7 +2,7 @@
 
 The first steps run densely, on 2^colours coalitions that put every place in every way it can be; the middle
 on rows, one for each way each place can be; the last densely again, on every coalition, where most places
-depend on most players anyway. See `interactions.region_plan` for where these begin.
+depend on most players anyway. See `harsanyi.interactions.region_plan` for where these begin.
 """
 
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, fx
 
-from interactions.batching import batch_fitting, in_rounds, in_workers
-from interactions.game import Game
-from interactions.memory import gibibytes, plan_memory
-from interactions.plan import Block, NotApplicable, Plan, probes, require_agreement
-from interactions.region_plan import RegionPlan, plan_regions
-from interactions.region_steps import Layout
-from interactions.regions import Regions
-from interactions.traced import Traced
-from interactions.traced_game import beside, traced_game
-from interactions.transforms import coalition_masks
+from harsanyi.interactions.batching import batch_fitting, in_rounds, in_workers
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.memory import gibibytes, plan_memory
+from harsanyi.interactions.plan import Block, NotApplicable, Plan, probes, require_agreement
+from harsanyi.interactions.region_plan import RegionPlan, plan_regions
+from harsanyi.interactions.region_steps import Layout
+from harsanyi.interactions.regions import Regions
+from harsanyi.interactions.traced import Traced
+from harsanyi.interactions.traced_game import beside, traced_game
+from harsanyi.interactions.transforms import coalition_masks
 
 # Of games with players of their own, the plans that are kept.
 PLANS_KEPT = 4
@@ -177,7 +177,7 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     Raises:
         NotApplicable: saying why, where this is not possible or does not pay.
 
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> from torch import nn
     >>> body = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU()]
     >>> net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from interactions.regions import OUTSIDE
+from harsanyi.interactions.regions import OUTSIDE
 
 
 def window_places(

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interactions.evaluate import suggested_batch_size
-from interactions.game import Game
-from interactions.influence import (
+from harsanyi.interactions.evaluate import suggested_batch_size
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.influence import (
     Influences,
     evaluate_alike,
     exact_game_densities,
@@ -29,9 +29,9 @@ from interactions.influence import (
     random_coalitions,
     require_enough,
 )
-from interactions.masked_model import MaskedModel
-from interactions.players import require_ascending
-from interactions.transforms import coalition_index
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.players import require_ascending
+from harsanyi.interactions.transforms import coalition_index
 
 APPROXIMATE = "APPROXIMATE"
 
@@ -174,7 +174,7 @@ def screened(
     Raises:
         ValueError: for more players than there are, and as `influences`.
 
-    >>> from interactions import Players
+    >>> from harsanyi.interactions import Players
     >>> row, players = torch.arange(20.0).view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
     >>> found = screened(MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output"), keep=3)
     >>> found.kept.tolist(), found.game.n
@@ -214,7 +214,7 @@ def held_out_error(
     Raises:
         ValueError: for fewer than 2 draws, or a table of other games or players.
 
-    >>> from interactions import Players, evaluate
+    >>> from harsanyi.interactions import Players, evaluate
     >>> row, players = (torch.arange(20.0) % 7 == 3).float().view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
     >>> game = MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output")
     >>> found = screened(game, keep=3)

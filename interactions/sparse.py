@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from interactions.batching import over_batches
-from interactions.gradient_descent import gradient_descent
-from interactions.interior_point import interior_point
-from interactions.sparse_program import Answer, Program, per_game, remaining_and
-from interactions.splitting import split
+from harsanyi.interactions.batching import over_batches
+from harsanyi.interactions.gradient_descent import gradient_descent
+from harsanyi.interactions.interior_point import interior_point
+from harsanyi.interactions.sparse_program import Answer, Program, per_game, remaining_and
+from harsanyi.interactions.splitting import split
 
 SparseMethod = Literal["splitting", "interior-point", "sgd"]
 SPARSE_METHODS: tuple[SparseMethod, ...] = get_args(SparseMethod)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from interactions.evaluate import evaluate
-from interactions.game import Game
-from interactions.interactions import KINDS, Kind
+from harsanyi.interactions.evaluate import evaluate
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.interactions import KINDS, Kind
 
 HELD_OUT = 1000  # random coalitions to judge a sum by: its error is then known to a tenth of itself
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from interactions.game import Game
-from interactions.sparse_effects import HELD_OUT, SparseMoebius, judged, masks_of, sampled
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.sparse_effects import HELD_OUT, SparseMoebius, judged, masks_of, sampled
 
 SPEX_METHODS = {"spex": "SPEX", "proxyspex": "ProxySPEX"}
 
@@ -43,7 +43,7 @@ def spex(
         ImportError: naming what to install: shapiq, and for ProxySPEX lightgbm.
         ValueError: for an unknown method, an order outside 1 to n, a budget that SPEX cannot do with.
 
-    >>> from data import SyntheticGame
+    >>> from harsanyi.data import SyntheticGame
     >>> game = SyntheticGame(20, and_effects={(3,): 1.0, (4, 7): -2.0})
     >>> spex(game, 3000, order=3).table().round(6).values.tolist()  # doctest: +SKIP
     [[(4, 7), 2, -2.0], [(3,), 1, 1.0]]

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from interactions.transforms import (
+from harsanyi.interactions.transforms import (
     and_interactions,
     coalition_orders,
     complemented,

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from interactions.game import Game
-from interactions.low_orders import coalitions_up_to, dividends
-from interactions.peeling import Hash, Members, Peeling, hashes
-from interactions.sparse_effects import (
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.low_orders import coalitions_up_to, dividends
+from harsanyi.interactions.peeling import Hash, Members, Peeling, hashes
+from harsanyi.interactions.sparse_effects import (
     HELD_OUT,
     SparseMoebius,
     appearing,
@@ -69,7 +69,7 @@ def sparse_moebius(
         ValueError: for an order outside 1 to n, an exact order above it, a budget too small, negative noise,
             no delays, a game number that is not there; as `evaluate` for scores that are not finite.
 
-    >>> from data import SyntheticGame
+    >>> from harsanyi.data import SyntheticGame
     >>> game = SyntheticGame(50, and_effects={(3,): 1.0, (4, 7): -2.0, (10, 20, 30): 0.5})
     >>> fit = sparse_moebius(game, 2500)
     >>> fit.table().round(6).values.tolist()

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interactions.projection import projection
-from interactions.sparse_program import TINY, Answer, Program, remaining_and
-from interactions.transforms import player_count
+from harsanyi.interactions.projection import projection
+from harsanyi.interactions.sparse_program import TINY, Answer, Program, remaining_and
+from harsanyi.interactions.transforms import player_count
 
 # The first prox step, in units of max|u|, and κ: the best of a sweep over tables of trained networks with 8,
 # 10 and 12 players and noise 0, 0.02, 0.05. The step then sets itself; κ is shared by all games, as P is.

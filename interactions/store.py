@@ -14,9 +14,9 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interactions.choice import choose
-from interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
-from interactions.game import Game
+from harsanyi.interactions.choice import choose
+from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
+from harsanyi.interactions.game import Game
 
 FORMAT = "harsanyi store 1"
 

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from interactions.game import Game
-from interactions.masked_model import MaskedModel
-from interactions.plan import Block, NotApplicable, Plan, require_agreement
-from interactions.token_games import token_game, token_inputs
-from interactions.transforms import coalition_masks
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.plan import Block, NotApplicable, Plan, require_agreement
+from harsanyi.interactions.token_games import token_game, token_inputs
+from harsanyi.interactions.transforms import coalition_masks
 
 # Coalitions whose tokens are counted at once.
 COUNTED = 2**16
@@ -107,7 +107,7 @@ def drop_plan(game: Game, *, memory: int | None = None) -> DropPlan:
     ...         places = torch.arange(input_ids.shape[1]) if position_ids is None else position_ids
     ...         seen = super().forward(input_ids) * (1 + places)[..., None] * attention_mask[..., None]
     ...         return seen.sum(1)
-    >>> from interactions import MaskedModel, Players
+    >>> from harsanyi.interactions import MaskedModel, Players
     >>> inputs = {"input_ids": torch.arange(6)[None], "attention_mask": torch.ones(1, 6).long()}
     >>> players = Players(torch.tensor([-1, 0, 1, 2, 2, -1]), 3, axis=0)
     >>> game = MaskedModel(Attended(6, 3), inputs, players, labels=[1], masked="attention_mask")

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from interactions.game import Game
-from interactions.masked_model import MaskedModel
-from interactions.plan import NotApplicable
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.plan import NotApplicable
 
 MASKED_TOKENS = ("input_ids", "attention_mask")
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from interactions.forward import channels_last
-from interactions.matrix_products import PackedConvolution, PackedLinear
+from harsanyi.interactions.forward import channels_last
+from harsanyi.interactions.matrix_products import PackedConvolution, PackedLinear
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)

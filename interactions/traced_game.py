@@ -7,12 +7,12 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
-from interactions.game import Game
-from interactions.masked_model import MaskedModel
-from interactions.needed_tokens import only_needed
-from interactions.plan import NotApplicable, agree, probes, refusing_what_fails
-from interactions.traced import Traced
-from interactions.tracing import trace
+from harsanyi.interactions.game import Game
+from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.needed_tokens import only_needed
+from harsanyi.interactions.plan import NotApplicable, agree, probes, refusing_what_fails
+from harsanyi.interactions.traced import Traced
+from harsanyi.interactions.tracing import trace
 
 TRACED = "traced"
 

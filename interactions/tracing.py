@@ -10,9 +10,9 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, export
 from torch.export.graph_signature import InputKind, OutputKind
 
-from interactions.folding import folded
-from interactions.plan import NotApplicable
-from interactions.traced import Traced, call
+from harsanyi.interactions.folding import folded
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.traced import Traced, call
 
 # What batch norm becomes where it norms by the batch at hand.
 BATCH_STATISTICS = (

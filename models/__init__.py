@@ -1,29 +1,29 @@
 """Networks: by name or file, from checkpoints of the common trainers, with read-outs, and trained anew.
 
->>> import models
+>>> from harsanyi import models
 >>> network = models.load("small:resnet20", "random")
 >>> network.kind, network.head, len(network.classes)
 ('image', 'linear', 10)
 """
 
-from models.torchvision_operators import declare_operators
+from harsanyi.models.torchvision_operators import declare_operators
 
 declare_operators()  # before anything imports torchvision, timm and transformers included
 
-from models.accelerated import is_main_process  # noqa: E402
-from models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
-from models.granular_loss import granular_loss, granular_losses  # noqa: E402
-from models.networks import Network, load  # noqa: E402
-from models.next_tokens import next_tokens  # noqa: E402
-from models.patch_network import PatchNetwork, train_patch_network  # noqa: E402
-from models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
-from models.read_out import ReadOut, fit_read_out  # noqa: E402
-from models.series import NumberedCheckpoint, series, thinned  # noqa: E402
-from models.small import resnet8, resnet20, small_cnn, small_vit  # noqa: E402
-from models.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
-from models.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
-from models.training import Performance, performance, train  # noqa: E402
-from models.weights import load_state, save_checkpoint  # noqa: E402
+from harsanyi.models.accelerated import is_main_process  # noqa: E402
+from harsanyi.models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
+from harsanyi.models.granular_loss import granular_loss, granular_losses  # noqa: E402
+from harsanyi.models.networks import Network, load  # noqa: E402
+from harsanyi.models.next_tokens import next_tokens  # noqa: E402
+from harsanyi.models.patch_network import PatchNetwork, train_patch_network  # noqa: E402
+from harsanyi.models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
+from harsanyi.models.read_out import ReadOut, fit_read_out  # noqa: E402
+from harsanyi.models.series import NumberedCheckpoint, series, thinned  # noqa: E402
+from harsanyi.models.small import resnet8, resnet20, small_cnn, small_vit  # noqa: E402
+from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
+from harsanyi.models.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
+from harsanyi.models.training import Performance, performance, train  # noqa: E402
+from harsanyi.models.weights import load_state, save_checkpoint  # noqa: E402
 
 __all__ = [
     "Checkpoint",

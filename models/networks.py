@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.architecture import Architecture, find_head
-from models.checkpoints import Checkpoint, first_few, read_checkpoint
-from models.libraries import (
+from harsanyi.models.architecture import Architecture, find_head
+from harsanyi.models.checkpoints import Checkpoint, first_few, read_checkpoint
+from harsanyi.models.libraries import (
     imagenet_classes,
     is_hub_folder,
     small_architecture,
@@ -20,11 +20,11 @@ from models.libraries import (
     torchvision_architecture,
     transformers_architecture,
 )
-from models.own_file import own_architecture
-from models.packaged import packaged_architecture
-from models.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
-from models.seeds import seeded
-from models.weights import fit_names, load_state
+from harsanyi.models.own_file import own_architecture
+from harsanyi.models.packaged import packaged_architecture
+from harsanyi.models.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
+from harsanyi.models.seeds import seeded
+from harsanyi.models.weights import fit_names, load_state
 
 PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
 
@@ -57,7 +57,7 @@ class Network:
 
     @property
     def preprocessing(self) -> dict[str, Any] | None:
-        """The settings of the preprocessing, for :func:`models.save_checkpoint`, where it has any."""
+        """The settings of the preprocessing, for :func:`save_checkpoint`, where it has any."""
         if isinstance(self.preprocess, ImagePreprocess | TextPreprocess):
             return self.preprocess.settings()
         return None
@@ -169,7 +169,7 @@ def load(
             ``resnet8``, ``vit``),
             ``package:efficientnet-lite0``, ``package:minilm-l6``, a Hugging Face folder, or your own
             ``path/to/net.py:build``.
-        checkpoint: a path for :func:`models.read_checkpoint`; None for the published weights; "random" for an
+        checkpoint: a path for :func:`read_checkpoint`; None for the published weights; "random" for an
             initialisation with the seed. A checkpoint's head decides how many classes there are.
         classes: the names of the classes, else the checkpoint's, else ImageNet's, else "0", "1", …
         ema: take the moving average of the weights that timm saves beside them.

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from models.architecture import Architecture
-from models.preprocess import ImagePreprocess, Preprocess
+from harsanyi.models.architecture import Architecture
+from harsanyi.models.preprocess import ImagePreprocess, Preprocess
 
 
 def own_architecture(name: str) -> Architecture:
@@ -20,7 +20,7 @@ def own_architecture(name: str) -> Architecture:
 
     ``build`` returns the model, and is given ``num_classes=`` if it takes it. The file may also define
     ``classes`` (names), ``kind`` ("image" or "text"), and ``preprocess``: settings of
-    :class:`models.ImagePreprocess`, or a function from a list of pictures (or sentences) to the
+    :class:`harsanyi.models.ImagePreprocess`, or a function from a list of pictures (or sentences) to the
     model's inputs.
     """
     path, _, function = name.rpartition(":")

@@ -69,7 +69,7 @@ class ImagePreprocess:
         return replace(self, **given)
 
     def settings(self) -> dict[str, Any]:
-        """What :func:`models.save_checkpoint` keeps."""
+        """What :func:`harsanyi.models.save_checkpoint` keeps."""
         return asdict(self)
 
     def __call__(self, items: Sequence[Image.Image]) -> Tensor:
@@ -133,7 +133,7 @@ class TextPreprocess:
         return replace(self, max_length=int((settings or {}).get("max_length", self.max_length)))
 
     def settings(self) -> dict[str, Any]:
-        """What :func:`models.save_checkpoint` keeps."""
+        """What :func:`harsanyi.models.save_checkpoint` keeps."""
         return {"max_length": self.max_length}
 
     def __call__(self, items: Sequence[str]) -> dict[str, Tensor]:

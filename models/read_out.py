@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from models.checkpoints import first_few
-from models.digest import digest
-from models.networks import Network
-from models.preprocess import Inputs
-from models.weights import save_checkpoint
+from harsanyi.models.checkpoints import first_few
+from harsanyi.models.digest import digest
+from harsanyi.models.networks import Network
+from harsanyi.models.preprocess import Inputs
+from harsanyi.models.weights import save_checkpoint
 
 # Raised whenever the same key would have to mean another read-out.
 RECIPE = "logistic regression, lbfgs, C=1, standardised features, 1"
@@ -74,7 +74,7 @@ def fit_read_out(
 
     >>> import tempfile
     >>> from PIL import Image
-    >>> from models import load
+    >>> from harsanyi.models import load
     >>> pictures = [Image.new("L", (28, 28), grey) for grey in (0, 10, 20, 230, 240, 250)]
     >>> read_out = fit_read_out(load("small:cnn", "random"), pictures, [0, 0, 0, 1, 1, 1], ["dark", "light"],
     ...                         cache=tempfile.mkdtemp())

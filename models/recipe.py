@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.accelerated import NAMES
-from models.granular_loss import granular_loss
-from models.tasks import task_loss
+from harsanyi.models.accelerated import NAMES
+from harsanyi.models.granular_loss import granular_loss
+from harsanyi.models.tasks import task_loss
 
 WARM_UP = 0.1  # the share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; see :func:`models.train`."""
+    """How to train; see :func:`harsanyi.models.train`."""
 
     epochs: int
     optimiser: str

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from models.checkpoints import FOLDER_FILES, first_few
+from harsanyi.models.checkpoints import FOLDER_FILES, first_few
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class NumberedCheckpoint:
 
     Attributes:
         step: the number by which the run counts, as its trainer wrote it: epochs or optimiser steps. Epoch 0
-            is the network before training for :func:`models.train`, and the one after the first epoch for
+            is the network before training for :func:`train`, and the one after the first epoch for
             timm and Lightning.
-        path: a file or folder for :func:`models.read_checkpoint`.
+        path: a file or folder for :func:`harsanyi.models.read_checkpoint`.
     """
 
     step: int
@@ -78,7 +78,7 @@ def series(where: str | Path) -> list[NumberedCheckpoint]:
     Lightning's names are ordered by their step, or by their epoch where none of them has a step.
 
     Args:
-        where: a folder as :func:`models.train`, Hugging Face's trainer, timm or Lightning writes it; or a
+        where: a folder as :func:`train`, Hugging Face's trainer, timm or Lightning writes it; or a
             glob, in which the last number in each name is the step, unless a trainer named them as above.
 
     Returns:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from models.networks import Network, load
-from models.preprocess import ImagePreprocess
+from harsanyi.models.networks import Network, load
+from harsanyi.models.preprocess import ImagePreprocess
 
 Modules = dict[str, nn.Module]
 
@@ -19,7 +19,7 @@ class Stage:
     """A part of a network.
 
     Attributes:
-        name: as :func:`models.train` takes it.
+        name: as :func:`harsanyi.models.train` takes it.
         modules: the dotted names of its modules, and of weights outside them (a class token, say).
 
     >>> Stage("stem", ("conv1", "bn1")).holds("bn1.running_mean")
@@ -80,7 +80,7 @@ def find_stages(network: Network, names: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def ladder(network: Network) -> dict[str, dict[str, Any]]:
-    """The rungs of the freezing ladder, as arguments for :func:`models.train`.
+    """The rungs of the freezing ladder, as arguments for :func:`harsanyi.models.train`.
 
     "free" trains everything. "freeze k" keeps the first k stages as they are, "freeze all" all but the head:
     a linear probe, with the last norm where that joins the head. "reset k" begins the last k stages below the

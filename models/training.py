@@ -16,20 +16,20 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from models.accelerated import Precision, accelerated, is_main_process
-from models.checkpoints import read_checkpoint
-from models.digest import digest
-from models.gradient_steps import Training
-from models.granular_loss import check_groups, group_logits
-from models.networks import Network
-from models.preprocess import Inputs
-from models.read_out import check_labels
-from models.recipe import Recipe
-from models.seeds import seeded
-from models.stages import find_stages, freeze_stages, reset_stages, stages
-from models.tasks import Labels, Task, check_target, task_measures
-from models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
-from models.weights import save_checkpoint
+from harsanyi.models.accelerated import Precision, accelerated, is_main_process
+from harsanyi.models.checkpoints import read_checkpoint
+from harsanyi.models.digest import digest
+from harsanyi.models.gradient_steps import Training
+from harsanyi.models.granular_loss import check_groups, group_logits
+from harsanyi.models.networks import Network
+from harsanyi.models.preprocess import Inputs
+from harsanyi.models.read_out import check_labels
+from harsanyi.models.recipe import Recipe
+from harsanyi.models.seeds import seeded
+from harsanyi.models.stages import find_stages, freeze_stages, reset_stages, stages
+from harsanyi.models.tasks import Labels, Task, check_target, task_measures
+from harsanyi.models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from harsanyi.models.weights import save_checkpoint
 
 Samples = tuple[Sequence[Any], Labels]
 
@@ -74,7 +74,7 @@ def train(
     Args:
         network: where training starts; its classes are those of the labels.
         items, labels: PIL images or sentences with numbers into the classes; for another task with what
-            :func:`models.tasks.check_target` takes.
+            :func:`tasks.check_target` takes.
         folder: where the series goes: epoch-000.safetensors (before training), …, and history.csv. A series
             that is complete with the same data and settings is not trained again; one that was interrupted
             goes on after its last whole epoch, to the same weights, in as many processes as before; in
@@ -84,18 +84,18 @@ def train(
         flip: mirror half of the images, at random.
         crop_padding: shift images by up to so many pixels, at random.
         freeze_backbone: train the head alone; the rest stays in eval mode.
-        frozen: names of :func:`models.stages` whose weights and batch norms stay as they are, bit for bit;
-            dropout within them is off, as :func:`models.freeze_stages` leaves it.
-        reset: names of stages that begin with random weights, by :func:`models.reset_stages` with the seed;
+        frozen: names of :func:`stages` whose weights and batch norms stay as they are, bit for bit;
+            dropout within them is off, as :func:`freeze_stages` leaves it.
+        reset: names of stages that begin with random weights, by :func:`reset_stages` with the seed;
             epoch-000 has them. A stage that is reset and frozen stays random.
         levels: coarser levels of the classes, the coarsest first, each the number of every class's group.
-            With them the objective is L_top + Σ β_k L_k, see :func:`models.granular_losses`, and history.csv
+            With them the objective is L_top + Σ β_k L_k, see :func:`granular_losses`, and history.csv
             also has accuracy and loss on the coarsest classes, their probabilities summed.
         betas: β of each level below the coarsest, that of the classes themselves last; one for each of
             `levels`. All 1 is cross-entropy, all 0 that of the coarsest classes alone.
         task: "classification"; "multi-label", by binary cross-entropy, every class apart; or "regression",
             by the mean squared error of one output. Of these history.csv has held_out_average_precision or
-            held_out_r2, and held_out_loss, see :func:`models.tasks.task_measures`.
+            held_out_r2, and held_out_loss, see :func:`tasks.task_measures`.
         precision: "float32"; or "bf16" or "fp16" (GPUs only, with a scaled loss) where autocast holds that
             safe. Weights, checkpoints and evaluation are in float32 always.
 
@@ -109,7 +109,7 @@ def train(
 
     >>> import tempfile
     >>> from PIL import Image
-    >>> from models import load
+    >>> from harsanyi.models import load
     >>> samples = [Image.new("L", (28, 28), grey) for grey in (0, 255)], [0, 1]
     >>> series = train(load("small:cnn", "random", classes=["dark", "light"]), *samples,
     ...                folder=tempfile.mkdtemp(), epochs=1, held_out=samples, progress=False)
@@ -199,7 +199,7 @@ def performance(
     """How well a network answers labelled items.
 
     >>> from PIL import Image
-    >>> from models import load
+    >>> from harsanyi.models import load
     >>> found = performance(load("small:cnn", "random", classes=["one"]), [Image.new("L", (28, 28))], [0])
     >>> found.accuracy, abs(found.loss)
     (1.0, 0.0)

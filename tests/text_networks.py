@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import models  # noqa: F401  torchvision's operators, before transformers imports it
+from harsanyi import models  # noqa: F401  torchvision's operators, before transformers imports it
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "ran", "good", "bad"]
 MASKED_WORDS = [*WORDS, "[MASK]"]

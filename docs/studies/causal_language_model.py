@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-import models  # noqa: F401  torchvision's operators, before transformers imports it
-from analyses import Compute, Run, compute, ratio_interval, similarity
-from analyses.amounts import amounts_table
-from interactions import METHODS, Interactions, extract
+from harsanyi import models  # noqa: F401  torchvision's operators, before transformers imports it
+from harsanyi.analyses import Compute, Run, compute, ratio_interval, similarity
+from harsanyi.analyses.amounts import amounts_table
+from harsanyi.interactions import METHODS, Interactions, extract
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BASELINES = ("embedding_zeros", "pad_token")

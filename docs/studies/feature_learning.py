@@ -20,18 +20,18 @@ from matplotlib.figure import Figure
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from analyses.bootstrap import ratio_interval
-from analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from analyses.feature_learning import (
+from harsanyi.analyses.bootstrap import ratio_interval
+from harsanyi.analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
+from harsanyi.analyses.feature_learning import (
     FeatureRun,
     alignment_table,
     error_table,
     interaction_table,
     learn_features,
 )
-from analyses.figures import FONT, PAGE
-from data.patches import LEVELS, PatchTask
-from models.patch_network import PatchNetwork
+from harsanyi.analyses.figures import FONT, PAGE
+from harsanyi.data.patches import LEVELS, PatchTask
+from harsanyi.models.patch_network import PatchNetwork
 
 HERE = Path(__file__).parent
 STEPS = (0, 5, 10, 20, 30, 50, 80, 120, 200, 300, 450, 700, 1000)

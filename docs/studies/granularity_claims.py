@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analyses.bootstrap import mean_interval
-from analyses.tables import read_table
-from analyses.words import points, with_interval
+from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.analyses.tables import read_table
+from harsanyi.analyses.words import points, with_interval
 
 LEVEL = re.compile(r"(?P<kind>[a-z-]+?)-(?P<classes>\d+)(?:\*(?P<moved>[\d.]+))?(?:/(?P<size>\d+))?")
 

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from analyses import (
+from harsanyi.analyses import (
     Trajectory,
     compare,
     detours,
@@ -29,12 +29,12 @@ from analyses import (
     time_to_reach,
     trajectory_table,
 )
-from analyses.amounts import total
-from analyses.figures import DISCARDED, NETWORKS, NEW, PAGE, PRESERVED, label_axes, legend_above
-from analyses.knowledge import salient_effects
-from analyses.trajectory_figures import BAND, plot_shares_over_training
-from data.patterns import Pattern, PatternTask
-from interactions import (
+from harsanyi.analyses.amounts import total
+from harsanyi.analyses.figures import DISCARDED, NETWORKS, NEW, PAGE, PRESERVED, label_axes, legend_above
+from harsanyi.analyses.knowledge import salient_effects
+from harsanyi.analyses.trajectory_figures import BAND, plot_shares_over_training
+from harsanyi.data.patterns import Pattern, PatternTask
+from harsanyi.interactions import (
     And,
     AndOr,
     Interactions,
@@ -45,7 +45,7 @@ from interactions import (
     evaluate,
     extract,
 )
-from models.seeds import seeded
+from harsanyi.models.seeds import seeded
 
 HERE = Path(__file__).parent
 COMMON = Pattern("and", (0, 1, 2), 2.0, share=0.30)

@@ -9,8 +9,7 @@ minutes on 2 cores; a run already done is not run again). docs/studies/minilm_tr
 import sys
 from pathlib import Path
 
-import data
-import models
+from harsanyi import data, models
 
 RECIPES = {
     "finetuned": {"epochs": 6, "learning_rate": 5e-5},

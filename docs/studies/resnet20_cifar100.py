@@ -9,8 +9,7 @@ already done is not run again). docs/studies/resnet20_cifar100.md compares them.
 import sys
 from pathlib import Path
 
-import data
-import models
+from harsanyi import data, models
 
 EPOCHS = {"finetuned": 15, "scratch": 30}
 

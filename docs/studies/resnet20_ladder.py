@@ -11,8 +11,7 @@ stages alone; the learning rate is that of the fine-tuning, also from scratch.
 import sys
 from pathlib import Path
 
-import data
-import models
+from harsanyi import data, models
 
 RATE, OTHER_RATES = 0.02, (0.002, 0.1)
 

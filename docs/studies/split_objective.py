@@ -18,15 +18,14 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-import data
-import models
-from analyses.figures import PAGE
-from analyses.granularity_labels import numbered
-from analyses.granularity_runs import TransferData
-from analyses.objective_figures import plot_objective_rows, plot_objectives
-from analyses.objective_sweep import objective_summary, objective_sweep
-from data.hierarchies import LabelHierarchy
-from data.wordnet import WordNet, wordnet_hierarchy
+from harsanyi import data, models
+from harsanyi.analyses.figures import PAGE
+from harsanyi.analyses.granularity_labels import numbered
+from harsanyi.analyses.granularity_runs import TransferData
+from harsanyi.analyses.objective_figures import plot_objective_rows, plot_objectives
+from harsanyi.analyses.objective_sweep import objective_summary, objective_sweep
+from harsanyi.data.hierarchies import LabelHierarchy
+from harsanyi.data.wordnet import WordNet, wordnet_hierarchy
 
 HERE = Path(__file__).parent
 BETAS: tuple[float, ...] = (0, 0.1, 0.3, 1, 3)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import data
+from harsanyi import data
 
 WORN = {
     "T-shirt/top": "torso",

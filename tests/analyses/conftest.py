@@ -8,11 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-import data
-import models
-from analyses import Compare
-from analyses.cli import main
-from interactions import MaskedModel
+from harsanyi import data, models
+from harsanyi.analyses import Compare
+from harsanyi.analyses.cli import main
+from harsanyi.interactions import MaskedModel
 from tests import text_networks
 
 COARSE = ("top", "trouser-dress", "shoe", "bag")

@@ -6,12 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-import data
-import models
-from analyses import Run, read_table
-from analyses.cli import main
-from analyses.restricted import restricted_prediction
-from interactions import MaskedModel
+from harsanyi import data, models
+from harsanyi.analyses import Run, read_table
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.restricted import restricted_prediction
+from harsanyi.interactions import MaskedModel
 
 INPUTS = 5
 
@@ -67,7 +66,7 @@ def test_counterfactuals_ask_under_every_other_baseline(run):
     row = table[(table.baseline == "blur") & (table.network == "after")].iloc[0]
     inputs = data.load(data.fashion_mnist_path("test")).sample(INPUTS, 0, "coarse")
     network = models.load("small:cnn", opened.study.checkpoints["after"])
-    from interactions import Players, evaluate
+    from harsanyi.interactions import Players, evaluate
 
     game = MaskedModel(
         network.model,

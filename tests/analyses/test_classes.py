@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from analyses import Compare, Run, compute
-from analyses.classes import class_tables
-from interactions import AndOr, extract
-from interactions.scores import log_odds
+from harsanyi.analyses import Compare, Run, compute
+from harsanyi.analyses.classes import class_tables
+from harsanyi.interactions import AndOr, extract
+from harsanyi.interactions.scores import log_odds
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import h5py
 import pytest
 from PIL import Image
 
-import data
-from analyses import Compute
-from analyses.cli import main
+from harsanyi import data
+from harsanyi.analyses import Compute
+from harsanyi.analyses.cli import main
 
-HARSANYI = [sys.executable, "-c", "from analyses.cli import main; main()"]
+HARSANYI = [sys.executable, "-c", "from harsanyi.analyses.cli import main; main()"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -58,14 +58,14 @@ try: analyses.cli.main(["compare", "--help"])
 except SystemExit: pass
 slow = {"torch", "timm", "transformers", "matplotlib", "pandas"} & set(sys.modules)
 assert not slow, slow
-from analyses import KnowledgeChange, compare, plot_strength_by_order
+from harsanyi.analyses import KnowledgeChange, compare, plot_strength_by_order
 assert "torch" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
 def test_the_package_exports_its_verbs():
-    import analyses
+    from harsanyi import analyses
 
     assert all(callable(getattr(analyses, name)) for name in analyses.__all__)
     assert {"compare", "run_comparison"} <= set(dir(analyses))
@@ -298,10 +298,10 @@ def test_what_the_system_refuses_is_said_without_its_number(run, refused, tmp_pa
 
 
 def test_a_full_disk_is_seen_beforehand(options, refused, tmp_path, monkeypatch):
-    import analyses.run
+    from harsanyi.analyses import run
 
-    usage = analyses.run.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(analyses.run.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = run.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert "GiB of disk, and 9.313e-7 GiB are free" in refused(
         "compare", *options, f"--out={tmp_path / 'run'}"
     )

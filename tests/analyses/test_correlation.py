@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analyses.correlation import checkpoint_points, correlation_table, input_points
-from analyses.knowledge import SCRATCH_SHARES, SHARES, compare
-from analyses.trajectory import Trajectory, trajectory_table
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.correlation import checkpoint_points, correlation_table, input_points
+from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.trajectory import Trajectory, trajectory_table
+from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums of some dozens of float64 terms of size ~1.
 EXACT = 1e-10

@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 from torch import nn
 
-from analyses.bootstrap import bootstrap_intervals
-from analyses.calibration import calibration_table
-from analyses.changes import CHANGES, strongest_changes
-from analyses.counterfactual import (
+from harsanyi.analyses.bootstrap import bootstrap_intervals
+from harsanyi.analyses.calibration import calibration_table
+from harsanyi.analyses.changes import CHANGES, strongest_changes
+from harsanyi.analyses.counterfactual import (
     chosen_coalitions,
     counterfactual_table,
     derangement,
@@ -25,10 +25,10 @@ from analyses.counterfactual import (
     other_tokens,
     predicted_change,
 )
-from analyses.counterfactual_figures import plot_calibration, plot_effect_sizes
-from analyses.knowledge import compare
-from data import planted
-from interactions import And, AndOr, Interactions, MaskedModel, Players, coalition_masks, extract
+from harsanyi.analyses.counterfactual_figures import plot_calibration, plot_effect_sizes
+from harsanyi.analyses.knowledge import compare
+from harsanyi.data import planted
+from harsanyi.interactions import And, AndOr, Interactions, MaskedModel, Players, coalition_masks, extract
 from tests import reference
 
 # Sums of a few dozen float64 terms of size ~1.

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from analyses.delta_map import (
+from harsanyi.analyses.delta_map import (
     Pool,
     clothes,
     confused_across,
@@ -23,8 +23,8 @@ from analyses.delta_map import (
     standardised,
     torchvision_pool,
 )
-from models.granular_loss import group_logits
-from models.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.models.granular_loss import group_logits
+from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack
 
 EXACT = 1e-12
 RECIPE = StackRecipe(4, rates=(0.1, 0.01), steps=60, check=20)

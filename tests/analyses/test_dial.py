@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses.delta_map import Pool, delta_map, delta_table, draw_rows, standardised
-from analyses.dial import dial_table, loss_split, ring_pool
-from analyses.dial_figures import draw_delta_maps, draw_loss_split
-from analyses.dial_report import (
+from harsanyi.analyses.delta_map import Pool, delta_map, delta_table, draw_rows, standardised
+from harsanyi.analyses.dial import dial_table, loss_split, ring_pool
+from harsanyi.analyses.dial_figures import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.dial_report import (
     delta_words,
     describe_deltas,
     describe_dial,
@@ -17,7 +17,7 @@ from analyses.dial_report import (
     dial_words,
     loss_words,
 )
-from models.stacked import StackRecipe, initial_stack
+from harsanyi.models.stacked import StackRecipe, initial_stack
 
 RECIPE = StackRecipe(4, rates=(0.1, 0.01), steps=60, check=20)
 FLOAT32 = 1e-5  # losses near 1 of float32 logits

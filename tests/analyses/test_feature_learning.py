@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from analyses.feature_learning import (
+from docs.studies import feature_learning as study
+from harsanyi.analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
+from harsanyi.analyses.feature_learning import (
     FeatureRun,
     alignment_table,
     error_table,
@@ -21,8 +22,7 @@ from analyses.feature_learning import (
     patch_interactions,
     superclass_outputs,
 )
-from data.patches import ROLES, PatchTask
-from docs.studies import feature_learning as study
+from harsanyi.data.patches import ROLES, PatchTask
 from tests import reference
 
 TASK = PatchTask(dimension=24, superclasses=2, subclasses=4, patches=6)

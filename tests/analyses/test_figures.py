@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from skimage.data import chelsea
 
-from analyses.changes import strongest_changes
-from analyses.figures import (
+from harsanyi.analyses.changes import strongest_changes
+from harsanyi.analyses.figures import (
     DISCARDED,
     NEGATIVE,
     NEW,
@@ -27,19 +27,19 @@ from analyses.figures import (
     plot_sparsity,
     plot_strength_by_order,
 )
-from analyses.image_drawings import (
+from harsanyi.analyses.image_drawings import (
     draw_change_on_image,
     draw_interaction_on_image,
     draw_players_on_image,
     draw_top_on_image,
     outlines,
 )
-from analyses.knowledge import compare
-from analyses.report import write_figures
-from analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
-from analyses.trajectory_figures import plot_performance
-from data import fashion_mnist
-from interactions import And, AndOr, Interaction, Players, extract
+from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.report import write_figures
+from harsanyi.analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
+from harsanyi.analyses.trajectory_figures import plot_performance
+from harsanyi.data import fashion_mnist
+from harsanyi.interactions import And, AndOr, Interaction, Players, extract
 
 N = 4
 

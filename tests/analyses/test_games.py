@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import data
-from analyses import Compare, Compute
-from analyses.games import _answers, _drawn, _numbers, _read_out_inputs, _words, ask, understood
+from harsanyi import data
+from harsanyi.analyses import Compare, Compute
+from harsanyi.analyses.games import _answers, _drawn, _numbers, _read_out_inputs, _words, ask, understood
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_settings_tell_studies_apart(study, checkpoints):
 
 def test_labels_by_the_networks_own_numbers(study, checkpoints, tmp_path):
     """A network may number the classes its own way: labels go by name."""
-    import models
+    from harsanyi import models
 
     network = models.load("small:cnn", "random", classes=("bag", "shoe", "top", "trouser-dress"), seed=5)
     models.save_checkpoint(tmp_path / "own.safetensors", network.model, classes=network.classes)
@@ -62,7 +62,7 @@ def test_labels_by_the_networks_own_numbers(study, checkpoints, tmp_path):
 
 
 def test_whether_a_network_answers(study, checkpoints):
-    import models
+    from harsanyi import models
 
     named = models.load("small:cnn", checkpoints / "before.safetensors")
     unnamed = replace(named, classes=("0", "1", "2", "3"))
@@ -103,7 +103,7 @@ def test_unreadable_pictures_stay_out_of_read_outs(study, checkpoints, pictures)
 
 
 def test_performance_is_that_of_the_networks(study):
-    import models
+    from harsanyi import models
 
     asked = ask(study)
     everything = data.load(study.data).sample(500, 0, "coarse")
@@ -139,7 +139,7 @@ def test_published_weights_that_do_not_exist(tmp_path):
 
 
 def test_words_are_never_more_than_a_tokenizer_finds(berts):
-    from interactions import Players
+    from harsanyi.interactions import Players
     from tests import text_networks
 
     tokenizer = text_networks.tokenizer(Path(berts) / "vocabulary", text_networks.MASKED_WORDS)

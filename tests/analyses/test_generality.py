@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from analyses.amounts import total
-from analyses.generality import found_table, generality_table, sharing_table
-from analyses.knowledge import compare
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.amounts import total
+from harsanyi.analyses.generality import found_table, generality_table, sharing_table
+from harsanyi.analyses.knowledge import compare
+from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
 # Sums and ratios of a few dozen float64 terms of size ~1.

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-import data
-import models
-from analyses import granularity_labels as labels_module
-from analyses.cli import main
-from analyses.games import _answers
-from analyses.granularity import Granularity
-from analyses.granularity_labels import (
+from harsanyi import data, models
+from harsanyi.analyses import granularity_labels as labels_module
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.games import _answers
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.granularity_labels import (
     features_of,
     kept_features,
     labels_of_classes,
@@ -21,8 +20,8 @@ from analyses.granularity_labels import (
     numbered,
     pretraining_labels,
 )
-from analyses.granularity_runs import TransferData, TransferRun, plan
-from analyses.options import parsed
+from harsanyi.analyses.granularity_runs import TransferData, TransferRun, plan
+from harsanyi.analyses.options import parsed
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analyses.granularity_ladder import rare_table
-from analyses.knowledge import KnowledgeChange, compare
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.granularity_ladder import rare_table
+from harsanyi.analyses.knowledge import KnowledgeChange, compare
+from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12
 QUANTITIES = ["rare_before", "rare_after", "rare_scratch", "rare_preserved", "common_preserved"]

@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-import data
-import models
-from analyses.cli import main
-from analyses.granularity_report import SUMMARY
-from analyses.run import STUDY
-from analyses.tables import read_table
+from harsanyi import data, models
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.granularity_report import SUMMARY
+from harsanyi.analyses.run import STUDY
+from harsanyi.analyses.tables import read_table
 
 LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]

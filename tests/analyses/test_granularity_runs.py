@@ -12,12 +12,11 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
-import data
-import models
-from analyses.granularity import Granularity
-from analyses.granularity_ladder import comparison_of, ladder_summary, ladder_table
-from analyses.granularity_report import describe_plan, run_granularity
-from analyses.granularity_runs import (
+from harsanyi import data, models
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.granularity_ladder import comparison_of, ladder_summary, ladder_table
+from harsanyi.analyses.granularity_report import describe_plan, run_granularity
+from harsanyi.analyses.granularity_runs import (
     TransferData,
     is_done,
     last_checkpoint,
@@ -28,8 +27,8 @@ from analyses.granularity_runs import (
     summary_table,
     train_runs,
 )
-from analyses.run import Run
-from analyses.tables import read_table
+from harsanyi.analyses.run import Run
+from harsanyi.analyses.tables import read_table
 
 EXACT = 1e-12
 

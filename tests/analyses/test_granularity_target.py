@@ -10,17 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score, r2_score
 
-import data
-import models
-from analyses.cli import main
-from analyses.granularity import Granularity
-from analyses.granularity_report import describe_plan, run_granularity
-from analyses.granularity_runs import TransferData, last_checkpoint, plan
-from analyses.granularity_target import target_in_words, target_values, with_names_of
-from analyses.ladder_figures import plot_granularity, plot_misalignment, plot_sizes
-from analyses.options import parsed
-from analyses.tables import read_table
-from data import Inputs
+from harsanyi import data, models
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.granularity import Granularity
+from harsanyi.analyses.granularity_report import describe_plan, run_granularity
+from harsanyi.analyses.granularity_runs import TransferData, last_checkpoint, plan
+from harsanyi.analyses.granularity_target import target_in_words, target_values, with_names_of
+from harsanyi.analyses.ladder_figures import plot_granularity, plot_misalignment, plot_sizes
+from harsanyi.analyses.options import parsed
+from harsanyi.analyses.tables import read_table
+from harsanyi.data import Inputs
 
 TAGS = {
     "top": "worn;sleeves",

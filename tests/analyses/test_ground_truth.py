@@ -6,10 +6,10 @@ The functions are those of docs/studies/ground_truth.py, here on seven players, 
 import pytest
 import torch
 
-from analyses import compare
-from data.patterns import Pattern, PatternTask
 from docs.studies import ground_truth as study
-from interactions import And, Interactions, SparseAndOr, extract
+from harsanyi.analyses import compare
+from harsanyi.data.patterns import Pattern, PatternTask
+from harsanyi.interactions import And, Interactions, SparseAndOr, extract
 from tests import reference
 
 COMMON, RARE = Pattern("and", (0, 1, 2), 2.0, share=0.3), Pattern("and", (3, 4, 5), 2.0, share=0.02)

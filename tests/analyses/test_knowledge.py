@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyses.bootstrap import mean_interval, ratio_interval
-from analyses.knowledge import AMOUNTS, SCRATCH_AMOUNTS, SCRATCH_SHARES, SHARES, compare
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.knowledge import AMOUNTS, SCRATCH_AMOUNTS, SCRATCH_SHARES, SHARES, compare
+from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
 # Sums of a few dozen float64 terms of size ~1.

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import data
-import models
-from analyses import Compute
-from analyses.games import ask
-from analyses.layout import specification
-from analyses.masks import label_map, mask_players
-from data import Inputs
-from models import ImagePreprocess
+from harsanyi import data, models
+from harsanyi.analyses import Compute
+from harsanyi.analyses.games import ask
+from harsanyi.analyses.layout import specification
+from harsanyi.analyses.masks import label_map, mask_players
+from harsanyi.data import Inputs
+from harsanyi.models import ImagePreprocess
 
 QUARTERS = np.kron(np.array([[7, 0], [3, 9]]), np.ones((14, 14), int)).astype(np.uint8)
 

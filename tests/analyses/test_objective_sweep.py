@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-import data
-import models
-from analyses.granularity_runs import TransferData
-from analyses.objective_sweep import betas_of, objective_summary, objective_sweep
-from data.hierarchies import LabelHierarchy
+from harsanyi import data, models
+from harsanyi.analyses.granularity_runs import TransferData
+from harsanyi.analyses.objective_sweep import betas_of, objective_summary, objective_sweep
+from harsanyi.data.hierarchies import LabelHierarchy
 
 EXACT = 1e-12
 # Steps of SGD are linear in the gradient, so that rounding in float32 stays rounding; Adam's would not be.

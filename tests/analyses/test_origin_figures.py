@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from analyses.figures import NEW, PRESERVED, SCRATCH
-from analyses.knowledge import compare
-from analyses.origin_figures import plot_origin_orders, plot_origin_similarities, plot_origins
-from analyses.origins import compare_many, origin_similarities, origins_of
-from interactions import And, AndOr, extract
+from harsanyi.analyses.figures import NEW, PRESERVED, SCRATCH
+from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.origin_figures import plot_origin_orders, plot_origin_similarities, plot_origins
+from harsanyi.analyses.origins import compare_many, origin_similarities, origins_of
+from harsanyi.interactions import And, AndOr, extract
 
 COLOURS = {"preserved_share": PRESERVED, "new_share": NEW, "scratch_share": SCRATCH}
 

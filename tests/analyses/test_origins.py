@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-import data
-from analyses import Run, compare, read_table, similarity
-from analyses.cli import main
-from analyses.origins import COMPARED, compare_many, origin_similarities, origins_of
-from interactions import AndOr, Interactions, extract
+from harsanyi import data
+from harsanyi.analyses import Run, compare, read_table, similarity
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.origins import COMPARED, compare_many, origin_similarities, origins_of
+from harsanyi.interactions import AndOr, Interactions, extract
 from tests import reference
 
 # Ratios of sums of a few dozen float64 terms of size ~1.

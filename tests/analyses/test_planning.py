@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from analyses.knowledge import KnowledgeChange, compare
-from analyses.planning import inputs_needed, planning_curve
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.knowledge import KnowledgeChange, compare
+from harsanyi.analyses.planning import inputs_needed, planning_curve
+from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import data
-from analyses import Run
-from analyses.cli import main
-from analyses.plans import in_words
+from harsanyi import data
+from harsanyi.analyses import Run
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.plans import in_words
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyses.pruning import Pruning, prune_until_flip
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.pruning import Pruning, prune_until_flip
+from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums of a few dozen float64 terms of size ~1.
 EXACT = 1e-10

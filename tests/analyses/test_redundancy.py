@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy import integrate
 
-from analyses.redundancy import (
+from harsanyi.analyses.redundancy import (
     boundary_redundancy,
     crossing_counts,
     isotropic_chords,
     sample_segments,
 )
-from data.circles import Circles
-from models.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.data.circles import Circles
+from harsanyi.models.stacked import StackRecipe, StackSamples, accuracies, train_stack
 
 # What the estimator promises on rings.
 CLOSE = 0.05

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-import data
-from analyses import Run, read_table, study_in
-from analyses.cli import main
-from analyses.games import ask
-from analyses.reliability import same_players, variations
-from analyses.stability import approximation_table, shares_table, stability_table
-from analyses.study import Reliability
-from data.corruptions import corrupted
+from harsanyi import data
+from harsanyi.analyses import Run, read_table, study_in
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.games import ask
+from harsanyi.analyses.reliability import same_players, variations
+from harsanyi.analyses.stability import approximation_table, shares_table, stability_table
+from harsanyi.analyses.study import Reliability
+from harsanyi.data.corruptions import corrupted
 from tests import text_networks
 
 VARIED = ("noise:4", "noise:16", "blur:3", "superpixels:3")

@@ -12,10 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analyses.figures import plot_strength_by_order
-from analyses.knowledge import compare
-from analyses.report import describe, shares_by_order, write_report
-from interactions import And, AndOr, extract
+from harsanyi.analyses.figures import plot_strength_by_order
+from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.report import describe, shares_by_order, write_report
+from harsanyi.interactions import And, AndOr, extract
 
 N = 3
 HOSTILE = '<script>alert("1")</script>'

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analyses.restricted import KNOWLEDGE, restricted_prediction
-from interactions import And, AndOr, Interactions, SparseAndOr, extract
+from harsanyi.analyses.restricted import KNOWLEDGE, restricted_prediction
+from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract
 
 # Ratios of counts of a few games.
 EXACT = 1e-12

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
-import data
-from analyses import Run, compare, read_table, study_in
-from analyses.cli import main
-from interactions import Interactions, Store
-from interactions.sparse import MAX_STEPS
+from harsanyi import data
+from harsanyi.analyses import Run, compare, read_table, study_in
+from harsanyi.analyses.cli import main
+from harsanyi.interactions import Interactions, Store
+from harsanyi.interactions.sparse import MAX_STEPS
 
 ROOT = Path(__file__).parents[2]
 TABLES = {f"{name}.{ending}" for name in ("change", "games") for ending in ("csv", "h5")}
@@ -145,7 +145,7 @@ def test_networks_split_together(run, tmp_path, forwards):
 
 
 def test_value_tables_are_the_networks_log_odds(run, checkpoints):
-    import models
+    from harsanyi import models
 
     opened = Run.open(run)
     network = models.load("small:cnn", checkpoints / "after.safetensors")
@@ -360,7 +360,7 @@ def slowly(self, *asked):
     time.sleep(0.15)
     return scores(self, *asked)
 model.MaskedModel.scores = slowly
-from analyses.cli import main
+from harsanyi.analyses.cli import main
 main()
 """
 
@@ -384,7 +384,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(checkpoints, tmp_path):
     assert 3 <= kept < 24
     asked = []
     with pytest.MonkeyPatch.context() as patch:
-        from interactions.masked_model import MaskedModel
+        from harsanyi.interactions.masked_model import MaskedModel
 
         scores = MaskedModel.scores
 

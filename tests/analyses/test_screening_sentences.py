@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import torch
 
-from analyses import Compare, Run
-from analyses.cli import main
-from analyses.comparison import run_comparison
-from analyses.games import ask
-from analyses.screening import DRAWN, HELD_OUT
-from analyses.sentence_drawings import draw_interactions_on_sentence
-from interactions import evaluate
-from interactions.influence import exact_game_density, influences
-from interactions.screening import OthersPresent
+from harsanyi.analyses import Compare, Run
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.comparison import run_comparison
+from harsanyi.analyses.games import ask
+from harsanyi.analyses.screening import DRAWN, HELD_OUT
+from harsanyi.analyses.sentence_drawings import draw_interactions_on_sentence
+from harsanyi.interactions import evaluate
+from harsanyi.interactions.influence import exact_game_density, influences
+from harsanyi.interactions.screening import OthersPresent
 from tests import text_networks
 
 # The same scores in batches of other sizes and padding: float32 forwards of outputs of size 1.

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
-import data
-from analyses import Compare, Reliability, Run
-from analyses.bootstrap import ratio_interval
-from analyses.cli import main
-from analyses.comparison import run_comparison
-from analyses.games import ask
-from analyses.origin_report import run_origins
-from analyses.run import compute
-from analyses.screening import DRAWN, HELD_OUT, approximation
-from interactions import coalition_masks, evaluate
-from interactions.influence import exact_game_density, influences
+from harsanyi import data
+from harsanyi.analyses import Compare, Reliability, Run
+from harsanyi.analyses.bootstrap import ratio_interval
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.comparison import run_comparison
+from harsanyi.analyses.games import ask
+from harsanyi.analyses.origin_report import run_origins
+from harsanyi.analyses.run import compute
+from harsanyi.analyses.screening import DRAWN, HELD_OUT, approximation
+from harsanyi.interactions import coalition_masks, evaluate
+from harsanyi.interactions.influence import exact_game_density, influences
 
 # The same scores in batches of other sizes: float32 forwards of outputs of size 1.
 FLOAT32 = 1e-4

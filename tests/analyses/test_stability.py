@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from analyses.knowledge import compare
-from analyses.stability import approximation_table, shares_table, stability_table
-from analyses.trajectory import similarity
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.stability import approximation_table, shares_table, stability_table
+from harsanyi.analyses.trajectory import similarity
+from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
 # Sums, roots and ratios of a few dozen float64 terms of size ~1.

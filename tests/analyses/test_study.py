@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analyses import Compare, Compute, read_study, study_in
-from analyses.study import plain
-from interactions import And, AndOr, SparseAndOr
+from harsanyi.analyses import Compare, Compute, read_study, study_in
+from harsanyi.analyses.study import plain
+from harsanyi.interactions import And, AndOr, SparseAndOr
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 PATHS = st.from_regex(r"[a-zäλ0-9 ./'\"-]{1,20}", fullmatch=True).map(Path)

@@ -9,11 +9,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import spearmanr
 
-from analyses.succession import succession_table, telling_variances, theory_beside
-from analyses.trajectory import Trajectory, time_to_reach
-from analyses.two_phase import final_dividends, learned
-from analyses.two_phase_figures import draw_two_phases, plot_succession, plot_theory_orders
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.analyses.succession import succession_table, telling_variances, theory_beside
+from harsanyi.analyses.trajectory import Trajectory, time_to_reach
+from harsanyi.analyses.two_phase import final_dividends, learned
+from harsanyi.analyses.two_phase_figures import draw_two_phases, plot_succession, plot_theory_orders
+from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
 # Sums and ratios of a few dozen float64 terms of size ~1; the passes of `learned` at σ² = 0 included.

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses import read_table, write_table
+from harsanyi.analyses import read_table, write_table
 
 TABLE = pd.DataFrame(
     {

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import models
-from analyses import Compare, Run, compute, read_table
-from analyses.cli import main
-from analyses.study import Track
+from harsanyi import models
+from harsanyi.analyses import Compare, Run, compute, read_table
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.study import Track
 from tests import text_networks
 
 # float32 networks of one layer whose logits are of size 1: sums of a few dozen terms in another order.

@@ -6,12 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import data
-import models
-from analyses import Run, compare, read_table, study_in, trajectory_table
-from analyses.cli import main
-from analyses.succession import succession_table, telling_variances
-from analyses.tracking import performance_by_step, trajectories_of
+from harsanyi import data, models
+from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
+from harsanyi.analyses.cli import main
+from harsanyi.analyses.succession import succession_table, telling_variances
+from harsanyi.analyses.tracking import performance_by_step, trajectories_of
 
 STEPS = (0, 1, 2)
 

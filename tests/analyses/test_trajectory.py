@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analyses.knowledge import compare
-from analyses.trajectory import (
+from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.trajectory import (
     Trajectory,
     detours,
     reached,
@@ -21,7 +21,7 @@ from analyses.trajectory import (
     time_to_reach,
     trajectory_table,
 )
-from interactions import And, AndOr, Interactions, extract
+from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
 # Sums and ratios of a few dozen float64 terms of size ~1.

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analyses.two_phase import final_dividends, learned, theory_curve
-from interactions import And, AndOr, extract
-from interactions.transforms import subset_sums, superset_sums
+from harsanyi.analyses.two_phase import final_dividends, learned, theory_curve
+from harsanyi.interactions import And, AndOr, extract
+from harsanyi.interactions.transforms import subset_sums, superset_sums
 from tests import reference
 
 # Solving 64 equations of condition at most 1e5 (n = 6, σ² = 0) in float64, effects of size ~1.

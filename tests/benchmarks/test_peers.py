@@ -12,7 +12,7 @@ from benchmarks.peer_ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_samp
 from benchmarks.peers import Run, difference, run
 from benchmarks.peers_figure import figure_of, shown
 from benchmarks.peers_table import table
-from interactions import And, coalition_masks, evaluate
+from harsanyi.interactions import And, coalition_masks, evaluate
 
 
 class Mean(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.alignment import class_counts, imbalance, labels_row, nmi, purity
+from harsanyi.data.alignment import class_counts, imbalance, labels_row, nmi, purity
 
 EXACT = 1e-12
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=40)

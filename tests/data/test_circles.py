@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.circles import Circles
+from harsanyi.data.circles import Circles
 
 
 def literal_redundancy(coarse):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.alignment import nmi
-from data.clusterings import (
+from harsanyi.data.alignment import nmi
+from harsanyi.data.clusterings import (
     SampleLevels,
     kmeans_hierarchy,
     misaligned,
@@ -16,7 +16,7 @@ from data.clusterings import (
     random_labels,
     shuffled_labels,
 )
-from data.hierarchies import LabelHierarchy
+from harsanyi.data.hierarchies import LabelHierarchy
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data import Inputs
-from data.corruptions import CORRUPTIONS, NOISE, corrupted, corruption
+from harsanyi.data import Inputs
+from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corrupted, corruption
 
 SENTENCE = "The quick brown foxes jumped over several lazy sleeping dogs"
 

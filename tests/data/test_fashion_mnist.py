@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from data import fashion_mnist, fashion_mnist_path, load
+from harsanyi.data import fashion_mnist, fashion_mnist_path, load
 from tests.data.draw_fashion_mnist import COARSE, FILES, read_idx
 
 PER_CLASS = {"train": 320, "test": 80}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import fashion_mnist, load
-from data.hierarchies import LabelHierarchy, Level, ancestors
-from data.inputs import Inputs
+from harsanyi.data import fashion_mnist, load
+from harsanyi.data.hierarchies import LabelHierarchy, Level, ancestors
+from harsanyi.data.inputs import Inputs
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 PARENT = {

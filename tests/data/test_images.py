@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import load
+from harsanyi.data import load
 
 
 def write(path, mode="RGB", size=(6, 4), colour=None, **options):

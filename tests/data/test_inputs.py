@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import Inputs
+from harsanyi.data import Inputs
 
 
 def texts(labels, classes=None, level="fine"):

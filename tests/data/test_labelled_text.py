@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data import load
+from harsanyi.data import load
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 published = pytest.mark.skipif(not SHARED.is_dir(), reason="the published files are not at ../shared/data")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.patches import COMMON, DISTRACTING, FINE, NOISE, PatchTask
+from harsanyi.data.patches import COMMON, DISTRACTING, FINE, NOISE, PatchTask
 
 TASK = PatchTask(dimension=20, superclasses=3, subclasses=4, patches=7, common_patches=2, fine_patches=1)
 EXACT = PatchTask(20, 3, 4, 7, 2, 1, noise=0.0, spread=0.0, distraction=(0.5, 0.5), dominant=0.0)

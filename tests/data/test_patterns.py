@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.patterns import Pattern, PatternTask
+from harsanyi.data.patterns import Pattern, PatternTask
 
 TASK = PatternTask(
     7,

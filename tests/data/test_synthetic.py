@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from data import SyntheticGame, constant, majority, or_of, planted, polynomial, product, xor
+from harsanyi.data import SyntheticGame, constant, majority, or_of, planted, polynomial, product, xor
 
 GAMES = [
     polynomial(),

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from data import load
+from harsanyi.data import load
 
 CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar100-subset"
 
@@ -131,7 +131,7 @@ def test_parquet_in_row_groups(tmp_path, pictures):
 
 
 def test_row_groups_are_dropped_when_too_many(tmp_path, pictures, monkeypatch):
-    monkeypatch.setattr("data.arrow.ROW_GROUPS_KEPT", 1)
+    monkeypatch.setattr("harsanyi.data.arrow.ROW_GROUPS_KEPT", 1)
     pictures.to_parquet(tmp_path / "p.parquet", batch_size=2)
     inputs = load(tmp_path / "p.parquet")
     check_pictures(inputs, "p.parquet")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import load
-from data.hierarchies import LabelHierarchy
-from data.wordnet import CIFAR100_SENSES, WordNet, wordnet_hierarchy
+from harsanyi.data import load
+from harsanyi.data.hierarchies import LabelHierarchy
+from harsanyi.data.wordnet import CIFAR100_SENSES, WordNet, wordnet_hierarchy
 
 CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar100-subset"
 WORDS = "entity organism animal plant pet dog tabby rex nut"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interactions import MaskedModel, Players
+from harsanyi.interactions import MaskedModel, Players
 
 LENGTHS = (18, 5, 70, 5)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from captum.attr import PerturbationAttribution
 
-from interactions import AndOr, HarsanyiInteractions, MaskedModel, Players, extract
+from harsanyi.interactions import AndOr, HarsanyiInteractions, MaskedModel, Players, extract
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from interactions import batching
-from interactions.batching import over_batches
+from harsanyi.interactions import batching
+from harsanyi.interactions.batching import over_batches
 
 
 @pytest.fixture

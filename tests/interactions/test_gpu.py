@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interactions import (
+from harsanyi.interactions import (
     AndOr,
     Players,
     SparseAndOr,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from data import planted
-from interactions.gradient_descent import gradient_descent
-from interactions.sparse_program import Answer, Program, remaining_and
+from harsanyi.data import planted
+from harsanyi.interactions.gradient_descent import gradient_descent
+from harsanyi.interactions.sparse_program import Answer, Program, remaining_and
 from tests import reference
 
 # Fifty steps of sums of at most 2**n terms near 1 in float64, in another order.

@@ -6,7 +6,7 @@ import torch
 from captum.attr import ShapleyValues
 from shapiq import ExactComputer, Game
 
-from interactions import (
+from harsanyi.interactions import (
     And,
     AndOr,
     MaskedModel,

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import SyntheticGame, planted
-from interactions import coalition_masks
-from interactions.influence import (
+from harsanyi.data import SyntheticGame, planted
+from harsanyi.interactions import coalition_masks
+from harsanyi.interactions.influence import (
     Influences,
     exact_game_densities,
     exact_game_density,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from shapiq import ExactComputer, Game
 
-from interactions import And, AndOr, Interactions, SparseAndOr, extract, reconstruct
+from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract, reconstruct
 from tests import reference
 
 METHODS = [And(), AndOr(), SparseAndOr(noise=0.0), SparseAndOr(noise=0.04)]
@@ -143,7 +143,7 @@ def test_shapes_must_agree(v):
 
 
 def test_extraction_says_what_memory_it_needs(v, monkeypatch):
-    monkeypatch.setattr("interactions.memory.available_memory", lambda device: 100)
+    monkeypatch.setattr("harsanyi.interactions.memory.available_memory", lambda device: 100)
     with pytest.raises(MemoryError, match="extraction from 4 games of 5 players"):
         extract(v, And())
 

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import brentq, linprog, minimize
 from torch import Tensor
 
-from interactions import (
+from harsanyi.interactions import (
     JointSparseAndOr,
     SparseAndOr,
     SparseFit,
@@ -17,7 +17,7 @@ from interactions import (
     sparse_and_or,
     sparse_and_or_joint,
 )
-from interactions.joint import JointProgram, onto_l1_ball
+from harsanyi.interactions.joint import JointProgram, onto_l1_ball
 from tests import reference
 from tests.interactions.test_sparse import FEASIBLE, HIGHS, MATCHING, ROUNDING, maps, noise_bound, table
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from interactions import matrix_products
-from interactions.matrix_products import (
+from harsanyi.interactions import matrix_products
+from harsanyi.interactions.matrix_products import (
     FEWEST,
     KEPT,
     LEAST,

@@ -10,7 +10,7 @@ from skimage.transform import resize
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from interactions import BACKGROUND, Players, sentence_pieces
+from harsanyi.interactions import BACKGROUND, Players, sentence_pieces
 
 
 @pytest.fixture(scope="module")

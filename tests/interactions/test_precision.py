@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from interactions import MaskedModel, Players, evaluate
-from interactions.precision import precision_error
+from harsanyi.interactions import MaskedModel, Players, evaluate
+from harsanyi.interactions.precision import precision_error
 from tests.reference import and_interactions
 
 

@@ -24,10 +24,10 @@ from transformers import (
     OPTForCausalLM,
 )
 
-from data import planted
-from interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from interactions.plan import NotApplicable
-from interactions.prefix_trie import prefix_plan, segments
+from harsanyi.data import planted
+from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.prefix_trie import prefix_plan, segments
 
 # Sums in another order, in float64, of log-odds near 1.
 EXACT = 1e-11

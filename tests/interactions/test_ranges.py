@@ -8,8 +8,8 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor
 
-from data import SyntheticGame
-from interactions import EffectRanges, Interactions, SparseAndOr, effect_ranges, extract
+from harsanyi.data import SyntheticGame
+from harsanyi.interactions import EffectRanges, Interactions, SparseAndOr, effect_ranges, extract
 from tests.interactions.test_sparse import FEASIBLE, maps, noise_bound, table
 
 # A share of max|u|: HiGHS is feasible to 1e-10 of it, and a vertex is off by that times the condition of its

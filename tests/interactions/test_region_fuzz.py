@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from interactions import MaskedModel, Players, coalition_masks
-from interactions.region_plan import plan_regions
-from interactions.region_steps import Layout
-from interactions.region_tables import RegionTables
-from interactions.regions import Regions
-from interactions.tracing import trace
+from harsanyi.interactions import MaskedModel, Players, coalition_masks
+from harsanyi.interactions.region_plan import plan_regions
+from harsanyi.interactions.region_steps import Layout
+from harsanyi.interactions.region_tables import RegionTables
+from harsanyi.interactions.regions import Regions
+from harsanyi.interactions.tracing import trace
 
 # Of the largest output. A few layers of a few hundred products each, in another order, in float64: 1e-14 at
 # most; a wrong row shows in the first digits.

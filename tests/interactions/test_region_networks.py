@@ -8,13 +8,13 @@ import torch
 import torchvision
 from torch import nn
 
-from interactions import MaskedModel, Players
-from interactions.plan import NotApplicable
-from interactions.region_plan import plan_regions
-from interactions.region_steps import Layout
-from interactions.region_tables import RegionTables
-from interactions.regions import Regions
-from interactions.tracing import trace
+from harsanyi.interactions import MaskedModel, Players
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_plan import plan_regions
+from harsanyi.interactions.region_steps import Layout
+from harsanyi.interactions.region_tables import RegionTables
+from harsanyi.interactions.regions import Regions
+from harsanyi.interactions.tracing import trace
 
 SIDE, CLASSES = 64, 10
 # Largest tables of a test.

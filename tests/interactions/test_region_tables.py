@@ -6,15 +6,15 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm.auto import tqdm
 
-from interactions import MaskedModel, Players, coalition_masks, evaluate
-from interactions.plan import NotApplicable
-from interactions.region_plan import plan_regions
-from interactions.region_runs import NUMBERS
-from interactions.region_steps import Layout
-from interactions.region_tables import RegionTables, tables_plan
-from interactions.regions import Regions
-from interactions.traced import Traced
-from interactions.tracing import trace
+from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_plan import plan_regions
+from harsanyi.interactions.region_runs import NUMBERS
+from harsanyi.interactions.region_steps import Layout
+from harsanyi.interactions.region_tables import RegionTables, tables_plan
+from harsanyi.interactions.regions import Regions
+from harsanyi.interactions.traced import Traced
+from harsanyi.interactions.tracing import trace
 
 # The same sums in another order, a few hundred terms near 1 in float64.
 EXACT = 1e-11
@@ -99,7 +99,7 @@ def test_players_who_own_something_everywhere_leave_nothing_to_win(name):
 
 
 def test_players_of_more_games_than_plans_are_kept(monkeypatch):
-    monkeypatch.setattr("interactions.region_tables.PLANS_KEPT", 1)
+    monkeypatch.setattr("harsanyi.interactions.region_tables.PLANS_KEPT", 1)
     players = Players(torch.stack([cells(seed) for seed in range(3)]), 4, axis=-2, per_game=True)
     game = game_of(players=players, games=3)
     plan = tables_plan(game)

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from interactions import MaskedModel, Players, coalition_masks
-from interactions.region_tables import tables_plan
+from harsanyi.interactions import MaskedModel, Players, coalition_masks
+from harsanyi.interactions.region_tables import tables_plan
 
 # Sums of a few hundred products in another order, in float64.
 EXACT = 1e-10

@@ -17,13 +17,13 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from interactions import choice as choice_module
-from interactions.choice import choose
-from interactions.dense_plan import dense_plan
-from interactions.plan import NotApplicable
-from interactions.region_tables import tables_plan
-from interactions.tracing import trace
+from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
+from harsanyi.interactions import choice as choice_module
+from harsanyi.interactions.choice import choose
+from harsanyi.interactions.dense_plan import dense_plan
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_tables import tables_plan
+from harsanyi.interactions.tracing import trace
 
 # The same sums, some in another order: a few hundred terms near 1 in float64.
 EXACT = {"rtol": 0.0, "atol": 1e-10}

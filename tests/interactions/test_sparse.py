@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import Tensor
 
-from data import SyntheticGame, planted
-from interactions import (
+from harsanyi.data import SyntheticGame, planted
+from harsanyi.interactions import (
     METHODS,
     SparseAndOr,
     SparseFit,
@@ -21,9 +21,9 @@ from interactions import (
     reconstruct,
     sparse_and_or,
 )
-from interactions.sparse import SPARSE_METHODS, in_units
-from interactions.sparse_program import Answer, Program
-from interactions.splitting import _Splitting
+from harsanyi.interactions.sparse import SPARSE_METHODS, in_units
+from harsanyi.interactions.sparse_program import Answer, Program
+from harsanyi.interactions.splitting import _Splitting
 from tests import reference
 
 # HiGHS is asked for feasibility to 1e-10, the least it allows, of tables with max|u| = 1, in the primal and

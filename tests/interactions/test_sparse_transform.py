@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import SyntheticGame
-from interactions import and_interactions, coalition_masks, coalition_orders, or_interactions
-from interactions.low_orders import coalitions_up_to, low_order
-from interactions.peeling import Peeling, hashes
-from interactions.sparse_effects import SparseMoebius
-from interactions.sparse_fourier import spex
-from interactions.sparse_transform import refitted, sparse_moebius
+from harsanyi.data import SyntheticGame
+from harsanyi.interactions import and_interactions, coalition_masks, coalition_orders, or_interactions
+from harsanyi.interactions.low_orders import coalitions_up_to, low_order
+from harsanyi.interactions.peeling import Peeling, hashes
+from harsanyi.interactions.sparse_effects import SparseMoebius
+from harsanyi.interactions.sparse_fourier import spex
+from harsanyi.interactions.sparse_transform import refitted, sparse_moebius
 from tests.reference import subsets
 
 # Effects of size 1 through sums of some thousand float64 numbers and a least-squares fit.

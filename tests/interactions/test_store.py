@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from data import planted
-from interactions import Store, evaluate, evaluate_outputs
+from harsanyi.data import planted
+from harsanyi.interactions import Store, evaluate, evaluate_outputs
 
 
 class SeveralGames:

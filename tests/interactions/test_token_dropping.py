@@ -13,11 +13,11 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from data import planted
-from interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from interactions.plan import NotApplicable
-from interactions.token_dropping import drop_plan
-from interactions.token_games import arguments
+from harsanyi.data import planted
+from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.token_dropping import drop_plan
+from harsanyi.interactions.token_games import arguments
 
 # Sums in another order, in float64, of log-odds near 0.1.
 EXACT = 1e-11

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from interactions import MaskedModel, Players, evaluate
-from interactions.plan import NotApplicable
-from interactions.region_tables import tables_plan
-from interactions.tracing import trace
+from harsanyi.interactions import MaskedModel, Players, evaluate
+from harsanyi.interactions.plan import NotApplicable
+from harsanyi.interactions.region_tables import tables_plan
+from harsanyi.interactions.tracing import trace
 
 # The same sums, batch norm multiplied into the weights beforehand: a few hundred terms near 1 in float64.
 EXACT = 1e-12

@@ -5,8 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import constant, majority, or_of, planted, polynomial, product, xor
-from interactions import and_interactions, coalition_masks, coalition_orders, or_interactions, reconstruct
+from harsanyi.data import constant, majority, or_of, planted, polynomial, product, xor
+from harsanyi.interactions import (
+    and_interactions,
+    coalition_masks,
+    coalition_orders,
+    or_interactions,
+    reconstruct,
+)
 from tests import reference
 
 # Sums of at most 2**8 terms of size ~1 in float64: 2**8 · 2**-53 is far below.

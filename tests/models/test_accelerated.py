@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from models import load, read_checkpoint, train
-from models.accelerated import accelerated
-from models.recipe import Recipe
-from models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from harsanyi.models import load, read_checkpoint, train
+from harsanyi.models.accelerated import accelerated
+from harsanyi.models.recipe import Recipe
+from harsanyi.models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
 
 CPU = torch.device("cpu")
 FILES = ["epoch-000.safetensors", "epoch-001.safetensors", "epoch-002.safetensors", "epoch-003.safetensors"]
@@ -223,7 +223,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from models import load, train
+from harsanyi.models import load, train
 
 folder = Path(sys.argv[1])
 images = [Image.fromarray(image) for image in np.load(folder / "images.npy")]

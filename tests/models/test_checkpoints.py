@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from models import Checkpoint, load_state, read_checkpoint, save_checkpoint
+from harsanyi.models import Checkpoint, load_state, read_checkpoint, save_checkpoint
 
 
 def net(seed: int = 0) -> nn.Sequential:
@@ -156,7 +156,7 @@ def test_failed_save_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr("models.weights.save_file", fail)
+    monkeypatch.setattr("harsanyi.models.weights.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(file, net(1))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.digest import digest
+from harsanyi.models.digest import digest
 
 PALETTE = Image.new("P", (2, 2))
 OTHER_PALETTE = PALETTE.copy()

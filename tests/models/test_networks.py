@@ -12,7 +12,7 @@ from PIL import Image
 from timm.data import create_transform
 from torch import nn
 
-from models import ImagePreprocess, Network, TextPreprocess, load, save_checkpoint
+from harsanyi.models import ImagePreprocess, Network, TextPreprocess, load, save_checkpoint
 
 TIMM = "timm:test_resnet"  # timm's own half-million-weight network for tests
 
@@ -298,14 +298,14 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_own_architecture_and_its_checkpoint(own: Path, tmp_path: Path, pictures):
-    package, path = sys.modules["models"], list(sys.path)
+    package, path = sys.modules["harsanyi.models"], list(sys.path)
     network = load(f"{own}:build", "random", classes=["a", "b", "c"])
     file = save_checkpoint(tmp_path / "a.safetensors", network.model, classes=network.classes)
     loaded = load(f"{own}:build", file)
     inputs = loaded.preprocess(pictures)
     assert (loaded.head, loaded.classes, tuple(inputs.shape)) == ("top", ("a", "b", "c"), (6, 3, 4, 4))
     assert torch.equal(loaded.logits(inputs), network.logits(inputs))
-    assert sys.modules["models"] is package
+    assert sys.modules["harsanyi.models"] is package
     assert sys.path == path
     assert load(f"{own}:fixed", "random").classes == ("0", "1", "2", "3")
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from models import load
-from models.packaged import SentenceClassifier
+from harsanyi.models import load
+from harsanyi.models.packaged import SentenceClassifier
 
 SENTENCES = [
     "a man is playing a guitar",
@@ -60,7 +60,7 @@ def test_minilm_features_are_the_mean_token_and_tell_sentences_apart(minilm):
 
 
 def test_minilm_loads_what_was_saved_of_it(minilm, tmp_path):
-    from models import save_checkpoint
+    from harsanyi.models import save_checkpoint
 
     file = save_checkpoint(tmp_path / "a.safetensors", minilm.model, classes=minilm.classes)
     loaded = load("package:minilm-l6", file)

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models import fit_read_out, load
-from models.read_out import _hold_out
+from harsanyi.models import fit_read_out, load
+from harsanyi.models.read_out import _hold_out
 
 TWO, THREE = ["dark", "light"], ["dark", "light", "odd"]
 

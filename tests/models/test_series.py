@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import NumberedCheckpoint, load, read_checkpoint, series, thinned, train
+from harsanyi.models import NumberedCheckpoint, load, read_checkpoint, series, thinned, train
 
 
 def touch(folder: Path, *names: str) -> Path:

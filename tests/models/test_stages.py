@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models import (
+from harsanyi.models import (
     ImagePreprocess,
     Network,
     Stage,
@@ -26,7 +26,7 @@ from models import (
     stages,
     train,
 )
-from models.architecture import find_head
+from harsanyi.models.architecture import find_head
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "studies" / "resnet20_ladder.py"
 

@@ -13,8 +13,8 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor
 
-from models import load, read_checkpoint, train
-from models.tasks import check_target, task_loss, task_measures
+from harsanyi.models import load, read_checkpoint, train
+from harsanyi.models.tasks import check_target, task_loss, task_measures
 
 EXACT = 1e-12
 # Measures of float32 logits, in batches or at once.

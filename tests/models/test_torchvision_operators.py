@@ -27,7 +27,8 @@ def run(code: str) -> str:
 def test_everything_imports_after_models():
     out = run(
         """
-        import models, torchvision, timm
+        from harsanyi import models
+        import torchvision, timm
         from torchvision import transforms
         from PIL import Image
         print(tuple(transforms.ToTensor()(Image.new("RGB", (4, 3))).shape), models.declare_operators())
@@ -43,7 +44,8 @@ def test_a_failed_import_of_torchvision_is_forgotten():
             import torchvision
         except RuntimeError:
             pass
-        import models, torchvision
+        from harsanyi import models
+        import torchvision
         from torchvision import transforms
         print(torchvision.transforms is transforms)
         """
@@ -88,7 +90,8 @@ def test_operators_that_exist_already_are_left_alone():
         real.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         real.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         real.impl("nms", lambda dets, scores, iou_threshold: scores + 1, "CPU")
-        import models, torchvision
+        from harsanyi import models
+        import torchvision
         kept = torch.ops.torchvision.nms(torch.ones(1, 4), torch.ones(1), 0.5)
         print(models.declare_operators(), kept.item())
         """
@@ -97,7 +100,7 @@ def test_operators_that_exist_already_are_left_alone():
 
 
 def test_without_torchvision_nothing_is_declared(monkeypatch: pytest.MonkeyPatch):
-    from models import torchvision_operators
+    from harsanyi.models import torchvision_operators
 
     monkeypatch.setattr(torchvision_operators, "_declared", None)
     monkeypatch.setattr(torchvision_operators, "_has_operators", lambda: False)
@@ -109,7 +112,7 @@ def test_the_declared_operator_has_no_implementation():
     import torch
     from torchvision.ops import nms
 
-    from models import declare_operators
+    from harsanyi.models import declare_operators
 
     if not declare_operators():
         pytest.skip("the real operators exist here")

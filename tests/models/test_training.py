@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models import ladder, load, performance, read_checkpoint, train
-from models.recipe import Recipe, _shift
-from models.training import keep_inputs
+from harsanyi.models import ladder, load, performance, read_checkpoint, train
+from harsanyi.models.recipe import Recipe, _shift
+from harsanyi.models.training import keep_inputs
 
 
 @pytest.fixture

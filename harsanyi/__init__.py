@@ -1,0 +1,31 @@
+"""What a network knows, and what fine-tuning kept, dropped and learned, from saved checkpoints.
+
+Knowledge is measured as AND and OR interactions (Harsanyi dividends) between image regions or words, from the
+network's output on all 2ⁿ masked versions of each input. From checkpoints to a figure::
+
+    import harsanyi as hs
+    inputs = hs.data.load("photos/test").sample(50, seed=0)
+    players = hs.Players.grid(224, 224, 4, 4).choose(12, seed=0)
+    nets = [hs.models.load("timm:resnet50", checkpoint) for checkpoint in ("pre.pth", "ft.pth")]
+    labels, _ = inputs.level()
+    games = [hs.MaskedModel(n.model, n.preprocess(inputs.items), players, labels=labels) for n in nets]
+    change = hs.compare(*[hs.extract(game, hs.SparseAndOr()) for game in games])
+    hs.plot_strength_by_order(change).figure.savefig("change.png")
+
+The names here are the most used ones. All others are in four packages: `harsanyi.interactions` (games, value
+tables, effects), `harsanyi.models` (networks and checkpoints), `harsanyi.data` (inputs and labels) and
+`harsanyi.analyses` (questions about knowledge, figures, reports, the command line).
+
+Nothing is imported before it is asked for:
+
+>>> from harsanyi import And, Interactions, Players
+>>> Players.grid(28, 28, 4, 4).n
+16
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+# The stub beside this file lists the names, for type checkers and for this loader.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
