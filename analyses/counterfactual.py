@@ -20,8 +20,8 @@ from harsanyi.interactions import (
     reconstruct,
     token,
 )
-from harsanyi.interactions.baselines import Baseline, blur, input_mean
-from harsanyi.interactions.transforms import coalition_index
+from harsanyi.interactions.effects.transforms import coalition_index
+from harsanyi.interactions.game.baselines import Baseline, blur, input_mean
 
 # Whose interactions a part is made of, and which network is asked.
 ASKED = {"preserved": "after", "new": "after", "discarded": "before"}

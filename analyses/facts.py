@@ -6,7 +6,7 @@ from harsanyi.analyses.games import read_out_of
 from harsanyi.analyses.run import Run
 from harsanyi.analyses.screening import SCREENING, approximation, unit_of
 from harsanyi.analyses.tables import ranges_table, read_table
-from harsanyi.interactions.screening import APPROXIMATE
+from harsanyi.interactions.many_players.screening import APPROXIMATE
 
 # Of more than these, figures are given for all together.
 MANY_NETWORKS = 4

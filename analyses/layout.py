@@ -23,7 +23,7 @@ from harsanyi.interactions import (
     sentence_pieces,
     token,
 )
-from harsanyi.interactions.forward import evaluating, hooked, module_named
+from harsanyi.interactions.game.forward import evaluating, hooked, module_named
 from harsanyi.models import Network
 from harsanyi.models.digest import digest
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from harsanyi.data import Inputs
 from harsanyi.interactions import Players
-from harsanyi.interactions.superpixels import merged_segments
+from harsanyi.interactions.game.superpixels import merged_segments
 from harsanyi.models import Network
 from harsanyi.models.preprocess import ImagePreprocess
 

@@ -8,8 +8,8 @@ from harsanyi.analyses.games import ask, understood
 from harsanyi.analyses.study import Study
 from harsanyi.analyses.words import percent
 from harsanyi.interactions import coalition_masks, evaluate
-from harsanyi.interactions.choice import choose, estimates
-from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.plans.choice import choose, estimates
 
 # Batches that are timed, after one that is not.
 TIMED = 3

@@ -24,9 +24,9 @@ from harsanyi.analyses.sentence_drawings import draw_change_on_sentence, draw_in
 from harsanyi.analyses.study import PRETRAINED, Study, study_in
 from harsanyi.analyses.tables import games_table, ranges_table, write_table
 from harsanyi.interactions import Interactions, JointSparseAndOr, MaskedModel, Method, Store, extract_each
-from harsanyi.interactions.choice import Choice, choose
-from harsanyi.interactions.memory import gibibytes, require_memory
+from harsanyi.interactions.machine.memory import gibibytes, require_memory
 from harsanyi.interactions.methods import EXTRACTION_TABLES
+from harsanyi.interactions.plans.choice import Choice, choose
 from harsanyi.interactions.precision import precision_error
 from harsanyi.models.digest import digest
 

@@ -17,7 +17,7 @@ from harsanyi.analyses.layout import UNITS, chosen_of
 from harsanyi.analyses.study import write_whole
 from harsanyi.analyses.words import percent, with_interval
 from harsanyi.interactions import Store
-from harsanyi.interactions.influence import (
+from harsanyi.interactions.many_players.influence import (
     Influences,
     exact_game_densities,
     from_to,
@@ -25,7 +25,7 @@ from harsanyi.interactions.influence import (
     most_influential,
     require_enough,
 )
-from harsanyi.interactions.screening import APPROXIMATE, HeldOutError, Screened, held_out_error
+from harsanyi.interactions.many_players.screening import APPROXIMATE, HeldOutError, Screened, held_out_error
 from harsanyi.models.digest import digest
 
 if TYPE_CHECKING:  # games are asked for with their players chosen here

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harsanyi.analyses.amounts import amounts_table, by_sign_and_order
 from harsanyi.interactions import Interactions, and_interactions, reconstruct
-from harsanyi.interactions.transforms import coalition_orders, player_count
+from harsanyi.interactions.effects.transforms import coalition_orders, player_count
 
 # JᵀJ and diag(c)/σ² of one player, without it first; those of n players are the n-th Kronecker powers.
 FIT = np.array([[2.0, 1.0], [1.0, 1.0]])

@@ -33,8 +33,8 @@ from harsanyi.interactions import (
     influences,
     most_influential,
 )
-from harsanyi.interactions.influence import exact_game_densities, from_to, player_counts
-from harsanyi.interactions.screening import with_others_present
+from harsanyi.interactions.many_players.influence import exact_game_densities, from_to, player_counts
+from harsanyi.interactions.many_players.screening import with_others_present
 from harsanyi.models import TextPreprocess
 
 CHECKPOINTS = Path("runs/demo/checkpoints/finetuned")

@@ -8,7 +8,7 @@ import torch
 from harsanyi.analyses import Compare, Run, compute
 from harsanyi.analyses.classes import class_tables
 from harsanyi.interactions import AndOr, extract
-from harsanyi.interactions.scores import log_odds
+from harsanyi.interactions.game.scores import log_odds
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, study_in
 from harsanyi.analyses.cli import main
 from harsanyi.interactions import Interactions, Store
-from harsanyi.interactions.sparse import MAX_STEPS
+from harsanyi.interactions.sparse.fit import MAX_STEPS
 
 ROOT = Path(__file__).parents[2]
 TABLES = {f"{name}.{ending}" for name in ("change", "games") for ending in ("csv", "h5")}
@@ -384,7 +384,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(checkpoints, tmp_path):
     assert 3 <= kept < 24
     asked = []
     with pytest.MonkeyPatch.context() as patch:
-        from harsanyi.interactions.masked_model import MaskedModel
+        from harsanyi.interactions.game.masked_model import MaskedModel
 
         scores = MaskedModel.scores
 

@@ -16,8 +16,8 @@ from harsanyi.analyses.games import ask
 from harsanyi.analyses.screening import DRAWN, HELD_OUT
 from harsanyi.analyses.sentence_drawings import draw_interactions_on_sentence
 from harsanyi.interactions import evaluate
-from harsanyi.interactions.influence import exact_game_density, influences
-from harsanyi.interactions.screening import OthersPresent
+from harsanyi.interactions.many_players.influence import exact_game_density, influences
+from harsanyi.interactions.many_players.screening import OthersPresent
 from tests import text_networks
 
 # The same scores in batches of other sizes and padding: float32 forwards of outputs of size 1.

@@ -20,7 +20,7 @@ from harsanyi.analyses.origin_report import run_origins
 from harsanyi.analyses.run import compute
 from harsanyi.analyses.screening import DRAWN, HELD_OUT, approximation
 from harsanyi.interactions import coalition_masks, evaluate
-from harsanyi.interactions.influence import exact_game_density, influences
+from harsanyi.interactions.many_players.influence import exact_game_density, influences
 
 # The same scores in batches of other sizes: float32 forwards of outputs of size 1.
 FLOAT32 = 1e-4

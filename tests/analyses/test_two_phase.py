@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harsanyi.analyses.two_phase import final_dividends, learned, theory_curve
 from harsanyi.interactions import And, AndOr, extract
-from harsanyi.interactions.transforms import subset_sums, superset_sums
+from harsanyi.interactions.effects.transforms import subset_sums, superset_sums
 from tests import reference
 
 # Solving 64 equations of condition at most 1e5 (n = 6, σ² = 0) in float64, effects of size ~1.

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from harsanyi.interactions import batching
-from harsanyi.interactions.batching import over_batches
+from harsanyi.interactions.machine import batching
+from harsanyi.interactions.machine.batching import over_batches
 
 
 @pytest.fixture

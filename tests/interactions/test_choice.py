@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, Store, coalition_masks, evaluate, evaluate_outputs
-from harsanyi.interactions import choice as choice_module
-from harsanyi.interactions.choice import PLANS, choose, estimates
-from harsanyi.interactions.game import Game
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.plans import choice as choice_module
+from harsanyi.interactions.plans.choice import PLANS, choose, estimates
 
 # In float64 two orders of summation differ by some units of 2e-16; logits here are of size 1.
 SAME = {"rtol": 0.0, "atol": 1e-12}

@@ -18,7 +18,7 @@ from harsanyi.interactions import (
     evaluate_pairs,
     token,
 )
-from harsanyi.interactions.scores import log_odds
+from harsanyi.interactions.game.scores import log_odds
 
 # Literal forwards have batch 1: convolutions may sum in another order, in float32.
 FLOAT32 = 1e-4
@@ -55,7 +55,7 @@ def test_every_coalition_is_one_literal_forward(net, baseline):
     v = evaluate(MaskedModel(net, x, players, labels=LABELS, baseline=given), progress=False)
     assert v.shape == (3, 8)
     assert v.dtype == torch.float64
-    from harsanyi.interactions.baselines import baseline_named
+    from harsanyi.interactions.game.baselines import baseline_named
 
     filled = torch.broadcast_to(baseline_named(given)(x), x.shape)
     for game in range(3):
@@ -403,7 +403,7 @@ def test_a_model_without_logits():
 
 
 def test_too_many_players_say_what_they_need(monkeypatch):
-    monkeypatch.setattr("harsanyi.interactions.memory.available_memory", lambda device: 2**30)
+    monkeypatch.setattr("harsanyi.interactions.machine.memory.available_memory", lambda device: 2**30)
     game = MaskedModel(nn.Flatten(), torch.randn(3, 1, 6, 6), Players.grid(6, 6, 6, 6), labels=LABELS)
     with pytest.raises(MemoryError, match=r"3 games × 68719476736 coalitions needs 1536 GiB, and 1 GiB"):
         evaluate(game, progress=False)

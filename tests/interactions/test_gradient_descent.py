@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from harsanyi.data import planted
-from harsanyi.interactions.gradient_descent import gradient_descent
-from harsanyi.interactions.sparse_program import Answer, Program, remaining_and
+from harsanyi.interactions.sparse.gradient_descent import gradient_descent
+from harsanyi.interactions.sparse.program import Answer, Program, remaining_and
 from tests import reference
 
 # Fifty steps of sums of at most 2**n terms near 1 in float64, in another order.

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harsanyi.interactions.group_testing import (
+from harsanyi.interactions.many_players.group_testing import (
     certain_players,
     constant_weight_design,
     outcomes,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harsanyi.data import SyntheticGame, planted
 from harsanyi.interactions import coalition_masks
-from harsanyi.interactions.influence import (
+from harsanyi.interactions.many_players.influence import (
     Influences,
     exact_game_densities,
     exact_game_density,

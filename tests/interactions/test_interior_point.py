@@ -8,9 +8,9 @@ from torch import Tensor
 
 from harsanyi.data import planted
 from harsanyi.interactions import coalition_masks, reconstruct
-from harsanyi.interactions.interior_point import _pairs, _signs, _State, _System, interior_point
-from harsanyi.interactions.sparse_program import Answer, Program, adjoint, remaining_and
-from harsanyi.interactions.transforms import subset_sums, superset_sums
+from harsanyi.interactions.effects.transforms import subset_sums, superset_sums
+from harsanyi.interactions.sparse.interior_point import _pairs, _signs, _State, _System, interior_point
+from harsanyi.interactions.sparse.program import Answer, Program, adjoint, remaining_and
 from tests import reference
 
 # Sums of 2**7 terms of size 1 in float64, with a margin.
@@ -145,7 +145,9 @@ def test_a_tolerance_out_of_reach_does_no_harm():
 def test_games_do_not_depend_on_their_batch(monkeypatch):
     problem = program(torch.stack([table("network", 5, seed) for seed in range(5)]), 0.04)
     together, steps = interior_point(problem, tolerance=1e-6, max_steps=30)
-    monkeypatch.setattr("harsanyi.interactions.interior_point.ENTRIES", 2 * 2**10)  # two games at a time
+    monkeypatch.setattr(
+        "harsanyi.interactions.sparse.interior_point.ENTRIES", 2 * 2**10
+    )  # two games at a time
     apart, apart_steps = interior_point(problem, tolerance=1e-6, max_steps=30)
     assert steps.tolist() == apart_steps.tolist()
     # The rounding of a product of matrices depends on their shapes, and grows over some steps.

@@ -17,7 +17,7 @@ from harsanyi.interactions import (
     sparse_and_or,
     sparse_and_or_joint,
 )
-from harsanyi.interactions.joint import JointProgram, onto_l1_ball
+from harsanyi.interactions.sparse.joint import JointProgram, onto_l1_ball
 from tests import reference
 from tests.interactions.test_sparse import FEASIBLE, HIGHS, MATCHING, ROUNDING, maps, noise_bound, table
 

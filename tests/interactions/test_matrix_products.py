@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harsanyi.interactions import matrix_products
-from harsanyi.interactions.matrix_products import (
+from harsanyi.interactions.machine import onednn
+from harsanyi.interactions.machine.onednn import (
     FEWEST,
     KEPT,
     LEAST,
@@ -16,7 +16,7 @@ from harsanyi.interactions.matrix_products import (
     multiply_into,
 )
 
-MEASURED = matrix_products.convolving_is_faster
+MEASURED = onednn.convolving_is_faster
 
 # Sums of up to 40 products of numbers near 1 in float32.
 ROUNDING = 2e-5
@@ -25,7 +25,7 @@ ROUNDING = 2e-5
 @pytest.fixture(params=[True, False], autouse=True)
 def _kernel(request, monkeypatch):
     """As on a processor where convolving is faster, and where it is not."""
-    monkeypatch.setattr(matrix_products, "convolving_is_faster", lambda: request.param)
+    monkeypatch.setattr(onednn, "convolving_is_faster", lambda: request.param)
 
 
 def random(*shape, seed=0):
@@ -112,7 +112,7 @@ def test_linear_layers_of_any_network():
 
 def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
     """Where linear layers are replaced, too."""
-    convolved, counts = matrix_products._convolved, []
+    convolved, counts = onednn._convolved, []
 
     def counted(*arguments):
         counts.append(1)
@@ -123,8 +123,8 @@ def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
         work()
         return 1.0 - len(counts) / 2  # whoever convolves is the faster
 
-    monkeypatch.setattr(matrix_products, "_convolved", counted)
-    monkeypatch.setattr(matrix_products, "_best_time", calls_of)
+    monkeypatch.setattr(onednn, "_convolved", counted)
+    monkeypatch.setattr(onednn, "_best_time", calls_of)
     with FasterLinear():
         assert MEASURED.__wrapped__()
     assert len(counts) == 0  # the other one does not
@@ -146,7 +146,7 @@ def test_no_rows_and_no_images():
 
 
 def test_without_its_kernels_all_is_left_to_torch(monkeypatch):
-    monkeypatch.setattr(matrix_products, "_packs", lambda: False)
+    monkeypatch.setattr(onednn, "_packs", lambda: False)
     x, weight, images, window = random(40, 8), random(9, 8), random(2, 3, 6, 6), random(4, 3, 2, 2)
     with torch.inference_mode():
         assert torch.equal(PackedLinear(weight)(x), F.linear(x, weight))

@@ -17,11 +17,11 @@ from transformers import (
 )
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
-from harsanyi.interactions.dense_plan import dense_plan
-from harsanyi.interactions.needed_tokens import only_needed
-from harsanyi.interactions.traced import Traced
-from harsanyi.interactions.traced_game import traced_game
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans.dense import dense_plan
+from harsanyi.interactions.plans.graph.needed import only_needed
+from harsanyi.interactions.plans.graph.of_game import traced_game
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.graph.traced import Traced
 
 # In float64 two orders of summation differ by some units of 2e-16; outputs here are of size 1.
 SAME = {"rtol": 0.0, "atol": 1e-12}

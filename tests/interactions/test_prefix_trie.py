@@ -26,8 +26,8 @@ from transformers import (
 
 from harsanyi.data import planted
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.prefix_trie import prefix_plan, segments
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.tokens.prefix import prefix_plan, segments
 
 # Sums in another order, in float64, of log-odds near 1.
 EXACT = 1e-11

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harsanyi.interactions.projection import Projection, _SchurBasis, projection
+from harsanyi.interactions.sparse.projection import Projection, _SchurBasis, projection
 from tests import reference
 
 # Sums of at most 3 · 2**7 products of numbers near 1 in float64; the matrix has a condition of 5.5**n.

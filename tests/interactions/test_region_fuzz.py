@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks
-from harsanyi.interactions.region_plan import plan_regions
-from harsanyi.interactions.region_steps import Layout
-from harsanyi.interactions.region_tables import RegionTables
-from harsanyi.interactions.regions import Regions
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.regions.cuts import plan_regions
+from harsanyi.interactions.plans.regions.regions import Regions
+from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.tables import RegionTables
 
 # Of the largest output. A few layers of a few hundred products each, in another order, in float64: 1e-14 at
 # most; a wrong row shows in the first digits.

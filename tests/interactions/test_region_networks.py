@@ -9,12 +9,12 @@ import torchvision
 from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.region_plan import plan_regions
-from harsanyi.interactions.region_steps import Layout
-from harsanyi.interactions.region_tables import RegionTables
-from harsanyi.interactions.regions import Regions
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.cuts import plan_regions
+from harsanyi.interactions.plans.regions.regions import Regions
+from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.tables import RegionTables
 
 SIDE, CLASSES = 64, 10
 # Largest tables of a test.

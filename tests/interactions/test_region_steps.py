@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.region_plan import plan_regions
-from harsanyi.interactions.region_runs import NUMBERS
-from harsanyi.interactions.region_steps import Layout
-from harsanyi.interactions.regions import Regions
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.cuts import plan_regions
+from harsanyi.interactions.plans.regions.regions import Regions
+from harsanyi.interactions.plans.regions.runs import NUMBERS
+from harsanyi.interactions.plans.regions.steps import Layout
 
 # The same products in another order, a few hundred of them and of numbers near 1, in float64.
 EXACT = 1e-12
@@ -259,7 +259,7 @@ def test_random_regions_and_cuts(seed):
 def test_working_in_slices_changes_nothing(numbers, monkeypatch):
     """Down to the rows of one place at a time, and to a few channels of their products."""
     monkeypatch.setitem(NUMBERS, "cpu", numbers)
-    monkeypatch.setattr("harsanyi.interactions.region_convolutions.MADE_BYTES", 1)
+    monkeypatch.setattr("harsanyi.interactions.plans.regions.convolutions.MADE_BYTES", 1)
     require_dense_numbers(lambda x: F.max_pool2d(convolution(padding=1, width=40)(x), 2))
     require_dense_numbers(convolution(padding=1, groups=2))
     require_dense_numbers(lambda x: F.relu(F.conv2d(x, random(8, CHANNELS, 3, 3)).chunk(2, 1)[1]) * 2)

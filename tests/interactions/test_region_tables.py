@@ -7,14 +7,14 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.region_plan import plan_regions
-from harsanyi.interactions.region_runs import NUMBERS
-from harsanyi.interactions.region_steps import Layout
-from harsanyi.interactions.region_tables import RegionTables, tables_plan
-from harsanyi.interactions.regions import Regions
-from harsanyi.interactions.traced import Traced
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.graph.traced import Traced
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.cuts import plan_regions
+from harsanyi.interactions.plans.regions.regions import Regions
+from harsanyi.interactions.plans.regions.runs import NUMBERS
+from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.tables import RegionTables, tables_plan
 
 # The same sums in another order, a few hundred terms near 1 in float64.
 EXACT = 1e-11
@@ -99,7 +99,7 @@ def test_players_who_own_something_everywhere_leave_nothing_to_win(name):
 
 
 def test_players_of_more_games_than_plans_are_kept(monkeypatch):
-    monkeypatch.setattr("harsanyi.interactions.region_tables.PLANS_KEPT", 1)
+    monkeypatch.setattr("harsanyi.interactions.plans.regions.tables.PLANS_KEPT", 1)
     players = Players(torch.stack([cells(seed) for seed in range(3)]), 4, axis=-2, per_game=True)
     game = game_of(players=players, games=3)
     plan = tables_plan(game)

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks
-from harsanyi.interactions.region_tables import tables_plan
+from harsanyi.interactions.plans.regions.tables import tables_plan
 
 # Sums of a few hundred products in another order, in float64.
 EXACT = 1e-10

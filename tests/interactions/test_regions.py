@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harsanyi.interactions.regions import OUTSIDE, Regions, colours_of, places_of, places_taken, united
+from harsanyi.interactions.plans.regions.regions import (
+    OUTSIDE,
+    Regions,
+    colours_of,
+    places_of,
+    places_taken,
+    united,
+)
 
 N = 5
 SETS = st.lists(st.integers(0, 2**N - 1), min_size=1, max_size=7)

@@ -5,8 +5,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.special import logsumexp
 
-from harsanyi.interactions.baselines import BASELINES, BLUR_SHARE, baseline_named, token
-from harsanyi.interactions.scores import SCORES, score_named
+from harsanyi.interactions.game.baselines import BASELINES, BLUR_SHARE, baseline_named, token
+from harsanyi.interactions.game.scores import SCORES, score_named
 
 # The scores are one logsumexp in float64.
 EXACT = 1e-12

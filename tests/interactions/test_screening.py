@@ -6,8 +6,18 @@ from torch import nn
 
 from harsanyi.data import SyntheticGame, planted
 from harsanyi.interactions import MaskedModel, Players, and_interactions, evaluate
-from harsanyi.interactions.influence import Influences, exact_game_density, influences, most_influential
-from harsanyi.interactions.screening import OthersPresent, held_out_error, screened, with_others_present
+from harsanyi.interactions.many_players.influence import (
+    Influences,
+    exact_game_density,
+    influences,
+    most_influential,
+)
+from harsanyi.interactions.many_players.screening import (
+    OthersPresent,
+    held_out_error,
+    screened,
+    with_others_present,
+)
 
 # Sums of at most 2**8 float64 terms of size 1 to 100, in two orders.
 SAME = {"rtol": 1e-12, "atol": 1e-12}

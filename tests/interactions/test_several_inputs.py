@@ -18,12 +18,12 @@ from transformers import (
 )
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from harsanyi.interactions import choice as choice_module
-from harsanyi.interactions.choice import choose
-from harsanyi.interactions.dense_plan import dense_plan
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.region_tables import tables_plan
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans import choice as choice_module
+from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.dense import dense_plan
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.tables import tables_plan
 
 # The same sums, some in another order: a few hundred terms near 1 in float64.
 EXACT = {"rtol": 0.0, "atol": 1e-10}

@@ -21,9 +21,9 @@ from harsanyi.interactions import (
     reconstruct,
     sparse_and_or,
 )
-from harsanyi.interactions.sparse import SPARSE_METHODS, in_units
-from harsanyi.interactions.sparse_program import Answer, Program
-from harsanyi.interactions.splitting import _Splitting
+from harsanyi.interactions.sparse.fit import SPARSE_METHODS, in_units
+from harsanyi.interactions.sparse.halpern import _Splitting
+from harsanyi.interactions.sparse.program import Answer, Program
 from tests import reference
 
 # HiGHS is asked for feasibility to 1e-10, the least it allows, of tables with max|u| = 1, in the primal and

@@ -15,9 +15,9 @@ from transformers import (
 
 from harsanyi.data import planted
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.token_dropping import drop_plan
-from harsanyi.interactions.token_games import arguments
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.tokens.drop import drop_plan
+from harsanyi.interactions.plans.tokens.games import arguments
 
 # Sums in another order, in float64, of log-odds near 0.1.
 EXACT = 1e-11

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, evaluate
-from harsanyi.interactions.plan import NotApplicable
-from harsanyi.interactions.region_tables import tables_plan
-from harsanyi.interactions.tracing import trace
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.tables import tables_plan
 
 # The same sums, batch norm multiplied into the weights beforehand: a few hundred terms near 1 in float64.
 EXACT = 1e-12
