@@ -15,12 +15,12 @@ from harsanyi.interactions import (
     METHODS,
     SparseAndOr,
     SparseFit,
-    batching,
     coalition_masks,
     extract,
     reconstruct,
     sparse_and_or,
 )
+from harsanyi.interactions.machine import batching
 from harsanyi.interactions.sparse.fit import SPARSE_METHODS, in_units
 from harsanyi.interactions.sparse.halpern import _Splitting
 from harsanyi.interactions.sparse.program import Answer, Program
