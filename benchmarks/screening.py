@@ -20,9 +20,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from harsanyi import data
-from harsanyi.analyses.bootstrap import ratio_interval
-from harsanyi.analyses.games import ask
-from harsanyi.analyses.study import Compute
+from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.study import Compute
 from harsanyi.interactions import (
     Game,
     Influences,

@@ -8,8 +8,8 @@ import torch
 
 from harsanyi import data, models
 from harsanyi.analyses import Run, read_table
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.restricted import restricted_prediction
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.interactions import MaskedModel
 
 INPUTS = 5

@@ -11,9 +11,9 @@ from PIL import Image
 
 from harsanyi import data
 from harsanyi.analyses import Compute
-from harsanyi.analyses.cli import main
+from harsanyi.analyses.command.cli import main
 
-HARSANYI = [sys.executable, "-c", "from harsanyi.analyses.cli import main; main()"]
+HARSANYI = [sys.executable, "-c", "from harsanyi.analyses.command.cli import main; main()"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -298,10 +298,10 @@ def test_what_the_system_refuses_is_said_without_its_number(run, refused, tmp_pa
 
 
 def test_a_full_disk_is_seen_beforehand(options, refused, tmp_path, monkeypatch):
-    from harsanyi.analyses import run
+    from harsanyi.analyses.run import compute
 
-    usage = run.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = compute.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(compute.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert "GiB of disk, and 9.313e-7 GiB are free" in refused(
         "compare", *options, f"--out={tmp_path / 'run'}"
     )

@@ -8,9 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harsanyi.analyses.correlation import checkpoint_points, correlation_table, input_points
-from harsanyi.analyses.knowledge import SCRATCH_SHARES, SHARES, compare
-from harsanyi.analyses.trajectory import Trajectory, trajectory_table
+from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.statistics.correlation import correlation_table
+from harsanyi.analyses.training.trajectory import Trajectory, trajectory_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums of some dozens of float64 terms of size ~1.

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from harsanyi.analyses.correlation import correlation_table
-from harsanyi.analyses.correlation_figures import plot_correlation, plot_planning
-from harsanyi.analyses.figures import NETWORKS, NEW, PRESERVED
+from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
+from harsanyi.analyses.drawing.palette import NETWORKS, NEW, PRESERVED
+from harsanyi.analyses.statistics.correlation import correlation_table
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 from torch import nn
 
-from harsanyi.analyses.bootstrap import bootstrap_intervals
-from harsanyi.analyses.calibration import calibration_table
-from harsanyi.analyses.changes import CHANGES, strongest_changes
-from harsanyi.analyses.counterfactual import (
+from harsanyi.analyses.accuracy.calibration import calibration_table
+from harsanyi.analyses.accuracy.counterfactual import (
     chosen_coalitions,
     counterfactual_table,
     derangement,
@@ -25,8 +23,10 @@ from harsanyi.analyses.counterfactual import (
     other_tokens,
     predicted_change,
 )
-from harsanyi.analyses.counterfactual_figures import plot_calibration, plot_effect_sizes
-from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS, strongest_changes
+from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
 from harsanyi.data import planted
 from harsanyi.interactions import And, AndOr, Interactions, MaskedModel, Players, coalition_masks, extract
 from tests import reference
@@ -124,7 +124,7 @@ def test_the_same_baseline_is_an_identity(method):
     change = random_change(threshold=0.0, method=method)
     same = {"before": Tables(change.before.v), "after": Tables(change.after.v)}
     table = counterfactual_table(change, {"same": same}, k=5)
-    assert set(table.part) == set(CHANGES)
+    assert set(table.part) == set(CHANGED_PARTS)
     assert table.predicted.to_numpy() == pytest.approx(table.measured.to_numpy(), abs=EXACT)
     assert table.measured.abs().min() > EXACT
 
@@ -289,7 +289,7 @@ def gathered_quantities(drawn, axis, by_game, sample):
     return np.array([list(one.values()) for one in found]).T.reshape(-1, *drawn.shape[:-1])
 
 
-@pytest.mark.parametrize("part", ["all", *CHANGES])
+@pytest.mark.parametrize("part", ["all", *CHANGED_PARTS])
 def test_calibration_by_definition(table, found, part):
     """Values, numbers, and intervals: the same draws of games, their rows gathered, scipy on those."""
     for kind in ("both", "and", "or"):
@@ -368,7 +368,7 @@ def test_figures_show_the_tables(table, found):
     ax = plot_calibration(table, "noise", found=found)
     rows = table[table.baseline == "noise"]
     dots = {one.get_label(): one.get_offsets() for one in ax.collections}
-    for part in CHANGES:
+    for part in CHANGED_PARTS:
         chosen = rows[(rows.part == part) & ~rows.control]
         np.testing.assert_array_equal(dots[part], chosen[["predicted", "measured"]])
     np.testing.assert_array_equal(dots["control"], rows[rows.control][["predicted", "measured"]])

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from harsanyi.analyses.delta_map import (
+from harsanyi.analyses.fine_coarse.delta_map import (
     Pool,
     clothes,
     confused_across,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harsanyi.analyses import demo as module
 from harsanyi.analyses import read_table
-from harsanyi.analyses.cli import main
+from harsanyi.analyses.command import demo as module
+from harsanyi.analyses.command.cli import main
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harsanyi.analyses.delta_map import Pool, delta_map, delta_table, draw_rows, standardised
-from harsanyi.analyses.dial import dial_table, loss_split, ring_pool
-from harsanyi.analyses.dial_figures import draw_delta_maps, draw_loss_split
-from harsanyi.analyses.dial_report import (
+from harsanyi.analyses.fine_coarse.delta_map import Pool, delta_map, delta_table, draw_rows, standardised
+from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
+from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.fine_coarse.report import (
     delta_words,
     describe_deltas,
     describe_dial,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.discrimination import NETWORK, discrimination_table, margins, of_labels
-from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.accuracy.discrimination import NETWORK, discrimination_table, margins, of_labels
+from harsanyi.analyses.knowledge.change import compare
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums and ratios of a few dozen float64 terms of size ~1.

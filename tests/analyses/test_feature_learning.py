@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from docs.studies import feature_learning as study
-from harsanyi.analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from harsanyi.analyses.feature_learning import (
+from harsanyi.analyses.fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
+from harsanyi.analyses.fine_coarse.feature_learning import (
     FeatureRun,
     alignment_table,
     error_table,

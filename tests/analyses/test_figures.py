@@ -13,31 +13,26 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from skimage.data import chelsea
 
-from harsanyi.analyses.changes import strongest_changes
-from harsanyi.analyses.figures import (
-    DISCARDED,
-    NEGATIVE,
-    NEW,
-    POSITIVE,
-    PRESERVED,
-    SHARE_COLOURS,
-    orders_of,
+from harsanyi.analyses.comparison.figures import (
     plot_matching,
     plot_shares,
     plot_sparsity,
     plot_strength_by_order,
 )
-from harsanyi.analyses.image_drawings import (
+from harsanyi.analyses.comparison.on_image import (
     draw_change_on_image,
     draw_interaction_on_image,
     draw_players_on_image,
     draw_top_on_image,
     outlines,
 )
-from harsanyi.analyses.knowledge import compare
-from harsanyi.analyses.report import write_figures
-from harsanyi.analyses.sentence_drawings import draw_change_on_sentence, draw_interactions_on_sentence
-from harsanyi.analyses.trajectory_figures import plot_performance
+from harsanyi.analyses.comparison.on_sentence import draw_change_on_sentence, draw_interactions_on_sentence
+from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED, SHARE_COLOURS
+from harsanyi.analyses.knowledge.amounts import orders_of
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.strongest import strongest_changes
+from harsanyi.analyses.report.page import write_figures
+from harsanyi.analyses.training.figures import plot_performance
 from harsanyi.data import fashion_mnist
 from harsanyi.interactions import And, AndOr, Interaction, Players, extract
 

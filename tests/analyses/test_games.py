@@ -8,7 +8,10 @@ import pytest
 
 from harsanyi import data
 from harsanyi.analyses import Compare, Compute
-from harsanyi.analyses.games import _answers, _drawn, _numbers, _read_out_inputs, _words, ask, understood
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.games import understood
+from harsanyi.analyses.study.inputs import _drawn, _words
+from harsanyi.analyses.study.labels import _answers, _numbers, _read_out_inputs
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from harsanyi.analyses.amounts import total
-from harsanyi.analyses.generality import found_table, generality_table, sharing_table
-from harsanyi.analyses.knowledge import compare
+from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.generality import found_table, generality_table, sharing_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 

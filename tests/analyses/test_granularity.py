@@ -9,10 +9,9 @@ from sklearn.cluster import KMeans
 
 from harsanyi import data, models
 from harsanyi.analyses import granularity_labels as labels_module
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.games import _answers
-from harsanyi.analyses.granularity import Granularity
-from harsanyi.analyses.granularity_labels import (
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.granularity.labels import (
     features_of,
     kept_features,
     labels_of_classes,
@@ -20,8 +19,9 @@ from harsanyi.analyses.granularity_labels import (
     numbered,
     pretraining_labels,
 )
-from harsanyi.analyses.granularity_runs import TransferData, TransferRun, plan
-from harsanyi.analyses.options import parsed
+from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.study.labels import _answers
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.granularity_demo import DemoExtent, granularity_demo
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.fine_coarse.demo import DemoExtent, granularity_demo
 
 SMALL = DemoExtent(
     widths=(2, 4),

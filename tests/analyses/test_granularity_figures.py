@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from harsanyi.analyses.granularity_figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
+from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.granularity_ladder import rare_table
-from harsanyi.analyses.knowledge import KnowledgeChange, compare
+from harsanyi.analyses.granularity.ladder import rare_table
+from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12

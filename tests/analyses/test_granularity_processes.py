@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from harsanyi import data, models
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.granularity_report import SUMMARY
-from harsanyi.analyses.run import STUDY
-from harsanyi.analyses.tables import read_table
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.granularity.report import SUMMARY
+from harsanyi.analyses.report.tables import read_table
+from harsanyi.analyses.run.run import STUDY
 
 LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]

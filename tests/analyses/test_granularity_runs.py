@@ -13,10 +13,9 @@ import torch
 from scipy.stats import pearsonr
 
 from harsanyi import data, models
-from harsanyi.analyses.granularity import Granularity
-from harsanyi.analyses.granularity_ladder import comparison_of, ladder_summary, ladder_table
-from harsanyi.analyses.granularity_report import describe_plan, run_granularity
-from harsanyi.analyses.granularity_runs import (
+from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
+from harsanyi.analyses.granularity.report import describe_plan, run_granularity
+from harsanyi.analyses.granularity.runs import (
     TransferData,
     is_done,
     last_checkpoint,
@@ -27,8 +26,9 @@ from harsanyi.analyses.granularity_runs import (
     summary_table,
     train_runs,
 )
-from harsanyi.analyses.run import Run
-from harsanyi.analyses.tables import read_table
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.report.tables import read_table
+from harsanyi.analyses.run.run import Run
 
 EXACT = 1e-12
 

@@ -11,14 +11,14 @@ import pytest
 from sklearn.metrics import average_precision_score, r2_score
 
 from harsanyi import data, models
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.granularity import Granularity
-from harsanyi.analyses.granularity_report import describe_plan, run_granularity
-from harsanyi.analyses.granularity_runs import TransferData, last_checkpoint, plan
-from harsanyi.analyses.granularity_target import target_in_words, target_values, with_names_of
-from harsanyi.analyses.ladder_figures import plot_granularity, plot_misalignment, plot_sizes
-from harsanyi.analyses.options import parsed
-from harsanyi.analyses.tables import read_table
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
+from harsanyi.analyses.granularity.report import describe_plan, run_granularity
+from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.target import target_in_words, target_values, with_names_of
+from harsanyi.analyses.report.tables import read_table
 from harsanyi.data import Inputs
 
 TAGS = {

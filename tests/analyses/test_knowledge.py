@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harsanyi.analyses.bootstrap import mean_interval, ratio_interval
-from harsanyi.analyses.knowledge import AMOUNTS, SCRATCH_AMOUNTS, SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.knowledge.change import AMOUNTS, SCRATCH_AMOUNTS, SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from harsanyi.analyses.ladder_figures import (
+from harsanyi.analyses.granularity.figures import (
     draw_beside_published,
     plot_granularity,
     plot_ladder,

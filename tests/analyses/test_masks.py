@@ -9,9 +9,9 @@ from PIL import Image
 
 from harsanyi import data, models
 from harsanyi.analyses import Compute
-from harsanyi.analyses.games import ask
-from harsanyi.analyses.layout import specification
-from harsanyi.analyses.masks import label_map, mask_players
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.label_maps import label_map, mask_players
+from harsanyi.analyses.study.layout import specification
 from harsanyi.data import Inputs
 from harsanyi.models import ImagePreprocess
 

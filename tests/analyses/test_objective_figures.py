@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from harsanyi.analyses.objective_figures import plot_objective_rows, plot_objectives
+from harsanyi.analyses.fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 
 
 def drawn(ax: Axes) -> Axes:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from harsanyi import data, models
-from harsanyi.analyses.granularity_runs import TransferData
-from harsanyi.analyses.objective_sweep import betas_of, objective_summary, objective_sweep
+from harsanyi.analyses.fine_coarse.objective_sweep import betas_of, objective_summary, objective_sweep
+from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.data.hierarchies import LabelHierarchy
 
 EXACT = 1e-12

@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.figures import NEW, PRESERVED, SCRATCH
-from harsanyi.analyses.knowledge import compare
-from harsanyi.analyses.origin_figures import plot_origin_orders, plot_origin_similarities, plot_origins
-from harsanyi.analyses.origins import compare_many, origin_similarities, origins_of
+from harsanyi.analyses.drawing.palette import NEW, PRESERVED, SCRATCH
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
+from harsanyi.analyses.origins.origins import compare_many, origin_similarities, origins_of
 from harsanyi.interactions import And, AndOr, extract
 
 COLOURS = {"preserved_share": PRESERVED, "new_share": NEW, "scratch_share": SCRATCH}

@@ -11,8 +11,8 @@ import torch
 
 from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, similarity
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.origins import COMPARED, compare_many, origin_similarities, origins_of
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.origins.origins import COMPARED, compare_many, origin_similarities, origins_of
 from harsanyi.interactions import AndOr, Interactions, extract
 from tests import reference
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from harsanyi.analyses.knowledge import KnowledgeChange, compare
-from harsanyi.analyses.planning import inputs_needed, planning_curve
+from harsanyi.analyses.accuracy.planning import inputs_needed, planning_curve
+from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12

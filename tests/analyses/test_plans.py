@@ -7,8 +7,8 @@ import torch
 
 from harsanyi import data
 from harsanyi.analyses import Run
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.plans import in_words
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.command.costs import in_words
 
 
 @pytest.fixture

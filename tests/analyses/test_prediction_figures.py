@@ -8,11 +8,16 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from harsanyi.analyses.discrimination import discrimination_table
-from harsanyi.analyses.figures import FAINT, FONT, new_axes
-from harsanyi.analyses.prediction_figures import COLOURS, plot_discrimination, plot_pruning, plot_restricted
-from harsanyi.analyses.pruning import prune_until_flip
-from harsanyi.analyses.restricted import restricted_prediction
+from harsanyi.analyses.accuracy.discrimination import discrimination_table
+from harsanyi.analyses.accuracy.prediction_figures import (
+    COLOURS,
+    plot_discrimination,
+    plot_pruning,
+    plot_restricted,
+)
+from harsanyi.analyses.accuracy.pruning import prune_until_flip
+from harsanyi.analyses.drawing.palette import FAINT, FONT, new_axes
+from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.interactions import AndOr, extract
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harsanyi.analyses.pruning import Pruning, prune_until_flip
+from harsanyi.analyses.accuracy.pruning import Pruning, prune_until_flip
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums of a few dozen float64 terms of size ~1.

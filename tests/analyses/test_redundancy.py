@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate
 
-from harsanyi.analyses.redundancy import (
+from harsanyi.analyses.fine_coarse.redundancy import (
     boundary_redundancy,
     crossing_counts,
     isotropic_chords,

@@ -9,11 +9,11 @@ import torch
 
 from harsanyi import data
 from harsanyi.analyses import Run, read_table, study_in
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.games import ask
-from harsanyi.analyses.reliability import same_players, variations
-from harsanyi.analyses.stability import approximation_table, shares_table, stability_table
-from harsanyi.analyses.study import Reliability
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
+from harsanyi.analyses.reliability.reliability import same_players, variations
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import corrupted
 from tests import text_networks
 

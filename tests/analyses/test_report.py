@@ -12,9 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from harsanyi.analyses.figures import plot_strength_by_order
-from harsanyi.analyses.knowledge import compare
-from harsanyi.analyses.report import describe, shares_by_order, write_report
+from harsanyi.analyses.comparison.figures import plot_strength_by_order
+from harsanyi.analyses.comparison.sentences import describe, shares_by_order
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.report.page import write_report
 from harsanyi.interactions import And, AndOr, extract
 
 N = 3

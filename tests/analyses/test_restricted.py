@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.restricted import KNOWLEDGE, restricted_prediction
+from harsanyi.analyses.knowledge.restricted import KNOWLEDGE, restricted_prediction
 from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract
 
 # Ratios of counts of a few games.

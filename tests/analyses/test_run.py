@@ -16,7 +16,7 @@ import torch
 
 from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, study_in
-from harsanyi.analyses.cli import main
+from harsanyi.analyses.command.cli import main
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
 
@@ -360,7 +360,7 @@ def slowly(self, *asked):
     time.sleep(0.15)
     return scores(self, *asked)
 model.MaskedModel.scores = slowly
-from harsanyi.analyses.cli import main
+from harsanyi.analyses.command.cli import main
 main()
 """
 

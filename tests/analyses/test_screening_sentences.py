@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from harsanyi.analyses import Compare, Run
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.comparison import run_comparison
-from harsanyi.analyses.games import ask
-from harsanyi.analyses.screening import DRAWN, HELD_OUT
-from harsanyi.analyses.sentence_drawings import draw_interactions_on_sentence
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.comparison.comparison import run_comparison
+from harsanyi.analyses.comparison.on_sentence import draw_interactions_on_sentence
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.screening import DRAWN, HELD_OUT
 from harsanyi.interactions import evaluate
 from harsanyi.interactions.many_players.influence import exact_game_density, influences
 from harsanyi.interactions.many_players.screening import OthersPresent

@@ -12,13 +12,14 @@ import torch
 
 from harsanyi import data
 from harsanyi.analyses import Compare, Reliability, Run
-from harsanyi.analyses.bootstrap import ratio_interval
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.comparison import run_comparison
-from harsanyi.analyses.games import ask
-from harsanyi.analyses.origin_report import run_origins
-from harsanyi.analyses.run import compute
-from harsanyi.analyses.screening import DRAWN, HELD_OUT, approximation
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.comparison.comparison import run_comparison
+from harsanyi.analyses.origins.report import run_origins
+from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.notes import approximation
+from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.screening import DRAWN, HELD_OUT
 from harsanyi.interactions import coalition_masks, evaluate
 from harsanyi.interactions.many_players.influence import exact_game_density, influences
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from harsanyi.analyses.knowledge import compare
-from harsanyi.analyses.stability import approximation_table, shares_table, stability_table
-from harsanyi.analyses.trajectory import similarity
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.similarity import similarity
+from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 

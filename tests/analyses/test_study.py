@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harsanyi.analyses import Compare, Compute, read_study, study_in
-from harsanyi.analyses.study import plain
+from harsanyi.analyses.study.settings import plain
 from harsanyi.interactions import And, AndOr, SparseAndOr
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)

@@ -9,10 +9,10 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import spearmanr
 
-from harsanyi.analyses.succession import succession_table, telling_variances, theory_beside
-from harsanyi.analyses.trajectory import Trajectory, time_to_reach
-from harsanyi.analyses.two_phase import final_dividends, learned
-from harsanyi.analyses.two_phase_figures import draw_two_phases, plot_succession, plot_theory_orders
+from harsanyi.analyses.training.succession import succession_table, telling_variances, theory_beside
+from harsanyi.analyses.training.theory import final_dividends, learned
+from harsanyi.analyses.training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
+from harsanyi.analyses.training.trajectory import Trajectory, time_to_reach
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from harsanyi import models
 from harsanyi.analyses import Compare, Run, compute, read_table
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.study import Track
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.study.study import Track
 from tests import text_networks
 
 # float32 networks of one layer whose logits are of size 1: sums of a few dozen terms in another order.

@@ -8,9 +8,9 @@ import pytest
 
 from harsanyi import data, models
 from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
-from harsanyi.analyses.cli import main
-from harsanyi.analyses.succession import succession_table, telling_variances
-from harsanyi.analyses.tracking import performance_by_step, trajectories_of
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.training.succession import succession_table, telling_variances
+from harsanyi.analyses.training.track import performance_by_step, trajectories_of
 
 STEPS = (0, 1, 2)
 

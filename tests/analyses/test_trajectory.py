@@ -12,15 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.knowledge import compare
-from harsanyi.analyses.trajectory import (
-    Trajectory,
-    detours,
-    reached,
-    similarity,
-    time_to_reach,
-    trajectory_table,
-)
+from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.similarity import reached, similarity
+from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 

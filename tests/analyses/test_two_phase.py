@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.two_phase import final_dividends, learned, theory_curve
+from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
 from harsanyi.interactions import And, AndOr, extract
 from harsanyi.interactions.effects.transforms import subset_sums, superset_sums
 from tests import reference
