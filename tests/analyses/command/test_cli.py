@@ -12,9 +12,9 @@ from PIL import Image
 from harsanyi import data
 from harsanyi.analyses import Compute
 from harsanyi.analyses.command.cli import main
+from tests.places import ROOT
 
 HARSANYI = [sys.executable, "-c", "from harsanyi.analyses.command.cli import main; main()"]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

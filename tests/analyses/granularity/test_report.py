@@ -8,9 +8,9 @@ import pytest
 from sklearn.cluster import KMeans
 
 from harsanyi import data, models
-from harsanyi.analyses import granularity_labels as labels_module
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.granularity import labels as labels_module
 from harsanyi.analyses.granularity.labels import (
     features_of,
     kept_features,

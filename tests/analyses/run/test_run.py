@@ -19,8 +19,8 @@ from harsanyi.analyses import Run, compare, read_table, study_in
 from harsanyi.analyses.command.cli import main
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 TABLES = {f"{name}.{ending}" for name in ("change", "games") for ending in ("csv", "h5")}
 WRITTEN = {"study.toml", "values.h5", "facts.json", "report.html"} | TABLES
 

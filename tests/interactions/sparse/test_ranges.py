@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harsanyi.data import SyntheticGame
 from harsanyi.interactions import EffectRanges, Interactions, SparseAndOr, effect_ranges, extract
-from tests.interactions.test_sparse import FEASIBLE, maps, noise_bound, table
+from tests.interactions.sparse.test_fit import FEASIBLE, maps, noise_bound, table
 
 # A share of max|u|: HiGHS is feasible to 1e-10 of it, and a vertex is off by that times the condition of its
 # equations, at most 16 of them with entries 0 and 1. What is found is compared with itself to 1e-9.

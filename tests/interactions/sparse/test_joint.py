@@ -19,7 +19,7 @@ from harsanyi.interactions import (
 )
 from harsanyi.interactions.sparse.joint import JointProgram, onto_l1_ball
 from tests import reference
-from tests.interactions.test_sparse import FEASIBLE, HIGHS, MATCHING, ROUNDING, maps, noise_bound, table
+from tests.interactions.sparse.test_fit import FEASIBLE, HIGHS, MATCHING, ROUNDING, maps, noise_bound, table
 
 SPECIFIC = [0.0, 0.3, 1.0]
 

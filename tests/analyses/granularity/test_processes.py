@@ -14,6 +14,7 @@ from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.granularity.report import SUMMARY
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import STUDY
+from tests.places import ROOT
 
 LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
@@ -45,7 +46,7 @@ def test_two_processes_write_what_one_writes(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, *LAUNCH, str(script), *options(tmp_path, "two")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=500,
