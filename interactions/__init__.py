@@ -26,11 +26,11 @@ from harsanyi.interactions.game.players import BACKGROUND, Players
 from harsanyi.interactions.game.scores import SCORES
 from harsanyi.interactions.game.words import sentence_pieces
 from harsanyi.interactions.many_players.estimate import SparseMoebius
+from harsanyi.interactions.many_players.fourier import spex
 from harsanyi.interactions.many_players.influence import Influences, influences, most_influential
 from harsanyi.interactions.many_players.low_orders import low_order
 from harsanyi.interactions.many_players.moebius import sparse_moebius
 from harsanyi.interactions.many_players.screening import HeldOutError, Screened, held_out_error, screened
-from harsanyi.interactions.many_players.spex import spex
 from harsanyi.interactions.methods import (
     METHODS,
     And,

@@ -45,7 +45,8 @@ def evaluate(
         v `(games, coalitions)` in float64 on the game's device.
 
     Raises:
-        ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that cannot serve
+        ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that does not
+        suit
             the game, saying why.
         MemoryError: if the table alone would not fit, saying what it needs.
 

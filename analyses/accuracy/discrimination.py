@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.knowledge.amounts import Quantities, amounts_table, by_order, split_by_sign
+from harsanyi.analyses.knowledge.amounts import Quantities, amounts_table
 from harsanyi.analyses.knowledge.change import knowledge_parts
 from harsanyi.analyses.knowledge.restricted import require_classes
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 Effects = Float64[Tensor, "games kinds coalitions"]
 Labels = Int64[Tensor, " games"]

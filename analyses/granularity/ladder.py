@@ -22,13 +22,14 @@ from harsanyi.analyses.granularity.runs import (
     over_seeds,
 )
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.knowledge.amounts import amounts_table, by_order, split_by_sign
+from harsanyi.analyses.knowledge.amounts import amounts_table
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.study import Compare
+from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 COMPARISON, ACCURACY = "comparison", "accuracy"
 SHOWN = ("all_before", "all_after", "preserved", "discarded", "new")

@@ -11,21 +11,11 @@ from torch import Tensor
 
 from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
 from harsanyi.interactions import KINDS, SIGNS, Interactions
+from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 Amount = Float64[Tensor, "games kinds signs orders"]
-Parts = Float64[Tensor, "games kinds signs coalitions"]
 # One amount stands for its mean a game, two for the ratio of their sums over games.
 Quantities = Mapping[str, tuple[Amount, ...]]
-
-
-def split_by_sign(effects: Float64[Tensor, "games kinds coalitions"]) -> Parts:
-    """max(I, 0) and max(−I, 0), neither of them negative."""
-    return torch.stack([effects.clamp_min(0), -effects.clamp_max(0)], dim=2)
-
-
-def by_order(parts: Parts, orders: Int64[Tensor, " coalitions"]) -> Amount:
-    """The sums over the coalitions of each order, bin m for order m."""
-    return parts @ torch.nn.functional.one_hot(orders).double()
 
 
 def by_sign_and_order(

@@ -10,11 +10,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import (
-    Parts,
     amounts_table,
-    by_order,
     require_same_games,
-    split_by_sign,
 )
 from harsanyi.analyses.knowledge.change import (
     KnowledgeChange,
@@ -24,6 +21,7 @@ from harsanyi.analyses.knowledge.change import (
 )
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions, coalition_masks
+from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 
 OTHER_INPUTS, FOUND = "other_inputs", "found_in_"
 # Points of a curve over the number of inputs.

@@ -6,11 +6,10 @@ import torch
 from harsanyi.analyses.knowledge.amounts import (
     Amount,
     amounts_table,
-    by_order,
     require_same_games,
-    split_by_sign,
 )
 from harsanyi.interactions import Interactions
+from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 
 def similarity(

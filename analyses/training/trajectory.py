@@ -10,19 +10,17 @@ import pandas as pd
 import torch
 
 from harsanyi.analyses.knowledge.amounts import (
-    Parts,
     Quantities,
     amounts_table,
-    by_order,
     group_labels,
     group_sums,
     require_same_games,
-    split_by_sign,
 )
 from harsanyi.analyses.knowledge.change import SHARES, compare
 from harsanyi.analyses.knowledge.similarity import _alike, there
 from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Shapley and Banzhaf values and Shapley interaction indices, computed from AND and OR interactions.
 
-Both kinds share their effect evenly: an OR is worth its effect to whoever comes first, as an AND to whoever
-comes last. So each index is one weighted sum per kind.
+Both kinds share their effect evenly among their players: in a random order an AND pays the last of them, an
+OR the first. So each index is one weighted sum a kind.
 """
 
 import torch

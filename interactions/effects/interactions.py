@@ -1,4 +1,8 @@
-"""`Interactions`: what extraction gives, a frozen result that can be saved and loaded."""
+"""`Interactions`: the AND and OR effects of a batch of games, a frozen result that can be saved and loaded.
+
+It holds the effects, the value tables that they explain and the method. It gives the salient and the
+strongest interactions, and the strength by order or player.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -11,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.interactions.effects.transforms import (
     and_interactions,
     coalition_masks,
@@ -22,15 +27,21 @@ from harsanyi.interactions.effects.transforms import (
 Kind = Literal["and", "or"]
 KINDS: tuple[Kind, ...] = ("and", "or")
 SIGNS = ("positive", "negative")
+# τ, the share of the strongest effect that a salient one exceeds.
 SALIENT_THRESHOLD = 0.05
 FORMAT = "harsanyi interactions 1"
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """One interaction: its kind, its players in ascending order, its effect in the unit of the score.
+    """One interaction.
 
-    `range`, where it was asked for, is what the effect can be in nearly sparsest splits (`EffectRanges`).
+    Attributes:
+        kind: "and" or "or".
+        players: in ascending order.
+        effect: in the unit of the score.
+        range: the lowest and highest effect in nearly sparsest splits (`EffectRanges`); None where the method
+            did not compute it.
     """
 
     kind: Kind
@@ -40,6 +51,7 @@ class Interaction:
 
     @property
     def order(self) -> int:
+        """How many players it has."""
         return len(self.players)
 
 
@@ -50,7 +62,7 @@ class Salient:
     Attributes:
         and_, or_: `(games, 2**n)`; the empty coalition is never salient.
         limit: the strength to exceed, in the unit of the score, `(games,)`.
-        rule: the rule in words, to be kept beside every result.
+        rule: the rule in words, to be written beside every result.
     """
 
     and_: Bool[Tensor, "games coalitions"]
@@ -65,14 +77,14 @@ class Salient:
 
 @dataclass(frozen=True)
 class EffectRanges:
-    """How far the strongest effects of each game can go in splits that are nearly as sparse as the sparsest.
+    """The range of the strongest effects of each game over splits nearly as sparse as the sparsest.
 
     Attributes:
         kind: 0 for AND, 1 for OR (the order of `KINDS`), `(games, top)`, the strongest first.
-        coalition: of the interaction.
-        effect: as it was found, in the unit of the score.
-        low, high: the least and the greatest effect that were met, in feasible splits within the slack.
-        lowest, highest: no split within the slack goes beyond these.
+        coalition: index of the interaction's coalition.
+        effect: in the split of the result, in the unit of the score.
+        low, high: the smallest and largest effect of the feasible splits that the solver met.
+        lowest, highest: certified bounds; no split within the slack goes beyond these.
     """
 
     kind: Int64[Tensor, "games top"]
@@ -84,11 +96,11 @@ class EffectRanges:
     highest: Float64[Tensor, "games top"]
 
     def select(self, games: Any) -> "EffectRanges":
-        """Those of some games."""
+        """The ranges of a selection of games: a slice, indices or a mask."""
         return EffectRanges(**{name: value[games] for name, value in vars(self).items()})
 
     def to(self, device: torch.device | str) -> "EffectRanges":
-        """The same on another device."""
+        """A copy on another device."""
         return EffectRanges(**{name: value.to(device) for name, value in vars(self).items()})
 
 
@@ -101,14 +113,14 @@ class Interactions:
     Attributes:
         and_, or_: effects `(games, 2**n)` in the unit of the score, indexed by coalition.
         v: the value tables they explain.
-        method: the method that made them, in words.
+        method: the method, in words.
         gap: certified relative distance of each game's strength from the least possible; None for methods
             that do not optimise.
-        ranges: of the strongest effects, where a sparse method was asked for them.
+        ranges: of the strongest effects, where a sparse method computed them.
 
     >>> from harsanyi.interactions import And, extract
-    >>> found = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
-    >>> found.top(1)[0]
+    >>> interactions = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
+    >>> interactions.top(1)[0]
     [Interaction(kind='and', players=(0, 1), effect=3.0, range=None)]
     """
 
@@ -127,10 +139,12 @@ class Interactions:
 
     @property
     def games(self) -> int:
+        """How many games."""
         return len(self.v)
 
     @property
     def n(self) -> int:
+        """Players of each game."""
         return player_count(self.v)
 
     @cached_property
@@ -146,7 +160,7 @@ class Interactions:
 
     @property
     def residual(self) -> Float64[Tensor, "games coalitions"]:
-        """What the interactions leave unexplained of v."""
+        """The part of v that the interactions do not explain."""
         return self.v - reconstruct(self.and_, self.or_)
 
     def salient(self, threshold: float = SALIENT_THRESHOLD) -> Salient:
@@ -167,17 +181,19 @@ class Interactions:
         return Salient(mask[:, 0], mask[:, 1], limit, rule)
 
     def only(self, salient: Salient) -> "Interactions":
-        """The same with every other effect set to zero; the constants of the empty coalition stay, and the
-        ranges, which are those of the whole, go."""
+        """A copy with every effect that is not salient set to zero.
+
+        The constants of the empty coalition stay. Ranges are dropped, since they belong to all effects.
+        """
         empty = self.orders == 0
-        kept = [
+        effects = [
             torch.where(mask | empty, effect, 0.0)
             for mask, effect in ((salient.and_, self.and_), (salient.or_, self.or_))
         ]
-        return replace(self, and_=kept[0], or_=kept[1], ranges=None)
+        return replace(self, and_=effects[0], or_=effects[1], ranges=None)
 
     def select(self, games: Any) -> "Interactions":
-        """Those of some games: a slice, indices or a mask."""
+        """The interactions of a selection of games: a slice, indices or a mask."""
         return replace(
             self,
             and_=self.and_[games],
@@ -207,7 +223,7 @@ class Interactions:
         ]
 
     def _ranges(self) -> list[dict[int, tuple[float, float]]]:
-        """For each game, what the range of an effect is, by its place in AND and OR effects end to end."""
+        """For each game the ranges of effects, by their positions in AND and OR effects end to end."""
         if self.ranges is None:
             return [{} for _ in range(self.games)]
         places = self.ranges.kind * self.v.shape[-1] + self.ranges.coalition
@@ -227,16 +243,14 @@ class Interactions:
             by: "order": bin m holds coalitions of order m, 0 to n; "player": bin i holds coalitions with
                 player i; "total": one bin.
         """
-        signed = torch.stack([self.effects.clamp_min(0), -self.effects.clamp_max(0)], dim=2)
-        if by == "total":
-            return signed.sum(-1, keepdim=True)
+        parts = split_by_sign(self.effects)
         if by == "order":
-            bins = torch.nn.functional.one_hot(self.orders, self.n + 1)
-        elif by == "player":
-            bins = coalition_masks(self.n, device=self.v.device)
-        else:
-            raise ValueError(f'expected by="order", "player" or "total", got {by!r}')
-        return signed @ bins.double()
+            return by_order(parts, self.orders)
+        if by == "player":
+            return parts @ coalition_masks(self.n, device=self.v.device).double()
+        if by == "total":
+            return parts.sum(-1, keepdim=True)
+        raise ValueError(f'expected by="order", "player" or "total", got {by!r}')
 
     def scaled(self, factor: float | Float[Tensor, " games"]) -> "Interactions":
         """All effects and tables times a factor, one for all games or one each; without ranges."""
@@ -246,7 +260,7 @@ class Interactions:
         )
 
     def to(self, device: torch.device | str) -> "Interactions":
-        """The same on another device."""
+        """A copy on another device."""
         moved = {
             name: value.to(device)
             for name in ("and_", "or_", "v", "gap", "ranges")
@@ -255,7 +269,7 @@ class Interactions:
         return replace(self, **moved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an HDF5 file."""
+        """Write an HDF5 file, which `load` reads."""
         with h5py.File(path, "w") as file:
             file.attrs.update(format=FORMAT, method=self.method)
             for name in ("and_", "or_", "v", "gap"):
@@ -287,9 +301,10 @@ class Interactions:
             raise ValueError(f"{path} is no file of {FORMAT!r}: {error}") from error
 
     def to_shapiq(self, game: int = 0) -> Any:
-        """The Möbius interactions of what one game's AND and OR interactions add up to, for shapiq.
+        """The Möbius interactions of one game's reconstructed value table, as shapiq has them.
 
-        OR interactions have no place in shapiq; their sum does. Needs shapiq installed.
+        shapiq has no OR interactions, but the table that ANDs and ORs add up to has Möbius interactions.
+        Needs shapiq installed.
         """
         try:
             from shapiq import InteractionValues

@@ -25,7 +25,12 @@ def player_count(table: Tensor) -> int:
 def coalition_masks(
     n: int, indices: Int64[Tensor, " coalitions"] | None = None, device: torch.device | str | None = None
 ) -> Bool[Tensor, "coalitions players"]:
-    """Coalitions as boolean masks, all 2**n in index order by default.
+    """Coalitions as boolean masks.
+
+    Args:
+        n: players.
+        indices: of the coalitions; all 2**n in order by default.
+        device: of all 2**n.
 
     >>> coalition_masks(2).int().tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -37,7 +42,7 @@ def coalition_masks(
 
 
 def coalition_index(coalitions: Bool[Tensor, "*batch players"]) -> Int64[Tensor, "*batch"]:
-    """The numbers of coalitions among all 2**n: the inverse of `coalition_masks`.
+    """The index of each coalition among all 2**n: the inverse of `coalition_masks`.
 
     >>> coalition_index(torch.tensor([[True, False], [True, True]])).tolist()
     [2, 3]
@@ -145,10 +150,13 @@ def reconstruct(and_: Table, or_: Table) -> Table:
 
 
 def butterfly_(table: Tensor, *, lower: bool = False, sign: int = 1, axis: int = -1) -> Tensor:
-    """One pass per player, in place: add ±(half without i) to the half with i, or the reverse (`lower`).
+    """One pass per player, in place: add ±(half without i) to the half with i, or the reverse.
 
     Args:
         table: contiguous, with 2**n entries on `axis`.
+        lower: add the half with i to the half without.
+        sign: 1 to add, −1 to subtract.
+        axis: of the coalitions.
     """
     shape = table.shape[: axis % table.ndim]
     if not table.numel():

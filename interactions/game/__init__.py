@@ -1,5 +1,11 @@
-"""What a coalition is asked of: players, baseline, score, network.
+"""The game: players, baseline, score and network, which together give each coalition a number.
 
-`Game` is the contract: `(game, coalition) → number`. `MaskedModel` is a network asked about masked inputs.
-`Players` owns the input elements that are masked together.
+`Game` is the contract: `(game, coalition) → number`. `MaskedModel` is a network on masked inputs. `Players`
+own the input elements that are masked together.
 """
+
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.game.players import Players
+
+__all__ = ["Game", "MaskedModel", "Players"]

@@ -1,1 +1,1 @@
-"""Memory, batches and kernels. Knows nothing of games."""
+"""Memory, batch sizes and CPU kernels. This room knows nothing of games."""

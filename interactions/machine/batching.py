@@ -1,4 +1,4 @@
-"""Work in batches that suit their device, on a CPU one worker to each core."""
+"""Batch sizes that suit a device, and work in batches with one worker to each core of a CPU."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,29 +9,32 @@ from torch import Tensor
 
 from harsanyi.interactions.machine.memory import available_memory
 
-# Entries of the tables worked on at once. On a CPU a batch should stay in its core's caches.
-ENTRIES = {"cpu": 2**16, "cuda": 2**24}
+# Entries of the tables in one batch. On a CPU a batch should stay in its core's caches.
+BATCH_ENTRIES = {"cpu": 2**16, "cuda": 2**24}
 
-# The largest activation of a CPU batch: past a cache, a forward is bound by memory. With this and the least
-# batch below, convolutional networks and transformers took at most 1.1 times as long as with the best of a
-# quarter to four times as large a batch, on 2 cores (benchmarks/README.md, "The dense plan's batch").
+# The largest activation of a CPU batch: beyond the caches, memory limits a forward. With this and the
+# smallest batch below, convolutional networks and transformers took at most 1.1 times as long as with the
+# best batch from a quarter to four times as large, on 2 cores (benchmarks/README.md, "The dense plan's
+# batch").
 CPU_ACTIVATION_BYTES = 6 * 2**20
 # The largest activation's share of a GPU's free memory: a forward holds a few of that size at once.
 GPU_ACTIVATION_SHARE = 1 / 16
 SMALLEST_BATCH, LARGEST_BATCH = 4, 4096
 
-# Batches of each worker whose results are given at once.
-ROUND = 16
+# Batches of each worker in one round of `in_rounds`.
+ROUND_BATCHES = 16
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
 def batch_fitting(activation: int, device: torch.device, *, threads: int = 1) -> int:
-    """The power of two so many inputs of which have a largest activation, in bytes, that suits the device.
+    """The largest power-of-two batch whose largest activation fits the device's budget.
 
     Args:
-        threads: that share a batch, on a CPU; each has a cache of its own.
+        activation: bytes of the largest activation for one input.
+        device: of the network.
+        threads: that share a batch on a CPU; each has a cache of its own.
 
     >>> batch_fitting(2**20, torch.device("cpu")), batch_fitting(2**20, torch.device("cpu"), threads=2)
     (4, 8)
@@ -45,19 +48,19 @@ def batch_fitting(activation: int, device: torch.device, *, threads: int = 1) ->
 
 
 def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Result]:
-    """What `work` makes of the numbers of the tables in each batch, in order.
+    """The results of `work` on batches of tables, in order.
 
-    The operations are many and small, and threads that share them wait for each other most of the time (two
-    are three to four times slower than one): on a CPU, each batch has one thread for itself.
+    The operations are many and small. Threads that share them mostly wait for each other; two are three to
+    four times slower than one. So on a CPU each batch has one thread for itself.
 
     Args:
-        work: takes indices along the first axis of the tables.
+        work: takes the indices of a batch along the first axis of the tables.
         tables: `(tables, ...)`.
 
     >>> over_batches(lambda rows: rows.tolist(), torch.zeros(3, 2))
     [[0, 1, 2]]
     """
-    entries = ENTRIES.get(tables.device.type, ENTRIES["cuda"])
+    entries = BATCH_ENTRIES.get(tables.device.type, BATCH_ENTRIES["cuda"])
     size = max(1, entries // tables.shape[1:].numel())
     return in_workers(work, torch.arange(len(tables), device=tables.device).split(size), tables.device)
 
@@ -65,20 +68,33 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
 def in_rounds(
     work: Callable[[Tensor], Tensor], count: int, size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The numbers 0 … count − 1 in order, round by round, and what `work` makes of them in batches of `size`.
+    """The numbers 0 … count − 1 in order, round by round, with the results of `work` on them.
+
+    Args:
+        work: takes the numbers of a batch.
+        count: how many numbers.
+        size: of a batch.
+        device: of the numbers.
+
 
     >>> rounds = in_rounds(torch.neg, 3, 2, torch.device("cpu"))
     >>> [(numbers.tolist(), made.tolist()) for numbers, made in rounds]
     [([0, 1, 2], [0, -1, -2])]
     """
-    for numbers in torch.arange(count, device=device).split(size * ROUND * torch.get_num_threads()):
+    for numbers in torch.arange(count, device=device).split(size * ROUND_BATCHES * torch.get_num_threads()):
         yield numbers, torch.cat(in_workers(work, numbers.split(size), device))
 
 
 def in_workers(
     work: Callable[[Batch], Result], batches: Sequence[Batch], device: torch.device
 ) -> list[Result]:
-    """What `work` makes of each batch, in order; on a CPU with one thread for each of several at a time.
+    """The results of `work` on each batch, in order; on a CPU several batches at a time, one thread each.
+
+    Args:
+        work: takes a batch.
+        batches: in order.
+        device: where the work runs.
+
 
     >>> in_workers(sum, [(1, 2), (3, 4)], torch.device("cpu"))
     [3, 7]
@@ -90,4 +106,4 @@ def in_workers(
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(work, batches))
     finally:
-        torch.set_num_threads(workers)  # threads made from now on take it from the last that was set anywhere
+        torch.set_num_threads(workers)  # new threads inherit the last setting of any thread

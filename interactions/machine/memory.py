@@ -1,4 +1,4 @@
-"""How much memory there is, and the error for those who ask for more."""
+"""Available memory, and the error where something needs more."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ import torch
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that can be taken on a device now."""
+    """Bytes that are free on a device now."""
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
@@ -15,14 +15,20 @@ def available_memory(device: torch.device) -> int:
 
 
 def plan_memory(device: torch.device) -> int:
-    """Bytes for what a plan keeps, where no amount is named; the same tomorrow, so that a run is, too."""
+    """Bytes for tables and caches of a plan by default: a constant of the machine, so that runs repeat."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory // 4
     return 2 * 2**30
 
 
 def require_memory(needed: int, device: torch.device, what: str) -> None:
-    """Raise a MemoryError that says what needs how much, if the device has less."""
+    """Refuse work that needs more memory than the device has, with a MemoryError.
+
+    Args:
+        needed: bytes.
+        device: to take them on.
+        what: needs them, for the message.
+    """
     available = available_memory(device)
     if needed > available:
         raise MemoryError(
@@ -32,7 +38,7 @@ def require_memory(needed: int, device: torch.device, what: str) -> None:
 
 
 def gibibytes(count: int) -> str:
-    """Bytes in words, however many.
+    """Bytes in words, of any size.
 
     >>> gibibytes(3 * 2**30), gibibytes(2**784)
     ('3 GiB', '9.476e+226 GiB')
@@ -41,5 +47,5 @@ def gibibytes(count: int) -> str:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a RuntimeError is torch's way of saying that an allocation failed, on GPU or CPU."""
+    """Whether a RuntimeError of torch's means that an allocation failed, on GPU or CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

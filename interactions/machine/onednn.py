@@ -1,9 +1,9 @@
-"""Linear layers and convolutions by oneDNN, whose weights may be put in its order once.
+"""Linear layers and convolutions on a CPU by oneDNN, with weights that are put in its memory order once.
 
-torch's own convolution puts the weights in oneDNN's order at every call, and torch multiplies matrices with
-another library, mostly MKL, which keeps to AVX2 on processors of other makers. A linear layer is a
-convolution with a window of one place: where that is much faster, it is done as such. Which it is, is
-measured once a process, on one product; convolutions are oneDNN's in any case.
+torch's own convolution reorders the weights at every call. For matrix products torch uses another library,
+mostly MKL, which is limited to AVX2 on processors that are not Intel's. A linear layer is a convolution with
+a window of one place. One measurement in each process says whether oneDNN's convolution is much faster than
+the matrix product; then linear layers run as convolutions.
 """
 
 import time
@@ -17,16 +17,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-# Multiply-adds of a product at least, so that it is worth the longer way to oneDNN.
-LEAST = 2**21
-# Rows at least, where the weights are put in order for this product alone: as long as some dozen rows take.
-FEWEST = 128
-# How many times as fast it must be, so that noise does not decide.
-MUCH = 1.3
-# Padding, stride, dilation and groups of a window that sees its own place.
-ITSELF = [0, 0], [1, 1], [1, 1], 1
-# For how many shapes of inputs weights are kept in order: that of a batch, and that of what is left over.
-KEPT = 2
+# The fewest multiply-adds of a product that are worth the overhead of a call to oneDNN.
+MIN_MULTIPLY_ADDS = 2**21
+# The fewest rows of a product that reorders its weights: the reordering takes as long as some dozen rows.
+MIN_ROWS = 128
+# How many times as fast the convolution must be, so that noise does not decide.
+SPEEDUP_MARGIN = 1.3
+# Padding, stride, dilation and groups of a window of one place.
+IDENTITY_WINDOW = [0, 0], [1, 1], [1, 1], 1
+# Shapes of inputs for which reordered weights stay in memory: a full batch, and the last, shorter one.
+KEPT_SHAPES = 2
 
 
 def linear(
@@ -34,7 +34,7 @@ def linear(
     weight: Float[Tensor, "width channels"],
     bias: Float[Tensor, " width"] | None = None,
 ) -> Float[Tensor, "*rows width"]:
-    """What `torch.nn.functional.linear` gives, up to rounding.
+    """As `torch.nn.functional.linear`, up to rounding.
 
     >>> rows, weight = torch.randn(400, 3, 64), torch.randn(50, 64)
     >>> with torch.inference_mode():
@@ -42,9 +42,9 @@ def linear(
     True
     """
     flat = rows.reshape(-1, rows.shape[-1])
-    if not (len(flat) >= FEWEST and _pays(flat, weight)):
+    if not (len(flat) >= MIN_ROWS and _pays(flat, weight)):
         return F.linear(rows, weight, bias)
-    return _over_places(flat, _in_torchs_order(weight, bias)).view(*rows.shape[:-1], len(weight))
+    return _over_places(flat, _with_torch_weights(weight, bias)).view(*rows.shape[:-1], len(weight))
 
 
 def multiply_into(
@@ -52,27 +52,27 @@ def multiply_into(
     rows: Float[Tensor, "rows channels"],
     weight: Float[Tensor, "width channels"],
 ) -> None:
-    """Write rows times the transposed weight."""
-    if len(rows) >= FEWEST and _pays(rows, weight):
-        target.copy_(_over_places(rows, _in_torchs_order(weight, None)))
+    """Write rows times the transposed weight into the target."""
+    if len(rows) >= MIN_ROWS and _pays(rows, weight):
+        target.copy_(_over_places(rows, _with_torch_weights(weight, None)))
     else:
         torch.mm(rows, weight.T, out=target)
 
 
 class PackedConvolution:
-    """A convolution whose weights are kept as oneDNN reads them, for the shapes of the last inputs.
+    """A convolution that keeps its weights in oneDNN's memory order, for the last few shapes of inputs.
 
-    The order depends on the shape, and weights in the order for another are many times slower than in
-    torch's.
+    The order depends on the shape of the input. Weights in the order of another shape are many times slower
+    than in torch's order.
 
     Args:
         weight: must not change.
-        stride, padding, dilation, groups: as of `torch.nn.functional.conv2d`.
+        stride, padding, dilation, groups: as for `torch.nn.functional.conv2d`.
 
     >>> weight, images = torch.randn(4, 3, 2, 2), torch.randn(2, 3, 5, 5)
     >>> with torch.inference_mode():
-    ...     found = PackedConvolution(weight, stride=(2, 2))(images)
-    >>> bool(torch.allclose(found, F.conv2d(images, weight, stride=2), atol=1e-5))
+    ...     outputs = PackedConvolution(weight, stride=(2, 2))(images)
+    >>> bool(torch.allclose(outputs, F.conv2d(images, weight, stride=2), atol=1e-5))
     True
     """
 
@@ -85,7 +85,7 @@ class PackedConvolution:
         groups: int = 1,
     ) -> None:
         self.weight = weight
-        stride, padding, dilation = (list(one) * (2 // len(one)) for one in (stride, padding, dilation))
+        stride, padding, dilation = (list(sizes) * (2 // len(sizes)) for sizes in (stride, padding, dilation))
         self._window = padding, stride, dilation, groups
         self._packed: dict[torch.Size, Tensor] = {}
 
@@ -94,24 +94,25 @@ class PackedConvolution:
         images: Float[Tensor, "batch channels height width"],
         bias: Float[Tensor, " channels_after"] | None = None,
     ) -> Float[Tensor, "batch channels_after height_after width_after"]:
-        """What `torch.nn.functional.conv2d` gives, up to rounding."""
+        """As `torch.nn.functional.conv2d`, up to rounding."""
         if not serves(images, self.weight):
             padding, stride, dilation, groups = self._window
             return F.conv2d(images, self.weight, bias, stride, padding, dilation, groups)
         return _convolved(images, self._in_order(images.shape), bias, *self._window)
 
     def _in_order(self, shape: torch.Size) -> Tensor:
-        """The weights as they are read for inputs of a shape."""
+        """The weights in oneDNN's order for inputs of a shape."""
         packed = self._packed.get(shape)
         if packed is None:
             packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self._window, list(shape))
-            kept = list(self._packed.items())[1 - KEPT :]  # workers may do this at the same time
-            self._packed = dict([*kept, (shape, packed)])
+            # A new dictionary, since several workers may be here at the same time.
+            others = list(self._packed.items())[1 - KEPT_SHAPES :]
+            self._packed = dict([*others, (shape, packed)])
         return packed
 
 
 class PackedLinear:
-    """A linear layer without its bias, whose weights are kept in the order of the faster kernel.
+    """A linear layer, its bias apart, that keeps its weights in the memory order of the faster kernel.
 
     Args:
         weight: `(width, channels)`; must not change.
@@ -129,16 +130,16 @@ class PackedLinear:
     def __call__(
         self, rows: Float[Tensor, "*rows channels"], bias: Float[Tensor, " width"] | None = None
     ) -> Float[Tensor, "*rows width"]:
-        """What `torch.nn.functional.linear` gives, up to rounding."""
+        """As `torch.nn.functional.linear`, up to rounding."""
         flat = rows.reshape(-1, rows.shape[-1])
         if not _pays(flat, self.weight):
             return F.linear(rows, self.weight, bias)
-        found = _over_places(flat, lambda places: self._convolution(places, bias))
-        return found.view(*rows.shape[:-1], len(self.weight))
+        outputs = _over_places(flat, lambda places: self._convolution(places, bias))
+        return outputs.view(*rows.shape[:-1], len(self.weight))
 
 
 class FasterLinear(TorchFunctionMode):
-    """Within it every linear layer of a network is `linear`, whoever wrote the network.
+    """A context in which `F.linear` is `linear`, for networks of any origin.
 
     >>> with FasterLinear(), torch.inference_mode():
     ...     torch.nn.Linear(8, 5)(torch.randn(400, 8)).shape
@@ -153,61 +154,64 @@ class FasterLinear(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def serves(given: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN is there and has a kernel for these."""
+def serves(inputs: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN is available and has a kernel for these tensors."""
     return (
-        given.device.type == "cpu"
-        and given.dtype == weight.dtype == torch.float32
+        inputs.device.type == "cpu"
+        and inputs.dtype == weight.dtype == torch.float32
         and not torch.is_grad_enabled()
-        and given.numel() > 0
+        and inputs.numel() > 0
         and _packs()
     )
 
 
 @cache
 def _packs() -> bool:
-    """Whether this torch has oneDNN, and convolutions from weights in its order."""
+    """Whether this torch has oneDNN, and convolutions with reordered weights."""
     needed = ("_convolution_pointwise", "_reorder_convolution_weight")
     return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in needed)
 
 
 def _pays(rows: Tensor, weight: Tensor) -> bool:
-    """Whether a product is worth oneDNN's kernel, and that the faster."""
-    return serves(rows, weight) and len(rows) * weight.numel() >= LEAST and convolving_is_faster()
+    """Whether a product is large enough for oneDNN's kernel, and that is the faster one."""
+    return serves(rows, weight) and len(rows) * weight.numel() >= MIN_MULTIPLY_ADDS and convolving_is_faster()
 
 
 def _over_places(
     rows: Float[Tensor, "rows channels"], convolve: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "rows width"]:
-    """What a convolution makes of one input, whose places are the rows."""
+    """A convolution of one input whose places are the rows."""
     count, channels = rows.shape
     places = rows.contiguous().as_strided((1, channels, count, 1), (count * channels, 1, channels, channels))
     return convolve(places).permute(0, 2, 3, 1).reshape(count, -1)
 
 
-def _in_torchs_order(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    return lambda places: _convolved(places, weight[:, :, None, None], bias, *ITSELF)
+def _with_torch_weights(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """A convolution over places with weights in torch's order."""
+    return lambda places: _convolved(places, weight[:, :, None, None], bias, *IDENTITY_WINDOW)
 
 
 def _convolved(images: Tensor, weight: Tensor, bias: Tensor | None, *window: Any) -> Tensor:
-    """oneDNN's convolution, whatever torch would choose."""
-    found: Tensor = torch.ops.mkldnn._convolution_pointwise(images, weight, bias, *window, "none", [], "")
-    return found
+    """oneDNN's convolution, even where torch would choose another library."""
+    outputs: Tensor = torch.ops.mkldnn._convolution_pointwise(images, weight, bias, *window, "none", [], "")
+    return outputs
 
 
 @cache
 def convolving_is_faster() -> bool:
-    """Whether, here, a linear layer is much faster as a convolution."""
+    """Whether a linear layer is much faster as a convolution on this machine; measured once a process."""
     if not _packs():
         return False
     with torch.inference_mode():
         rows, weight = torch.ones(1024, 256), torch.ones(256, 256)
-        convolving = _best_time(lambda: _over_places(rows, _in_torchs_order(weight, None)))
+        convolving = _best_time(lambda: _over_places(rows, _with_torch_weights(weight, None)))
         multiplying = _best_time(lambda: torch.mm(rows, weight.T))  # which `FasterLinear` leaves alone
-    return convolving * MUCH < multiplying
+    return convolving * SPEEDUP_MARGIN < multiplying
 
 
 def _best_time(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of seven calls."""
+
     def once() -> float:
         start = time.perf_counter()
         work()

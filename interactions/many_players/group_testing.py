@@ -1,7 +1,7 @@
-"""Group testing: which players are in a coalition, told from tests that say whether any of a group is.
+"""Group testing: finds the players of a coalition from tests of groups of players.
 
-A design is a boolean matrix, a test a row: the players it asks about. The outcome of a test is true where the
-coalition has a player of its group.
+A design is a boolean matrix with a row for each test: the players of its group. The outcome of a test is true
+where the coalition has a player of the group.
 """
 
 import math
@@ -14,10 +14,16 @@ from torch import Tensor
 def constant_weight_design(
     tests: int, players: int, weight: int, seed: int = 0
 ) -> Bool[Tensor, "tests players"]:
-    """A design in which every player is in `weight` tests, drawn at random.
+    """A random design in which every player is in `weight` tests.
 
-    Such designs tell coalitions apart with fewer tests than independent draws do (Aldridge, Johnson and
+    Such designs need fewer tests to tell coalitions apart than independent draws (Aldridge, Johnson and
     Scarlett, "Group Testing: An Information Theory Perspective", 2019).
+
+    Args:
+        tests: rows of the design.
+        players: columns of the design.
+        weight: tests of each player.
+        seed: of the draw.
 
     Raises:
         ValueError: for a weight that is not 1 to `tests`.
@@ -27,14 +33,14 @@ def constant_weight_design(
     """
     if not 1 <= weight <= tests:
         raise ValueError(
-            f"each player can be in 1 to {tests} of {tests} tests; a weight of {weight} is asked"
+            f"expected a weight of 1 to {tests}, the tests that a player can be in; got {weight}"
         )
     drawn = torch.rand(tests, players, generator=torch.Generator().manual_seed(seed)).argsort(0)
     return drawn < weight
 
 
 def usual_weight(tests: int, order: int) -> int:
-    """Tests a player is best in, tests · ln 2 / order: half of them then find a coalition of this order.
+    """The best number of tests for each player, tests · ln 2 / order: then half of all tests are positive.
 
     >>> usual_weight(20, 4)
     3
@@ -45,7 +51,7 @@ def usual_weight(tests: int, order: int) -> int:
 def outcomes(
     design: Bool[Tensor, "tests players"], coalitions: Bool[Tensor, "coalitions players"]
 ) -> Bool[Tensor, "coalitions tests"]:
-    """What each test says of each coalition.
+    """The outcome of each test for each coalition.
 
     >>> outcomes(torch.tensor([[True, False], [True, True]]), torch.tensor([[False, True]])).tolist()
     [[False, True]]
@@ -54,9 +60,9 @@ def outcomes(
 
 
 def possible_players(
-    design: Bool[Tensor, "tests players"], found: Bool[Tensor, " tests"]
+    design: Bool[Tensor, "tests players"], positive: Bool[Tensor, " tests"]
 ) -> Bool[Tensor, " players"]:
-    """The players that no negative test names: all of the coalition, and with enough tests no others.
+    """The players in no negative test: all of the coalition, and with enough tests no others.
 
     COMP, combinatorial orthogonal matching pursuit (Kautz and Singleton, 1964; Chan et al., 2011).
 
@@ -64,13 +70,13 @@ def possible_players(
     >>> possible_players(design, torch.tensor([True, False, True])).tolist()
     [True, False, True]
     """
-    return ~design[~found].any(0)
+    return ~design[~positive].any(0)
 
 
 def certain_players(
-    design: Bool[Tensor, "tests players"], found: Bool[Tensor, " tests"]
+    design: Bool[Tensor, "tests players"], positive: Bool[Tensor, " tests"]
 ) -> Bool[Tensor, " players"]:
-    """The players that a positive test names beside players that are not possible: all in the coalition.
+    """Players that are the only possible one of a positive test: all of them are in the coalition.
 
     DD, definite defectives (Aldridge, Baldassini and Johnson, "Group Testing Algorithms: Bounds and
     Simulations", 2014).
@@ -79,5 +85,5 @@ def certain_players(
     >>> certain_players(design, torch.tensor([True, True, False])).tolist()
     [False, True, False]
     """
-    candidates = design[found] & possible_players(design, found)
+    candidates = design[positive] & possible_players(design, positive)
     return candidates[candidates.sum(1) == 1].any(0)

@@ -1,4 +1,8 @@
-"""All interactions of low order of games of many players, exactly, from the coalitions they need alone."""
+"""All interactions of low order of a game of many players, exactly.
+
+`low_order` evaluates only the coalitions that these interactions depend on, Σ_k C(n, k) of them. Their sum is
+approximate where the game has interactions of higher order; the result has its error.
+"""
 
 from itertools import combinations
 from math import comb
@@ -10,7 +14,12 @@ from torch import Tensor
 from harsanyi.interactions.effects.interactions import KINDS
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.memory import require_memory
-from harsanyi.interactions.many_players.estimate import HELD_OUT, SparseMoebius, judged, sampled
+from harsanyi.interactions.many_players.estimate import (
+    HELD_OUT_COALITIONS,
+    SparseMoebius,
+    scores_of,
+    with_held_out_error,
+)
 
 
 def low_order(
@@ -19,28 +28,29 @@ def low_order(
     *,
     game_number: int = 0,
     kind: str = "and",
-    held_out: int = HELD_OUT,
+    held_out: int = HELD_OUT_COALITIONS,
     seed: int = 0,
 ) -> SparseMoebius:
     """The interactions I(S) of one game with |S| ≤ order, exactly, for any number of players.
 
     AND: I(S) = Σ_{T⊆S} (−1)^{|S|−|T|} v(T) needs the Σ_k C(n, k) coalitions of at most `order` players
     and no others. OR: I(S) = −Σ_{T⊆S} (−1)^{|S|−|T|} v(N∖T) needs their complements, and v(∅) for I(∅). Where
-    the game has interactions of higher order their sum differs from it, as the held-out error says.
+    the game has interactions of higher order, the held-out error says how far their sum is from the game.
 
     Args:
+        game: a batch of games.
         order: the largest, 0 to n.
         game_number: which of the games.
         kind: "and" or "or".
-        held_out: random coalitions, on top, to judge the sum by.
+        held_out: random coalitions to measure the error on, evaluated on top.
         seed: of their draw.
 
     Returns:
-        All effects, by order, those of zero too; `approximate` is False. `held_out` forwards on top are not
-        counted in `samples`.
+        All effects by order, zeros included; `approximate` is False. `samples` does not count the held-out
+        coalitions.
 
     Raises:
-        ValueError: for an order outside 0 to n, an unknown kind, a game number that is not there.
+        ValueError: for an order outside 0 to n, an unknown kind, an unknown game number.
         MemoryError: if the coalitions alone would not fit.
 
     >>> from harsanyi.data import SyntheticGame
@@ -55,15 +65,15 @@ def low_order(
         raise ValueError(f"expected a kind of {', '.join(KINDS)}; got {kind!r}")
     coalitions = coalitions_up_to(game.n, order)
     if kind == "and":
-        asked, effects = coalitions, dividends(sampled(game, game_number, coalitions), game.n, order)
+        samples, effects = coalitions, dividends(scores_of(game, game_number, coalitions), game.n, order)
     else:
         # The complements, and the empty coalition where it is not the complement of all players.
-        asked = ~coalitions if order == game.n else torch.cat([~coalitions, coalitions[:1]])
-        v = sampled(game, game_number, asked)
+        samples = ~coalitions if order == game.n else torch.cat([~coalitions, coalitions[:1]])
+        v = scores_of(game, game_number, samples)
         effects = 0 - dividends(v[: len(coalitions)], game.n, order)  # 0 − 0 is +0
         effects[0] = v[-1]
-    return judged(
-        *(game, game_number, coalitions, effects, asked),
+    return with_held_out_error(
+        *(game, game_number, coalitions, effects, samples),
         held_out=held_out,
         seed=seed,
         method=f"all orders up to {order}",
@@ -73,7 +83,7 @@ def low_order(
 
 
 def coalitions_up_to(n: int, order: int) -> Bool[Tensor, "coalitions players"]:
-    """All coalitions of at most `order` of n players, by order; within one, by `rank`.
+    """All coalitions of at most `order` of n players, by order; within an order, by `rank`.
 
     >>> coalitions_up_to(3, 2).int().tolist()
     [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]]
@@ -102,7 +112,13 @@ def rank(members: Int64[Tensor, "coalitions order"], n: int) -> Int64[Tensor, " 
 
 
 def dividends(v: Float64[Tensor, " coalitions"], n: int, order: int) -> Float64[Tensor, " coalitions"]:
-    """I(S) = Σ_{T⊆S} (−1)^{|S|−|T|} v(T) for all coalitions up to an order, v in their order."""
+    """I(S) = Σ_{T⊆S} (−1)^{|S|−|T|} v(T) for all coalitions up to an order.
+
+    Args:
+        v: the scores of `coalitions_up_to(n, order)`, in their order.
+        n: players.
+        order: the largest.
+    """
     starts = [sum(comb(n, j) for j in range(k)) for k in range(order + 1)]
     effects = []
     for k in range(order + 1):
@@ -110,7 +126,7 @@ def dividends(v: Float64[Tensor, " coalitions"], n: int, order: int) -> Float64[
         of_order = torch.zeros(len(members), dtype=torch.float64)
         for size in range(k + 1):
             for places in combinations(range(k), size):
-                some = starts[size] + rank(members[:, list(places)], n)
-                of_order += (-1) ** (k - size) * v[some]
+                subsets = starts[size] + rank(members[:, list(places)], n)
+                of_order += (-1) ** (k - size) * v[subsets]
         effects.append(of_order)
     return torch.cat(effects)

@@ -1,8 +1,8 @@
-"""Screening: the few of many players that matter, game by game. What follows from them is approximate.
+"""Screening: keeps the few players of a game that matter, so that the exact engine can run on them.
 
-The exact engine runs on the chosen players while the others stay as they are in the input. As a statement
-about these players, given the others, a result is exact; as one about all players it is approximate, and
-`held_out_error` says how far.
+`screened` picks the most influential players of each game; all others are always present. A result is exact
+as a statement about these players in the presence of the others. As a statement about all players it is
+approximate, and `held_out_error` says how far.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from harsanyi.interactions.evaluate import suggested_batch_size
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.players import require_ascending
+from harsanyi.interactions.many_players.draws import biased_coalitions
 from harsanyi.interactions.many_players.influence import (
     Influences,
     evaluate_alike,
@@ -29,10 +30,10 @@ from harsanyi.interactions.many_players.influence import (
     influences,
     most_influential,
     player_counts,
-    random_coalitions,
     require_enough,
 )
 
+# The first word of every note on an approximate result.
 APPROXIMATE = "APPROXIMATE"
 
 
@@ -41,9 +42,10 @@ class Screened:
     """The games of the most influential players, the others always present.
 
     Attributes:
-        game: of the kept players alone; a `MaskedModel` where the whole game is one, for the plans' sake.
+        game: of the kept players only; a `MaskedModel` where the whole game is one, so that plans can serve
+        it.
         kept: their numbers among all players, in ascending order.
-        influences: what they were chosen by.
+        influences: of all players, which the choice was made by.
     """
 
     game: Game
@@ -52,18 +54,18 @@ class Screened:
 
     @cached_property
     def note(self) -> str:
-        """What every result of `game` is to be marked with."""
+        """The note that belongs beside every result of `game`."""
         n, keep = from_to(self.influences.counts.tolist()), self.kept.shape[1]
         return f"{APPROXIMATE}: {keep} of {n} players chosen by influence, the others left as they are"
 
 
 @dataclass(frozen=True)
 class HeldOutError:
-    """What the kept players' table leaves unexplained of the score of coalitions of all players.
+    """The error of the kept players' table on coalitions of all players.
 
     Attributes:
         error: E[(v(T) − v_K(T ∩ K))²] / Var[v(T)]: the share of the variance that is not explained. 0 is
-            perfect; above 1 the table foretells less than the mean of v(T) would. NaN where v never varies.
+            perfect; above 1 the table predicts worse than the mean of v(T). NaN where v never varies.
         standard_error: of the ratio, over the coalitions, by the delta method.
         mean_square: E[(v(T) − v_K(T ∩ K))²], in the squared unit of the score.
         variance: Var[v(T)], in the same unit.
@@ -79,7 +81,7 @@ class HeldOutError:
 
 @dataclass(frozen=True, eq=False)
 class OthersPresent:
-    """A `Game` of some players of another game; those who are not kept are always present.
+    """A `Game` of some players of another game; the other players are always present.
 
     Attributes:
         whole: the game of all players.
@@ -96,46 +98,50 @@ class OthersPresent:
 
     @property
     def n(self) -> int:
+        """Players of each game."""
         return self.kept.shape[1]
 
     @property
     def games(self) -> int:
+        """How many games."""
         return self.whole.games
 
     @property
     def device(self) -> torch.device:
+        """The device of the whole game."""
         return self.whole.device
 
     def batch_size(self) -> int:
-        """That of the whole game."""
+        """The batch size of the whole game."""
         return suggested_batch_size(self.whole)
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """The whole game prepared, where it knows how."""
+        """The whole game prepared, where it has `prepared`."""
         with self.whole.prepared() if hasattr(self.whole, "prepared") else nullcontext():
             yield
 
     def scores(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float64[Tensor, " batch"]:
-        """The whole game's scores, the others present."""
+        """The whole game's scores with the other players present."""
         everyone = torch.ones(len(games), self.whole.n, dtype=torch.bool, device=coalitions.device)
         kept = self.kept.to(coalitions.device)[games]
         return self.whole.scores(games, everyone.scatter_(1, kept, coalitions))
 
 
 def with_others_present(game: Game, kept: Int64[Tensor, "games keep"]) -> Game:
-    """The game of some of its players; the others are always present: left as they are in the input.
+    """The game of some players of a game; the others are always present, as they are in the input.
 
     Args:
-        kept: their numbers in each game, in ascending order.
+        game: of all players.
+        kept: the numbers of the players in each game, in ascending order.
 
     Returns:
-        a `MaskedModel` for a `MaskedModel`, else an `OthersPresent`.
+        A `MaskedModel` for a `MaskedModel`, else an `OthersPresent`.
 
     Raises:
-        ValueError: for players that are not there, out of order or named twice, or rows of other games.
+        ValueError: for unknown players, players out of order or named twice, or rows of other games.
     """
     if not isinstance(game, MaskedModel):
         return OthersPresent(game, kept)
@@ -165,10 +171,11 @@ def screened(
     """The game of the `keep` most influential players of each game, the others always present.
 
     Args:
-        keep: players to keep; they keep their order.
-        density: with which probability a player is present where influence is measured. By default
-            `exact_game_density` of each game: the kept players' game has the others present, and who
-            matters while half of all is masked need not matter in it.
+        game: of any number of players.
+        keep: players to keep, in their order.
+        density: the probability that a player is present where influence is measured. By default
+            `exact_game_density` of each game: the other players are present in the kept players' game, and
+            players that matter while half of all are masked need not matter there.
         coalitions, seed, batch_size, progress: as for `influences`.
 
     Raises:
@@ -176,10 +183,10 @@ def screened(
 
     >>> from harsanyi.interactions import Players
     >>> row, players = torch.arange(20.0).view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
-    >>> found = screened(MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output"), keep=3)
-    >>> found.kept.tolist(), found.game.n
+    >>> few = screened(MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output"), keep=3)
+    >>> few.kept.tolist(), few.game.n
     ([[17, 18, 19]], 3)
-    >>> found.note
+    >>> few.note
     'APPROXIMATE: 3 of 20 players chosen by influence, the others left as they are'
     """
     require_enough(player_counts(game), keep)
@@ -198,15 +205,15 @@ def held_out_error(
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = False,
 ) -> HeldOutError:
-    """How wrong the kept players' table v_K is of random coalitions T of all players.
+    """The error of the kept players' table v_K on random coalitions T of all players.
 
-    E[(v(T) − v_K(T ∩ K))²] / Var[v(T)]: v_K takes the others for present, whoever of them T lacks. T is drawn
-    with the game's density of the screening, and on in its random stream, so independently of what the
+    E[(v(T) − v_K(T ∩ K))²] / Var[v(T)]: v_K has the other players present even where T lacks them. T has the
+    density of the screening and continues its random stream, so it is independent of the coalitions that the
     players were chosen by. The variance is estimated without bias, from the same T.
 
     Args:
         game: of all players.
-        screened: of this game.
+        screened: the screening of this game.
         table: v_K `(games, 2**keep)`, `evaluate(screened.game)`.
         coalitions: how many to draw; a forward each.
         batch_size, progress: as for `evaluate`.
@@ -217,31 +224,31 @@ def held_out_error(
     >>> from harsanyi.interactions import Players, evaluate
     >>> row, players = (torch.arange(20.0) % 7 == 3).float().view(1, 1, 1, 20), Players.grid(1, 20, 1, 20)
     >>> game = MaskedModel(lambda x: x.sum((1, 2, 3)), row, players, score="output")
-    >>> found = screened(game, keep=3)
-    >>> held_out_error(game, found, evaluate(found.game, progress=False)).error.tolist()
+    >>> few = screened(game, keep=3)
+    >>> held_out_error(game, few, evaluate(few.game, progress=False)).error.tolist()
     [0.0]
     """
-    kept, by = screened.kept.to(table.device), screened.influences
-    if table.shape != (game.games, 2 ** kept.shape[1]) or by.influence.shape != (game.games, game.n):
+    kept, screening = screened.kept.to(table.device), screened.influences
+    if table.shape != (game.games, 2 ** kept.shape[1]) or screening.influence.shape != (game.games, game.n):
         raise ValueError(
             f"expected a table ({game.games}, {2 ** kept.shape[1]}) and a screening of {game.games} games of "
-            f"{game.n} players; got {tuple(table.shape)} and {tuple(by.influence.shape)}"
+            f"{game.n} players; got {tuple(table.shape)} and {tuple(screening.influence.shape)}"
         )
     v = torch.empty(game.games, coalitions, dtype=torch.float64, device=table.device)
     entry = torch.empty_like(v, dtype=torch.int64)
 
-    def asked(n: int, p: float) -> Bool[Tensor, "coalitions players"]:
-        generator = torch.Generator().manual_seed(by.seed)
-        random_coalitions(n, by.coalitions, p, generator, players=n)  # those the players were chosen by
-        return random_coalitions(n, coalitions, p, generator, players=game.n)
+    def drawn(n: int, p: float) -> Bool[Tensor, "coalitions players"]:
+        generator = torch.Generator().manual_seed(screening.seed)
+        biased_coalitions(n, screening.coalitions, p, generator, players=n)  # the coalitions of the screening
+        return biased_coalitions(n, coalitions, p, generator, players=game.n)
 
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    for games, drawn, found in evaluate_alike(game, by.counts, by.density, asked, **options):
-        present = drawn.to(table.device)[:, kept[games]].movedim(0, 1)  # (games, coalitions, keep)
-        v[games], entry[games] = found.to(table.device), coalition_index(present)
+    for games, masks, scores in evaluate_alike(game, screening.counts, screening.density, drawn, **options):
+        present = masks.to(table.device)[:, kept[games]].movedim(0, 1)  # (games, coalitions, keep)
+        v[games], entry[games] = scores.to(table.device), coalition_index(present)
     squares = (v - table.gather(1, entry)) ** 2
-    around = (v - v.mean(1, keepdim=True)) ** 2 * (coalitions / (coalitions - 1))
-    mean_square, variance = squares.mean(1), around.mean(1)
+    deviations = (v - v.mean(1, keepdim=True)) ** 2 * (coalitions / (coalitions - 1))
+    mean_square, variance = squares.mean(1), deviations.mean(1)
     error = torch.where(variance > 0, mean_square / variance, torch.nan)
-    residual = (squares - error[:, None] * around).std(1, correction=1) / variance
+    residual = (squares - error[:, None] * deviations).std(1, correction=1) / variance
     return HeldOutError(error, residual / coalitions**0.5, mean_square, variance, coalitions)

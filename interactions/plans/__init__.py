@@ -3,3 +3,7 @@
 `plan` is the contract. `graph` is the traced network. `dense`, `regions` and `tokens` are the ways. `choice`
 takes the cheapest.
 """
+
+from harsanyi.interactions.plans.choice import choose, estimates
+
+__all__ = ["choose", "estimates"]

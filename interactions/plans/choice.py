@@ -1,4 +1,7 @@
-"""Which plan a game is evaluated by: the cheapest that is exact for it, and why."""
+"""Chooses the plan that a game is evaluated by: the cheapest exact one, with the reason in words.
+
+`choose` takes a game and gives a `Choice`; `estimates` lists what every plan would cost.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,9 +18,9 @@ from harsanyi.interactions.plans.tokens.prefix import prefix_plan
 
 PLANS: dict[str, Callable[..., Plan]] = {"tables": tables_plan, "prefix": prefix_plan, "drop": drop_plan}
 NAMES = ("auto", "dense", *PLANS)
-# Activations of all forwards, in bytes, from which on a look for a plan pays: some ten seconds on a CPU core.
-WORTH_A_PLAN = 2**34
-FEW = "all forwards together are few"
+# Activations of all forwards, in bytes, from which on it pays to look for a plan: ten seconds on a CPU core.
+MIN_ACTIVATION_BYTES = 2**34
+FEW_FORWARDS = "all forwards together are few"
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Choice:
 
     Attributes:
         name: of the plan.
-        plan: itself; None for the network as it is, on one masked input after another.
+        plan: the plan; None for the network as it is, on one masked input after another.
         share: its estimated work, as a share of the dense plan's.
-        why: in words.
+        why: the reason, in words.
     """
 
     name: str
@@ -38,14 +41,15 @@ class Choice:
 
 
 def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choice:
-    """The plan for a game, kept for as long as the game is.
+    """The plan for a game. The game remembers it until its weights change.
 
     Args:
+        game: to evaluate.
         plan: "auto", the cheapest exact one; or one by name, which need not be cheap.
-        memory: bytes for what the plan keeps beside the forwards.
+        memory: bytes for tables or caches of the plan; by default 2 GiB on a CPU, a quarter of a GPU's.
 
     Raises:
-        ValueError: for an unknown name, or a named plan that cannot serve the game, saying why.
+        ValueError: for an unknown name, or a named plan that does not suit the game, saying why.
 
     >>> import torch
     >>> from harsanyi.interactions import MaskedModel, Players
@@ -55,32 +59,36 @@ def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choi
     """
     if plan not in NAMES:
         raise ValueError(f"no plan {plan!r}: expected one of {', '.join(NAMES)}")
-    kept: dict[Any, Choice] = game.choices if isinstance(game, MaskedModel) else {}
-    if (plan, memory) not in kept:
-        find = {"auto": _automatic, "dense": _dense}.get(plan, partial(_named, name=plan))
-        kept[plan, memory] = find(game, memory=memory)
-    return kept[plan, memory]
+    choices: dict[Any, Choice] = game.choices if isinstance(game, MaskedModel) else {}
+    if (plan, memory) not in choices:
+        make = {"auto": _automatic, "dense": _dense}.get(plan, partial(_named, name=plan))
+        choices[plan, memory] = make(game, memory=memory)
+    return choices[plan, memory]
 
 
 def estimates(game: Game, *, memory: int | None = None) -> list[Choice]:
-    """All plans, the dense one first, with their estimated work; or why they cannot serve, at infinite cost.
+    """All plans with their estimated work, the dense one first.
 
     Args:
+        game: to evaluate.
         memory: as for `choose`.
+
+    Returns:
+        A choice a plan. One that does not suit the game has an infinite share, and the reason in `why`.
     """
-    found = [Choice("dense", None, 1.0, "every masked input by itself")]
+    choices = [Choice("dense", None, 1.0, "every masked input by itself")]
     for name in PLANS:
         try:
-            found.append(_named(game, name, memory))
+            choices.append(_named(game, name, memory))
         except ValueError as error:
-            found.append(Choice(name, None, float("inf"), str(error.__cause__ or error)))
-    return found
+            choices.append(Choice(name, None, float("inf"), str(error.__cause__ or error)))
+    return choices
 
 
 def _dense(game: Game, memory: int | None) -> Choice:
-    """Traced where that pays and can be, else the network as it is."""
+    """The dense plan where tracing pays and succeeds, else the network as it is."""
     if _are_few(game):
-        return Choice("dense", None, 1.0, FEW)
+        return Choice("dense", None, 1.0, FEW_FORWARDS)
     try:
         plan = dense_plan(game)
     except NotApplicable as reason:
@@ -89,12 +97,14 @@ def _dense(game: Game, memory: int | None) -> Choice:
 
 
 def _are_few(game: Game) -> bool:
-    return getattr(game, "forward_bytes", 0) * game.games * 2.0**game.n < WORTH_A_PLAN
+    """Whether all forwards together are too few to look for a plan."""
+    return getattr(game, "forward_bytes", 0) * game.games * 2.0**game.n < MIN_ACTIVATION_BYTES
 
 
 def _automatic(game: Game, memory: int | None) -> Choice:
+    """The cheapest plan; the dense one with the reasons of all others where none is cheaper."""
     if _are_few(game):
-        return Choice("dense", None, 1.0, FEW)
+        return Choice("dense", None, 1.0, FEW_FORWARDS)
     others = estimates(game, memory=memory)[1:]
     best = min(others, key=lambda choice: choice.share)
     if best.share < 1.0:
@@ -104,8 +114,9 @@ def _automatic(game: Game, memory: int | None) -> Choice:
 
 
 def _named(game: Game, name: str, memory: int | None) -> Choice:
+    """One plan by name; a ValueError where it does not suit the game."""
     try:
         plan = PLANS[name](game, memory=memory)
     except NotApplicable as reason:
-        raise ValueError(f"plan {name!r} cannot serve this game: {reason}") from reason
+        raise ValueError(f"plan {name!r} does not suit this game: {reason}") from reason
     return Choice(name, plan, plan.share, plan.describe())

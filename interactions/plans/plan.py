@@ -1,7 +1,8 @@
-"""Plans: ways to the outputs of a game, all exact, that pay for what differs between masked inputs alone.
+"""The contract of plans: exact ways to the outputs of a game for less work than 2ⁿ forwards.
 
-Whether a plan may serve a game is not read off a model's name: it is run on a few coalitions beside the dense
-forward, and refused where the two differ.
+A plan computes once what masked inputs have in common. Whether it suits a network is not read off the model's
+name: every plan is tried on a few coalitions beside the network's own forward, and refused where the outputs
+differ.
 """
 
 from abc import ABC, abstractmethod
@@ -18,11 +19,12 @@ from harsanyi.interactions.game.forward import same_to_rounding
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
-Block = tuple[Int64[Tensor, " some"], Float[Tensor, "some *outputs"]]
+# Numbers of pairs (game, coalition), and the network's outputs for them.
+Block = tuple[Int64[Tensor, " block"], Float[Tensor, "block *outputs"]]
 
 
-class NotApplicable(ValueError):  # noqa: N818, a reason to go the dense way and not a mistake
-    """Why a plan cannot serve a game; the dense plan can."""
+class NotApplicable(ValueError):  # noqa: N818, a reason to take the dense plan and not a mistake
+    """Why a plan does not suit a game; the dense plan always does."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Plan(ABC):
     """A way to the outputs of a game.
 
     Attributes:
-        game: what is asked.
+        game: whose outputs it gives.
         name: of the plan, as `evaluate` takes it.
     """
 
@@ -54,13 +56,17 @@ class Plan(ABC):
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """Numbers of pairs (game, coalition), and the outputs that `game.scored` reads; each pair once.
+        """The outputs of pairs (game, coalition), block by block, each pair once.
 
-        To be gone through inside `game.prepared()` and `torch.inference_mode()`.
+        Iterate inside `game.prepared()` and `torch.inference_mode()`.
 
         Args:
-            games, coalitions: what is asked, in any order.
-            batch_size: rows of a dense batch; shorter rows go more at once. By default the game's.
+            games: the game of each pair, in any order.
+            coalitions: the coalition of each pair.
+            batch_size: inputs in a dense batch; shorter inputs make larger batches. By default the game's.
+
+        Returns:
+            Numbers of pairs, and the outputs that `game.scored` reads.
         """
 
     def scores(
@@ -70,7 +76,11 @@ class Plan(ABC):
         *,
         batch_size: int | None = None,
     ) -> Float64[Tensor, " pairs"]:
-        """The score of coalition `coalitions[i]` in game `games[i]`, as `evaluate_pairs` gives it."""
+        """The score of coalition `coalitions[i]` in game `games[i]`, as `evaluate_pairs` gives it.
+
+        Args:
+            games, coalitions, batch_size: as for `outputs`; here on any device.
+        """
         games, coalitions = games.to(self.game.device), coalitions.to(self.game.device)
         v = torch.full((len(games),), torch.nan, dtype=torch.float64, device=self.game.device)
         with torch.inference_mode(), self.game.prepared():
@@ -80,10 +90,10 @@ class Plan(ABC):
 
 
 def probes(game: MaskedModel) -> tuple[Int64[Tensor, " pairs"], Bool[Tensor, "pairs players"]]:
-    """Pairs to try a plan on, with every player both there and not.
+    """The pairs (game, coalition) that a plan is tried on.
 
-    The coalitions are none, all, every other player and the rest; the games the first, and of sentences those
-    with most and with fewest attended tokens.
+    Coalitions: no player, all players, every other player, and the rest. Games: the first; of sentences also
+    those with most and fewest attended tokens.
     """
     even = torch.arange(game.n, device=game.device) % 2 == 0
     coalitions = torch.stack([even & False, even | True, even, ~even])
@@ -94,29 +104,33 @@ def probes(game: MaskedModel) -> tuple[Int64[Tensor, " pairs"], Bool[Tensor, "pa
 
 
 def require_agreement(plan: Plan, read: Callable[[Tensor], Tensor] = lambda outputs: outputs) -> None:
-    """Refuse a plan whose outputs are not the dense ones, of which `read` takes what the plan gives.
+    """Refuse a plan whose outputs differ from those of the network's own forward, with NotApplicable.
 
-    To be called as `Plan.outputs` is.
+    Call it inside `game.prepared()` and `torch.inference_mode()`.
+
+    Args:
+        plan: to try on `probes`.
+        read: takes the outputs of the forward and gives the part that the plan computes.
     """
     pairs = probes(plan.game)
     with refusing_what_fails():
-        found = list(plan.outputs(*pairs))
-    for numbers, outputs in found:
+        blocks = list(plan.outputs(*pairs))
+    for numbers, outputs in blocks:
         games, coalitions = pairs[0][numbers], pairs[1][numbers]
         if not agree(outputs, read(plan.game.forward(games, coalitions))):
             raise NotApplicable("on a few coalitions its outputs are not those of the dense forward")
 
 
-def agree(found: Tensor, expected: Tensor) -> bool:
-    """Whether two outputs are the same to rounding."""
+def agree(outputs: Tensor, expected: Tensor) -> bool:
+    """Whether two outputs are equal up to rounding; NotApplicable in halves, where that cannot be told."""
     if expected.dtype not in (torch.float32, torch.float64):
         raise NotApplicable(f"in {expected.dtype} a difference cannot be told from rounding")
-    return same_to_rounding(found, expected)
+    return same_to_rounding(outputs, expected)
 
 
 @contextmanager
 def refusing_what_fails() -> Iterator[None]:
-    """A model asked in a way that it may not know: what it raises is a reason to refuse."""
+    """Turns an error of the model, called in a way it may not support, into NotApplicable."""
     try:
         yield
     except NotApplicable:

@@ -1,4 +1,8 @@
-"""The sparse AND-OR split of value tables, and how far each answer can be from the sparsest."""
+"""The sparse AND-OR split of value tables, with a certificate of its distance from the sparsest.
+
+`sparse_and_or` takes value tables and gives a `SparseFit`: AND and OR interactions of least total strength,
+and a lower bound that proves how near the optimum they are. `solve_tables` is the same for other programs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -16,7 +20,7 @@ from harsanyi.interactions.sparse.program import Answer, Program, per_game, rema
 
 SparseMethod = Literal["splitting", "interior-point", "sgd"]
 SPARSE_METHODS: tuple[SparseMethod, ...] = get_args(SparseMethod)
-# Steps that are enough on tables of trained networks; the published recipe takes its 10,000 whatever happens.
+# Steps that suffice on tables of trained networks; the published recipe always takes its 10,000.
 MAX_STEPS: dict[SparseMethod, int] = {"splitting": 5000, "interior-point": 100, "sgd": 10_000}
 
 Tables = Float64[Tensor, "games *networks coalitions"]
@@ -38,7 +42,7 @@ class SparseFit:
         objective: Σ_{S≠∅} |I_and| + |I_or| of each game.
         lower_bound: no split has a smaller objective.
         gap: (objective − lower_bound) / objective; 0 for a constant game.
-        steps: of the method, taken for each game.
+        steps: of the method, for each game.
     """
 
     and_: Tables
@@ -68,12 +72,14 @@ def sparse_and_or(
 
     Args:
         v: value tables `(games, 2**n)`.
-        noise: the share of |v(N) − v(∅)| that need not be explained of any entry.
+        noise: the share of |v(N) − v(∅)| that may be left unexplained of any entry.
         tolerance: relative duality gap at which a game is done and leaves the batch.
         method: "splitting", restarted Halpern splitting, for all uses; "interior-point" for few games of up
-            to 12 players and tolerances down to 1e-8; "sgd", the published recipe, which heeds no tolerance.
-        max_steps: after which the rest are returned with the gap they have; by default `MAX_STEPS`.
-        start: a neighbour's fit (the same inputs, the checkpoint before) for the splitting to start from.
+            to 12 players and tolerances down to 1e-8; "sgd", the published recipe, which ignores the
+            tolerance.
+        max_steps: after these the other games are returned with the gap they have; by default `MAX_STEPS`.
+        start: the fit of similar tables (the same inputs, the checkpoint before) that the splitting starts
+        from.
 
     Raises:
         ValueError: for tables that are not finite, naming the game; for noise or tolerance below zero; for a
@@ -114,8 +120,9 @@ def solve_tables(
 
     Args:
         v: `(games, *networks, 2**n)`.
-        program: makes the program of tables u and bounds ε.
-        solve: solves it, from an answer where there is one.
+        noise, tolerance, start: as for `sparse_and_or`.
+        program: gives the program of tables u and bounds ε.
+        solve: solves a program, from another answer if there is one; gives the answer and the steps.
     """
     _check(v, noise, tolerance, start)
     v = v.detach().double()
@@ -142,6 +149,7 @@ def in_units(v: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _answer(fit: SparseFit, games: Tensor, unit: Tensor) -> Answer:
+    """A fit of some games as an answer in the solver's unit."""
     or_, delta = fit.or_[games] / unit, fit.residual[games] / unit
     return Answer(or_, delta, fit.objective[games], fit.multiplier[games], fit.lower_bound[games])
 
@@ -149,7 +157,7 @@ def _answer(fit: SparseFit, games: Tensor, unit: Tensor) -> Answer:
 def _fit(
     v: Tensor, bound: Tensor, unit: Tensor, program: Program, answer: Answer, steps: Tensor
 ) -> SparseFit:
-    """An answer in the tables' own unit; v(∅) is the constant, kept in I_and(∅)."""
+    """An answer in the tables' own unit; the constant v(∅) is in I_and(∅)."""
     or_, residual = unit * answer.or_, (unit * answer.delta).clamp(-bound, bound)
     and_ = remaining_and(v - v[..., :1], or_, residual)
     and_ = torch.cat([v[..., :1], and_[..., 1:]], dim=-1)

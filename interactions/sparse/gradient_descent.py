@@ -1,18 +1,18 @@
-"""The published recipe for sparse AND-OR interactions: gradient descent on the split, to compare with.
+"""The published recipe for sparse AND-OR interactions, gradient descent on the split, for comparison.
 
-A table u = v − v(∅) is split in half, but for γ, after δ is taken out of it:
+A table u = v − v(∅) less δ is split in two halves that differ by γ:
 
     v_and = ½ (u − δ) + γ,   v_or = ½ (u − δ) − γ,   minimise  Σ_{S≠∅} |I_and(S)| + |I_or(S)|   over γ and δ,
 
 from γ = δ = 0 by SGD with momentum 0.9, its learning rate falling geometrically to a tenth, δ clamped to
-|δ(T)| ≤ ε(T) after every step; 10,000 steps are usual. The last iterate is the answer. So as in Li and Zhang,
-"Defining and Quantifying AND-OR Interactions for Faithful and Concise Explanation of DNNs", 2023, and Zhou et
-al., "Explaining Generalization Power of a DNN Using Interactive Concepts", 2023, whose code multiplies with
-dense 2ⁿ×2ⁿ matrices.
+|δ(T)| ≤ ε(T) after every step; 10,000 steps are usual. The last iterate is the answer. This follows Li and
+Zhang, "Defining and Quantifying AND-OR Interactions for Faithful and Concise Explanation of DNNs", 2023, and
+Zhou et al., "Explaining Generalization Power of a DNN Using Interactive Concepts", 2023, whose code
+multiplies with dense 2ⁿ×2ⁿ matrices.
 
-This is the program of program.py. Gradients do not suit it: the loss has a kink wherever an interaction
-is zero, and the answer lies where most are, so that large steps overshoot without end; and the condition of
-the transforms grows as 2.618ⁿ, so that small ones crawl.
+This is the program of program.py. Gradients do not suit it. The loss has a kink wherever an interaction is
+zero, and most are zero at the optimum, so large steps always overshoot. The condition number of the
+transforms grows as 2.618ⁿ, so small steps make little progress.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,9 @@ from harsanyi.interactions.effects.transforms import (
 )
 from harsanyi.interactions.sparse.program import Answer, Program, Tables
 
-# With max|u| = 1. Of a sweep over 8- and 10-player tables of trained networks, noise 0 and 0.05, these lose
-# least to the best rate of every case: at most a fifth of the objective. The best SGD rate falls from 2e-5 to
-# 3e-7 between the cases; much larger ones end worse than they began.
+# Learning rates for max|u| = 1, from a sweep over 8- and 10-player tables of trained networks, noise 0 and
+# 0.05. They are at most a fifth of the objective worse than the best rate of each case. The best SGD rate
+# falls from 2e-5 to 3e-7 between the cases; much larger rates end worse than they began.
 RATES = {"sgd": 1e-6, "adam": 1e-3}
 MOMENTUM = 0.9
 DECAY = 0.1  # of the learning rate, over all steps
@@ -49,12 +49,12 @@ def gradient_descent(
     optimizer: Literal["sgd", "adam"] = "sgd",
     dense: bool = False,
 ) -> tuple[Answer, Int64[Tensor, " games"]]:
-    """The last iterate of each game, better than its start or not, with a weak bound, and the steps taken.
+    """The last iterate of each game, even if worse than its start, with a weak bound; and its steps.
 
     Args:
-        program: with max|u| = 1; the descent is not free of scale.
+        program: with max|u| = 1; the descent depends on the scale.
         steps: at least 1. 10,000 are usual, 3,000 with Adam.
-        learning_rate: at the start; one that suits `optimizer` by default.
+        learning_rate: at the start; by default that of `RATES`.
         optimizer: "adam" descends as the recipe does, each entry's step scaled by its past gradients.
         dense: multiply with 2ⁿ×2ⁿ matrices, as the published code does, instead of the fast transforms.
     """
@@ -72,8 +72,8 @@ def gradient_descent(
         schedule.step()
         delta.clamp_(-program.bound, program.bound)
     answer = _answer(program, gamma, delta)
-    # At the optimum a subgradient in u, as in −δ, solves the dual, and the sum over all steps points its way.
-    # It leaves the dual's box by much, and is scaled down as much: a valid bound, but weak (gaps near 1).
+    # At the optimum a subgradient in u solves the dual. The sum over all steps approximates its direction. It
+    # lies far outside the dual's box, so that scaling gives a valid but weak bound (gaps near 1).
     answer.bound(program, multiplier)
     return answer, torch.full_like(answer.objective, steps, dtype=torch.int64)
 
@@ -109,7 +109,7 @@ def _dense_transforms(u: Tables) -> tuple[Transform, Transform]:
 
 
 def _answer(program: Program, gamma: Tables, delta: Tables) -> Answer:
-    """This iterate and no other, though the pure AND split that every answer starts from may be better."""
+    """The answer with this iterate, even where the pure AND split that answers start from is better."""
     or_ = or_interactions((program.u - delta) / 2 - gamma)
     objective, or_, delta = program.candidate(or_, delta)
     return replace(Answer.start(program), or_=or_, delta=delta, objective=objective)

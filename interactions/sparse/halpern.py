@@ -1,16 +1,18 @@
 """Sparse programs by operator splitting: Halpern's anchored iteration, restarted, to a certified gap.
 
-Two operations alternate: the exact projection P on the splits that explain the table (`Projection`), and the
-prox of the objective (for the plain program: soft threshold, and clamp of the noise). The reflected map
+`split` takes a `Program`, the linear programs of a batch of games, and gives the best split of each with a
+bound. Two operations alternate: the exact projection P on the splits that explain the table (`Projection`),
+and the prox of the objective (for the plain program: soft threshold, and clamp of the noise). The reflected
+map
 
     T(w) = 2 prox(2 P(w) − w) − (2 P(w) − w)
 
 (Peaceman–Rachford) has an optimum behind each of its fixed points. Anchoring, w ← (w₀ + (k + 1) T(w)) /
-(k + 2), takes ‖w − T(w)‖ to zero as 1/k (Lieder, "On the convergence rate of the Halpern-iteration", 2021);
-starting anew each time it has fallen enough makes the decay geometric on linear programs, and lets the prox
-step be set so that primal and dual move equally far. Both are known from linear-program solvers for GPUs
+(k + 2), takes ‖w − T(w)‖ to zero as 1/k (Lieder, "On the convergence rate of the Halpern-iteration", 2021).
+A restart each time it has fallen far enough makes the decay geometric on linear programs. It also lets the
+prox step be set so that primal and dual move equally far. Both are known from linear-program solvers for GPUs
 (Applegate et al., "Practical Large-Scale Linear Programming using Primal-Dual Hybrid Gradient", 2021; Chen,
-Sun, Yuan, Zhang and Zhao, "HPR-LP", 2024), which must do without P.
+Sun, Yuan, Zhang and Zhao, "HPR-LP", 2024), which have no such P.
 
 The splitting variable has the blocks a, b and, with noise, d = δ/κ. Every operation is batched over games and
 keeps them apart.
@@ -29,21 +31,26 @@ from harsanyi.interactions.sparse.projection import projection
 # 10 and 12 players and noise 0, 0.02, 0.05. The step then sets itself; κ is shared by all games, as P is.
 STEP = 0.01
 NOISE_SCALE = 3.0
-# A restart is due when the residual has fallen to the first share of what it was at the last one, or to the
-# second and rises again, or when the run since is longer than the third share of all steps.
-ENOUGH, SOME, LONG = 0.2, 0.8, 0.36
-RESTART_EVERY = 10
-# A certificate costs as much as seven steps.
-CERTIFY_EVERY = 40
-# How often a split is moved on to the table and its noise back into the box, before what is still unexplained
-# goes into a and b: it more than halves the price of feasibility.
+# Restart constants, named as in Applegate et al.: a restart is due when the residual has fallen to
+# β_sufficient of what it was at the last restart, or to β_necessary of it and rises again, or when the steps
+# since are more than β_artificial of all steps.
+BETA_SUFFICIENT, BETA_NECESSARY, BETA_ARTIFICIAL = 0.2, 0.8, 0.36
+# Steps between two looks at the residual.
+RESTART_PERIOD = 10
+# Steps between two certificates. One costs as much as seven steps.
+CERTIFY_PERIOD = 40
+# Projections onto the table, each followed by a clamp of the noise into its box, before the rest of the table
+# goes into a and b. They more than halve the strength that feasibility costs.
 REPAIRS = 4
 
 
 @dataclass
 class _State:
-    """The games still being solved: the splitting variable and its anchor `(blocks, 2**n, tables)`, the rest
-    with games first. `u` and `noise` (ε/κ) are the program's, as columns."""
+    """The games still being solved.
+
+    The splitting variable and its anchor are `(blocks, 2**n, tables)`, all else has games first. `u` and
+    `noise` (ε/κ) are the program's, as columns.
+    """
 
     w: Tensor
     anchor: Tensor
@@ -55,15 +62,15 @@ class _State:
     answer: Answer
     step: Tensor
     age: Tensor  # steps since the last restart
-    first: Tensor  # residual then
-    last: Tensor  # residual at the last look since
+    first: Tensor  # residual at the last restart
+    last: Tensor  # residual at the last look since the restart
 
-    def select(self, kept: Tensor) -> "_State":
-        """These games only."""
-        tables = kept.repeat_interleave(self.u.shape[-1] // len(kept))
+    def select(self, selected: Tensor) -> "_State":
+        """The state of some games, by a mask."""
+        tables = selected.repeat_interleave(self.u.shape[-1] // len(selected))
         columns = {name: getattr(self, name)[..., tables] for name in COLUMNS}
-        program, answer = self.program.select(kept), self.answer.select(kept)
-        games = {name: getattr(self, name)[kept] for name in ("game", "step", "age", "first", "last")}
+        program, answer = self.program.select(selected), self.answer.select(selected)
+        games = {name: getattr(self, name)[selected] for name in ("game", "step", "age", "first", "last")}
         return _State(**columns, **games, program=program, answer=answer)
 
 
@@ -82,37 +89,35 @@ def split(
         start: splits and multipliers of neighbouring programs to start from.
 
     Returns:
-        the answers, and the steps taken for each game.
+        The answers, and the number of steps of each game.
     """
     answer, steps = (
         Answer.start(program),
         torch.zeros(len(program.u), dtype=torch.int64, device=program.u.device),
     )
     noisy = program.bound.flatten(1).any(-1)
-    for games in (
-        noisy,
-        ~noisy,
-    ):  # apart: the projection of the one has a noise block, that of the other none
+    # Apart: the projection of games with noise has one block more.
+    for games in (noisy, ~noisy):
         if games.any():
             part = None if start is None else start.select(games)
-            found, steps[games] = _split(program.select(games), tolerance, max_steps, part)
-            answer.put(games, found)
+            solved, steps[games] = _split(program.select(games), tolerance, max_steps, part)
+            answer.put(games, solved)
     return answer, steps
 
 
 def _split(program: Program, tolerance: float, max_steps: int, start: Answer | None) -> tuple[Answer, Tensor]:
-    """The same for games that all have noise, or all none."""
+    """As `split`, for games that all have noise, or all have none."""
     splitting = _Splitting(program)
     state = splitting.start(program, start)
     answer = state.answer.select(state.game)
     steps = torch.zeros_like(state.game)
     for step in range(1, max_steps + 1):
         multiplier, z, reflected = splitting.reflect(state)
-        if step % RESTART_EVERY == 0:
+        if step % RESTART_PERIOD == 0:
             _restart(state, z, reflected, step)
         state.w = torch.lerp(state.anchor, reflected, _columns((state.age + 1) / (state.age + 2), reflected))
         state.age += 1
-        if step % CERTIFY_EVERY and step != max_steps:
+        if step % CERTIFY_PERIOD and step != max_steps:
             continue
         splitting.certify(state, multiplier, z)
         answer.put(state.game, state.answer)
@@ -134,11 +139,11 @@ class _Splitting:
         self.noisy, self.noiseless = projection(n, self.kappa, device), projection(n, 0.0, device)
 
     def start(self, program: Program, start: Answer | None) -> _State:
-        """From nothing, or from the split and the multiplier of another answer."""
+        """The first state: zeros, or the split and the multiplier of another answer."""
         u = _as_columns(program.u)
         w = projected = u.new_zeros(3 if self.kappa else 2, *u.shape)
         if start is not None:
-            # Z a − J Z b takes off the ORs that do not touch a coalition, and these constants put them back.
+            # Z a − J Z b subtracts the ORs that do not touch a coalition. This constant adds all ORs back.
             and_ = remaining_and(program.u, start.or_, start.delta)
             and_[..., 0] += start.or_.sum(-1)
             blocks = [and_, start.or_, start.delta / NOISE_SCALE]
@@ -176,7 +181,7 @@ class _Splitting:
         return multiplier, z, torch.lerp(towards, z, 2.0)
 
     def certify(self, state: _State, multiplier: Tensor, z: Tensor) -> None:
-        """Offer the iterate, made feasible, and the multiplier, where they are better than before."""
+        """Offer the iterate, made feasible, and the multiplier; the answer takes what is better."""
         or_, delta = (_as_tables(part, state.program.u) for part in self._feasible(state, z))
         state.answer.offer(state.program, or_, delta.clamp(-state.program.bound, state.program.bound))
         y = -multiplier / _columns(state.step, multiplier)
@@ -185,8 +190,8 @@ class _Splitting:
     def _feasible(self, state: _State, z: Tensor) -> tuple[Tensor, Tensor]:
         """OR interactions and δ of a split near z that explains the table.
 
-        What z does not explain goes to a and b in the way of least squares: all of it in a would be up to 2ⁿ
-        times as strong.
+        The part of the table that z does not explain goes to a and b by least squares. All of it in a could
+        be 2ⁿ times as strong.
         """
         for _ in range(REPAIRS if self.kappa else 0):
             z = z - self.noisy.transposed(self.noisy.inverse(self.noisy.explained(z) - state.u))
@@ -197,11 +202,11 @@ class _Splitting:
 
 
 def _restart(state: _State, z: Tensor, reflected: Tensor, step: int) -> None:
-    """Anchor the games that are due where they are, with a new prox step; edits `reflected`."""
+    """Restart the games that are due from their projection, with a new prox step; edits `reflected`."""
     games = len(state.step)
     residual = _norm(reflected - state.w, games)
-    due = (residual <= ENOUGH * state.first) | (state.age >= LONG * step)
-    due |= (residual <= SOME * state.first) & (residual > state.last)
+    due = (residual <= BETA_SUFFICIENT * state.first) | (state.age >= BETA_ARTIFICIAL * step)
+    due |= (residual <= BETA_NECESSARY * state.first) & (residual > state.last)
     state.last = torch.where(due, torch.inf, residual)
     if not due.any():
         return
@@ -211,11 +216,11 @@ def _restart(state: _State, z: Tensor, reflected: Tensor, step: int) -> None:
     turned = _norm(dual - (state.anchor - state.projected_anchor), games)
     change = torch.where(due, (moved / turned.clamp_min(TINY)).sqrt().clamp(0.25, 4), 1.0)
     state.step = state.step * change
-    here = _columns(due, dual)
+    restarts = _columns(due, dual)
     restarted = projected + _columns(change, dual) * dual
-    state.anchor = torch.where(here, restarted, state.anchor)
-    state.projected_anchor = torch.where(here, projected, state.projected_anchor)
-    reflected.copy_(torch.where(here, restarted, reflected))
+    state.anchor = torch.where(restarts, restarted, state.anchor)
+    state.projected_anchor = torch.where(restarts, projected, state.projected_anchor)
+    reflected.copy_(torch.where(restarts, restarted, reflected))
     state.first = torch.where(due, residual, state.first)
     state.age = torch.where(due, -1.0, state.age)
 
@@ -226,14 +231,15 @@ def _as_columns(tables: Tensor) -> Tensor:
 
 
 def _as_tables(columns: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `_as_columns`, in the shape of other tables."""
     return columns.T.contiguous().view(like.shape)
 
 
 def _columns(each: Tensor, like: Tensor) -> Tensor:
-    """One value per game, for each of its columns."""
+    """One value per game, repeated for each of its columns."""
     return each.repeat_interleave(like.shape[-1] // len(each))
 
 
 def _norm(blocks: Tensor, games: int) -> Tensor:
-    """Of each game, over its blocks, coalitions and networks."""
+    """The norm of each game, over its blocks, coalitions and networks."""
     return blocks.reshape(-1, games, blocks.shape[-1] // games).norm(dim=(0, 2))

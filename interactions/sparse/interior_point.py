@@ -1,7 +1,8 @@
-"""The sparse AND-OR program to the last digits: the reference solver, a primal-dual interior-point method.
+"""The reference solver of the sparse AND-OR program, to the last digits: a primal-dual interior-point method.
 
-Z⁻¹ takes the tables of the program to dividends. There, without the row of ∅, the free constants are gone,
-and with σ(T) = −(−1)^{|T|} put into a, h = Z⁻¹u and δ = ε s no sign is left:
+`interior_point` takes a `Program` of few games with up to 12 players and gives the best split of each with a
+bound. Z⁻¹ takes the tables of the program to dividends. There, without the row of ∅, the free constants are
+gone, and with σ(T) = −(−1)^{|T|} put into a, h = Z⁻¹u and δ = ε s no sign is left:
 
     minimise  Σ |a| + |b|   subject to   a + Zᵀb + Z(ε s) = h   and   |s| ≤ 1.
 
@@ -37,20 +38,20 @@ Sides = Float64[Tensor, "games 3 2 coalitions"]
 Matrices = Float64[Tensor, "games rows rows"]
 Pairs = Int64[Tensor, " pairs"]
 
-# The share of the way to the nearest side that a step goes.
-REACH = 0.995
-# Bounds D, as if a step dx also cost this times x dx, which fades as the steps do. Unbounded, the sides that
-# are met drown the others in the rounding of K. 1e-7 is too little for tables of few terms and a narrow ε,
-# 3e-6 stalls on tables of many magnitudes.
+# The share of the distance to the nearest side of the box that a step goes.
+STEP_SHARE = 0.995
+# Weight of a proximal term that bounds D: a step dx also costs this times x dx, which fades as the steps do.
+# Without it, the sides that are reached drown the others in the rounding of K. 1e-7 is too little for tables
+# of few terms and a narrow ε; 3e-6 stalls on tables of many magnitudes.
 PROXIMAL = 1e-6
-# Each finds three more digits of the equations, at less than a tenth of a step's cost.
+# Iterative refinements of a solve. Each adds three digits, for less than a tenth of a step's cost.
 REFINEMENTS = 2
-# What 1 − c resolves; no value comes nearer to a side.
-NEAREST = 1e-16
-# How much heavier the diagonal of K becomes, in turn, while rounding leaves it without a Cholesky factor.
+# The smallest distance of a value from its side, the resolution of 1 − c.
+MIN_SLACK = 1e-16
+# Relative shifts of the diagonal of K, tried in turn while rounding leaves it without a Cholesky factor.
 SHIFTS = (1e-14, 1e-12, 1e-10, 1e-8)
-# In the matrices of the games that are solved together: 128 MiB, one game of 12 players.
-ENTRIES = 2**24
+# Entries in the matrices of the games that are solved together: 128 MiB, one game of 12 players.
+MATRIX_ENTRIES = 2**24
 
 
 def interior_point(
@@ -64,13 +65,13 @@ def interior_point(
         max_steps: after which a game is left with the gap that it has; 40 are plenty.
 
     Returns:
-        the best feasible answer and the best bound of each game, and the steps taken for it.
+        The best feasible answer and the best bound of each game, and its number of steps.
     """
     answer = Answer.start(program)
     unsolved = (program.gap(answer) > tolerance).nonzero()[:, 0]
     steps = torch.zeros(len(program.u), dtype=torch.int64, device=program.u.device)
     pairs = _pairs(player_count(program.u), program.u.device)
-    for games in unsolved.split(max(1, ENTRIES // program.u.shape[1] ** 2)):
+    for games in unsolved.split(max(1, MATRIX_ENTRIES // program.u.shape[1] ** 2)):
         state = _State.start(games, program.select(games), answer.select(games))
         while len(state.game) and steps[state.game[0]] < max_steps:
             _advance(state, pairs)
@@ -92,18 +93,18 @@ class _State:
 
     @classmethod
     def start(cls, game: Tensor, program: Program, answer: Answer) -> "_State":
-        """The middle of the box, with multipliers as of an answer that is neither sparse nor dense."""
+        """The middle of the box, with multipliers between those of a sparse and of a dense answer."""
         values = torch.zeros_like(program.u)[:, None].expand(-1, 3, -1)
         sides = torch.full_like(_both(values), program.u.shape[1] ** -0.5)
         return cls(game, program, answer, values, sides)
 
-    def select(self, kept: Tensor) -> "_State":
-        program, answer = self.program.select(kept), self.answer.select(kept)
-        return _State(self.game[kept], program, answer, self.values[kept], self.sides[kept])
+    def select(self, games: Tensor) -> "_State":
+        program, answer = self.program.select(games), self.answer.select(games)
+        return _State(self.game[games], program, answer, self.values[games], self.sides[games])
 
 
 def _advance(state: _State, pairs: tuple[Pairs, Pairs]) -> None:
-    """A predictor, towards products of zero; a corrector, towards as equal ones as the predictor suggests."""
+    """A predictor towards zero products, then a corrector towards equal products as small as it suggests."""
     system = _System(state, pairs)
     products = system.sides * system.slack
     values, sides = system.eliminate(system.residual, -products)
@@ -112,7 +113,7 @@ def _advance(state: _State, pairs: tuple[Pairs, Pairs]) -> None:
     mean, predicted = (each.mean((1, 2, 3), keepdim=True) for each in (products, predicted))
     target = mean * (predicted / mean) ** 3
     values, sides = system.solve(target - products + sides * _both(values))
-    along_values, along_sides = system.lengths(values, sides, REACH)
+    along_values, along_sides = system.lengths(values, sides, STEP_SHARE)
     state.values = state.values + along_values[..., 0] * values
     state.sides = state.sides + along_sides * sides
     _certify(state)
@@ -131,7 +132,7 @@ class _System:
 
     def __init__(self, state: _State, pairs: tuple[Pairs, Pairs]) -> None:
         self.bound, self.sides = state.program.bound, state.sides
-        self.slack = (1 - _both(state.values)).clamp_min(NEAREST)
+        self.slack = (1 - _both(state.values)).clamp_min(MIN_SLACK)
         self.cost = self.slack + PROXIMAL * self.sides
         self.weights = (self.sides / self.cost).sum(2)  # D
         self.residual = -self.equations(state.values, state.sides)
@@ -154,7 +155,7 @@ class _System:
         return matrix
 
     def solve(self, target: Sides) -> tuple[Blocks, Sides]:
-        """The step in c and x, refined: what dx = D dc loses where D is large, solves of the rest find."""
+        """The step in c and x, with refinements for the digits that dx = D dc loses where D is large."""
         values, sides = self.eliminate(self.residual, target)
         for _ in range(REFINEMENTS):
             rest = self.residual - self.equations(values, sides)
@@ -174,7 +175,7 @@ class _System:
         return values, (target + self.sides * _both(values)) / self.cost
 
     def lengths(self, values: Blocks, sides: Sides, reach: float) -> tuple[Tensor, Tensor]:
-        """How far to go along a step in c, and in x: one length for all that is dual, one for the primal."""
+        """The lengths of a step in c and in x: one for the dual variables, one for the primal ones."""
         speeds = _exchanged((_both(values) / self.slack).amax((2, 3)), (-sides / self.sides).amax((2, 3)))
         dual, primal = (reach / speed.amax(1, keepdim=True).clamp_min(reach) for speed in speeds)
         along_values, along_sides = _exchanged(dual.expand(-1, 3), primal.expand(-1, 3))
@@ -182,6 +183,7 @@ class _System:
 
 
 def _factor(matrix: Matrices) -> Matrices:
+    """Cholesky factors; the diagonal is shifted where there is none."""
     factor, failed = torch.linalg.cholesky_ex(matrix)
     for shift in SHIFTS:
         if not failed.any():
@@ -203,7 +205,7 @@ def _signs(like: Tables) -> Float64[Tensor, " coalitions"]:
 
 
 def _both(values: Blocks) -> Sides:
-    """c and −c: what the two sides of a box see."""
+    """c and −c, one for each side of a box."""
     return torch.stack([values, -values], dim=2)
 
 
@@ -213,7 +215,7 @@ def _difference(sides: Sides) -> Blocks:
 
 
 def _exchanged(of_values: Tensor, of_sides: Tensor) -> tuple[Tensor, Tensor]:
-    """What is dual, w, Zw and the third x, and what is primal, a, b and s; also the way back."""
+    """The dual variables w, Zw and the third x, and the primal ones a, b and s; its own inverse."""
     return (
         torch.cat([of_values[:, :2], of_sides[:, 2:]], dim=1),
         torch.cat([of_sides[:, :2], of_values[:, 2:]], dim=1),

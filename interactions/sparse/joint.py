@@ -1,4 +1,8 @@
-"""Sparse AND-OR splits of several networks at once, made to share their interactions where they can."""
+"""Sparse AND-OR splits of several networks at once, which share their interactions where they can.
+
+`sparse_and_or_joint` takes the value tables of several networks on the same games. An interaction that one
+network uses costs little in the others, so that of many sparse splits it gives those that the networks share.
+"""
 
 from dataclasses import dataclass
 
@@ -49,13 +53,13 @@ class JointProgram(Program):
 def onto_l1_ball(x: Tensor, radius: Tensor) -> Tensor:
     """The nearest point with Σ|x| ≤ radius along the last axis: a soft threshold.
 
-    The threshold that would do if all entries were above it is too small; raised to what the entries above it
-    ask for, again and again, it arrives after a few rounds (Michelot, "A finite algorithm for finding the
+    The first threshold assumes that all entries are above it, and is too small. Computed again from the
+    entries above it, round by round, it rises to the right one (Michelot, "A finite algorithm for finding the
     projection of a point onto the canonical simplex of ℝⁿ", 1986).
 
     Args:
         x: `(..., entries)`.
-        radius: broadcasts over x, one entry long.
+        radius: broadcasts over x, with one entry on the last axis.
     """
     strength = x.abs()
     threshold = torch.zeros_like(strength[..., :1])
@@ -79,22 +83,22 @@ def sparse_and_or_joint(
     """The AND-OR splits of several networks, on the same games, of least joint strength, to a certified gap.
 
     Minimises Σ_S (1 − α) max_i |I_i(S)| + α Σ_i |I_i(S)| over the splits of all networks i, and over
-    |δ_i(T)| ≤ noise · |v_i(N) − v_i(∅)|: an interaction that one network uses costs little in the others, so
-    that of the many sparse splits those are found which the networks share. So in Chen, Lou, Huang and Zhang,
-    "Defining and Extracting Generalizable Interaction Primitives from DNNs", 2024, who descend by gradients
-    and bound how far a network's γ may be from a common one; here each network's is free.
+    |δ_i(T)| ≤ noise · |v_i(N) − v_i(∅)|. An interaction that one network uses costs little in the others, so
+    the result prefers interactions that the networks share. The objective is that of Chen, Lou, Huang and
+    Zhang, "Defining and Extracting Generalizable Interaction Primitives from DNNs", 2024. They use gradient
+    descent and bound how far a network's γ may be from a common one; here each network's γ is free.
 
     Args:
         v: value tables `(games, networks, 2**n)`.
         noise: as in `sparse_and_or`.
-        specific: α between 0 and 1. At 0 only the strongest network of each interaction counts; at 1 the
-            networks are split apart, as `sparse_and_or` would.
+        specific: α between 0 and 1. At 0 only the strongest network of each interaction counts; at 1 each
+            network has a split of its own, as by `sparse_and_or`.
         tolerance, max_steps: as in `sparse_and_or`, for the networks of a game together.
 
-    >>> one = torch.tensor([0.0, 1.0, 1.0, 2.0], dtype=torch.float64)  # x₁ + x₂, or AND and OR of both
-    >>> other = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)  # only the AND
-    >>> fit = sparse_and_or_joint(torch.stack([one, other])[None], noise=0.0, tolerance=1e-9)
-    >>> fit.and_[0, :, 3].round(decimals=6).tolist()  # so the AND is found in both
+    >>> sum_ = torch.tensor([0.0, 1.0, 1.0, 2.0], dtype=torch.float64)  # x₁ + x₂, or AND and OR of both
+    >>> and_ = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)  # only the AND
+    >>> fit = sparse_and_or_joint(torch.stack([sum_, and_])[None], noise=0.0, tolerance=1e-9)
+    >>> fit.and_[0, :, 3].round(decimals=6).tolist()  # so both have the AND
     [1.0, 1.0]
     """
     if v.ndim != 3 or not v.shape[1]:

@@ -1,6 +1,8 @@
 """The linear program whose optimum is the sparsest AND-OR split: its maps, feasible answers and bounds.
 
-With u = v − v(∅), a = I_and, b = I_or, Z the subset sums (zeta transform) and J the complement,
+`Program` holds the tables of a batch of games and says what is minimised. `Answer` holds the best split known
+of each game and a lower bound on its optimum. With u = v − v(∅), a = I_and, b = I_or, Z the subset sums (zeta
+transform) and J the complement,
 
     minimise  Σ_{S≠∅} |a(S)| + |b(S)|   subject to   Z a − J Z b + δ = u,   |δ(T)| ≤ ε(T),
 
@@ -8,9 +10,9 @@ where a(∅), b(∅) are free (they carry constants) and ε(∅) = 0. Its dual,
 
     maximise  Σ u y − Σ ε |y|   subject to   Σ y = 0,   |Zᵀy| ≤ 1   and   |ZᵀJy| ≤ 1   off ∅,
 
-bounds the optimum of every game from below: any multiplier will do, once scaled into its box.
+bounds the optimum of every game from below. Any multiplier gives a bound, once scaled into its box.
 
-An OR of one player is the same as an AND of it. It is given as AND, which never costs more, so that two
+An OR of one player is the same as an AND of it. It is always an AND here, which never costs more. So two
 networks that agree on a player agree in the same place.
 """
 
@@ -35,8 +37,8 @@ AnyProgram = TypeVar("AnyProgram", bound="Program")
 Games = Float64[Tensor, " games"]
 Tables = Float64[Tensor, "games *networks coalitions"]
 
-# Relative; sums of 2**n terms in float64 agree to this whatever the batch.
-ROUNDING = 1e-9
+# Relative rounding of the strength, a sum of 2**n terms in float64, between one batch and another.
+STRENGTH_ROUNDING = 1e-9
 TINY = 1e-300  # keeps 0 / 0 of a game that is solved, or constant, from becoming NaN
 
 
@@ -44,19 +46,20 @@ TINY = 1e-300  # keeps 0 / 0 of a game that is solved, or constant, from becomin
 class Program:
     """One program per game.
 
-    What a solver needs to know of the objective is in four methods, which programs with another objective
-    replace: `objective`, its `prox`, the `multiplier` it allows, and the `gap` that is left.
+    Programs with another objective replace four methods, which are all that a solver knows of it:
+    `objective`, its `prox`, the `multiplier` that it allows, and the `gap`.
 
     Attributes:
-        u: the tables to explain, u(∅) = 0, in any unit; solvers are given max|u| = 1.
-        bound: ε, what may be left of each entry; ε(∅) = 0.
+        u: the tables to explain, u(∅) = 0, in any unit; solvers expect max|u| = 1.
+        bound: ε, the largest |δ| of each entry; ε(∅) = 0.
     """
 
     u: Tables
     bound: Tables
 
-    def select(self: AnyProgram, kept: Tensor) -> AnyProgram:
-        return type(self)(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
+    def select(self: AnyProgram, games: Tensor) -> AnyProgram:
+        """The programs of some games, by a mask or indices."""
+        return type(self)(**{field.name: getattr(self, field.name)[games] for field in fields(self)})
 
     def objective(self, and_: Tables, or_: Tables) -> Games:
         """Σ_{S≠∅} |a(S)| + |b(S)|."""
@@ -74,7 +77,7 @@ class Program:
         return shrunk
 
     def multiplier(self, y: Tables) -> Tables:
-        """The multiplier that y becomes when made zero-sum and scaled into the dual's box."""
+        """y, made zero-sum and scaled into the dual's box."""
         y = zero_sum(y)
         slopes = torch.stack(adjoint(y)).abs()
         slopes[..., 0] = 0
@@ -82,16 +85,16 @@ class Program:
         return y / outside.clamp_min(TINY)[..., None]
 
     def lower_bound(self, y: Tables) -> Games:
-        """What a multiplier in the box proves: no split has a smaller objective."""
+        """The bound of a multiplier in the box: no split has a smaller objective."""
         return (self.u * y - self.bound * y.abs()).flatten(1).sum(-1)
 
     def candidate(self, or_: Tables, delta: Tables) -> tuple[Games, Tables, Tables]:
-        """The feasible split with these OR interactions and this δ, and its objective."""
+        """The feasible split with these OR interactions and this δ: its objective, ORs and δ."""
         or_ = joint(or_)
         return self.objective(remaining_and(self.u, or_, delta), or_), or_, delta
 
     def gap(self, answer: "Answer") -> Games:
-        """(objective − lower bound) / objective; 0 where nothing is left to explain."""
+        """(objective − lower bound) / objective; 0 where the objective is 0."""
         gap = 1 - answer.lower / answer.objective.clamp_min(TINY)
         return torch.where(answer.objective > 0, gap, 0.0).clamp_min(0)
 
@@ -100,7 +103,14 @@ class Program:
 class Answer:
     """The best feasible split known of each game, and the multiplier with the best bound on all of them.
 
-    I_and is not kept: it is what joint OR interactions and δ leave over, exactly (`remaining_and`).
+    I_and is not stored. It follows exactly from the ORs of two players and more and δ (`remaining_and`).
+
+    Attributes:
+        or_: OR interactions, those of one player zero.
+        delta: δ.
+        objective: of the split.
+        multiplier: y, in its box.
+        lower: the bound that it proves.
     """
 
     or_: Tables
@@ -111,9 +121,10 @@ class Answer:
 
     @classmethod
     def start(cls, program: Program) -> "Answer":
-        """The pure AND split, with or without what the noise can take, and zero as the multiplier.
+        """The pure AND split of the table or of what the noise leaves of it, and zero as the multiplier.
 
-        A box with room for the whole table is so solved at once: above an optimum of zero no gap would close.
+        So a table that the noise can take whole is solved at once: above an optimum of zero no gap would
+        close.
         """
         zeros = torch.zeros_like(program.u)
         objective, or_, delta = program.candidate(zeros, zeros)
@@ -121,24 +132,25 @@ class Answer:
         answer.offer(program, zeros, program.u.clamp(-program.bound, program.bound))
         return answer
 
-    def select(self, kept: Tensor) -> "Answer":
-        return Answer(**{name: value[kept] for name, value in vars(self).items()})
+    def select(self, games: Tensor) -> "Answer":
+        """The answers of some games, by a mask or indices."""
+        return Answer(**{name: value[games] for name, value in vars(self).items()})
 
     def put(self, games: Tensor, answer: "Answer") -> None:
-        """Take over the answers of some games."""
+        """Replace the answers of some games."""
         for name, value in vars(answer).items():
             getattr(self, name)[games] = value
 
     def offer(self, program: Program, or_: Tables, delta: Tables) -> None:
-        """Keep a feasible split where it is better; of equal ones the first, so that rounding has no say."""
+        """Take a feasible split where it is better; of splits equal up to rounding the first stays."""
         objective, or_, delta = program.candidate(or_, delta)
-        better = objective < self.objective - ROUNDING * self.objective.abs()
+        better = objective < self.objective - STRENGTH_ROUNDING * self.objective.abs()
         self.objective = torch.where(better, objective, self.objective)
         self.or_ = torch.where(per_game(better, or_), or_, self.or_)
         self.delta = torch.where(per_game(better, delta), delta, self.delta)
 
     def bound(self, program: Program, y: Tables) -> None:
-        """Keep a multiplier, scaled into its box, where its bound is better."""
+        """Take a multiplier, scaled into its box, where its bound is better."""
         y = program.multiplier(y)
         lower = program.lower_bound(y)
         better = lower > self.lower
@@ -167,12 +179,12 @@ def zero_sum(y: Tables) -> Tables:
 
 
 def joint(or_: Tables) -> Tables:
-    """OR interactions of two players and more, the others zero."""
+    """OR interactions of two players and more; those of one player or none become zero."""
     return torch.where(coalition_orders(player_count(or_), or_.device) > 1, or_, 0.0)
 
 
 def remaining_and(u: Tables, or_: Tables, delta: Tables) -> Tables:
-    """The AND interactions that explain exactly what joint OR interactions and δ leave over."""
+    """The AND interactions that explain exactly the rest of u after joint OR interactions and δ."""
     return and_interactions(u - delta - touching_sums(or_))
 
 

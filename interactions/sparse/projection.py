@@ -1,15 +1,15 @@
 """The exact projection on the AND-OR splits of a table, by the symmetry of the players.
 
 A split (a, b, d) explains a table u when Z a − J Z b + κ d = u, with Z the subset sums and J the complement.
-The projection on all that do needs (ZZᵀ + JZZᵀJ + κ²)⁻¹. ZZᵀ and JZZᵀJ are n-fold Kronecker powers of two 2×2
-matrices, so they treat all players alike and fall apart in one common orthogonal basis (Schur–Weyl duality):
-on m players every Kronecker power K^{⊗m} becomes block diagonal, with blocks of size m + 1, m − 1, m − 3, …,
-as many of each as there are ways to build it player by player, and all of these alike. With the players in
-two halves, each in its basis, the whole sum has blocks no larger than (m + 1)²: 49 at n = 12 instead of 4096,
-with κ or without.
+The projection on all such splits needs (ZZᵀ + JZZᵀJ + κ²)⁻¹. ZZᵀ and JZZᵀJ are n-fold Kronecker powers of two
+2×2 matrices, so they treat all players alike, and one orthogonal basis makes both block diagonal (Schur–Weyl
+duality). On m players every Kronecker power K^{⊗m} has blocks of size m + 1, m − 1, m − 3, …. There are as
+many of each size as there are ways to build it player by player, and all of one size are equal. With the
+players in two halves, each in its basis, the whole sum has blocks no larger than (m + 1)²: 49 at n = 12
+instead of 4096, with κ or without.
 
-Splits and tables have coalitions first and games last, `(blocks, 2**n, games)`: butterflies then add long
-rows, and what remains are products of small matrices with long rows.
+Splits and tables have coalitions first and games last, `(blocks, 2**n, games)`. Butterflies then add long
+rows, and the rest are products of small matrices with long rows.
 """
 
 from collections.abc import Iterator
@@ -31,16 +31,18 @@ OR_FACTOR = AND_FACTOR.flip(0, 1)
 
 
 class Projection:
-    """What the projection is made of: the table that a split explains, the transposed map, and the inverse of
-    their product, exact and in O(2^{3n/2}) per game.
+    """The three maps of the projection, exact and in O(2^{3n/2}) per game.
+
+    They are the map from a split to its table, the transposed map, and the inverse of their product.
 
     Args:
         n: players.
         kappa: κ, the scale of the noise block; 0 for splits without one.
+        device: of the tables.
 
     >>> u = torch.rand(2**5, 3, dtype=torch.float64)
     >>> p = Projection(5, 2.0, u.device)
-    >>> torch.allclose(p.explained(p.transposed(p.inverse(u))), u)  # of all splits of u the shortest
+    >>> torch.allclose(p.explained(p.transposed(p.inverse(u))), u)  # the shortest split of u
     True
     """
 
@@ -88,26 +90,26 @@ class Projection:
 
 
 def _swapped(halves: Tensor, other: int) -> Tensor:
-    """A table with the coalitions of one half of the players as rows, made to have the other half's."""
+    """A table with one half of the players along its rows, turned to have the other half there."""
     return halves.view(len(halves), other, -1).transpose(0, 1).reshape(other, -1)
 
 
 @lru_cache(maxsize=16)
 def projection(n: int, kappa: float, device: torch.device) -> Projection:
-    """The `Projection`, made once and kept."""
+    """The `Projection` for n and κ, computed once and cached."""
     return Projection(n, kappa, device)
 
 
 @dataclass(frozen=True)
 class _Sector:
-    """The columns of a Schur basis with blocks of one size: `copies` runs of `size`."""
+    """The columns of a Schur basis with blocks of one size: `copies` groups of `size` columns."""
 
     start: int
     size: int
     copies: int
 
     def columns(self) -> Tensor:
-        """Their numbers, `(size, copies)`."""
+        """The numbers of the columns, `(size, copies)`."""
         return self.start + torch.arange(self.size * self.copies).view(self.copies, self.size).T
 
 
@@ -127,13 +129,13 @@ class _SchurBasis:
         ]
 
     def block(self, sector: _Sector) -> tuple[Tensor, Tensor]:
-        """The block of ZZᵀ and that of JZZᵀJ which all copies in a sector share."""
+        """The block of ZZᵀ and the block of JZZᵀJ, the same for all copies of a sector."""
         basis = self.basis[:, sector.start : sector.start + sector.size]
         return basis.T @ _power(AND_FACTOR, self.m) @ basis, basis.T @ _power(OR_FACTOR, self.m) @ basis
 
 
 def _with_another_player(block: Tensor) -> Iterator[Tensor]:
-    """The blocks, as rows, that a block of size d becomes with one more player: of sizes d + 1 and d − 1.
+    """The two blocks, as rows, of one block of size d and one more player: of sizes d + 1 and d − 1.
 
     Rows go from the empty to the full coalition; the coefficients are those of Clebsch and Gordan.
     """
@@ -154,7 +156,7 @@ def _power(factor: Tensor, m: int) -> Tensor:
 
 
 def _inverse(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], kappa: float) -> Tensor:
-    """The inverse of the block that two blocks of either half make together."""
+    """The inverse of the block that one block of each half make together."""
     both = torch.kron(second[0], first[0]) + torch.kron(second[1], first[1])
     both = both + kappa**2 * torch.eye(len(both), dtype=torch.float64)
     return torch.cholesky_inverse(torch.linalg.cholesky(both))

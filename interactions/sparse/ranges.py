@@ -1,4 +1,9 @@
-"""How much effects can vary among the splits that are nearly as sparse as the sparsest."""
+"""How much an effect can vary among the splits that are nearly as sparse as the sparsest.
+
+`effect_ranges` takes the interactions of a sparse method and gives, for the strongest of each game, the
+smallest and largest effect that such splits allow, with certified bounds. Each end is a linear program of its
+own.
+"""
 
 from dataclasses import dataclass
 
@@ -13,7 +18,7 @@ from harsanyi.interactions.sparse.fit import in_units
 from harsanyi.interactions.sparse.halpern import split
 from harsanyi.interactions.sparse.joint import onto_l1_ball
 from harsanyi.interactions.sparse.program import (
-    ROUNDING,
+    STRENGTH_ROUNDING,
     Answer,
     Games,
     Program,
@@ -36,10 +41,10 @@ class RangeProgram(Program):
 
     Attributes:
         place: of the interaction in a and b laid end to end.
-        sign: 1 for the least effect, −1 for the greatest.
-        limit: of the strength.
-        inner_or, inner_delta: a split of less strength than that.
-        unit: what the gap is measured in.
+        sign: 1 for the smallest effect, −1 for the largest.
+        limit: the largest strength of a split.
+        inner_or, inner_delta: a split of less strength than the limit.
+        unit: of the gap.
     """
 
     place: Int64[Tensor, " games"]
@@ -50,10 +55,11 @@ class RangeProgram(Program):
     unit: Games
 
     def objective(self, and_: Tables, or_: Tables) -> Games:
+        """sign · x(place)."""
         return self.sign * torch.cat([and_, or_], dim=-1).gather(-1, self.place[:, None])[:, 0]
 
     def prox(self, split: Tensor, step: Tensor) -> Tensor:
-        """A step along the effect, then back on to the ball of the limit."""
+        """A step along the effect, then the projection on the ball of the limit."""
         x = self._add_at_place(split[..., 0].flatten(0, 1).T, -step)
         counted = self._counted()
         nearest = onto_l1_ball(torch.where(counted, x, 0.0), self.limit[:, None])
@@ -61,15 +67,17 @@ class RangeProgram(Program):
         return nearest.T.reshape(split.shape)
 
     def multiplier(self, y: Tables) -> Tables:
+        """y, made zero-sum; this dual has no box."""
         return zero_sum(y)
 
     def lower_bound(self, y: Tables) -> Games:
+        """The right-hand side of weak duality."""
         slope = self._add_at_place(torch.cat(adjoint(y), dim=-1), -torch.ones_like(self.sign)[:, None])
         steepest = torch.where(self._counted(), slope, 0.0).abs().amax(-1)
         return super().lower_bound(y) - self.limit * steepest
 
     def candidate(self, or_: Tables, delta: Tables) -> tuple[Games, Tables, Tables]:
-        """Where the split is too strong, as much of it as the limit allows, the rest of the inner one."""
+        """The split, mixed with the inner one where it is too strong, as far as the limit asks for."""
         or_ = joint(or_)
         offered = self._strength(or_, delta)
         inner = self._strength(self.inner_or, self.inner_delta).clamp_max(self.limit)
@@ -79,6 +87,7 @@ class RangeProgram(Program):
         )
 
     def gap(self, answer: Answer) -> Games:
+        """(objective − lower bound) / unit."""
         return ((answer.objective - answer.lower) / self.unit).clamp_min(0)
 
     def _strength(self, or_: Tables, delta: Tables) -> Games:
@@ -102,19 +111,20 @@ def effect_ranges(
     tolerance: float = 0.05,
     max_steps: int = 1000,
 ) -> EffectRanges:
-    """How far each game's strongest effects can go while the strength stays within `slack` of what was found.
+    """The range of each game's strongest effects while the strength stays within `slack`.
 
-    The sparsest split need not be the only one, and nearly sparsest ones are many. For each of the strongest
-    interactions, its effect is made as small and as large as Σ|I_and| + |I_or| ≤ (1 + slack) · (what it is)
-    and the noise allow: two programs each, solved as the split was, from there.
+    The sparsest split need not be the only one, and there are many nearly sparsest splits. For each of the
+    strongest interactions, two programs make its effect as small and as large as the noise and
+    Σ|I_and| + |I_or| ≤ (1 + slack) · (its value in `found`) allow. They start from the split in `found`.
 
     Args:
         found: interactions of a sparse method, their gaps well below the slack.
-        noise: that of the method.
+        noise: of that method.
         top: how many interactions of each game.
         slack: share of the strength.
         tolerance: how far `lowest` may be from `low`, and `highest` from `high`, as a share of the game's
-            strongest effect. Those that do not get there in `max_steps` keep the wider certified range.
+            strongest effect.
+        max_steps: of each program. One that misses the tolerance keeps its wider certified range.
 
     Raises:
         ValueError: where more is left unexplained than the noise allows; for a top that is no number of
@@ -152,10 +162,12 @@ def effect_ranges(
 
 
 def _programs(found: Interactions, noise: float, top: int, slack: float) -> tuple[RangeProgram, Games]:
-    """Two programs for every interaction, for the least and the greatest effect, and the unit of each."""
+    """Two programs for every interaction, for its smallest and largest effect, and the unit of each."""
     u, bound, unit = in_units(found.v, noise)
-    if (found.residual.abs() > bound + ROUNDING * unit).any():
-        raise ValueError(f"the split leaves more unexplained than a noise of {noise:g} allows: give its own")
+    if (found.residual.abs() > bound + STRENGTH_ROUNDING * unit).any():
+        raise ValueError(
+            f"the split leaves more unexplained than a noise of {noise:g} allows: give that of its method"
+        )
     strength = found.effects.abs().flatten(1)
     counted = torch.cat([found.orders > 0, found.orders > 1])
     strongest, places = torch.where(counted, strength, -1.0).topk(top)

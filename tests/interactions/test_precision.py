@@ -70,5 +70,5 @@ def test_precisions_that_cannot_be(precision, said, net):
 
 
 def test_plans_are_for_full_precision_alone(net):
-    with pytest.raises(ValueError, match="cannot serve this game"):
+    with pytest.raises(ValueError, match="does not suit this game"):
         evaluate(game(net, "bf16"), plan="tables")

@@ -7,12 +7,13 @@ gives these with their types. With `Step.with_values` the arguments are values i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from torch import fx
 
 aten = torch.ops.aten
+AnyStep = TypeVar("AnyStep", bound="Step")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Step:
     options: Mapping[str, Any]
 
     @classmethod
-    def of(cls, node: fx.Node) -> Self:
+    def of(cls: type[AnyStep], node: fx.Node) -> AnyStep:
         """The operation as it stands in the graph."""
         return cls(node, node.args, node.kwargs)
 
     @classmethod
-    def with_values(cls, node: fx.Node, value_of: Callable[[fx.Node], Any]) -> Self:
+    def with_values(cls: type[AnyStep], node: fx.Node, value_of: Callable[[fx.Node], Any]) -> AnyStep:
         """The operation with a value in place of each node among its arguments.
 
         Args:

@@ -1,1 +1,4 @@
-"""Plans for sequences of tokens: shared prefixes (`prefix`) and absent tokens left out (`drop`)."""
+"""Plans for sequences of tokens: `prefix` reads every shared prefix once, `drop` leaves absent tokens out.
+
+`games` says which games they take, `caches` holds the key-value caches.
+"""

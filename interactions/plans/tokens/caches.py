@@ -1,4 +1,4 @@
-"""Key-value caches of transformers: what a causal model keeps of the tokens that it has read."""
+"""Key-value caches of causal language models: reading on behind a prefix, selecting rows, memory a token."""
 
 from typing import Any
 
@@ -15,15 +15,17 @@ from harsanyi.interactions.plans.tokens.games import arguments, token_inputs
 def read_behind(
     past: Any, model: Any, inputs: dict[str, Tensor], start: int, end: int, *, scored: bool = True
 ) -> tuple[Any, Float[Tensor, "rows last vocabulary"]]:
-    """The model on tokens[start:end] behind the cache of those before.
+    """Run the model on tokens[start:end] behind the cache of the tokens before.
 
     Args:
-        past: holds tokens[:start]; it grows in place.
+        past: the cache of tokens[:start]; it grows in place.
+        model: a causal language model.
         inputs: all tokens `(rows, tokens)`, by keyword.
-        scored: whether logits are wanted, at the last position. Where the model can, it computes no others.
+        start, end: the tokens to read now.
+        scored: whether to give logits, at the last position. Where the model can, it computes no others.
 
     Returns:
-        the cache of tokens[:end], and the logits.
+        The cache of tokens[:end], and the logits.
     """
     new: dict[str, Any] = {
         # The attention mask is of the past too.
@@ -36,30 +38,30 @@ def read_behind(
     return outputs.past_key_values, logits_of(outputs)[:, -1:]
 
 
-def rows_taken(cache: Any, rows: Int64[Tensor, " rows"]) -> Any:
-    """A new cache of these rows of one, or an empty one for None.
+def select_rows(cache: Any, rows: Int64[Tensor, " rows"]) -> Any:
+    """A new cache with some rows of another; an empty one for None.
 
-    Of the caches' interface, only what versions 4 and 5 of transformers have in common.
+    It uses only the interface that versions 4 and 5 of transformers have in common.
     """
     from transformers.cache_utils import DynamicCache
 
-    taken = DynamicCache()
-    for number, (keys, values, *_) in enumerate([] if cache is None else cache):
-        taken.update(keys[rows], values[rows], number)
-    return taken
+    selected = DynamicCache()
+    for layer, (keys, values, *_) in enumerate([] if cache is None else cache):
+        selected.update(keys[rows], values[rows], layer)
+    return selected
 
 
 def token_bytes(game: MaskedModel) -> int:
-    """What a token takes in a cache, from a forward of one input.
+    """Bytes of one token of one row in a cache, measured by a forward of one input.
 
     Raises:
-        NotApplicable: if the model keeps no cache, or none of every token.
+        NotApplicable: if the model has no cache, or its cache does not hold every token.
     """
     zero = torch.zeros(1, dtype=torch.int64, device=game.device)
     inputs = token_inputs(game, zero, torch.ones(1, game.n, dtype=torch.bool, device=game.device))
     tokens = inputs["input_ids"].shape[1]
     with refusing_what_fails():
-        cache, _ = read_behind(rows_taken(None, zero), game.model, inputs, 0, tokens)
+        cache, _ = read_behind(select_rows(None, zero), game.model, inputs, 0, tokens)
         layers = [(keys, values) for keys, values, *_ in cache]
         if not layers or any(keys.shape[-2] != tokens for keys, _ in layers):
             raise ValueError("its cache does not hold every token")

@@ -1,4 +1,8 @@
-"""Encoders where a masked token is not attended to: it need not be in the input at all."""
+"""Plan "drop": for encoders whose masked tokens get no attention, the forwards of shorter inputs.
+
+A token with an attention mask of 0 changes no other token. So the plan leaves it out of the input, and gives
+the other tokens the position ids that they had. The outputs are those of the dense plan up to rounding.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,17 +18,17 @@ from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, require_agreement
 from harsanyi.interactions.plans.tokens.games import token_game, token_inputs
 
-# Coalitions whose tokens are counted at once.
-COUNTED = 2**16
+# Coalitions whose tokens are counted in one go.
+COUNT_BATCH = 2**16
 
 
 @dataclass(frozen=True)
 class DropPlan(Plan):
-    """The outputs from the attended tokens alone, at the positions that they had.
+    """The outputs from the attended tokens only, at their own positions.
 
-    The first token that an input attends to stays in any case, since classifiers read there; so do all
-    tokens of a coalition that attends to none. A token that stays without need changes nothing: it keeps its
-    attention mask of 0.
+    The first token that an input attends to always stays, since classifiers read it. A coalition that attends
+    to no token keeps all tokens. A token that stays without need changes nothing: it keeps its attention mask
+    of 0.
 
     Attributes:
         positions: position ids `(games, tokens)` of the dense forward.
@@ -42,10 +46,10 @@ class DropPlan(Plan):
         """Mean number of tokens that stay, as a share of all; over all coalitions of all games."""
         masks = coalition_masks(self.game.n, device=self.game.device)
         tokens = self.positions.shape[1]
-        kept = 0
+        total = 0
         for game in range(self.game.games):
-            kept += int(self._counts(torch.full((len(masks),), game, device=masks.device), masks).sum())
-        return kept / (self.game.games * len(masks) * tokens)
+            total += int(self._counts(torch.full((len(masks),), game, device=masks.device), masks).sum())
+        return total / (self.game.games * len(masks) * tokens)
 
     def outputs(
         self,
@@ -54,10 +58,7 @@ class DropPlan(Plan):
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """Numbers of pairs, and their outputs; those with equally many tokens together.
-
-        As `Plan.outputs`.
-        """
+        """As `Plan.outputs`; pairs with equally many tokens come together."""
         counts = self._counts(games, coalitions)
         rows = (batch_size or self.game.batch_size()) * self.positions.shape[1]
         for count in counts.unique().tolist():
@@ -67,40 +68,40 @@ class DropPlan(Plan):
     def _read(self, games: Tensor, coalitions: Tensor, count: int) -> Tensor:
         """The outputs of pairs with `count` tokens each."""
         inputs = token_inputs(self.game, games, coalitions) | {"position_ids": self.positions[games]}
-        kept = self._kept(games, coalitions).nonzero()[:, 1].view(len(games), count)
+        places = self._staying(games, coalitions).nonzero()[:, 1].view(len(games), count)
         return self.game.read(
-            self.game.model(**{name: value.gather(1, kept) for name, value in inputs.items()})
+            self.game.model(**{name: value.gather(1, places) for name, value in inputs.items()})
         )
 
-    def _kept(self, games: Tensor, coalitions: Tensor) -> Bool[Tensor, "pairs tokens"]:
+    def _staying(self, games: Tensor, coalitions: Tensor) -> Bool[Tensor, "pairs tokens"]:
         """Which tokens stay."""
         attended = token_inputs(self.game, games, coalitions)["attention_mask"] != 0
         first = self.game.source[games].ne(0).int().argmax(1)  # of the attention mask with all players
-        kept = attended.scatter(1, first[:, None], True)
-        return kept | ~attended.any(1, keepdim=True)
+        staying = attended.scatter(1, first[:, None], True)
+        return staying | ~attended.any(1, keepdim=True)
 
     def _counts(self, games: Tensor, coalitions: Tensor) -> Int64[Tensor, " pairs"]:
         """How many tokens stay."""
-        parts = zip(games.split(COUNTED), coalitions.split(COUNTED), strict=True)
-        return torch.cat([self._kept(*part).sum(1) for part in parts])
+        parts = zip(games.split(COUNT_BATCH), coalitions.split(COUNT_BATCH), strict=True)
+        return torch.cat([self._staying(*part).sum(1) for part in parts])
 
 
 def drop_plan(game: Game, *, memory: int | None = None) -> DropPlan:
-    """The plan for a game whose masked tokens are not attended to, of an encoder or classifier.
+    """The plan "drop" for an encoder or classifier whose masked tokens get no attention.
 
-    Such a game is `MaskedModel(…, masked="attention_mask", baseline="zeros")`: the tokens stay what they are,
-    and an absent player's have an attention mask of 0. No other token sees them then, and an input without
-    them has the same outputs up to rounding, if the rest keep their position ids. Padding goes the same way.
+    Such a game is `MaskedModel(…, masked="attention_mask", baseline="zeros")`: the token ids stay, and the
+    tokens of absent players have an attention mask of 0. No other token sees them. Padding is left out in the
+    same way.
 
     Args:
-        memory: of no account; nothing is kept.
         game: its model takes input_ids, attention_mask and position_ids. Position ids are the inputs' own,
             or the place of the token, or as RoBERTa counts them, whichever gives the dense outputs.
+        memory: ignored; the plan needs none.
 
     Raises:
         NotApplicable: if the game is another, or the outputs are not those of the dense forward: the model
-            looks at tokens that it does not attend to, or gives an output for each token. This is tried on
-            four coalitions of up to three games.
+            reads tokens that have no attention, or gives an output for each token. This is tried on four
+            coalitions of up to three games.
 
     >>> class Attended(torch.nn.Embedding):
     ...     def forward(self, input_ids, attention_mask, position_ids=None):
@@ -132,7 +133,7 @@ def drop_plan(game: Game, *, memory: int | None = None) -> DropPlan:
 
 
 def _positions(game: MaskedModel) -> Iterator[Int64[Tensor, "games tokens"]]:
-    """What the position ids of the dense forward may be."""
+    """The candidates for the position ids of the dense forward."""
     inputs: Any = game.inputs
     if "position_ids" in inputs:
         yield inputs["position_ids"]
@@ -141,6 +142,6 @@ def _positions(game: MaskedModel) -> Iterator[Int64[Tensor, "games tokens"]]:
     yield torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     padding = getattr(getattr(game.model, "config", None), "pad_token_id", None)
     if padding is not None:
-        # RoBERTa counts from behind the padding's number, and gives padding that number.
-        word = ids != padding
-        yield word.cumsum(1) * word + padding
+        # RoBERTa counts from the padding id + 1, and gives padding the padding id.
+        is_text = ids != padding
+        yield is_text.cumsum(1) * is_text + padding

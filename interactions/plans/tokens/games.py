@@ -1,4 +1,4 @@
-"""What the plans for sequences of tokens share: which games they take, and what these are made of."""
+"""The games that the plans for tokens take: a check of the game, and its masked inputs by keyword."""
 
 import inspect
 from typing import Any
@@ -9,14 +9,20 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.plan import NotApplicable
 
+# The inputs that may be masked.
 MASKED_TOKENS = ("input_ids", "attention_mask")
 
 
 def token_game(game: Game, masked: tuple[str, ...], *needed: str) -> MaskedModel:
-    """The game, if it masks tokens of a model with these arguments and has inputs `(games, tokens)` alone.
+    """The game, if it masks tokens and all its inputs are `(games, tokens)`.
+
+    Args:
+        game: to check.
+        masked: the inputs that may be masked.
+        needed: arguments that the model must take, beside input_ids.
 
     Raises:
-        NotApplicable: saying what it is instead.
+        NotApplicable: saying what the game is instead.
     """
     if not isinstance(game, MaskedModel):
         raise NotApplicable(f"a {type(game).__name__} shows no tokens of its inputs")
@@ -38,13 +44,13 @@ def token_game(game: Game, masked: tuple[str, ...], *needed: str) -> MaskedModel
 
 
 def arguments(model: Any) -> set[str]:
-    """The names of what a model can be called with."""
+    """The names of the arguments of a model's forward."""
     return set(inspect.signature(getattr(model, "forward", model)).parameters)
 
 
 def token_inputs(game: MaskedModel, games: Tensor, coalitions: Tensor) -> dict[str, Tensor]:
-    """The masked inputs of these games by keyword, `(pairs, tokens)` each."""
+    """The inputs of pairs (game, coalition) by keyword, `(pairs, tokens)` each, one of them masked."""
     inputs = {"input_ids": game.inputs} if isinstance(game.inputs, Tensor) else game.inputs
     key = game.masked or "input_ids"
-    chosen = {name: value[games] for name, value in inputs.items()}
-    return chosen | {key: game.masked_elements(games, coalitions)}
+    rows = {name: value[games] for name, value in inputs.items()}
+    return rows | {key: game.masked_elements(games, coalitions)}

@@ -1,4 +1,9 @@
-"""Causal language models: every prefix of the masked inputs read once, with its key-value cache."""
+"""Plan "prefix": for causal language models, every different prefix of the masked inputs is read once.
+
+Masked inputs that agree on the players seen so far share a prefix. So the prefixes form a trie, and each node
+is read behind the key-value cache of its parent. `prefix_plan` takes a game that is scored at the last
+position, and the outputs are those of the dense plan up to rounding.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,20 +28,21 @@ from harsanyi.interactions.plans.plan import (
     refusing_what_fails,
     require_agreement,
 )
-from harsanyi.interactions.plans.tokens.caches import read_behind, rows_taken, token_bytes
+from harsanyi.interactions.plans.tokens.caches import read_behind, select_rows, token_bytes
 from harsanyi.interactions.plans.tokens.games import MASKED_TOKENS, token_game, token_inputs
 
-# Tokens of a forward at least: all weights are read for it, however few tokens there are.
-TOKENS = 1024
+# The fewest tokens in a forward: every forward reads all weights, however few tokens it has.
+MIN_TOKENS = 1024
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The tokens from one player's first to before the next one's first: tokens[start:end].
+    """The tokens[start:end] from the first token of one player to just before the first of the next.
 
     Attributes:
-        player: whose first token begins it; None before the first player.
-        prefixes: how many different inputs tokens[:end] there are, 2 ** players seen.
+        start, end: places of tokens.
+        player: the one whose first token begins it; None before the first player.
+        prefixes: how many different prefixes tokens[:end] there are, 2 ** players seen.
     """
 
     start: int
@@ -46,10 +52,13 @@ class Segment:
 
 
 def segments(owner: Int[Tensor, " tokens"]) -> tuple[Segment, ...]:
-    """The segments of a text. What stands in one depends on the players seen so far, and on nothing later.
+    """The segments of a text. The tokens of one depend on the players seen so far, and on no later player.
 
-    >>> for one in segments(torch.tensor([-1, 1, 0, 1, -1])):
-    ...     print(one)
+    Args:
+        owner: the player of each token, or −1.
+
+    >>> for segment in segments(torch.tensor([-1, 1, 0, 1, -1])):
+    ...     print(segment)
     Segment(start=0, end=1, player=None, prefixes=1)
     Segment(start=1, end=2, player=1, prefixes=2)
     Segment(start=2, end=5, player=0, prefixes=4)
@@ -67,12 +76,12 @@ def segments(owner: Int[Tensor, " tokens"]) -> tuple[Segment, ...]:
 class PrefixPlan(Plan):
     """The outputs at the last position, from each different prefix once.
 
-    Coalitions that agree on the players seen so far share the prefix, so that level k of the trie has 2**k
-    nodes. It is gone through depth first in blocks of nodes, whose caches live until what is below is done.
+    Coalitions that agree on the players seen so far share the prefix, so level k of the trie has 2**k nodes.
+    The walk goes depth first in blocks of nodes. The caches of a block live until all below it is done.
 
     Attributes:
-        memory: bytes that caches may take at once (and one layer of a block, while it grows).
-        token_bytes: what one token of one row takes in a cache.
+        memory: bytes for all caches that live at the same time (and one layer of a block, while it grows).
+        token_bytes: of one token of one row in a cache.
     """
 
     memory: int
@@ -87,10 +96,13 @@ class PrefixPlan(Plan):
     def share(self) -> float:
         """Σ prefixes · tokens over the segments, as a share of 2**n · tokens; mean over the games.
 
-        The output layer is left out: it reads one position a coalition here, all of them in the dense plan.
+        The output layer is not counted: it reads one position a coalition here, and all in the dense plan.
         """
-        read = [sum(s.prefixes * (s.end - s.start) for s in steps) for steps in _distinct(self.game)]
-        return sum(read) / (len(read) * 2**self.game.n * self.game.source.shape[1])
+        tokens = [
+            sum(segment.prefixes * (segment.end - segment.start) for segment in text)
+            for text in _distinct(self.game)
+        ]
+        return sum(tokens) / (len(tokens) * 2**self.game.n * self.game.source.shape[1])
 
     def outputs(
         self,
@@ -99,39 +111,36 @@ class PrefixPlan(Plan):
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """Numbers of pairs, and their outputs `(some, 1, vocabulary)` at the last position.
-
-        As `Plan.outputs`.
-        """
+        """As `Plan.outputs`; outputs are `(block, 1, vocabulary)`, at the last position."""
         masks, owners = coalitions.cpu(), games.cpu()
         length = self.game.source.shape[1]
-        tokens = batch_size * length if batch_size else max(self.game.batch_size() * length, TOKENS)
+        tokens = batch_size * length if batch_size else max(self.game.batch_size() * length, MIN_TOKENS)
         for game in owners.unique().tolist():
-            steps = _segments_of(self.game, game)
-            # Nodes of a block, if the blocks of all levels are to fit together.
-            fitting = self.memory // _path_bytes(steps, self.token_bytes)
-            sizes = [max(1, min(fitting, tokens // (step.end - step.start))) for step in steps]
+            text = _segments_of(self.game, game)
+            # Nodes of a block, so that one block of every level fits the memory.
+            fitting = self.memory // _path_bytes(text, self.token_bytes)
+            sizes = [max(1, min(fitting, tokens // (segment.end - segment.start))) for segment in text]
             pairs = (owners == game).nonzero()[:, 0]
-            walk = _Walk(self, game, steps, sizes, masks)
+            walk = _Walk(self, game, text, sizes, masks)
             yield from walk.below(0, None, pairs, torch.zeros_like(pairs))
 
 
 def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
-    """The plan for a game of a causal language model, scored at the last position.
+    """The plan "prefix" for a game of a causal language model, scored at the last position.
 
-    With the players' first tokens in text order, tokens before the next player's first have only 2**k
-    different contents and keys and values, k players having been seen. Players may own several tokens, and
-    these may interleave. Up to rounding the outputs are the dense forward's.
+    Up to the first token of player k + 1 in text order there are only 2**k different prefixes, each with its
+    own keys and values. Players may own several tokens, and the tokens of players may interleave. The outputs
+    are those of the dense forward up to rounding.
 
     Args:
-        game: a `MaskedModel` of token ids (or attention masks), the model one of transformers or like it:
-            called with input_ids, past_key_values, use_cache.
-        memory: bytes that caches may take at once, 2 GiB on a CPU, a quarter of a GPU's by default.
+        game: a `MaskedModel` of token ids or attention masks. Its model takes input_ids, past_key_values and
+            use_cache, as those of transformers do.
+        memory: bytes for caches; by default 2 GiB on a CPU and a quarter of a GPU's memory.
 
     Raises:
-        NotApplicable: if the game is none of these, the score reads other positions, later tokens change
-            earlier logits, the outputs with a cache are not those without, or the caches of one path through
-            the trie exceed the memory. What the model does is tried on up to three of the games.
+        NotApplicable: if the game is another, the score reads other positions, later tokens change earlier
+            logits, outputs with a cache differ from those without, or the caches of one path through the trie
+            exceed the memory. The model is tried on up to three of the games.
 
     >>> net = torch.nn.Sequential(torch.nn.Embedding(50, 4), torch.nn.Flatten(), torch.nn.Linear(24, 3))
     >>> from harsanyi.interactions import MaskedModel, Players
@@ -145,8 +154,8 @@ def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
         memory = plan_memory(game.device)
     with torch.inference_mode(), game.prepared():
         _require_last_position(game)
-        for one in probes(game)[0].unique().tolist():
-            _require_causal(game, one)
+        for number in probes(game)[0].unique().tolist():
+            _require_causal(game, number)
         plan = PrefixPlan(game, memory, token_bytes(game))
         _require_memory(plan)
         require_agreement(plan, lambda outputs: outputs[:, -1:])
@@ -155,64 +164,79 @@ def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
 
 @dataclass(frozen=True)
 class _Walk:
-    """One game's trie, gone through."""
+    """A walk through the trie of one game.
+
+    Attributes:
+        plan: of all games.
+        game: the number of this one.
+        segments: of its text, one for each level of the trie.
+        sizes: nodes of a block, for each level.
+        masks: the coalitions of all pairs.
+    """
 
     plan: PrefixPlan
     game: int
-    steps: tuple[Segment, ...]
+    segments: tuple[Segment, ...]
     sizes: list[int]
     masks: Bool[Tensor, "pairs players"]
 
     def below(self, level: int, cache: Any, pairs: Tensor, nodes: Tensor) -> Iterator[Block]:
-        """The outputs below a block of nodes, `nodes[i]` being that of pair `pairs[i]`."""
-        player = self.steps[level].player
+        """The outputs of all pairs below a block of nodes.
+
+        Args:
+            level: of the children of the block.
+            cache: of the block; None above the first level.
+            pairs: numbers of the pairs below the block.
+            nodes: the number of each pair's node within the block.
+        """
+        player = self.segments[level].player
         children = nodes if player is None else 2 * nodes + self.masks[pairs, player]
         numbers, child = children.unique(return_inverse=True)
         parents = numbers if player is None else numbers // 2
         for start in range(0, len(numbers), self.sizes[level]):
             block = parents[start : start + self.sizes[level]]
             inside = (child >= start) & (child < start + len(block))
-            mine, its = pairs[inside], child[inside] - start
-            # Any pair below a node has the node's tokens.
-            some = torch.empty_like(block).scatter_(0, its, mine)
-            grown, logits = self._read(level, cache, block, self.masks[some])
-            if level + 1 == len(self.steps):
+            pairs_below, child_in_block = pairs[inside], child[inside] - start
+            # All pairs below a node have the node's tokens: take any of them.
+            examples = torch.empty_like(block).scatter_(0, child_in_block, pairs_below)
+            grown, logits = self._read(level, cache, block, self.masks[examples])
+            if level + 1 == len(self.segments):
                 device = self.plan.game.device
-                yield mine.to(device), logits[its.to(device)]
+                yield pairs_below.to(device), logits[child_in_block.to(device)]
             else:
-                yield from self.below(level + 1, grown, mine, its)
-            # Not to be kept while the next block grows.
+                yield from self.below(level + 1, grown, pairs_below, child_in_block)
+            # Free the memory before the next block grows.
             del grown, logits
 
     def _read(self, level: int, cache: Any, parents: Tensor, masks: Tensor) -> tuple[Any, Tensor]:
-        """The segment's tokens behind their parents' caches: caches that hold them too, and logits."""
-        game, step = self.plan.game, self.steps[level]
+        """Read a segment behind the caches of the parents; gives the grown caches, and logits."""
+        game, segment = self.plan.game, self.segments[level]
         games = torch.full((len(parents),), self.game, device=game.device)
         inputs = token_inputs(game, games, masks.to(game.device))
-        past = rows_taken(cache, parents.to(game.device))
-        scored = level + 1 == len(self.steps)
-        return read_behind(past, game.model, inputs, step.start, step.end, scored=scored)
+        past = select_rows(cache, parents.to(game.device))
+        scored = level + 1 == len(self.segments)
+        return read_behind(past, game.model, inputs, segment.start, segment.end, scored=scored)
 
 
-def _segments_of(game: MaskedModel, one: int) -> tuple[Segment, ...]:
-    """The segments of one game's text."""
-    owner = game.players.owner[one] if game.players.per_game else game.players.owner
+def _segments_of(game: MaskedModel, number: int) -> tuple[Segment, ...]:
+    """The segments of the text of one game, by its number."""
+    owner = game.players.owner[number] if game.players.per_game else game.players.owner
     return segments(owner.expand(game.source.shape[1]))
 
 
 def _distinct(game: MaskedModel) -> list[tuple[Segment, ...]]:
     """The segments of each game, or of all where they share their players."""
-    return [_segments_of(game, one) for one in range(game.games if game.players.per_game else 1)]
+    return [_segments_of(game, number) for number in range(game.games if game.players.per_game else 1)]
 
 
-def _path_bytes(steps: tuple[Segment, ...], token_bytes: int) -> int:
-    """The caches of one node of each level."""
-    return token_bytes * sum(step.end for step in steps)
+def _path_bytes(text: tuple[Segment, ...], token_bytes: int) -> int:
+    """Bytes of the caches of one node of each level."""
+    return token_bytes * sum(segment.end for segment in text)
 
 
 def _require_memory(plan: PrefixPlan) -> None:
-    """Refuse texts whose caches exceed the memory with a node at a time."""
-    needed = max(_path_bytes(steps, plan.token_bytes) for steps in _distinct(plan.game))
+    """Refuse texts whose caches exceed the memory even with one node of each level."""
+    needed = max(_path_bytes(text, plan.token_bytes) for text in _distinct(plan.game))
     if needed > plan.memory:
         raise NotApplicable(
             f"the caches of one path through the trie take {gibibytes(needed)}, and "
@@ -221,7 +245,7 @@ def _require_memory(plan: PrefixPlan) -> None:
 
 
 def _require_last_position(game: MaskedModel) -> None:
-    """Refuse outputs that are not those of every token, and scores that read more than the last."""
+    """Refuse outputs that are not one a token, and scores that read others than the last."""
     games, coalitions = probes(game)
     outputs = logits_of(game.model(**token_inputs(game, games, coalitions)))
     if outputs.ndim != 3 or outputs.shape[1] != game.source.shape[1]:
@@ -234,16 +258,16 @@ def _require_last_position(game: MaskedModel) -> None:
         raise NotApplicable("the score reads outputs at other positions than the last")
 
 
-def _require_causal(game: MaskedModel, one: int) -> None:
-    """Refuse a model whose logits before a cut change with the tokens behind it; padding's may."""
-    games = torch.tensor([one], device=game.device)
+def _require_causal(game: MaskedModel, number: int) -> None:
+    """Refuse a model whose logits before a cut change with the tokens after it; those of padding may."""
+    games = torch.tensor([number], device=game.device)
     inputs = token_inputs(game, games, torch.ones(1, game.n, dtype=torch.bool, device=game.device))
     before = logits_of(game.model(**inputs))
     attended = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"])) != 0
-    for cut in [step.start for step in _segments_of(game, one) if step.start]:
+    for cut in [segment.start for segment in _segments_of(game, number) if segment.start]:
         changed = inputs["input_ids"].clone()
-        changed[:, cut:] = (changed[:, cut:] == 0).to(changed.dtype)  # 0 and 1 are tokens everywhere
+        changed[:, cut:] = (changed[:, cut:] == 0).to(changed.dtype)  # 0 and 1 are in every vocabulary
         after = logits_of(game.model(**inputs | {"input_ids": changed}))
-        told = attended[:, :cut]
-        if not agree(after[:, :cut][told], before[:, :cut][told]):
+        is_text = attended[:, :cut]
+        if not agree(after[:, :cut][is_text], before[:, :cut][is_text]):
             raise NotApplicable("it is not causal: tokens change the logits of earlier positions")

@@ -59,7 +59,7 @@ def test_compute_by_tables(options, tmp_path: Path):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--plan=prefix", "plan 'prefix' cannot serve this game: the inputs are floats"),
+        ("--plan=prefix", "plan 'prefix' does not suit this game: the inputs are floats"),
         ("--precision=tf32", "tf32 needs a GPU"),
         ("--memory=0", "--memory is 0.0: expected GiB, more than 0"),
     ],

@@ -296,7 +296,7 @@ class Mixing(Skipping):
 
 @pytest.mark.parametrize(("kind", "reason"), [(Skipping, "cannot follow"), (Mixing, "others of a batch")])
 def test_what_is_refused_runs_as_it_is(kind, reason, monkeypatch):
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     game = MaskedModel(made(kind), sentences("attention_mask"), OWNERS, labels=[0, 1, 2], baseline=token(4))
     chosen = choose(game, "dense")
     assert chosen.plan is None
@@ -306,7 +306,7 @@ def test_what_is_refused_runs_as_it_is(kind, reason, monkeypatch):
 @pytest.mark.parametrize("few", [True, False])
 def test_whole_tables_are_the_same_traced_or_not(few, monkeypatch):
     if not few:
-        monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+        monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     game = MaskedModel(
         encoder("bert"), sentences("attention_mask"), OWNERS, labels=[0, 1, 2], baseline=token(4)
     )

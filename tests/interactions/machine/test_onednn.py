@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 from harsanyi.interactions.machine import onednn
 from harsanyi.interactions.machine.onednn import (
-    FEWEST,
-    KEPT,
-    LEAST,
+    KEPT_SHAPES,
+    MIN_MULTIPLY_ADDS,
+    MIN_ROWS,
     FasterLinear,
     PackedConvolution,
     PackedLinear,
@@ -40,7 +40,14 @@ def require_same(found, expected):
 
 WIDTH = 200
 # Few, as many as are worth the other kernel, and one more or less.
-ROWS = [1, FEWEST - 1, FEWEST, LEAST // (40 * WIDTH), LEAST // (40 * WIDTH) + 1, 3 * FEWEST + 7]
+ROWS = [
+    1,
+    MIN_ROWS - 1,
+    MIN_ROWS,
+    MIN_MULTIPLY_ADDS // (40 * WIDTH),
+    MIN_MULTIPLY_ADDS // (40 * WIDTH) + 1,
+    3 * MIN_ROWS + 7,
+]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -88,7 +95,7 @@ def test_convolution(memory, kernel, options):
         packed = PackedConvolution(weight, **options)
         for count in (2, 5, 3, 5):
             require_same(packed(images[:count], bias), expected[:count])
-            assert len(packed._packed) <= KEPT
+            assert len(packed._packed) <= KEPT_SHAPES
         require_same(
             PackedConvolution(weight, **options)(images[:, :, ::2]),
             F.conv2d(images[:, :, ::2].double(), weight.double(), **options),
@@ -131,7 +138,7 @@ def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
 
 
 def test_float64_is_left_to_torch():
-    x, weight = random(2 * FEWEST, 40).double(), random(9, 40, seed=1).double()
+    x, weight = random(2 * MIN_ROWS, 40).double(), random(9, 40, seed=1).double()
     images, window = random(2, 3, 6, 6).double(), random(4, 3, 2, 2).double()
     with torch.inference_mode():
         assert torch.equal(linear(x, weight), F.linear(x, weight))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from harsanyi.data import SyntheticGame
 from harsanyi.interactions import and_interactions, coalition_masks, coalition_orders, or_interactions
 from harsanyi.interactions.many_players.estimate import SparseMoebius
+from harsanyi.interactions.many_players.fourier import spex
 from harsanyi.interactions.many_players.low_orders import coalitions_up_to, low_order
 from harsanyi.interactions.many_players.moebius import refitted, sparse_moebius
 from harsanyi.interactions.many_players.peeling import Peeling, hashes
-from harsanyi.interactions.many_players.spex import spex
 from tests.reference import subsets
 
 # Effects of size 1 through sums of some thousand float64 numbers and a least-squares fit.

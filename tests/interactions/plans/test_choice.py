@@ -75,7 +75,7 @@ def test_few_forwards_are_dense_and_nothing_is_traced(game, plans_made):
 
 
 def test_many_forwards_take_the_cheapest_plan_once(game, plans_made, monkeypatch):
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     v = evaluate(game)
     assert choose(game).name == "tables"
     assert choose(game).share < 1
@@ -86,7 +86,7 @@ def test_many_forwards_take_the_cheapest_plan_once(game, plans_made, monkeypatch
 
 
 def test_a_game_no_plan_serves_is_dense_and_says_why(monkeypatch):
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     dense = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
     game = MaskedModel(dense, torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0])
     taken = choose(game)
@@ -100,7 +100,7 @@ def test_the_dense_plan_gives_the_outputs_of_the_network_as_it_is(game, monkeypa
     plain = evaluate(game, plan="dense")
     assert choose(game, "dense").plan is None
     game.choices.clear()
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     assert choose(game, "dense").plan is not None
     assert torch.allclose(evaluate(game, plan="dense"), plain, **SAME)
     batches = evaluate(game, plan="dense", batch_size=3)
@@ -112,7 +112,7 @@ def test_a_network_that_cannot_be_traced_is_asked_as_it_is(monkeypatch):
         def forward(self, x):
             return x.flatten(1)[:, :2] * (2 if x.sum() > 0 else 3)
 
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     game = MaskedModel(Branching(), torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0])
     taken = choose(game)
     assert (taken.name, taken.plan) == ("dense", None)
@@ -130,17 +130,17 @@ class Sizes:
 
 
 def test_games_that_are_no_networks_are_dense(monkeypatch):
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     assert isinstance(Sizes(), Game)
     assert evaluate(Sizes()).tolist() == [[0, 1, 1, 2, 1, 2, 2, 3]] * 2
-    with pytest.raises(ValueError, match="plan 'tables' cannot serve this game: there is no module"):
+    with pytest.raises(ValueError, match="plan 'tables' does not suit this game: there is no module"):
         evaluate(Sizes(), plan="tables")
 
 
 def test_unknown_plans_and_plans_of_other_games(game):
     with pytest.raises(ValueError, match="no plan 'fast': expected one of auto, dense, tables, prefix, drop"):
         evaluate(game, plan="fast")
-    with pytest.raises(ValueError, match="plan 'prefix' cannot serve this game: the inputs are floats"):
+    with pytest.raises(ValueError, match="plan 'prefix' does not suit this game: the inputs are floats"):
         evaluate(game, plan="prefix")
 
 
@@ -173,7 +173,7 @@ def test_a_store_filled_in_two_goes_by_a_plan(outputs, game, tmp_path: Path):
 @pytest.mark.parametrize("plan", ["dense", "tables"])
 def test_weights_that_change_are_seen(monkeypatch, plan):
     """A plan has folded weights; it is made again when those of the model are others."""
-    monkeypatch.setattr(choice_module, "WORTH_A_PLAN", 0)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     body = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU()]
     net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)).double().eval()
     inputs, players = torch.randn(1, 1, 16, 16).double(), Players.grid(16, 16, 2, 4)

@@ -146,7 +146,7 @@ def test_games_do_not_depend_on_their_batch(monkeypatch):
     problem = program(torch.stack([table("network", 5, seed) for seed in range(5)]), 0.04)
     together, steps = interior_point(problem, tolerance=1e-6, max_steps=30)
     monkeypatch.setattr(
-        "harsanyi.interactions.sparse.interior_point.ENTRIES", 2 * 2**10
+        "harsanyi.interactions.sparse.interior_point.MATRIX_ENTRIES", 2 * 2**10
     )  # two games at a time
     apart, apart_steps = interior_point(problem, tolerance=1e-6, max_steps=30)
     assert steps.tolist() == apart_steps.tolist()

@@ -336,5 +336,5 @@ def test_an_unknown_network_costs_nothing_but_a_reason():
             tokens = x.flatten(2).transpose(1, 2)
             return F.scaled_dot_product_attention(tokens, tokens, tokens).mean(1)
 
-    with pytest.raises(ValueError, match=r"plan 'tables' cannot serve this game: no cut pays"):
+    with pytest.raises(ValueError, match=r"plan 'tables' does not suit this game: no cut pays"):
         evaluate(game_of(Attention().double()), plan="tables", progress=False)

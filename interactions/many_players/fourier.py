@@ -1,4 +1,7 @@
-"""Sparse Fourier transforms: shapiq's SPEX and ProxySPEX, judged as the other transforms are."""
+"""Sparse Fourier transforms: shapiq's SPEX and ProxySPEX, with a held-out error as the other transforms.
+
+`spex` takes a game and a budget of forwards, and gives AND interactions as a `SparseMoebius`.
+"""
 
 import warnings
 from typing import Any
@@ -7,7 +10,13 @@ import numpy as np
 import torch
 
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.many_players.estimate import HELD_OUT, SparseMoebius, judged, masks_of, sampled
+from harsanyi.interactions.many_players.estimate import (
+    HELD_OUT_COALITIONS,
+    SparseMoebius,
+    masks_of,
+    scores_of,
+    with_held_out_error,
+)
 
 SPEX_METHODS = {"spex": "SPEX", "proxyspex": "ProxySPEX"}
 
@@ -19,29 +28,32 @@ def spex(
     game_number: int = 0,
     method: str = "spex",
     order: int = 5,
-    held_out: int = HELD_OUT,
+    held_out: int = HELD_OUT_COALITIONS,
     seed: int = 0,
 ) -> SparseMoebius:
     """The AND interactions of one game as shapiq's SPEX or ProxySPEX estimates them.
 
-    Both look for few Fourier coefficients: SPEX by a sparse Fourier transform (Kang et al., "SPEX: Scaling
-    Feature Interaction Explanations for LLMs", 2025), ProxySPEX by gradient-boosted trees (Butler et al.,
+    Both look for few Fourier coefficients. SPEX uses a sparse Fourier transform (Kang et al., "SPEX: Scaling
+    Feature Interaction Explanations for LLMs", 2025), ProxySPEX uses gradient-boosted trees (Butler et al.,
     "ProxySPEX: Inference-Efficient Interpretability via Sparse Feature Interactions in LLMs", 2025). Their
-    sum is given as AND interactions, the same function: one coefficient of k players makes up to 2**k of
-    these. The example takes some seconds, most of them to compile what shapiq decodes with.
+    sum is given as AND interactions, the same function: one coefficient of k players becomes up to 2**k of
+    them. The example takes several seconds, most of them to compile shapiq's decoder.
 
     Args:
-        budget: forwards to find the effects from, at most; a coalition asked about twice counts once in
-            `samples`. The held-out ones come on top.
+        game: a batch of games.
+        budget: the most forwards to estimate the effects from; `samples` counts a repeated coalition once.
+        The
+            held-out coalitions come on top.
         game_number: which of the games.
         method: "spex" or "proxyspex".
-        order: of the largest Fourier coefficients SPEX looks for; it lowers it where the budget is small.
-        held_out: random coalitions to judge the sum by.
+        order: of the largest Fourier coefficients that SPEX looks for; it lowers it where the budget is
+        small.
+        held_out: random coalitions to measure the error on.
         seed: of all draws.
 
     Raises:
         ImportError: naming what to install: shapiq, and for ProxySPEX lightgbm.
-        ValueError: for an unknown method, an order outside 1 to n, a budget that SPEX cannot do with.
+        ValueError: for an unknown method, an order outside 1 to n, a budget that is too small for SPEX.
 
     >>> from harsanyi.data import SyntheticGame
     >>> game = SyntheticGame(20, and_effects={(3,): 1.0, (4, 7): -2.0})
@@ -53,17 +65,17 @@ def spex(
     if not 1 <= order <= game.n:
         raise ValueError(f"expected an order of 1 to {game.n}, the players of this game; got {order}")
     approximator = _approximator(game.n, method, order, seed)
-    asked: dict[bytes, float] = {}
-    found = _approximated(approximator, budget, lambda rows: _values(game, game_number, rows, asked))
-    effects = ((tuple(map(int, members)), found.values[i]) for members, i in found.interaction_lookup.items())
-    kept = {members: float(effect) for members, effect in effects if effect != 0}
-    used = torch.from_numpy(np.frombuffer(b"".join(asked), dtype=bool).reshape(len(asked), game.n).copy())
-    return judged(
+    scores: dict[bytes, float] = {}
+    fit = _approximated(approximator, budget, lambda rows: _values(game, game_number, rows, scores))
+    effects = ((tuple(map(int, members)), fit.values[i]) for members, i in fit.interaction_lookup.items())
+    terms = {members: float(effect) for members, effect in effects if effect != 0}
+    used = torch.from_numpy(np.frombuffer(b"".join(scores), dtype=bool).reshape(len(scores), game.n).copy())
+    return with_held_out_error(
         *(
             game,
             game_number,
-            masks_of(kept, game.n),
-            torch.tensor(list(kept.values()), dtype=torch.float64),
+            masks_of(terms, game.n),
+            torch.tensor(list(terms.values()), dtype=torch.float64),
             used,
         ),
         held_out=held_out,
@@ -73,7 +85,8 @@ def spex(
 
 
 def _approximator(n: int, method: str, order: int, seed: int) -> Any:
-    # The faithful Banzhaf index of all orders is the Möbius transform itself, which is no index of theirs.
+    """shapiq's object for a method, or an ImportError that names what to install."""
+    # shapiq has no Möbius index here. The faithful Banzhaf index of all orders is the Möbius transform.
     if method == "spex":
         try:
             from shapiq import SPEX
@@ -91,7 +104,7 @@ def _approximator(n: int, method: str, order: int, seed: int) -> Any:
 
 
 def _approximated(approximator: Any, budget: int, values: Any) -> Any:
-    """shapiq's answer. It divides by zero in bins without a signal, which it handles."""
+    """shapiq's answer, without warnings: it divides by zero in bins without a signal and handles that."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -104,11 +117,11 @@ def _approximated(approximator: Any, budget: int, values: Any) -> Any:
             ) from error
 
 
-def _values(game: Game, game_number: int, rows: np.ndarray, asked: dict[bytes, float]) -> np.ndarray:
-    """v of coalitions, each asked about once."""
+def _values(game: Game, game_number: int, rows: np.ndarray, scores: dict[bytes, float]) -> np.ndarray:
+    """The scores of coalitions; `scores` remembers them, so that each is evaluated once."""
     rows = np.ascontiguousarray(rows, dtype=bool)
     keys = [row.tobytes() for row in rows]
-    fresh = list({key: i for i, key in enumerate(keys) if key not in asked}.values())
-    v = sampled(game, game_number, torch.from_numpy(rows[fresh]))
-    asked |= {keys[i]: value for i, value in zip(fresh, v.tolist(), strict=True)}
-    return np.array([asked[key] for key in keys])
+    new = list({key: i for i, key in enumerate(keys) if key not in scores}.values())
+    v = scores_of(game, game_number, torch.from_numpy(rows[new]))
+    scores |= {keys[i]: value for i, value in zip(new, v.tolist(), strict=True)}
+    return np.array([scores[key] for key in keys])
