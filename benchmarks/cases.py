@@ -1,4 +1,4 @@
-"""The command line of benchmarks that keep the rounds of their cases in a file."""
+"""The command line of benchmarks that store the rounds of their cases in a CSV file."""
 
 import argparse
 from collections.abc import Callable, Collection
@@ -7,11 +7,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.tables import Rows, keep, show
+from benchmarks.tables import Rows, show, store
 
 
 def parser_of(description: str | None, cases: Collection[str]) -> argparse.ArgumentParser:
-    """Takes names of cases, --rounds and --table."""
+    """A parser of case names, --rounds and --table.
+
+    Args:
+        description: of the benchmark, for --help.
+        cases: their names.
+    """
 
     def known(name: str) -> str:
         if name not in cases:
@@ -21,31 +26,40 @@ def parser_of(description: str | None, cases: Collection[str]) -> argparse.Argum
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    what = f"all of {', '.join(cases)} by default"
-    parser.add_argument("cases", nargs="*", metavar="NAME", type=known, help=what)
+    default = f"all of {', '.join(cases)} by default"
+    parser.add_argument("cases", nargs="*", metavar="NAME", type=known, help=default)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--table", action="store_true", help="print the table of the file, measure nothing")
     return parser
 
 
 def measure_and_show(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     path: Path,
     key: list[str],
     cases: Collection[str],
     measured: Callable[[str], pd.DataFrame],
     table: Callable[[pd.DataFrame], Rows],
 ) -> None:
-    """Print the table's rows, each when its case is done and its rounds are in the file; or the file's."""
-    if asked.table:
+    """Measure cases, store their rounds and print the table; with --table print the table of the file.
+
+    Args:
+        options: as `parser_of` parses them.
+        path: of the file.
+        key: columns that identify a case in the file.
+        cases: the names of all cases.
+        measured: gives the rounds of a case.
+        table: gives the printed rows for some rounds.
+    """
+    if options.table:
         show(table(pd.read_csv(path)))
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.rounds} rounds")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.rounds} rounds")
 
     def rows() -> Rows:
-        for name in asked.cases or cases:
-            found = measured(name)
-            keep(path, found, key, cases)
-            yield from table(found)
+        for name in options.cases or cases:
+            rounds = measured(name)
+            store(path, rounds, key, cases)
+            yield from table(rounds)
 
     show(rows())

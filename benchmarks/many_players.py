@@ -1,9 +1,9 @@
 """Interactions of many players from few samples: python -m benchmarks.many_players [SECTION ...] [--games 3]
 
-The same number of samples for the sparse Möbius transform, shapiq's SPEX and ProxySPEX (where lightgbm is
-installed), and the exact low orders, which take what they need. All are judged on random coalitions that they
-were not fitted to. Seconds are those of the whole call, forwards included, on a shared machine. Intervals are
-95% bootstrap intervals over the games.
+The sparse Möbius transform and shapiq's SPEX and ProxySPEX (where lightgbm is installed) get the same number
+of samples. The exact low orders take as many as they need. The error of all is measured on random coalitions
+that they were not fitted to. Seconds are those of the whole call with its forwards, on a shared machine.
+Intervals are 95% bootstrap intervals over the games.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from harsanyi.data import SyntheticGame
 from harsanyi.interactions import Game, MaskedModel, Players, SparseMoebius, low_order, sparse_moebius, spex
 
 PLAYERS, NOISES, TERMS, ORDER = (20, 40, 60), (0.0, 0.2), 30, 3
+# Samples of a method, by section.
 BUDGET = {"planted": 5000, "network": 4000}
-GRID, SIZE = 6, 36  # cells and pixels of a side
+GRID, SIZE = 6, 36  # cells of a side, pixels of a side
 WEIGHTS = "../shared/data/weights/resnet20-cifar10.th"
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
@@ -33,7 +34,7 @@ Method = Callable[[Game], SparseMoebius]
 
 
 def methods(budget: int) -> dict[str, Method]:
-    """The methods at hand."""
+    """The methods that are installed, by name."""
     ways: dict[str, Method] = {
         "sparse Möbius": partial(sparse_moebius, budget=budget, order=ORDER),
         "SPEX": partial(spex, budget=budget, order=ORDER),
@@ -48,7 +49,7 @@ def methods(budget: int) -> dict[str, Method]:
 
 
 def noisy(n: int, seed: int, noise: float) -> SyntheticGame:
-    """Random effects of orders 1 to 3, 0.5 to 2 in size; noise, a fixed number of each coalition."""
+    """Random effects of orders 1 to 3, 0.5 to 2 in size, plus noise that is fixed for each coalition."""
     rng = np.random.default_rng(seed)
     effects: dict[tuple[int, ...], float] = {}
     while len(effects) < TERMS:
@@ -63,7 +64,7 @@ def noisy(n: int, seed: int, noise: float) -> SyntheticGame:
 
 
 def network(name: str) -> MaskedModel:
-    """ResNet-20, trained on CIFAR-10, on a photograph of 36 cells, its own answer as the label."""
+    """ResNet-20, trained on CIFAR-10, on a photograph of 36 cells; the label is its own prediction."""
     net = models.load("small:resnet20", WEIGHTS, image_size=SIZE)
     image = net.preprocess([Image.fromarray(getattr(photographs, name)())])
     assert isinstance(image, Tensor)
@@ -77,40 +78,42 @@ def planted(games: int) -> Rows:
         for noise in NOISES:
             made = [noisy(n, seed, noise) for seed in range(games)]
             for name, method in methods(BUDGET["planted"]).items():
-                fits, seconds = asked(method, made)
-                recovered = [found(fit, game) for fit, game in zip(fits, made, strict=True)]
+                fits, seconds = estimated(method, made)
+                recovered = [terms_recovered(fit, game) for fit, game in zip(fits, made, strict=True)]
                 names = {"n": n, "noise": noise, "method": name}
                 extra = {"planted terms found, of 30": interval(recovered)}
-                yield names | extra | judged(fits, seconds)
+                yield names | extra | summary(fits, seconds)
 
 
 def networks(games: int) -> Rows:
     """ResNet-20 of CIFAR-10 on photographs at 36², 6×6 cells"""
     made = [network(name) for name in PHOTOGRAPHS[:games]]
     for name, method in methods(BUDGET["network"]).items():
-        yield {"n": GRID**2, "method": name} | judged(*asked(method, made))
+        yield {"n": GRID**2, "method": name} | summary(*estimated(method, made))
 
 
-def asked(
+def estimated(
     method: Method, games: list[SyntheticGame] | list[MaskedModel]
 ) -> tuple[list[SparseMoebius], list[float]]:
+    """The estimates of a method for all games, and their seconds."""
     fits, seconds = [], []
     for game in games:
-        taken, fit = timed(method, game)
+        duration, fit = timed(method, game)
         fits.append(fit)
-        seconds.append(taken)
+        seconds.append(duration)
     return fits, seconds
 
 
-def found(fit: SparseMoebius, game: SyntheticGame) -> float:
-    """Planted terms whose effect is within 0.1 of what was planted."""
+def terms_recovered(fit: SparseMoebius, game: SyntheticGame) -> float:
+    """How many planted terms have an estimate within 0.1 of their effect."""
     rows = {
         tuple(row.nonzero().flatten().tolist()): e for row, e in zip(fit.coalitions, fit.effects, strict=True)
     }
     return float(sum(abs(rows.get(key, np.inf) - effect) < 0.1 for key, effect in game.and_effects.items()))
 
 
-def judged(fits: list[SparseMoebius], seconds: list[float]) -> Row:
+def summary(fits: list[SparseMoebius], seconds: list[float]) -> Row:
+    """The columns of a row about several estimates."""
     return {
         "samples": round(np.mean([fit.samples for fit in fits])),
         "terms": round(np.mean([len(fit.effects) for fit in fits])),
@@ -121,10 +124,11 @@ def judged(fits: list[SparseMoebius], seconds: list[float]) -> Row:
 
 
 def interval(values: list[float]) -> str:
+    """A mean with its bootstrap interval."""
     if len(values) == 1:
         return f"{values[0]:.2g}"
-    (found,) = mean_interval(np.array(values)[:, None])
-    return f"{found.value:.2g} [{found.low:.2g}, {found.high:.2g}]"
+    (mean,) = mean_interval(np.array(values)[:, None])
+    return f"{mean.value:.2g} [{mean.low:.2g}, {mean.high:.2g}]"
 
 
 SECTIONS = {"planted": planted, "networks": networks}
@@ -136,12 +140,12 @@ def main() -> None:
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"all of {', '.join(SECTIONS)}")
     parser.add_argument("--games", type=int, default=3)
-    given = parser.parse_args()
-    if unknown := set(given.sections) - set(SECTIONS):
+    options = parser.parse_args()
+    if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    for name in given.sections or SECTIONS:
+    for name in options.sections or SECTIONS:
         print(f"\n## {SECTIONS[name].__doc__}\n")
-        show(SECTIONS[name](given.games))
+        show(SECTIONS[name](options.games))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""What the benchmarks of images ask about: networks by name, an image of noise, its players, and how they
-are masked for a plain forward."""
+"""The games of the image benchmarks: networks by name, an image of noise, its players, and plain masking."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -26,7 +25,7 @@ TITLES = {
     "resnet18-irregular": "ResNet-18, irregular regions",
     "vit-tiny": "ViT-tiny",
 }
-# Rows and columns of so many players.
+# Rows and columns of the grid, by number of players.
 GRIDS = {4: (2, 2), 6: (2, 3), 8: (2, 4), 10: (2, 5), 12: (3, 4)}
 
 
@@ -36,7 +35,7 @@ def noise(size: int = SIZE) -> Tensor:
 
 
 def players_of(name: str, n: int) -> Players:
-    """The n players of a network's image: cells, or irregular regions where its name says so."""
+    """The n players of a network's image: grid cells, or irregular regions if its name ends so."""
     return irregular(n) if name.endswith("-irregular") else grid(*GRIDS[n])
 
 
@@ -48,14 +47,14 @@ def grid(rows: int, columns: int, size: int = SIZE) -> Players:
 
 
 def irregular(count: int) -> Players:
-    """Regions of the pixels nearest to points drawn at random."""
+    """Regions of the pixels nearest to random points."""
     points = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * SIZE
     pixels = torch.cartesian_prod(torch.arange(SIZE), torch.arange(SIZE)).double()
     return Players.from_mask(torch.cdist(pixels, points.double()).argmin(1).view(1, SIZE, SIZE))
 
 
 def in_layout(network: nn.Module, layout: torch.memory_format = torch.channels_last) -> nn.Module:
-    """A copy of a network, laid out as its inputs are to be."""
+    """A copy of a network in a memory layout."""
     copy: Any = deepcopy(network)
     laid_out: nn.Module = copy.to(memory_format=layout)
     return laid_out
@@ -64,7 +63,7 @@ def in_layout(network: nn.Module, layout: torch.memory_format = torch.channels_l
 def masking(
     image: Tensor, players: Players, layout: torch.memory_format = torch.channels_last
 ) -> Callable[[Tensor], Tensor]:
-    """From coalitions `(some, players)` to images `(some, 3, SIZE, SIZE)`, zeros where a player is absent."""
+    """A function from coalitions to images `(coalitions, 3, SIZE, SIZE)`, zeros where a player is absent."""
     owner, image = players.owner.reshape(SIZE, SIZE), image.contiguous(memory_format=layout)
 
     def masked(coalitions: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """How much `evaluate` costs over the plain forwards it makes: python -m benchmarks.overhead [--rounds 15]
 
-Plain and masked forwards alternate within one process, as many of each. The plain forward gets a batch
-of the same size and memory layout that is already there, so that the ratio is the whole cost of drawing
-coalitions, building masked inputs, scoring and keeping the table. Building masked inputs alone is what
-several checkpoints could share.
+Plain and masked forwards alternate within one process, equally many of each. The plain forward gets a ready
+batch of the same size and memory layout. So the ratio is the whole cost of coalitions, masked inputs, scores
+and the table. The last column is the cost of masked inputs alone, which several checkpoints could share.
 """
 
 import argparse
@@ -12,7 +11,7 @@ import statistics
 import torch
 
 from benchmarks.stopwatch import timed
-from harsanyi import models  # noqa: F401  torchvision's operators
+from harsanyi import models  # noqa: F401  registers torchvision's operators
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
 from harsanyi.interactions.game.forward import channels_last
 
@@ -56,16 +55,16 @@ def row(name: str, net: torch.nn.Module, pixels: int, forwards: int, rounds: int
 
     def built() -> None:
         games = torch.zeros(size, dtype=torch.int64)
-        for asked in chosen.split(size) * GAMES:
-            game.masked_elements(games[: len(asked)], asked)
+        for coalitions in chosen.split(size) * GAMES:
+            game.masked_elements(games[: len(coalitions)], coalitions)
 
     plain()
     masked()
     times = [(timed(plain)[0], timed(masked)[0], timed(built)[0]) for _ in range(rounds)]
-    ratios = [measured / naive for naive, measured, _ in times]
+    ratios = [evaluated / forward for forward, evaluated, _ in times]
     low, median, high = statistics.quantiles(ratios, n=4)
-    each = 1e3 * statistics.median(naive for naive, *_ in times) / forwards
-    share = statistics.median(masking / naive for naive, _, masking in times)
+    each = 1e3 * statistics.median(forward for forward, *_ in times) / forwards
+    share = statistics.median(masking / forward for forward, _, masking in times)
     print(f"| {name} | {size} | {each:.2f} | {median:.3f} | {low:.3f}–{high:.3f} | {share:.4f} |")
 
 

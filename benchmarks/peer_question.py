@@ -1,7 +1,7 @@
-"""What `benchmarks.peers` asks: a network's logit on one image, n players masked with zeros.
+"""The question of `benchmarks.peers`: a network's logit on one image, n players masked with zeros.
 
-Random weights and a random image. The packages ask through a function of coalitions, made here; it counts
-the masked inputs and times their forwards.
+Weights and image are random. Packages call a function of coalitions, which is made here. It counts the masked
+inputs and times their forwards.
 """
 
 from collections.abc import Callable
@@ -33,10 +33,10 @@ class Free(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = nn.Identity()  # so that batches are those of inputs of this size
+        self.whole = nn.Identity()  # an activation of the size of the inputs, which batch sizes follow
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.seen(images)[:, :, 0, 0]
+        return self.whole(images)[:, :, 0, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,7 @@ class Question:
 
     @property
     def n(self) -> int:
+        """How many players."""
         return self.players.n
 
     @property
@@ -57,11 +58,12 @@ class Question:
         return self.players.owner.reshape(SIZE, SIZE)
 
     def game(self) -> MaskedModel:
+        """The question as a game of harsanyi's."""
         return MaskedModel(self.network, self.image, self.players, labels=[LABEL], score="logit")
 
 
-def asked(name: str, n: int) -> Question:
-    """The question of a case: one of `NETWORKS`, and so many players."""
+def question_of(name: str, n: int) -> Question:
+    """The question of a case: one of `NETWORKS`, and n players."""
     if name == FREE:
         network: nn.Module = Free()
     else:
@@ -70,10 +72,14 @@ def asked(name: str, n: int) -> Question:
 
 
 class Counted:
-    """A question's network in a memory layout, how many inputs it was asked about, and the seconds it took.
+    """A question's network in a memory layout, which counts its inputs and its seconds.
 
-    Once it has taken `limit` seconds it answers zeros: a package then still does all work of its own, and
-    what is left out is that of the forwards alone, of which each takes the same.
+    After `limit` seconds it gives zeros. A package then still does all work of its own; only forwards are
+    left out, and each of them takes the same time.
+
+    Attributes:
+        inputs: masked inputs since `begin`.
+        answered: those that a forward was made for.
     """
 
     def __init__(self, question: Question, layout: torch.memory_format = torch.channels_last) -> None:
@@ -81,12 +87,16 @@ class Counted:
         self.begin()
 
     def begin(self, limit: float = inf) -> None:
-        """Count from here."""
+        """Count from zero.
+
+        Args:
+            limit: seconds of forwards.
+        """
         self.limit, self.seconds = limit, 0.0
-        self.asked = self.answered = self.classes = 0
+        self.inputs = self.answered = self.classes = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        self.asked += len(images)
+        self.inputs += len(images)
         if self.seconds >= self.limit:
             return torch.zeros(len(images), self.classes)
         seconds, outputs = timed(lambda: self.network(images.contiguous(memory_format=self.layout)))
@@ -97,8 +107,8 @@ class Counted:
 
     @property
     def scaled(self) -> float:
-        """What the forwards' seconds are to be multiplied by: 1 where all were answered."""
-        return self.asked / self.answered
+        """The factor for the forwards' seconds: 1 where all were made."""
+        return self.inputs / self.answered
 
     @property
     def left_out(self) -> float:
@@ -109,27 +119,34 @@ class Counted:
 def masked_logits(
     network: Counted, question: Question, batch: int, mode: Callable[[], AbstractContextManager[Any]]
 ) -> Values:
-    """The logit of coalitions, as a user of a package writes it."""
+    """A function from coalitions to logits, as a user of a package would write it.
+
+    Args:
+        network: to call.
+        question: its image and players.
+        batch: masked inputs in a forward.
+        mode: the context of forwards.
+    """
     masked = masking(question.image, question.players, network.layout)
 
     def values(coalitions: np.ndarray) -> np.ndarray:
         with mode():
             batches = torch.from_numpy(coalitions).bool().split(batch)
-            return torch.cat([network(masked(some))[:, LABEL] for some in batches]).numpy()
+            return torch.cat([network(masked(part))[:, LABEL] for part in batches]).numpy()
 
     return values
 
 
 def tuned_logits(question: Question) -> tuple[Counted, Values]:
-    """The same on the channels-last network, with the fastest batch and no gradients to be had."""
+    """As `masked_logits`, on the channels-last network with the fastest batch in inference mode."""
     network = Counted(question)
     return network, masked_logits(network, question, fastest_batch(question), torch.inference_mode)
 
 
 @cache
 def fastest_batch(question: Question) -> int:
-    """Which of `BATCHES` takes least time on the channels-last network."""
+    """The fastest of `BATCHES` on the channels-last network."""
     network = Counted(question)
-    some = np.random.default_rng(0).random((max(BATCHES), question.n)) < 0.5
+    coalitions = np.random.default_rng(0).random((max(BATCHES), question.n)) < 0.5
     values = {batch: masked_logits(network, question, batch, torch.inference_mode) for batch in BATCHES}
-    return fastest({batch: partial(value, some) for batch, value in values.items()})
+    return fastest({batch: partial(value, coalitions) for batch, value in values.items()})

@@ -1,20 +1,23 @@
-"""How each package is asked the question of `benchmarks.peers`, and what it gives.
+"""How `benchmarks.peers` calls each package, and what the package gives.
 
-- harsanyi gives every interaction, and the Shapley values with them. "first input" has all that is done once
-  for a network and its players (trace, regions, indices), and is measured once, at the start; "further
-  input" is each input after that. Its masked inputs are those it answers for, not forwards.
+- harsanyi gives every interaction, and the Shapley values with them. "first input" includes the work done
+once for a
+  network and its players (trace, regions, indices), and is measured once, at the start. "further input" is
+  each input after that. Its masked inputs are those it answers for, not forwards.
 - shapiq gives every interaction by ExactComputer("Moebius") on a function of coalitions: a plain one (batches
-  of 32, no gradients) and a tuned one (channels-last, inference mode, the fastest batch of 4, 8 and 16). Its
-  own transform, 3ⁿ steps of Python, is in the time.
+of 32, no
+  gradients) and a tuned one (channels-last, inference mode, the fastest batch of 4, 8 and 16). The time
+  includes its own transform, 3ⁿ steps of Python.
 - shap's Exact makes 2ⁿ forwards. Its Partition, which divides pixels and not players, may make 2ⁿ; its values
-  are summed over the pixels of a player.
-- captum's ShapleyValueSampling gets as many whole permutations as fit 2ⁿ forwards. It is asked about the
-  players as n numbers. With its feature mask of pixels, it goes through every pixel in Python once a
-  permutation, and is timed up to 8 players. FeatureAblation is n + 1 forwards: what compares is its forwards
-  a second.
+are
+  summed over the pixels of a player.
+- captum's ShapleyValueSampling gets as many whole permutations as fit 2ⁿ forwards, with the players as n
+numbers. With
+  its feature mask of pixels, it loops over every pixel in Python for each permutation, and is timed up to 8
+  players. FeatureAblation makes n + 1 forwards; its forwards a second can be compared.
 
-shap and captum are asked on the tuned network, with the fastest batch. What is made before the first forward
-(explainers, the tree of pixels, the choice of a batch) is made by a way's `prepare` and not timed.
+shap and captum get the tuned network with the fastest batch. The work before the first forward (explainers,
+the tree of pixels, the choice of a batch) is done by a way's `prepare` and not timed.
 """
 
 from collections.abc import Callable
@@ -47,7 +50,13 @@ SAMPLED, OWEN, DIFFERENCES = "Shapley values, sampled", "Owen values of pixels",
 
 @dataclass(frozen=True)
 class Answer:
-    """Interactions by index, or values of players; the network asked and its batch, of a peer."""
+    """How to get interactions by index, or values of players.
+
+    Attributes:
+        run: computes them.
+        network: of a peer, which counts its inputs.
+        batch: of a peer.
+    """
 
     run: Callable[[], Tensor]
     network: Counted | None = None
@@ -58,17 +67,19 @@ class Answer:
 
 
 def ours(game: MaskedModel) -> Tensor:
-    """Every interaction of the one input, which its Shapley values are read off."""
-    found = And()(evaluate(game, progress=False))
-    shapley_values(found)
-    return found.and_[0]
+    """Every interaction of the one input; the Shapley values are computed too."""
+    interactions = And()(evaluate(game, progress=False))
+    shapley_values(interactions)
+    return interactions.and_[0]
 
 
 def first_input(question: Question) -> Answer:
+    """harsanyi, with the work done once for a network and its players."""
     return Answer(lambda: ours(question.game()))
 
 
 def further_input(question: Question) -> Answer:
+    """harsanyi, after that work."""
     game = question.game()
     ours(game)
     return Answer(partial(ours, game))
@@ -78,12 +89,14 @@ def further_input(question: Question) -> Answer:
 
 
 def shapiq_plain(question: Question) -> Answer:
+    """shapiq on a plain function of coalitions."""
     network = Counted(question, torch.contiguous_format)
     values = masked_logits(network, question, PLAIN_BATCH, torch.no_grad)
     return Answer(partial(moebius, values, question.n), network, PLAIN_BATCH)
 
 
 def shapiq_tuned(question: Question) -> Answer:
+    """shapiq on the fastest function of coalitions."""
     network, values = tuned_logits(question)
     return Answer(partial(moebius, values, question.n), network, fastest_batch(question))
 
@@ -92,10 +105,10 @@ def moebius(values: Values, n: int) -> Tensor:
     """shapiq's Möbius transform, in the order of this project's coalitions."""
     from shapiq import ExactComputer
 
-    found = ExactComputer(values, n)("Moebius")
+    exact = ExactComputer(values, n)("Moebius")
     interactions = torch.zeros(2**n, dtype=torch.float64)
-    for players, place in found.interaction_lookup.items():
-        interactions[sum(2 ** (n - 1 - player) for player in players)] = float(found.values[place])
+    for players, place in exact.interaction_lookup.items():
+        interactions[sum(2 ** (n - 1 - player) for player in players)] = float(exact.values[place])
     return interactions
 
 
@@ -103,6 +116,7 @@ def moebius(values: Values, n: int) -> Tensor:
 
 
 def shap_exact(question: Question) -> Answer:
+    """shap's Exact explainer, with the players as n numbers."""
     import shap
 
     network, values = tuned_logits(question)
@@ -111,6 +125,7 @@ def shap_exact(question: Question) -> Answer:
 
 
 def shap_partition(question: Question) -> Answer:
+    """shap's Partition explainer, on the pixels."""
     import shap
 
     def values(images: np.ndarray) -> np.ndarray:
@@ -124,12 +139,19 @@ def shap_partition(question: Question) -> Answer:
 
 
 def explained(explainer: Any, whole: np.ndarray, network: Counted, question: Question) -> Answer:
-    """shap's values of what is whole, within 2ⁿ forwards; those of pixels summed over each player."""
+    """shap's values within 2ⁿ forwards, summed over the pixels of each player.
+
+    Args:
+        explainer: of shap's.
+        whole: the unmasked input.
+        network: that it calls.
+        question: whose players.
+    """
     batch = fastest_batch(question)
 
     def run() -> Tensor:
-        found = explainer(whole, max_evals=2**question.n, batch_size=batch, silent=True)
-        each = torch.from_numpy(found.values[0])
+        explanation = explainer(whole, max_evals=2**question.n, batch_size=batch, silent=True)
+        each = torch.from_numpy(explanation.values[0])
         if each.ndim == 1:
             return each
         sums = torch.zeros(question.n).double()
@@ -142,7 +164,7 @@ def explained(explainer: Any, whole: np.ndarray, network: Counted, question: Que
 
 
 def captum_sampling(question: Question) -> Answer:
-    """Of the players as n numbers, 0 or 1, so that no mask of pixels is gone through."""
+    """captum's sampled Shapley values of the players as n numbers, 0 or 1."""
     from captum.attr import ShapleyValueSampling
 
     def attribute(batch: int, permutations: int = 1) -> Tensor:
@@ -156,7 +178,7 @@ def captum_sampling(question: Question) -> Answer:
 
 
 def captum_mask(question: Question) -> Answer:
-    """Of the pixels with the players as their feature mask, as captum's documentation has it."""
+    """captum's sampled Shapley values of the pixels with a feature mask, as in its documentation."""
     from captum.attr import ShapleyValueSampling
 
     def attribute(batch: int, permutations: int = 1) -> Tensor:
@@ -169,6 +191,7 @@ def captum_mask(question: Question) -> Answer:
 
 
 def captum_ablation(question: Question) -> Answer:
+    """captum's feature ablation, with a feature mask."""
     from captum.attr import FeatureAblation
 
     def attribute(batch: int) -> Tensor:
@@ -180,7 +203,14 @@ def captum_ablation(question: Question) -> Answer:
 
 
 def batched(attribute: Callable[..., Tensor], network: Counted, n: int, **options: int) -> Answer:
-    """`attribute` in its fastest batch, found without the options."""
+    """An attribution with its fastest batch, measured without the options.
+
+    Args:
+        attribute: takes a batch size and the options.
+        network: that it calls.
+        n: players.
+        options: for `attribute`.
+    """
     # captum makes batches of one permutation's forwards, of which there are n.
     sizes = sorted({min(batch, n) for batch in BATCHES})
     batch = fastest({size: partial(attribute, size) for size in sizes})
@@ -188,27 +218,36 @@ def batched(attribute: Callable[..., Tensor], network: Counted, n: int, **option
 
 
 def permutations_within(n: int) -> int:
-    """How many permutations fit 2ⁿ forwards: one for what is masked whole, and n for each."""
+    """How many permutations fit 2ⁿ forwards: one for the fully masked input, and n for each permutation."""
     return (2**n - 1) // n
 
 
 def of_pixels(explainer: Any, question: Question, **options: int) -> Tensor:
-    """One value a player, from an attribution that gives it to each of its pixels."""
+    """One value a player, from an attribution that repeats it for each of the player's pixels."""
     with torch.inference_mode():
-        found = explainer.attribute(
+        attribution = explainer.attribute(
             question.image, baselines=0, target=LABEL, feature_mask=question.owner[None, None], **options
         )
-    return torch.stack([found[0, 0][question.owner == player][0] for player in range(question.n)]).double()
+    return torch.stack(
+        [attribution[0, 0][question.owner == player][0] for player in range(question.n)]
+    ).double()
 
 
 @dataclass(frozen=True)
 class Way:
-    """Whose it is, what it gives, how, and the most players that it is timed with."""
+    """One way to answer the question.
+
+    Attributes:
+        package: whose it is.
+        gives: the kind of its values.
+        prepare: does all work before the first forward.
+        max_players: it is timed with at most.
+    """
 
     package: str
     gives: str
     prepare: Callable[[Question], Answer]
-    most: int = 12
+    max_players: int = 12
 
 
 WAYS = {
@@ -218,7 +257,7 @@ WAYS = {
     "shapiq, plain function": Way("shapiq", EVERY, shapiq_plain),
     "shap Exact": Way("shap", SHAPLEY, shap_exact),
     "captum ShapleyValueSampling": Way("captum", SAMPLED, captum_sampling),
-    "captum, feature mask": Way("captum", SAMPLED, captum_mask, most=8),
+    "captum, feature mask": Way("captum", SAMPLED, captum_mask, max_players=8),
     "shap Partition": Way("shap", OWEN, shap_partition),
     "captum FeatureAblation": Way("captum", DIFFERENCES, captum_ablation),
 }

@@ -3,23 +3,24 @@
 shap is not part of the environment: `make bench-peers` installs it beside, or pip install --no-deps --target
 DIRECTORY -r benchmarks/peers.txt, and then PYTHONPATH=DIRECTORY.
 
-All are asked about the same image and logit of a network of random weights, with zeros for what is masked,
-in one process and in turns. benchmarks/peer_ways.py tells how each is asked. What a package makes before its
-first forward is not timed.
+All packages explain the same logit of a network with random weights, on the same image, with zeros for masked
+pixels. They alternate in one process. benchmarks/peer_ways.py says how each is called. Work of a package
+before its first forward is not timed.
 
-Forwards are made until they have taken --seconds in one answer; a peer that asks for more gets zeros from
-then on. A peer asks for as many masked inputs whatever it is told (a fixed number of coalitions, permutations
-or evaluations; Partition's may differ by one), so its seconds are those of the answer, in which all work of
-its own is done, and those that the forwards left out would have taken at the mean of those made. The column
-`scaled` says by how much the forwards' seconds were multiplied: 1 where all were made. A scaled answer is not
-compared with harsanyi's, and harsanyi is never scaled.
+Forwards run until they have taken --seconds in one answer; after that the package gets zeros. The number of
+masked inputs does not depend on their values (a fixed number of coalitions, permutations or evaluations;
+Partition's may differ by one). So the seconds of a package are those of its answer, which has all work of its
+own, plus those of the forwards left out at the mean of the others. The column `scaled` is the factor on the
+forwards' seconds, 1 where all were made. A scaled answer is not compared with harsanyi's, and harsanyi is
+never scaled.
 
-Seconds and ratios are medians over the rounds, with smallest and largest; a ratio is to harsanyi's time in
-the same round, or to that of its one first input. The largest difference is that of interactions, or else of
-the players' values from harsanyi's Shapley values, as a share of the largest. Between exact ways it is
-float32's rounding, that of harsanyi included.
+Seconds and ratios are medians over the rounds, with smallest and largest. A ratio is to harsanyi's time in
+the same round, or to the time of its first input. The largest difference is that of interactions, or else of
+the players' values from harsanyi's Shapley values, as a share of the largest. Between exact ways it is the
+rounding of float32, that of harsanyi included.
 
-Rows go to benchmarks/peers.csv in place of those of the same case, and the figure is drawn from that file.
+Rows go to benchmarks/peers.csv, where they replace those of the same case. The figure is drawn from that
+file.
 """
 
 import argparse
@@ -32,56 +33,75 @@ import torch
 from torch import Tensor
 
 from benchmarks.masked_images import GRIDS
-from benchmarks.peer_question import NETWORKS, asked
+from benchmarks.peer_question import NETWORKS, question_of
 from benchmarks.peer_ways import FIRST, FURTHER, WAYS, Answer, first_input
 from benchmarks.peers_figure import FIGURE, figure_of
 from benchmarks.peers_table import CSV, KEY, table
 from benchmarks.stopwatch import timed
-from benchmarks.tables import keep, show
+from benchmarks.tables import show, store
 from harsanyi.interactions import Interactions, shapley_values
-from harsanyi.interactions.plans.choice import estimates
+from harsanyi.interactions.plans import estimates
 
-# Rounds of the cases that are measured unless others are named.
-DEFAULT = {"free:12": 3, "resnet18:8": 3, "resnet18:12": 1, "vit-tiny:12": 1, "vgg16:12": 1}
+# The cases by default, with their rounds.
+DEFAULT_ROUNDS = {"free:12": 3, "resnet18:8": 3, "resnet18:12": 1, "vit-tiny:12": 1, "vgg16:12": 1}
 SECONDS = 120.0
 
 # Measuring
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """One answer: its seconds, the masked inputs, what the forwards were scaled by, and what came of it."""
+class Timing:
+    """One timed answer.
+
+    Attributes:
+        seconds: of the whole answer, scaled where forwards were left out.
+        forwards: masked inputs.
+        scaled: the factor on the forwards' seconds.
+        values: interactions or players' values.
+    """
 
     seconds: float
     forwards: int
     scaled: float
-    found: Tensor
+    values: Tensor
 
 
-def run(answer: Answer, n: int, limit: float) -> Run:
-    """A peer's network counts the masked inputs; harsanyi answers for all 2ⁿ."""
+def timed_answer(answer: Answer, n: int, limit: float) -> Timing:
+    """Time one answer. A peer's network counts its masked inputs; harsanyi answers for all 2ⁿ.
+
+    Args:
+        answer: of a way.
+        n: players.
+        limit: seconds of forwards.
+    """
     if answer.network is None:
-        seconds, found = timed(answer.run)
-        return Run(seconds, 2**n, 1.0, found)
+        seconds, values = timed(answer.run)
+        return Timing(seconds, 2**n, 1.0, values)
     answer.network.begin(limit)
-    seconds, found = timed(answer.run)
-    return Run(seconds + answer.network.left_out, answer.network.asked, answer.network.scaled, found)
+    seconds, values = timed(answer.run)
+    return Timing(seconds + answer.network.left_out, answer.network.inputs, answer.network.scaled, values)
 
 
 def measured(case: str, rounds: int, limit: float) -> pd.DataFrame:
-    """One row a way."""
+    """The rows of a case, one a way.
+
+    Args:
+        case: network:players.
+        rounds: how many.
+        limit: seconds of forwards in one answer.
+    """
     network, _, players = case.partition(":")
-    question = asked(network, n := int(players))
-    # Once, and before all else: what is made for the first input may be kept for as long as the process is.
-    first = run(first_input(question), n, limit)
-    answers = {way: how.prepare(question) for way, how in WAYS.items() if n <= how.most}
+    question = question_of(network, n := int(players))
+    # Once and first: the process may keep the work done for the first input.
+    first = timed_answer(first_input(question), n, limit)
+    answers = {way: how.prepare(question) for way, how in WAYS.items() if n <= how.max_players}
     further = {way: answer for way, answer in answers.items() if way != FIRST}
-    runs = [
-        {FIRST: first} | {way: run(answer, n, limit) for way, answer in further.items()}
+    turns = [
+        {FIRST: first} | {way: timed_answer(answer, n, limit) for way, answer in further.items()}
         for _ in range(rounds)
     ]
-    seconds = pd.DataFrame([{way: each.seconds for way, each in turn.items()} for turn in runs])
-    last = runs[-1]
+    seconds = pd.DataFrame([{way: each.seconds for way, each in turn.items()} for turn in turns])
+    last = turns[-1]
     return pd.DataFrame(
         {
             **{"network": network, "n": n, "way": way},
@@ -91,10 +111,10 @@ def measured(case: str, rounds: int, limit: float) -> pd.DataFrame:
             **spread(seconds[way], "seconds", "low", "high"),
             "rounds": 1 if way == FIRST else rounds,
             "forwards": last[way].forwards,
-            "scaled": max(turn[way].scaled for turn in runs),
+            "scaled": max(turn[way].scaled for turn in turns),
             **ratios(seconds[way] / seconds[FIRST], "first"),
             **ratios(seconds[way] / seconds[FURTHER], "further"),
-            "difference": difference(last[way], last[FURTHER].found),
+            "difference": difference(last[way], last[FURTHER].values),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -103,92 +123,99 @@ def measured(case: str, rounds: int, limit: float) -> pd.DataFrame:
 
 
 def warm() -> None:
-    """All imports and compilations done, so that none is timed."""
-    question = asked("free", 4)
+    """Do all imports and compilations, so that none is timed."""
+    question = question_of("free", 4)
     estimates(question.game())
     for way in WAYS.values():
         way.prepare(question).run()
 
 
 def spread(rounds: "pd.Series[float]", middle: str, low: str, high: str) -> dict[str, float]:
-    """Over the rounds: the median, the smallest and the largest, by these names."""
+    """The median, the smallest and the largest over the rounds, under three names."""
     return {middle: rounds.median(), low: rounds.min(), high: rounds.max()}
 
 
 def ratios(times: "pd.Series[float]", name: str) -> dict[str, float]:
-    """How many times as long as harsanyi took: the spread of it, by the names in the file."""
+    """The spread of times over harsanyi's, under the names in the file."""
     return spread(times, f"over_{name}", f"over_{name}_low", f"over_{name}_high")
 
 
-def difference(run: Run, exact: Tensor) -> float:
-    """The largest difference from harsanyi's answer over its largest entry; the empty coalition left out.
+def difference(timing: Timing, exact: Tensor) -> float:
+    """The largest difference from harsanyi's answer over its largest entry, without the empty coalition.
 
-    NaN of a scaled answer, which is not one.
+    NaN for a scaled answer, which has zeros in it.
+
+    Args:
+        timing: of a way.
+        exact: harsanyi's interactions.
     """
-    if run.scaled > 1:
+    if timing.scaled > 1:
         return float("nan")
-    if len(run.found) < len(exact):
+    if len(timing.values) < len(exact):
         effects = exact[None]
         exact = shapley_values(Interactions(effects, torch.zeros_like(effects), effects, "and"))[0]
-        found = run.found
+        values = timing.values
     else:
-        found, exact = run.found[1:], exact[1:]
-    return ((found - exact).abs().max() / exact.abs().max()).item()
+        values, exact = timing.values[1:], exact[1:]
+    return ((values - exact).abs().max() / exact.abs().max()).item()
 
 
 # The command line
 
 
 def command_line() -> argparse.ArgumentParser:
-    """What can be asked for; its help is this file's docstring."""
-    made = argparse.ArgumentParser(
+    """The parser; its help is this file's docstring."""
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers",
         usage="%(prog)s [-h] [--rounds ROUNDS] [--seconds LIMIT] [--figure] [CASE ...]",
         description=__doc__,
-        epilog=f"Unless given, the cases are {' '.join(DEFAULT)}.",
+        epilog=f"By default the cases are {' '.join(DEFAULT_ROUNDS)}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     networks, players = ", ".join(NETWORKS), ", ".join(map(str, GRIDS))
     cases = f"a network ({networks}) and a number of players ({players}), such as resnet18:12"
-    made.add_argument("cases", nargs="*", metavar="CASE", help=cases)
-    made.add_argument("--rounds", type=int, help="of each case; 1 to 3 by its length unless given")
-    made.add_argument(
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=cases)
+    parser.add_argument("--rounds", type=int, help="of each case; by default 1 to 3 by its length")
+    parser.add_argument(
         "--seconds",
         type=float,
         default=SECONDS,
         metavar="LIMIT",
-        help="of forwards in one answer of a peer, what is more is scaled; %(default)g unless given",
+        help="of forwards in one answer of a peer, the rest is scaled; by default %(default)g",
     )
-    made.add_argument("--figure", action="store_true", help="draw from the file, measure nothing")
-    return made
+    parser.add_argument("--figure", action="store_true", help="draw from the file, measure nothing")
+    return parser
 
 
 def draw() -> None:
+    """Draw the figure from the file."""
     figure_of(pd.read_csv(CSV)).savefig(FIGURE, dpi=200)
     print(f"\nwritten: {FIGURE}")
 
 
 def main() -> None:
-    line = command_line()
-    given = line.parse_args()
+    parser = command_line()
+    options = parser.parse_args()
     possible = [f"{name}:{n}" for name in NETWORKS for n in GRIDS]
-    if unknown := [case for case in given.cases if case not in possible]:
-        line.error(f"no case {unknown[0]!r}: expected one of {', '.join(possible)}")
-    if given.seconds <= 0:
-        line.error(f"--seconds is {given.seconds:g}: expected more than 0, some forwards have to be timed")
-    if given.figure:
+    if unknown := [case for case in options.cases if case not in possible]:
+        parser.error(f"no case {unknown[0]!r}: expected one of {', '.join(possible)}")
+    if options.seconds <= 0:
+        parser.error(
+            f"--seconds is {options.seconds:g}: expected more than 0, some forwards have to be timed"
+        )
+    if options.figure:
         draw()
         return
     if not find_spec("shap"):
-        line.error(
+        parser.error(
             "shap is not installed: run `make bench-peers`, or pip install --no-deps --target DIRECTORY "
             "-r benchmarks/peers.txt and set PYTHONPATH=DIRECTORY"
         )
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     warm()
-    for case in given.cases or DEFAULT:
-        rows = measured(case, given.rounds or DEFAULT.get(case, 1), given.seconds)
-        keep(CSV, rows, KEY, WAYS)
+    for case in options.cases or DEFAULT_ROUNDS:
+        rows = measured(case, options.rounds or DEFAULT_ROUNDS.get(case, 1), options.seconds)
+        store(CSV, rows, KEY, WAYS)
         print(f"\n## {case}, {rows['rounds'].max()} rounds\n")
         show(table(rows))
     draw()

@@ -1,7 +1,7 @@
 """The figure of `benchmarks.peers`: seconds an input of each way, a panel for each network.
 
-It is drawn from the file alone. Shown is the largest number of players that a network was measured with; the
-network that costs nothing is left out, since it tells what the packages themselves take.
+It is drawn from the file only. It shows each network with the largest number of players measured. The network
+that costs nothing is left out: it measures the packages and not the networks.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from benchmarks.peer_ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
 from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
 
 FIGURE = Path("docs/figures/peers.png")
-ABREAST = 3  # panels
+PANELS_PER_ROW = 3
 MARKS = {True: "every interaction", False: "one value a player or pixel"}
-BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": FONT}
+ANNOTATION: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": FONT}
 
 
 def figure_of(table: pd.DataFrame) -> Figure:
-    """All networks of the file on one axis of seconds."""
-    table = shown(table)
+    """A panel for each network of the file, on one axis of seconds."""
+    table = figure_rows(table)
     if table.empty:
         raise ValueError(f"the file has no network to show: measure one of {', '.join(TITLES)}")
     cases = [table[table["network"] == name] for name in TITLES if name in set(table["network"])]
-    ways, across = [way for way in WAYS if way in set(table["way"])], min(ABREAST, len(cases))
+    ways, across = [way for way in WAYS if way in set(table["way"])], min(PANELS_PER_ROW, len(cases))
     down = ceil(len(cases) / across)
     figure = Figure((PAGE, 0.7 + down * (0.7 + 0.17 * len(ways))), layout="constrained")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
@@ -49,18 +49,19 @@ def figure_of(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the figure: of each network those of its most players, and no differences of players."""
+def figure_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the figure: of each network those with most players, without those of n differences."""
     rows = table[(table["network"] != FREE) & (table["gives"] != DIFFERENCES)]
     return rows[rows["n"] == rows.groupby("network")["n"].transform("max")]
 
 
 def plot_peers(rows: pd.DataFrame, ax: Axes | None = None, ways: Sequence[str] | None = None) -> Axes:
-    """One case: seconds an input on a logarithmic axis, from smallest to largest with the median marked.
+    """One case: seconds an input on a logarithmic axis, smallest to largest, with a mark at the median.
 
     Args:
         rows: of one network and number of players, at most one a way.
-        ways: the places on the axis; by default those in the rows.
+        ax: to draw on; new by default.
+        ways: the ways on the axis, in order; by default those in the rows.
     """
     places = list(rows["way"]) if ways is None else list(ways)
     ax = ax or new_axes(PAGE, 1.2 + 0.25 * len(places))
@@ -70,7 +71,7 @@ def plot_peers(rows: pd.DataFrame, ax: Axes | None = None, ways: Sequence[str] |
         ax.hlines(place, row["low"], row["high"], color=colour, linewidth=1.5)
         inside = colour if every else "white"
         ax.scatter(row["seconds"], place, s=30, color=inside, edgecolor=colour, zorder=3, label=MARKS[every])
-        ax.annotate(seconds(row), (row["high"], place), (7, 0), color=colour, **BESIDE)
+        ax.annotate(seconds(row), (row["high"], place), (7, 0), color=colour, **ANNOTATION)
     ax.set_yticks(range(len(places)), places)
     ax.set_ylim(len(places) - 0.4, -0.6)
     seconds_axis(ax, rows)
@@ -81,13 +82,13 @@ def plot_peers(rows: pd.DataFrame, ax: Axes | None = None, ways: Sequence[str] |
 
 
 def seconds(row: Any) -> str:
-    """Two digits at least, and whether they were scaled."""
+    """Seconds with two digits or more, and a mark where they were scaled."""
     number = f"{row['seconds']:,.0f}" if row["seconds"] >= 100 else f"{row['seconds']:.2g}"
     return f"≈ {number} s" if row["scaled"] > 1 else f"{number} s"
 
 
 def seconds_axis(ax: Axes, rows: pd.DataFrame) -> None:
-    """Logarithmic, with room for numbers at the right; of a wide range the powers of ten alone."""
+    """A logarithmic axis with space for numbers at the right; for a wide range only powers of ten."""
     low, high = rows["low"].min(), rows["high"].max()
     ax.set_xscale("log")
     ax.set_xlim(0.7 * low, high * (high / low) ** 0.55)
@@ -97,7 +98,7 @@ def seconds_axis(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def heading(rows: pd.DataFrame) -> str:
-    """What is drawn, in two lines."""
+    """The heading of the figure, in two lines."""
     scaled = "; ≈ scaled from a part of the forwards" if (rows["scaled"] > 1).any() else ""
     return (
         f"Seconds an input ({rows['threads'].iloc[0]} CPU threads{scaled}), and how many times as fast\n"
@@ -106,8 +107,8 @@ def heading(rows: pd.DataFrame) -> str:
 
 
 def finding(rows: pd.DataFrame) -> str:
-    """Which case, and what the panel shows."""
-    one = rows.iloc[0]
+    """The title of a panel: the case, and its result."""
+    first = rows.iloc[0]
     every = rows[rows["gives"] == EVERY].set_index("way")["seconds"]
     faster = every.drop([FIRST, FURTHER]).min() / every[FURTHER]
-    return f"{TITLES[one['network']]}\n{one['n']} players: {faster:.2g} times as fast"
+    return f"{TITLES[first['network']]}\n{first['n']} players: {faster:.2g} times as fast"

@@ -1,4 +1,4 @@
-"""The file of `benchmarks.peers`, one row a way of a case, and the table that is made of a case's rows."""
+"""The file of `benchmarks.peers`, with one row a way of a case, and the table of a case."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ KEY = ["network", "n", "way"]
 
 
 def table(rows: pd.DataFrame) -> Rows:
-    """One case's table."""
+    """The printed rows of one case."""
     for row in rows.to_dict("records"):
         compared = row["gives"] != DIFFERENCES and pd.notna(row["difference"])
         yield {
@@ -34,9 +34,10 @@ def table(rows: pd.DataFrame) -> Rows:
 
 
 def scaled(factor: float) -> str:
-    """What the seconds of the forwards were multiplied by, if they were."""
+    """The factor on the forwards' seconds, in words."""
     return f"by {factor:.2f}" if factor > 1 else "no"
 
 
 def ratio(row: Mapping[Hashable, Any], name: str) -> str:
+    """A ratio with its smallest and largest value."""
     return f"{row[name]:.2f} ({row[f'{name}_low']:.2f}–{row[f'{name}_high']:.2f})"

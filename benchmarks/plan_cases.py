@@ -1,4 +1,4 @@
-"""The games that `benchmarks.plans` asks, each with the plain way that a careful user would ask it."""
+"""The games of `benchmarks.plans`, each with the plain forward that a careful user would write."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,45 +12,45 @@ from harsanyi import models
 from harsanyi.interactions import MaskedModel, Players
 
 WORDS, BASELINE = 12, 3
-# Two tokens a word, and one before and one after them all.
+# Two tokens a word, one token before all words and one after.
 OWNER = torch.tensor([-1, *(word for word in range(WORDS) for _ in range(2)), -1])
 
-# Outputs of some coalitions, `(coalitions, players)`, of the only game there is.
-Asked = Callable[[Tensor], Tensor]
-# What is done with a network before it is asked: nothing, or torch.compile.
+# Takes coalitions `(coalitions, players)` of the one game, gives the network's outputs.
+PlainForward = Callable[[Tensor], Tensor]
+# Prepares a network: it gives the network itself, or the network by torch.compile.
 Wrap = Callable[[nn.Module], Callable[..., Any]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked.
+    """One game and a plan for it.
 
     Attributes:
         title: in the table.
-        game: with one input.
-        plain: the network on masked inputs, batch by batch; nothing shared.
-        plan: what is measured.
-        least: the share of the plain time that is asked for.
+        game: makes the game, of one input.
+        plain: makes the plain forward: the network on masked inputs, without shared work.
+        plan: the plan to measure, by name.
+        target: the share of the plain forward's time that the plan must reach.
     """
 
     title: str
     game: Callable[[], MaskedModel]
-    plain: Callable[[MaskedModel, Wrap], Asked]
+    plain: Callable[[MaskedModel, Wrap], PlainForward]
     plan: str
-    least: float
+    target: float
 
 
 def image_game(network_name: str, players: Players, size: int = SIZE) -> MaskedModel:
-    """One image of noise; random weights, of the last layer too; a network by name."""
+    """A game of one image of noise and a network with random weights, by its name."""
     network = models.load(network_name, "random", seed=0).model
     head = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
-    nn.init.normal_(head.weight, std=0.02)  # some libraries begin with zeros
+    nn.init.normal_(head.weight, std=0.02)  # some libraries start this layer at zero
     return MaskedModel(network, noise(size), players, labels=[0])
 
 
-def plain_images(game: MaskedModel, wrap: Wrap) -> Asked:
-    """Batch norms folded, channels last."""
-    from torch.fx.experimental.optimization import fuse  # which warns as it is imported
+def plain_images(game: MaskedModel, wrap: Wrap) -> PlainForward:
+    """The plain forward of an image network: batch norms folded, channels last."""
+    from torch.fx.experimental.optimization import fuse  # here, since its import warns
 
     network = game.model
     assert isinstance(network, nn.Module)
@@ -70,7 +70,7 @@ def encoder_game(masked: str) -> MaskedModel:
 
 
 def causal_game() -> MaskedModel:
-    """The shape of SmolLM2-135M, 30 layers, with random weights; the next token's log-odds."""
+    """A network with the shape of SmolLM2-135M, 30 layers and random weights; the next token's log-odds."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -86,6 +86,7 @@ def causal_game() -> MaskedModel:
 
 
 def _text_game(network: nn.Module, masked: str, score: str) -> MaskedModel:
+    """A game of one random sentence with two tokens a word."""
     ids = torch.randint(5, 1000, (1, len(OWNER)), generator=torch.Generator().manual_seed(0))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     baseline = float(BASELINE) if masked == "input_ids" else "zeros"
@@ -100,33 +101,35 @@ def _text_game(network: nn.Module, masked: str, score: str) -> MaskedModel:
     )
 
 
-def plain_sentences(game: MaskedModel, wrap: Wrap) -> Asked:
-    """The network's own forward; of a language model the last token's logits alone."""
+def plain_sentences(game: MaskedModel, wrap: Wrap) -> PlainForward:
+    """The plain forward of a text network; of a language model only the logits of the last token."""
     assert isinstance(game.model, nn.Module)
     last = {"logits_to_keep": 1} if game.score == "next_token_log_odds" else {}
     ids, mask = game.inputs["input_ids"], game.inputs["attention_mask"]
     owner, network = torch.where(OWNER < 0, WORDS, OWNER), wrap(game.model)
 
-    def asked(coalitions: Tensor) -> Tensor:
-        there = torch.nn.functional.pad(coalitions, (0, 1), value=True)[:, owner]
-        given = {
-            "input_ids": torch.where(there, ids, BASELINE)
+    def forward(coalitions: Tensor) -> Tensor:
+        present = torch.nn.functional.pad(coalitions, (0, 1), value=True)[:, owner]
+        inputs = {
+            "input_ids": torch.where(present, ids, BASELINE)
             if game.masked == "input_ids"
-            else ids.expand(len(there), -1),
-            "attention_mask": there.long()
+            else ids.expand(len(present), -1),
+            "attention_mask": present.long()
             if game.masked == "attention_mask"
-            else mask.expand(len(there), -1),
+            else mask.expand(len(present), -1),
         }
-        return network(**given, **last).logits
+        return network(**inputs, **last).logits
 
-    return asked
+    return forward
 
 
-def image_case(name: str, n: int, least: float) -> Case:
+def image_case(name: str, n: int, target: float) -> Case:
+    """The case of a network on an image with n players."""
+
     def game() -> MaskedModel:
         return image_game(NETWORKS[name], players_of(name, n))
 
-    return Case(TITLES[name], game, plain_images, "tables", least)
+    return Case(TITLES[name], game, plain_images, "tables", target)
 
 
 CASES = {

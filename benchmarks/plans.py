@@ -1,13 +1,14 @@
-"""Whole value tables by a plan, beside the same forwards asked plainly: python -m benchmarks.plans [NAME …]
+"""Whole value tables by a plan, beside plain forwards: python -m benchmarks.plans [NAME …]
 
-All ways take turns in one process, on one game in all 2^n coalitions: the plain forward (networks fused,
+Three ways alternate in one process, on one game with all 2^n coalitions: the plain forward (networks fused,
 channels last, the fastest batch of 4 to 32, a single-threaded worker a core), this project's dense plan, and
-the plan. The first two are timed on 128 coalitions and scaled, since a forward costs the same on each; the
-plan on the whole table. What is made once for an architecture and its players (trace, regions, indices)
-is timed by itself, and so is what another checkpoint of the same architecture still needs. Random weights.
+the plan. The first two are timed on 128 coalitions and scaled, since a forward costs the same on each. The
+plan is timed on the whole table. The work done once for an architecture and its players (trace, regions,
+indices) is timed separately, and so is the rest of it that another checkpoint of the same architecture still
+needs. Weights are random.
 
-The rounds of a case go to benchmarks/plans.csv, in place of those it had, and the table is made from them;
---table prints that of all cases in the file.
+The rounds of a case replace its former rounds in benchmarks/plans.csv, and the table is made from them.
+--table prints the table of all cases in the file.
 """
 
 from collections.abc import Callable
@@ -18,15 +19,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import measure_and_show, parser_of
-from benchmarks.plan_cases import CASES, Asked
+from benchmarks.plan_cases import CASES, PlainForward
 from benchmarks.plan_rounds import CSV, KEY, processor, table
 from benchmarks.stopwatch import fastest, timed
 from harsanyi.interactions import coalition_masks, evaluate
 from harsanyi.interactions.machine.batching import in_workers
-from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans import choose
 
 # Coalitions that the plain forward and the dense plan are timed on.
-TIMED = 128
+TIMED_COALITIONS = 128
 BATCHES = (4, 8, 16, 32)
 
 
@@ -35,40 +36,54 @@ def main() -> None:
     parser.add_argument(
         "--compile", action="store_true", help="the plain forward by torch.compile, all cores"
     )
-    asked = parser.parse_args()
-    measure_and_show(asked, CSV, KEY, CASES, lambda name: measured(name, asked.rounds, asked.compile), table)
+    options = parser.parse_args()
+    measure_and_show(
+        options, CSV, KEY, CASES, lambda name: measured(name, options.rounds, options.compile), table
+    )
 
 
 def measured(name: str, rounds: int, compiled: bool) -> pd.DataFrame:
-    """One row a round; see `plan_rounds`."""
+    """The rounds of a case, a row each; see `plan_rounds`.
+
+    Args:
+        name: of the case.
+        rounds: how many.
+        compiled: whether the plain forward is by torch.compile.
+    """
     case = CASES[name]
     game = case.game()
     evaluated = partial(evaluate, game, progress=False)
     plain = case.plain(game, partial(torch.compile, dynamic=False) if compiled else lambda network: network)
-    choosing, taken = timed(choose, game, case.plan)
-    first, _ = timed(evaluated, plan=case.plan)  # finds the indices, too
+    choosing, choice = timed(choose, game, case.plan)
+    first, _ = timed(evaluated, plan=case.plan)  # computes the indices, too
     another, _ = timed(lambda: choose(case.game(), case.plan))
-    share = 2**game.n // TIMED
+    share = 2**game.n // TIMED_COALITIONS
     chosen = coalition_masks(game.n)[::share]
     evaluated(chosen[:1], plan="dense")  # traced before it is timed
     run = batched(plain, chosen[:64], workers=not compiled)
     rows = []
     for number in range(1, rounds + 1):
         plainly, _ = timed(run, chosen)
-        densely, some = timed(evaluated, chosen, plan="dense")
+        densely, part = timed(evaluated, chosen, plan="dense")
         planned, whole = timed(evaluated, plan=case.plan)
         rows.append(
             {"compiled": compiled, "case": name, "plan": case.plan, "n": game.n, "round": number}
             | {"plain": plainly * share, "dense": densely * share, "planned": planned}
-            | {"first": choosing + first, "another": another, "counted": taken.share}
-            | {"difference": ((whole[:, ::share] - some).abs().max() / some.abs().max()).item()}
+            | {"first": choosing + first, "another": another, "counted": choice.share}
+            | {"difference": ((whole[:, ::share] - part).abs().max() / part.abs().max()).item()}
             | {"torch": torch.__version__, "processor": processor(), "threads": torch.get_num_threads()}
         )
     return pd.DataFrame(rows)
 
 
-def batched(plain: Asked, some: Tensor, *, workers: bool) -> Callable[[Tensor], list[Tensor]]:
-    """In batches that some coalitions are done fastest in; a worker a core, or all cores on each batch."""
+def batched(plain: PlainForward, trial: Tensor, *, workers: bool) -> Callable[[Tensor], list[Tensor]]:
+    """The plain forward in batches of the fastest size.
+
+    Args:
+        plain: the forward.
+        trial: coalitions to find the size on.
+        workers: whether each core has a batch of its own; else all cores share one.
+    """
 
     def work(coalitions: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -76,9 +91,9 @@ def batched(plain: Asked, some: Tensor, *, workers: bool) -> Callable[[Tensor], 
 
     def run(coalitions: Tensor, batch: int) -> list[Tensor]:
         batches = coalitions.split(batch)
-        return in_workers(work, batches, torch.device("cpu")) if workers else [work(one) for one in batches]
+        return in_workers(work, batches, torch.device("cpu")) if workers else [work(part) for part in batches]
 
-    batch = fastest({size: partial(run, some, size) for size in BATCHES})
+    batch = fastest({size: partial(run, trial, size) for size in BATCHES})
     return lambda coalitions: run(coalitions, batch)
 
 

@@ -1,13 +1,14 @@
-"""What ten cells of 49 or eight words of a sentence leave unexplained, by how they are chosen.
+"""The variance that ten of 49 cells, or eight words of a sentence, leave unexplained, by how they are chosen.
 
     python -m benchmarks.screening [cells] [words]
 
-Cells: the fine-tuned network of `harsanyi demo`, whose checkpoints have to be in runs/demo, on 12 images of
-7×7 cells. Words: MiniLM with a read-out, on 6 of the Stanford Sentiment Treebank's sentences of 16 words or
-more, which have to be in ../shared/data. All choices are judged on the same random coalitions of all
-players (512 of the cells, 256 of the words), which none was made by, with as many absent on average as in the
-exact game of those kept. The share of the variance left unexplained is that of all inputs together; its 95%
-bootstrap interval resamples them.
+Cells: the fine-tuned network of `harsanyi demo`, whose checkpoints must be in runs/demo, on 12 images of 7×7
+cells.
+Words: MiniLM with a read-out, on 6 of the Stanford Sentiment Treebank's sentences of 16 words or more, which
+must be in ../shared/data. The error of every choice is measured on the same random coalitions of all players
+(512 of the cells, 256 of the words). No choice was made by these, and as many players are absent on average
+as in the exact game. The share of the variance left unexplained is that of all inputs together; its 95%
+bootstrap interval resamples inputs.
 """
 
 import sys
@@ -39,14 +40,20 @@ from harsanyi.models import TextPreprocess
 
 CHECKPOINTS = Path("runs/demo/checkpoints/finetuned")
 SENTENCES = Path("../shared/data/sst")
-# Fewer of the words, whose forwards take a hundred times as long.
+# Coalitions to measure influence on; fewer for words, whose forwards take a hundred times as long.
 DRAWS = {"cells": (8, 16, 32, 64, 512), "words": (32,)}
-HELD_OUT = {"cells": 512, "words": 256}
+# Coalitions to measure the error on.
+HELD_OUT_COALITIONS = {"cells": 512, "words": 256}
+# Players to keep.
 KEEP = {"cells": 10, "words": 8}
-LONG = 16  # words, at least
-DRAWS_AT_HALF, RANDOM = 32, 3
-JUDGE = 99  # seed of the held-out coalitions; the choices have others
+# The fewest words of a sentence.
+MIN_WORDS = 16
+# Coalitions at density ½, and how many random choices.
+DRAWS_AT_HALF, RANDOM_CHOICES = 32, 3
+# Seed of the held-out coalitions; the choices have others.
+HELD_OUT_SEED = 99
 
+# How players are chosen, from how many coalitions, and the players.
 Choice = tuple[str, str, Int64[Tensor, "games keep"]]
 
 
@@ -75,25 +82,27 @@ def words() -> Game:
         train_data=SENTENCES / "sst5-train.txt",
         read_out_inputs=1000,
         inputs=6,
-        players=f"words:{LONG}",
+        players=f"words:{MIN_WORDS}",
         skip_short=True,
         out=Path("runs/screening"),
     )
-    asked = ask(study)
-    network = asked.networks["network"]
+    question = ask(study)
+    network = question.networks["network"]
     assert isinstance(network.preprocess, TextPreprocess)
     length = network.preprocess.max_length
-    players = Players.words(network.tokenizer, list(asked.inputs.items), at_least=LONG, max_length=length)
-    return replace(asked, layout=replace(asked.layout, players={"network": players})).game("network")
+    players = Players.words(
+        network.tokenizer, list(question.inputs.items), at_least=MIN_WORDS, max_length=length
+    )
+    return replace(question, layout=replace(question.layout, players={"network": players})).game("network")
 
 
 GAMES = {"cells": cells, "words": words}
 
 
 def choices(game: Game, kind: str) -> Iterator[Choice]:
-    """How players are chosen, how many coalitions that takes, and the players."""
+    """All choices of players to compare: at random, and by influence."""
     keep, half = KEEP[kind], torch.full((game.games,), 0.5, dtype=torch.float64)
-    for seed in range(RANDOM):
+    for seed in range(RANDOM_CHOICES):
         drawn = [
             torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:keep].sort().values
             for n in player_counts(game).tolist()
@@ -101,31 +110,38 @@ def choices(game: Game, kind: str) -> Iterator[Choice]:
         yield f"at random, seed {seed}", "–", torch.stack(drawn)
     tried = [(exact_game_densities(game, keep), draws) for draws in DRAWS[kind]] + [(half, DRAWS_AT_HALF)]
     for density, draws in tried:
-        said = " to ".join(dict.fromkeys(f"{p:.2f}" for p in (density.min(), density.max())))
-        found = influences(game, draws, density=density, seed=1)
-        yield f"influence, density {said}", str(draws), most_influential([found], keep)
+        densities = " to ".join(dict.fromkeys(f"{p:.2f}" for p in (density.min(), density.max())))
+        estimates = influences(game, draws, density=density, seed=1)
+        yield f"influence, density {densities}", str(draws), most_influential([estimates], keep)
 
 
 def left_unexplained(
-    game: Game, kept: Int64[Tensor, "games keep"], judge: Influences, coalitions: int
+    game: Game, kept: Int64[Tensor, "games keep"], screening: Influences, coalitions: int
 ) -> str:
-    """The share of the variance over all inputs, with its interval."""
-    chosen = Screened(with_others_present(game, kept), kept, judge)
+    """The share of the variance left unexplained over all inputs, with its interval.
+
+    Args:
+        game: of all players.
+        kept: the choice.
+        screening: gives the density and the random stream of the held-out coalitions.
+        coalitions: how many.
+    """
+    chosen = Screened(with_others_present(game, kept), kept, screening)
     table = evaluate(chosen.game, progress=False)
     error = held_out_error(game, chosen, table, coalitions=coalitions)
     columns = (error.mean_square[:, None].numpy(), error.variance[:, None].numpy())
-    (found,) = ratio_interval(*columns)
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+    (share,) = ratio_interval(*columns)
+    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
 
 
 def main() -> None:
     for kind in sys.argv[1:] or GAMES:
         game = GAMES[kind]()
-        judge = influences(game, 2, density=exact_game_densities(game, KEEP[kind]), seed=JUDGE)
+        screening = influences(game, 2, density=exact_game_densities(game, KEEP[kind]), seed=HELD_OUT_SEED)
         print(f"{KEEP[kind]} of {from_to(player_counts(game).tolist())} {kind}\n")
         print("| chosen by | coalitions | variance left unexplained | games |\n| --- | --- | --- | --- |")
         for how, draws, kept in choices(game, kind):
-            left = left_unexplained(game, kept, judge, HELD_OUT[kind])
+            left = left_unexplained(game, kept, screening, HELD_OUT_COALITIONS[kind])
             print(f"| {how} | {draws} | {left} | {game.games} |", flush=True)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.sparse_solvers import RATES, descents, optimum, programs, published_steps, with_gap
 from benchmarks.sparse_summaries import median
-from benchmarks.sparse_tables import LARGE, SMALL, USUAL, Size, real
+from benchmarks.sparse_tables import DEFAULT_NOISE, LARGE, SMALL, Size, real
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
 from harsanyi.analyses.comparison.figures import plot_ranges
@@ -27,32 +27,33 @@ def figures(size: Size) -> Rows:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=FONT)
     yield saved(figure, "docs/figures/sparse-gap-by-time.png")
-    found = with_gap(real(*LARGE)[:1], 1e-3)
-    found = replace(found, ranges=effect_ranges(found, USUAL, top=8))
-    yield saved(whole(plot_ranges(found, 0, unit="log-odds")), "docs/figures/sparse-ranges.png")
+    split = with_gap(real(*LARGE)[:1], 1e-3)
+    split = replace(split, ranges=effect_ranges(split, DEFAULT_NOISE, top=8))
+    yield saved(whole(plot_ranges(split, 0, unit="log-odds")), "docs/figures/sparse-ranges.png")
 
 
 def saved(figure: Figure, path: str) -> dict[str, object]:
+    """Write a figure; gives the row that says so."""
     figure.savefig(path, dpi=200)
     return {"written": path}
 
 
 def plot_gaps(ax: Axes, v: Tensor, noise: float, size: Size) -> None:
-    """What runs of any length leave of strength above the least, by the time they take a game."""
-    _, least = optimum(v, noise)
+    """The strength above the optimum of runs of several lengths, by their seconds a game."""
+    _, optima = optimum(v, noise)
     step = timed(published_steps, programs(v[:1].float(), noise), 200)[0] / 200
     splitting, adam, recipe = [], [], []
     for steps in (40, 80, 160, 320, 640, 1280):
-        taken, fit = timed(sparse_and_or, v, noise, tolerance=0.0, max_steps=steps)
-        splitting.append((taken / len(v), fit))
+        seconds, fit = timed(sparse_and_or, v, noise, tolerance=0.0, max_steps=steps)
+        splitting.append((seconds / len(v), fit))
     for steps in map(size.steps, (100, 300, 1000, 3000, 10_000)):
-        taken, fit = timed(descents, v, noise, steps, "adam")
-        adam.append((taken / len(v) / len(RATES["adam"][10]), fit))
+        seconds, fit = timed(descents, v, noise, steps, "adam")
+        adam.append((seconds / len(v) / len(RATES["adam"][10]), fit))
         recipe.append((step * steps, descents(v, noise, steps, rates=(*RATES["sgd"][10], 3e-5, 1e-4))))
     lines = {"this splitting": splitting, "Adam, fast transforms": adam, "published recipe": recipe}
     for colour, (name, points) in zip(NETWORKS[1:], lines.items(), strict=False):
-        spent = [taken for taken, _ in points]
-        above = [median(fit.objective / least - 1) for _, fit in points]
+        spent = [seconds for seconds, _ in points]
+        above = [median(fit.objective / optima - 1) for _, fit in points]
         ax.plot(spent, above, "o-", color=colour, markersize=3, linewidth=1.2, label=name)
     ax.axhline(1e-3, color="black", linewidth=0.8, linestyle="dashed")
     ax.set(xscale="log", yscale="log", ylim=(1e-6, 10))

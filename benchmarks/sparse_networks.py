@@ -1,6 +1,6 @@
-"""Several networks at once, ranges of effects, and starts from other tables: sections of `benchmarks.sparse`.
+"""Sections of `benchmarks.sparse`: several networks at once, ranges of effects, and starts from other tables.
 
-A section gives the rows of a table, whose title is the first line of its docstring.
+A section gives the rows of a table. The first line of its docstring is the title of the table.
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.sparse_solvers import with_gap
 from benchmarks.sparse_summaries import both, middle, rounded
-from benchmarks.sparse_tables import LARGE, SMALL, USUAL, Size, real
+from benchmarks.sparse_tables import DEFAULT_NOISE, LARGE, SMALL, Size, real
 from benchmarks.sparse_times import alternating, milliseconds
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
@@ -23,17 +23,20 @@ def joint(size: Size) -> Rows:
         networks = ["before", "after", "scratch"][:count]
         v = torch.stack([real(name, n, network)[: size.few(n)] for network in networks], dim=1)
         work = {
-            "joint": milliseconds(len(v), sparse_and_or_joint, v, USUAL),
-            "apart": milliseconds(len(v), sparse_and_or, v.flatten(0, 1), USUAL),
+            "joint": milliseconds(len(v), sparse_and_or_joint, v, DEFAULT_NOISE),
+            "apart": milliseconds(len(v), sparse_and_or, v.flatten(0, 1), DEFAULT_NOISE),
         }
-        taken = alternating((size.rounds + 1) // 2, work)
-        fit, apart = sparse_and_or_joint(v, USUAL), [sparse_and_or(table, USUAL) for table in v.unbind(1)]
+        times = alternating((size.rounds + 1) // 2, work)
+        fit, apart = (
+            sparse_and_or_joint(v, DEFAULT_NOISE),
+            [sparse_and_or(table, DEFAULT_NOISE) for table in v.unbind(1)],
+        )
         pairs = zip(fit.and_.unbind(1), fit.or_.unbind(1), strict=True)
         together = [replace(fit, and_=and_, or_=or_) for and_, or_ in pairs]
-        strengths = [sum(both(one).abs().sum().item() for one in fits) for fits in (together, apart)]
+        strengths = [sum(both(network).abs().sum().item() for network in fits) for fits in (together, apart)]
         yield (
             {"tables": name, "n": n, "networks": count, "games": len(v)}
-            | {"ms a game, all networks": middle(taken["joint"]), "split apart": middle(taken["apart"])}
+            | {"ms a game, all networks": middle(times["joint"]), "split apart": middle(times["apart"])}
             | {"steps": middle(fit.steps), "worst gap, %": f"{100 * fit.gap.max():.2f}"}
             | {"shared": f"{100 * shared(*together[:2]):.0f}%", "apart": f"{100 * shared(*apart[:2]):.0f}%"}
             | {"strength over that apart": f"{strengths[0] / strengths[1]:.3f}"}
@@ -42,20 +45,21 @@ def joint(size: Size) -> Rows:
 
 def shared(before: SparseFit, after: SparseFit) -> float:
     """Σ min(|before|, |after|) where the signs agree, over Σ |after|."""
-    one, other = both(before), both(after)
-    return (torch.minimum(one.abs(), other.abs())[one * other > 0].sum() / other.abs().sum()).item()
+    effects = both(before), both(after)
+    smaller = torch.minimum(effects[0].abs(), effects[1].abs())[effects[0] * effects[1] > 0]
+    return (smaller.sum() / effects[1].abs().sum()).item()
 
 
 def ranges(size: Size) -> Rows:
     """Ranges of the five strongest effects in nearly sparsest splits, noise 0.04"""
     for (name, n), slack in product((SMALL, LARGE), (0.01, 0.002)):
         v = real(name, n)[: size.few(n)]
-        once, found = timed(with_gap, v, slack / 10)
-        after, r = timed(effect_ranges, found, USUAL, slack=slack)
+        split_seconds, split = timed(with_gap, v, slack / 10)
+        range_seconds, r = timed(effect_ranges, split, DEFAULT_NOISE, slack=slack)
         certain, varies = (r.lowest > 0) | (r.highest < 0), (r.low < 0) & (r.high > 0)
         yield (
             {"tables": name, "n": n, "games": len(v), "slack": f"{100 * slack:g}%"}
-            | {"split, s a game": rounded(once / len(v)), "ranges": rounded(after / len(v))}
+            | {"split, s a game": rounded(split_seconds / len(v)), "ranges": rounded(range_seconds / len(v))}
             | {"width / effect": middle((r.high - r.low) / r.effect.abs())}
             | {"certified width / effect": middle((r.highest - r.lowest) / r.effect.abs())}
             | {"sign certain": f"{100 * certain.double().mean():.0f}%"}
@@ -66,9 +70,9 @@ def ranges(size: Size) -> Rows:
 def warm(size: Size) -> Rows:
     """Steps for `after` when started from the fit of other tables"""
     sources = {"before": 1.0, "90% after + 10% before": 0.1, "99% after + 1% before": 0.01}
-    for (name, n), noise, (source, share) in product((SMALL, LARGE), (0.0, USUAL), sources.items()):
+    for (name, n), noise, (source, share) in product((SMALL, LARGE), (0.0, DEFAULT_NOISE), sources.items()):
         before, after = (real(name, n, network)[: size.games] for network in ("before", "after"))
         start = sparse_and_or(torch.lerp(after, before, share), noise)
-        cold, steps = (sparse_and_or(after, noise, start=given).steps for given in (None, start))
+        cold, steps = (sparse_and_or(after, noise, start=first).steps for first in (None, start))
         numbers = {"cold": middle(cold), "warm": middle(steps)}
         yield {"tables": name, "n": n, "noise": noise, "start": source} | numbers

@@ -1,6 +1,6 @@
-"""How near the optimum methods end, and what that does to interactions: sections of `benchmarks.sparse`.
+"""Sections of `benchmarks.sparse`: how near the optimum the methods end, and the effect on interactions.
 
-A section gives the rows of a table, whose title is the first line of its docstring.
+A section gives the rows of a table. The first line of its docstring is the title of the table.
 """
 
 from functools import cache
@@ -33,10 +33,10 @@ SEEDS = 20
 def objectives(size: Size) -> Rows:
     """Objective above the optimum, % (worst game), recipe and Adam at the best of 4 rates"""
     for name, n, noise in COMPARISONS:
-        v, least, fits = compared(name, n, noise, size)
-        shown = {key: percent(fits[key].objective / least - 1) for key in ("splitting", "recipe", "Adam")}
-        known = f"{(fits['optimum'].objective / least - 1).abs().max():.0e}"
-        yield {"tables": name, "n": n, "noise": noise, "games": len(v)} | shown | {"optimum known to": known}
+        v, optima, fits = compared(name, n, noise, size)
+        above = {key: percent(fits[key].objective / optima - 1) for key in ("splitting", "recipe", "Adam")}
+        known = f"{(fits['optimum'].objective / optima - 1).abs().max():.0e}"
+        yield {"tables": name, "n": n, "noise": noise, "games": len(v)} | above | {"optimum known to": known}
 
 
 def sparsity(size: Size) -> Rows:
@@ -52,12 +52,12 @@ def sparsity(size: Size) -> Rows:
 
 @cache
 def compared(name: str, n: int, noise: float, size: Size) -> tuple[Tensor, Tensor, dict[str, SparseFit]]:
-    """The tables, the optimum of each, and where the methods end."""
+    """The tables, the optimum of each, and the fits of all methods."""
     games = size.few(n)
     v = real(name, n)[:games] if name in TABLES else planted_tables(n, 10, games)[0]
-    near, least = optimum(v, noise)
+    near, optima = optimum(v, noise)
     recipe, adam = (descents(v, noise, size.steps(STEPS[each]), each) for each in STEPS)
-    return v, least, {"splitting": sparse_and_or(v, noise), "optimum": near, "recipe": recipe, "Adam": adam}
+    return v, optima, {"splitting": sparse_and_or(v, noise), "optimum": near, "recipe": recipe, "Adam": adam}
 
 
 def most_of(fit: SparseFit | Interactions) -> Tensor:
@@ -71,14 +71,14 @@ def patient(size: Size) -> Rows:
     v = real(*SMALL)[: size.few(12)]
     settings = [(0.9, 10_000, 1.0), (0.9, 50_000, 1.0), (0.999, 50_000, 0.1)]
     for noise, (momentum, steps, slower) in product((0.0, 0.05), settings):
-        near, least = optimum(v, noise)
+        near, optima = optimum(v, noise)
         with patch("harsanyi.interactions.sparse.gradient_descent.MOMENTUM", momentum):
             rates = [slower * rate for rate in RATES["sgd"][10]]
             fit = descents(v, noise, size.steps(steps), "sgd", rates)
-        asked: Row = {"noise": noise, "momentum": momentum, "steps": size.steps(steps), "games": len(v)}
+        question: Row = {"noise": noise, "momentum": momentum, "steps": size.steps(steps), "games": len(v)}
         yield (
-            asked
-            | {"above": percent(fit.objective / least - 1)}
+            question
+            | {"above": percent(fit.objective / optima - 1)}
             | {"salient: recipe": salient(fit, v), "salient: optimum": salient(near, v)}
         )
 
@@ -96,15 +96,20 @@ def every(_: Size) -> Rows:
 
 def terms(size: Size) -> Rows:
     """Planted games without noise: seeds of 20 of which all terms come back, and how much the recipe finds"""
-    for (each, least), n in product([(10, 1), (30, 1), (10, 3)], PLAYERS):
-        v, effects = planted_tables(n, each, SEEDS, least)
+    for (count, order), n in product([(10, 1), (30, 1), (10, 3)], PLAYERS):
+        v, effects = planted_tables(n, count, SEEDS, order)
         fit = sparse_and_or(v, 0.0, tolerance=1e-7, max_steps=20_000)
         back = ((both(fit) - effects).abs() <= 1e-6).flatten(1).all(1)
         above = fit.objective / strength(effects).sum(1) - 1
         few = effects[: size.few(n)]
         recipe = descents(v[: len(few)], 0.0, size.steps(STEPS["sgd"]))
         yield (
-            {"terms": f"{each} + {each}", "orders": f"{least} to {n}", "n": n, "all back": back.sum().item()}
+            {
+                "terms": f"{count} + {count}",
+                "orders": f"{order} to {n}",
+                "n": n,
+                "all back": back.sum().item(),
+            }
             | {"else: as strong as planted": ((above.abs() <= 1e-6) & ~back).sum().item()}
             | {"sparser": (above < -1e-6).sum().item(), "steps": middle(fit.steps), "recipe: games": len(few)}
             | {"recipe: share found": middle(recovered(recipe, few))}

@@ -1,4 +1,4 @@
-"""What the tables of `benchmarks.sparse` say of a split, and of several numbers."""
+"""Summaries of splits and of numbers for the tables of `benchmarks.sparse`."""
 
 import statistics
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def both(fit: SparseFit | Interactions) -> Tensor:
 
 
 def salient(fit: SparseFit | Interactions, v: Tensor) -> str:
-    """How many interactions, the median over the games."""
+    """The number of salient interactions, its median over the games."""
     return f"{median(Interactions(fit.and_, fit.or_, v, '').salient().count()):.0f}"
 
 
@@ -33,13 +33,15 @@ def middle(values: Sequence[float] | np.ndarray | Tensor) -> str:
 
 
 def rounded(value: float) -> str:
+    """Three digits, or a whole number from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def percent(shares: Tensor) -> str:
-    """Median and worst."""
+    """Median and largest of shares, in percent."""
     return f"{100 * median(shares):.2f} ({100 * shares.max():.2f})"
 
 
 def median(values: Tensor) -> float:
-    return statistics.median(values.tolist())  # of two in the middle torch takes the lower
+    """The median; the mean of the middle two, where torch gives the lower."""
+    return statistics.median(values.tolist())

@@ -1,4 +1,4 @@
-"""The value tables of `benchmarks.sparse`, of networks and planted games, and how much is measured."""
+"""The value tables of `benchmarks.sparse`, of networks and planted games, and the size of a run."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harsanyi.data import SyntheticGame, planted
 
+# The files of value tables, and the commands that make them.
 TABLES = {
     "demo": ("runs/demo/comparison/values.h5", "harsanyi demo"),
     "ResNet-20": (
@@ -30,22 +31,23 @@ PLAYERS = (8, 10, 12)
 NOISES = (0.0, 0.02, 0.05)
 PLANTED = [("planted, 10 + 10 terms", n) for n in PLAYERS]
 COMPARISONS = [(*case, noise) for noise, case in product(NOISES, CASES + PLANTED)]
-USUAL = 0.04  # the noise that `SparseAndOr` takes unless told
+DEFAULT_NOISE = 0.04  # that of `SparseAndOr`
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. The descents of a quick run take a tenth of their steps."""
+    """How many games and rounds to measure; a quick run takes a tenth of the descents' steps."""
 
     games: int
     rounds: int
     quick: bool
 
     def few(self, n: int) -> int:
-        """Games for what is slow."""
+        """How many games for slow methods."""
         return max(2, self.games // 2) if n == 12 else self.games
 
     def steps(self, steps: int) -> int:
+        """How many of the steps of a descent to take."""
         return steps // 10 if self.quick else steps
 
 
@@ -60,21 +62,25 @@ def real(name: str, n: int, network: str = "after") -> Tensor:
 
 
 def of_all_networks(name: str, n: int, games: int | None = None) -> Tensor:
+    """The tables of all networks of a study, one after another."""
     networks = ["network"] if name == "EfficientNet" else ["before", "after", "scratch"]
     return torch.cat([real(name, n, network)[:games] for network in networks])
 
 
-def planted_tables(n: int, terms: int, seeds: int, least: int = 1) -> tuple[Tensor, Tensor]:
+def planted_tables(n: int, terms: int, seeds: int, order: int = 1) -> tuple[Tensor, Tensor]:
     """Planted games, and their effects `(games, 2, 2**n)`, an OR of one player counted as AND.
 
     Args:
-        terms: of each kind: the first of order `least` and more among many.
+        n: players.
+        terms: of each kind: the first of many whose order is `order` or more.
+        seeds: how many games, one a seed.
+        order: the smallest.
     """
     tables, effects = [], torch.zeros(seeds, 2, 2**n, dtype=torch.float64)
     for seed in range(seeds):
-        many = planted(n, least * terms, least * terms, seed)
+        many = planted(n, order * terms, order * terms, seed)
         kinds = [
-            dict([term for term in kind.items() if len(term[0]) >= least][:terms])
+            dict([term for term in kind.items() if len(term[0]) >= order][:terms])
             for kind in (many.and_effects, many.or_effects)
         ]
         tables.append(SyntheticGame(n, kinds[0], kinds[1], name=many.name).table())

@@ -1,8 +1,8 @@
 """How much faster networks train stacked than one at a time: python -m benchmarks.stacked [--rounds 7]
 
-Both train the same networks for the same steps, alternating within one process: stacked, and one at a time
-by the plain loop of torch.nn.Linear, torch.optim.SGD and cross-entropy. Steps are those of training alone,
-on ready samples in memory; the stack also measures its losses, at the start and the end of each round.
+Both ways train the same networks for the same steps, and alternate within one process: stacked, and one at a
+time by the plain loop of torch.nn.Linear, torch.optim.SGD and cross-entropy. Only training is timed, on
+samples in memory. The stack also measures its losses, at the start and the end of each round.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_st
 # Networks, features, width, batch: small and larger networks on ten classes.
 SIZES = ((500, 2, 4, 16), (500, 2, 16, 16), (500, 64, 4, 16), (500, 64, 16, 16), (200, 64, 64, 32))
 OUTPUTS, SAMPLES, STEPS = 10, 320, 200
-ALONE = 5  # networks trained one at a time in a round; their time is of each
+ALONE = 5  # networks trained one at a time in a round
 
 
 def plain(inputs: torch.Tensor, labels: torch.Tensor, recipe: StackRecipe) -> None:
-    """One network at a time."""
+    """Train several networks, one at a time."""
     for _ in range(ALONE):
         net = nn.Sequential(
             nn.Linear(inputs.shape[1], recipe.width), nn.ReLU(), nn.Linear(recipe.width, OUTPUTS)
@@ -54,9 +54,9 @@ def row(networks: int, features: int, width: int, batch: int, rounds: int) -> No
     plain(inputs, labels, recipe)
     stacked()
     times = [(timed(plain, inputs, labels, recipe)[0], timed(stacked)[0]) for _ in range(rounds)]
-    ratios = [(one / ALONE) / (all_ / networks) for one, all_ in times]
+    ratios = [(alone / ALONE) / (together / networks) for alone, together in times]
     low, median, high = statistics.quantiles(ratios, n=4)
-    each = 1e6 * statistics.median(one for one, _ in times) / ALONE / STEPS
+    each = 1e6 * statistics.median(alone for alone, _ in times) / ALONE / STEPS
     print(
         f"| {networks} | {features} | {width} | {batch} | {each:.0f} | {median:.1f} | {low:.1f}–{high:.1f} |",
         flush=True,

@@ -1,22 +1,26 @@
-"""Seconds of a call, and which of several batches takes fewest."""
+"""A stopwatch: the seconds of a call, and the fastest of several batch sizes."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
 def timed(
-    function: Callable[Given, Result], *given: Given.args, **options: Given.kwargs
+    function: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs
 ) -> tuple[float, Result]:
-    """Seconds, and what came of it."""
+    """Seconds of a call, and its result."""
     start = time.perf_counter()
-    result = function(*given, **options)
+    result = function(*args, **options)
     return time.perf_counter() - start, result
 
 
 def fastest(ways: Mapping[int, Callable[[], object]]) -> int:
-    """The batch that is done soonest, the best of two times each."""
+    """The batch size whose work takes the fewest seconds, by the better of two times each.
+
+    Args:
+        ways: the work, by batch size.
+    """
     return min(ways, key=lambda batch: min(timed(ways[batch])[0] for _ in range(2)))

@@ -1,4 +1,4 @@
-"""Tables of what was measured: printed in Markdown, and kept in CSV files."""
+"""Tables of measurements: printed in Markdown, and stored in CSV files."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,19 +10,21 @@ Rows = Iterator[Row]
 
 
 def show(rows: Iterable[Row]) -> None:
-    """Print a table in Markdown, row by row as they come."""
+    """Print a table in Markdown, each row as soon as it is there."""
     for number, row in enumerate(rows):
         if not number:
             print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}")
         print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
 
 
-def keep(path: Path, rows: pd.DataFrame, key: Sequence[str], order: Iterable[str]) -> None:
-    """Put rows into a file in place of those of the same key.
+def store(path: Path, rows: pd.DataFrame, key: Sequence[str], order: Iterable[str]) -> None:
+    """Write rows to a CSV file; they replace the rows with the same key.
 
     Args:
-        key: the columns that tell what is measured; the file is sorted by them.
-        order: of what stands in the last of them.
+        path: of the file.
+        rows: of the measurement.
+        key: columns that identify a measurement; the file is sorted by them.
+        order: of the values in the last of these columns.
     """
     columns = list(key)
     if path.exists():

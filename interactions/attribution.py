@@ -1,4 +1,7 @@
-"""The engine behind captum's conventions."""
+"""`HarsanyiInteractions`: the engine with the interface of a captum attribution.
+
+It takes inputs, baselines, targets and a feature mask as captum has them, and gives `Interactions`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +32,8 @@ class HarsanyiInteractions(PerturbationAttribution):
     def __init__(self, forward_func: Callable[..., Any]) -> None:
         super().__init__(forward_func)
 
+    # captum's method gives one attribution a feature, and this one interactions: another signature and
+    # result.
     def attribute(  # type: ignore[override]
         self,
         inputs: Tensor | tuple[Tensor],
@@ -47,20 +52,21 @@ class HarsanyiInteractions(PerturbationAttribution):
             baselines: a number or a tensor that broadcasts; 0 by default.
             target: the class, one for all inputs or one each; None for outputs `(batch,)`.
             additional_forward_args: passed to the function after the inputs; tensors with a batch axis are
-                repeated along with their input.
+                repeated with their input.
             feature_mask: integers `(1 or batch, ...)`; equal numbers are one player, −1 is never masked. By
                 default every element is a player.
-            perturbations_per_eval: masked inputs in one forward; found automatically by default.
+            perturbations_per_eval: masked inputs in one forward; by default what suits the device.
             method: `And()` by default.
+            show_progress: whether to show a bar.
         """
-        one_input, baseline, mask = (
+        elements, baseline, mask = (
             _only(value, name)
             for value, name in ((inputs, "inputs"), (baselines, "baselines"), (feature_mask, "feature_mask"))
         )
         if mask is None:
-            mask = torch.arange(one_input[0].numel()).view(1, *one_input.shape[1:])
-        labels = None if target is None else torch.as_tensor(target).expand(len(one_input))
-        model, game_inputs = _with_arguments(self.forward_func, one_input, additional_forward_args)
+            mask = torch.arange(elements[0].numel()).view(1, *elements.shape[1:])
+        labels = None if target is None else torch.as_tensor(target).expand(len(elements))
+        model, game_inputs = _with_arguments(self.forward_func, elements, additional_forward_args)
         game = MaskedModel(
             model,
             game_inputs,

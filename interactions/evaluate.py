@@ -1,4 +1,8 @@
-"""The one batched loop: scores of coalitions, batches crossing games."""
+"""The batched loop: evaluates the coalitions of games, in batches that may cross games.
+
+`evaluate` takes a game and gives its value table, by the cheapest plan. `evaluate_outputs` gives the
+network's outputs for all classes instead, and `evaluate_pairs` the scores of chosen pairs (game, coalition).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -30,16 +34,17 @@ def evaluate(
     """The value table v of each game: its score for each coalition.
 
     Args:
-        game: what is asked; see `Game`.
+        game: a batch of games; see `Game`.
         coalitions: boolean masks, present players True. All 2**n in index order by default.
         games: the games to evaluate, all by default.
-        plan: the way to the network's outputs: "dense", every masked input by itself; "tables", "prefix" or
-            "drop", which pay for what differs between them alone and give the same numbers up to rounding; or
-            "auto", the cheapest of these for this game. Chosen coalitions are asked one by one by "auto".
-        memory: bytes for what a plan keeps; by default 2 GiB on a CPU, a quarter of a GPU's.
-        batch_size: coalitions asked about at once; by default what the game suggests. Halved, for the rest
-            of the run, whenever memory runs out.
-        progress: show a bar, or a bar to advance. It never changes how the work is batched.
+        plan: the way to the network's outputs. "dense" runs a forward for every masked input. "tables",
+        "prefix"
+            and "drop" compute once what masked inputs share, and give the same numbers up to rounding. "auto"
+            takes the cheapest of these for all 2**n coalitions, and plain forwards for chosen coalitions.
+        memory: bytes for tables or caches of a plan; by default 2 GiB on a CPU, a quarter of a GPU's.
+        batch_size: coalitions in a batch; by default what the game suggests. Halved, for the rest of the run,
+            whenever memory runs out.
+        progress: whether to show a bar, or a bar to advance. It never changes the batches.
 
     Returns:
         v `(games, coalitions)` in float64 on the game's device.
@@ -48,7 +53,7 @@ def evaluate(
         ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that does not
         suit
             the game, saying why.
-        MemoryError: if the table alone would not fit, saying what it needs.
+        MemoryError: if the table does not fit, saying what it needs.
 
     >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
@@ -56,16 +61,18 @@ def evaluate(
     >>> evaluate(game, progress=False).shape
     torch.Size([5, 16])
     """
-    asked, count, pairs_of = _all_pairs(game, coalitions, games)
-    require_memory(8 * len(asked) * count, game.device, f"a table of {len(asked)} games × {count} coalitions")
+    numbers, count, pairs_of = _all_pairs(game, coalitions, games)
+    require_memory(
+        8 * len(numbers) * count, game.device, f"a table of {len(numbers)} games × {count} coalitions"
+    )
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    few = coalitions is not None and plan == "auto"
-    if few or (chosen := choose(game, plan, memory=memory).plan) is None:
-        answers = _answers(game, game.scores, len(asked) * count, pairs_of, **options)
+    plain = coalitions is not None and plan == "auto"
+    if plain or (way := choose(game, plan, memory=memory).plan) is None:
+        scores = _in_batches(game, game.scores, len(numbers) * count, pairs_of, **options)
     else:
-        answers = _planned(chosen, chosen.game.scored, asked, count, pairs_of, **options)
-    v = answers.view(len(asked), count)
-    require_finite(v, asked)
+        scores = _by_plan(way, way.game.scored, len(numbers), count, pairs_of, **options)
+    v = scores.view(len(numbers), count)
+    require_finite(v, numbers)
     return v
 
 
@@ -86,7 +93,7 @@ def evaluate_outputs(
 
     Raises:
         ValueError: if the game has no outputs of its own.
-        MemoryError: if they would not fit.
+        MemoryError: if the outputs do not fit.
 
     >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
@@ -96,13 +103,15 @@ def evaluate_outputs(
     """
     if not hasattr(game, "outputs"):
         raise ValueError(f"a {type(game).__name__} has scores but no outputs of classes")
-    asked, count, pairs_of = _all_pairs(game, None, games)
+    numbers, count, pairs_of = _all_pairs(game, None, games)
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    if (chosen := choose(game, plan, memory=memory).plan) is None:
-        answers = _answers(game, game.outputs, len(asked) * count, pairs_of, **options)
+    if (way := choose(game, plan, memory=memory).plan) is None:
+        outputs = _in_batches(game, game.outputs, len(numbers) * count, pairs_of, **options)
     else:
-        answers = _planned(chosen, lambda outputs, _: of_classes(outputs), asked, count, pairs_of, **options)
-    return answers.view(len(asked), count, -1)
+        outputs = _by_plan(
+            way, lambda outputs, _: of_classes(outputs), len(numbers), count, pairs_of, **options
+        )
+    return outputs.view(len(numbers), count, -1)
 
 
 def evaluate_pairs(
@@ -113,13 +122,18 @@ def evaluate_pairs(
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = False,
 ) -> Float64[Tensor, " pairs"]:
-    """The score of coalition `coalitions[i]` in game `games[i]`, where not every game is asked the same.
+    """The score of coalition `coalitions[i]` in game `games[i]`, for games with different coalitions.
 
     Args:
         game, batch_size, progress: as for `evaluate`.
+        games: the number of the game of each pair.
+        coalitions: the coalition of each pair.
+
+    Returns:
+        A score a pair, in float64 on the game's device.
 
     Raises:
-        ValueError: for coalitions of other players, or not one a game; naming the game and the number of the
+        ValueError: for coalitions of other players, or not one a pair; naming the game and the number of the
             pair, if a score is NaN or infinite.
 
     >>> from harsanyi.interactions import MaskedModel, Players
@@ -134,46 +148,53 @@ def evaluate_pairs(
             f"{tuple(coalitions.shape)}"
         )
     which, masks = games.to(game.device), coalitions.to(game.device)
-    answers = _answers(
+    scores = _in_batches(
         game, game.scores, len(games), lambda pairs: (which[pairs], masks[pairs]), batch_size, progress
     )
-    require_finite(answers[:, None], games)
-    return answers
+    require_finite(scores[:, None], games)
+    return scores
 
 
 def suggested_batch_size(game: Game) -> int:
-    """How many coalitions a game likes to be asked about at once."""
+    """The number of coalitions in a batch that the game suggests."""
     return game.batch_size() if hasattr(game, "batch_size") else LARGEST_BATCH
 
 
 def _all_pairs(
     game: Game, coalitions: Tensor | None, games: Sequence[int] | None
-) -> tuple[Int64[Tensor, " asked"], int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-    """The games asked about, how many coalitions of each, and which pair of the two has which number."""
+) -> tuple[Int64[Tensor, " games"], int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """The numbers of the games, the coalitions of each, and the pairs (game, coalition) by their numbers."""
     if coalitions is not None and (coalitions.ndim != 2 or coalitions.shape[1] != game.n):
         raise ValueError(
             f"expected coalitions of shape (coalitions, {game.n}), got {tuple(coalitions.shape)}"
         )
-    asked = torch.arange(game.games) if games is None else torch.as_tensor(games, dtype=torch.int64)
+    chosen = torch.arange(game.games) if games is None else torch.as_tensor(games, dtype=torch.int64)
     count = 2**game.n if coalitions is None else len(coalitions)
-    which, masks = asked.to(game.device), None if coalitions is None else coalitions.to(game.device)
+    which, masks = chosen.to(game.device), None if coalitions is None else coalitions.to(game.device)
 
     def pairs_of(numbers: Tensor) -> tuple[Tensor, Tensor]:
         places = numbers % count
         return which[numbers // count], coalition_masks(game.n, places) if masks is None else masks[places]
 
-    return asked, count, pairs_of
+    return chosen, count, pairs_of
 
 
-def _answers(
+def _in_batches(
     game: Game,
-    ask: Callable[[Tensor, Tensor], Tensor],
+    answer: Callable[[Tensor, Tensor], Tensor],
     total: int,
     pairs_of: Callable[[Tensor], tuple[Tensor, Tensor]],
     batch_size: int | None,
     progress: "bool | tqdm[Any]",
 ) -> Tensor:
-    """What `ask` says of all pairs, batch by batch; batches are halved whenever memory runs out."""
+    """The answers for all pairs, batch by batch; batches are halved whenever memory runs out.
+
+    Args:
+        game: whose batch size and preparation to use.
+        answer: takes the games and coalitions of pairs.
+        total: how many pairs.
+        pairs_of: gives the pairs of some numbers.
+    """
     size = batch_size or suggested_batch_size(game)
     answers, start = torch.empty(0, dtype=torch.float64, device=game.device), 0
     with (
@@ -184,45 +205,52 @@ def _answers(
         while start < total:
             numbers = torch.arange(start, min(start + size, total), device=game.device)
             try:
-                batch = ask(*pairs_of(numbers))
+                batch = answer(*pairs_of(numbers))
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
                 size //= 2
                 continue
             if not start:
-                answers = _room(total, batch)
+                answers = _empty_table(total, batch)
             answers[start : start + size] = batch
             bar.update(len(numbers))
             start += len(numbers)
     return answers
 
 
-def _planned(
+def _by_plan(
     plan: Plan,
     read: Callable[[Tensor, Tensor], Tensor],
-    asked: Int64[Tensor, " asked"],
+    games: int,
     count: int,
     pairs_of: Callable[[Tensor], tuple[Tensor, Tensor]],
     batch_size: int | None,
     progress: "bool | tqdm[Any]",
 ) -> Tensor:
-    """What is read off the outputs that a plan gives of all pairs, game by game.
+    """The answers for all pairs from the outputs of a plan, game by game.
 
-    A game that runs out of memory is begun again, its batches halved.
+    A game that runs out of memory starts again with batches of half the size.
+
+    Args:
+        plan: gives outputs.
+        read: takes outputs and the numbers of their games.
+        games: how many.
+        count: coalitions of each game.
+        pairs_of: gives the pairs of some numbers.
     """
-    total = len(asked) * count
+    total = games * count
     answers, start, size = None, 0, batch_size
     with bar_of(progress, total) as bar, torch.inference_mode(), plan.game.prepared():
         while start < total:
-            games, masks = pairs_of(torch.arange(start, start + count, device=plan.game.device))
+            owners, masks = pairs_of(torch.arange(start, start + count, device=plan.game.device))
             done = 0
             try:
-                for numbers, outputs in plan.outputs(games, masks, batch_size=size):
-                    found = read(outputs, games[numbers])
+                for numbers, outputs in plan.outputs(owners, masks, batch_size=size):
+                    values = read(outputs, owners[numbers])
                     if answers is None:
-                        answers = _room(total, found)
-                    answers[start + numbers] = found
+                        answers = _empty_table(total, values)
+                    answers[start + numbers] = values
                     done += len(numbers)
                     bar.update(len(numbers))
             except RuntimeError as error:
@@ -238,7 +266,7 @@ def _planned(
 
 @contextmanager
 def bar_of(progress: "bool | tqdm[Any]", total: int) -> "Iterator[tqdm[Any]]":
-    """A bar of its own for so many forwards, shown or not; or the one that is given, left open."""
+    """A new bar for `total` forwards, shown or not; or the bar in `progress`, which stays open."""
     if not isinstance(progress, bool):
         yield progress
         return
@@ -246,18 +274,23 @@ def bar_of(progress: "bool | tqdm[Any]", total: int) -> "Iterator[tqdm[Any]]":
         yield bar
 
 
-def _room(total: int, batch: Tensor) -> Tensor:
-    """An empty table for so many answers like those of a batch."""
+def _empty_table(total: int, batch: Tensor) -> Tensor:
+    """An uninitialised table for `total` answers like those of a batch; a MemoryError if it does not fit."""
     require_memory(total * batch[0].nbytes, batch.device, f"a table of {total} × {tuple(batch.shape[1:])}")
     return torch.empty((total, *batch.shape[1:]), dtype=batch.dtype, device=batch.device)
 
 
-def require_finite(v: Tensor, asked: Tensor) -> None:
-    """Refuse scores that are NaN or infinite, naming the first."""
+def require_finite(v: Tensor, games: Tensor) -> None:
+    """Refuse scores that are NaN or infinite, with a ValueError that names the first.
+
+    Args:
+        v: `(games, coalitions)`.
+        games: their numbers.
+    """
     wrong = (~v.isfinite()).nonzero()
     if len(wrong):
         row, coalition = wrong[0].tolist()
         raise ValueError(
-            f"the score of game {asked[row].item()} is {v[row, coalition].item()} for coalition {coalition} "
+            f"the score of game {games[row].item()} is {v[row, coalition].item()} for coalition {coalition} "
             f"({len(wrong)} such scores in all): the network's outputs must be finite on masked inputs"
         )

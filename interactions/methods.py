@@ -1,4 +1,7 @@
-"""Methods: how a value table is split into AND and OR interactions. `extract` joins game and method."""
+"""Methods that split a value table into AND and OR interactions, and `extract`, which applies one to a game.
+
+A method is a small frozen object with its settings. It takes value tables and gives `Interactions`.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +20,7 @@ from harsanyi.interactions.sparse.fit import SparseMethod, sparse_and_or
 from harsanyi.interactions.sparse.joint import sparse_and_or_joint
 from harsanyi.interactions.sparse.ranges import effect_ranges
 
-# v, AND, OR, and the copies that transforms and solvers make, in tables.
+# Memory of an extraction in tables: v, AND, OR, and the copies of transforms and solvers.
 EXTRACTION_TABLES = 8
 
 
@@ -49,15 +52,16 @@ class AndOr:
 
 @dataclass(frozen=True)
 class SparseAndOr:
-    """The split of least strength Σ|I_and| + |I_or|, leaving aside noise of a given size.
+    """The split of least strength Σ|I_and| + |I_or| that explains the table up to noise.
 
     Args:
         noise: c in |δ(T)| ≤ c · |v(N) − v(∅)|.
-        tolerance: relative duality gap to reach; the gap reached is in the result.
-        method: how it is solved, see `sparse_and_or`.
-        max_steps: give up on the tolerance after so many steps; by default the method's own number.
-        ranges: of how many of each game's strongest interactions to find out what their effect can be in
-            splits that are at most 1% stronger (`effect_ranges`); each costs a few times what the split does.
+        tolerance: relative duality gap to reach; the result has the gap reached.
+        method: of the solver, see `sparse_and_or`.
+        max_steps: of the solver, whatever the gap then; by default the method's own number.
+        ranges: for how many of each game's strongest interactions to compute the range of their effect over
+            splits that are at most 1% stronger (`effect_ranges`). Each costs a few times as much as the
+            split.
     """
 
     noise: float = 0.04
@@ -70,15 +74,15 @@ class SparseAndOr:
         fit = sparse_and_or(
             v, self.noise, tolerance=self.tolerance, method=self.method, max_steps=self.max_steps
         )
-        found = Interactions(fit.and_, fit.or_, v.double(), str(self), fit.gap)
+        interactions = Interactions(fit.and_, fit.or_, v.double(), str(self), fit.gap)
         if not self.ranges:
-            return found
-        return replace(found, ranges=effect_ranges(found, self.noise, top=self.ranges))
+            return interactions
+        return replace(interactions, ranges=effect_ranges(interactions, self.noise, top=self.ranges))
 
 
 @dataclass(frozen=True)
 class JointSparseAndOr:
-    """The splits of several networks that are sparsest together, see `sparse_and_or_joint`.
+    """The splits of several networks that are sparsest together; see `sparse_and_or_joint`.
 
     Args:
         noise, tolerance, max_steps: as in `SparseAndOr`.
@@ -96,7 +100,14 @@ class JointSparseAndOr:
         return self.together({"network": v})["network"]
 
     def together(self, tables: Mapping[str, Float[Tensor, "games coalitions"]]) -> dict[str, Interactions]:
-        """The interactions of all networks, by name; the gap is that of a game in all of them together."""
+        """The interactions of all networks.
+
+        Args:
+            tables: value tables by name of the network.
+
+        Returns:
+            Interactions by name; the gap of a game is that of all networks together.
+        """
         v = torch.stack([table.double() for table in tables.values()], dim=1)
         fit = sparse_and_or_joint(
             v, self.noise, specific=self.specific, tolerance=self.tolerance, max_steps=self.max_steps
@@ -111,7 +122,7 @@ def extract(game: Game | Tensor, method: Method, **options: Any) -> Interactions
     """The AND and OR interactions of every game.
 
     Args:
-        game: a `Game`, evaluated on all 2**n coalitions, or value tables `(games, 2**n)` at hand.
+        game: a `Game`, which is evaluated on all 2**n coalitions, or its value tables `(games, 2**n)`.
         method: `And()`, `AndOr()`, `SparseAndOr()` or `JointSparseAndOr()`.
         options: for `evaluate` (batch_size, progress).
 
@@ -132,10 +143,15 @@ def extract(game: Game | Tensor, method: Method, **options: Any) -> Interactions
 def extract_each(
     tables: Mapping[str, Float[Tensor, "games coalitions"]], method: Method
 ) -> Iterator[tuple[str, Interactions]]:
-    """The interactions of several networks by name: together if the method is a joint one, or one by one.
+    """The interactions of several networks by name: together with a joint method, else one by one.
+
+    Args:
+        tables: value tables by name of the network.
+        method: as for `extract`.
+
 
     >>> v = torch.tensor([[0.0, 2.0, 2.0, 2.0]])
-    >>> [name for name, found in extract_each({"before": v, "after": v}, JointSparseAndOr())]
+    >>> [name for name, _ in extract_each({"before": v, "after": v}, JointSparseAndOr())]
     ['before', 'after']
     """
     if tables and isinstance(method, JointSparseAndOr):
@@ -145,4 +161,5 @@ def extract_each(
             yield name, extract(v, method)
 
 
+# The methods by the names of the command line.
 METHODS: dict[str, type] = {"and": And, "and-or": AndOr, "sparse": SparseAndOr, "joint": JointSparseAndOr}

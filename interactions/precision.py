@@ -1,4 +1,8 @@
-"""What a lower precision of the forwards does to the interactions, measured against float64."""
+"""The error of interactions from forwards in a lower precision, measured against float64.
+
+`precision_error` takes a game, evaluates a few of its games in both precisions and gives the largest
+differences.
+"""
 
 import copy
 from dataclasses import dataclass, replace
@@ -14,11 +18,11 @@ from harsanyi.interactions.game.masked_model import MaskedModel
 
 @dataclass(frozen=True)
 class PrecisionError:
-    """How far the AND interactions are from those of float64 forwards, in the unit of the score.
+    """The largest differences of AND interactions from those of float64 forwards, in the unit of the score.
 
     Attributes:
         precision: of the forwards.
-        games: that were compared.
+        games: how many were compared.
         by_order: the largest |difference| of an interaction of each order, 0 to n.
         largest_effect: max |I(S)| over the non-empty coalitions, in float64.
     """
@@ -30,11 +34,11 @@ class PrecisionError:
 
     @property
     def largest(self) -> float:
-        """The largest difference of an interaction."""
+        """The largest difference of all orders."""
         return float(self.by_order.max())
 
     def describe(self) -> str:
-        """In words."""
+        """The comparison in one sentence."""
         return (
             f"{self.precision}: interactions differ from those in float64 by up to {self.largest:.2g}, where "
             f"the strongest is {self.largest_effect:.2g} ({self.games} games)"
@@ -47,25 +51,26 @@ def precision_error(game: MaskedModel, games: int = 2) -> PrecisionError:
     Independent errors of size ε in every v(T) become 2^{|S|/2} ε in I(S).
 
     Args:
-        games: each costs 2**n forwards in float64 beside its own.
+        game: in the precision to measure.
+        games: how many to compare; each costs 2**n forwards in float64 beside its own.
 
     >>> from harsanyi.interactions import MaskedModel, Players
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
     >>> inputs, players = torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2)
-    >>> found = [
+    >>> errors = [
     ...     precision_error(MaskedModel(net, inputs, players, labels=[0], precision=name)).largest
     ...     for name in ("float32", "bf16")
     ... ]
-    >>> found[0] < 1e-5 < found[1]
+    >>> errors[0] < 1e-5 < errors[1]
     True
     """
     games = min(games, game.games)
     own = and_interactions(evaluate(game, games=range(games), progress=False))
     exact = and_interactions(evaluate(_in_float64(game, games), progress=False))
     orders = coalition_orders(game.n, own.device)
-    furthest = (own - exact).abs().amax(0)
+    differences = (own - exact).abs().amax(0)
     by_order = torch.zeros(game.n + 1, dtype=torch.float64, device=own.device)
-    by_order.scatter_reduce_(0, orders, furthest, "amax")
+    by_order.scatter_reduce_(0, orders, differences, "amax")
     return PrecisionError(game.precision, games, by_order.cpu(), float(exact[:, 1:].abs().max()))
 
 

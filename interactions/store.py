@@ -1,4 +1,8 @@
-"""The store: value tables of a study, on request all outputs, in one file, a game whole or not at all."""
+"""The crash-safe HDF5 store of a study: value tables, and on request the outputs for all classes.
+
+A `Store` reserves its space when it is made, under a temporary name. A game's row is written whole before its
+flag, so that a killed run leaves a file that opens, and the next run continues at the next game.
+"""
 
 import json
 import os
@@ -22,11 +26,11 @@ FORMAT = "harsanyi store 1"
 
 
 class Store:
-    """Value tables of several networks on the same games, kept in one file.
+    """Value tables of several networks on the same games, in one file.
 
-    All space is reserved when the file is made, under a temporary name. From then on only rows and flags are
-    written in place, a row flushed before its flag: a process killed at any moment leaves a file that opens,
-    and the next run goes on where it stopped, with the same batches, to the same bytes.
+    All space is reserved when the file is made. From then on only rows and flags are written in place, a row
+    flushed before its flag. A process killed at any moment leaves a file that opens. The next run continues
+    where it stopped, with the same batches, and ends with the same bytes.
 
     Args:
         path: of the HDF5 file. It must exist; see `create` and `open_or_create`.
@@ -55,14 +59,15 @@ class Store:
         outputs: Mapping[str, int] | None = None,
         arrays: Mapping[str, np.ndarray] | None = None,
     ) -> "Store":
-        """A new store with room for the tables of `networks`.
+        """A new store with space for the tables of `networks`.
 
         Args:
-            settings: all that the tables depend on; JSON values. A run with others is refused.
-            networks: what the tables are called.
-            games, n: games and players.
-            outputs: how many outputs each network has, to keep them all, in float32, beside the scores.
-            arrays: whatever belongs beside the tables (images, owner maps).
+            path: of the file.
+            settings: all that the tables depend on, as JSON values. A run with other settings is refused.
+            networks: the names of the tables.
+            games, n: how many games and players.
+            outputs: the number of outputs of each network, to store them all in float32 beside the scores.
+            arrays: further arrays by name (images, owner maps).
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,13 +78,13 @@ class Store:
                 format=FORMAT, settings=json.dumps(settings), networks=json.dumps(list(networks))
             )
             for name in networks:
-                room: list[tuple[str, tuple[int, ...], str]] = [
+                datasets: list[tuple[str, tuple[int, ...], str]] = [
                     ("v", (games, 2**n), "f8"),
                     ("done", (games,), "u1"),
                 ]
                 if outputs is not None:
-                    room.append(("outputs", (games, 2**n, outputs[name]), "f4"))
-                for group, shape, dtype in room:
+                    datasets.append(("outputs", (games, 2**n, outputs[name]), "f4"))
+                for group, shape, dtype in datasets:
                     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
                     plist.set_alloc_time(reserved)
                     file.create_dataset(f"{group}/{name}", shape, dtype, dcpl=plist, track_times=False)
@@ -90,29 +95,38 @@ class Store:
 
     @classmethod
     def open_or_create(cls, path: str | os.PathLike[str], **description: Any) -> "Store":
-        """The store at `path` if it was made with the same description, else a new one.
+        """The store at `path` if there is one, else a new one.
 
-        One that keeps outputs serves those who do not ask for them.
+        A store with outputs also serves a run without `outputs`.
+
+        Args:
+            path: of the file.
+            description: the arguments of `create`.
 
         Raises:
-            ValueError: if the file was made with other settings, naming those that differ.
+            ValueError: if the file was made with another description, naming what differs.
         """
         if not Path(path).exists():
             return cls.create(path, **description)
         store = cls(path)
-        asked = {
+        wanted = {
             "games": description["games"],
             "players": description["n"],
             "networks": list(description["networks"]),
             **json.loads(json.dumps(description["settings"])),
         }
-        found = {"games": store.games, "players": store.n, "networks": list(store.networks), **store.settings}
+        present = {
+            "games": store.games,
+            "players": store.n,
+            "networks": list(store.networks),
+            **store.settings,
+        }
         if description.get("outputs") is not None:
-            asked["outputs of all classes"], found["outputs of all classes"] = True, store.keeps_outputs
-        keys = [key for key in sorted({*asked, *found}) if asked.get(key) != found.get(key)]
+            wanted["outputs of all classes"], present["outputs of all classes"] = True, store.keeps_outputs
+        keys = [key for key in sorted({*wanted, *present}) if wanted.get(key) != present.get(key)]
         if keys:
             differences = "; ".join(
-                f"{k}: {_short(found.get(k))} there, {_short(asked.get(k))} asked" for k in keys
+                f"{k}: {_short(present.get(k))} there, {_short(wanted.get(k))} asked" for k in keys
             )
             raise ValueError(
                 f"{path} was made with other settings ({differences}); name another folder or remove it"
@@ -129,9 +143,14 @@ class Store:
         batch_size: int | None = None,
         progress: "bool | tqdm[Any]" = True,
     ) -> None:
-        """Evaluate the games of `network` that are not done yet; arguments as for `evaluate`.
+        """Evaluate the games of `network` that are not done yet.
 
         Batches are those of an uninterrupted run: blocks of whole games, each at least a batch.
+
+        Args:
+            network: its name in the store.
+            game: its games.
+            plan, memory, batch_size, progress: as for `evaluate`.
         """
         if (game.games, game.n) != (self.games, self.n):
             raise ValueError(
@@ -154,7 +173,11 @@ class Store:
                 self._write(network, rows, evaluate(game, **options))
 
     def copy(self, source: str, target: str) -> None:
-        """Take over what is done of a network that is the same as another: nothing is evaluated twice."""
+        """Copy the finished games of one network to another that is the same, instead of evaluating them.
+
+        Args:
+            source, target: names of networks.
+        """
         done = self.done(source)
         rows = np.flatnonzero(done & ~self.done(target))
         with self._file("r+") as file:
@@ -170,7 +193,7 @@ class Store:
         return self._whole("v", network)
 
     def outputs(self, network: str) -> Float32[Tensor, "games coalitions classes"]:
-        """All outputs of a network; a ValueError if they were not kept, or some games are not done."""
+        """All outputs of a network; a ValueError if the store has none, or some games are not done."""
         if not self.keeps_outputs:
             raise ValueError(f"{self.path} holds scores of labels but no outputs of all classes")
         return self._whole("outputs", network)
@@ -183,12 +206,12 @@ class Store:
             return file[f"done/{network}"][()].astype(bool)
 
     def array(self, name: str) -> np.ndarray:
-        """What was put beside the tables under that name; a KeyError if nothing was."""
+        """A further array by its name; a KeyError if there is none."""
         with self._file() as file:
             return file[f"arrays/{name}"][()]
 
     def _whole(self, group: str, network: str) -> Tensor:
-        """All of a network's tables, of which none may be missing."""
+        """All tables of a network; a ValueError if some games are not done."""
         missing = self.games - int(self.done(network).sum())
         if missing:
             raise ValueError(
@@ -198,7 +221,7 @@ class Store:
             return torch.from_numpy(file[f"{group}/{network}"][()])
 
     def _write(self, network: str, rows: range, v: Tensor, outputs: Tensor | None = None) -> None:
-        """Rows first, on disk; then the flags that say so."""
+        """Write rows and flush them, then write their flags."""
         with self._file("r+") as file:
             file[f"v/{network}"][rows.start : rows.stop] = v.cpu().numpy()
             if outputs is not None:
@@ -209,7 +232,7 @@ class Store:
     @contextmanager
     def _file(self, mode: str = "r") -> Iterator[h5py.File]:
         try:
-            # No lock: a reader must not stop the run that writes, and rows in place need none.
+            # Without a lock: a reader must not stop the run that writes, and rows in place need no lock.
             file = h5py.File(self.path, mode, locking=False)
         except OSError as error:
             raise ValueError(f"{self.path} is no HDF5 file that can be opened: {error}") from error
@@ -220,15 +243,15 @@ class Store:
 
 
 def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor, Tensor]:
-    """The value tables of some games, read off the outputs of all classes, and these."""
+    """The outputs for all classes of some games, and the value tables that follow from them."""
     outputs = evaluate_outputs(game, games=games, **options).float()
-    asked = torch.as_tensor(games, device=outputs.device).repeat_interleave(outputs.shape[1])
-    v = game.scored(outputs.flatten(0, 1), asked).view(outputs.shape[:2])
+    owners = torch.as_tensor(games, device=outputs.device).repeat_interleave(outputs.shape[1])
+    v = game.scored(outputs.flatten(0, 1), owners).view(outputs.shape[:2])
     require_finite(v, torch.as_tensor(games))
     return v, outputs
 
 
 def _short(value: Any) -> str:
-    """A setting in a message, cut where it is long."""
+    """A setting as JSON, shortened for a message."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "…"

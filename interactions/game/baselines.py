@@ -1,7 +1,7 @@
-"""Baselines: what a masked element becomes.
+"""Baselines: the values that masked elements get.
 
-A baseline is a callable from inputs `(games, ...)` to values that broadcast against them; a number or tensor
-stands for itself. Masking after a layer uses the same baselines on that layer's output.
+A baseline is a callable from inputs `(games, ...)` to values that broadcast against them. A number or a
+tensor is a baseline too. Masking after a layer uses the same baselines on that layer's output.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor
 
 Baseline = Callable[[Tensor], Tensor]
 
-# How wide the blur is, as a share of the shorter side: 10% leaves colours and removes shapes.
+# The standard deviation of the blur as a share of the shorter side: 10% leaves colours and removes shapes.
 BLUR_SHARE = 0.1
 
 
@@ -30,7 +30,7 @@ def data_mean(inputs: Tensor) -> Tensor:
 
 
 def input_mean(inputs: Tensor) -> Tensor:
-    """The mean of each channel (axis 1) of each input itself."""
+    """The mean of each channel (axis 1) of each input."""
     return inputs.mean(list(range(2, inputs.ndim)), keepdim=True)
 
 
@@ -47,7 +47,7 @@ def blur(inputs: Tensor) -> Tensor:
 
 
 def token(token_id: int) -> Baseline:
-    """A token id, such as the tokenizer's `mask_token_id` or `pad_token_id`."""
+    """A baseline of one token id, such as the tokenizer's `mask_token_id` or `pad_token_id`."""
 
     def fill(inputs: Tensor) -> Tensor:
         if inputs.is_floating_point():
@@ -58,20 +58,22 @@ def token(token_id: int) -> Baseline:
 
 
 def constant(value: Tensor | float) -> Baseline:
-    """A number, or a tensor that broadcasts against the inputs."""
+    """A baseline of a number, or of a tensor that broadcasts against the inputs."""
     return lambda inputs: torch.as_tensor(value, dtype=inputs.dtype, device=inputs.device)
 
 
-BASELINES: dict[str, Baseline] = {b.__name__: b for b in (zeros, data_mean, input_mean, blur)}
+BASELINES: dict[str, Baseline] = {
+    baseline.__name__: baseline for baseline in (zeros, data_mean, input_mean, blur)
+}
 
-# Masks the output of the embedding layer instead of the token ids; see MaskedModel.
+# Name of the baseline that masks the output of the embedding layer with zeros; see MaskedModel.
 EMBEDDING_ZEROS = "embedding_zeros"
-# Masks the attention mask instead of the token ids: nobody attends to a token that is absent.
+# Name of the baseline that masks the attention mask: no token attends to an absent one.
 UNATTENDED = "unattended"
 
 
 def baseline_named(baseline: str | Baseline | Tensor | float) -> Baseline:
-    """A built-in baseline by its name, a tensor or number as a baseline, or the callable itself."""
+    """A baseline from a name, a tensor, a number or a callable."""
     if isinstance(baseline, str):
         if baseline not in BASELINES:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What a network is asked with: inputs on its device, the one of them that is masked, labels; checked."""
+"""Validation of a game's inputs, masked key, labels, players and baseline."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from harsanyi.interactions.game.baselines import EMBEDDING_ZEROS, UNATTENDED
 from harsanyi.interactions.game.forward import device_of, floating_type_of
 from harsanyi.interactions.game.players import Players
-from harsanyi.interactions.game.scores import LABELLED, Score
+from harsanyi.interactions.game.scores import LABELLED, Score, score_name
 
+# The inputs that are masked by default, the first one present.
 MASKED_KEYS = ("input_ids", "pixel_values", "inputs_embeds")
 
 
 def placed(inputs: Any, model: Any) -> Any:
-    """The inputs on the model's device, floats in its floating type."""
+    """The inputs on the model's device, floats in the model's floating type."""
     if isinstance(inputs, Mapping):
         return {key: placed(value, model) for key, value in inputs.items()}
     if not isinstance(inputs, Tensor):
@@ -26,17 +27,24 @@ def placed(inputs: Any, model: Any) -> Any:
 
 def masked_key(inputs: Mapping[str, Tensor], masked: str | None) -> str:
     """The key of the tensor to mask."""
-    found = [key for key in ([masked] if masked else MASKED_KEYS) if key in inputs]
-    if not found:
+    keys = [key for key in ([masked] if masked else MASKED_KEYS) if key in inputs]
+    if not keys:
         raise ValueError(f"expected one of {', '.join(inputs)} to be named by masked=, got {masked!r}")
-    return found[0]
+    return keys[0]
 
 
 def checked_labels(labels: Any, games: int, score: Score, device: torch.device) -> Tensor | None:
-    """Labels as an int64 vector with one entry a game."""
+    """Labels as an int64 vector with one entry a game; None for a score that needs none.
+
+    Args:
+        labels: integers, in any form torch takes.
+        games: how many games.
+        score: to read off at the labels.
+        device: of the result.
+    """
     if labels is None:
         if score in LABELLED:
-            raise ValueError(f"score {score.__name__!r} needs labels=, one a game")  # type: ignore[attr-defined]
+            raise ValueError(f"score {score_name(score)!r} needs labels=, one a game")
         return None
     labels = torch.as_tensor(labels, device=device)
     if labels.shape != (games,) or labels.is_floating_point():
@@ -47,7 +55,7 @@ def checked_labels(labels: Any, games: int, score: Score, device: torch.device) 
 
 
 def attention_mask_of(inputs: Any, masked: str | None, layer: str | None) -> str:
-    """The name of the input that is masked where absent tokens are not attended to."""
+    """The name of the attention mask, for the baseline that takes attention from absent tokens."""
     key = "attention_mask"
     if not isinstance(inputs, Mapping) or key not in inputs:
         raise ValueError(
@@ -67,14 +75,14 @@ def embedding_layer(model: Any) -> str:
     raise ValueError(f"baseline {EMBEDDING_ZEROS!r} needs a model with an embedding layer")
 
 
-def require_sense(source: Tensor, players: Players) -> None:
-    """Refuse what cannot be meant to be masked."""
+def require_maskable(source: Tensor, players: Players) -> None:
+    """Refuse inputs without games, inputs that are not finite, and players of another number of games."""
     if len(source) == 0:
         raise ValueError("expected inputs of at least one game, got none")
     if source.is_floating_point():
         wrong = ~source.flatten(1).isfinite().all(1)
         if wrong.any():
-            raise ValueError(f"inputs of games {_some(wrong)} hold NaN or infinite values")
+            raise ValueError(f"inputs of games {_first_indices(wrong)} hold NaN or infinite values")
     if players.per_game and len(players.owner) != len(source):
         raise ValueError(f"players of {len(players.owner)} games, but {len(source)} inputs")
 
@@ -87,12 +95,12 @@ def require_last_token(inputs: Tensor | Mapping[str, Tensor]) -> None:
 
 
 def require_fit(baseline: Tensor, players: Players, elements: Tensor) -> Tensor:
-    """The baseline with an axis of games; a ValueError if it or the players do not fit what is masked."""
+    """The baseline with an axis of games; a ValueError if it or the players do not fit the elements."""
     games = torch.zeros(1, dtype=torch.int64, device=elements.device)
     coalitions = torch.zeros(1, players.n, dtype=torch.bool, device=elements.device)
     try:
-        kept = players.keep(games, coalitions, elements.ndim)
-        fits = torch.broadcast_shapes(kept.shape, elements[:1].shape) == elements[:1].shape
+        mask = players.keep(games, coalitions, elements.ndim)
+        fits = torch.broadcast_shapes(mask.shape, elements[:1].shape) == elements[:1].shape
     except RuntimeError:
         fits = False
     if not fits:
@@ -114,12 +122,12 @@ def require_classes(labels: Tensor | None, outputs: Tensor) -> None:
     wrong = (labels < 0) | (labels >= outputs.shape[-1])
     if wrong.any():
         raise ValueError(
-            f"label {labels[wrong][0].item()} of game {_some(wrong)} is outside the network's "
+            f"label {labels[wrong][0].item()} of game {_first_indices(wrong)} is outside the network's "
             f"{outputs.shape[-1]} classes"
         )
 
 
-def _some(wrong: Tensor) -> str:
-    """The first few indices at which a mask is set."""
+def _first_indices(wrong: Tensor) -> str:
+    """The first few indices where a mask is set, for a message."""
     indices = wrong.nonzero()[:, 0].tolist()
     return ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")

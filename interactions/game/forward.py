@@ -1,4 +1,4 @@
-"""Running somebody's model without leaving a trace in it."""
+"""Runs a user's model and leaves it as it was: modes, hooks, precision, memory layout, logits."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,17 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# How forwards are computed: in the network's own type, strictly; or faster, and with larger errors.
+# Precisions of forwards. float32 is the network's own type without TF32; the others are faster and less
+# exact.
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("float32", "tf32", *HALVES)
-# Two exact ways to one output differ by so many units of rounding of the largest output, at most: 6e-5 of it
-# in float32. What a model does otherwise shows in the third digit.
-ROUNDING = 512
+# The largest difference between two exact ways to one output, in units of rounding of the largest output:
+# 6e-5 of it in float32. Real differences of a model show in the third digit.
+OUTPUT_ROUNDING_ULPS = 512
 
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Every module of the model in evaluation mode; each gets its own mode back."""
+    """Every module of the model in evaluation mode; afterwards each has its own mode again."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     for module in modules:
@@ -31,7 +32,7 @@ def evaluating(model: Any) -> Iterator[None]:
 
 @contextmanager
 def strict_float32(strict: bool = True) -> Iterator[None]:
-    """No TF32 in convolutions or matmuls: it costs three digits of every interaction. Or TF32 allowed."""
+    """TF32 off in convolutions and matmuls, since it costs three digits of every interaction; or on."""
     cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not strict
     try:
@@ -42,7 +43,7 @@ def strict_float32(strict: bool = True) -> Iterator[None]:
 
 @contextmanager
 def computing(precision: str, device: torch.device) -> Iterator[None]:
-    """Forwards in a precision: one of `PRECISIONS`."""
+    """A context for forwards in one of `PRECISIONS`."""
     with ExitStack() as stack:
         stack.enter_context(strict_float32(precision != "tf32"))
         if precision in HALVES:
@@ -51,7 +52,7 @@ def computing(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def require_precision(precision: str, device: torch.device) -> None:
-    """Refuse a precision that is not known, or not of the device."""
+    """Refuse a precision that is unknown, or that the device lacks, with a ValueError."""
     if precision not in PRECISIONS:
         raise ValueError(f"no precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     if precision in ("tf32", "fp16") and device.type == "cpu":
@@ -83,7 +84,7 @@ def activations_measured(model: Any, sizes: list[int]) -> Iterator[None]:
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """The logits in what a model returns: a tensor, something with `logits`, a tuple beginning with them."""
+    """The logits in a model's return value: a tensor, an object with `logits`, or a tuple."""
     if isinstance(outputs, Tensor):
         return outputs
     if isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor):
@@ -96,51 +97,51 @@ def logits_of(outputs: Any) -> Tensor:
     )
 
 
-def same_to_rounding(found: Tensor, expected: Tensor) -> bool:
-    """Whether two outputs of float32 or float64 differ by no more than two exact ways to one output do."""
-    if found.shape != expected.shape:
+def same_to_rounding(outputs: Tensor, expected: Tensor) -> bool:
+    """Whether two outputs in float32 or float64 differ by no more than rounding."""
+    if outputs.shape != expected.shape:
         return False
     if not expected.numel():
         return True
-    tolerance = ROUNDING * torch.finfo(expected.dtype).eps * expected.abs().max()
-    return bool(((found - expected).abs() <= tolerance).all())
+    tolerance = OUTPUT_ROUNDING_ULPS * torch.finfo(expected.dtype).eps * expected.abs().max()
+    return bool(((outputs - expected).abs() <= tolerance).all())
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """In the order of memory that convolutions are fastest in, if it is of images."""
+    """Images in the memory layout that is fastest for convolutions; other tensors as they are."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def convolves(model: Any) -> bool:
-    """Whether there are convolutions of images in it."""
+    """Whether the model has convolutions of images."""
     layers = model.modules() if isinstance(model, nn.Module) else ()
     return any(isinstance(layer, nn.Conv2d) for layer in layers)
 
 
 def state_of(model: Any) -> tuple[tuple[int, int], ...]:
-    """Where the weights of a model are, and how often they were written to."""
+    """The addresses of a model's weights and their version counters, which change with the weights."""
     if not isinstance(model, nn.Module):
         return ()
     tensors = (*model.parameters(), *model.buffers())
-    return tuple((one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors)
+    return tuple((each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors)
 
 
 def device_of(model: Any, otherwise: torch.device) -> torch.device:
-    """Where the model's parameters (or buffers) are; `otherwise` for one without any."""
+    """The device of the model's parameters or buffers; `otherwise` for a model without any."""
     return next((t.device for t in _tensors(model)), otherwise)
 
 
 def floating_type_of(model: Any, otherwise: torch.dtype) -> torch.dtype:
-    """The floating type of the model's parameters; `otherwise` for one without any."""
+    """The floating type of the model's parameters or buffers; `otherwise` for a model without any."""
     return next((t.dtype for t in _tensors(model) if t.is_floating_point()), otherwise)
 
 
 def module_named(model: Any, name: str) -> nn.Module:
-    """The submodule of that name, or a ValueError that lists some."""
+    """The submodule with a name; a ValueError that lists the first layers where there is none."""
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     if name not in modules:
-        some = ", ".join(list(modules)[1:9])
-        raise ValueError(f"the model has no layer {name!r}; its first layers are {some}")
+        first = ", ".join(list(modules)[1:9])
+        raise ValueError(f"the model has no layer {name!r}; its first layers are {first}")
     return modules[name]
 
 

@@ -1,4 +1,4 @@
-"""Games: what is asked for the score of a coalition."""
+"""`Game`, the contract of the engine: it gives the score of a coalition in a game."""
 
 from typing import Protocol, runtime_checkable
 
@@ -14,11 +14,11 @@ class Game(Protocol):
     Attributes:
         n: players of each game.
         games: how many games.
-        device: where `scores` takes and gives its tensors.
+        device: of the tensors that `scores` takes and gives.
 
-    A game may also have `prepared()`, a context manager entered around all calls of `scores`,
-    `batch_size()`, the number of coalitions it likes to be asked about at once, and `outputs` with `scored`,
-    for those who want the outputs of all classes and read the scores off them (see `MaskedModel`).
+    A game may also have `prepared()`, a context manager around all calls of `scores`; `batch_size()`, the
+    number of coalitions that suits a batch; and `outputs` with `scored`, the outputs for all classes and the
+    scores that follow from them (see `MaskedModel`).
     """
 
     @property
@@ -35,7 +35,7 @@ class Game(Protocol):
 
 
 def of_classes(outputs: Float[Tensor, "batch *outputs"]) -> Float[Tensor, "batch classes"]:
-    """The outputs, if they are a classifier's; else a ValueError."""
+    """The outputs, if they are those of a classifier; else a ValueError."""
     if outputs.ndim != 2:
         raise ValueError(
             "expected a classifier's outputs (batch, classes) to keep those of all classes, got shape "

@@ -1,4 +1,8 @@
-"""A network asked about masked inputs, as a batch of games."""
+"""`MaskedModel`: a network on masked inputs, as a batch of games.
+
+It takes a network, inputs, players, labels, a baseline and a score. It gives the network's outputs and scores
+for any coalition, and leaves the network as it was.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +23,7 @@ from harsanyi.interactions.game.checks import (
     require_classes,
     require_fit,
     require_last_token,
-    require_sense,
+    require_maskable,
 )
 from harsanyi.interactions.game.forward import (
     activations_measured,
@@ -41,7 +45,7 @@ from harsanyi.interactions.machine.batching import batch_fitting
 from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.machine.onednn import FasterLinear
 
-# The name of inputs that come without one.
+# The name of an input that is a plain tensor.
 INPUTS = "inputs"
 
 
@@ -50,24 +54,25 @@ class MaskedModel:
 
     v(T) = score(model(x with every player outside T replaced by the baseline), label).
 
-    The model is used where it is, in evaluation mode, and comes back as it was: device, mode of every module,
-    hooks, gradients. It may return logits, a mapping or object with `logits`, or a tuple beginning with them.
+    The model runs on its own device in evaluation mode. Afterwards it is as before: device, mode of every
+    module, hooks, gradients. It may return logits, a mapping or object with `logits`, or a tuple that begins
+    with them.
 
     Args:
         model: a module or callable. A mapping of inputs is passed by keyword, a tensor by position.
-        inputs: a float or token-id tensor `(games, ...)`, or a mapping of such (`input_ids`,
+        inputs: a tensor of floats or token ids `(games, ...)`, or a mapping of such tensors (`input_ids`,
             `attention_mask`, …) of which `masked` is masked.
-        players: who owns which element.
+        players: the owner of each element.
         labels: `(games,)` class indices, column indices or token ids, as the score takes them.
-        baseline: what a masked element becomes: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
+        baseline: the value of a masked element: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
             a tensor, a number, a callable of the inputs. "embedding_zeros" masks the embeddings instead,
             "unattended" the attention mask.
         score: "log_odds", "logit", "log_prob", "output", "next_token_log_odds" or a callable
             `(outputs, labels) -> (batch,)`.
         layer: name of a module whose output is masked instead of the input; players and baseline then refer
             to that output. The module must run once in a forward.
-        masked: the key of the masked tensor in a mapping; `input_ids`, `pixel_values` or `inputs_embeds` if
-            one of them is there.
+        masked: the key of the masked tensor in a mapping; by default `input_ids`, `pixel_values` or
+            `inputs_embeds`, the first one present.
         precision: of the forwards. "float32", the network's own type without TF32; "tf32" (GPUs), "bf16" or
             "fp16", whose errors grow with the order of an interaction: measure them with `precision_error`.
             Scores and all that follows are in float64 always.
@@ -105,13 +110,13 @@ class MaskedModel:
         self.precision = precision
         self.masked = None if isinstance(self.inputs, Tensor) else masked_key(self.inputs, masked)
         self.players = players.to(self.device)
-        require_sense(self.source, self.players)
+        require_maskable(self.source, self.players)
         if self.score in LAST_POSITION:
             require_last_token(self.inputs)
         require_precision(precision, self.device)
         self.labels = checked_labels(labels, self.games, self.score, self.device)
         self._choices: tuple[Any, dict[Any, Any]] = (None, {})
-        self._asked: tuple[Tensor, Tensor] | None = None  # games and coalitions of the forward under way
+        self._current: tuple[Tensor, Tensor] | None = None  # games and coalitions of the running forward
         self._elements, self._images_last = self.source, False
         self._activation_bytes, self.forward_bytes, self._elements = self._probe()
         self._images_last = self._likes_images_last()
@@ -121,29 +126,32 @@ class MaskedModel:
 
     @property
     def n(self) -> int:
+        """Players of each game."""
         return self.players.n
 
     @property
     def games(self) -> int:
+        """How many games."""
         return len(self.source)
 
     @property
     def device(self) -> torch.device:
+        """The device of the inputs and the model."""
         return self.source.device
 
     @property
     def choices(self) -> dict[Any, Any]:
-        """The plans chosen for it, forgotten when the weights have changed."""
+        """The plans chosen for this game; empty again after a change of the weights."""
         state = state_of(self.model)
         if self._choices[0] != state:
             self._choices = (state, {})
         return self._choices[1]
 
     def batch_size(self) -> int:
-        """The power of two whose largest activation fits the caches (CPU) or a share of free memory (GPU).
+        """The largest power-of-two batch whose largest activation fits the caches (CPU) or free memory (GPU).
 
-        Of all threads together, since they share a forward. Found from one forward and not from a stopwatch,
-        so that a run is the same run tomorrow.
+        The caches are those of all threads together, since they share a forward. The size follows from one
+        forward and not from a stopwatch, so that runs repeat.
         """
         return batch_fitting(self._activation_bytes, self.device, threads=torch.get_num_threads())
 
@@ -173,13 +181,18 @@ class MaskedModel:
     def outputs(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float[Tensor, "batch classes"]:
-        """The network's outputs for all classes, which every score is read off; inside `prepared()`."""
+        """The network's outputs for all classes; to be called inside `prepared()`."""
         return of_classes(self.forward(games, coalitions))
 
     def scored(
         self, outputs: Float[Tensor, "batch ..."], games: Int64[Tensor, " batch"]
     ) -> Float64[Tensor, " batch"]:
-        """The scores of the labels of these games, read off outputs of theirs."""
+        """The scores of the games' labels, from the network's outputs.
+
+        Args:
+            outputs: of the network.
+            games: the game of each row.
+        """
         return self.score(outputs, None if self.labels is None else self.labels[games]).double()
 
     def masked_elements(
@@ -189,10 +202,12 @@ class MaskedModel:
         *,
         images_last: bool = False,
     ) -> Tensor:
-        """What is masked, the inputs or the outputs of `layer`, of these games on these coalitions.
+        """The masked elements of pairs (game, coalition): inputs, or outputs of `layer`.
 
         Args:
-            images_last: the channels of images last in memory, as convolutions are fastest.
+            games: the game of each pair.
+            coalitions: the coalition of each pair.
+            images_last: whether to put the channels of images last in memory, which convolutions like.
         """
         elements = _rows(self._elements, games)
         last = images_last or self._images_last
@@ -200,42 +215,43 @@ class MaskedModel:
 
     @property
     def beside(self) -> dict[str, Tensor]:
-        """All games' inputs beside what is masked, by name; with `layer`, all inputs there are."""
+        """All games' inputs beside the masked one, by name; with `layer`, all inputs."""
         inputs = {INPUTS: self.inputs} if isinstance(self.inputs, Tensor) else dict(self.inputs)
         if self.layer is None:
             del inputs[self.masked or INPUTS]
         return inputs
 
     def outputs_of(self, elements: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
-        """The network's outputs with these elements in place of its own.
+        """The network's outputs for masked elements.
 
         Args:
             elements: as `masked_elements` gives them.
-            beside: the rows of `beside` of the same games.
+            beside: the rows of `self.beside` for the same games.
         """
         if self.layer is None:
             return self._outputs(elements, beside)
         others = dict(beside)
-        with hooked(module_named(self.model, self.layer), lambda module, given, output: elements):
+        with hooked(module_named(self.model, self.layer), lambda module, args, output: elements):
             return self._outputs(others.pop(self.masked or INPUTS), others)
 
     def forward(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float[Tensor, "batch *outputs"]:
-        """The network's outputs on masked inputs, as many as the score reads; inside `prepared()`."""
-        self._asked = games, coalitions
+        """The network's outputs on masked inputs, those that the score reads; call it inside `prepared()`."""
+        self._current = games, coalitions
         source = self.masked_elements(games, coalitions) if self.layer is None else self.source[games]
         outputs = self._forward(source, games)
-        self._asked = None
+        self._current = None
         return outputs
 
     @property
     def source(self) -> Tensor:
-        """What is masked; with `layer`, what that layer's input is computed from."""
-        return self.inputs if isinstance(self.inputs, Tensor) else self.inputs[self.masked]  # type: ignore[index]
+        """The input that is masked; with `layer`, the input that leads to that layer."""
+        source: Tensor = self.inputs if isinstance(self.inputs, Tensor) else self.inputs[self.masked]
+        return source
 
     def _forward(self, source: Tensor, games: Tensor) -> Tensor:
-        """The network's outputs for these sources, with the other inputs of their games beside them."""
+        """The network's outputs for sources, with the other inputs of their games."""
         inputs = {} if isinstance(self.inputs, Tensor) else self.inputs
         return self._outputs(
             channels_last(source) if self._images_last else source,
@@ -243,38 +259,39 @@ class MaskedModel:
         )
 
     def _outputs(self, source: Tensor, others: Mapping[str, Tensor]) -> Tensor:
-        """The network's outputs for one tensor or, by keyword, for several."""
+        """The network's outputs for one tensor by position, or for several by keyword."""
         if isinstance(self.inputs, Tensor):
             return self.read(self.model(source))
         return self.read(self.model(**{str(self.masked): source}, **others))
 
     def read(self, returned: Any) -> Tensor:
-        """The logits in what the model returns; those of the last position where the score reads no other."""
+        """The logits in the model's return value; only the last position where the score reads no other."""
         logits = logits_of(returned)
         return logits[:, -1:] if self.score in LAST_POSITION and logits.ndim == 3 else logits
 
     def _mask(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
-        """The elements where their player is present (or they are background), the baseline elsewhere."""
+        """Elements of present players and of the background stay; the others get the baseline."""
         keep = self.players.keep(games, coalitions, elements.ndim)
         if self._to_zeros:
-            return elements * keep  # as torch.where for finite numbers, and faster
+            return elements * keep  # equal to torch.where for finite numbers, and faster
         baseline = _rows(self.baseline, games) if len(self.baseline) == self.games else self.baseline
         return torch.where(keep, elements, baseline)
 
     def _mask_output(self, module: nn.Module, args: Any, elements: Any) -> Tensor | None:
         """Forward hook of `layer`."""
-        if self._asked is None:
+        if self._current is None:
             raise ValueError(
                 f"layer {self.layer!r} runs more than once in a forward; name one that runs once"
             )
-        games, coalitions = self._asked
-        self._asked = None
+        games, coalitions = self._current
+        self._current = None
         return self._mask(elements, games, coalitions)
 
     def _probe(self) -> tuple[int, int, Tensor]:
-        """One unmasked forward of every game: bytes of its largest activation and of all, elements to mask.
+        """Bytes of the largest activation and of all, and the elements to mask, from unmasked forwards.
 
-        Without `layer` the elements are the inputs, and the first game is enough.
+        With `layer` every game needs a forward for its elements. Without it the elements are the inputs, and
+        one game is enough.
         """
         sizes: list[int] = []
         elements: list[Tensor] = []
@@ -305,9 +322,9 @@ class MaskedModel:
         return largest, max(sum(sizes), largest), torch.cat(elements) if elements else self.source
 
     def _likes_images_last(self) -> bool:
-        """Whether this is a convolutional network on a CPU that gives the same with channels last in memory.
+        """Whether this is a convolutional network on a CPU with the same outputs for channels-last inputs.
 
-        Convolutions are up to twice as fast then. A network that looks at memory (`view`) may refuse it.
+        Convolutions are up to twice as fast then. A network that depends on strides (`view`) may raise.
         """
         images = self.source.ndim == 4 and self.source.dtype in (torch.float32, torch.float64)
         on_cpu = self.device.type == "cpu" and self.precision == "float32"
@@ -317,14 +334,14 @@ class MaskedModel:
         with torch.inference_mode(), self.evaluating():
             expected = self._forward(self.source[games], games)
             try:
-                found = self._forward(channels_last(self.source[games]), games)
+                outputs = self._forward(channels_last(self.source[games]), games)
             except RuntimeError as error:
                 if is_out_of_memory(error):
                     raise
                 return False
-        return same_to_rounding(found, expected)
+        return same_to_rounding(outputs, expected)
 
 
 def _rows(tensor: Tensor, games: Tensor) -> Tensor:
-    """The rows of some games; one row for all of them where they are the same."""
+    """The rows of some games; one row, which broadcasts, where all are the same game."""
     return tensor[games[:1]] if bool((games == games[:1]).all()) else tensor[games]

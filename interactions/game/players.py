@@ -1,4 +1,4 @@
-"""Players: which elements of an input are masked together."""
+"""`Players`: the elements of an input that are masked together: grid cells, superpixels, words, …."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -12,24 +12,26 @@ from torch import Tensor
 from harsanyi.interactions.game.superpixels import superpixels
 from harsanyi.interactions.game.words import require_units, spans_of, units_of
 
+# The owner of elements that are never masked.
 BACKGROUND = -1
 
 
 @dataclass(frozen=True)
 class Players:
-    """Who owns each element of an input: players 0 … n−1, or the background (−1), which is never masked.
+    """The owner of each element of an input: a player 0 … n−1, or the background (−1), which is never masked.
 
     Attributes:
         owner: player of each element, over some axes of one input. With `per_game`, a leading axis holds one
             such map for every game (superpixels and words differ from input to input).
-        n: number of players, the same in every game; with `uneven`, of the game with most.
+        n: number of players, the same in every game; with `uneven`, that of the game with most.
         axis: the first axis of one input (batch excluded) that a map spans; −2 for (height, width) in
             (channels, height, width), 0 for tokens. Every other axis of the input is broadcast.
         per_game: whether `owner` has a leading games axis.
-        names: what the players of each game are called (words); None where only their place tells.
-        cells: (rows, columns) of the grid they came from, if they did.
-        uneven: whether games may have fewer players than n, as sentences have words. The last numbers of such
-            a game own nothing: null players, which move no score. `counts` says how many do own something.
+        names: of the players of each game (words); None where players have only a place.
+        cells: (rows, columns) of the grid that the players are the cells of; None for others.
+        uneven: whether games may have fewer players than n, as sentences have fewer words. The last numbers
+        of
+            such a game own nothing: null players, which move no score. `counts` has the number of the others.
 
     >>> players = Players.grid(28, 28, 4, 4).choose(10, seed=0)
     >>> players.n, players.owner.shape
@@ -60,7 +62,7 @@ class Players:
 
     @property
     def counts(self) -> Int64[Tensor, " maps"]:
-        """How many players own something: of each game, `(games,)`, or of all alike, `(1,)`.
+        """How many players own something: in each game, `(games,)`, or in all games alike, `(1,)`.
 
         >>> owner = torch.tensor([[-1, 0, 1, 2], [-1, 0, -1, -1]])
         >>> Players(owner, 3, axis=0, per_game=True, uneven=True).counts.tolist()
@@ -91,8 +93,8 @@ class Players:
 
         Args:
             feature_mask: integers, its first axis 1 (shared by all games) or the number of games, the others
-                broadcast against the last axes of one input. Equal numbers are one player; numbers may have
-                gaps and are taken in ascending order; −1 is background.
+                broadcast against the last axes of one input. Equal numbers are one player. Numbers may have
+                gaps; players follow them in ascending order. −1 is background.
         """
         if feature_mask.ndim < 2 or feature_mask.is_floating_point():
             raise ValueError(
@@ -115,11 +117,12 @@ class Players:
         Args:
             image: an array (height, width[, channels]) of uint8 or floats in 0…1 or a PIL image; or a
                 sequence of such.
-            k: players; SLIC's own count varies, so that surplus segments are merged, smallest first, into
-                the neighbour of nearest mean colour.
+            k: players. SLIC's own count varies, so surplus segments are merged, smallest first, into the
+                neighbour of nearest mean colour.
+            compactness: of SLIC; higher values give squarer segments.
         """
         single = hasattr(image, "convert") or (isinstance(image, np.ndarray) and image.ndim < 4)
-        maps = [superpixels(one, k, compactness) for one in ([image] if single else image)]
+        maps = [superpixels(picture, k, compactness) for picture in ([image] if single else image)]
         owner = torch.from_numpy(np.stack(maps))
         return cls(owner[0] if single else owner, k, axis=-2, per_game=not single)
 
@@ -137,11 +140,14 @@ class Players:
         """Each token of the text(s) a player; special tokens and padding are background.
 
         Args:
-            tokenizer: a fast transformers tokenizer. `options` (max_length, …) are passed to it and must be
-                those the network's inputs are made with.
+            tokenizer: a fast transformers tokenizer.
+            text: one text, or a sequence of texts.
             choose: how many tokens, drawn at random, are players; the others are background. None: all.
-            at_least: in place of `choose`: all tokens are players, of each text as many as it has (`uneven`),
-                and none may have fewer than this.
+            at_least: in place of `choose`: all tokens of each text are players (`uneven`), and no text may
+            have
+                fewer than this.
+            seed: of the draw.
+            options: for the tokenizer (max_length, …), the same as for the network's inputs.
 
         Raises:
             ValueError: if a text has fewer tokens than `choose` or `at_least`, texts differ in length without
@@ -161,7 +167,7 @@ class Players:
         seed: int = 0,
         **options: Any,
     ) -> "Players":
-        """Each word of the text(s) a player, with all its pieces.
+        """Each word of the text(s) a player, with all its tokens.
 
         Special tokens, padding, punctuation (words without a letter or digit) and `stop_words` (compared in
         lower case) are background. The rest as `Players.tokens`.
@@ -175,7 +181,7 @@ class Players:
 
     @classmethod
     def stack(cls, players: "Sequence[Players]") -> "Players":
-        """Players of single games, one after the other, as players of a batch of games."""
+        """The players of several single games as the players of one batch of games."""
         first = players[0]
         if any(p.n != first.n or p.axis != first.axis or p.owner.shape != first.owner.shape for p in players):
             raise ValueError("expected players of equal number, axis and map shape in every game")
@@ -185,12 +191,12 @@ class Players:
         )
 
     def choose(self, k: int, seed: int = 0, *, central: tuple[int, int] | None = None) -> "Players":
-        """A random k of the players stay, in their order; the rest become background.
+        """A random selection of k players, in their order; the others become background.
 
         Args:
             k: players to keep.
             seed: of the draw, the same for every game.
-            central: (rows, columns): draw only from so many cells in the middle of the grid.
+            central: (rows, columns) of cells in the middle of the grid to draw from.
         """
         candidates = torch.arange(self.n) if central is None else self._central(*central)
         if not 1 <= k <= len(candidates):
@@ -201,13 +207,13 @@ class Players:
         return self.only(candidates[drawn].sort().values)
 
     def only(self, kept: Int64[Tensor, "*games k"]) -> "Players":
-        """These players stay, in their order; the rest become background, which is never masked.
+        """A selection of the players, in their order; the others become background, which is never masked.
 
         Args:
-            kept: in ascending order, `(k,)` for all games alike or `(games, k)`, a row each.
+            kept: their numbers in ascending order, `(k,)` for all games alike or `(games, k)`, a row each.
 
         Raises:
-            ValueError: for players that are not there or own nothing, out of order or named twice; rows of
+            ValueError: for players that do not exist or own nothing, out of order or named twice; for rows of
                 other games.
 
         >>> Players.grid(1, 4, 1, 4).only(torch.tensor([[0, 1], [1, 3]])).owner.squeeze(1).tolist()
@@ -221,7 +227,7 @@ class Players:
         if (rows[:, -1] >= self.counts.expand(len(rows))).any():
             raise ValueError(f"expected players that own something; games have {self.counts.tolist()} such")
         maps = maps.expand(len(rows), *maps.shape[1:])
-        # The last entry keeps the background where it is.
+        # Index −1 reads the last entry: the background stays the background.
         renumbered = torch.full((len(rows), self.n + 1), BACKGROUND, device=maps.device)
         renumbered.scatter_(1, rows, torch.arange(rows.shape[1], device=maps.device).expand(rows.shape))
         owner = renumbered.gather(1, maps.flatten(1).long() % (self.n + 1)).view(maps.shape)
@@ -241,27 +247,31 @@ class Players:
     def keep(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"], ndim: int
     ) -> Bool[Tensor, "batch *elements"]:
-        """Which elements of each input are left as they are; broadcasts against inputs of `ndim` axes.
+        """A mask of the elements that stay as they are; it broadcasts against inputs of `ndim` axes.
 
-        The owner map must be on the coalitions' device (`to`).
+        Args:
+            games: the game of each coalition.
+            coalitions: on the device of the owner map (see `to`).
+            ndim: axes of the inputs, batch included.
         """
         always = torch.ones(len(coalitions), 1, dtype=torch.bool, device=coalitions.device)
-        present = torch.cat([coalitions, always], dim=1)  # index −1, the background, finds True
+        present = torch.cat([coalitions, always], dim=1)  # index −1, the background, reads True
         shape = self.owner.shape[self.per_game :]
         if self.per_game:
             owner = self.owner.flatten(1)[games] % (self.n + 1)
-            kept = present.gather(1, owner)
+            mask = present.gather(1, owner)
         else:
-            kept = present[:, self.owner.flatten()]
+            mask = present[:, self.owner.flatten()]
         start = self.axis + (ndim - 1 if self.axis < 0 else 0)
-        return kept.view(-1, *[1] * start, *shape, *[1] * (ndim - 1 - start - len(shape)))
+        return mask.view(-1, *[1] * start, *shape, *[1] * (ndim - 1 - start - len(shape)))
 
     def players_at(self, shape: tuple[int, ...], game: int = 0) -> Int64[np.ndarray, " places"]:
-        """Which players own something at each place of an input: bit i for player i.
+        """The players that own something at each place of an input, as bits: bit i for player i.
 
         Args:
             shape: of one input, (channels, height, width) with a place for each pixel, or (tokens, …) with a
                 place for each token.
+            game: whose players, where games differ.
 
         >>> Players.grid(2, 2, 1, 2).players_at((3, 2, 2)).tolist()
         [1, 2, 1, 2]
@@ -301,6 +311,7 @@ class Players:
         by_word: bool,
         **options: Any,
     ) -> "Players":
+        """Players of texts, for `words` and `tokens`; `candidate` says which units may be players."""
         if choose is not None and at_least is not None:
             raise ValueError(
                 f"expected choose={choose}, some players of each text, or at_least={at_least}, all; got both"
@@ -311,14 +322,14 @@ class Players:
         encoded = tokenizer(texts, padding=True, truncation=True, return_offsets_mapping=True, **options)
         generator = torch.Generator().manual_seed(seed)
         games = []
-        for i, one in enumerate(texts):
+        for i, sentence in enumerate(texts):
             offsets = encoded["offset_mapping"][i]
-            units = units_of(one, encoded.word_ids(i), offsets, by_word)
-            pieces = spans_of(one, units, offsets)
+            units = units_of(sentence, encoded.word_ids(i), offsets, by_word)
+            pieces = spans_of(sentence, units, offsets)
             games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
         k = len(games[0][1]) if choose is None else choose
-        for one, (_, pieces) in zip(texts, games, strict=True):
-            require_units(one, pieces, k if at_least is None else at_least)
+        for sentence, (_, pieces) in zip(texts, games, strict=True):
+            require_units(sentence, pieces, k if at_least is None else at_least)
         drawn = [
             _draw(units, pieces, k if at_least is None else len(pieces), generator) for units, pieces in games
         ]
@@ -347,7 +358,7 @@ def _draw(
 ) -> tuple[Tensor, tuple[str, ...]]:
     """A random k of the candidate units as players, in reading order: their owner map and their names."""
     candidates = sorted(pieces)
-    kept = sorted(candidates[i] for i in torch.randperm(len(candidates), generator=generator)[:k].tolist())
-    player = {unit: i for i, unit in enumerate(kept)}
+    chosen = sorted(candidates[i] for i in torch.randperm(len(candidates), generator=generator)[:k].tolist())
+    player = {unit: i for i, unit in enumerate(chosen)}
     owner = torch.tensor([BACKGROUND if unit is None else player.get(unit, BACKGROUND) for unit in units])
-    return owner, tuple(pieces[unit] for unit in kept)
+    return owner, tuple(pieces[unit] for unit in chosen)

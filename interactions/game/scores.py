@@ -1,12 +1,14 @@
-"""Scores: the one number read off a network's outputs for a label, in float64."""
+"""Scores: the number that a network's outputs give for a label, in float64."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-Score = Callable[[Tensor, Tensor | None], Tensor]
+# Takes the outputs and the labels (or None) of a batch, and gives a number for each.
+Score = Callable[[Tensor, Any], Tensor]
 
 
 def log_odds(
@@ -64,15 +66,21 @@ def next_token_log_odds(
 
 
 SCORES: dict[str, Score] = {
-    score.__name__: score  # type: ignore[attr-defined,misc]
-    for score in (log_odds, logit, log_prob, output, next_token_log_odds)
+    "log_odds": log_odds,
+    "logit": logit,
+    "log_prob": log_prob,
+    "output": output,
+    "next_token_log_odds": next_token_log_odds,
 }
-
-
-# These read the score off at a label and cannot do without one.
+# Scores that need a label.
 LABELLED = (log_odds, logit, log_prob, next_token_log_odds)
-# These read the outputs of a language model at its last position alone.
+# Scores that read the outputs of a language model at the last position only.
 LAST_POSITION = (next_token_log_odds,)
+
+
+def score_name(score: Score) -> str:
+    """The name of a score, built in or not, for messages."""
+    return getattr(score, "__name__", repr(score))
 
 
 def score_named(score: str | Score) -> Score:

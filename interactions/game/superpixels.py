@@ -1,4 +1,4 @@
-"""Superpixels of an image: exactly as many as there are to be players."""
+"""Superpixels of an image: exactly k segments, one for each player."""
 
 from typing import Any
 
@@ -9,12 +9,17 @@ SMOOTHING = 0.01
 
 
 def superpixels(image: Any, k: int, compactness: float) -> np.ndarray:
-    """The segment of each pixel, 0 … k−1: SLIC, surplus segments merged into a neighbour.
+    """The segment of each pixel, 0 … k−1, by SLIC; surplus segments are merged into a neighbour.
+
+    Args:
+        image: (height, width[, channels]) in uint8 or floats.
+        k: segments.
+        compactness: of SLIC; higher values give squarer segments.
 
     Raises:
-        ValueError: if the image is none, or SLIC finds fewer than k segments however many it is asked for.
+        ValueError: for an array that is no image, or where SLIC never gives k segments.
     """
-    from skimage.segmentation import slic  # half a second that only those pay who ask for superpixels
+    from skimage.segmentation import slic  # here, since this import takes half a second
 
     image = np.asarray(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[-1] > 4):
@@ -23,36 +28,36 @@ def superpixels(image: Any, k: int, compactness: float) -> np.ndarray:
             "channels first needs .permute(1, 2, 0)"
         )
     pixels = image.astype(float) / 255 if image.dtype == np.uint8 else image.astype(float)
-    for asked in range(k, 8 * k + 8):
+    for count in range(k, 8 * k + 8):
         channel_axis = -1 if image.ndim == 3 else None
-        found = slic(
+        segments = slic(
             pixels,
-            asked,
+            count,
             compactness=compactness,
             sigma=SMOOTHING * min(image.shape[:2]),
             start_label=0,
             channel_axis=channel_axis,
         )
-        labels = np.unique(found, return_inverse=True)[1].reshape(found.shape)
+        labels = np.unique(segments, return_inverse=True)[1].reshape(segments.shape)
         if labels.max() + 1 >= k:
-            return merged_segments(labels, pixels.reshape(*found.shape, -1), k)
+            return merged_segments(labels, pixels.reshape(*segments.shape, -1), k)
     raise ValueError(f"SLIC finds no {k} superpixels in an image of {image.shape[:2]} pixels; ask for fewer")
 
 
 def merged_segments(labels: np.ndarray, pixels: np.ndarray, k: int) -> np.ndarray:
-    """Segments merged, the smallest first into its neighbour of nearest mean colour, until k are left.
+    """Merge the smallest segment into its neighbour of nearest mean colour, until k are left.
 
     Args:
         labels: `(height, width)`, numbers 0, 1, … without gaps.
         pixels: colours `(height, width, channels)`.
-        k: how many are to be left; fewer stay as they are.
+        k: segments of the result; an image with fewer stays as it is.
     """
     while (count := labels.max() + 1) > k:
         smallest = np.bincount(labels.ravel(), minlength=count).argmin()
         near = np.zeros(count, bool)
         for axis in (0, 1):
-            one, other = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
-            near[one[other == smallest]] = near[other[one == smallest]] = True
+            before, after = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
+            near[before[after == smallest]] = near[after[before == smallest]] = True
         near[smallest] = False
         colour = np.stack([pixels[labels == segment].mean(0) for segment in range(count)])
         distance = np.where(near, ((colour - colour[smallest]) ** 2).sum(-1), np.inf)

@@ -1,4 +1,4 @@
-"""The units of a text, its words or its tokens: which tokens make up each, and where it stands."""
+"""The units of a text, words or tokens: the tokens of each, and its characters."""
 
 from typing import Any
 
@@ -11,24 +11,34 @@ def sentence_pieces(
     """The words (or tokens) of a text in reading order, each with the player that owns it, or −1.
 
     Args:
-        owner: the text's own owner map `(tokens,)`, of `Players.words` or, with `by_word=False`, `.tokens`.
-        tokenizer, options: those the players were made with.
+        tokenizer, options: as for the players.
+        text: one sentence.
+        owner: the owner map `(tokens,)` of this text, from `Players.words` or, with `by_word=False`,
+        `.tokens`.
+        by_word: whether pieces are words; else tokens.
     """
     encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
     units = units_of(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
     pieces = spans_of(text, units, encoded["offset_mapping"])
-    # Padding is missing here; it may stand on either side.
+    # This encoding has no padding; that of the owner map may have it on either side.
     start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0
     return [(piece, int(owner[start + units.index(unit)])) for unit, piece in sorted(pieces.items())]
 
 
 def units_of(text: str, word_ids: list[int | None], offsets: Any, by_word: bool) -> list[int | None]:
-    """The unit of each token position, its word or the token itself; None for special tokens and padding."""
+    """The unit of each token position, its word or the token itself; None for special tokens and padding.
+
+    Args:
+        text: one sentence.
+        word_ids: the tokenizer's word of each token.
+        offsets: first and last character of each token.
+        by_word: whether units are words; else tokens.
+    """
     if not by_word:
         return [None if word is None else i for i, word in enumerate(word_ids)]
     if len({word for word in word_ids if word is not None}) > 1:
         return word_ids
-    # SentencePiece's tokenizers may take a whole text for one word: its words are what spaces part.
+    # Tokenizers by SentencePiece may give a whole text one word id. Then words are split at spaces.
     return [
         None if word is None else max(0, len(text[:end].split()) - 1)
         for word, (_, end) in zip(word_ids, offsets, strict=True)
@@ -46,7 +56,7 @@ def spans_of(text: str, units: list[int | None], offsets: Any) -> dict[int, str]
 
 
 def require_units(text: str, pieces: dict[int, str], k: int) -> None:
-    """Refuse a text of fewer candidate units than k players."""
+    """Refuse a text with fewer candidate units than k players."""
     if len(pieces) < k:
         raise ValueError(
             f"fewer words than players: {text!r} has {len(pieces)} that can be players, {k} are asked for; "

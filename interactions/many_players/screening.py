@@ -191,9 +191,11 @@ def screened(
     """
     require_enough(player_counts(game), keep)
     density = exact_game_densities(game, keep) if density is None else density
-    found = influences(game, coalitions, density=density, seed=seed, batch_size=batch_size, progress=progress)
-    kept = most_influential([found], keep)
-    return Screened(with_others_present(game, kept), kept, found)
+    estimates = influences(
+        game, coalitions, density=density, seed=seed, batch_size=batch_size, progress=progress
+    )
+    kept = most_influential([estimates], keep)
+    return Screened(with_others_present(game, kept), kept, estimates)
 
 
 def held_out_error(

@@ -13,14 +13,14 @@ from benchmarks.dense import (
     KEY,
     SHARES,
     dense_way,
-    drawn,
     largest_difference,
     measured,
+    random_coalitions,
     show_noise,
     table,
 )
 from benchmarks.dense_compiled import LINEAR, as_module, compiled, compiled_scores, linear_convolved
-from benchmarks.tables import keep
+from benchmarks.tables import store
 from harsanyi.interactions import MaskedModel, Players
 from harsanyi.interactions.plans.dense import DensePlan, dense_plan
 
@@ -88,15 +88,15 @@ def test_the_module_to_compile_is_the_network(convolving, batch):
 
 def test_coalitions_fill_whole_batches_of_every_size():
     for batch in (4, 64):
-        coalitions = drawn(batch, 5)
+        coalitions = random_coalitions(batch, 5)
         assert len(coalitions) >= 128
         assert [len(coalitions) % int(batch * share) for share in SHARES.values()] == [0] * len(SHARES)
         assert len(coalitions) >= torch.get_num_threads() * 16 * batch
-        assert torch.equal(coalitions, drawn(batch, 5))
+        assert torch.equal(coalitions, random_coalitions(batch, 5))
 
 
 def test_each_size_of_batch_gives_the_scores_of_the_game(game, plan):
-    coalitions = drawn(4, game.n)[:16]
+    coalitions = random_coalitions(4, game.n)[:16]
     with torch.inference_mode(), game.prepared():
         expected = game.scores(torch.zeros(16, dtype=torch.int64), coalitions)
     for batch in (1, 4, 16):
@@ -107,7 +107,7 @@ def test_each_size_of_batch_gives_the_scores_of_the_game(game, plan):
 @needs_compiler
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_what_is_compiled_gives_the_scores_and_is_compiled_once(game, plan):
-    coalitions = drawn(4, game.n)[:16]
+    coalitions = random_coalitions(4, game.n)[:16]
     with torch.inference_mode():
         games = torch.zeros(8, dtype=torch.int64)
         example = game.masked_elements(games, coalitions[:8], images_last=True)
@@ -134,10 +134,10 @@ def test_ways_that_differ_by_more_than_rounding_are_named():
 def test_the_table_has_medians_of_the_ratios_of_each_round(tmp_path):
     seconds = {"rule": [0.5, 1.0, 2.0], "quarter": [1.0, 1.0, 1.0], "half": [0.5, 1.0, 2.0]}
     seconds |= {"twice": [1.0, 3.0, 2.0], "fourfold": [2.0, 4.0, 8.0], "compiled": [0.4, 0.9, 1.9]}
-    asked = {"coalitions": 128, "batch": 4, "round": [1, 2, 3], "compiling": 12.34, "difference": 9.4e-8}
-    rounds, path = pd.DataFrame(asked | seconds), tmp_path / "dense.csv"
+    question = {"coalitions": 128, "batch": 4, "round": [1, 2, 3], "compiling": 12.34, "difference": 9.4e-8}
+    rounds, path = pd.DataFrame(question | seconds), tmp_path / "dense.csv"
     for case in ("vit-tiny", "resnet18"):
-        keep(path, rounds.assign(case=case), KEY, CASES)
+        store(path, rounds.assign(case=case), KEY, CASES)
     first, last = table(pd.read_csv(path))
     assert (first["network"], last["network"]) == ("ResNet-18", "ViT-tiny")
     assert first == {
@@ -154,7 +154,7 @@ def test_the_table_has_medians_of_the_ratios_of_each_round(tmp_path):
     }
 
 
-def test_batch_norms_know_what_they_were_shown():
+def test_batch_norms_have_the_statistics_of_their_images():
     norm = nn.BatchNorm2d(2)
     images = 3.0 + 5.0 * torch.randn(4, 2, 6, 6, generator=torch.Generator().manual_seed(0))
     network = nn.Sequential(norm, nn.Dropout(0.5)).eval()

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from benchmarks.masked_images import GRIDS, SIZE, masking, noise, players_of
-from benchmarks.peer_question import Counted, Question, asked, masked_logits
+from benchmarks.peer_question import Counted, Question, masked_logits, question_of
 from benchmarks.peer_ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_sampling, moebius
-from benchmarks.peers import Run, difference, run
-from benchmarks.peers_figure import figure_of, shown
+from benchmarks.peers import Timing, difference, timed_answer
+from benchmarks.peers_figure import figure_of, figure_rows
 from benchmarks.peers_table import table
 from harsanyi.interactions import And, coalition_masks, evaluate
 
@@ -47,7 +47,7 @@ def test_each_number_of_players_has_its_cells():
         assert players_of("resnet18", n).owner.unique().tolist() == list(range(n))
 
 
-def test_the_function_of_coalitions_is_the_game_that_harsanyi_is_asked(question):
+def test_the_function_of_coalitions_is_the_game_of_harsanyi(question):
     values = masked_logits(Counted(question), question, 3, torch.inference_mode)
     v = evaluate(question.game(), progress=False)[0]
     # Means of 50,176 numbers in float32, summed in two orders.
@@ -63,16 +63,16 @@ def test_zeros_are_answered_when_the_seconds_are_spent_and_the_rest_is_scaled(qu
     answers = [network(images) for _ in range(5)]
     assert [bool(answer.any()) for answer in answers] == [True, False, False, False, False]
     assert all(answer.shape == (4, 3) for answer in answers)
-    assert (network.asked, network.answered, network.scaled) == (20, 4, 5.0)
+    assert (network.inputs, network.answered, network.scaled) == (20, 4, 5.0)
     assert network.left_out == 4 * network.seconds > 0
     network.begin()
     network(images)
-    assert (network.asked, network.scaled, network.left_out) == (4, 1.0, 0.0)
+    assert (network.inputs, network.scaled, network.left_out) == (4, 1.0, 0.0)
 
 
 def test_a_scaled_answer_says_so_and_is_not_compared(question):
     pytest.importorskip("captum")
-    whole, part = (run(captum_sampling(question), 4, limit) for limit in (float("inf"), 1e-9))
+    whole, part = (timed_answer(captum_sampling(question), 4, limit) for limit in (float("inf"), 1e-9))
     # Three permutations of four players, and the coalition of none.
     assert whole.forwards == part.forwards == 13
     assert whole.scaled == 1.0 < part.scaled
@@ -84,11 +84,11 @@ def test_a_scaled_answer_says_so_and_is_not_compared(question):
 def test_the_largest_difference_leaves_the_empty_coalition_out():
     exact = torch.tensor([9.0, 2.0, -4.0, 1.0], dtype=torch.float64)
     found = exact + torch.tensor([5.0, 0.0, 0.0, 0.2], dtype=torch.float64)
-    assert difference(Run(1.0, 4, 1.0, found), exact) == pytest.approx(0.2 / 4.0)
+    assert difference(Timing(1.0, 4, 1.0, found), exact) == pytest.approx(0.2 / 4.0)
 
 
-def test_a_network_by_name_is_asked_in_so_many_players():
-    free = asked("free", 6)
+def test_a_network_by_name_with_a_number_of_players():
+    free = question_of("free", 6)
     assert (free.n, free.owner.shape) == (6, (SIZE, SIZE))
     v = evaluate(free.game(), progress=False)[0]
     # The corner pixel is player 0's: present in the upper half of the coalitions.
@@ -111,7 +111,7 @@ def rows(network: str, n: int, scaled: float = 1.0) -> pd.DataFrame:
 
 def test_the_figure_has_a_panel_for_each_network_in_its_most_players():
     file = pd.concat([rows("free", 12), rows("vit-tiny", 12), rows("resnet18", 8), rows("resnet18", 12, 2.5)])
-    kept = shown(file)
+    kept = figure_rows(file)
     assert set(zip(kept["network"], kept["n"], strict=True)) == {("vit-tiny", 12), ("resnet18", 12)}
     assert DIFFERENCES not in set(kept["gives"])
     figure = figure_of(file)

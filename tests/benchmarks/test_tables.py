@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.plan_rounds import KEY, table
 from benchmarks.stopwatch import fastest, timed
-from benchmarks.tables import keep, show
+from benchmarks.tables import show, store
 
 
 def test_a_table_in_markdown(capsys):
@@ -22,7 +22,7 @@ def test_rows_take_the_place_of_their_like(tmp_path):
     path, key, order = tmp_path / "kept.csv", ["n", "way"], ("slow", "fast")
 
     def kept(n: list[int], way: list[str], seconds: list[float]) -> list[list[object]]:
-        keep(path, pd.DataFrame({"n": n, "way": way, "seconds": seconds}), key, order)
+        store(path, pd.DataFrame({"n": n, "way": way, "seconds": seconds}), key, order)
         return pd.read_csv(path).to_numpy().tolist()
 
     assert kept([9, 8], ["fast", "fast"], [1.0, 2.0]) == [[8, "fast", 2.0], [9, "fast", 1.0]]
@@ -48,8 +48,8 @@ def rounds() -> pd.DataFrame:
 
 def test_the_plans_table_has_medians_of_the_ratios_of_each_round(rounds, tmp_path):
     path = tmp_path / "plans.csv"
-    keep(path, rounds.assign(compiled=True, difference=0.0), KEY, ["resnet18"])
-    keep(path, rounds, KEY, ["resnet18"])
+    store(path, rounds.assign(compiled=True, difference=0.0), KEY, ["resnet18"])
+    store(path, rounds, KEY, ["resnet18"])
     plain, compiled = table(pd.read_csv(path))
     assert plain == {
         "game": "ResNet-18",
