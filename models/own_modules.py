@@ -17,13 +17,9 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-import harsanyi
-
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-# Where our own four packages lie. In a checkout this folder is on the path, and `models` would be ours.
-OURS = Path(harsanyi.__path__[0], "models").resolve().parent
 INSTALLED = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
 # What marks the top of a repository.
 TOP_FILES = (".git", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
@@ -56,20 +52,21 @@ _changed = threading.Condition()
 class OwnModules:
     """The modules of the repository in which a user's file lies.
 
-    The file's folder leads the path. For a file in a package it is the folder around the outermost package, and
-    the file is imported by its dotted name, so that relative imports work. Names that nothing else provides
-    are looked for in the other folders of the repository, down to the file and up to the top.
+    The file's folder leads the path. For a file in a package it is the folder around the outermost package,
+    and the file is imported by its dotted name, so that relative imports work. Names that nothing else
+    provides are looked for in the other folders of the repository, down to the file and up to the top.
 
-    This holds while :meth:`importable` is entered, and in :meth:`run`. Afterwards `sys.path` and `sys.modules`
-    are as before, but for installed libraries that were new. The modules of the repository wait in here for the
-    next time. So two repositories may both have a `models`, and neither is taken for `harsanyi.models`.
+    This holds while :meth:`importable` is entered, and in :meth:`run`. Afterwards `sys.path` and
+    `sys.modules` are as before, but for installed libraries that were new. The modules of the repository wait
+    in here for the next time. So two repositories may both have a `models`, and neither is taken for
+    `harsanyi.models`.
 
     Modules that the user's script imported from this folder before are used as they are. All others are run
     anew for each object: what they register elsewhere under a fixed name must allow for that, as with
     `exist_ok=True`.
 
-    An `import` statement in a function of the repository works whenever the function is called. Other ways to
-    import (`importlib.import_module`, `pickle`) work within `run` alone.
+    An `import` statement in a function of the repository works whenever the function is called. Other ways
+    to import (`importlib.import_module`, `pickle`) work within `run` alone.
 
     Args:
         path: of a Python file.
@@ -88,7 +85,7 @@ class OwnModules:
         outer = list(self.root.parents)
         top = next((at for at, folder in enumerate([self.root, *outer]) if _is_top(folder)), 0)
         others = [*inner[::-1], *outer[:top], self.path.resolve().parent]
-        self._last = [str(folder) for folder in others if folder != OURS]
+        self._last = [str(folder) for folder in others if not _is_ours(folder)]
         self._first = [str(self.root)]
         self._modules: dict[str, ModuleType] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
@@ -162,7 +159,11 @@ class OwnModules:
     def _begin(self, turn: _Turn) -> None:
         """Puts this repository's folders on the path, and its modules in place of others of their names."""
         first = {_real(entry) for entry in self._first}
-        between = [entry for entry in turn.entries if _real(entry) not in {*first, OURS} - INSTALLED]
+        between = [
+            entry
+            for entry in turn.entries
+            if _real(entry) in INSTALLED or not (_real(entry) in first or _is_ours(_real(entry)))
+        ]
         there = {_real(entry) for entry in between}
         sys.path[:] = [*self._first, *between, *(entry for entry in self._last if _real(entry) not in there)]
         sys.meta_path.insert(_place_of_paths(), self)  # type: ignore[arg-type]  # a finder by its method
@@ -248,7 +249,11 @@ class OwnModules:
     ) -> Any:
         """`import` as the modules of this repository do it."""
         turn = _turns[-1] if _turns else None
-        if turn is not None and turn.own is self and turn.seen != sys.path:
+        if turn is None or turn.own is not self:  # in a forward: what is loaded is at hand
+            module = self._loaded(name, (globals or {}).get("__package__"), fromlist or (), level)
+            if module is not None:
+                return module
+        elif turn.seen != sys.path:
             with _changed:
                 self._make_way(turn)
         if level == 0 and _top(name) in sys.stdlib_module_names:
@@ -257,6 +262,16 @@ class OwnModules:
             return builtins.__import__(name, globals, locals, fromlist, level)
         with self.importable():
             return builtins.__import__(name, globals, locals, fromlist, level)
+
+    def _loaded(
+        self, name: str, package: str | None, fromlist: Sequence[str], level: int
+    ) -> ModuleType | None:
+        """What `import` returns where nothing is left to be loaded, else None."""
+        full = importlib.util.resolve_name("." * level + name, package) if level and package else name
+        module = self._modules.get(full)
+        if module is None or not all(hasattr(module, part) for part in fromlist):
+            return None
+        return module if fromlist else self._modules.get(_top(full)) if level == 0 else None
 
     def _require_unambiguous(self, top: str) -> None:
         """Refuse a file that is called as a module of Python, where that was loaded before it."""
@@ -352,6 +367,11 @@ def _replaces(folders: Sequence[str], top: str) -> bool:
         theirs = _locations(getattr(loaded, "__spec__", None))
         return file is None and bool(theirs) and not theirs & _locations(spec)
     return _real(file or "") != _real(spec.origin)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this is a checkout of ours: developers have it on the path, and its `models` is ours."""
+    return (folder / "harsanyi/__init__.py").is_file() and (folder / "interactions/__init__.py").is_file()
 
 
 def _place_of_paths() -> int:
