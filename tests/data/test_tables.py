@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,9 @@ from PIL import Image
 
 from harsanyi.data import load
 from harsanyi.data.arrow import columns_of
+from tests.places import ROOT, SHARED
 
-CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar100-subset"
+CIFAR = SHARED / "cifar100-subset"
 
 
 def grey(level):
@@ -297,7 +297,7 @@ def test_the_library_is_not_imported(tmp_path, pictures):
         "    harsanyi.data.load(path).check()\n"
         "assert 'datasets' not in sys.modules\n"
     )
-    places = os.pathsep.join([".", str(Path(__file__).parents[2])])
+    places = os.pathsep.join([".", str(ROOT)])
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": places}, check=True)
 
 

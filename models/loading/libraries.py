@@ -1,0 +1,176 @@
+"""Networks of timm, torchvision and transformers, and the small ones built in."""
+
+import copy
+import difflib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import timm
+import torchvision
+from timm.data import ImageNetInfo, resolve_data_config
+from torch import nn
+
+from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.checkpoints import class_names, read_json
+from harsanyi.models.loading.preprocess import ImagePreprocess, TextPreprocess
+from harsanyi.models.loading.small import resnet8, resnet20, small_cnn, small_vit
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "tokenizer.model")
+SMALL = {
+    "cnn": (small_cnn, ImagePreprocess((28, 28), (0.2860,), (0.3530,), channels=1, crop=1.0)),
+    "resnet8": (resnet8, ImagePreprocess((32, 32), crop=1.0)),
+    "resnet20": (resnet20, ImagePreprocess((32, 32), crop=1.0)),
+    "vit": (small_vit, ImagePreprocess((32, 32), crop=1.0)),
+}
+
+
+def timm_architecture(name: str, settings: dict[str, Any]) -> Architecture:
+    """Any classifier of timm, with the image size and the channels of the settings."""
+    if not timm.is_model(name.split(".")[0]):
+        raise ValueError(f"timm has no {name}{_near(name, timm.list_models())}: see timm.list_models()")
+    found = timm.get_pretrained_cfg(name)
+    config = found.to_dict() if found is not None else {}
+    options: dict[str, Any] = {}
+    if settings.get("channels", 3) != 3:
+        options["in_chans"] = settings["channels"]
+    if "size" in settings and config.get("fixed_input_size"):
+        options["img_size"] = tuple(settings["size"])
+
+    def build(num_classes: int | None, pretrained: bool = False) -> nn.Module:
+        count: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+        return timm.create_model(name, pretrained=pretrained, **count, **options)
+
+    data = resolve_data_config(pretrained_cfg=config)
+    preprocess = ImagePreprocess().with_settings(
+        {**data, "size": data["input_size"][1:], "channels": data["input_size"][0], "crop": data["crop_pct"]}
+    )
+    return Architecture(build, lambda _: build(None, pretrained=True), preprocess, imagenet=True)
+
+
+def torchvision_architecture(name: str) -> Architecture:
+    """Any classifier of torchvision, preprocessed as its default weights are."""
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ValueError(
+            f"torchvision has no classifier {name}{_near(name, known)}: see torchvision.models.list_models()"
+        )
+
+    def build(num_classes: int | None) -> nn.Module:
+        count: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+        return torchvision.models.get_model(name, weights=None, **count)
+
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    preset = weights.transforms()
+    preprocess = ImagePreprocess(
+        size=(preset.crop_size[0],) * 2,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        crop=min(1.0, preset.crop_size[0] / preset.resize_size[0]),
+        interpolation=preset.interpolation.value,
+    )
+    return Architecture(
+        build, lambda _: torchvision.models.get_model(name, weights=weights), preprocess, imagenet=True
+    )
+
+
+def transformers_architecture(name: str, folder: Path | None, causal: bool = False) -> Architecture:
+    """A text classifier, or a causal language model, of a Hugging Face folder or hub name.
+
+    Args:
+        name: the folder or the hub's name.
+        folder: a checkpoint's folder; its config and tokenizer are preferred, so that no hub is needed.
+        causal: the next-token predictor, whose classes are the vocabulary.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    auto = AutoModelForCausalLM if causal else AutoModelForSequenceClassification
+    source = str(folder) if folder is not None and (folder / "config.json").is_file() else name
+    config = _from_hub(AutoConfig, source)
+
+    def build(num_classes: int | None) -> nn.Module:
+        own = copy.deepcopy(config)
+        if num_classes is not None and not causal:
+            own.num_labels = num_classes
+        return auto.from_config(own)
+
+    def published(num_classes: int | None) -> nn.Module:
+        # A bare encoder gets a new head of the size asked for; a trained classifier keeps its own.
+        bare = not any("SequenceClassification" in kind for kind in config.architectures or ())
+        count = {"num_labels": num_classes} if num_classes is not None and bare and not causal else {}
+        return _from_hub(auto, name, **count)
+
+    has_tokenizer = folder is not None and any((folder / file).is_file() for file in TOKENIZER_FILES)
+    preprocess = text_preprocess(str(folder) if has_tokenizer else name, config, left=causal)
+    classes = (
+        _vocabulary(preprocess.tokenizer, config.vocab_size) if causal else class_names(config.to_dict())
+    )
+    return Architecture(build, published, preprocess, "text", classes)
+
+
+def text_preprocess(source: str, config: Any, left: bool = False) -> TextPreprocess:
+    """The tokenizer of a folder or hub name, cutting where the model's positions end (512 at the most)."""
+    from transformers import AutoTokenizer
+
+    # A prompt is one segment; some tokenizers number it all the same, which GPT-2 would take for a token.
+    causal = {"padding_side": "left", "model_input_names": ["input_ids", "attention_mask"]} if left else {}
+    tokenizer = _from_hub(AutoTokenizer, source, **causal)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    positions = getattr(config, "max_position_embeddings", None) or 512
+    return TextPreprocess(tokenizer, min(tokenizer.model_max_length, positions, 512))
+
+
+def small_architecture(name: str) -> Architecture:
+    """The built-in networks."""
+    if name not in SMALL:
+        raise ValueError(
+            f"no built-in network small:{name}: there are {', '.join(f'small:{known}' for known in SMALL)}"
+        )
+    build, preprocess = SMALL[name]
+    return Architecture(lambda count: build(10 if count is None else count), preprocess=preprocess)
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """Short names of the 1000 classes of ImageNet: the first synonym, made unique with another or the synset.
+
+    >>> imagenet_classes()[:2], len(set(imagenet_classes()))
+    (('tench', 'goldfish'), 1000)
+    """
+    info = ImageNetInfo()
+    descriptions, synsets = info.label_descriptions(), info.label_names()
+    short = [description.split(",")[0] for description in descriptions]
+    return tuple(
+        name if short.count(name) == 1 else f"{name} ({synset})"
+        for name, synset in zip(short, synsets, strict=True)
+    )
+
+
+def is_hub_folder(name: str) -> bool:
+    """Whether the name is a local folder of Hugging Face's."""
+    return bool(read_json(Path(name) / "config.json"))
+
+
+def _vocabulary(tokenizer: Any, size: int) -> tuple[str, ...]:
+    tokens = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+    # Embedding tables are often padded beyond the vocabulary.
+    return (*map(str, tokens), *map(str, range(len(tokens), size)))
+
+
+def _from_hub(auto: Any, source: str, **options: Any) -> Any:
+    """``from_pretrained`` that asks no hub about a local folder, and says in one sentence what went wrong."""
+    local = Path(source).is_dir()
+    try:
+        return auto.from_pretrained(source, local_files_only=local, **options)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        where = "the local folder" if local else "a local folder or on the Hugging Face hub"
+        raise FileNotFoundError(
+            f"{auto.__name__} found nothing usable for {source} in {where}: {reason}"
+        ) from error
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f" (near: {', '.join(near)})" if near else ""

@@ -1,0 +1,279 @@
+"""Networks by name or file: the model, what it takes, and what its outputs are called."""
+
+import copy
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harsanyi.models.loading.architecture import Architecture, find_head
+from harsanyi.models.loading.checkpoints import Checkpoint, first_few, read_checkpoint
+from harsanyi.models.loading.libraries import (
+    imagenet_classes,
+    is_hub_folder,
+    small_architecture,
+    timm_architecture,
+    torchvision_architecture,
+    transformers_architecture,
+)
+from harsanyi.models.loading.own_file import own_architecture
+from harsanyi.models.loading.packaged import packaged_architecture
+from harsanyi.models.loading.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
+from harsanyi.models.loading.weights import fit_names, load_state
+from harsanyi.models.seeds import seeded
+
+PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A classifier with all that is needed to ask it.
+
+    Attributes:
+        model: in eval mode, as :func:`load` returns it.
+        preprocess: a list of PIL images (or of sentences) to the model's inputs: a float32 tensor (batch,
+            channels, height, width), or a dict of (batch, tokens) tensors.
+        classes: the names of the outputs.
+        name: as it was given to :func:`load`.
+        kind: "image" or "text".
+        head: the dotted path of the last linear layer.
+    """
+
+    model: nn.Module = field(repr=False)
+    preprocess: Preprocess = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
+    name: str
+    kind: str
+    head: str
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of a text network, else None."""
+        return getattr(self.preprocess, "tokenizer", None)
+
+    @property
+    def preprocessing(self) -> dict[str, Any] | None:
+        """The settings of the preprocessing, for :func:`save_checkpoint`, where it has any."""
+        if isinstance(self.preprocess, ImagePreprocess | TextPreprocess):
+            return self.preprocess.settings()
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def to(self, device: torch.device | str) -> "Network":
+        """Moves the model, in place as PyTorch does, and returns the network."""
+        self.model.to(device)
+        return self
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """The model's outputs as one tensor, with gradients where the caller wants them."""
+        inputs = self._on_device(inputs)
+        outputs = self.model(**inputs) if isinstance(inputs, dict) else self.model(inputs)
+        return getattr(outputs, "logits", outputs)
+
+    @torch.no_grad()
+    def logits(self, inputs: Inputs) -> Tensor:
+        """Logits (batch, classes), without gradients; of the token after the last one for a causal model."""
+        return _last(self.forward(inputs))
+
+    @torch.no_grad()
+    def features(self, inputs: Inputs) -> Tensor:
+        """What enters the head: (batch, features), without gradients.
+
+        Raises:
+            ValueError: the head is not reached, or is applied to each position of an input.
+        """
+        entered: list[Tensor] = []
+        hook = self.model.get_submodule(self.head).register_forward_pre_hook(
+            lambda _, args: entered.append(args[0])
+        )
+        try:
+            outputs = self.forward(inputs)
+        finally:
+            hook.remove()
+        shapes = [tuple(tensor.shape) for tensor in entered]
+        if len(entered) != 1 or entered[0].ndim != outputs.ndim:
+            raise ValueError(
+                f"the head {self.head} of {self.name} must be applied once, to (batch, features), "
+                f"but got {shapes}"
+            )
+        return _last(entered[0])
+
+    def with_head(self, weight: Tensor, bias: Tensor, classes: Sequence[str]) -> "Network":
+        """A copy whose head is a linear layer with this weight (classes, features) and bias (classes,).
+
+        Raises:
+            ValueError: the shapes do not fit the head or the classes.
+        """
+        features = self._head().in_features
+        if tuple(weight.shape) != (len(classes), features) or tuple(bias.shape) != (len(classes),):
+            raise ValueError(
+                f"expected weight ({len(classes)}, {features}) and bias ({len(classes)},) "
+                f"for {len(classes)} classes, but got {tuple(weight.shape)} and {tuple(bias.shape)}"
+            )
+        old = self._head().weight
+        linear = nn.Linear(features, len(classes), device=old.device, dtype=old.dtype)
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+        return self._with_linear(linear, classes)
+
+    def with_new_head(self, classes: Sequence[str], seed: int = 0) -> "Network":
+        """A copy with a freshly initialised head for other classes; the same seed gives the same head."""
+        with seeded(seed):
+            linear = nn.Linear(self._head().in_features, len(classes))
+        return self.with_head(linear.weight, linear.bias, classes)
+
+    def _with_linear(self, linear: nn.Linear, classes: Sequence[str]) -> "Network":
+        model = copy.deepcopy(self.model)
+        parent, _, child = self.head.rpartition(".")
+        setattr(model.get_submodule(parent), child, linear.train(self._head().training))
+        for counted in (model, getattr(model, "config", None)):  # timm and transformers keep count
+            for attribute in ("num_classes", "num_labels"):
+                if isinstance(getattr(counted, attribute, None), int):
+                    setattr(counted, attribute, len(classes))
+        return replace(self, model=model, classes=tuple(str(name) for name in classes))
+
+    def _head(self) -> nn.Linear:
+        head = self.model.get_submodule(self.head)
+        assert isinstance(head, nn.Linear)
+        return head
+
+    def _on_device(self, inputs: Inputs) -> Inputs:
+        if isinstance(inputs, Tensor):
+            return inputs.to(self.device)
+        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
+
+
+def load(
+    name: str,
+    checkpoint: str | Path | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    ema: bool = False,
+    seed: int = 0,
+    image_size: int | tuple[int, int] | None = None,
+) -> Network:
+    """A network by name, on the CPU in eval mode and float32.
+
+    Args:
+        name: ``timm:resnet50``, ``torchvision:vgg16``, ``transformers:FOLDER_OR_NAME`` (text classifiers),
+            ``causal:FOLDER_OR_NAME`` (next-token predictors), ``small:cnn``, ``small:resnet20`` (also
+            ``resnet8``, ``vit``),
+            ``package:efficientnet-lite0``, ``package:minilm-l6``, a Hugging Face folder, or your own
+            ``path/to/net.py:build``.
+        checkpoint: a path for :func:`read_checkpoint`; None for the published weights; "random" for an
+            initialisation with the seed. A checkpoint's head decides how many classes there are.
+        classes: the names of the classes, else the checkpoint's, else ImageNet's, else "0", "1", …
+        ema: take the moving average of the weights that timm saves beside them.
+        seed: of everything random in here; the global random state stays as it is.
+        image_size: pixels, or (height, width), instead of the size of the checkpoint or the architecture.
+
+    Raises:
+        ValueError: the name is unknown, or name, checkpoint and classes do not fit together.
+        FileNotFoundError: there is no such checkpoint, or the published weights cannot be had.
+        ImportError: a packaged network's package is not installed.
+
+    >>> network = load("small:cnn", "random", classes=["cat", "dog"])
+    >>> network.logits(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 2])
+    """
+    saved = None if checkpoint in (None, "random") else read_checkpoint(str(checkpoint), ema)
+    settings = dict((saved.preprocessing if saved else None) or {})
+    if image_size is not None:
+        settings["size"] = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    folder = Path(str(checkpoint)) if saved is not None and saved.path.is_dir() else None
+    architecture = _architecture(name, settings, folder)
+    names = classes if classes is not None else saved.classes if saved is not None else None
+    with seeded(seed):
+        model = _model(name, architecture, checkpoint, saved, names)
+    model = model.float().eval()
+    head = find_head(model)
+    preprocess = architecture.preprocess
+    if isinstance(preprocess, ImagePreprocess | TextPreprocess):
+        preprocess = preprocess.with_settings(settings)
+    if isinstance(preprocess, TextPreprocess) and preprocess.tokenizer.padding_side == "left":
+        counts = "position_ids" in inspect.signature(model.forward).parameters
+        preprocess = replace(preprocess, count_positions=counts)
+    count = model.get_submodule(head).out_features
+    assert isinstance(count, int)
+    return Network(model, preprocess, _names(name, names, architecture, count), name, architecture.kind, head)
+
+
+def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> Architecture:
+    if name.rpartition(":")[0].endswith(".py"):
+        return own_architecture(name)
+    if is_hub_folder(name):
+        return transformers_architecture(name, folder)
+    library, _, rest = name.partition(":")
+    if f"{library}:" not in PREFIXES or not rest:
+        raise ValueError(
+            f"no network is called {name!r}: expected {', '.join(f'{prefix}NAME' for prefix in PREFIXES)}, "
+            "FILE.py:FUNCTION, or a Hugging Face folder"
+        )
+    match library:
+        case "timm":
+            return timm_architecture(rest, settings)
+        case "torchvision":
+            return torchvision_architecture(rest)
+        case "small":
+            return small_architecture(rest)
+        case "package":
+            return packaged_architecture(rest, folder)
+        case _:
+            return transformers_architecture(rest, folder, causal=library == "causal")
+
+
+def _model(
+    name: str,
+    architecture: Architecture,
+    checkpoint: str | Path | None,
+    saved: Checkpoint | None,
+    classes: Sequence[str] | None,
+) -> nn.Module:
+    count = len(classes) if classes is not None else None
+    if saved is not None:
+        model = architecture.build(count or 2)
+        head = find_head(model) + ".weight"
+        weight = fit_names(saved.state, model).get(head)
+        if weight is not None and weight.ndim == 2 and weight.shape != model.state_dict()[head].shape:
+            model = architecture.build(weight.shape[0])
+        load_state(model, saved)
+        return model
+    if checkpoint == "random":
+        return architecture.build(count or (len(architecture.classes) if architecture.classes else None))
+    if architecture.published is None:
+        raise ValueError(f"{name} has no published weights: give a checkpoint, or checkpoint='random'")
+    try:
+        return architecture.published(count)
+    except Exception as error:  # hubs, proxies and file systems each fail in their own way
+        reason = str(error).strip().split("\n")[0]
+        raise FileNotFoundError(
+            f"the published weights of {name} could not be fetched ({reason}): "
+            "give a checkpoint, or checkpoint='random'"
+        ) from error
+
+
+def _names(name: str, given: Sequence[str] | None, architecture: Architecture, count: int) -> tuple[str, ...]:
+    if given is not None and len(given) != count:
+        raise ValueError(
+            f"{name} answers {count} classes, but {len(given)} names were given ({first_few(list(given))}); "
+            "for other classes fit a read-out, or take network.with_new_head(classes)"
+        )
+    if given is None and architecture.classes is not None and len(architecture.classes) == count:
+        given = architecture.classes
+    if given is None and architecture.imagenet and count == 1000:
+        given = imagenet_classes()
+    return tuple(str(c) for c in given) if given is not None else tuple(str(i) for i in range(count))
+
+
+def _last(outputs: Tensor) -> Tensor:
+    """Of outputs at every position (batch, positions, …) the last; batches are padded on the left."""
+    return outputs[:, -1] if outputs.ndim == 3 else outputs

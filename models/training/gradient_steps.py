@@ -1,0 +1,156 @@
+"""Gradient steps: a network with its optimiser, schedule and order, each batch shared by all processes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from harsanyi.models.loading.networks import Network
+from harsanyi.models.loading.preprocess import Inputs
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network in training, with all that its next step depends on.
+
+    Attributes:
+        network: the copy that is trained; its model is free of wrappers, and in float32.
+        prepared: the same model as accelerate runs it.
+        optimiser, schedule: as accelerate runs them.
+        generator: of the order of the samples and of augmentation, the same in all processes.
+    """
+
+    network: Network
+    prepared: nn.Module
+    optimiser: Any
+    schedule: Any
+    generator: torch.Generator
+    accelerator: Accelerator
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        optimiser_of: Callable[[list[nn.Parameter]], torch.optim.Optimizer],
+        rate: Callable[[int], float],
+        seed: int,
+        accelerator: Accelerator,
+    ) -> "Training":
+        """Takes the network over, in train mode and its stages frozen as they are to be.
+
+        Args:
+            optimiser_of: the optimiser over those weights that want gradients.
+            rate: the learning rate of a step, relative to the optimiser's.
+
+        Raises:
+            ValueError: batch norms, and several processes on CPUs.
+        """
+        network = _with_shared_norms(network.to(accelerator.device), accelerator)
+        optimiser = optimiser_of([p for p in network.model.parameters() if p.requires_grad])
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        model, optimiser, schedule = accelerator.prepare(_Shell(network), optimiser, schedule)
+        return cls(network, model, optimiser, schedule, torch.Generator().manual_seed(seed), accelerator)
+
+    def step(self, inputs: Inputs, target: Tensor, objective: Callable[[Tensor, Tensor], Tensor]) -> float:
+        """One step on a batch, of which each process takes its share.
+
+        With shares of n_r samples the objective's mean over the whole batch is Σ_r (n_r / n) L_r; processes
+        average their gradients, so that each of R weighs its own by R n_r / n.
+
+        Returns:
+            n_r L_r: the sum of this process's losses.
+
+        Raises:
+            ValueError: a batch with fewer samples than there are processes.
+        """
+        whole, processes = len(target), self.accelerator.num_processes
+        if whole < processes:
+            raise ValueError(
+                f"a batch has {whole} samples for {processes} processes: choose a batch_size that leaves "
+                "none so small, or fewer processes"
+            )
+        if processes > 1:
+            own = torch.arange(whole).tensor_split(processes)[self.accelerator.process_index]
+            inputs, target = _chosen(inputs, own), target[own]
+        loss = objective(self.prepared(inputs), target.to(self.accelerator.device))
+        self.optimiser.zero_grad()
+        self.accelerator.backward(loss * (processes * len(target) / whole))
+        self.optimiser.step()
+        self.schedule.step()
+        return loss.item() * len(target)
+
+    def summed(self, value: float) -> float:
+        """The sum of a number over all processes."""
+        if self.accelerator.num_processes == 1:
+            return value
+        own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return self.accelerator.reduce(own, "sum").item()
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, for :meth:`restore`; every process must ask for it."""
+        scaler = self.accelerator.scaler
+        return {
+            "model": self.network.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "generator": self.generator.get_state(),
+            "randomness": [self.accelerator.gather(one).cpu() for one in self._drawn()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to where `state` was asked for, in as many processes."""
+        self.network.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.generator.set_state(state["generator"])
+        # clone: PyTorch 2.13 crashes on a state that is a row of a larger tensor.
+        cpu, *cuda = (states[self.accelerator.process_index].clone() for states in state["randomness"])
+        torch.set_rng_state(cpu)
+        for one in cuda:
+            torch.cuda.set_rng_state(one, self.accelerator.device)
+
+    def _drawn(self) -> list[Tensor]:
+        """Where the random numbers of this process stand, each (1, bytes), on the device to be gathered."""
+        device = self.accelerator.device
+        states = [torch.get_rng_state()]
+        if device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(device))
+        return [one[None].to(device) for one in states]
+
+
+class _Shell(nn.Module):
+    """Around the model, so that autocast and parallel wrappers do not reach the network that is kept."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.model, self._network = network.model, network
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self._network.forward(inputs)
+
+
+def _with_shared_norms(network: Network, accelerator: Accelerator) -> Network:
+    """With batch norms over the whole batch, not over a process's share of it."""
+    norms = [module for module in network.model.modules() if isinstance(module, _BatchNorm)]
+    if accelerator.num_processes == 1 or not any(norm.training for norm in norms):
+        return network
+    if accelerator.device.type == "cpu":
+        raise ValueError(
+            f"{network.name} has batch norms, which processes on CPUs cannot share: train it in one process, "
+            "or on GPUs"
+        )
+    return replace(network, model=convert_sync_batchnorm(network.model))
+
+
+def _chosen(inputs: Inputs, samples: Tensor) -> Inputs:
+    if isinstance(inputs, Tensor):
+        return inputs[samples]
+    return {name: tensor[samples] for name, tensor in inputs.items()}

@@ -1,0 +1,199 @@
+"""A linear probe that makes a pretrained backbone answer the labels of another task."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import sklearn
+import torch
+from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from harsanyi.models.digest import digest
+from harsanyi.models.loading.checkpoints import first_few
+from harsanyi.models.loading.networks import Network
+from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.weights import save_checkpoint
+
+# Raised whenever the same key would have to mean another read-out.
+RECIPE = "logistic regression, lbfgs, C=1, standardised features, 1"
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """A network that answers new classes through a linear layer on its frozen features.
+
+    Attributes:
+        network: the backbone with its head replaced.
+        accuracy: on the held-out samples, which the layer was not fitted to.
+        train_accuracy: on the others.
+        samples: how many there were, of both sorts.
+        cached: whether the layer was found in the cache.
+    """
+
+    network: Network
+    accuracy: float
+    train_accuracy: float
+    samples: int
+    cached: bool
+
+
+def fit_read_out(
+    network: Network,
+    items: Sequence[Any],
+    labels: Sequence[int] | np.ndarray,
+    classes: Sequence[str],
+    *,
+    held_out: float = 0.2,
+    seed: int = 0,
+    batch_size: int = 64,
+    cache: str | os.PathLike[str] | None = None,
+) -> ReadOut:
+    """Fit a logistic regression on what enters the network's head, and put it in the head's place.
+
+    The features are standardised over the training samples, in float64; the standardisation is folded into
+    the layer. Of every class the share ``held_out`` (at least one sample) only measures the accuracy. Layers
+    are kept as safetensors under a key of everything they follow from: the weights, the features of the
+    first batch (which stand for the code of the model), the preprocessed inputs, the labels, the settings.
+
+    Args:
+        network: the backbone.
+        items: PIL images or sentences.
+        labels: numbers into the classes, one an item.
+        classes: names, at least two.
+        cache: a folder, instead of harsanyi/read-outs in the user's cache folder (``XDG_CACHE_HOME``).
+
+    Raises:
+        ValueError: a class has fewer than two samples, or labels, items and classes do not fit together.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from harsanyi.models import load
+    >>> pictures = [Image.new("L", (28, 28), grey) for grey in (0, 10, 20, 230, 240, 250)]
+    >>> read_out = fit_read_out(load("small:cnn", "random"), pictures, [0, 0, 0, 1, 1, 1], ["dark", "light"],
+    ...                         cache=tempfile.mkdtemp())
+    >>> read_out.network.classes, read_out.accuracy
+    (('dark', 'light'), 1.0)
+    """
+    target = check_labels(items, labels, classes)
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is {held_out}: expected a share between 0 and 1")
+    _check_counts(target, classes)
+    settings = {"held_out": held_out, "seed": seed, "batch_size": batch_size, "classes": list(classes)}
+    file = _cache_folder(cache) / f"{_key(network, items, target, settings)}.safetensors"
+    found = _read_cached(file)
+    if found is None:
+        features = torch.cat(
+            [network.features(batch).cpu() for batch in _batches(network, items, batch_size)]
+        )
+        held = _hold_out(target, held_out, seed)
+        weight, bias = _fit(features.double().numpy()[~held], target[~held])
+        right = (features.double() @ weight.T + bias).argmax(dim=1).numpy() == target
+        facts: dict[str, Any] = {
+            "accuracy": float(right[held].mean()),
+            "train_accuracy": float(right[~held].mean()),
+        }
+        layer = nn.Module()
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+        save_checkpoint(file, layer, classes=classes, **facts)
+    else:
+        weight, bias, facts = found
+    return ReadOut(
+        network.with_head(weight, bias, classes),
+        facts["accuracy"],
+        facts["train_accuracy"],
+        samples=len(items),
+        cached=found is not None,
+    )
+
+
+def check_labels(
+    items: Sequence[Any], labels: Sequence[int] | np.ndarray, classes: Sequence[str]
+) -> np.ndarray:
+    """The labels as an array, after checking that there is one for each item and that each names a class."""
+    target = np.asarray(labels)
+    if target.shape != (len(items),) or not np.issubdtype(target.dtype, np.integer):
+        raise ValueError(
+            f"expected {len(items)} whole numbers as labels, one an item, "
+            f"but got {target.dtype} {target.shape}"
+        )
+    if len(target) == 0 or target.min() < 0 or target.max() >= len(classes):
+        got = f"{target.min()} to {target.max()}" if len(target) else "none"
+        raise ValueError(
+            f"expected labels from 0 to {len(classes) - 1} for {len(classes)} classes, but got {got}"
+        )
+    return target.astype(np.int64)
+
+
+def _check_counts(target: np.ndarray, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise ValueError(f"a read-out chooses between classes: expected at least 2, but got {len(classes)}")
+    counts = np.bincount(target, minlength=len(classes))
+    few = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
+    if few:
+        raise ValueError(
+            f"every class needs 2 samples, one to fit and one to hold out; too few of: {first_few(few)}. "
+            "Add samples or leave the class out"
+        )
+
+
+def _hold_out(target: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which samples are held out: of each class the share, at least one, and never all."""
+    generator = np.random.default_rng(seed)
+    held = np.zeros(len(target), dtype=bool)
+    for label in np.unique(target):
+        members = generator.permutation(np.flatnonzero(target == label))
+        held[members[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
+    return held
+
+
+def _fit(features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Weight (classes, features) and bias (classes,) in float64, for features that are not standardised."""
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    # A feature that is constant up to rounding tells nothing; divided by its spread it would be noise.
+    scale[scale <= 1e-6 * np.abs(mean)] = np.inf
+    scale[scale == 0] = np.inf
+    probe = LogisticRegression(max_iter=5000).fit((features - mean) / scale, target)
+    weight, bias = probe.coef_, probe.intercept_
+    if len(weight) == 1:  # two classes: scikit-learn keeps only the difference of their scores
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / scale
+    return torch.from_numpy(weight), torch.from_numpy(bias - weight @ mean)
+
+
+def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterator[Inputs]:
+    for start in range(0, len(items), batch_size):
+        yield network.preprocess(items[start : start + batch_size])
+
+
+def _key(network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any]) -> str:
+    inputs = [digest(batch) for batch in _batches(network, items, settings["batch_size"])]
+    first = network.features(next(_batches(network, items, settings["batch_size"])))
+    versions = [RECIPE, sklearn.__version__, torch.__version__]
+    weights = network.model.state_dict()
+    return digest(
+        versions, repr(network.model), network.head, weights, inputs, first, target, json.dumps(settings)
+    )
+
+
+def _cache_folder(given: str | os.PathLike[str] | None) -> Path:
+    if given is not None:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harsanyi" / "read-outs"
+
+
+def _read_cached(file: Path) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
+    """What was kept, or None; a damaged file is no reason to stop, it is written anew."""
+    try:
+        with safetensors.safe_open(file, "pt") as opened:
+            facts = {n: json.loads(opened.metadata()[n]) for n in ("accuracy", "train_accuracy")}
+        layer = load_file(file)
+        return layer["weight"], layer["bias"], facts
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError):
+        return None

@@ -1,0 +1,220 @@
+"""The checkpoints of one training run, in order, found by their names alone."""
+
+import glob
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from harsanyi.models.loading.checkpoints import FOLDER_FILES, first_few
+
+
+@dataclass(frozen=True)
+class NumberedCheckpoint:
+    """Where a checkpoint of a series lies, and when it was saved; its weights are not read yet.
+
+    Attributes:
+        step: the number by which the run counts, as its trainer wrote it: epochs or optimiser steps. Epoch 0
+            is the network before training for :func:`train`, and the one after the first epoch for
+            timm and Lightning.
+        path: a file or folder for :func:`harsanyi.models.read_checkpoint`.
+    """
+
+    step: int
+    path: Path
+
+
+class Layout(NamedTuple):
+    """How a trainer names its checkpoints; the pattern's one group is the step."""
+
+    trainer: str
+    example: str
+    pattern: str
+    folders: bool = False
+    left_out: str = ""
+
+    def checkpoints(self, paths: Iterable[Path]) -> list[NumberedCheckpoint]:
+        """Those of the paths that this trainer named."""
+        of_kind = Path.is_dir if self.folders else Path.is_file
+        matches = [(re.fullmatch(self.pattern, path.name), path) for path in paths if of_kind(path)]
+        return [NumberedCheckpoint(int(match[1]), path) for match, path in matches if match]
+
+    def __str__(self) -> str:
+        return f"{self.example} ({self.trainer}{self.left_out and f', without {self.left_out}'})"
+
+
+# Names with a step and names with an epoch alone are two layouts: their numbers cannot be compared.
+LAYOUTS = (
+    Layout("harsanyi", "epoch-012.safetensors", r"epoch-(\d+)\.safetensors"),
+    Layout("Hugging Face", "checkpoint-500/", r"checkpoint-(\d+)", True, "the final model beside them"),
+    Layout(
+        "timm",
+        "checkpoint-17.pth.tar",
+        r"checkpoint-(\d+)\.pth\.tar",
+        left_out="last, model_best, milestone-… and recovery-…",
+    ),
+    Layout(
+        "Lightning by step",
+        "epoch=3-step=400.ckpt",
+        r"(?=.*\bstep=(\d+)).*\.ckpt",
+        left_out="last.ckpt",
+    ),
+    Layout("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
+)
+EXPECTED = (
+    f"expected a folder with checkpoints of one run, named as {', '.join(each.example for each in LAYOUTS)}, "
+    "or a glob such as 'runs/a/*.pt' with a number in each name"
+)
+
+
+def series(where: str | Path) -> list[NumberedCheckpoint]:
+    """Find the checkpoints of one training run and put them in order; only names are looked at.
+
+    A folder is searched, and ``checkpoints/`` in it, where Lightning's loggers put them. What trainers keep
+    beside the numbered checkpoints is left out: Hugging Face's final model in the folder itself; timm's last
+    and model_best, its milestones, which count from one, and its recovery files; Lightning's last.
+    Lightning's names are ordered by their step, or by their epoch where none of them has a step.
+
+    Args:
+        where: a folder as :func:`train`, Hugging Face's trainer, timm or Lightning writes it; or a
+            glob, in which the last number in each name is the step, unless a trainer named them as above.
+
+    Returns:
+        At least two checkpoints; their steps increase.
+
+    Raises:
+        FileNotFoundError: there is no such folder, no file fits the glob, the folder holds no checkpoints of
+            a known layout, or one of them is a folder without weights.
+        ValueError: ``where`` is or holds a single checkpoint, mixes two layouts, or has two checkpoints of
+            one step; or a name that fits the glob has no number, or is unlike the others.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("checkpoint-10.pth.tar", "checkpoint-9.pth.tar", "last.pth.tar"):
+    ...     (folder / name).touch()
+    >>> [(checkpoint.step, checkpoint.path.name) for checkpoint in series(folder)]
+    [(9, 'checkpoint-9.pth.tar'), (10, 'checkpoint-10.pth.tar')]
+    """
+    where = Path(where)
+    checkpoints = sorted(_find(where), key=lambda checkpoint: checkpoint.step)
+    if len(checkpoints) == 1:
+        raise ValueError(
+            f"{where} holds one checkpoint, {checkpoints[0].path.name}, and no series: {EXPECTED}"
+        )
+    _refuse_duplicates(checkpoints)
+    _refuse_without_weights(checkpoints)
+    return checkpoints
+
+
+def thinned(checkpoints: Sequence[NumberedCheckpoint], count: int) -> list[NumberedCheckpoint]:
+    """At most so many of the checkpoints, the first and the last among them, evenly spaced in position.
+
+    Args:
+        checkpoints: a series.
+        count: how many to keep; all of them where there are no more.
+
+    Returns:
+        The same choice each time, in the same order.
+
+    Raises:
+        ValueError: fewer than two are asked for, which leaves no room for the first and the last.
+
+    >>> steps = [NumberedCheckpoint(step, Path(f"checkpoint-{step}")) for step in range(0, 1100, 100)]
+    >>> [checkpoint.step for checkpoint in thinned(steps, 3)]
+    [0, 500, 1000]
+    """
+    if count < 2:
+        raise ValueError(f"expected a count of at least 2, for the first and the last, but got {count}")
+    if len(checkpoints) <= count:
+        return list(checkpoints)
+    spacing = (len(checkpoints) - 1) / (count - 1)
+    return [checkpoints[round(i * spacing)] for i in range(count)]
+
+
+def _find(where: Path) -> list[NumberedCheckpoint]:
+    if where.is_file():
+        raise ValueError(f"{where} is one checkpoint and no series: {EXPECTED}")
+    # What exists is no glob, whatever its name: folders may be called run[1].
+    if where.is_dir():
+        return _in_folder(where)
+    if glob.has_magic(str(where)):
+        return _by_glob(where)
+    raise FileNotFoundError(f"there is no {where}: {EXPECTED}")
+
+
+def _in_folder(folder: Path) -> list[NumberedCheckpoint]:
+    paths = sorted([*folder.glob("*"), *folder.glob("checkpoints/*")])
+    if found := _of_one_layout(folder, paths):
+        return found
+    if _has_weights(folder):
+        raise ValueError(f"{folder} is one checkpoint and no series: {EXPECTED}")
+    raise FileNotFoundError(
+        f"{folder} holds {first_few([path.name for path in paths]) or 'nothing'}, and no checkpoints named "
+        f"as {'; '.join(map(str, LAYOUTS))}: give another folder, or a glob such as '{folder / '*.pt'}' with "
+        "a number in each name"
+    )
+
+
+def _by_glob(pattern: Path) -> list[NumberedCheckpoint]:
+    # Path.glob would find hidden files, too: what an interrupted save leaves behind.
+    paths = sorted(map(Path, glob.glob(str(pattern))))  # noqa: PTH207
+    if not paths:
+        raise FileNotFoundError(f"nothing fits the glob {pattern}: {EXPECTED}")
+    known = _of_one_layout(pattern, paths)
+    if not known:
+        return [_by_last_number(pattern, path) for path in paths]
+    _refuse_strays(pattern, set(paths), known)
+    return known
+
+
+def _of_one_layout(where: Path, paths: Sequence[Path]) -> list[NumberedCheckpoint]:
+    """Those with a trainer's name; a run has one trainer."""
+    found = {layout.trainer: known for layout in LAYOUTS if (known := layout.checkpoints(paths))}
+    if len(found) > 1:
+        mixed = " and ".join(f"{known[0].path.name} ({trainer})" for trainer, known in found.items())
+        raise ValueError(f"{where} mixes {mixed}: expected one run; give a glob that fits one of them")
+    return next(iter(found.values()), [])
+
+
+def _by_last_number(pattern: Path, path: Path) -> NumberedCheckpoint:
+    numbers = re.findall(r"\d+", path.name)
+    if not numbers:
+        raise ValueError(
+            f"{path.name} fits the glob {pattern} but has no number: expected the step as the last number in "
+            "each name; give a glob that leaves it out"
+        )
+    return NumberedCheckpoint(int(numbers[-1]), path)
+
+
+def _refuse_strays(pattern: Path, paths: set[Path], known: Sequence[NumberedCheckpoint]) -> None:
+    """Their last number may be no step: Lightning's val_loss=0.25, or the version of its last-v1.ckpt."""
+    strays = sorted(path.name for path in paths - {checkpoint.path for checkpoint in known})
+    if strays:
+        raise ValueError(
+            f"{first_few(strays)} is not named as {known[0].path.name}, which fits the glob {pattern}, "
+            "too: give a glob that fits the numbered checkpoints alone"
+        )
+
+
+def _refuse_duplicates(checkpoints: Sequence[NumberedCheckpoint]) -> None:
+    for one, other in pairwise(checkpoints):
+        if one.step == other.step:
+            raise ValueError(
+                f"{one.path} and {other.path} are both of step {one.step}: expected one checkpoint for each "
+                "step; give a glob that fits one of them, or move the other away"
+            )
+
+
+def _refuse_without_weights(checkpoints: Sequence[NumberedCheckpoint]) -> None:
+    empty = [each.path.name for each in checkpoints if each.path.is_dir() and not _has_weights(each.path)]
+    if empty:
+        raise FileNotFoundError(
+            f"no weights in {first_few(empty)}: expected one of {', '.join(FOLDER_FILES)} in each folder; "
+            "save the whole model there, or give a glob that leaves it out"
+        )
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FOLDER_FILES)

@@ -1,0 +1,384 @@
+"""Many one-hidden-layer networks trained at once: a leading axis of networks, batched products.
+
+The gradient of this small network is written by hand, which spares the bookkeeping of automatic ones.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from harsanyi.models.training.granular_loss import (
+    check_groups,
+    granular_gradient,
+    granular_losses,
+    group_logits,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Networks z = W₂ᵀ max(0, W₁ᵀ x + b₁) + b₂ of one shape, which know nothing of each other."""
+
+    hidden_weight: Float[Tensor, "networks features width"]
+    hidden_bias: Float[Tensor, "networks 1 width"]
+    weight: Float[Tensor, "networks width outputs"]
+    bias: Float[Tensor, "networks 1 outputs"]
+
+    @property
+    def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.hidden_weight, self.hidden_bias, self.weight, self.bias
+
+    def select(self, networks: Tensor) -> "Stack":
+        """Some of the networks, copied."""
+        return Stack(*(one[networks] for one in self.parameters))
+
+    def hidden(self, inputs: Float[Tensor, "networks samples features"]) -> Tensor:
+        """Hidden activations (networks, samples, width)."""
+        return torch.baddbmm(self.hidden_bias, inputs, self.hidden_weight).clamp_(min=0)
+
+    def logits(
+        self, inputs: Float[Tensor, "networks samples features"] | Float[Tensor, "samples features"]
+    ) -> Float[Tensor, "networks samples outputs"]:
+        """Logits of each network, on its own inputs or on the same ones.
+
+        >>> initial_stack([0, 1], features=3, width=4, outputs=2).logits(torch.zeros(5, 3)).shape
+        torch.Size([2, 5, 2])
+        """
+        inputs = inputs.expand(len(self.bias), *inputs.shape[-2:])
+        return torch.baddbmm(self.bias, self.hidden(inputs), self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class StackSamples:
+    """A pool of labelled samples, and which of them train and validate each network.
+
+    Attributes:
+        inputs, labels: the pool.
+        train, validation: rows of the pool, a line for each network; lines may be alike.
+
+    Raises:
+        ValueError: for rows outside the pool, or another number of lines.
+    """
+
+    inputs: Float[Tensor, "pool features"]
+    labels: Int64[Tensor, " pool"]
+    train: Int64[Tensor, "networks samples"]
+    validation: Int64[Tensor, "networks held"]
+
+    def __post_init__(self) -> None:
+        if len(self.train) != len(self.validation) or len(self.labels) != len(self.inputs):
+            raise ValueError(
+                f"expected as many lines that train as validate and a label each, got {len(self.train)} and "
+                f"{len(self.validation)} lines, {len(self.inputs)} inputs and {len(self.labels)} labels"
+            )
+        for rows in (self.train, self.validation):
+            if not rows.numel() or rows.min() < 0 or rows.max() >= len(self.labels):
+                raise ValueError(f"expected rows 0 to {len(self.labels) - 1} of the pool for every network")
+
+
+@dataclass(frozen=True)
+class StackRecipe:
+    """How to train a stack: stochastic gradient descent, its rate lowered once, and early stopping.
+
+    The validation objective is measured before training and then after every check. A check is as many whole
+    epochs as make `check` steps or more. A network whose lowest validation objective is `patience` checks old
+    goes on at the second rate, from where it is; when that happens again, it stops. So it does after `steps`
+    steps, rounded up to a check. The weights of the lowest validation objective are kept.
+
+    Attributes:
+        width: hidden units.
+        rates: learning rates, first and second.
+        momentum: as in `torch.optim.SGD`.
+        batch_size: the last batch of an epoch may be smaller.
+        steps, check, patience: see above.
+
+    >>> StackRecipe(width=8, check=10).epochs_per_check(samples=100)
+    3
+    """
+
+    width: int
+    rates: tuple[float, float] = (0.01, 0.001)
+    momentum: float = 0.0
+    batch_size: int = 32
+    steps: int = 5000
+    check: int = 50
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        whole = (self.width, self.batch_size, self.steps, self.check, self.patience)
+        if min(whole) < 1 or min(self.rates) <= 0 or not 0 <= self.momentum < 1:
+            raise ValueError(
+                f"expected whole numbers from 1, rates above 0 and a momentum in [0, 1), but got {self}"
+            )
+
+    def epochs_per_check(self, samples: int) -> int:
+        """Epochs between two measurements of the validation objective."""
+        return math.ceil(self.check / math.ceil(samples / self.batch_size))
+
+    def checks(self, samples: int) -> int:
+        """The most checks there can be."""
+        return math.ceil(self.steps / (self.epochs_per_check(samples) * math.ceil(samples / self.batch_size)))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedStack:
+    """Networks at their lowest validation objective, and how they came there.
+
+    Attributes:
+        stack: the networks.
+        history: network, step, rate (of the steps before), train_coarse, train_intra, coarse, intra (means
+            over the training and the validation samples, nats; intra is of all levels below the coarsest,
+            unweighted), objective (validation); a row a check, until the network stops.
+    """
+
+    stack: Stack
+    history: pd.DataFrame
+
+
+def initial_stack(
+    seeds: Sequence[int], features: int, width: int, outputs: int, dtype: torch.dtype = torch.float32
+) -> Stack:
+    """Weights and biases uniform in ±1/√(inputs of the layer), as in `torch.nn.Linear`; a seed a network.
+
+    >>> initial_stack([7], 4, 3, 2).weight.abs().max().item() <= 3**-0.5
+    True
+    """
+
+    def one(seed: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        shapes = ((features, width), (1, width), (width, outputs), (1, outputs))
+        fans = (features, features, width, width)
+        return [
+            (2 * torch.rand(*shape, generator=generator, dtype=dtype) - 1) / math.sqrt(fan)
+            for shape, fan in zip(shapes, fans, strict=True)
+        ]
+
+    return Stack(*(torch.stack(parts) for parts in zip(*map(one, seeds), strict=True)))
+
+
+def train_stack(
+    samples: StackSamples,
+    recipe: StackRecipe,
+    seeds: Sequence[int],
+    outputs: int,
+    groups: Sequence[Int64[Tensor, " outputs"]] = (),
+    betas: Sequence[float | Float[Tensor, " networks"]] = (),
+    device: torch.device | str = "cpu",
+) -> TrainedStack:
+    """Train a network for each seed on its lines of the samples, all at once.
+
+    What a network becomes does not depend on its companions, but for rounding in the batched products. A seed
+    draws the first weights and the order of the samples; alike seeds on lines of one length see alike orders.
+
+    Args:
+        samples: with labels from 0 to outputs − 1.
+        recipe: the same for all.
+        seeds: one for each line.
+        outputs: number of classes.
+        groups, betas: the objective, as in `granular_loss`; without them cross-entropy. A tensor of betas has
+            one for each network.
+        device: where to train.
+
+    Raises:
+        ValueError: for another number of seeds, labels outside the outputs, or groups that do not fit.
+
+    >>> inputs = torch.linspace(-1, 1, 40)[:, None]
+    >>> rows = torch.arange(40).expand(2, 40)
+    >>> samples = StackSamples(inputs, (inputs[:, 0] > 0).long(), rows, rows)
+    >>> trained = train_stack(samples, StackRecipe(8, rates=(0.5, 0.1), steps=500), [0, 1], outputs=2)
+    >>> accuracies(trained.stack, inputs, samples.labels).min().item() > 0.9
+    True
+    """
+    if len(seeds) != len(samples.train):
+        raise ValueError(f"expected a seed for each of {len(samples.train)} networks, got {len(seeds)}")
+    if samples.labels.min() < 0 or samples.labels.max() >= outputs:
+        raise ValueError(f"expected labels from 0 to {outputs - 1}, got up to {int(samples.labels.max())}")
+    check_groups(groups, outputs)
+    pool = StackSamples(*(one.to(device) for one in vars(samples).values()))
+    start = initial_stack(seeds, pool.inputs.shape[1], recipe.width, outputs, pool.inputs.dtype)
+    stack = Stack(*(one.to(device) for one in start.parameters))
+    objective = Objective([one.to(device) for one in groups], _columns(betas, device))
+    return _train(stack, pool, recipe, seeds, objective)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """L_top + Σ β_k L_k of a stack; betas are numbers or columns (networks, 1)."""
+
+    groups: list[Tensor]
+    betas: list[float | Tensor]
+
+    def select(self, networks: Tensor) -> "Objective":
+        betas = [beta[networks] if isinstance(beta, Tensor) else beta for beta in self.betas]
+        return Objective(self.groups, betas)
+
+    def mean_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Coarse loss, intra loss and objective, `(networks, 3)`."""
+        losses = granular_losses(logits, labels, self.groups).mean(1)
+        coarse, finer = losses[:, :1], losses[:, 1:]
+        weighted = torch.zeros_like(coarse)
+        for k, beta in enumerate(self.betas):
+            weighted = weighted + beta * finer[:, k : k + 1]
+        return torch.cat([coarse, finer.sum(1, keepdim=True), coarse + weighted], 1)
+
+
+def accuracies(
+    stack: Stack,
+    inputs: Float[Tensor, "samples features"],
+    labels: Int64[Tensor, " samples"],
+    group: Int64[Tensor, " outputs"] | None = None,
+) -> Float[Tensor, " networks"]:
+    """The share of samples that each network answers with the label; with groups, with the label's group.
+
+    A group's probability is the sum over its classes (:func:`group_logits`).
+
+    >>> stack = initial_stack([0], 1, 2, 3)
+    >>> accuracies(stack, torch.zeros(4, 1), torch.zeros(4).long(), torch.zeros(3).long()).tolist()
+    [1.0]
+    """
+    logits = stack.logits(inputs)
+    if group is not None:
+        logits, labels = group_logits(logits, group), group[labels]
+    return (logits.argmax(-1) == labels).double().mean(-1)
+
+
+def epoch_orders(seed: int, samples: int) -> Iterator[np.ndarray]:
+    """Endless orders of the samples, an epoch each."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield rng.permutation(samples)
+
+
+def _columns(betas: Sequence[float | Tensor], device: torch.device | str) -> list[float | Tensor]:
+    return [beta.to(device)[:, None] if isinstance(beta, Tensor) else beta for beta in betas]
+
+
+def _train(
+    stack: Stack, pool: StackSamples, recipe: StackRecipe, seeds: Sequence[int], objective: Objective
+) -> TrainedStack:
+    """Networks that have stopped leave the active ones, which `names` numbers."""
+    networks, count = pool.train.shape
+    names = torch.arange(networks, device=pool.inputs.device)
+    orders = [epoch_orders(seed, count) for seed in seeds]
+    epochs = recipe.epochs_per_check(count)
+    steps = epochs * math.ceil(count / recipe.batch_size)
+    best, speed = stack.select(names), [torch.zeros_like(one) for one in stack.parameters]
+    progress = _Progress.start(networks, recipe, pool.inputs)
+    history = [_measure(stack, pool, objective, names, progress, 0)]
+    progress.lowest = _objectives(history, progress.lowest)
+    for check in range(1, recipe.checks(count) + 1):
+        drawn = [np.stack([next(orders[i]) for _ in range(epochs)], 1) for i in names.tolist()]
+        order = torch.from_numpy(np.stack(drawn)).to(names.device)
+        for epoch in order.unbind(2):
+            _epoch(stack, speed, pool, pool.train[names].gather(1, epoch), objective, progress.rate, recipe)
+        history.append(_measure(stack, pool, objective, names, progress, check * steps))
+        better = progress.update(_objectives(history, progress.lowest), recipe)
+        for kept, now in zip(best.parameters, stack.parameters, strict=True):
+            kept[names[better]] = now[better]
+        if progress.stopped.any():
+            on = torch.nonzero(~progress.stopped)[:, 0]
+            names, stack, objective = names[on], stack.select(on), objective.select(on)
+            speed, progress = [one[on] for one in speed], progress.select(on)
+        if not len(names):
+            break
+    return TrainedStack(best, pd.concat(history, ignore_index=True).sort_values(["network", "step"]))
+
+
+def _objectives(history: list[pd.DataFrame], like: Tensor) -> Tensor:
+    """The validation objectives of the last check."""
+    return torch.tensor(history[-1].objective.to_numpy(), device=like.device)
+
+
+@dataclass(eq=False)
+class _Progress:
+    """Of each active network: its rate, its lowest validation objective and how many checks ago that was."""
+
+    rate: Tensor
+    lowest: Tensor
+    age: Tensor
+    lowered: Tensor
+    stopped: Tensor
+
+    @staticmethod
+    def start(networks: int, recipe: StackRecipe, like: Tensor) -> "_Progress":
+        no = torch.zeros(networks, dtype=torch.bool, device=like.device)
+        rate = torch.full((networks, 1, 1), recipe.rates[0], dtype=like.dtype, device=like.device)
+        return _Progress(rate, no.double(), no.long(), no, no.clone())
+
+    def update(self, value: Tensor, recipe: StackRecipe) -> Tensor:
+        """Whether each is at its lowest now."""
+        better = value < self.lowest
+        self.lowest = torch.where(better, value, self.lowest)
+        self.age = torch.where(better, 0, self.age + 1)
+        stalled = self.age >= recipe.patience
+        self.stopped = stalled & self.lowered
+        self.lowered = self.lowered | stalled
+        self.age = torch.where(stalled, 0, self.age)
+        self.rate = torch.where(self.lowered[:, None, None], recipe.rates[1], self.rate)
+        return better
+
+    def select(self, networks: Tensor) -> "_Progress":
+        return _Progress(*(one[networks] for one in vars(self).values()))
+
+
+def _epoch(
+    stack: Stack,
+    speed: list[Tensor],
+    pool: StackSamples,
+    order: Tensor,
+    objective: Objective,
+    rate: Tensor,
+    recipe: StackRecipe,
+) -> None:
+    """A step for each batch of the rows in order, `(networks, samples)`."""
+    for rows in order.split(recipe.batch_size, dim=1):
+        # index_select is quicker than indexing by [rows].
+        inputs = pool.inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        _step(stack, speed, inputs, pool.labels[rows], objective, rate, recipe)
+
+
+def _step(
+    stack: Stack,
+    speed: list[Tensor],
+    inputs: Tensor,
+    labels: Tensor,
+    objective: Objective,
+    rate: Tensor,
+    recipe: StackRecipe,
+) -> None:
+    """One step of every network: v ← momentum · v + gradient, weights ← weights − rate · v."""
+    # Samples lie last in memory, so that sums over few classes are quick.
+    w1, b1, w2, b2 = (one.mT for one in stack.parameters)
+    hidden = torch.baddbmm(b1, w1, inputs.mT).clamp_(min=0)
+    logits = torch.baddbmm(b2, w2, hidden)
+    error = granular_gradient(logits.mT, labels, objective.groups, objective.betas).mT / inputs.shape[1]
+    back = torch.bmm(stack.weight, error) * (hidden > 0)
+    for one, below, above in ((0, inputs.mT, back), (2, hidden, error)):
+        speed[one].baddbmm_(below, above.mT, beta=recipe.momentum)
+        speed[one + 1].mul_(recipe.momentum).add_(above.sum(2)[:, None])
+    for parameter, velocity in zip(stack.parameters, speed, strict=True):
+        parameter.addcmul_(rate, velocity, value=-1)
+
+
+def _measure(
+    stack: Stack, pool: StackSamples, objective: Objective, names: Tensor, progress: _Progress, step: int
+) -> pd.DataFrame:
+    """A row of the history for each active network."""
+    parts = [
+        objective.mean_losses(stack.logits(pool.inputs[rows]), pool.labels[rows])
+        for rows in (pool.train[names], pool.validation[names])
+    ]
+    values = torch.cat([parts[0][:, :2], parts[1]], 1).double().cpu().numpy()
+    columns = ["train_coarse", "train_intra", "coarse", "intra", "objective"]
+    table = pd.DataFrame(values, columns=columns)
+    rates = progress.rate[:, 0, 0].double().cpu().numpy()
+    table.insert(0, "network", names.cpu().numpy())
+    table.insert(1, "step", step)
+    table.insert(2, "rate", rates)
+    return table

@@ -1,0 +1,118 @@
+"""What a network is trained to say of an item: its class, the set of its labels, or a number."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64
+from sklearn.metrics import average_precision_score
+from torch import Tensor
+
+from harsanyi.models.training.read_out import check_labels
+
+Task = Literal["classification", "multi-label", "regression"]
+TASKS = ("classification", "multi-label", "regression")
+Labels = Sequence[int] | Sequence[float] | np.ndarray
+
+
+def check_target(task: str, items: Sequence[Any], labels: Labels, classes: Sequence[str]) -> np.ndarray:
+    """The labels as an array of the task's shape, after checking that they fit the items and the classes.
+
+    Args:
+        task: "classification", "multi-label" or "regression".
+        items: PIL images or sentences.
+        labels: numbers of classes (items,); 0 and 1 (items, classes); or finite numbers (items,).
+        classes: names of the network's outputs; one for regression.
+
+    Returns:
+        int64 (items,), float64 (items, classes) or float64 (items,).
+
+    Raises:
+        ValueError: for another task, and labels of another shape or with other values.
+
+    >>> check_target("multi-label", ["a cat", "nothing"], np.array([[1, 0], [0, 0]]), ["animal", "large"])
+    array([[1., 0.],
+           [0., 0.]])
+    """
+    if task not in TASKS:
+        raise ValueError(f"no task {task!r}: expected {', '.join(TASKS)}")
+    if task == "classification":
+        return check_labels(items, np.asarray(labels), classes)
+    if task == "regression" and len(classes) != 1:
+        raise ValueError(
+            f"regression has one output, but the network has {len(classes)}: "
+            "take network.with_new_head([name of the number])"
+        )
+    many = task == "multi-label"
+    wanted = "0 or 1 for every item and class" if many else "finite numbers, one an item"
+    target, shape = np.asarray(labels), (len(items), len(classes)) if many else (len(items),)
+    if not len(items) or target.shape != shape or target.dtype.kind not in "biuf":
+        raise ValueError(
+            f"expected {task} labels of shape {shape}, {wanted}, but got {target.dtype} {target.shape}"
+        )
+    target = target.astype(np.float64)
+    right = np.isin(target, (0, 1)) if many else np.isfinite(target)
+    if not right.all():
+        raise ValueError(f"expected {task} labels, {wanted}, but got {target[~right][0]:g}")
+    return target
+
+
+def task_loss(
+    task: str, outputs: Float[Tensor, "items classes"], target: Float[Tensor, "items ..."]
+) -> Float[Tensor, ""]:
+    """What is minimised where outputs are no logits of classes that exclude one another.
+
+    multi-label: binary cross-entropy −mean(y log σ(z) + (1 − y) log(1 − σ(z))) over items and classes, in
+    nats. regression: mean squared error mean((y − z)²) over items, in the square of the labels' unit.
+
+    >>> task_loss("regression", torch.tensor([[1.0], [4.0]]), torch.tensor([1.0, 2.0])).item()
+    2.0
+    """
+    # Numbers in half precision would be rounded before they are compared.
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+    target = target.to(outputs.dtype)
+    if task == "multi-label":
+        return F.binary_cross_entropy_with_logits(outputs, target)
+    return F.mse_loss(outputs.squeeze(1), target)
+
+
+def task_measures(
+    task: str, outputs: Float64[Tensor, "items classes"], target: Float64[Tensor, "items ..."]
+) -> dict[str, float]:
+    """How well outputs answer, and their loss.
+
+    Args:
+        task: "multi-label": average_precision, scikit-learn's, its mean over the classes that some item has.
+            "regression": r2 = 1 − Σ(y − z)² / Σ(y − ȳ)², with ȳ the mean of these labels.
+        outputs: logits, or numbers.
+        target: as `check_target` gives it.
+
+    Returns:
+        the measure, and loss, by `task_loss`. NaN where no item has any class, and for equal numbers.
+
+    >>> labels = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    >>> task_measures("regression", torch.full((3, 1), 2.0, dtype=torch.float64), labels)["r2"]
+    0.0
+    """
+    measured = _average_precision if task == "multi-label" else _r2
+    name = "average_precision" if task == "multi-label" else "r2"
+    return {
+        name: measured(outputs.numpy(), target.numpy()),
+        "loss": task_loss(task, outputs, target).item(),
+    }
+
+
+def _average_precision(outputs: np.ndarray, target: np.ndarray) -> float:
+    if not np.isfinite(outputs).all():  # of a training that diverged
+        return float("nan")
+    there = np.flatnonzero(target.any(axis=0))
+    found = [average_precision_score(target[:, k], outputs[:, k]) for k in there]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _r2(outputs: np.ndarray, target: np.ndarray) -> float:
+    total = ((target - target.mean()) ** 2).sum()
+    residual = ((target - outputs[:, 0]) ** 2).sum()
+    return float(1 - residual / total) if total > 0 else float("nan")

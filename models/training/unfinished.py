@@ -1,0 +1,77 @@
+"""What an interrupted series of checkpoints goes on from."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# Lies beside the checkpoints until the series is complete; no name of a checkpoint, see models.series.
+UNFINISHED = "unfinished.pt"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A series after some of its epochs.
+
+    Attributes:
+        settings: those in the checkpoints.
+        history: a row for the start and for each whole epoch.
+        state: of :meth:`harsanyi.models.training.gradient_steps.Training.state` after the last of them.
+    """
+
+    settings: dict[str, Any]
+    history: list[dict[str, Any]]
+    state: dict[str, Any]
+
+
+def save_unfinished(path: Path, unfinished: Unfinished) -> None:
+    """Write it, whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        torch.save(vars(unfinished), temporary)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read_unfinished(
+    path: Path, checkpoints: Sequence[Path], settings: dict[str, Any], processes: int
+) -> Unfinished | None:
+    """What was saved, read without running anything in it.
+
+    Args:
+        checkpoints: those of the whole series, in order.
+        settings: those of the training that is to go on.
+        processes: how many it has.
+
+    Returns:
+        None where there is no such file, a checkpoint of its epochs is gone, or it is of other settings or
+        another number of processes; then the series starts again.
+
+    Raises:
+        ValueError: it is damaged, or something else.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / UNFINISHED
+    >>> read_unfinished(path, [path], {}, 1) is None
+    True
+    >>> save_unfinished(path, Unfinished({}, [{"epoch": 0}], {"randomness": [torch.zeros(1, 8)]}))
+    >>> read_unfinished(path, [path], {}, 1).history
+    [{'epoch': 0}]
+    """
+    if not path.is_file():
+        return None
+    try:
+        kept = Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file fails in whatever way its bytes suggest
+        raise ValueError(
+            f"{path} cannot be read ({type(error).__name__}): delete it, and the series starts again"
+        ) from error
+    alike = kept.settings == settings and len(kept.state["randomness"][0]) == processes
+    there = all(checkpoint.is_file() for checkpoint in checkpoints[: len(kept.history)])
+    return kept if alike and there else None
