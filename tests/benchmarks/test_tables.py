@@ -6,7 +6,7 @@ from time import sleep
 import pandas as pd
 import pytest
 
-from benchmarks.plan_rounds import KEY, table
+from benchmarks.plans.rounds import KEY, table
 from benchmarks.stopwatch import fastest, timed
 from benchmarks.tables import keep, show
 

@@ -28,7 +28,7 @@ from harsanyi.models import (
 )
 from harsanyi.models.architecture import find_head
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "studies" / "resnet20_ladder.py"
+SCRIPT = Path(__file__).parents[2] / "docs" / "studies" / "resnet20_ladder" / "train.py"
 
 
 def network_of(model: nn.Module, size: int = 32) -> Network:
