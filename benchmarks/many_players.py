@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Row, Rows, show
 from harsanyi import models
-from harsanyi.analyses.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.data import SyntheticGame
 from harsanyi.interactions import Game, MaskedModel, Players, SparseMoebius, low_order, sparse_moebius, spex
 

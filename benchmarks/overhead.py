@@ -14,7 +14,7 @@ import torch
 from benchmarks.stopwatch import timed
 from harsanyi import models  # noqa: F401  torchvision's operators
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
-from harsanyi.interactions.forward import channels_last
+from harsanyi.interactions.game.forward import channels_last
 
 # Pixels a side, and forwards a round: about a second of each.
 SIZES = {"64²": (64, 512), "224²": (224, 64)}

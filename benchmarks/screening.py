@@ -20,9 +20,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from harsanyi import data
-from harsanyi.analyses.bootstrap import ratio_interval
-from harsanyi.analyses.games import ask
-from harsanyi.analyses.study import Compute
+from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.study import Compute
 from harsanyi.interactions import (
     Game,
     Influences,
@@ -33,8 +33,8 @@ from harsanyi.interactions import (
     influences,
     most_influential,
 )
-from harsanyi.interactions.influence import exact_game_densities, from_to, player_counts
-from harsanyi.interactions.screening import with_others_present
+from harsanyi.interactions.many_players.influence import exact_game_densities, from_to, player_counts
+from harsanyi.interactions.many_players.screening import with_others_present
 from harsanyi.models import TextPreprocess
 
 CHECKPOINTS = Path("runs/demo/checkpoints/finetuned")

@@ -1,16 +1,16 @@
 from . import analyses, data, interactions, models
-from .analyses.comparison import run_comparison
-from .analyses.figures import plot_matching, plot_shares, plot_strength_by_order
-from .analyses.knowledge import KnowledgeChange, compare
-from .analyses.origins import compare_many
-from .analyses.run import Run
+from .analyses.comparison.comparison import run_comparison
+from .analyses.comparison.figures import plot_matching, plot_shares, plot_strength_by_order
+from .analyses.knowledge.change import KnowledgeChange, compare
+from .analyses.origins.origins import compare_many
+from .analyses.run.run import Run
 from .data.inputs import Inputs
+from .interactions.effects.interactions import Interactions
 from .interactions.evaluate import evaluate
-from .interactions.game import Game
-from .interactions.interactions import Interactions
-from .interactions.masked_model import MaskedModel
+from .interactions.game.game import Game
+from .interactions.game.masked_model import MaskedModel
+from .interactions.game.players import Players
 from .interactions.methods import And, AndOr, JointSparseAndOr, SparseAndOr, extract
-from .interactions.players import Players
 from .interactions.store import Store
 from .models.networks import Network
 

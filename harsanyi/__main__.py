@@ -8,7 +8,7 @@ from pathlib import Path
 if not sys.flags.safe_path and sys.path and Path(sys.path[0]) == Path.cwd():
     del sys.path[0]
 
-from harsanyi.analyses.cli import main
+from harsanyi.analyses.command.cli import main
 
 if __name__ == "__main__":
     main()

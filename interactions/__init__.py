@@ -1,12 +1,8 @@
 """Exact AND and OR interactions of any network, from its output on all 2ⁿ masked inputs."""
 
 from harsanyi.interactions.attribution import HarsanyiInteractions
-from harsanyi.interactions.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
-from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
-from harsanyi.interactions.game import Game
-from harsanyi.interactions.indices import banzhaf_values, shapley_interaction_indices, shapley_values
-from harsanyi.interactions.influence import Influences, influences, most_influential
-from harsanyi.interactions.interactions import (
+from harsanyi.interactions.effects.indices import banzhaf_values, shapley_interaction_indices, shapley_values
+from harsanyi.interactions.effects.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
     SIGNS,
@@ -15,9 +11,26 @@ from harsanyi.interactions.interactions import (
     Interactions,
     Salient,
 )
-from harsanyi.interactions.joint import sparse_and_or_joint
-from harsanyi.interactions.low_orders import low_order
-from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.effects.transforms import (
+    and_interactions,
+    coalition_masks,
+    coalition_orders,
+    or_interactions,
+    reconstruct,
+)
+from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
+from harsanyi.interactions.game.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.game.players import BACKGROUND, Players
+from harsanyi.interactions.game.scores import SCORES
+from harsanyi.interactions.game.words import sentence_pieces
+from harsanyi.interactions.many_players.estimate import SparseMoebius
+from harsanyi.interactions.many_players.influence import Influences, influences, most_influential
+from harsanyi.interactions.many_players.low_orders import low_order
+from harsanyi.interactions.many_players.moebius import sparse_moebius
+from harsanyi.interactions.many_players.screening import HeldOutError, Screened, held_out_error, screened
+from harsanyi.interactions.many_players.spex import spex
 from harsanyi.interactions.methods import (
     METHODS,
     And,
@@ -28,23 +41,10 @@ from harsanyi.interactions.methods import (
     extract,
     extract_each,
 )
-from harsanyi.interactions.players import BACKGROUND, Players
-from harsanyi.interactions.ranges import effect_ranges
-from harsanyi.interactions.scores import SCORES
-from harsanyi.interactions.screening import HeldOutError, Screened, held_out_error, screened
-from harsanyi.interactions.sparse import SparseFit, sparse_and_or
-from harsanyi.interactions.sparse_effects import SparseMoebius
-from harsanyi.interactions.sparse_fourier import spex
-from harsanyi.interactions.sparse_transform import sparse_moebius
+from harsanyi.interactions.sparse.fit import SparseFit, sparse_and_or
+from harsanyi.interactions.sparse.joint import sparse_and_or_joint
+from harsanyi.interactions.sparse.ranges import effect_ranges
 from harsanyi.interactions.store import Store
-from harsanyi.interactions.text_units import sentence_pieces
-from harsanyi.interactions.transforms import (
-    and_interactions,
-    coalition_masks,
-    coalition_orders,
-    or_interactions,
-    reconstruct,
-)
 
 __all__ = [
     "BACKGROUND",

@@ -7,10 +7,10 @@ import torch
 from captum.attr import PerturbationAttribution
 from torch import Tensor, nn
 
-from harsanyi.interactions.interactions import Interactions
-from harsanyi.interactions.masked_model import MaskedModel
+from harsanyi.interactions.effects.interactions import Interactions
+from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.game.players import Players
 from harsanyi.interactions.methods import And, Method, extract
-from harsanyi.interactions.players import Players
 
 
 class HarsanyiInteractions(PerturbationAttribution):

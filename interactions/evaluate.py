@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from harsanyi.interactions.batching import LARGEST_BATCH
-from harsanyi.interactions.choice import choose
-from harsanyi.interactions.game import Game, of_classes
-from harsanyi.interactions.memory import is_out_of_memory, require_memory
-from harsanyi.interactions.plan import Plan
-from harsanyi.interactions.transforms import coalition_masks
+from harsanyi.interactions.effects.transforms import coalition_masks
+from harsanyi.interactions.game.game import Game, of_classes
+from harsanyi.interactions.machine.batching import LARGEST_BATCH
+from harsanyi.interactions.machine.memory import is_out_of_memory, require_memory
+from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.plan import Plan
 
 
 def evaluate(

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from harsanyi.interactions.effects.interactions import Interactions
+from harsanyi.interactions.effects.transforms import and_interactions, or_interactions, player_count
 from harsanyi.interactions.evaluate import evaluate
-from harsanyi.interactions.game import Game
-from harsanyi.interactions.interactions import Interactions
-from harsanyi.interactions.joint import sparse_and_or_joint
-from harsanyi.interactions.memory import require_memory
-from harsanyi.interactions.ranges import effect_ranges
-from harsanyi.interactions.sparse import SparseMethod, sparse_and_or
-from harsanyi.interactions.transforms import and_interactions, or_interactions, player_count
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.machine.memory import require_memory
+from harsanyi.interactions.sparse.fit import SparseMethod, sparse_and_or
+from harsanyi.interactions.sparse.joint import sparse_and_or_joint
+from harsanyi.interactions.sparse.ranges import effect_ranges
 
 # v, AND, OR, and the copies that transforms and solvers make, in tables.
 EXTRACTION_TABLES = 8

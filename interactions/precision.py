@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from harsanyi.interactions.effects.transforms import and_interactions, coalition_orders
 from harsanyi.interactions.evaluate import evaluate
-from harsanyi.interactions.masked_model import MaskedModel
-from harsanyi.interactions.transforms import and_interactions, coalition_orders
+from harsanyi.interactions.game.masked_model import MaskedModel
 
 
 @dataclass(frozen=True)

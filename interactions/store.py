@@ -14,9 +14,9 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from harsanyi.interactions.choice import choose
 from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
-from harsanyi.interactions.game import Game
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.plans.choice import choose
 
 FORMAT = "harsanyi store 1"
 

@@ -1,14 +1,15 @@
 """The README's lines run as they stand, on smaller numbers."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import timm
 import torch
 from PIL import Image
 
-README = Path(__file__).parents[1] / "README.md"
+from tests.places import ROOT
+
+README = ROOT / "README.md"
 
 
 def test_the_python_lines(tmp_path, monkeypatch):

@@ -34,8 +34,8 @@ from benchmarks.plans.rounds import processor, spread
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
 from harsanyi.interactions import MaskedModel
-from harsanyi.interactions.batching import batch_fitting
-from harsanyi.interactions.dense_plan import DensePlan, dense_plan
+from harsanyi.interactions.machine.batching import batch_fitting
+from harsanyi.interactions.plans.dense import DensePlan, dense_plan
 
 CSV = Path("benchmarks/dense/dense.csv")
 KEY = ["case"]

@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 
 from benchmarks.stopwatch import timed
 from harsanyi.interactions import MaskedModel
-from harsanyi.interactions.batching import in_workers
-from harsanyi.interactions.matrix_products import convolving_is_faster
-from harsanyi.interactions.traced import Traced
+from harsanyi.interactions.machine.batching import in_workers
+from harsanyi.interactions.machine.onednn import convolving_is_faster
+from harsanyi.interactions.plans.graph.traced import Traced
 
 LINEAR = torch.ops.aten.linear.default
 

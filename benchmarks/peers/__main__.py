@@ -39,7 +39,7 @@ from benchmarks.peers.ways import FIRST, FURTHER, WAYS, Answer, first_input
 from benchmarks.stopwatch import timed
 from benchmarks.tables import keep, show
 from harsanyi.interactions import Interactions, shapley_values
-from harsanyi.interactions.choice import estimates
+from harsanyi.interactions.plans.choice import estimates
 
 # Rounds of the cases that are measured unless others are named.
 DEFAULT = {"free:12": 3, "resnet18:8": 3, "resnet18:12": 1, "vit-tiny:12": 1, "vgg16:12": 1}

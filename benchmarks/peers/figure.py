@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from benchmarks.masked_images import TITLES
 from benchmarks.peers.question import FREE
 from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
-from harsanyi.analyses.figures import FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
+from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
 
 FIGURE = Path("docs/figures/peers.png")
 ABREAST = 3  # panels

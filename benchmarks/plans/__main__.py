@@ -22,8 +22,8 @@ from benchmarks.plans.games import CASES, Asked
 from benchmarks.plans.rounds import CSV, KEY, processor, table
 from benchmarks.stopwatch import fastest, timed
 from harsanyi.interactions import coalition_masks, evaluate
-from harsanyi.interactions.batching import in_workers
-from harsanyi.interactions.choice import choose
+from harsanyi.interactions.machine.batching import in_workers
+from harsanyi.interactions.plans.choice import choose
 
 # Coalitions that the plain forward and the dense plan are timed on.
 TIMED = 128

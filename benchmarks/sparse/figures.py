@@ -12,7 +12,8 @@ from benchmarks.sparse.summaries import median
 from benchmarks.sparse.tables import LARGE, SMALL, USUAL, Size, real
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
-from harsanyi.analyses.figures import FONT, NETWORKS, PAGE, plot_ranges, whole
+from harsanyi.analyses.comparison.figures import plot_ranges
+from harsanyi.analyses.drawing.palette import FONT, NETWORKS, PAGE, whole
 from harsanyi.interactions import effect_ranges, sparse_and_or
 
 

@@ -25,7 +25,7 @@ from benchmarks.sparse.tables import (
 )
 from benchmarks.tables import Row, Rows
 from harsanyi.interactions import AndOr, Interactions, SparseFit, sparse_and_or
-from harsanyi.interactions.sparse_program import strength
+from harsanyi.interactions.sparse.program import strength
 
 SEEDS = 20
 
@@ -72,7 +72,7 @@ def patient(size: Size) -> Rows:
     settings = [(0.9, 10_000, 1.0), (0.9, 50_000, 1.0), (0.999, 50_000, 0.1)]
     for noise, (momentum, steps, slower) in product((0.0, 0.05), settings):
         near, least = optimum(v, noise)
-        with patch("harsanyi.interactions.gradient_descent.MOMENTUM", momentum):
+        with patch("harsanyi.interactions.sparse.gradient_descent.MOMENTUM", momentum):
             rates = [slower * rate for rate in RATES["sgd"][10]]
             fit = descents(v, noise, size.steps(steps), "sgd", rates)
         asked: Row = {"noise": noise, "momentum": momentum, "steps": size.steps(steps), "games": len(v)}

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from benchmarks.sparse.tables import PLAYERS, USUAL
 from harsanyi.interactions import Interactions, SparseFit, and_interactions, or_interactions, sparse_and_or
-from harsanyi.interactions.gradient_descent import gradient_descent
-from harsanyi.interactions.sparse import in_units, solve_tables
-from harsanyi.interactions.sparse_program import Program
-from harsanyi.interactions.transforms import player_count
+from harsanyi.interactions.effects.transforms import player_count
+from harsanyi.interactions.sparse.fit import in_units, solve_tables
+from harsanyi.interactions.sparse.gradient_descent import gradient_descent
+from harsanyi.interactions.sparse.program import Program
 
 Optimizer = Literal["sgd", "adam"]
 STEPS: dict[Optimizer, int] = {"sgd": 10_000, "adam": 3000}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harsanyi.interactions import Interactions, SparseFit
-from harsanyi.interactions.transforms import coalition_orders, player_count
+from harsanyi.interactions.effects.transforms import coalition_orders, player_count
 
 
 def both(fit: SparseFit | Interactions) -> Tensor:

@@ -19,7 +19,7 @@ from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
 from harsanyi import models  # noqa: F401  torchvision's operators
 from harsanyi.interactions import sparse_and_or
-from harsanyi.interactions.gradient_descent import gradient_descent
+from harsanyi.interactions.sparse.gradient_descent import gradient_descent
 
 TOGETHER, ALONE = 40, 4  # games of each network in one call; games timed each by itself
 DENSE_STEPS = {8: 200, 10: 200, 12: 20}  # that are timed

@@ -10,7 +10,7 @@ from PIL import Image
 
 from harsanyi import data, models
 from harsanyi.analyses import Compare
-from harsanyi.analyses.cli import main
+from harsanyi.analyses.command.cli import main
 from harsanyi.interactions import MaskedModel
 from tests import text_networks
 

@@ -22,7 +22,7 @@ from benchmarks.dense.__main__ import (
 from benchmarks.dense.compilation import LINEAR, as_module, compiled, compiled_scores, linear_convolved
 from benchmarks.tables import keep
 from harsanyi.interactions import MaskedModel, Players
-from harsanyi.interactions.dense_plan import DensePlan, dense_plan
+from harsanyi.interactions.plans.dense import DensePlan, dense_plan
 
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 

@@ -17,6 +17,8 @@ from datasets import ClassLabel, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from tests.places import ROOT
+
 SEED = 20171
 PER_CLASS = {"train": 320, "test": 80}
 FILES = {"train": "train", "test": "t10k"}
@@ -99,4 +101,4 @@ def main(source: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     here = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("/usr/share/datasets/fashion-mnist")
-    main(here, Path(__file__).parents[2] / "data" / "fashion_mnist_subset")
+    main(here, ROOT / "data" / "fashion_mnist_subset")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from harsanyi.data import fashion_mnist, load
 from harsanyi.data.hierarchies import LabelHierarchy, Level, ancestors
 from harsanyi.data.inputs import Inputs
+from tests.places import SHARED
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 PARENT = {
     "tabby": "cat", "lynx": "cat", "husky": "dog", "pug": "dog", "pine": "tree", "oak": "tree",
     "cat": "animal", "dog": "animal", "tree": "plant",

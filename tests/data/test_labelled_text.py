@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harsanyi.data import load
+from tests.places import SHARED
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 published = pytest.mark.skipif(not SHARED.is_dir(), reason="the published files are not at ../shared/data")
 
 

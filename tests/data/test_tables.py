@@ -1,7 +1,6 @@
 """CSV, TSV, parquet and saved data sets, written by pandas and `datasets`."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,9 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from harsanyi.data import load
+from tests.places import SHARED
 
-CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar100-subset"
+CIFAR = SHARED / "cifar100-subset"
 
 
 def grey(level):

@@ -10,8 +10,9 @@ import pytest
 from harsanyi.data import load
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.data.wordnet import CIFAR100_SENSES, WordNet, wordnet_hierarchy
+from tests.places import SHARED
 
-CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar100-subset"
+CIFAR = SHARED / "cifar100-subset"
 WORDS = "entity organism animal plant pet dog tabby rex nut"
 
 # A diamond (dog: pet and animal), an instance (rex), an entry of ten words (nut), a pointer to a verb.

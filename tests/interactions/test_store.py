@@ -14,6 +14,7 @@ import torch
 
 from harsanyi.data import planted
 from harsanyi.interactions import Store, evaluate, evaluate_outputs
+from tests.places import ROOT
 
 
 class SeveralGames:
@@ -112,9 +113,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(tmp_path):
     path = tmp_path / "killed.h5"
     for enough in (2, 6):
         script = SCRIPT.format(path=path, seconds=0.15)
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=os.environ
-        )
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=os.environ)
         deadline = time.monotonic() + 60
         while (
             not path.exists() or Store(path).done("before").sum() < enough

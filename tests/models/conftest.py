@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from tests import text_networks
+from tests.places import SHARED
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    folder = Path(__file__).parents[3] / "shared" / "data"
+    folder = SHARED
     if not folder.is_dir():
         pytest.skip(f"no data at {folder}")
     return folder

@@ -19,6 +19,7 @@ from harsanyi.models import load, read_checkpoint, train
 from harsanyi.models.accelerated import accelerated
 from harsanyi.models.recipe import Recipe
 from harsanyi.models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from tests.places import ROOT
 
 CPU = torch.device("cpu")
 FILES = ["epoch-000.safetensors", "epoch-001.safetensors", "epoch-002.safetensors", "epoch-003.safetensors"]
@@ -267,7 +268,7 @@ def in_two_processes(samples, folder: Path) -> list[tuple[int, str, str]]:
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(folder)],
             env={**common, "RANK": rank, "LOCAL_RANK": rank},
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

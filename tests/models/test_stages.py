@@ -27,8 +27,9 @@ from harsanyi.models import (
     train,
 )
 from harsanyi.models.architecture import find_head
+from tests.places import ROOT
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "studies" / "resnet20_ladder" / "train.py"
+SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder" / "train.py"
 
 
 def network_of(model: nn.Module, size: int = 32) -> Network:

@@ -17,7 +17,8 @@ import torch
 
 from harsanyi import models  # noqa: F401  torchvision's operators, before transformers imports it
 from harsanyi.analyses import Compute, Run, compute, ratio_interval, similarity
-from harsanyi.analyses.amounts import amounts_table
+from harsanyi.analyses.comparison.pictures import draw_top
+from harsanyi.analyses.knowledge.amounts import amounts_table
 from harsanyi.interactions import METHODS, Interactions, extract
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -49,7 +50,7 @@ def main(out: Path) -> None:
     table_of(runs).to_csv(out / "strength_and_similarity.csv", index=False)
     strongest_of(runs).to_csv(out / "strongest.csv", index=False)
     for baseline, run in runs.items():
-        figure = run.draw_top("network", game=10, k=6)
+        figure = draw_top(run, "network", game=10, k=6)
         figure.savefig(out / f"{baseline}.png", dpi=200)
 
 

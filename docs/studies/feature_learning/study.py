@@ -20,16 +20,16 @@ from matplotlib.figure import Figure
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from harsanyi.analyses.bootstrap import ratio_interval
-from harsanyi.analyses.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from harsanyi.analyses.feature_learning import (
+from harsanyi.analyses.drawing.palette import FONT, PAGE
+from harsanyi.analyses.fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
+from harsanyi.analyses.fine_coarse.feature_learning import (
     FeatureRun,
     alignment_table,
     error_table,
     interaction_table,
     learn_features,
 )
-from harsanyi.analyses.figures import FONT, PAGE
+from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.data.patches import LEVELS, PatchTask
 from harsanyi.models.patch_network import PatchNetwork
 

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.bootstrap import ratio_interval
-from harsanyi.analyses.delta_map import (
+from harsanyi.analyses.drawing.palette import PAGE
+from harsanyi.analyses.fine_coarse.delta_map import (
     Groupings,
     Pool,
     clothes,
@@ -23,11 +23,11 @@ from harsanyi.analyses.delta_map import (
     draw_rows,
     halvings,
 )
-from harsanyi.analyses.dial import dial_table, loss_split, ring_pool
-from harsanyi.analyses.dial_figures import draw_delta_maps, draw_loss_split
-from harsanyi.analyses.figures import PAGE
-from harsanyi.analyses.granularity_figures import plot_beta, plot_redundancy
-from harsanyi.analyses.redundancy import boundary_redundancy, isotropic_chords, sample_segments
+from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
+from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_redundancy
+from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.fine_coarse.redundancy import boundary_redundancy, isotropic_chords, sample_segments
+from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.data import fashion_mnist
 from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack
 

@@ -28,10 +28,18 @@ from harsanyi.analyses import (
     time_to_reach,
     trajectory_table,
 )
-from harsanyi.analyses.amounts import total
-from harsanyi.analyses.figures import DISCARDED, NETWORKS, NEW, PAGE, PRESERVED, label_axes, legend_above
-from harsanyi.analyses.knowledge import salient_effects
-from harsanyi.analyses.trajectory_figures import BAND, plot_shares_over_training
+from harsanyi.analyses.drawing.palette import (
+    DISCARDED,
+    NETWORKS,
+    NEW,
+    PAGE,
+    PRESERVED,
+    label_axes,
+    legend_above,
+)
+from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.change import salient_effects
+from harsanyi.analyses.training.figures import BAND, plot_shares_over_training
 from harsanyi.data.patterns import Pattern, PatternTask
 from harsanyi.interactions import (
     And,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harsanyi.analyses.bootstrap import mean_interval
-from harsanyi.analyses.tables import read_table
-from harsanyi.analyses.words import points, with_interval
+from harsanyi.analyses.report.tables import read_table
+from harsanyi.analyses.report.words import points, with_interval
+from harsanyi.analyses.statistics.bootstrap import mean_interval
 
 LEVEL = re.compile(r"(?P<kind>[a-z-]+?)-(?P<classes>\d+)(?:\*(?P<moved>[\d.]+))?(?:/(?P<size>\d+))?")
 

@@ -19,11 +19,11 @@ import torch
 from matplotlib.figure import Figure
 
 from harsanyi import data, models
-from harsanyi.analyses.figures import PAGE
-from harsanyi.analyses.granularity_labels import numbered
-from harsanyi.analyses.granularity_runs import TransferData
-from harsanyi.analyses.objective_figures import plot_objective_rows, plot_objectives
-from harsanyi.analyses.objective_sweep import objective_summary, objective_sweep
+from harsanyi.analyses.drawing.palette import PAGE
+from harsanyi.analyses.fine_coarse.objective_figures import plot_objective_rows, plot_objectives
+from harsanyi.analyses.fine_coarse.objective_sweep import objective_summary, objective_sweep
+from harsanyi.analyses.granularity.labels import numbered
+from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.data.wordnet import WordNet, wordnet_hierarchy
 

@@ -1,0 +1,1 @@
+"""One question: has knowledge to do with accuracy?"""

@@ -1,0 +1,150 @@
+"""Calibration: how well predicted changes of the score fit those measured under another baseline."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS
+from harsanyi.analyses.statistics.bootstrap import Interval, bootstrap_intervals, ratio_interval
+from harsanyi.analyses.statistics.correlation import correlation_table
+from harsanyi.interactions import KINDS
+
+CHOSEN, CONTROL, AGAINST = "chosen", "control", "chosen against control"
+COALITION = ["network", "game", "chosen"]
+COLUMNS = [
+    *("baseline", "part", "kind", "sample", "quantity"),
+    *("value", "low", "high", "coalitions", "games"),
+]
+# A variance smaller than this share of the mean square is rounding.
+ROUNDING = 1e-12
+
+
+def calibration_table(
+    table: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """How well predicted changes x fit measured ones y, and how much more chosen players move than others.
+
+    Of the chosen coalitions, and of their controls: pearson and spearman of x and y; slope of y on x by least
+    squares, and slope_through_origin, Σ xy / Σ x²; mean_measured, the mean of |y| in the unit of the score.
+    Of the chosen against their controls, within each chosen coalition, with d = |y| − the mean |y| of its
+    controls: cohen_d, the mean of d in units of its standard deviation (it grows with the number of controls,
+    whose mean is steadier); cliff_delta, how often |y| exceeds that of one of its controls less how often it
+    falls short (Cliff, "Dominance statistics: Ordinal analyses to answer ordinal questions", 1993).
+
+    Coalitions of one game are not independent. The bootstrap resamples games, each with all its coalitions in
+    the group: sums are kept by game and added up over the games drawn, and ranks are made anew. A coalition
+    that stands in a group more than once, as preserved and new or as AND and OR, was measured once and counts
+    once there.
+
+    Args:
+        table: of `counterfactual_table`.
+        confidence, resamples, seed: of the bootstrap.
+
+    Returns:
+        columns baseline, part ("all", "preserved", "discarded", "new"), kind ("both", "and", "or"), sample
+        ("chosen", "control", "chosen against control"), quantity, value, low, high, coalitions, games (those
+        that have a coalition in the sample). Values are NaN where nothing varies or there is no control,
+        bounds where that happens in a resample.
+
+    >>> row = {"baseline": "blur", "part": "new", "network": "after", "kind": "and", "chosen": "0"}
+    >>> rows = [{**row, "game": x, "draw": 0, "predicted": x, "measured": 2.0 * x} for x in range(3)]
+    >>> found = calibration_table(pd.DataFrame(rows), resamples=9).head(5)
+    >>> found[["part", "kind", "sample", "quantity", "value"]]
+      part  kind  sample              quantity  value
+    0  all  both  chosen               pearson    1.0
+    1  all  both  chosen              spearman    1.0
+    2  all  both  chosen                 slope    2.0
+    3  all  both  chosen  slope_through_origin    2.0
+    4  all  both  chosen         mean_measured    2.0
+    """
+    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    rows = []
+    for labels, group in _groups(table):
+        for sample, coalitions in _samples(group).items():
+            count = {"coalitions": len(coalitions), "games": coalitions.game.nunique()}
+            fit = _effect_sizes if sample == AGAINST else _agreement
+            for quantity, found in fit(coalitions, bootstrap):
+                rows.append({**labels, "sample": sample, "quantity": quantity, **vars(found), **count})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """The rows of each baseline, part and kind, and of all together, every measurement once."""
+    for baseline, rows in table.groupby("baseline", sort=False):
+        for part in ("all", *CHANGED_PARTS):
+            for kind in ("both", *KINDS):
+                group = rows[rows.part.eq(part) | (part == "all")]
+                group = group[group.kind.eq(kind) | (kind == "both")]
+                if len(group):
+                    labels = {"baseline": str(baseline), "part": part, "kind": kind}
+                    yield labels, group.drop_duplicates([*COALITION, "draw"])
+
+
+def _samples(group: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The chosen, the controls, and a row for each of the chosen that has controls."""
+    chosen, control = group[group.draw == 0], group[group.draw > 0]
+    pairs = control.merge(chosen[[*COALITION, "measured"]], on=COALITION, suffixes=("_control", ""))
+    pairs["difference"] = pairs.measured.abs() - pairs.measured_control.abs()
+    pairs["dominance"] = np.sign(pairs.difference)
+    paired = pairs.groupby(COALITION, as_index=False)[["difference", "dominance"]].mean()
+    return {CHOSEN: chosen, CONTROL: control, AGAINST: paired}
+
+
+def _agreement(rows: pd.DataFrame, bootstrap: dict[str, Any]) -> Iterator[tuple[str, Interval]]:
+    """Predicted beside measured."""
+    found = correlation_table(rows, [("predicted", "measured")], clusters="game", **bootstrap)
+    yield from zip(found.coefficient, map(Interval, found.value, found.low, found.high), strict=True)
+    x, y = rows.predicted, rows.measured
+    centred = x - x.mean()
+    sums = _by_game(rows.game, np.ones(len(rows)), centred, y, centred**2, centred * y)
+    yield "slope", _interval(sums, _slope, bootstrap)
+    above, below = _by_game(rows.game, x * y, y.abs()), _by_game(rows.game, x**2, np.ones(len(rows)))
+    names = ("slope_through_origin", "mean_measured")
+    yield from zip(names, ratio_interval(above, below, **bootstrap), strict=True)
+
+
+def _effect_sizes(rows: pd.DataFrame, bootstrap: dict[str, Any]) -> Iterator[tuple[str, Interval]]:
+    """Chosen beside control, by their differences."""
+    ones, difference = np.ones(len(rows)), rows.difference
+    yield "cohen_d", _interval(_by_game(rows.game, ones, difference, difference**2), _cohen_d, bootstrap)
+    above, below = _by_game(rows.game, rows.dominance), _by_game(rows.game, ones)
+    yield "cliff_delta", ratio_interval(above, below, **bootstrap)[0]
+
+
+def _by_game(games: pd.Series, *columns: Any) -> np.ndarray:
+    """The sum of each column over the coalitions of a game, `(games, columns)`."""
+    each = pd.DataFrame(dict(enumerate(map(np.asarray, columns))))
+    return each.groupby(games.to_numpy()).sum().to_numpy(float)
+
+
+def _interval(sums: np.ndarray, statistic: Any, bootstrap: dict[str, Any]) -> Interval:
+    columns = tuple(column[:, None] for column in sums.T)
+    return bootstrap_intervals(columns, partial(_of_totals, statistic), **bootstrap)[0]
+
+
+def _of_totals(statistic: Any, *sums: np.ndarray, axis: int) -> np.ndarray:
+    return statistic(*(column.sum(axis) for column in sums))
+
+
+def _slope(count: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    return _over(_about_mean(count, x, y, xy), _about_mean(count, x, x, xx))
+
+
+def _cohen_d(count: np.ndarray, d: np.ndarray, dd: np.ndarray) -> np.ndarray:
+    """Mean over standard deviation, that of a sample."""
+    variance = _over(_about_mean(count, d, d, dd), count - 1)
+    return _over(_over(d, count), np.sqrt(variance))
+
+
+def _about_mean(count: np.ndarray, x: np.ndarray, y: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Σ (x − x̄)(y − ȳ) of the sums, 0 where it is rounding."""
+    spread = xy - _over(x * y, count)
+    return np.where(abs(spread) > ROUNDING * abs(xy), spread, 0.0)
+
+
+def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below, NaN where nothing is below."""
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)

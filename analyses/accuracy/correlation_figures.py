@@ -1,0 +1,143 @@
+"""Figures of correlation and planning: knowledge against accuracy, and how many inputs a share needs.
+
+Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
+"""
+
+from itertools import cycle, pairwise
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from harsanyi.analyses.drawing.palette import (
+    BAND,
+    COLUMN,
+    FAINT,
+    FONT,
+    NETWORKS,
+    SHARE_COLOURS,
+    label_axes,
+    legend_above,
+    new_axes,
+)
+from harsanyi.analyses.report.words import with_interval
+from harsanyi.analyses.statistics.correlation import require_columns
+
+# Of the height of the axes, kept free for one line of the corner.
+LINE = 0.1
+
+
+def plot_correlation(
+    points: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None = None,
+    ax: Axes | None = None,
+    *,
+    table: pd.DataFrame | None = None,
+) -> Axes:
+    """Two columns of a table of points against each other, with the coefficients in the corner.
+
+    Args:
+        points: of `input_points` or `checkpoint_points`.
+        x, y: the columns, shown in percent where they are shares or accuracy.
+        by: the column that gives the colour ("series"); its points are joined by `step` where there is one.
+        table: of `correlation_table`; its rows of x and y are written in the corner.
+
+    >>> points = pd.DataFrame({"series": "run", "step": [0, 1], "kept": [0.4, 0.2], "accuracy": [0.5, 0.6]})
+    >>> ax = plot_correlation(points, "kept", "accuracy", by="series")
+    >>> ax.get_ylabel(), ax.lines[0].get_xdata().tolist()
+    ('accuracy', [0.4, 0.2])
+    """
+    require_columns(points, [x, y, *([by] if by else [])])
+    parts = list(points.groupby(by, sort=False)) if by else [("", points)]
+    ax = ax or new_axes(COLUMN, 2.6 + 0.17 * (len(parts) - 1))  # room for the legend
+    joined = by is not None and "step" in points
+    for colour, (name, part) in zip(cycle(NETWORKS[1:]), parts):
+        rows = part.sort_values("step") if joined else part
+        ax.plot(
+            rows[x].to_numpy(float),
+            rows[y].to_numpy(float),
+            marker="o",
+            markersize=3.5,
+            markeredgewidth=0,
+            linestyle="-" if joined else "none",
+            linewidth=0.8,
+            color=colour,
+            alpha=0.75,
+            label=str(name) if by else None,
+        )
+    for column, axis in ((x, ax.xaxis), (y, ax.yaxis)):
+        if column.endswith("_share") or column.startswith("accuracy"):
+            axis.set_major_formatter(PercentFormatter(1))
+        elif pd.api.types.is_bool_dtype(points[column]):
+            axis.set_ticks([0, 1], labels=["no", "yes"])
+    label_axes(ax, x.replace("_", " "), y.replace("_", " "))
+    if table is not None:
+        _write_corner(ax, _coefficients(table, x, y))
+    if by:
+        legend_above(ax)
+    return ax
+
+
+def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: float = 0.05) -> Axes:
+    """Where a share would lie if it were measured on fewer inputs: bands that narrow around its value.
+
+    Args:
+        curve: of `planning_curve`.
+        half_width: dotted at so much either side of each value.
+
+    >>> curve = pd.DataFrame({"quantity": "new_share", "inputs": [2, 4], "value": 0.5, "low": [0.2, 0.3]})
+    >>> ax = plot_planning(curve.assign(high=[0.8, 0.6]))
+    >>> ax.get_xlabel(), [label.get_text() for label in ax.get_xticklabels()]
+    ('inputs', ['2', '4'])
+    """
+    require_columns(curve, ["quantity", "inputs", "value", "low", "high"])
+    ax = ax or new_axes(COLUMN, 2.6)
+    colours = cycle(NETWORKS[1:])
+    for quantity, rows in curve.sort_values("inputs").groupby("quantity", sort=False):
+        plain = (str(quantity).replace("_", " "), next(colours))
+        name, colour = SHARE_COLOURS.get(str(quantity), plain)
+        value = rows.value.iloc[0]
+        ax.fill_between(rows.inputs, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
+        for bound in (rows.low, rows.high):
+            ax.plot(rows.inputs, bound, color=colour, linewidth=0.8, marker="o", markersize=2)
+        ax.plot(rows.inputs, rows.value, color=colour, linewidth=1.4, label=name)
+        for limit in (value - half_width, value + half_width):
+            ax.axhline(limit, color=colour, linewidth=0.8, linestyle="dotted")
+    ax.set_xscale("log", base=2)
+    counts = sorted(set(curve.inputs))
+    # A number close before the next would run into it.
+    shown = [m for m, after in pairwise(counts) if after >= 1.3 * m] + counts[-1:]
+    ax.set_xticks(shown, [str(m) for m in shown])
+    ax.minorticks_off()
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    label_axes(ax, "inputs", "share of strength")
+    legend_above(ax)
+    return ax
+
+
+def _coefficients(table: pd.DataFrame, x: str, y: str) -> list[str]:
+    """The rows of x and y in words, and how many points they are of."""
+    rows = table[(table.x == x) & (table.y == y)]
+    if rows.empty:
+        raise ValueError(
+            f"expected a table with coefficients of {x!r} and {y!r}; make it with these as a pair"
+        )
+    said = [
+        f"{row.coefficient.capitalize()} {with_interval(row, '{:.2f}'.format)}".replace("-", "−")
+        for _, row in rows.iterrows()
+    ]
+    points, clusters = rows.points.iloc[0], rows.clusters.iloc[0]
+    return [*said, f"{points} points" + (f" in {clusters} clusters" if clusters < points else "")]
+
+
+def _write_corner(ax: Axes, lines: list[str]) -> None:
+    """Lines at the upper left, above all that is drawn; no tick stands beside them."""
+    low, high = ax.get_ylim()
+    ticks = np.asarray(ax.get_yticks())
+    ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
+    ax.set_ylim(low, low + (high - low) / (1 - LINE * len(lines)))
+    ax.text(0.02, 0.99, "\n".join(lines), va="top", fontsize=FONT, color=FAINT, transform=ax.transAxes)

@@ -1,0 +1,104 @@
+"""Options of a command: parsed by tyro, and one plain sentence where they cannot be."""
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import tyro
+
+from harsanyi.analyses.study.settings import Settings, expected, option, plain, read_study
+
+
+def parsed(name: str, kind: type, arguments: Sequence[str]) -> Any:
+    """The command as its dataclass; a study file given first sets its defaults.
+
+    Raises:
+        ValueError, FileNotFoundError: saying in one sentence what cannot be understood.
+    """
+    rest, default = list(arguments), None
+    given: dict[str, Any] = {}
+    if issubclass(kind, Settings) and rest and rest[0].endswith(".toml"):
+        given = read_study(Path(rest.pop(0)), kind)
+        default = kind(**(dict.fromkeys(_required(kind), tyro.MISSING) | given))
+    try:
+        with redirect_stderr(io.StringIO()):  # tyro's own words fill a box of many lines
+            return tyro.cli(kind, prog=f"harsanyi {name}", args=rest, default=default)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        problem = _problem(kind, rest, set(given)) or f"{' '.join(rest)} cannot be understood"
+        raise ValueError(f"{problem}; see harsanyi {name} --help") from None
+
+
+def _required(kind: type) -> list[str]:
+    return [
+        field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING
+    ]
+
+
+def _problem(kind: type, arguments: list[str], given: set[str]) -> str | None:
+    """What is wrong with the arguments of a command, the first thing found."""
+    types = get_type_hints(kind)  # without tyro's marks
+    marked = get_type_hints(kind, include_extras=True)
+    positional = [name for name in types if _is_positional(marked[name])]
+    many = any(get_origin(types[name]) is tuple for name in positional)
+    known = {option(name): name for name in types if name not in positional}
+    loose, values = _split(arguments)
+    for found in values:
+        if found.replace("--no-", "--", 1) not in known:
+            near = get_close_matches(found, known, 1)
+            return f"there is no option {found}" + (f", did you mean {near[0]}?" if near else "")
+    if len(loose) > len(positional) and not many:
+        study = ": a study file ends in .toml and comes first" if issubclass(kind, Settings) else ""
+        return f"{loose[len(positional)]!r} was not expected{study}"
+    named = given | {known[found] for found in values if found in known} | set(positional[: len(loose)])
+    missing = [
+        name.upper() if name in positional else option(name) for name in _required(kind) if name not in named
+    ]
+    if missing:
+        *others, last = missing
+        return f"{', '.join(others)}{' and ' if others else ''}{last} must be given"
+    checks = (
+        _value_problem(found, plain(types[known[found]]), values[found]) for found in values & known.keys()
+    )
+    return next((problem for problem in checks if problem), None)
+
+
+def _is_positional(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and tyro.conf.Positional in annotation.__metadata__
+
+
+def _split(arguments: list[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """What stands before all options, and what each option is given."""
+    loose: list[str] = []
+    values: dict[str, list[str]] = {}
+    current = loose
+    for argument in arguments:
+        if argument.startswith("-") and not argument[1:2].isdigit():
+            found, equals, value = argument.partition("=")
+            current = values.setdefault(found.replace("_", "-"), [])
+            argument = value if equals else ""
+        if argument:
+            current.append(argument)
+    return loose, values
+
+
+def _value_problem(name: str, kind: Any, values: list[str]) -> str | None:
+    """Why an option of this type cannot have these values."""
+    if get_origin(kind) is tuple:
+        return None
+    if kind is bool:
+        return f"{name} takes no value, not {values[0]!r}" if values else None
+    if not values:
+        return f"{name} needs a value, {expected(kind)}"
+    if len(values) > 1:
+        return f"{name} takes one value, not {' '.join(values)}"
+    try:
+        fits = values[0] in get_args(kind) if get_origin(kind) is Literal else kind(values[0]) is not None
+    except ValueError:
+        fits = False
+    return None if fits else f"{name} is {values[0]!r}, expected {expected(kind)}"

@@ -1,0 +1,56 @@
+"""Drawing something of a finished run."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from harsanyi.analyses.comparison.figures import (
+    plot_matching,
+    plot_ranges,
+    plot_sparsity,
+    plot_strength_by_order,
+)
+from harsanyi.analyses.comparison.pictures import draw_change, draw_top
+from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.report.page import FIGURES
+from harsanyi.analyses.run.run import Run
+
+
+def show(folder: Path, what: str, game: int, network: str | None, top: int, save: Path | None) -> Path:
+    """Draw `what` of the run in `folder` and save it; returns where.
+
+    Raises:
+        ValueError, FileNotFoundError: for a folder without a run, no such input or network.
+    """
+    run = Run.open(folder)
+    if not 0 <= game < run.store.games:
+        raise ValueError(f"there is no input {game}: {folder} has inputs 0 to {run.store.games - 1}")
+    if network is None:
+        network = "after" if "after" in run.interactions else next(iter(run.interactions))
+    if network not in run.interactions:
+        raise ValueError(f"{folder} has no network {network!r}; it has {', '.join(run.interactions)}")
+    if top < 1:
+        raise ValueError(f"expected one interaction or more to draw, got --top {top}")
+    figure = _figure(run, what, game, network, top)
+    if save is not None and not save.suffix:
+        save = save.with_suffix(".png")  # as matplotlib would, without saying so
+    path = save or folder / FIGURES / f"{what}-{network}-{game}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=200)
+    return path
+
+
+def _figure(run: Run, what: str, game: int, network: str, top: int) -> Figure:
+    """The figure asked for."""
+    threshold = run.study.threshold
+    if what == "top":
+        return draw_top(run, network, game, top)
+    if what == "change":
+        return draw_change(run, game, top)
+    if what == "matching":
+        return whole(plot_matching(run.interactions[network], game, threshold))
+    if what == "ranges":
+        return whole(plot_ranges(run.interactions[network], game, unit=run.unit))
+    if what == "sparsity":
+        return whole(plot_sparsity(run.interactions, threshold))
+    return whole(plot_strength_by_order(run.change, unit=run.unit))

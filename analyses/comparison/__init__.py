@@ -1,0 +1,1 @@
+"""One question: what did fine-tuning keep, drop and learn?"""

@@ -1,0 +1,271 @@
+"""Figures of one comparison: strength by order, shares, sparsity, universal matching, ranges."""
+
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from harsanyi.analyses.drawing.palette import (
+    COLUMN,
+    DISCARDED,
+    FAINT,
+    FONT,
+    NEGATIVE,
+    NETWORKS,
+    NEW,
+    PAGE,
+    POSITIVE,
+    PRESERVED,
+    SHARE_COLOURS,
+    label_axes,
+    legend_above,
+    new_axes,
+)
+from harsanyi.analyses.knowledge.amounts import orders_of
+from harsanyi.analyses.knowledge.change import KnowledgeChange
+from harsanyi.analyses.knowledge.strongest import one_game
+from harsanyi.interactions import (
+    KINDS,
+    SALIENT_THRESHOLD,
+    Interactions,
+    reconstruct,
+)
+
+# Below this share of the strongest, `plot_sparsity` is cut off.
+FAINTEST = 1e-3
+
+
+# Dots beyond this number become one picture inside vector files.
+MANY_DOTS = 2000
+
+
+def plot_strength_by_order(
+    change: KnowledgeChange,
+    kind: Literal["both", "and", "or"] = "both",
+    ax: Axes | None = None,
+    *,
+    unit: str = "score",
+) -> Axes:
+    """Strength before (left bars) and after (right bars) per order, in its preserved and other part.
+
+    Salient Σ|I|, mean an input; positive effects upwards, negative ones downwards. Preserved has the same
+    height in both bars.
+
+    Args:
+        kind: AND, OR, or both together.
+        unit: of the score, for the axis.
+
+    >>> import torch
+    >>> from harsanyi.analyses.knowledge.change import compare
+    >>> from harsanyi.interactions import And, extract
+    >>> one, other = (extract(torch.rand(3, 8).double(), And()) for _ in range(2))
+    >>> len(plot_strength_by_order(compare(one, other)).containers)
+    8
+    """
+    if kind not in ("both", *KINDS):
+        raise ValueError(f'expected kind="both", "and" or "or", got {kind!r}')
+    kinds = slice(None) if kind == "both" else [KINDS.index(kind)]
+    ax = ax or new_axes(min(PAGE, max(COLUMN, 2.05 + 0.45 * change.n)), 2.6)
+    orders = np.arange(1, change.n + 1)
+    preserved, discarded, new = (
+        amount[:, kinds].sum(1).mean(0).cpu().numpy()
+        for amount in (change.preserved, change.discarded, change.new)
+    )
+    sides = ((-0.2, discarded, DISCARDED, "discarded"), (0.2, new, NEW, "new"))
+    for shift, part, colour, name in sides:
+        for sign, kept, rest in zip((1, -1), preserved, part, strict=True):
+            x, base = orders + shift, sign * kept[1:]
+            ax.bar(x, base, 0.36, color=PRESERVED, linewidth=0, label="preserved")
+            ax.bar(x, sign * rest[1:], 0.36, base, color=colour, linewidth=0, label=name)
+    ax.axhline(0, color="black", linewidth=0.6)
+    label_axes(ax, "order (left bars before, right bars after)", f"strength Σ|I| per input\n({unit})")
+    ax.set_xticks(orders[:: 1 + change.n // 15])
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):,g}"))
+    ax.margins(y=0.16)  # for the words above and below the bars
+    for y, va, text in ((0.99, "top", "positive effects ↑"), (0.01, "bottom", "negative effects ↓")):
+        ax.text(0.995, y, text, va=va, ha="right", fontsize=FONT, color=FAINT, transform=ax.transAxes)
+    legend_above(ax)
+    return ax
+
+
+def plot_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The shares of `KnowledgeChange.table()` per order and, apart at the right, over all orders.
+
+    Whiskers are the table's intervals; – stands where there is nothing to share.
+
+    >>> row = dict(quantity="new_share", kind="both", sign="both", value=0.4, low=0.2, high=0.5, games=9)
+    >>> table = pd.DataFrame([{**row, "order": "all"}, {**row, "order": "1"}])
+    >>> [label.get_text() for label in plot_shares(table).get_xticklabels()]
+    ['1', 'all']
+    """
+    both = table[(table.kind == "both") & (table.sign == "both")]
+    orders = orders_of(table)
+    ax = ax or new_axes(min(PAGE, max(COLUMN, 2.5 + 0.45 * len(orders))), 2.6)
+    # Each order takes 1 along the axis, all orders together 2.
+    centres, widths = np.arange(len(orders), dtype=float), np.full(len(orders), 0.84)
+    centres[-1] += 0.7
+    widths[-1] *= 2
+    shown = [quantity for quantity in SHARE_COLOURS if quantity in set(both.quantity)]
+    for i, quantity in enumerate(shown):
+        rows = both[both.quantity == quantity].set_index("order").loc[orders]
+        x = centres + ((i + 0.5) / len(shown) - 0.5) * widths
+        _share_bars(ax, x, widths / len(shown), rows, *SHARE_COLOURS[quantity])
+    ax.axvline(centres[-1] - 1.05, color=FAINT, linewidth=0.6)
+    ax.set_xticks(centres, orders)
+    ax.set(xlim=(-0.7, centres[-1] + 1.1), ylim=(0, 1.12))
+    ax.set_yticks([0, 0.5, 1])
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    label_axes(ax, "order", "share of strength")
+    legend_above(ax)
+    return ax
+
+
+def plot_sparsity(
+    networks: Mapping[str, Interactions],
+    threshold: float = SALIENT_THRESHOLD,
+    ax: Axes | None = None,
+) -> Axes:
+    """Strengths |I| sorted, each game's strongest set to 1: few salient, the rest close to zero.
+
+    Lines are medians over games, bands go from the 25th to the 75th percentile; AND and OR are ranked
+    together. Dashed: what counts as salient. The legend says how many are, mean a game.
+
+    >>> import torch
+    >>> from harsanyi.interactions import And, extract
+    >>> ax = plot_sparsity({"pretrained": extract(torch.eye(8)[7:].double(), And())})
+    >>> ax.get_legend().get_texts()[0].get_text()
+    'pretrained: 1.0 of 7 salient (mean)'
+    """
+    ax = ax or new_axes(COLUMN, 2.6)
+    for colour, (name, found) in zip(cycle(NETWORKS), networks.items()):
+        strength = found.effects.abs().flatten(1)
+        largest = strength.amax(1, keepdim=True)
+        relative = (
+            (strength / largest.where(largest > 0, 1)).sort(descending=True).values[:, : _possible(found)]
+        )
+        low, middle, high = np.quantile(relative.cpu().numpy(), [0.25, 0.5, 0.75], axis=0)
+        rank = np.arange(1, len(middle) + 1)
+        count = found.salient(threshold).count().double().mean()
+        label = f"{name}: {count:,.1f} of {len(rank):,} salient (mean)"
+        ax.plot(rank, middle, color=colour, linewidth=1.4, label=label)
+        ax.fill_between(rank, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.axhline(threshold, color="black", linewidth=0.8, linestyle="dashed")
+    if threshold > 0:
+        words, across = f"salient above {threshold:g}", ax.get_yaxis_transform()
+        ax.text(0.02, 0.92 * threshold, words, va="top", fontsize=FONT, transform=across)
+    ax.set(xscale="log", yscale="log", ylim=(min(FAINTEST, threshold / 10) or FAINTEST, 1.3))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    ax.minorticks_off()
+    label_axes(ax, "rank of the interaction", "strength |I| / max|I|")
+    legend_above(ax)
+    return ax
+
+
+def plot_matching(
+    interactions: Interactions,
+    game: int,
+    threshold: float = SALIENT_THRESHOLD,
+    ax: Axes | None = None,
+    *,
+    unit: str = "score",
+) -> Axes:
+    """One game's output on all 2ⁿ masked inputs (line) and the sum of its salient interactions (dots).
+
+    The legend says how many interactions were summed and how close they came: root mean square error in
+    the unit of the score, R² over the masked inputs (– for a constant output).
+
+    >>> import torch
+    >>> from harsanyi.interactions import And, extract
+    >>> ax = plot_matching(extract(torch.rand(2, 16).double(), And()), game=1, threshold=0.0)
+    >>> ax.get_legend().get_texts()[0].get_text().splitlines()[0]
+    'sum of 15 of 15 interactions,'
+    """
+    ax = ax or new_axes(COLUMN, 2.6)
+    found = one_game(interactions, game)
+    salient = found.salient(threshold)
+    kept = found.only(salient)
+    order = found.v[0].argsort(stable=True)
+    v = found.v[0, order].cpu().numpy()
+    matched = reconstruct(kept.and_, kept.or_)[0, order].cpu().numpy()
+    counts = f"{int(salient.count()):,} of {_possible(found):,} interactions"
+    rank = np.arange(1, len(v) + 1)
+    dots: dict[str, Any] = {"markersize": 3 if len(v) < 300 else 1.5, "markeredgewidth": 0}
+    label = f"sum of {counts},\n{_closeness(matched, v)}"
+    ax.plot(rank, matched, "o", color=NETWORKS[2], label=label, rasterized=len(v) > MANY_DOTS, **dots)
+    ax.plot(rank, v, color="black", linewidth=1.2, label="network")
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    label_axes(ax, "masked inputs, by output", f"output ({unit})")
+    legend_above(ax)
+    return ax
+
+
+def plot_ranges(
+    interactions: Interactions, game: int, ax: Axes | None = None, *, unit: str = "score"
+) -> Axes:
+    """The strongest effects of a game (dots) and what they can be in nearly sparsest splits (lines).
+
+    Thick lines join effects that were met, thin ones end where it is certain that no such split goes beyond.
+
+    >>> import torch
+    >>> from harsanyi.interactions import SparseAndOr, extract
+    >>> found = extract(torch.tensor([[0.0, 1.0, 1.0, 2.0]]), SparseAndOr(noise=0.0, ranges=2))
+    >>> len(plot_ranges(found, 0).get_yticklabels())
+    2
+    """
+    if interactions.ranges is None:
+        raise ValueError("these interactions have no ranges: extract them with SparseAndOr(ranges=5)")
+    effect, low, high, lowest, highest = (
+        getattr(interactions.ranges, part)[game].tolist()
+        for part in ("effect", "low", "high", "lowest", "highest")
+    )
+    rows = list(range(len(effect)))
+    ax = ax or new_axes(COLUMN, 0.6 + 0.24 * len(rows))
+    ax.axvline(0, color="black", linewidth=0.6)
+    ax.hlines(rows, lowest, highest, color=FAINT, linewidth=1)
+    colours = [POSITIVE if one >= 0 else NEGATIVE for one in effect]
+    ax.hlines(rows, low, high, colors=colours, linewidth=2.5, alpha=0.5)
+    ax.scatter(effect, rows, c=colours, s=16, zorder=3)
+    top = one_game(interactions, game).top(len(rows))[0]
+    ax.set_yticks(rows, [f"{one.kind.upper()} {{{', '.join(map(str, one.players))}}}" for one in top])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    label_axes(ax, f"effect ({unit})", "")
+    return ax
+
+
+def _closeness(matched: np.ndarray, v: np.ndarray) -> str:
+    """RMS error and R² in words.
+
+    >>> _closeness(np.array([0.0, 1.1]), np.array([0.0, 1.0]))
+    'RMS error 0.071, R² 0.98'
+    """
+    error, spread = ((matched - v) ** 2).mean(), v.var()
+    explained = 1 - error / spread if spread > 0 else np.nan
+    shown = "–" if np.isnan(explained) else f"{explained:.2f}" if explained >= 0 else "below 0"
+    return f"RMS error {np.sqrt(error):.2g}, R² {shown}".replace("e-", "e−")
+
+
+def _possible(interactions: Interactions) -> int:
+    """How many interactions a game can have: non-empty coalitions, of every kind that the method gives."""
+    kinds = int((interactions.effects != 0).any(2).any(0).sum())
+    return max(kinds, 1) * (2**interactions.n - 1)
+
+
+def _share_bars(
+    ax: Axes, x: np.ndarray, widths: np.ndarray, rows: pd.DataFrame, label: str, colour: str
+) -> None:
+    """One quantity's bars with whiskers, the last bar with its percentage."""
+    value, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
+    there = np.isfinite(value)
+    ax.bar(x[there], value[there], 0.9 * widths[there], color=colour, linewidth=0, label=label)
+    for at in x[~there]:
+        ax.text(at, 0.01, "–", ha="center", va="bottom", fontsize=FONT, color=FAINT)
+    known = np.isfinite(low) & np.isfinite(high)
+    ax.vlines(x[known], low[known], high[known], color="black", linewidth=0.8)
+    if there[-1]:
+        top = high[-1] if known[-1] else value[-1]
+        ax.text(x[-1], top + 0.01, f"{100 * value[-1]:.0f}", ha="center", va="bottom", fontsize=FONT)

@@ -1,0 +1,1 @@
+"""Palette, axes and lettering. Knows no result."""

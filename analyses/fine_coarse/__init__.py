@@ -1,0 +1,1 @@
+"""Small networks where the answer is known: Δ, redundancy, objectives, features."""

@@ -1,0 +1,153 @@
+"""Boundary redundancy: how much of a classifier's boundary between fine classes does not bound coarse ones.
+
+This project's own measure. A classifier's decisions are read along segments; where they change, the segment
+crosses the fine boundary, redundantly if both classes have one coarse label. What the share of redundant
+crossings means depends on the segments:
+
+- `isotropic_chords`: by Crofton's formula the expected number of crossings of uniformly random lines with a
+  piece of boundary is proportional to its length (area, in more dimensions). So the share estimates that of
+  the boundary's length. It suits few dimensions, filled with data.
+- `sample_segments`: between pairs of samples. A piece counts by how many pairs it parts, and so more in the
+  midst of the data than at its rim. For images, whose samples fill little of their space, it is the one that
+  looks where samples are; its share is not one of area.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from harsanyi.analyses.statistics.bootstrap import ratio_interval
+
+Classify = Callable[[Tensor], Tensor]
+# Points that are classified at once.
+AT_ONCE = 2**16
+
+
+def boundary_redundancy(
+    classify: Classify,
+    segments: Float[Tensor, "segments ends features"],
+    coarse: Int64[Tensor, " classes"],
+    *,
+    points: int = 200,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Σ redundant / Σ all crossings of the fine boundary over segments; redundant: of one coarse label.
+
+    A change of class between neighbours of `points` evenly spaced points of a segment is one crossing;
+    classes narrower than their distance can be passed over.
+
+    Args:
+        classify: (count, features) → the fine class of each, as numbers.
+        segments: both ends of each.
+        coarse: the coarse label of each fine class.
+        points: on each segment, ends included.
+        confidence, resamples, seed: of the bootstrap over segments.
+
+    Returns:
+        one row: quantity ("redundancy"), value, low, high, crossings (all of them), games (segments). The
+        value is NaN without a crossing. The interval is that of this classifier over segments; segments that
+        share samples are taken as independent.
+
+    Raises:
+        ValueError: for segments without two ends, fewer than two points, or a class without coarse label.
+
+    >>> segments = torch.tensor([[[0.0], [1.0]], [[0.0], [0.6]]])
+    >>> found = boundary_redundancy(lambda x: (3 * x[:, 0]).long(), segments, torch.tensor([0, 0, 1, 1]))
+    >>> found[["value", "crossings", "games"]].values.tolist()
+    [[0.75, 4.0, 2.0]]
+    """
+    if segments.ndim != 3 or segments.shape[1] != 2 or points < 2:
+        raise ValueError(
+            f"expected segments (count, 2, features) and 2 points or more, got {tuple(segments.shape)} "
+            f"and {points}"
+        )
+    redundant, crossings = crossing_counts(classify, segments, coarse, points)
+    found = ratio_interval(
+        redundant[:, None].astype(float),
+        crossings[:, None].astype(float),
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
+    row = {"quantity": "redundancy", **vars(found[0]), "crossings": int(crossings.sum())}
+    return pd.DataFrame([{**row, "games": len(segments)}])
+
+
+def crossing_counts(
+    classify: Classify,
+    segments: Float[Tensor, "segments 2 features"],
+    coarse: Int64[Tensor, " classes"],
+    points: int = 200,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Redundant crossings and all crossings of each segment.
+
+    >>> line = torch.tensor([[[0.0], [1.0]]])
+    >>> crossing_counts(lambda x: (x[:, 0] > 0.5).long(), line, torch.tensor([0, 1]))
+    (array([0]), array([1]))
+    """
+    along = torch.linspace(0, 1, points, dtype=segments.dtype, device=segments.device)[:, None]
+    redundant, crossings = [], []
+    for some in segments.split(max(1, AT_ONCE // points)):
+        start, end = some[:, :1], some[:, 1:]
+        classes = classify((start + along * (end - start)).flatten(0, 1)).view(len(some), points)
+        if classes.min() < 0 or classes.max() >= len(coarse):
+            raise ValueError(
+                f"expected classes 0 to {len(coarse) - 1}, those with a coarse label; the classifier "
+                f"answered {int(classes.min())} to {int(classes.max())}"
+            )
+        groups = coarse[classes]
+        changed = classes[:, 1:] != classes[:, :-1]
+        crossings.append(changed.sum(1))
+        redundant.append((changed & (groups[:, 1:] == groups[:, :-1])).sum(1))
+    return torch.cat(redundant).cpu().numpy(), torch.cat(crossings).cpu().numpy()
+
+
+def isotropic_chords(
+    count: int, seed: int, *, dimensions: int = 2, radius: float = 1.0
+) -> Float64[Tensor, "count 2 dimensions"]:
+    """Chords of a ball at the origin that uniformly random lines cut, independent of each other.
+
+    A line's direction is uniform on the sphere and its nearest point to the origin uniform in the
+    cross-section of the ball at a right angle to it: the measure that motions leave as it is (Santaló,
+    Integral Geometry and Geometric Probability, 1976).
+
+    >>> chords = isotropic_chords(4, seed=0)
+    >>> chords.norm(dim=-1).round(decimals=9).unique().tolist()
+    [1.0]
+    """
+    if dimensions < 2 or count < 1 or radius <= 0:
+        raise ValueError(
+            f"expected a chord or more, 2 dimensions or more and a radius above 0; got {count}, {dimensions} "
+            f"and {radius}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    direction, aside = torch.randn(2, count, dimensions, dtype=torch.float64, generator=generator)
+    direction = direction / direction.norm(dim=1, keepdim=True)
+    aside = aside - (aside * direction).sum(1, keepdim=True) * direction
+    # Uniform in a ball of one dimension less.
+    share = torch.rand(count, 1, dtype=torch.float64, generator=generator) ** (1 / (dimensions - 1))
+    aside = share * aside / aside.norm(dim=1, keepdim=True)
+    half = (1 - share**2).sqrt() * direction
+    return radius * torch.stack([aside - half, aside + half], 1)
+
+
+def sample_segments(
+    samples: Float[Tensor, "samples features"], count: int, seed: int
+) -> Float[Tensor, "count 2 features"]:
+    """Segments between pairs of different samples, pairs drawn independently.
+
+    >>> sample_segments(torch.arange(5.0)[:, None], 3, seed=0).shape
+    torch.Size([3, 2, 1])
+    """
+    if len(samples) < 2 or count < 1:
+        raise ValueError(f"expected two samples and a segment or more, got {len(samples)} and {count}")
+    rng = np.random.default_rng(seed)
+    one = rng.integers(len(samples), size=count)
+    other = (one + rng.integers(1, len(samples), size=count)) % len(samples)
+    return samples[torch.from_numpy(np.stack([one, other], 1)).to(samples.device)]

@@ -1,0 +1,233 @@
+"""The ladder: interactions of a granularity study's runs, what transfer keeps of them, which are rare."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from harsanyi.analyses.granularity.runs import (
+    BASELINE,
+    FINETUNE,
+    PRETRAIN,
+    RUN_COLUMNS,
+    TransferRun,
+    is_done,
+    last_checkpoint,
+    over_seeds,
+)
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.knowledge.amounts import amounts_table, by_order, split_by_sign
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
+from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.correlation import correlation_table
+from harsanyi.analyses.study.study import Compare
+
+COMPARISON, ACCURACY = "comparison", "accuracy"
+SHOWN = ("all_before", "all_after", "preserved", "discarded", "new")
+# What is set beside the accuracy of a run.
+CORRELATED = (
+    "all_before",
+    "all_after",
+    "preserved",
+    "new",
+    "preserved_share",
+    "new_share",
+    "rare_before",
+    "rare_after",
+    "rare_preserved",
+)
+# A share of a number of inputs, up to the rounding of their product.
+ROUNDING = 1e-9
+
+
+def rare_table(
+    change: KnowledgeChange, labels: Int64[Tensor, " games"], rare: float = 0.1, **bootstrap: Any
+) -> pd.DataFrame:
+    """How much of the salient strength is in rare interactions, and whether these come from pretraining.
+
+    A salient interaction (kind, coalition, sign) is rare in a network if no more than max(1, ⌊rare · m⌋) of
+    the m inputs of its input's class have it. rare_before, rare_after and rare_scratch: the share of that
+    network's salient strength that is rare. rare_preserved and common_preserved: of the rare strength after,
+    and of the rest, the share that is preserved from before. Only for players that are the same places in
+    all inputs, the cells of a grid.
+
+    Args:
+        change: the comparison; without scratch there is no rare_scratch.
+        labels: the class of each game.
+        rare: share of a class's inputs, 0 to 1.
+        bootstrap: confidence, resamples, seed. The counts of inputs are held fixed.
+
+    Returns:
+        columns quantity, kind, order, value, low, high, games; NaN where there is nothing to share.
+
+    Raises:
+        ValueError: for labels that are not one a game, or a share outside 0 to 1.
+
+    >>> from harsanyi.analyses.knowledge.change import compare
+    >>> from harsanyi.interactions import And, extract
+    >>> v = torch.tensor([[0.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 3.0], [0.0, 1.0, 0.0, 1.0]])
+    >>> table = rare_table(compare(extract(v, And()), extract(v, And())), torch.tensor([0, 0, 0]))
+    >>> table[(table.kind == "both") & (table.order == "all")].value.round(3).tolist()
+    [0.143, 0.143, 1.0, 1.0]
+    """
+    if labels.shape != (change.games,) or not 0 <= rare <= 1:
+        raise ValueError(
+            f"expected a label for each of {change.games} games and a share from 0 to 1; "
+            f"got labels of shape {tuple(labels.shape)} and rare={rare}"
+        )
+    parts = knowledge_parts(change.before, change.after, change.scratch, threshold=change.threshold)
+    strength = {name: split_by_sign(effects) for name, effects in parts.items()}
+    orders = change.before.orders
+    quantities: dict[str, tuple[Tensor, ...]] = {}
+    for name in ("before", "after", "scratch"):
+        if (whole := strength.get(f"all_{name}")) is not None:
+            own = torch.where(is_rare(whole, labels, rare), whole, 0.0)
+            quantities[f"rare_{name}"] = by_order(own, orders), by_order(whole, orders)
+    after = strength["all_after"]
+    seldom = is_rare(after, labels, rare)
+    for name, chosen in (("rare", seldom), ("common", ~seldom)):
+        kept, whole = (torch.where(chosen, one, 0.0) for one in (strength["preserved"], after))
+        quantities[f"{name}_preserved"] = by_order(kept, orders), by_order(whole, orders)
+    return amounts_table(quantities, signs=False, **bootstrap)
+
+
+def is_rare(
+    strength: Float64[Tensor, "games kinds signs coalitions"], labels: Int64[Tensor, " games"], rare: float
+) -> Bool[Tensor, "games kinds signs coalitions"]:
+    """Where an interaction is there, and in few inputs of its input's class."""
+    there = strength > 0
+    found = torch.zeros_like(there)
+    for label in labels.unique():
+        own = labels == label
+        most = max(1, math.floor(rare * int(own.sum()) + ROUNDING))
+        found[own] = there[own] & (there[own].sum(0) <= most)
+    return found
+
+
+def comparison_of(study: Granularity, run: TransferRun) -> Compare:
+    """The comparison of a run: the end of pretraining against that of the transfer, baseline as scratch.
+
+    A pretrained network that does not answer the target's classes does so through a read-out, fitted on the
+    training data. The inputs are the same for all runs.
+    """
+    direct = replace(run, kind=BASELINE, misalignment=0.0)
+    scratch = str(last_checkpoint(study, direct, FINETUNE)) if is_done(study, direct) else None
+    return Compare(
+        model=study.model,
+        before=str(last_checkpoint(study, run, PRETRAIN)),
+        after=str(last_checkpoint(study, run, FINETUNE)),
+        scratch=scratch,
+        data=study.test_data,
+        train_data=study.data,
+        level=study.target,
+        inputs=study.inputs,
+        players=study.players,
+        skip_short=study.skip_short,
+        method=study.method,
+        out=study.out / run.folder / COMPARISON,
+        image_column=study.image_column,
+        text_column=study.text_column,
+        label_columns=study.label_columns,
+        keep_outputs=study.restricted,
+        device=study.device,
+    )
+
+
+def ladder_table(
+    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True, **bootstrap: Any
+) -> pd.DataFrame:
+    """The knowledge change of every finished run, computed where it is not yet, in its folder comparison.
+
+    Returns:
+        the columns of a run, then quantity, order ("all", "1" … "n"), value, low, high, games, of AND and OR
+        together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
+        at the end of pretraining; where players are the cells of a grid, those of `rare_table`; where the
+        study asks for restricted prediction, the accuracy of each part of the knowledge alone, as
+        preserved_accuracy, new_accuracy, …, everything_accuracy. The intervals are over inputs. Empty where
+        no run is done.
+    """
+    found = [
+        _change_of(study, run, progress, bootstrap).assign(**vars(run))
+        for run in runs
+        if run.kind != BASELINE and is_done(study, run)
+    ]
+    columns = [*RUN_COLUMNS, "quantity", "order", "value", "low", "high", "games"]
+    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+
+
+def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
+    """The means over seeds of a ladder's quantities, order by order, with intervals over seeds.
+
+    >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, quantity="new_share")
+    >>> rows = [{**row, "order": "all", "seed": seed, "value": seed / 4} for seed in (1, 2)]
+    >>> ladder_summary(pd.DataFrame(rows))[["order", "value", "seeds"]].values.tolist()
+    [['all', 0.375, 2]]
+    """
+    return over_seeds(ladder, "order")
+
+
+def _change_of(
+    study: Granularity, run: TransferRun, progress: bool, bootstrap: dict[str, Any]
+) -> pd.DataFrame:
+    done = compute(comparison_of(study, run), progress=progress)
+    tables = [amounts_table(_amounts(done.change), signs=False, **bootstrap)]
+    if study.players.startswith("grid"):
+        labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]
+        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, **bootstrap))
+    table = pd.concat(tables, ignore_index=True)
+    table = table[table.kind == "both"].drop(columns="kind")
+    return pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
+
+
+def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
+    """The accuracy of each part of a run's knowledge alone."""
+    by_class = done.compared_by_class(done.compared())
+    found = restricted_prediction(
+        by_class["before"],
+        by_class["after"],
+        done.labels,
+        scratch=by_class.get("scratch"),
+        threshold=done.study.threshold,
+        **bootstrap,
+    )
+    alone = found[(found.version == "only") & (found.quantity == ACCURACY)]
+    quantity = alone.knowledge.str.replace(" ", "_") + f"_{ACCURACY}"
+    return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version"])
+
+
+def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
+    """How the knowledge of the runs of a ladder goes with their accuracy on the target.
+
+    A point is a run with the largest number of samples. The runs of one level (kind and number of classes)
+    are one cluster: their seeds are no witnesses of other levels.
+
+    Args:
+        runs: of `runs_table`.
+        ladder: of `ladder_table`.
+        bootstrap: confidence, resamples, seed.
+
+    Returns:
+        as `correlation_table`; x the quantity of the knowledge, y the accuracy.
+    """
+    rows = ladder[(ladder.order == "all") & (ladder["size"] == ladder["size"].max())]
+    wide = rows.pivot(index=RUN_COLUMNS, columns="quantity", values="value").reset_index()
+    points = wide.merge(runs[[*RUN_COLUMNS, ACCURACY]], on=RUN_COLUMNS)
+    points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
+    pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
+    return correlation_table(points, pairs, clusters="cluster", **bootstrap)
+
+
+def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
+    """The amounts and shares that are shown, as `amounts_table` takes them."""
+    parts = {name: (name,) for name in SHOWN} | SHARES
+    if change.scratch is not None:
+        parts |= SCRATCH_SHARES
+    return {name: tuple(getattr(change, part) for part in found) for name, found in parts.items()}

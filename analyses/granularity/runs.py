@@ -1,0 +1,288 @@
+"""The runs of a granularity study: planned, trained where they are not yet, and read as tables."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harsanyi import models
+from harsanyi.analyses.granularity.labels import labels_of_classes, levels_of, numbered, pretraining_labels
+from harsanyi.analyses.granularity.settings import MEANINGLESS, OF_SAMPLES, Granularity
+from harsanyi.analyses.granularity.target import MEASURES_OF, target_values, with_names_of
+from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.study.games import device_named
+from harsanyi.analyses.study.study import PUBLISHED
+from harsanyi.data import Inputs, load
+from harsanyi.data.alignment import nmi, purity
+from harsanyi.models import Network
+
+BASELINE = "baseline"
+PRETRAIN, FINETUNE, HISTORY, LABELS = "pretrain", "finetune", "history.csv", "labels.csv"
+COLUMNS = ("image_column", "text_column", "label_columns")
+RUN_COLUMNS = ["kind", "level", "classes", "size", "seed", "misalignment"]
+GROUP = [name for name in RUN_COLUMNS if name != "seed"]
+MEASURES = ["accuracy", "loss", "error"]
+DIFFERENCE = "error_difference"
+# Of labels without a test: so many training samples measure how well they are learned.
+HELD_OUT = 256
+
+
+@dataclass(frozen=True)
+class TransferRun:
+    """One way to the target: from which labels, with how many samples, which seed.
+
+    Attributes:
+        kind: of the pretraining labels, or "baseline" for none.
+        level: their column or level; empty where there is none.
+        classes: how many of them there are; for the baseline the target's classes, or its distinct sets or
+            numbers.
+        size: training samples.
+        misalignment: share of the pretraining labels that are moved.
+
+    >>> TransferRun("columns", "fine", 10, 500, 0).folder.as_posix()
+    'columns-10/500/0'
+    """
+
+    kind: str
+    level: str
+    classes: int
+    size: int
+    seed: int
+    misalignment: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies within the study's folder."""
+        name = self.kind if self.kind == BASELINE else f"{self.kind}-{self.classes}"
+        return Path(
+            name + (f"-{self.misalignment:g}" if self.misalignment else ""), str(self.size), str(self.seed)
+        )
+
+
+@dataclass(frozen=True)
+class TransferData:
+    """Training and test samples of a study; the test's labels numbered as the training's are."""
+
+    train: Inputs
+    test: Inputs
+
+    @classmethod
+    def of(cls, study: Granularity) -> "TransferData":
+        """The samples a study names; a ValueError where its columns are not there or do not fit."""
+        names: dict[str, Any] = {name: getattr(study, name) for name in COLUMNS}
+        train, test = (load(path, **names) for path in (study.data, study.test_data))
+        target_values(train, study.target, study.task)
+        train = with_names_of(train, test, study.target, study.task)
+        return cls(train, numbered(test, train))
+
+
+def plan(study: Granularity, data: TransferData) -> list[TransferRun]:
+    """Every run of a study: the baselines, then kind by kind, for each size and seed.
+
+    Raises:
+        ValueError: for sizes beyond the samples there are, or two levels of one kind and as many classes.
+    """
+    sizes = study.sizes or (len(data.train),)
+    if max(sizes) > len(data.train):
+        raise ValueError(f"--sizes has {max(sizes)}: {study.data} holds {len(data.train)} samples")
+    target = len(data.train.classes[study.target])
+    runs = [TransferRun(BASELINE, "", target, size, seed) for size in sizes for seed in study.seeds]
+    for kind in study.kinds:
+        for size in sizes:
+            levels = levels_of(study, data.train, kind, size)
+            counts = list(levels.values())
+            if twice := {count for count in counts if counts.count(count) > 1}:
+                raise ValueError(
+                    f"{kind} has {len(counts)} levels, more than one with {min(twice)} classes: "
+                    "name one of them (--columns, --hops, --counts)"
+                )
+            runs += [
+                TransferRun(kind, level, classes, size, seed, share)
+                for level, classes in levels.items()
+                for share in ((0.0,) if kind in MEANINGLESS else study.misalignment)
+                for seed in study.seeds
+            ]
+    return runs
+
+
+def is_done(study: Granularity, run: TransferRun) -> bool:
+    """Whether the run's last history is written; training it again looks at its settings, too."""
+    return (study.out / run.folder / FINETUNE / HISTORY).is_file()
+
+
+def train_runs(
+    study: Granularity, runs: Sequence[TransferRun], data: TransferData, *, progress: bool = True
+) -> Iterator[TransferRun]:
+    """Train the runs one after another, and give each when it is done.
+
+    Each writes pretrain and finetune, every epoch's checkpoint with history.csv, and labels.csv: what its
+    samples were pretrained on. What is complete with the same settings is not trained again. Several
+    processes train each run together, see :func:`harsanyi.models.train`.
+    """
+    for run in runs:
+        _train(study, run, data, progress)
+        yield run
+
+
+def runs_table(study: Granularity, runs: Sequence[TransferRun]) -> pd.DataFrame:
+    """A row a finished run.
+
+    Returns:
+        kind, level, classes, size, seed, misalignment; accuracy, loss (nats) and error = 1 − accuracy on the
+        target's test samples after the last epoch (of the task multi-label, no accuracy, and error = 1 − mean
+        average precision; of regression, no accuracy, error = 1 − R², and loss the mean squared error);
+        pretrain_loss, the last epoch's mean over its training samples; nmi and purity of the pretraining
+        labels with the target's, on the training samples. NaN for what the baseline has not.
+    """
+    rows = [_row(study, run) for run in runs if is_done(study, run)]
+    columns = [*RUN_COLUMNS, *MEASURES, "pretrain_loss", "nmi", "purity"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary_table(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000) -> pd.DataFrame:
+    """Means over seeds with bootstrap intervals, and paired differences to the baseline.
+
+    error_difference is a run's error less that of the baseline of the same size and seed: below 0 where
+    pretraining helps. Seeds are resampled with replacement; a handful of them makes intervals too narrow.
+
+    Args:
+        runs: of `runs_table`.
+
+    Returns:
+        kind, level, classes, size, misalignment, quantity (accuracy, loss, error, error_difference), value,
+        low, high, seeds. NaN bounds for one seed; no error_difference where no baseline is done.
+
+    >>> row = dict(kind="columns", level="fine", classes=10, size=50, misalignment=0.0, loss=0.5)
+    >>> row["accuracy"] = 0.9
+    >>> rows = [{**row, "seed": seed, "error": 0.1} for seed in (0, 1)]
+    >>> rows += [{**row, "seed": seed, "kind": "baseline", "error": 0.25} for seed in (0, 1)]
+    >>> table = summary_table(pd.DataFrame(rows))
+    >>> table[table.quantity == "error_difference"][["kind", "value", "seeds"]].values.tolist()
+    [['columns', -0.15, 2]]
+    """
+    direct = runs[runs.kind == BASELINE].set_index(["size", "seed"]).error
+    keys = pd.MultiIndex.from_frame(runs[["size", "seed"]])
+    paired = runs.assign(**{DIFFERENCE: runs.error.to_numpy() - direct.reindex(keys).to_numpy()})
+    paired.loc[paired.kind == BASELINE, DIFFERENCE] = np.nan
+    long = paired.melt([*GROUP, "seed"], [*MEASURES, DIFFERENCE], var_name="quantity").dropna(subset="value")
+    return over_seeds(long, confidence=confidence, resamples=resamples)
+
+
+def over_seeds(
+    table: pd.DataFrame,
+    *extra: str,
+    by: Sequence[str] = GROUP,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """The mean over seeds of each quantity, with a bootstrap interval over them.
+
+    Args:
+        table: tidy, with the columns of a run, quantity and value; NaN is left out.
+        extra: other columns whose values are kept apart.
+        by: the columns of a run without the seed.
+
+    Returns:
+        the columns of `by`, quantity, the extra ones, value, low, high, seeds.
+
+    >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, quantity="error")
+    >>> over_seeds(pd.DataFrame([{**row, "seed": seed, "value": 0.5} for seed in range(3)])).seeds.tolist()
+    [3]
+    """
+    columns, rows = [*by, "quantity", *extra], []
+    for key, group in table.dropna(subset="value").groupby(columns, sort=False):
+        values = group.value.to_numpy(float)
+        (found,) = mean_interval(values[:, None], confidence=confidence, resamples=resamples)
+        rows.append({**dict(zip(columns, key, strict=True)), **vars(found), "seeds": group.seed.nunique()})
+    return pd.DataFrame(rows, columns=[*columns, "value", "low", "high", "seeds"])
+
+
+def start_of(study: Granularity, seed: int) -> Network:
+    """The network before any training, on the study's device."""
+    start = None if study.start == PUBLISHED else study.start
+    return models.load(study.model, start, seed=seed).to(device_named(study.device))
+
+
+def last_checkpoint(study: Granularity, run: TransferRun, phase: str) -> Path:
+    """The last checkpoint of a finished run's phase, "pretrain" or "finetune"."""
+    return models.series(study.out / run.folder / phase)[-1].path
+
+
+def _train(study: Granularity, run: TransferRun, data: TransferData, progress: bool) -> None:
+    sample = data.train.sample(run.size, run.seed, study.target)
+    target, classes = target_values(sample, study.target, study.task)
+    network = start_of(study, run.seed)
+    epochs, rate = study.finetune_epochs, study.finetune_rate
+    if run.kind == BASELINE:
+        epochs = study.baseline_epochs or study.pretrain_epochs + study.finetune_epochs
+        rate = study.pretrain_rate
+    else:
+        network = _pretrained(study, run, data.test, sample, network, progress)
+    models.train(
+        network.with_new_head(classes, run.seed),
+        sample.items,
+        target,
+        folder=study.out / run.folder / FINETUNE,
+        epochs=epochs,
+        held_out=(data.test.items, target_values(data.test, study.target, study.task)[0]),
+        task=study.task,
+        learning_rate=rate,
+        freeze_backbone=study.transfer == "probe" and run.kind != BASELINE,
+        **_recipe(study, run, progress),
+    )
+
+
+def _pretrained(
+    study: Granularity, run: TransferRun, test: Inputs, sample: Inputs, network: Network, progress: bool
+) -> Network:
+    """The network after pretraining; labels of samples have no test but training samples."""
+    labels, classes = pretraining_labels(
+        study, run.kind, run.level, run.classes, sample, network, run.seed, run.misalignment
+    )
+    if run.kind in OF_SAMPLES:
+        held_out = sample.select(range(min(HELD_OUT, run.size))).items, labels[:HELD_OUT]
+    else:
+        held_out = test.items, labels_of_classes(study, run.kind, run.level, test)[0]
+    folder = study.out / run.folder
+    *_, last = models.train(
+        network.with_new_head(classes, run.seed),
+        sample.items,
+        labels,
+        folder=folder / PRETRAIN,
+        epochs=study.pretrain_epochs,
+        held_out=held_out,
+        learning_rate=study.pretrain_rate,
+        **_recipe(study, run, progress),
+    )
+    kept = {"name": sample.names, "label": labels, "target": sample.level(study.target)[0]}
+    if models.is_main_process():
+        pd.DataFrame(kept).to_csv(folder / LABELS, index=False)
+    return models.load(study.model, last).to(network.device)
+
+
+def _recipe(study: Granularity, run: TransferRun, progress: bool) -> dict[str, Any]:
+    """What all phases have in common."""
+    names = ("optimiser", "weight_decay", "batch_size", "flip", "crop_padding", "precision")
+    return {name: getattr(study, name) for name in names} | {"seed": run.seed, "progress": progress}
+
+
+def _row(study: Granularity, run: TransferRun) -> dict[str, Any]:
+    folder = study.out / run.folder
+    last = _last_epoch(folder / FINETUNE)
+    found, loss = float(last[MEASURES_OF[study.task]]), float(last.held_out_loss)
+    accuracy = found if study.task == "classification" else np.nan
+    row = {**vars(run), "accuracy": accuracy, "loss": loss, "error": 1 - found}
+    if run.kind != BASELINE:
+        kept = pd.read_csv(folder / LABELS)
+        labels, target = (kept[name].to_numpy(np.int64) for name in ("label", "target"))
+        row |= {"nmi": nmi(labels, target), "purity": purity(labels, target)}
+        row["pretrain_loss"] = float(_last_epoch(folder / PRETRAIN).loss)
+    return row
+
+
+def _last_epoch(folder: Path) -> pd.Series:
+    """In letters: some versions of pandas lose the last digit of a number."""
+    return pd.read_csv(folder / HISTORY, dtype=str).iloc[-1]

@@ -1,0 +1,177 @@
+"""Granularity: a study of pretraining on few to many classes, and of what that does for a target."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from harsanyi.analyses.study.settings import Settings, option
+
+Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
+# Kinds whose numbers of classes are those that `counts` asks for.
+COUNTED = ("kmeans-aligned", "kmeans-unaligned", "random")
+# Kinds whose labels are of single samples: no other sample has one.
+OF_SAMPLES = (*COUNTED, "per-sample")
+# Kinds whose labels say nothing that moving them could take away.
+MEANINGLESS = ("random", "per-sample")
+# The least that whole numbers can be.
+LEAST = {
+    "counts": 2,
+    "hops": 1,
+    "depths": 0,
+    "sizes": 1,
+    "seeds": 0,
+    "pretrain_epochs": 0,
+    "finetune_epochs": 1,
+    "baseline_epochs": 1,
+    "batch_size": 1,
+    "crop_padding": 0,
+    "inputs": 0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granularity(Settings):
+    """Pretrain on labels from few to many classes, move to one target level, and compare the errors there.
+
+    Every kind and number of pretraining classes is trained for every size and seed, beside a baseline that is
+    trained on the target alone, with the same samples, start, head and seed.
+
+    `harsanyi granularity --demo` needs none of these options: small studies on bundled data, in minutes.
+    """
+
+    model: str
+    """Network: timm:NAME, small:cnn, small:resnet20, package:minilm-l6, …, as for `harsanyi compare`."""
+    data: Path
+    """Training samples with their label columns, in any form that `harsanyi compare` reads."""
+    test_data: Path
+    """Samples on which the target is tested."""
+    target: str
+    """Label column to transfer to."""
+    task: Literal["classification", "multi-label", "regression"] = "classification"
+    """What the target is. multi-label: its classes' names are sets, as "animal;large"; regression: they are
+    numbers. Errors are then 1 − mean average precision and 1 − R²; pretraining is on classes."""
+    out: Path
+    """Folder for checkpoints, tables, figures and report. An unfinished study there goes on."""
+    kinds: tuple[str, ...] = ("columns",)
+    """Kinds of pretraining labels. columns: label columns; wordnet: hypernyms of the finest column's classes;
+    kmeans-aligned, kmeans-unaligned: clusters of features, within the target's classes or over all samples;
+    random: by lot; per-sample: one class a sample."""
+    columns: tuple[str, ...] | None = None
+    """Label columns to pretrain on, fine to coarse; all of them without it."""
+    counts: tuple[int, ...] = ()
+    """Numbers of pretraining classes, for the kmeans kinds and random; kmeans-aligned takes those that are
+    multiples of the number of the target's classes."""
+    hops: tuple[int, ...] = (1, 2, 4)
+    """wordnet: how many hypernym steps up."""
+    depths: tuple[int, ...] = ()
+    """wordnet: cut so many steps below the root, too; --hops "" for these alone."""
+    wordnet: Path = Path("/usr/share/wordnet")
+    """Folder of WordNet's own database files."""
+    embedding: str | None = None
+    """kmeans: network whose features are clustered, with its published weights; by default the study's own
+    at its start, which for random weights says little more than the pixels do."""
+    sizes: tuple[int, ...] = ()
+    """Numbers of training samples, for pretraining and target alike; all there are without it."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of samples, start, heads, order and drawn labels; intervals are over them."""
+    misalignment: tuple[float, ...] = (0.0,)
+    """Shares of the pretraining labels that are moved to other classes, 0 to 1; not for random and
+    per-sample."""
+    pretrain_epochs: int = 20
+    """Epochs of pretraining."""
+    finetune_epochs: int = 20
+    """Epochs on the target after pretraining."""
+    baseline_epochs: int | None = None
+    """Epochs of the baseline; those of pretraining and target together without it."""
+    transfer: Literal["finetune", "probe"] = "finetune"
+    """finetune: all weights are trained on the target; probe: the new head alone."""
+    start: str = "random"
+    """Where pretraining starts: random (with each seed), published, or a checkpoint."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with Nesterov momentum 0.9."""
+    pretrain_rate: float = 1e-3
+    """Learning rate of pretraining and of the baseline."""
+    finetune_rate: float = 1e-3
+    """Learning rate on the target after pretraining."""
+    weight_decay: float = 0.01
+    """Of the optimiser."""
+    batch_size: int = 64
+    """Samples a step."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Of the forwards and gradients in training; fp16 needs a GPU. Weights are float32."""
+    flip: bool = False
+    """Mirror half of the images."""
+    crop_padding: int = 0
+    """Shift images by up to so many pixels."""
+    inputs: int = 0
+    """Test inputs on which every run's interactions are compared, before against after the transfer, with the
+    baseline as scratch; 0: none."""
+    players: str = "grid:4x4:12"
+    """Players of that comparison, as for `harsanyi compare`; 2**K forwards an input and network."""
+    skip_short: bool = False
+    """Leave out sentences with fewer words than players."""
+    method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
+    """Method of that comparison."""
+    restricted: bool = False
+    """Also how often parts of every run's knowledge, alone, predict the target on those inputs; keeps the
+    outputs of all classes."""
+    rare: float = 0.1
+    """An interaction is rare if at most this share of the inputs of its class have it, or only one has."""
+    published: bool = False
+    """Draw the published points of ImageNet-21k beside the study's own."""
+    only_plan: bool = False
+    """Say what would be trained, and stop."""
+    image_column: str | None = None
+    """Column of the images, in tables."""
+    text_column: str | None = None
+    """Column of the sentences, in tables."""
+    label_columns: tuple[str, ...] | None = None
+    """Columns of the labels, in tables."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, …; auto: cuda where there is one."""
+
+    def require_sense(self) -> None:
+        """Refuse what means nothing, before hours are spent on it; a ValueError names the option."""
+        if unknown := [kind for kind in self.kinds if kind not in get_args(Kind)]:
+            raise ValueError(
+                f"--kinds has {', '.join(unknown)}: expected some of {', '.join(get_args(Kind))}"
+            )
+        for name in ("kinds", "seeds", "misalignment"):
+            if not getattr(self, name):
+                raise ValueError(f"{option(name)} is empty: expected one or more")
+        for name in ("kinds", "columns", "counts", "hops", "depths", "sizes", "seeds", "misalignment"):
+            given = getattr(self, name) or ()
+            if len(set(given)) < len(given):
+                raise ValueError(f"{option(name)} is {' '.join(map(str, given))}: expected each once")
+        self._require_numbers()
+        counted = [kind for kind in self.kinds if kind in COUNTED]
+        if counted and not self.counts:
+            raise ValueError(
+                f"{', '.join(counted)} need numbers of pretraining classes: give --counts 4 16 64"
+            )
+        if "wordnet" in self.kinds and not self.hops and not self.depths:
+            raise ValueError("wordnet needs levels: give --hops 1 4 or --depths 2 4")
+        for name in ("inputs", "published"):
+            if getattr(self, name) and self.task != "classification":
+                raise ValueError(
+                    f"{option(name)} is for classification, not {self.task}: interactions are compared, and "
+                    "errors were published, of classes"
+                )
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
+
+    def _require_numbers(self) -> None:
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else () if value is None else (value,)
+            if wrong := [one for one in values if one < least]:
+                raise ValueError(f"{option(name)} is {wrong[0]}: expected {least} or more")
+        for name in ("pretrain_rate", "finetune_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{option(name)} is {getattr(self, name)}: expected a number above 0")
+        for name in ("misalignment", "rare"):
+            value = getattr(self, name)
+            if wrong := [
+                one for one in (value if isinstance(value, tuple) else [value]) if not 0 <= one <= 1
+            ]:
+                raise ValueError(f"{option(name)} is {wrong[0]}: expected a share from 0 to 1")

@@ -1,0 +1,1 @@
+"""One question: what do several pretrainings, side by side, keep and learn?"""

@@ -1,0 +1,155 @@
+"""Origins: changes that start from different pretraining, or end differently trained, side by side."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from harsanyi.analyses.knowledge.amounts import group_labels, group_sums, require_same_games
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.similarity import similarity
+from harsanyi.analyses.statistics.bootstrap import ratio_difference_interval
+
+# What origins are told apart by: the shares of `KnowledgeChange.table`.
+COMPARED = {**SHARES, "scratch_share": SCRATCH_SHARES["scratch_share"]}
+MINUS = " − "
+NETWORKS: tuple[Literal["before", "after"], ...] = ("before", "after")
+
+
+def compare_many(
+    changes: Mapping[str, KnowledgeChange],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Several knowledge changes under one another, and what their shares differ by.
+
+    The rows of an origin are those of its `KnowledgeChange.table`. Then each pair of origins, called "a − b",
+    has rows of what preserved_share, discarded_share, new_share and, with a scratch network in both,
+    scratch_share of a are above those of b. A share is a ratio of sums over games, so the difference is
+    Σ part_a / Σ whole_a − Σ part_b / Σ whole_b. Its interval is paired: both origins see the same games in
+    every resample. Its rows hold both signs together, and the orders that both origins have: with other
+    numbers of players "all" covers more orders in the one than in the other.
+
+    Args:
+        changes: by name of the origin. Those with as many games as each other must be about the same inputs
+            in the same order; origins with other numbers of games have no difference.
+        confidence, resamples, seed: of the bootstrap over games.
+
+    Returns:
+        tidy: origin, quantity, kind, sign, order, value, low, high, games, as in `KnowledgeChange.table`.
+
+    Raises:
+        ValueError: for no change, or for names that could be read as differences.
+
+    >>> import torch
+    >>> from harsanyi.analyses.knowledge.change import compare
+    >>> from harsanyi.interactions import And, extract
+    >>> before, half, all_ = (extract(torch.tensor([[0.0, v, 0, v]] * 3), And()) for v in (2.0, 1.0, 2.0))
+    >>> table = compare_many({"half": compare(before, half), "all": compare(before, all_)})
+    >>> rows = table[(table.quantity == "preserved_share") & (table.order == "all") & (table.sign == "both")]
+    >>> rows[rows.kind == "both"][["origin", "value", "low", "high"]].values.tolist()
+    [['half', 0.5, 0.5, 0.5], ['all', 1.0, 1.0, 1.0], ['half − all', -0.5, -0.5, -0.5]]
+    """
+    _require_names(changes)
+    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    tables = [change.table(**bootstrap).assign(origin=name) for name, change in changes.items()]
+    rows = [
+        row
+        for (one, first), (other, second) in combinations(changes.items(), 2)
+        if first.games == second.games
+        for row in _differences(f"{one}{MINUS}{other}", first, second, bootstrap)
+    ]
+    columns = ["origin", *tables[0].columns.drop("origin")]
+    if rows:
+        tables.append(pd.DataFrame(rows))
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def origin_similarities(
+    changes: Mapping[str, KnowledgeChange],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How alike what the origins know is, before and after: `similarity` of each pair of origins.
+
+    Returns:
+        tidy: network ("before", "after"), one, other, kind ("and", "or", "both"), order ("1" … "n", "all"),
+        value, low, high, games.
+
+    Raises:
+        ValueError: naming two origins of other games or players; a coalition of one would be none of the
+            other.
+
+    >>> import torch
+    >>> from harsanyi.analyses.knowledge.change import compare
+    >>> from harsanyi.interactions import And, extract
+    >>> before, after = (extract(torch.tensor([[0.0, v, 0, v]]), And()) for v in (2.0, 1.0))
+    >>> table = origin_similarities({"down": compare(before, after), "up": compare(after, before)})
+    >>> table[(table.kind == "both") & (table.order == "all")][["network", "value"]].values.tolist()
+    [['before', 0.5], ['after', 0.5]]
+    """
+    _require_names(changes)
+    require_same_games({name: change.before for name, change in changes.items()})
+    columns = ["network", "one", "other", "kind", "order", "value", "low", "high", "games"]
+    tables = [
+        similarity(
+            getattr(changes[one], network),
+            getattr(changes[other], network),
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+        ).assign(network=network, one=one, other=other)
+        for network in NETWORKS
+        for one, other in combinations(changes, 2)
+    ]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def origins_of(table: pd.DataFrame) -> list[str]:
+    """The origins in a table of `compare_many`, without the differences between them.
+
+    >>> origins_of(pd.DataFrame({"origin": ["a", "a", "b", "a − b"]}))
+    ['a', 'b']
+    """
+    return [name for name in dict.fromkeys(table.origin) if MINUS not in name]
+
+
+def _differences(
+    origin: str, one: KnowledgeChange, other: KnowledgeChange, bootstrap: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Rows of what the shares of two changes on the same games differ by."""
+    labels = group_labels(min(one.n, other.n), signs=False)
+    for quantity, (part, whole) in COMPARED.items():
+        if any(getattr(change, part) is None for change in (one, other)):
+            continue
+        first, second = (
+            (_sums(change, part, labels), _sums(change, whole, labels)) for change in (one, other)
+        )
+        found = ratio_difference_interval(first, second, **bootstrap)
+        for label, interval in zip(labels, found, strict=True):
+            yield {
+                "origin": origin,
+                "quantity": quantity,
+                "sign": "both",
+                **label,
+                **vars(interval),
+                "games": one.games,
+            }
+
+
+def _sums(change: KnowledgeChange, part: str, labels: list[dict[str, str]]) -> np.ndarray:
+    """Columns for the labels, a row a game."""
+    known = group_labels(change.n, signs=False)
+    sums = group_sums(getattr(change, part), signs=False)
+    return sums[:, [known.index(label) for label in labels]]
+
+
+def _require_names(changes: Mapping[str, KnowledgeChange]) -> None:
+    if not changes or any(not name or MINUS in name for name in changes):
+        raise ValueError(f"expected origins with names, none of them holding {MINUS!r}; got {list(changes)}")

@@ -1,0 +1,1 @@
+"""One question: how far can a comparison be trusted?"""

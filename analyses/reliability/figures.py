@@ -1,0 +1,120 @@
+"""Figures of reliability: what is found elsewhere, in how many inputs, and what varied inputs change.
+
+Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
+"""
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from harsanyi.analyses.drawing.palette import (
+    BAND,
+    COLUMN,
+    FAINT,
+    FONT,
+    NETWORKS,
+    PAGE,
+    SHARE_COLOURS,
+    label_axes,
+    legend_above,
+    new_axes,
+)
+from harsanyi.analyses.knowledge.amounts import orders_of
+from harsanyi.analyses.knowledge.generality import FOUND
+
+
+def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The share of each network's salient strength that at least so many inputs have; bands are intervals.
+
+    Args:
+        table: of `sharing_table`.
+
+    >>> row = dict(network="net", order="all", value=1.0, low=0.5, high=1.0)
+    >>> len(plot_sharing(pd.DataFrame([{**row, "inputs": k} for k in (1, 2)])).lines)
+    1
+    """
+    ax = ax or new_axes(COLUMN, 2.4)
+    rows = table[table.order == "all"]
+    for colour, (name, one) in zip(cycle(NETWORKS), rows.groupby("network", sort=False)):
+        ax.plot(one.inputs, one.value, color=colour, linewidth=1.4, label=name)
+        ax.fill_between(one.inputs, one.low, one.high, color=colour, alpha=BAND, linewidth=0)
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    label_axes(ax, "in at least so many inputs", "share of salient strength")
+    legend_above(ax)
+    return ax
+
+
+def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """What of one network's salient strength is in another, on the same inputs, by order and over all.
+
+    Whiskers are intervals; an order without strength has no dot.
+
+    Args:
+        table: of `found_table`.
+
+    >>> row = dict(network="a", quantity="found_in_b", kind="both", sign="both", value=1.0, low=0.5, high=1.0)
+    >>> ax = plot_found(pd.DataFrame([{**row, "order": order} for order in ("1", "all")]))
+    >>> ax.get_legend().get_texts()[0].get_text()
+    'a, in b'
+    """
+    rows = table[(table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND)]
+    orders, pairs = orders_of(rows), rows.groupby(["network", "quantity"], sort=False)
+    ax = ax or new_axes(min(PAGE, max(COLUMN, 1.2 + 0.12 * len(pairs) * len(orders))), 2.8)
+    for i, (colour, ((name, quantity), one)) in enumerate(zip(cycle(NETWORKS), pairs)):
+        one = one.set_index("order").loc[orders]
+        x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8
+        label = f"{name}, in {str(quantity).removeprefix(FOUND)}"
+        ax.plot(x, one.value, "o", color=colour, markersize=3, label=label)
+        ax.vlines(x, one.low, one.high, color=colour, linewidth=1)
+    ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)
+    ax.set_xticks(range(len(orders)), orders)
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    label_axes(ax, "order", "share found with the same sign")
+    legend_above(ax)
+    return ax
+
+
+def plot_variations(
+    table: pd.DataFrame, by: str, ax: Axes | None = None, *, label: str = "share of strength"
+) -> Axes:
+    """A row for each variation, a dot with its interval for each network or share; dashed: clean.
+
+    Args:
+        table: variation and the column `by`, with value, low and high; a row of each pair at most. The first
+            variation is the clean one, where it is called so.
+        by: "network", or "quantity" for shares, in the colours of all figures of shares.
+        label: of the horizontal axis.
+
+    >>> row = dict(network="net", value=1.0, low=0.5, high=1.0)
+    >>> table = pd.DataFrame([{**row, "variation": name} for name in ("clean", "noise:4")])
+    >>> [label.get_text() for label in plot_variations(table, "network").get_yticklabels()]
+    ['clean', 'noise:4']
+    """
+    names, groups = list(dict.fromkeys(table.variation)), list(dict.fromkeys(table[by]))
+    ax = ax or new_axes(1.5 * COLUMN, 0.9 + (0.14 + 0.07 * len(groups)) * len(names))
+    for i, (colour, group) in enumerate(zip(cycle(NETWORKS), groups)):
+        words, colour = SHARE_COLOURS.get(group, (group.replace("_", " "), colour))
+        rows = table[table[by] == group].set_index("variation").reindex(names)
+        y = np.arange(len(names)) + ((i + 0.5) / len(groups) - 0.5) * 0.7
+        ax.hlines(y, rows.low, rows.high, color=colour, linewidth=1)
+        ax.plot(rows.value, y, "o", color=colour, markersize=4, label=words)
+        if "clean" in names:
+            ax.axvline(rows.value["clean"], color=colour, linewidth=0.6, linestyle="dashed")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ends = np.append(table[["value", "high"]].to_numpy(float), 0.02)
+    largest = ends[np.isfinite(ends)].max()
+    ax.set_xlim(0, 1.05 * largest if largest < 0.5 or largest > 1 else 1.02)  # small errors fill the axis
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for text in ax.get_yticklabels():
+        text.set_parse_math(False)
+    label_axes(ax, label, "")
+    legend_above(ax)
+    ax.tick_params(axis="y", labelsize=FONT, length=0)
+    return ax

@@ -1,0 +1,1 @@
+"""From games to a finished folder, and opening one."""

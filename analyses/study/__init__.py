@@ -1,0 +1,1 @@
+"""What is asked, made into games: settings without torch, then inputs, labels and players."""

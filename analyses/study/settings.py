@@ -1,0 +1,104 @@
+"""Settings: a dataclass, its command line options and its TOML file in one."""
+
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Fields that are the options of a command and a TOML file in one."""
+
+    def settings(self) -> dict[str, Any]:
+        """All fields that are set, as TOML values."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+    def write(self, path: Path) -> None:
+        """Write the study file, whole or not at all."""
+        write_whole(path, tomli_w.dumps(self.settings()))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: a killed process leaves none that is damaged."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:
+    """The fields of a study file, typed as `kind` has them; those it does not name are left out.
+
+    Raises:
+        FileNotFoundError, ValueError: for no file, no TOML, unknown or mistyped fields.
+    """
+    found, types = _toml(path), get_type_hints(kind)
+    unknown = sorted(set(found) - set(types))
+    if unknown:
+        raise ValueError(
+            f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
+        )
+    return {name: _typed(path, name, value, types[name]) for name, value in found.items()}
+
+
+def option(name: str) -> str:
+    """A field as the option of the command line.
+
+    >>> option("read_out")
+    '--read-out'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def plain(annotation: Any) -> Any:
+    """A field's type without its None.
+
+    >>> plain(int | None)
+    <class 'int'>
+    """
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return kinds[0] if type(None) in get_args(annotation) else annotation
+
+
+def expected(kind: Any) -> str:
+    """What a value of this type is called, for a message.
+
+    >>> expected(Literal["data", "predicted"])
+    'data or predicted'
+    """
+    if get_origin(kind) is Literal:
+        *others, last = get_args(kind)
+        return f"{', '.join(others)} or {last}"
+    words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    if get_origin(kind) is tuple:
+        lists = {int: "a list of whole numbers", float: "a list of numbers"}
+        return lists.get(get_args(kind)[0], "a list of names")
+    return words.get(kind, "a name")
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no study file {path}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+
+
+def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
+    """A TOML value as the field's type."""
+    kind = plain(annotation)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        item = get_args(kind)[0]
+        if all(type(one) in ({item, int} if item is float else {item}) for one in value):
+            return tuple(map(item, value))
+    if kind is float and type(value) is int:
+        return float(value)
+    if value in get_args(kind) if get_origin(kind) is Literal else type(value) is kind:
+        return value
+    raise ValueError(f"{path}: {name} is {value!r}, expected {expected(kind)}")

@@ -1,0 +1,1 @@
+"""One question: what happens to knowledge along a training run?"""

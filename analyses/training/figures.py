@@ -1,0 +1,209 @@
+"""Figures of training runs: what is kept and new by step, when the end is reached, which order comes when.
+
+Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
+"""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from harsanyi.analyses.drawing.palette import (
+    BAND,
+    COLUMN,
+    FAINT,
+    FONT,
+    NETWORKS,
+    SHARE_COLOURS,
+    label_axes,
+    legend_above,
+    new_axes,
+)
+from harsanyi.analyses.knowledge.amounts import orders_of
+
+# A start whose loss is so many times any later one is cut off.
+FAR_ABOVE = 4
+SHARES = ("preserved_share", "discarded_share", "new_share")
+
+
+def plot_shares_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
+    """What of the pretrained network's knowledge a run keeps and drops, and what of its own is new, by step.
+
+    Args:
+        table: of `trajectory_table` with a pretrained network.
+        series: the run. Bands are the table's intervals.
+
+    >>> row = dict(series="run", kind="both", order="all", quantity="new_share", low=0.1, high=0.5, games=9)
+    >>> table = pd.DataFrame([{**row, "step": step, "value": step / 10} for step in (0, 3)])
+    >>> len(plot_shares_over_training(table, "run").lines)
+    1
+    """
+    ax = ax or new_axes(COLUMN, 2.4)
+    for quantity in SHARES:
+        name, colour = SHARE_COLOURS[quantity]
+        _line(ax, _rows(table, series, quantity), name, colour)
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    label_axes(ax, f"step of {series}", "share of strength")
+    legend_above(ax)
+    return ax
+
+
+def plot_reached(
+    table: pd.DataFrame,
+    quantity: str = "reached",
+    ax: Axes | None = None,
+    *,
+    unit: Literal["step", "share of the run"] = "share of the run",
+) -> Axes:
+    """How much of its final knowledge each run has, along its way; dotted where 50% and 90% are reached.
+
+    Args:
+        table: of `trajectory_table`.
+        quantity: "reached", or a similarity.
+        unit: of the horizontal axis.
+
+    >>> row = dict(series="run", kind="both", order="all", quantity="reached", low=0.1, high=0.5, games=9)
+    >>> table = pd.DataFrame([{**row, "step": step, "value": step / 3} for step in (0, 3)])
+    >>> plot_reached(table).get_legend().get_texts()[0].get_text()
+    'run'
+    """
+    ax = ax or new_axes(COLUMN, 2.4)
+    for colour, series in zip(cycle(NETWORKS[1:]), dict.fromkeys(table.series)):
+        rows = _rows(table, series, quantity)
+        if unit != "step":
+            rows = rows.assign(step=rows.step / rows.step.max())
+        _line(ax, rows, series, colour)
+    for share in (0.5, 0.9):
+        ax.axhline(share, color=FAINT, linewidth=0.6, linestyle="dotted")
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    words = {"reached": "share of the own final knowledge", "similarity_own": "similarity to the own end"}
+    label_axes(ax, unit, words.get(quantity, quantity.replace("_", " ")))
+    legend_above(ax)
+    return ax
+
+
+def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
+    """Strength by order (rows) at each checkpoint of a run (columns), each order's strongest set to 1.
+
+    Args:
+        table: of `trajectory_table`, or another with the columns series, step, quantity, kind, order, value.
+
+    >>> row = dict(series="run", kind="both", quantity="strength", games=9)
+    >>> row = {**row, "value": 1.0}
+    >>> table = pd.DataFrame([{**row, "step": s, "order": o} for s in (0, 3) for o in ("1", "all")])
+    >>> plot_orders_over_training(table, "run").images[0].get_array().shape
+    (1, 2)
+    """
+    chosen = table[(table.series == series) & (table.quantity == "strength") & (table.kind == "both")]
+    orders = [order for order in orders_of(chosen) if order != "all"]
+    strength = chosen.pivot(index="order", columns="step", values="value").loc[orders]
+    ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(orders))
+    image = draw_orders(ax, strength, [f"{step:g}" for step in strength.columns])
+    draw_scale(image, ax)
+    label_axes(ax, f"step of {series}", "order")
+    return ax
+
+
+def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """When each run has reached a share of its final knowledge, by order, as a share of its length.
+
+    Args:
+        times: tables of `time_to_reach` of several runs, one share.
+
+    >>> row = dict(kind="both", share=0.5, fraction=0.4, fraction_low=0.3, fraction_high=0.5, games=9)
+    >>> times = pd.DataFrame([{**row, "series": "run", "order": order} for order in ("1", "all")])
+    >>> [label.get_text() for label in plot_times_to_reach(times).get_xticklabels()]
+    ['1', 'all']
+    """
+    ax = ax or new_axes(COLUMN, 2.4)
+    both = times[times.kind == "both"]
+    orders, runs = orders_of(both), list(dict.fromkeys(both.series))
+    for number, (colour, series) in enumerate(zip(cycle(NETWORKS[1:]), runs, strict=False)):
+        rows = both[both.series == series].set_index("order").loc[orders]
+        x = np.arange(len(orders)) + 0.24 * (number - (len(runs) - 1) / 2)
+        ax.vlines(x, rows.fraction_low, rows.fraction_high, color=colour, linewidth=1.2)
+        ax.plot(x, rows.fraction, "o", color=colour, markersize=4, label=series)
+    ax.set_xticks(range(len(orders)), orders)
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    label_axes(ax, "order", f"of the run, until {both.share.iloc[0]:.0%} is reached")
+    legend_above(ax)
+    return ax
+
+
+def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
+    """Loss of a run on its training and on held-out inputs, by step, and their gap.
+
+    Where the start lies far above all that follows, as that of random weights can, the axis ends below it and
+    the start's loss stands in words.
+
+    Args:
+        performance: columns series, step, split ("train", "held out"), loss.
+
+    >>> rows = [dict(series="run", step=s, split=p, loss=1.0) for s in (0, 3) for p in ("train", "held out")]
+    >>> len(plot_performance(pd.DataFrame(rows), "run").lines)
+    3
+    """
+    ax = ax or new_axes(COLUMN, 1.8)
+    losses = performance[performance.series == series].pivot(index="step", columns="split", values="loss")
+    styles = {"train": "solid", "held out": "dashed"}
+    for split in (split for split in styles if split in losses):
+        ax.plot(
+            losses.index, losses[split], color="black", linestyle=styles[split], linewidth=1.2, label=split
+        )
+    if set(styles) <= set(losses):
+        gap = losses["held out"] - losses["train"]
+        ax.plot(losses.index, gap, color=NETWORKS[2], linewidth=1.2, label="gap")
+    _cut_off_start(ax, losses)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    label_axes(ax, f"step of {series}", "loss (nats)")
+    legend_above(ax)
+    return ax
+
+
+def _cut_off_start(ax: Axes, losses: pd.DataFrame) -> None:
+    """End the axis above all but the first checkpoint, if that lies far above, and say how far."""
+    start, rest = losses.iloc[0].max(), losses.iloc[1:].max().max()
+    if not start > FAR_ABOVE * rest:
+        return
+    lowest = min(0.0, *(np.asarray(line.get_ydata(), dtype=float).min() for line in ax.lines))
+    ax.set_ylim(lowest - 0.05 * rest, 1.15 * rest)
+    told = f"start: {start:.0f} ↑"
+    ax.text(0.98, 0.97, told, va="top", ha="right", fontsize=FONT, color=FAINT, transform=ax.transAxes)
+
+
+def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], most: int = 9) -> AxesImage:
+    """Strengths, orders down and states across, each order's most as 1; `most` of the columns' ticks."""
+    relative = strength.div(strength.max(axis=1).where(strength.max(axis=1) > 0, 1), axis=0)
+    image = ax.imshow(relative.to_numpy(), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1)
+    ax.set_yticks(range(len(strength)), list(strength.index))
+    every = range(0, len(ticks), 1 + (len(ticks) - 1) // most)
+    ax.set_xticks(list(every), [ticks[i] for i in every])
+    return image
+
+
+def draw_scale(image: AxesImage, ax: Axes) -> None:
+    """The colours of `draw_orders`, right of the axes."""
+    bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
+    bar.ax.tick_params(labelsize=FONT)
+    bar.set_label("of the order's most", fontsize=FONT)
+
+
+def _rows(table: pd.DataFrame, series: str, quantity: str) -> pd.DataFrame:
+    """The totals of one quantity of one run, by step."""
+    chosen = (table.series == series) & (table.quantity == quantity)
+    return table[chosen & (table.kind == "both") & (table.order == "all")].sort_values("step")
+
+
+def _line(ax: Axes, rows: pd.DataFrame, name: str, colour: str) -> None:
+    if len(rows):
+        ax.plot(rows.step, rows.value, "o-", color=colour, markersize=3, linewidth=1.4, label=name)
+        ax.fill_between(rows.step, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)

@@ -1,0 +1,1 @@
+"""The algebra and its result: dividends of a value table, indices, and `Interactions`."""

@@ -1,0 +1,1 @@
+"""Memory, batches and kernels. Knows nothing of games."""

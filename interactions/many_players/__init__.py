@@ -1,0 +1,1 @@
+"""Where 2ⁿ is out of reach: screening, low orders, sparse Möbius transforms. What is approximate says so."""

@@ -1,0 +1,88 @@
+"""A game's network as operations on what is masked, traced once for all plans."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+from torch.nn.modules import module as every_module
+
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.plans.graph.needed import only_needed
+from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.graph.traced import Traced
+from harsanyi.interactions.plans.plan import NotApplicable, agree, probes, refusing_what_fails
+
+TRACED = "traced"
+
+
+def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
+    """The game, and its network as a function of what is masked, an input or a layer's output.
+
+    The inputs beside it are the function's further ones, by their names; `beside` gives their rows.
+
+    Raises:
+        NotApplicable: for a network that cannot be traced or has hooks, or whose outputs for one input depend
+            on the others of a batch.
+    """
+    if not isinstance(game, MaskedModel) or not isinstance(game.model, nn.Module):
+        raise NotApplicable("there is no module to trace")
+    if TRACED not in game.choices:
+        try:
+            game.choices[TRACED] = _traced(game)
+        except NotApplicable as reason:
+            game.choices[TRACED] = reason
+    found = game.choices[TRACED]
+    if isinstance(found, NotApplicable):
+        raise found
+    return game, found
+
+
+def beside(game: MaskedModel, traced: Traced, games: Int64[Tensor, " pairs"]) -> dict[str, Tensor]:
+    """What the traced network reads beside what is masked, by name: a row for each of these games."""
+    inputs = game.beside
+    return {name: inputs[name][games] for name in traced.beside}
+
+
+def _traced(game: MaskedModel) -> Traced:
+    assert isinstance(game.model, nn.Module)
+    _require_no_hooks(game.model)
+    some = torch.zeros(2, dtype=torch.int64, device=game.device)
+    masks = torch.ones(2, game.n, dtype=torch.bool, device=game.device)
+    elements = game.masked_elements(some, masks).contiguous()  # no step should depend on another order
+    others = {name: value[some] for name, value in game.beside.items()}
+    with game.evaluating():
+        traced = only_needed(trace(_OfElements(game), elements, others))
+    with torch.inference_mode(), game.prepared():
+        _require_apart(game)
+    return traced
+
+
+def _require_apart(game: MaskedModel) -> None:
+    """Refuse a network whose outputs for one input depend on the others of its batch."""
+    games, coalitions = probes(game)
+    with refusing_what_fails():
+        alone = [game.forward(games[i : i + 1], coalitions[i : i + 1]) for i in range(len(games))]
+    if not agree(torch.cat(alone), game.forward(games, coalitions)):
+        raise NotApplicable("its outputs for one input depend on the others of a batch")
+
+
+class _OfElements(nn.Module):
+    """A game's network as a function of what is masked."""
+
+    def __init__(self, game: MaskedModel) -> None:
+        super().__init__()
+        self.model, self.game = game.model, game
+
+    def forward(self, elements: Tensor, beside: Mapping[str, Tensor] | None = None) -> Tensor:
+        return self.game.outputs_of(elements, beside or {})
+
+
+def _require_no_hooks(model: nn.Module) -> None:
+    """Refuse hooks, which may do anything, and may count how often they are called."""
+    if every_module._global_forward_hooks or every_module._global_forward_pre_hooks:
+        raise NotApplicable("all modules have forward hooks, which may do anything")
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise NotApplicable(f"{name or 'the network'} has forward hooks, which may do anything")

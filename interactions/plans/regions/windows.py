@@ -1,0 +1,38 @@
+"""What each place of a result sees of the places before: the windows of convolutions and pools."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from harsanyi.interactions.plans.regions.regions import OUTSIDE
+
+
+def window_places(
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> np.ndarray:
+    """The places before, `(places after, kernel)`, that each place after sees; OUTSIDE beyond the edge.
+
+    >>> window_places((1, 3), (1, 2), (1, 2), (1, 2), (0, 1), (1, 1)).tolist()
+    [[-1, 0], [1, 2]]
+    """
+    along = []
+    for axis in range(len(before)):
+        starts = np.arange(after[axis]) * stride[axis] - padding[axis]
+        along.append(starts[:, None] + np.arange(kernel[axis]) * dilation[axis])
+    row, column = along[0][:, None, :, None], along[1][None, :, None, :]
+    inside = (row >= 0) & (row < before[0]) & (column >= 0) & (column < before[1])
+    places = np.where(inside, row * before[1] + column, OUTSIDE)
+    return places.reshape(prod(after), prod(kernel))
+
+
+def pair(value: Any) -> tuple[int, ...]:
+    """One number for both axes, or one for each."""
+    if isinstance(value, int):
+        return (value, value)
+    return (*value,) * 2 if len(value) == 1 else tuple(value)

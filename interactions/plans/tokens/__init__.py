@@ -1,0 +1,1 @@
+"""Plans for sequences of tokens: shared prefixes (`prefix`) and absent tokens left out (`drop`)."""

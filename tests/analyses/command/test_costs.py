@@ -1,0 +1,80 @@
+"""harsanyi plan, and compute by a named plan."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harsanyi import data
+from harsanyi.analyses import Run
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.command.costs import in_words
+
+
+@pytest.fixture
+def options(checkpoints, tmp_path: Path) -> list[str]:
+    return [
+        "--model=small:cnn",
+        f"--checkpoint={checkpoints / 'after.safetensors'}",
+        f"--data={data.fashion_mnist_path('test')}",
+        "--level=coarse",
+        "--inputs=2",
+        "--players=grid:2x2",
+        f"--out={tmp_path / 'run'}",
+    ]
+
+
+def test_the_plans_with_their_costs(options, capsys):
+    main(["plan", *options])
+    first, dense, tables, prefix, drop, taken = capsys.readouterr().out.splitlines()
+    assert first.startswith("2 inputs × 2^4 = 32 masked inputs; densely about 1 s, ")
+    assert dense.split() == ["dense", "100%", "every", "masked", "input", "by", "itself"]
+    assert tables.split()[0] == "tables"
+    assert tables.split()[1].endswith("%")
+    assert prefix.split(maxsplit=2)[1:] == ["impossible", "the inputs are floats, not token ids"]
+    assert drop.split()[1] == "impossible"
+    assert taken == "taken: dense, all forwards together are few"
+    main(["plan", *options, "--plan=tables"])
+    assert "taken: tables, " in capsys.readouterr().out
+
+
+def test_nothing_is_written(options, tmp_path: Path):
+    main(["plan", *options])
+    assert not (tmp_path / "run").exists()
+
+
+def test_compute_by_tables(options, tmp_path: Path):
+    main(["compute", *options])
+    dense = Run.open(tmp_path / "run")
+    main(["compute", *options[:-1], f"--out={tmp_path / 'tables'}", "--plan=tables"])
+    tables = Run.open(tmp_path / "tables")
+    v, w = (run.store.v("network") for run in (dense, tables))
+    # Logits in float32, of size 10: a sum in another order differs in the seventh digit.
+    assert torch.allclose(v, w, rtol=0, atol=2e-5)
+    assert not torch.equal(v, v.roll(1, 0))
+    assert "plan for network" not in dense.facts
+    assert tables.facts["plan for network"].startswith("tables, 0 of ")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--plan=prefix", "plan 'prefix' cannot serve this game: the inputs are floats"),
+        ("--precision=tf32", "tf32 needs a GPU"),
+        ("--memory=0", "--memory is 0.0: expected GiB, more than 0"),
+    ],
+)
+def test_plans_that_cannot_be(option, said, options, refused):
+    assert said in refused("compute", *options, option)
+
+
+def test_a_lower_precision_is_measured_and_said(options, tmp_path: Path, capsys):
+    main(["compute", *options, "--precision=bf16"])
+    assert "network in bf16: interactions differ from those in float64 by up to " in capsys.readouterr().out
+    run = Run.open(tmp_path / "run")
+    assert run.facts["precision of network"].endswith("(2 games)")
+    assert run.store.settings["precision"] == "bf16"
+
+
+def test_lengths_of_time():
+    assert [in_words(seconds) for seconds in (0.001, 59, 3000, 90_000)] == ["1 s", "59 s", "50 min", "25.0 h"]

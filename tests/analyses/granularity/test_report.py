@@ -1,0 +1,263 @@
+"""The settings of a granularity study, its plan, and the pretraining labels of every kind."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from harsanyi import data, models
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.granularity import labels as labels_module
+from harsanyi.analyses.granularity.labels import (
+    features_of,
+    kept_features,
+    labels_of_classes,
+    levels_of,
+    numbered,
+    pretraining_labels,
+)
+from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.study.labels import _answers
+
+ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Granularity:
+    paths = {"data": data.fashion_mnist_path("train"), "test_data": data.fashion_mnist_path("test")}
+    out = tmp_path_factory.mktemp("granularity")
+    return Granularity(model="small:cnn", target="coarse", out=out, kinds=ALL_KINDS, counts=(8,), **paths)
+
+
+@pytest.fixture(scope="module")
+def sample() -> data.Inputs:
+    return data.fashion_mnist("train").sample(48, 0, "coarse")
+
+
+@pytest.fixture(scope="module")
+def network() -> models.Network:
+    return models.load("small:cnn", "random", seed=3)
+
+
+def labels_of(study, kind: str, count: int, sample, network, **options) -> np.ndarray:
+    labels, classes = pretraining_labels(study, kind, "fine", count, sample, network, 3, **options)
+    assert len(classes) == count
+    assert len(labels) == len(sample)
+    return labels
+
+
+def test_the_settings_are_a_file_and_the_options(study, tmp_path: Path):
+    whole = replace(study, sizes=(60, 120), misalignment=(0.0, 0.5), columns=("fine",), seeds=(4,), flip=True)
+    whole.write(tmp_path / "study.toml")
+    assert parsed("granularity", Granularity, [str(tmp_path / "study.toml")]) == whole
+    given = ["--sizes", "60", "120", "--misalignment", "0", "0.5", "--columns=fine", "--seeds", "4", "--flip"]
+    path = tmp_path / "short.toml"
+    study.write(path)
+    assert parsed("granularity", Granularity, [str(path), *given]) == whole
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("counts = [2.5]", "counts is [2.5], expected a list of whole numbers"),
+        ("misalignment = ['x']", "expected a list of numbers"),
+        ("layouts = []", "fields that granularity does not know: layouts"),
+    ],
+)
+def test_files_that_cannot_be_understood(line, said, tmp_path: Path, refused):
+    (tmp_path / "study.toml").write_text(line, encoding="utf-8")
+    assert said in refused("granularity", tmp_path / "study.toml")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"kinds": ("columns", "sorted")}, "--kinds has sorted: expected some of columns, wordnet"),
+        ({"kinds": ()}, "--kinds is empty"),
+        ({"seeds": ()}, "--seeds is empty"),
+        ({"seeds": (1, 1)}, "--seeds is 1 1: expected each once"),
+        ({"columns": ("fine", "fine")}, "--columns is fine fine: expected each once"),
+        ({"kinds": ("wordnet",), "hops": ()}, "wordnet needs levels: give --hops 1 4 or --depths 2 4"),
+        ({"depths": (-1,)}, "--depths is -1: expected 0 or more"),
+        ({"counts": ()}, "kmeans-aligned, kmeans-unaligned, random need numbers of pretraining classes"),
+        ({"counts": (1,)}, "--counts is 1: expected 2 or more"),
+        ({"finetune_epochs": 0}, "--finetune-epochs is 0: expected 1 or more"),
+        ({"baseline_epochs": 0}, "--baseline-epochs is 0"),
+        ({"misalignment": (0.0, 1.5)}, "--misalignment is 1.5: expected a share from 0 to 1"),
+        ({"rare": -0.1}, "--rare is -0.1"),
+        ({"pretrain_rate": 0.0}, "--pretrain-rate is 0.0: expected a number above 0"),
+        ({"pretrain_rate": float("nan")}, "--pretrain-rate is nan"),
+    ],
+)
+def test_settings_that_mean_nothing(study, option, said):
+    study.require_sense()
+    with pytest.raises(ValueError, match=said):
+        replace(study, **option).require_sense()
+
+
+def test_out_must_not_be_a_file(study, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is a file: expected a folder"):
+        replace(study, out=tmp_path / "file").require_sense()
+
+
+def test_a_plan_has_every_kind_size_and_seed_and_a_baseline_of_each(study):
+    small = replace(study, sizes=(60, 120), seeds=(0, 7), misalignment=(0.0, 0.5))
+    found = plan(small, TransferData.of(small))
+    assert len({run.folder for run in found}) == len(found)
+    levels = [("baseline", 4), ("columns", 10), ("columns", 4), ("random", 8)]
+    levels += [("kmeans-aligned", 8), ("kmeans-unaligned", 8)]
+    expected = {(kind, k, size, seed, 0.0) for kind, k in levels for size in (60, 120) for seed in (0, 7)}
+    expected |= {("per-sample", size, size, seed, 0.0) for size in (60, 120) for seed in (0, 7)}
+    moved = {row for row in expected if row[0] in ("columns", "kmeans-aligned", "kmeans-unaligned")}
+    expected |= {(*row[:-1], 0.5) for row in moved}
+    assert {(run.kind, run.classes, run.size, run.seed, run.misalignment) for run in found} == expected
+    assert [run.kind for run in found[:4]] == ["baseline"] * 4
+
+
+def test_folders():
+    run = TransferRun("random", "8", 8, 60, 2)
+    assert run.folder == Path("random-8/60/2")
+    assert replace(run, misalignment=0.25).folder == Path("random-8-0.25/60/2")
+    assert replace(run, kind="baseline").folder == Path("baseline/60/2")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"sizes": (5000,)}, "--sizes has 5000: .* holds 3200 samples"),
+        ({"counts": (10,)}, "kmeans-aligned makes equally many clusters in each of 4 classes of coarse"),
+        ({"counts": (80,), "sizes": (60,)}, "--counts has 80: there are 60 training samples"),
+        ({"columns": ("finest",)}, "there is no level 'finest'"),
+        ({"target": "coarser"}, "there is no level 'coarser'"),
+        ({"kinds": ("wordnet",), "wordnet": Path("/nowhere")}, "/nowhere/index.noun does not exist"),
+    ],
+)
+def test_plans_that_cannot_be(study, option, said):
+    wrong = replace(study, **option)
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        plan(wrong, TransferData.of(wrong))
+
+
+def test_two_levels_of_as_many_classes_would_share_a_folder(study):
+    found = TransferData.of(study)
+    twin = found.train.relabel("fine", {name: f"a {name}" for name in found.train.classes["fine"]}, "twin")
+    with pytest.raises(ValueError, match="columns has 3 levels, more than one with 10 classes: name one"):
+        plan(study, replace(found, train=twin))
+
+
+def test_labels_of_columns(study, sample, network):
+    assert levels_of(study, sample, "columns", 48) == {"fine": 10, "coarse": 4}
+    labels = labels_of(study, "columns", 10, sample, network)
+    assert labels.tolist() == sample.labels["fine"].tolist()
+    assert labels_of_classes(study, "columns", "coarse", sample)[1] == sample.classes["coarse"]
+
+
+def test_labels_of_hypernyms(study, tmp_path: Path):
+    """A database of five nouns: cat and dog are pets, pets and cars are things."""
+    above = {"thing": None, "pet": "thing", "cat": "pet", "dog": "pet", "car": "thing"}
+    numbers = {name: f"{i + 1:08d}" for i, name in enumerate(above)}
+    entries = [
+        f"{numbers[name]} 03 n 01 {name} 0 " + (f"001 @ {numbers[up]} n 0000" if up else "000") + " | a gloss"
+        for name, up in above.items()
+    ]
+    (tmp_path / "data.noun").write_text("\n".join(entries), encoding="utf-8")
+    index = "\n".join(f"{name} n 1 1 @ 1 0 {number}" for name, number in sorted(numbers.items()))
+    (tmp_path / "index.noun").write_text(index, encoding="utf-8")
+    labels, classes = np.array([2, 0, 1, 2]), {"animal": ("car", "cat", "dog"), "coarse": ("one",)}
+    columns = {"animal": labels, "coarse": np.zeros(4, np.int64)}
+    inputs = data.Inputs(["x"] * 4, "text", tuple("abcd"), columns, classes)
+    asked = replace(study, kinds=("wordnet",), wordnet=tmp_path, hops=(2, 1))
+    assert levels_of(asked, inputs, "wordnet", 4) == {"wordnet 1 hop": 2, "wordnet 2 hops": 1}
+    found, names = labels_of_classes(asked, "wordnet", "wordnet 1 hop", inputs)
+    assert [names[label] for label in found] == ["pet.n.01", "thing.n.01", "pet.n.01", "pet.n.01"]
+    both = replace(asked, hops=(2,), depths=(0, 1))
+    expected = {"wordnet 2 hops": 1, "wordnet depth 1": 2, "wordnet depth 0": 1}
+    assert levels_of(both, inputs, "wordnet", 4) == expected
+    found, names = labels_of_classes(both, "wordnet", "wordnet depth 1", inputs)
+    assert [names[label] for label in found] == ["pet.n.01", "car.n.01", "pet.n.01", "pet.n.01"]
+
+
+def test_labels_by_lot_and_of_single_samples(study, sample, network):
+    drawn = labels_of(study, "random", 8, sample, network)
+    assert np.bincount(drawn).tolist() == [6] * 8
+    assert labels_of(study, "per-sample", 48, sample, network).tolist() == list(range(48))
+
+
+def test_clusters_are_of_the_networks_features(study, sample, network):
+    """Over all samples they are scikit-learn's; within classes each lies in one class."""
+    features = features_of(network, sample)
+    for i in (0, 47):  # one by one instead of in batches: float32 sums in another order
+        alone = network.features(network.preprocess([sample.items[i]]))[0].double().numpy()
+        assert features[i] == pytest.approx(alone, rel=1e-4, abs=1e-6)
+    expected = KMeans(8, n_init=1, random_state=3).fit(features).labels_
+    assert labels_of(study, "kmeans-unaligned", 8, sample, network).tolist() == expected.tolist()
+    aligned = labels_of(study, "kmeans-aligned", 8, sample, network)
+    target = sample.labels["coarse"]
+    assert all(len(set(target[aligned == k])) == 1 for k in range(8))
+
+
+def test_clusters_within_classes_are_as_many_in_each(study, sample):
+    """Other numbers of clusters, which the other kinds can have, are left out."""
+    asked = replace(study, counts=(2, 8, 10))
+    assert levels_of(asked, sample, "kmeans-aligned", 48) == {"8": 8}
+    assert levels_of(asked, sample, "kmeans-unaligned", 48) == {"2": 2, "8": 8, "10": 10}
+
+
+def test_features_are_made_once_for_the_same_network_and_samples(
+    sample, network, tmp_path: Path, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(
+        labels_module, "features_of", lambda *given: made.append(given) or features_of(*given)
+    )
+    first, again = (kept_features(tmp_path, network, sample) for _ in range(2))
+    assert len(made) == 1
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, features_of(network, sample))
+    kept_features(tmp_path, models.load("small:cnn", "random", seed=4), sample)
+    kept_features(tmp_path, network, sample.select(range(47)))
+    assert len(made) == 3
+
+
+def test_moved_labels(study, sample, network):
+    whole = labels_of(study, "columns", 10, sample, network)
+    moved = labels_of(study, "columns", 10, sample, network, misalignment=0.5)
+    assert (whole != moved).sum() == 24
+    assert np.bincount(whole).tolist() == np.bincount(moved).tolist()
+
+
+def test_test_labels_take_the_numbers_of_training():
+    def inputs(labels: list[int], classes: tuple[str, ...], level: str = "animal") -> data.Inputs:
+        names = tuple(map(str, range(len(labels))))
+        return data.Inputs(["x"] * len(labels), "text", names, {level: np.array(labels)}, {level: classes})
+
+    train = inputs([0, 1, 2], ("cat", "dog", "ox"))
+    found = numbered(inputs([0, 1, 1], ("ox", "cat")), train)
+    assert found.level("animal")[0].tolist() == [2, 0, 0]
+    assert found.level("animal")[1] == ("cat", "dog", "ox")
+    with pytest.raises(ValueError, match=r"classes of 'animal' that training has not: \['elk'\]"):
+        numbered(inputs([0], ("elk",)), train)
+    with pytest.raises(ValueError, match="no label column in common"):
+        numbered(inputs([0], ("elk",), "other"), train)
+
+
+def test_only_the_plan(study, tmp_path: Path, capsys):
+    replace(study, out=tmp_path / "out", sizes=(60,), seeds=(0, 1)).write(tmp_path / "study.toml")
+    main(["granularity", str(tmp_path / "study.toml"), "--only-plan"])
+    said = capsys.readouterr().out
+    assert "14 runs: 0 done, 14 to do" in said
+    assert "columns fine, 10 classes: sizes 60; seeds 0 1" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["random", "kmeans-aligned", "kmeans-unaligned"])
+def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, network):
+    """A network of four such classes answers none of a target's four: it needs a read-out."""
+    _, target = sample.level("coarse")
+    _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
+    assert not _answers(network.with_new_head(classes), target)

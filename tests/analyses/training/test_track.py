@@ -1,0 +1,171 @@
+"""Tracking training runs: from checkpoints to tables, figures and report, by one command."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harsanyi import data, models
+from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
+from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.training.succession import succession_table, telling_variances
+from harsanyi.analyses.training.track import performance_by_step, trajectories_of
+
+STEPS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Two short runs of a small network, from one start and from another."""
+    folder = tmp_path_factory.mktemp("runs")
+    train, test = (
+        data.load(data.fashion_mnist_path(part)).sample(120, 0, "coarse") for part in ("train", "test")
+    )
+    labels, classes = train.level("coarse")
+    for seed, name in enumerate(("finetuned", "scratch")):
+        network = models.load("small:cnn", "random", classes=classes, seed=seed)
+        held_out = test.items, test.level("coarse")[0]
+        models.train(
+            network, train.items, labels, folder=folder / name, epochs=2, held_out=held_out, progress=False
+        )
+    return folder
+
+
+def tracking(runs: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "track",
+        "--model=small:cnn",
+        "--series",
+        *[f"{name}={runs / name}" for name in ("finetuned", "scratch")],
+        f"--pretrained={runs / 'finetuned/epoch-000.safetensors'}",
+        f"--data={data.fashion_mnist_path('test')}",
+        f"--train-data={data.fashion_mnist_path('train')}",
+        "--level=coarse",
+        "--inputs=4",
+        "--players=grid:2x2",
+        f"--out={out}",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def out(runs, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("track") / "run"
+    main(tracking(runs, folder))
+    return folder
+
+
+def test_what_tracking_writes(out):
+    names = ("trajectories", "times", "detours", "theory", "succession")
+    tables = {f"{name}.{ending}" for name in names for ending in ("csv", "h5")}
+    written = {path.name for path in out.iterdir()}
+    assert written >= tables | {"study.toml", "values.h5", "facts.json", "report.html", "games.csv"}
+    report = (out / "report.html").read_text(encoding="utf-8")
+    for said in (
+        "finetuned has half of its final knowledge after",
+        "At the end of scratch",
+        "4 inputs",
+        "in theory",
+    ):
+        assert said in report
+    assert len(list((out / "figures").glob("*.png"))) == 3 + 2 * 3
+
+
+def test_trajectories_are_those_of_the_interactions(out):
+    opened = Run.open(out)
+    table = read_table(out / "trajectories.h5")
+    runs = trajectories_of(opened)
+    assert [one.steps for one in runs] == [STEPS, STEPS]
+    expected = trajectory_table(runs, opened.interactions["pretrained"], seed=0)
+    found = table.iloc[: len(expected)]
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_the_first_checkpoint_of_its_own_run_has_kept_all(out):
+    table = read_table(out / "trajectories.h5")
+    first = table[
+        (table.series == "finetuned") & (table.step == 0) & (table.order == "all") & (table.kind == "both")
+    ]
+    values = first.set_index("quantity").value
+    assert values["preserved_share"] == 1
+    assert values["new_share"] == 0
+    last = compare(*(Run.open(out).interactions[name] for name in ("pretrained", "finetuned@2")))
+    end = table[(table.series == "finetuned") & (table.step == 2) & (table.quantity == "preserved")]
+    total = end[(end.order == "all") & (end.kind == "both")].value.item()
+    assert total == pytest.approx(last.preserved.sum().item() / 4, rel=1e-12)  # the mean of four games
+
+
+def test_theory_and_succession_are_those_of_the_runs(out):
+    theory, found = read_table(out / "theory.h5"), read_table(out / "succession.h5")
+    assert set(theory.series) == set(found.series) == {"finetuned", "scratch"}
+    run = trajectories_of(Run.open(out))[0]
+    rows = theory[(theory.series == "finetuned") & theory.variance.notna()]
+    variances = telling_variances(run.final)
+    assert list(dict.fromkeys(rows.variance)) == variances
+    expected = succession_table(run, variances, seed=0)
+    pd.testing.assert_frame_equal(found.iloc[: len(expected)], expected, check_exact=True)
+
+
+def test_accuracy_and_loss_stand_in_the_same_table(out, runs):
+    table = read_table(out / "trajectories.h5")
+    network = models.load("small:cnn", runs / "scratch/epoch-002.safetensors")
+    train = data.load(data.fashion_mnist_path("train")).sample(500, 0, "coarse")
+    found = models.performance(network, train.items, train.level("coarse")[0])
+    rows = table[(table.series == "scratch") & (table.step == 2)].set_index("quantity").value
+    assert rows["accuracy train"] == found.accuracy
+    assert rows["loss train"] == found.loss
+    assert set(performance_by_step(Run.open(out)).step) == set(STEPS)
+
+
+def test_again_from_its_study_file_with_the_same_bytes(out, capsys):
+    names = ("trajectories.csv", "times.csv", "detours.csv", "values.h5", "report.html")
+    before = {name: (out / name).read_bytes() for name in names}
+    main(["track", str(out / "study.toml")])
+    assert {name: (out / name).read_bytes() for name in names} == before
+    assert "half of its final knowledge" in capsys.readouterr().out
+    assert study_in(out / "study.toml").runs["scratch"][-1].step == 2
+
+
+def test_without_a_pretrained_network_and_with_fewer_checkpoints(runs, tmp_path):
+    arguments = [one for one in tracking(runs, tmp_path / "run", "--at-most=2") if "--pretrained" not in one]
+    main(arguments)
+    table = read_table(tmp_path / "run/trajectories.h5")
+    assert "preserved" not in set(table.quantity)
+    assert sorted(set(table.step)) == [0, 2]
+    last = table[(table.step == 2) & (table.quantity == "reached") & (table.order == "all")]
+    assert (last.value.dropna() == 1).all()
+    assert not math.isnan(last.value.iloc[0])
+
+
+def test_answers_of_the_network_have_no_accuracy(runs, tmp_path):
+    """Without labels nothing is known of the loss, and the figures do without."""
+    main(tracking(runs, tmp_path / "run", "--label=predicted", "--at-most=2"))
+    assert performance_by_step(Run.open(tmp_path / "run")).empty
+    assert "loss held out" not in set(read_table(tmp_path / "run/trajectories.h5").quantity)
+    assert len(list((tmp_path / "run/figures").glob("*.png"))) == 3 + 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        (["a"], "names no folder: expected NAME=FOLDER"),
+        (["a=x", "a=y"], "names of letters and digits, each once"),
+        (["a/b=x"], "names of letters and digits"),
+        (["pretrained=x"], "cannot call a run pretrained"),
+        (["a=nowhere"], "nowhere"),
+    ],
+)
+def test_series_that_cannot_be_meant(series, said, refused, tmp_path):
+    arguments = [
+        "track",
+        "--model=small:cnn",
+        "--series",
+        *series,
+        f"--data={data.fashion_mnist_path('test')}",
+    ]
+    assert said in refused(*arguments, f"--out={tmp_path / 'run'}")
+
+
+def test_one_checkpoint_is_not_enough(runs, refused, tmp_path):
+    assert "--at-most is 1: expected 2 or more" in refused(*tracking(runs, tmp_path / "run", "--at-most=1"))

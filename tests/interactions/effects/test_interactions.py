@@ -1,0 +1,165 @@
+"""Methods and what they give: salience, strength, top, files."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from shapiq import ExactComputer, Game
+
+from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract, reconstruct
+from tests import reference
+
+METHODS = [And(), AndOr(), SparseAndOr(noise=0.0), SparseAndOr(noise=0.04)]
+
+
+@pytest.fixture
+def v():
+    return torch.randn(4, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_every_method_explains_the_table(v, method):
+    found = extract(v, method)
+    residual = v - torch.stack(
+        [reference.reconstruct(a, o) for a, o in zip(found.and_, found.or_, strict=True)]
+    )
+    torch.testing.assert_close(found.residual, residual, rtol=0, atol=1e-10)
+    noise = getattr(method, "noise", 0.0)
+    assert (residual.abs().amax(1) <= noise * (v[:, -1] - v[:, 0]).abs() + 1e-10).all()
+    assert (found.gap is None) == (not isinstance(method, SparseAndOr))
+
+
+def test_the_even_split(v):
+    found = extract(v, AndOr())
+    torch.testing.assert_close(found.and_[1], reference.and_interactions(v[1] / 2), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.or_[1], reference.or_interactions(v[1] / 2), rtol=0, atol=1e-10)
+
+
+def test_sparse_is_sparser_than_even(v):
+    sparse, even = (extract(v, m).effects.abs().sum((1, 2)) for m in (SparseAndOr(noise=0.0), AndOr()))
+    assert (sparse < even).all()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.5])
+def test_salient_by_the_literal_rule(v, threshold):
+    found = extract(v, AndOr())
+    salient = found.salient(threshold)
+    for game in range(4):
+        strongest = max(abs(e) for e in [*found.and_[game, 1:].tolist(), *found.or_[game, 1:].tolist()])
+        for kind, mask in ((found.and_, salient.and_), (found.or_, salient.or_)):
+            assert not mask[game, 0]
+            for s in range(1, 32):
+                assert mask[game, s].item() == (abs(kind[game, s].item()) > threshold * strongest)
+    assert salient.count().tolist() == (salient.and_.sum(1) + salient.or_.sum(1)).tolist()
+    assert f"{threshold:g}" in salient.rule
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
+def test_thresholds_that_make_no_sense(v, threshold):
+    with pytest.raises(ValueError, match="threshold in"):
+        extract(v, And()).salient(threshold)
+
+
+def test_only_the_salient(v):
+    found = extract(v, AndOr())
+    salient = found.salient(0.3)
+    kept = found.only(salient)
+    assert torch.equal(kept.and_[:, 1:] != 0, salient.and_[:, 1:])
+    assert torch.equal(kept.and_[:, 0], found.and_[:, 0])
+    assert kept.residual.abs().max() > 0
+
+
+def test_top(v):
+    found = extract(v, AndOr())
+    everything = sorted(
+        (
+            (kind, s, effects[2, reference.index(s, 5)].item())
+            for kind, effects in (("and", found.and_), ("or", found.or_))
+            for s in reference.subsets(tuple(range(5)))
+            if s
+        ),
+        key=lambda item: -abs(item[2]),
+    )
+    top = [(i.kind, i.players, i.effect) for i in found.top(10)[2]]
+    assert top == everything[:10]
+    assert found.top(1)[2][0].order == len(everything[0][1])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_strength_by_order_player_and_total(v):
+    found = extract(v, AndOr())
+    by_order, by_player, total = (found.strength(by=by) for by in ("order", "player", "total"))
+    literal_order, literal_player = torch.zeros(2, 2, 6), torch.zeros(2, 2, 5)
+    for k, effects in enumerate((found.and_, found.or_)):
+        for s in reference.subsets(tuple(range(5))):
+            if s:
+                effect = effects[3, reference.index(s, 5)].item()
+                literal_order[k, int(effect < 0), len(s)] += abs(effect)
+                for i in s:
+                    literal_player[k, int(effect < 0), i] += abs(effect)
+    torch.testing.assert_close(by_order[3].float(), literal_order)
+    torch.testing.assert_close(by_player[3].float(), literal_player)
+    torch.testing.assert_close(total[..., 0], by_order.sum(-1))
+    with pytest.raises(ValueError, match='"order", "player" or "total"'):
+        found.strength(by="size")
+
+
+def test_scaled(v):
+    found = extract(v, AndOr())
+    factors = torch.tensor([1.0, 2.0, -1.0, 0.5])
+    torch.testing.assert_close(found.scaled(factors).residual, torch.zeros_like(v), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.scaled(3.0).and_, 3 * found.and_)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_saved_and_loaded(v, method, tmp_path):
+    found = extract(v, method)
+    found.save(tmp_path / "i.h5")
+    back = Interactions.load(tmp_path / "i.h5")
+    assert back.method == str(method)
+    for name in ("and_", "or_", "v"):
+        assert torch.equal(getattr(back, name), getattr(found, name))
+    assert (back.gap is None) == (found.gap is None)
+    assert back.to("cpu").games == 4
+
+
+def test_files_that_are_no_interactions(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        Interactions.load(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("hello")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["v"] = np.zeros(3)
+    for name in ("text.h5", "other.h5"):
+        with pytest.raises(ValueError, match="is no file of 'harsanyi interactions 1'"):
+            Interactions.load(tmp_path / name)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_shapes_must_agree(v):
+    with pytest.raises(ValueError, match="one shape"):
+        Interactions(v, v[:, :16], v, "by hand")
+    with pytest.raises(ValueError, match="shape"):
+        extract(v[0], And())
+
+
+def test_extraction_says_what_memory_it_needs(v, monkeypatch):
+    monkeypatch.setattr("harsanyi.interactions.machine.memory.available_memory", lambda device: 100)
+    with pytest.raises(MemoryError, match="extraction from 4 games of 5 players"):
+        extract(v, And())
+
+
+def test_to_shapiq_agrees_with_shapiq(v):
+    class TableGame(Game):
+        def value_function(self, coalitions):
+            return v[0].numpy()[coalitions @ (2 ** np.arange(4, -1, -1))]
+
+    exact = ExactComputer(TableGame(5, normalize=False))("Moebius", 5)
+    ours = extract(v, AndOr()).to_shapiq(0)
+    assert ours.n_players == 5
+    for coalition in reference.subsets(tuple(range(5))):
+        assert ours[coalition] == pytest.approx(exact[coalition], abs=1e-10)
+
+
+def test_residual_is_zero_without_noise(v):
+    found = extract(v, SparseAndOr(noise=0.0))
+    torch.testing.assert_close(reconstruct(found.and_, found.or_), v, rtol=0, atol=1e-10)
