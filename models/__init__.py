@@ -6,24 +6,24 @@
 ('image', 'linear', 10)
 """
 
-from harsanyi.models.torchvision_operators import declare_operators
+from harsanyi.models.loading.torchvision_operators import declare_operators
 
 declare_operators()  # before anything imports torchvision, timm and transformers included
 
-from harsanyi.models.accelerated import is_main_process  # noqa: E402
-from harsanyi.models.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
-from harsanyi.models.granular_loss import granular_loss, granular_losses  # noqa: E402
-from harsanyi.models.networks import Network, load  # noqa: E402
-from harsanyi.models.next_tokens import next_tokens  # noqa: E402
-from harsanyi.models.patch_network import PatchNetwork, train_patch_network  # noqa: E402
-from harsanyi.models.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
-from harsanyi.models.read_out import ReadOut, fit_read_out  # noqa: E402
-from harsanyi.models.series import NumberedCheckpoint, series, thinned  # noqa: E402
-from harsanyi.models.small import resnet8, resnet20, small_cnn, small_vit  # noqa: E402
-from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
-from harsanyi.models.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
-from harsanyi.models.training import Performance, performance, train  # noqa: E402
-from harsanyi.models.weights import load_state, save_checkpoint  # noqa: E402
+from harsanyi.models.loading.checkpoints import Checkpoint, read_checkpoint  # noqa: E402
+from harsanyi.models.loading.networks import Network, load  # noqa: E402
+from harsanyi.models.loading.next_tokens import next_tokens  # noqa: E402
+from harsanyi.models.loading.preprocess import ImagePreprocess, TextPreprocess  # noqa: E402
+from harsanyi.models.loading.small import resnet8, resnet20, small_cnn, small_vit  # noqa: E402
+from harsanyi.models.loading.weights import load_state, save_checkpoint  # noqa: E402
+from harsanyi.models.training.accelerated import is_main_process  # noqa: E402
+from harsanyi.models.training.granular_loss import granular_loss, granular_losses  # noqa: E402
+from harsanyi.models.training.patch_network import PatchNetwork, train_patch_network  # noqa: E402
+from harsanyi.models.training.read_out import ReadOut, fit_read_out  # noqa: E402
+from harsanyi.models.training.series import NumberedCheckpoint, series, thinned  # noqa: E402
+from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
+from harsanyi.models.training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
+from harsanyi.models.training.train import Performance, performance, train  # noqa: E402
 
 __all__ = [
     "Checkpoint",

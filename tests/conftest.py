@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import jaxtyping
 import pytest
 
-from harsanyi.models.torchvision_operators import declare_operators
+from harsanyi.models.loading.torchvision_operators import declare_operators
 
 # transformers imports torchvision, which needs two operators that the CPU build of torch does not have.
 declare_operators()

@@ -21,7 +21,7 @@ from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import fashion_mnist
 from harsanyi.models.digest import digest
-from harsanyi.models.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.models.training.stacked import StackRecipe, StackSamples, accuracies, train_stack
 
 Groupings = Mapping[str, tuple[int, ...]]
 TORCHVISION = ("MNIST", "KMNIST", "FashionMNIST", "CIFAR10")

@@ -36,7 +36,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.data import fashion_mnist_path
-from harsanyi.models.stacked import StackRecipe
+from harsanyi.models.training.stacked import StackRecipe
 
 DELTA, CIRCLES, DIAL, LOSS = "delta", "circles", "dial", "loss"
 CELLS = "cells"

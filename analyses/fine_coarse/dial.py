@@ -12,7 +12,7 @@ from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data.circles import Circles
 from harsanyi.models.digest import digest
-from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
 
 DRAWN, TESTED = 4000, 2000  # points on the rings
 # Of parts of the loss on samples that train and that validate: columns of the history of a stack.

@@ -18,7 +18,7 @@ from torch import Tensor
 from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.data.patches import NOISE, ROLES, PatchSamples, PatchTask
 from harsanyi.interactions import And, Interactions, MaskedModel, Players, coalition_masks, extract
-from harsanyi.models.patch_network import PatchNetwork, train_patch_network
+from harsanyi.models.training.patch_network import PatchNetwork, train_patch_network
 
 # A hard share for each kind of sample.
 KINDS_OF_SAMPLE = {"easy": 0.0, "hard": 1.0}

@@ -24,8 +24,8 @@ from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.models import Network
-from harsanyi.models.granular_loss import group_logits
-from harsanyi.models.training import keep_inputs
+from harsanyi.models.training.granular_loss import group_logits
+from harsanyi.models.training.train import keep_inputs
 
 Betas = tuple[float, ...]
 # What tells the rows of one objective and level.

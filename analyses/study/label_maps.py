@@ -12,7 +12,7 @@ from harsanyi.data import Inputs
 from harsanyi.interactions import Players
 from harsanyi.interactions.game.superpixels import merged_segments
 from harsanyi.models import Network
-from harsanyi.models.preprocess import ImagePreprocess
+from harsanyi.models.loading.preprocess import ImagePreprocess
 
 # Labels travel as the grey values of a picture.
 MOST_SEGMENTS = 256

@@ -31,7 +31,7 @@ from harsanyi.analyses.fine_coarse.feature_learning import (
 )
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.data.patches import LEVELS, PatchTask
-from harsanyi.models.patch_network import PatchNetwork
+from harsanyi.models.training.patch_network import PatchNetwork
 
 HERE = Path(__file__).parent
 STEPS = (0, 5, 10, 20, 30, 50, 80, 120, 200, 300, 450, 700, 1000)

@@ -29,7 +29,7 @@ from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_spli
 from harsanyi.analyses.fine_coarse.redundancy import boundary_redundancy, isotropic_chords, sample_segments
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.data import fashion_mnist
-from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
 
 HERE = Path(__file__).parent
 RUNS = HERE.parents[2] / "runs" / "fine_against_coarse"

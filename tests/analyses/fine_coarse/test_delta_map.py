@@ -23,8 +23,8 @@ from harsanyi.analyses.fine_coarse.delta_map import (
     standardised,
     torchvision_pool,
 )
-from harsanyi.models.granular_loss import group_logits
-from harsanyi.models.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.models.training.granular_loss import group_logits
+from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
 
 EXACT = 1e-12
 RECIPE = StackRecipe(4, rates=(0.1, 0.01), steps=60, check=20)

@@ -17,7 +17,7 @@ from harsanyi.analyses.fine_coarse.report import (
     dial_words,
     loss_words,
 )
-from harsanyi.models.stacked import StackRecipe, initial_stack
+from harsanyi.models.training.stacked import StackRecipe, initial_stack
 
 RECIPE = StackRecipe(4, rates=(0.1, 0.01), steps=60, check=20)
 FLOAT32 = 1e-5  # losses near 1 of float32 logits

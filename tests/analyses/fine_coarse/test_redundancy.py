@@ -14,7 +14,7 @@ from harsanyi.analyses.fine_coarse.redundancy import (
     sample_segments,
 )
 from harsanyi.data.circles import Circles
-from harsanyi.models.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.models.training.stacked import StackRecipe, StackSamples, accuracies, train_stack
 
 # What the estimator promises on rings.
 CLOSE = 0.05

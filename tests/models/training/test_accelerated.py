@@ -16,9 +16,9 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
 from harsanyi.models import load, read_checkpoint, train
-from harsanyi.models.accelerated import accelerated
-from harsanyi.models.recipe import Recipe
-from harsanyi.models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from harsanyi.models.training.accelerated import accelerated
+from harsanyi.models.training.recipe import Recipe
+from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
 from tests.places import ROOT
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from harsanyi.models.architecture import Architecture
-from harsanyi.models.checkpoints import read_checkpoint, read_json
-from harsanyi.models.libraries import text_preprocess, transformers_architecture
-from harsanyi.models.preprocess import ImagePreprocess
+from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.checkpoints import read_checkpoint, read_json
+from harsanyi.models.loading.libraries import text_preprocess, transformers_architecture
+from harsanyi.models.loading.preprocess import ImagePreprocess
 
 
 class SentenceClassifier(nn.Module):

@@ -26,7 +26,7 @@ from harsanyi.models import (
     stages,
     train,
 )
-from harsanyi.models.architecture import find_head
+from harsanyi.models.loading.architecture import find_head
 from tests.places import ROOT
 
 SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder" / "train.py"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from harsanyi.models.checkpoints import FOLDER_FILES, first_few
+from harsanyi.models.loading.checkpoints import FOLDER_FILES, first_few
 
 
 @dataclass(frozen=True)

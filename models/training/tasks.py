@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from harsanyi.models.read_out import check_labels
+from harsanyi.models.training.read_out import check_labels
 
 Task = Literal["classification", "multi-label", "regression"]
 TASKS = ("classification", "multi-label", "regression")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from harsanyi.models.networks import Network, load
-from harsanyi.models.preprocess import ImagePreprocess
+from harsanyi.models.loading.networks import Network, load
+from harsanyi.models.loading.preprocess import ImagePreprocess
 
 Modules = dict[str, nn.Module]
 

@@ -11,10 +11,10 @@ import torchvision
 from timm.data import ImageNetInfo, resolve_data_config
 from torch import nn
 
-from harsanyi.models.architecture import Architecture
-from harsanyi.models.checkpoints import class_names, read_json
-from harsanyi.models.preprocess import ImagePreprocess, TextPreprocess
-from harsanyi.models.small import resnet8, resnet20, small_cnn, small_vit
+from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.checkpoints import class_names, read_json
+from harsanyi.models.loading.preprocess import ImagePreprocess, TextPreprocess
+from harsanyi.models.loading.small import resnet8, resnet20, small_cnn, small_vit
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "tokenizer.model")
 SMALL = {

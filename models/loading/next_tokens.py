@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harsanyi.models.checkpoints import first_few
+from harsanyi.models.loading.checkpoints import first_few
 
 # What tokenizers write for the space in front of a word: byte-level ones, and SentencePiece's.
 SPACE_MARKS = ("Ġ", "▁")

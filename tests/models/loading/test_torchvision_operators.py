@@ -57,7 +57,7 @@ def test_compiled_operators_that_load_are_used():
     out = run(
         """
         import importlib.util, sys
-        spec = importlib.util.spec_from_file_location("operators", "models/torchvision_operators.py")
+        spec = importlib.util.spec_from_file_location("operators", "models/loading/torchvision_operators.py")
         operators = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(operators)
         import torch
@@ -99,7 +99,7 @@ def test_operators_that_exist_already_are_left_alone():
 
 
 def test_without_torchvision_nothing_is_declared(monkeypatch: pytest.MonkeyPatch):
-    from harsanyi.models import torchvision_operators
+    from harsanyi.models.loading import torchvision_operators
 
     monkeypatch.setattr(torchvision_operators, "_declared", None)
     monkeypatch.setattr(torchvision_operators, "_has_operators", lambda: False)

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harsanyi.models.granular_loss import granular_gradient, granular_loss, granular_losses, group_logits
+from harsanyi.models.training.granular_loss import (
+    granular_gradient,
+    granular_loss,
+    granular_losses,
+    group_logits,
+)
 
 # Sums of a dozen float64 numbers of size 10.
 EXACT = 1e-12

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from harsanyi.models.preprocess import ImagePreprocess, Preprocess
+from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 
 # Builds the model for a number of classes, or for the architecture's own number where that is None.
 Build = Callable[[int | None], nn.Module]

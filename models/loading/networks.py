@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harsanyi.models.architecture import Architecture, find_head
-from harsanyi.models.checkpoints import Checkpoint, first_few, read_checkpoint
-from harsanyi.models.libraries import (
+from harsanyi.models.loading.architecture import Architecture, find_head
+from harsanyi.models.loading.checkpoints import Checkpoint, first_few, read_checkpoint
+from harsanyi.models.loading.libraries import (
     imagenet_classes,
     is_hub_folder,
     small_architecture,
@@ -20,11 +20,11 @@ from harsanyi.models.libraries import (
     torchvision_architecture,
     transformers_architecture,
 )
-from harsanyi.models.own_file import own_architecture
-from harsanyi.models.packaged import packaged_architecture
-from harsanyi.models.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
+from harsanyi.models.loading.own_file import own_architecture
+from harsanyi.models.loading.packaged import packaged_architecture
+from harsanyi.models.loading.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
+from harsanyi.models.loading.weights import fit_names, load_state
 from harsanyi.models.seeds import seeded
-from harsanyi.models.weights import fit_names, load_state
 
 PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
 

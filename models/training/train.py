@@ -16,20 +16,20 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from harsanyi.models.accelerated import Precision, accelerated, is_main_process
-from harsanyi.models.checkpoints import read_checkpoint
 from harsanyi.models.digest import digest
-from harsanyi.models.gradient_steps import Training
-from harsanyi.models.granular_loss import check_groups, group_logits
-from harsanyi.models.networks import Network
-from harsanyi.models.preprocess import Inputs
-from harsanyi.models.read_out import check_labels
-from harsanyi.models.recipe import Recipe
+from harsanyi.models.loading.checkpoints import read_checkpoint
+from harsanyi.models.loading.networks import Network
+from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.weights import save_checkpoint
 from harsanyi.models.seeds import seeded
-from harsanyi.models.stages import find_stages, freeze_stages, reset_stages, stages
-from harsanyi.models.tasks import Labels, Task, check_target, task_measures
-from harsanyi.models.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
-from harsanyi.models.weights import save_checkpoint
+from harsanyi.models.training.accelerated import Precision, accelerated, is_main_process
+from harsanyi.models.training.gradient_steps import Training
+from harsanyi.models.training.granular_loss import check_groups, group_logits
+from harsanyi.models.training.read_out import check_labels
+from harsanyi.models.training.recipe import Recipe
+from harsanyi.models.training.stages import find_stages, freeze_stages, reset_stages, stages
+from harsanyi.models.training.tasks import Labels, Task, check_target, task_measures
+from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
 
 Samples = tuple[Sequence[Any], Labels]
 

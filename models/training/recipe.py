@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harsanyi.models.accelerated import NAMES
-from harsanyi.models.granular_loss import granular_loss
-from harsanyi.models.tasks import task_loss
+from harsanyi.models.training.accelerated import NAMES
+from harsanyi.models.training.granular_loss import granular_loss
+from harsanyi.models.training.tasks import task_loss
 
 WARM_UP = 0.1  # the share of the steps in which the learning rate rises
 

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from harsanyi.models.checkpoints import Checkpoint, State, first_few
+from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few
 
 # What DataParallel, Lightning modules and torch.compile put before the names of the weights.
 PREFIX = re.compile(r"module\.|model\.|_orig_mod\.")
@@ -36,7 +36,7 @@ def save_checkpoint(
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "a.safetensors"
     >>> file = save_checkpoint(file, nn.Linear(2, 2), classes=["cat", "dog"])
-    >>> from harsanyi.models.checkpoints import read_checkpoint
+    >>> from harsanyi.models.loading.checkpoints import read_checkpoint
     >>> read_checkpoint(file).classes
     ('cat', 'dog')
     """

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from harsanyi.models import load, read_checkpoint, train
-from harsanyi.models.tasks import check_target, task_loss, task_measures
+from harsanyi.models.training.tasks import check_target, task_loss, task_measures
 
 EXACT = 1e-12
 # Measures of float32 logits, in batches or at once.

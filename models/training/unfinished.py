@@ -20,7 +20,7 @@ class Unfinished:
     Attributes:
         settings: those in the checkpoints.
         history: a row for the start and for each whole epoch.
-        state: of :meth:`harsanyi.models.gradient_steps.Training.state` after the last of them.
+        state: of :meth:`harsanyi.models.training.gradient_steps.Training.state` after the last of them.
     """
 
     settings: dict[str, Any]

@@ -13,7 +13,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from harsanyi.models.granular_loss import check_groups, granular_gradient, granular_losses, group_logits
+from harsanyi.models.training.granular_loss import (
+    check_groups,
+    granular_gradient,
+    granular_losses,
+    group_logits,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +236,7 @@ def accuracies(
 ) -> Float[Tensor, " networks"]:
     """The share of samples that each network answers with the label; with groups, with the label's group.
 
-    A group's probability is the sum over its classes (:func:`harsanyi.models.granular_loss.group_logits`).
+    A group's probability is the sum over its classes (:func:`group_logits`).
 
     >>> stack = initial_stack([0], 1, 2, 3)
     >>> accuracies(stack, torch.zeros(4, 1), torch.zeros(4).long(), torch.zeros(3).long()).tolist()

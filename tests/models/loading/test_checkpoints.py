@@ -156,7 +156,7 @@ def test_failed_save_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr("harsanyi.models.weights.save_file", fail)
+    monkeypatch.setattr("harsanyi.models.loading.weights.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(file, net(1))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harsanyi.models.granular_loss import granular_loss, group_logits
-from harsanyi.models.stacked import (
+from harsanyi.models.training.granular_loss import granular_loss, group_logits
+from harsanyi.models.training.stacked import (
     StackRecipe,
     StackSamples,
     accuracies,

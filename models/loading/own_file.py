@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from harsanyi.models.architecture import Architecture
-from harsanyi.models.preprocess import ImagePreprocess, Preprocess
+from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 
 
 def own_architecture(name: str) -> Architecture:

@@ -10,8 +10,8 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from harsanyi.models.networks import Network
-from harsanyi.models.preprocess import Inputs
+from harsanyi.models.loading.networks import Network
+from harsanyi.models.loading.preprocess import Inputs
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from harsanyi.models import ladder, load, performance, read_checkpoint, train
-from harsanyi.models.recipe import Recipe, _shift
-from harsanyi.models.training import keep_inputs
+from harsanyi.models.training.recipe import Recipe, _shift
+from harsanyi.models.training.train import keep_inputs
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from harsanyi.models import fit_read_out, load
-from harsanyi.models.read_out import _hold_out
+from harsanyi.models.training.read_out import _hold_out
 
 TWO, THREE = ["dark", "light"], ["dark", "light", "odd"]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harsanyi.models.patch_network import PatchNetwork, train_patch_network
+from harsanyi.models.training.patch_network import PatchNetwork, train_patch_network
 
 # float64 sums of a few dozen numbers of size 1.
 EXACT = 1e-12

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from harsanyi.models.checkpoints import first_few
 from harsanyi.models.digest import digest
-from harsanyi.models.networks import Network
-from harsanyi.models.preprocess import Inputs
-from harsanyi.models.weights import save_checkpoint
+from harsanyi.models.loading.checkpoints import first_few
+from harsanyi.models.loading.networks import Network
+from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.weights import save_checkpoint
 
 # Raised whenever the same key would have to mean another read-out.
 RECIPE = "logistic regression, lbfgs, C=1, standardised features, 1"

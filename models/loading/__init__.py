@@ -1,0 +1,1 @@
+"""Networks by name or file, their checkpoints, and what they take."""
