@@ -33,7 +33,7 @@ def table(rounds: pd.DataFrame) -> Rows:
             "n": one["n"],
             "plan": one["plan"],
             "plan / plain": spread(rows["planned"] / rows["plain"]),
-            "asked for": f"{case.least:.3f}",
+            "goal": f"{case.least:.3f}",
             "plan / dense": spread(rows["planned"] / rows["dense"]),
             "dense / plain": spread(rows["dense"] / rows["plain"]),
             "counted": f"{one['counted']:.3f}",
