@@ -52,7 +52,7 @@ from .granularity.figures import (
 )
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
 from .granularity.report import run_granularity
-from .granularity.runs import TransferRun, over_seeds, plan, runs_table, summary_table, train_runs
+from .granularity.runs import TransferRun, over_seeds, plan_runs, runs_table, summary_table, train_runs
 from .granularity.settings import Granularity
 from .knowledge.change import KnowledgeChange, compare
 from .knowledge.classes import class_tables
@@ -154,7 +154,7 @@ __all__ = [
     "other_tokens",
     "over_seeds",
     "patch_interactions",
-    "plan",
+    "plan_runs",
     "planning_curve",
     "plot_alignment",
     "plot_beta",

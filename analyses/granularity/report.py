@@ -29,7 +29,7 @@ from harsanyi.analyses.granularity.runs import (
     TransferData,
     TransferRun,
     is_done,
-    plan,
+    plan_runs,
     runs_table,
     summary_table,
     train_runs,
@@ -72,7 +72,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     """
     study.require_sense()
     data = TransferData.of(study)
-    runs = plan(study, data)
+    runs = plan_runs(study, data)
     said = describe_plan(study, runs)
     is_main = models.is_main_process()
     if study.only_plan:

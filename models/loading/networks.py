@@ -22,7 +22,7 @@ from harsanyi.models.loading.libraries import (
 )
 from harsanyi.models.loading.own_file import own_architecture
 from harsanyi.models.loading.packaged import packaged_architecture
-from harsanyi.models.loading.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
+from harsanyi.models.loading.preprocess import ImagePreprocess, NetworkInputs, Preprocess, TextPreprocess
 from harsanyi.models.loading.weights import fit_names, load_state
 from harsanyi.models.seeds import seeded
 
@@ -72,19 +72,19 @@ class Network:
         self.model.to(device)
         return self
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: NetworkInputs) -> Tensor:
         """The model's outputs as one tensor, with gradients where the caller wants them."""
         inputs = self._on_device(inputs)
         outputs = self.model(**inputs) if isinstance(inputs, dict) else self.model(inputs)
         return getattr(outputs, "logits", outputs)
 
     @torch.no_grad()
-    def logits(self, inputs: Inputs) -> Tensor:
+    def logits(self, inputs: NetworkInputs) -> Tensor:
         """Logits (batch, classes), without gradients; of the token after the last one for a causal model."""
         return _last(self.forward(inputs))
 
     @torch.no_grad()
-    def features(self, inputs: Inputs) -> Tensor:
+    def features(self, inputs: NetworkInputs) -> Tensor:
         """What enters the head: (batch, features), without gradients.
 
         Raises:
@@ -146,7 +146,7 @@ class Network:
         assert isinstance(head, nn.Linear)
         return head
 
-    def _on_device(self, inputs: Inputs) -> Inputs:
+    def _on_device(self, inputs: NetworkInputs) -> NetworkInputs:
         if isinstance(inputs, Tensor):
             return inputs.to(self.device)
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}

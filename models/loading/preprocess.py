@@ -12,13 +12,13 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as image_functional
 
-Inputs = Tensor | dict[str, Tensor]
+NetworkInputs = Tensor | dict[str, Tensor]
 
 
 class Preprocess(Protocol):
     """Items (pictures or sentences) to the inputs of a network."""
 
-    def __call__(self, items: Sequence[Any], /) -> Inputs: ...
+    def __call__(self, items: Sequence[Any], /) -> NetworkInputs: ...
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from accelerate.utils import (
 )
 
 Precision = Literal["float32", "bf16", "fp16"]
-# What accelerate calls them.
-NAMES = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
-KNOWN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+# The same precisions by accelerate's names.
+MIXED_PRECISIONS = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
+DISTRIBUTED_TYPES = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 STATES = (PartialState, AcceleratorState, GradientState)
 # The others wait while the main process evaluates, or compares the first run of a study.
-PATIENCE = timedelta(days=1)
+WAIT_TIMEOUT = timedelta(days=1)
 
 
 def is_main_process() -> bool:
@@ -61,17 +61,17 @@ def accelerated(device: torch.device, precision: Precision = "float32") -> Itera
     try:
         accelerator = Accelerator(
             cpu=device.type == "cpu",
-            mixed_precision=NAMES[precision],
+            mixed_precision=MIXED_PRECISIONS[precision],
             # One step of the schedule for a step of all processes: they share each batch.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             kwargs_handlers=[
-                InitProcessGroupKwargs(timeout=PATIENCE),
+                InitProcessGroupKwargs(timeout=WAIT_TIMEOUT),
                 # Some networks hold weights that their logits do not need.
                 DistributedDataParallelKwargs(find_unused_parameters=True),
             ],
         )
-        if accelerator.distributed_type not in KNOWN:
+        if accelerator.distributed_type not in DISTRIBUTED_TYPES:
             raise ValueError(
                 f"expected a launch on one or more CPUs or GPUs, but got {accelerator.distributed_type}: "
                 "launch without DeepSpeed, FSDP and the like"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harsanyi.models.loading.networks import Network
-from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.preprocess import NetworkInputs
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class Training:
         model, optimiser, schedule = accelerator.prepare(_Shell(network), optimiser, schedule)
         return cls(network, model, optimiser, schedule, torch.Generator().manual_seed(seed), accelerator)
 
-    def step(self, inputs: Inputs, target: Tensor, objective: Callable[[Tensor, Tensor], Tensor]) -> float:
+    def step(
+        self, inputs: NetworkInputs, target: Tensor, objective: Callable[[Tensor, Tensor], Tensor]
+    ) -> float:
         """One step on a batch, of which each process takes its share.
 
         With shares of n_r samples the objective's mean over the whole batch is Σ_r (n_r / n) L_r; processes
@@ -133,7 +135,7 @@ class _Shell(nn.Module):
         super().__init__()
         self.model, self._network = network.model, network
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: NetworkInputs) -> Tensor:
         return self._network.forward(inputs)
 
 
@@ -150,7 +152,7 @@ def _with_shared_norms(network: Network, accelerator: Accelerator) -> Network:
     return replace(network, model=convert_sync_batchnorm(network.model))
 
 
-def _chosen(inputs: Inputs, samples: Tensor) -> Inputs:
+def _chosen(inputs: NetworkInputs, samples: Tensor) -> NetworkInputs:
     if isinstance(inputs, Tensor):
         return inputs[samples]
     return {name: tensor[samples] for name, tensor in inputs.items()}

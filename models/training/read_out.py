@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from harsanyi.models.digest import digest
 from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.networks import Network
-from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.loading.weights import save_checkpoint
 
 # Raised whenever the same key would have to mean another read-out.
@@ -167,7 +167,7 @@ def _fit(features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(weight), torch.from_numpy(bias - weight @ mean)
 
 
-def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterator[Inputs]:
+def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterator[NetworkInputs]:
     for start in range(0, len(items), batch_size):
         yield network.preprocess(items[start : start + batch_size])
 

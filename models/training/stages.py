@@ -19,7 +19,7 @@ class Stage:
     """A part of a network.
 
     Attributes:
-        name: as :func:`harsanyi.models.train` takes it.
+        name: as :class:`harsanyi.models.Recipe` takes it.
         modules: the dotted names of its modules, and of weights outside them (a class token, say).
 
     >>> Stage("stem", ("conv1", "bn1")).holds("bn1.running_mean")
@@ -80,14 +80,14 @@ def find_stages(network: Network, names: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def ladder(network: Network) -> dict[str, dict[str, Any]]:
-    """The rungs of the freezing ladder, as arguments for :func:`harsanyi.models.train`.
+    """The rungs of the freezing ladder, each the fields it sets of a :class:`harsanyi.models.Recipe`.
 
     "free" trains everything. "freeze k" keeps the first k stages as they are, "freeze all" all but the head:
     a linear probe, with the last norm where that joins the head. "reset k" begins the last k stages below the
     head anew, "reset all" all of them: from scratch, but for the head, which is the network's on every rung.
 
-    >>> for rung, arguments in ladder(load("small:cnn", "random")).items():
-    ...     print(rung, arguments)
+    >>> for rung, fields in ladder(load("small:cnn", "random")).items():
+    ...     print(rung, fields)
     free {}
     freeze 1 {'frozen': ('conv1',)}
     freeze 2 {'frozen': ('conv1', 'conv2')}

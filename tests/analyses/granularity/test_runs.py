@@ -20,7 +20,7 @@ from harsanyi.analyses.granularity.runs import (
     is_done,
     last_checkpoint,
     over_seeds,
-    plan,
+    plan_runs,
     runs_table,
     start_of,
     summary_table,
@@ -75,7 +75,7 @@ def explained(study, finished, tmp_path_factory) -> Granularity:
 
 
 def runs_of(study: Granularity) -> list:
-    return plan(study, TransferData.of(study))
+    return plan_runs(study, TransferData.of(study))
 
 
 def weights(path: Path) -> dict:
