@@ -24,9 +24,10 @@ from harsanyi.models.training.read_out import ReadOut, fit_read_out  # noqa: E40
 from harsanyi.models.training.recipe import Recipe  # noqa: E402
 from harsanyi.models.training.samples import Samples  # noqa: E402
 from harsanyi.models.training.series import NumberedCheckpoint, series, thinned  # noqa: E402
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
+from harsanyi.models.training.stack import StackSamples  # noqa: E402
 from harsanyi.models.training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
 from harsanyi.models.training.train import train  # noqa: E402
+from harsanyi.models.training.train_stack import StackRecipe, train_stack  # noqa: E402
 
 __all__ = [
     "Checkpoint",

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from harsanyi import models
-from harsanyi.analyses.fine_coarse.delta_map import kept
+from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.granularity.runs import TransferData, over_seeds
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs
@@ -108,7 +108,9 @@ def objective_sweep(
                 progress=progress,
             )
             # Without the names of levels, which the settings of the series do not hold.
-            found = kept(place / "levels.csv", partial(_tested, network, series[-1], data.test, hierarchy))
+            found = read_or_make(
+                place / "levels.csv", partial(_tested, network, series[-1], data.test, hierarchy)
+            )
             rows.append(found.assign(**_named(chosen, hierarchy), seed=seed))
     return pd.concat(rows, ignore_index=True)[[*OBJECTIVE, "trained", "seed", *MEASURES]]
 

@@ -26,7 +26,7 @@ class NumberedCheckpoint:
     path: Path
 
 
-class Layout(NamedTuple):
+class NamingScheme(NamedTuple):
     """How a trainer names its checkpoints; the pattern's one group is the step."""
 
     trainer: str
@@ -45,26 +45,27 @@ class Layout(NamedTuple):
         return f"{self.example} ({self.trainer}{self.left_out and f', without {self.left_out}'})"
 
 
-# Names with a step and names with an epoch alone are two layouts: their numbers cannot be compared.
-LAYOUTS = (
-    Layout("harsanyi", "epoch-012.safetensors", r"epoch-(\d+)\.safetensors"),
-    Layout("Hugging Face", "checkpoint-500/", r"checkpoint-(\d+)", True, "the final model beside them"),
-    Layout(
+# Names with a step and names with an epoch alone are two schemes: their numbers cannot be compared.
+NAMING_SCHEMES = (
+    NamingScheme("harsanyi", "epoch-012.safetensors", r"epoch-(\d+)\.safetensors"),
+    NamingScheme("Hugging Face", "checkpoint-500/", r"checkpoint-(\d+)", True, "the final model beside them"),
+    NamingScheme(
         "timm",
         "checkpoint-17.pth.tar",
         r"checkpoint-(\d+)\.pth\.tar",
         left_out="last, model_best, milestone-… and recovery-…",
     ),
-    Layout(
+    NamingScheme(
         "Lightning by step",
         "epoch=3-step=400.ckpt",
         r"(?=.*\bstep=(\d+)).*\.ckpt",
         left_out="last.ckpt",
     ),
-    Layout("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
+    NamingScheme("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
 )
 EXPECTED = (
-    f"expected a folder with checkpoints of one run, named as {', '.join(each.example for each in LAYOUTS)}, "
+    "expected a folder with checkpoints of one run, named as "
+    f"{', '.join(scheme.example for scheme in NAMING_SCHEMES)}, "
     "or a glob such as 'runs/a/*.pt' with a number in each name"
 )
 
@@ -86,9 +87,9 @@ def series(where: str | Path) -> list[NumberedCheckpoint]:
 
     Raises:
         FileNotFoundError: there is no such folder, no file fits the glob, the folder holds no checkpoints of
-            a known layout, or one of them is a folder without weights.
-        ValueError: ``where`` is or holds a single checkpoint, mixes two layouts, or has two checkpoints of
-            one step; or a name that fits the glob has no number, or is unlike the others.
+            a known naming scheme, or one of them is a folder without weights.
+        ValueError: ``where`` is or holds a single checkpoint, mixes two naming schemes, or has two
+            checkpoints of one step; or a name that fits the glob has no number, or is unlike the others.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -146,14 +147,14 @@ def _find(where: Path) -> list[NumberedCheckpoint]:
 
 def _in_folder(folder: Path) -> list[NumberedCheckpoint]:
     paths = sorted([*folder.glob("*"), *folder.glob("checkpoints/*")])
-    if found := _of_one_layout(folder, paths):
+    if found := _by_scheme(folder, paths):
         return found
     if _has_weights(folder):
         raise ValueError(f"{folder} is one checkpoint and no series: {EXPECTED}")
     raise FileNotFoundError(
         f"{folder} holds {first_few([path.name for path in paths]) or 'nothing'}, and no checkpoints named "
-        f"as {'; '.join(map(str, LAYOUTS))}: give another folder, or a glob such as '{folder / '*.pt'}' with "
-        "a number in each name"
+        f"as {'; '.join(map(str, NAMING_SCHEMES))}: give another folder, or a glob such as "
+        f"'{folder / '*.pt'}' with a number in each name"
     )
 
 
@@ -162,16 +163,16 @@ def _by_glob(pattern: Path) -> list[NumberedCheckpoint]:
     paths = sorted(map(Path, glob.glob(str(pattern))))  # noqa: PTH207
     if not paths:
         raise FileNotFoundError(f"nothing fits the glob {pattern}: {EXPECTED}")
-    known = _of_one_layout(pattern, paths)
+    known = _by_scheme(pattern, paths)
     if not known:
         return [_by_last_number(pattern, path) for path in paths]
     _refuse_strays(pattern, set(paths), known)
     return known
 
 
-def _of_one_layout(where: Path, paths: Sequence[Path]) -> list[NumberedCheckpoint]:
+def _by_scheme(where: Path, paths: Sequence[Path]) -> list[NumberedCheckpoint]:
     """Those with a trainer's name; a run has one trainer."""
-    found = {layout.trainer: known for layout in LAYOUTS if (known := layout.checkpoints(paths))}
+    found = {scheme.trainer: known for scheme in NAMING_SCHEMES if (known := scheme.checkpoints(paths))}
     if len(found) > 1:
         mixed = " and ".join(f"{known[0].path.name} ({trainer})" for trainer, known in found.items())
         raise ValueError(f"{where} mixes {mixed}: expected one run; give a glob that fits one of them")

@@ -14,7 +14,7 @@ from scipy.stats import pearsonr
 
 from harsanyi import data, models
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
-from harsanyi.analyses.granularity.report import describe_plan, run_granularity
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import (
     TransferData,
     is_done,
@@ -27,6 +27,7 @@ from harsanyi.analyses.granularity.runs import (
     train_runs,
 )
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 

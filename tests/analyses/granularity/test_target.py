@@ -14,10 +14,11 @@ from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.command.options import parsed
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
-from harsanyi.analyses.granularity.report import describe_plan, run_granularity
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import target_in_words, target_values, with_names_of
+from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.data import Inputs
 
