@@ -13,7 +13,7 @@ from harsanyi.models.training.granular_loss import group_logits
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Networks z = W₂ᵀ max(0, W₁ᵀ x + b₁) + b₂ of one shape, which know nothing of each other."""
+    """Independent networks z = W₂ᵀ max(0, W₁ᵀ x + b₁) + b₂ of one shape."""
 
     hidden_weight: Float[Tensor, "networks features width"]
     hidden_bias: Float[Tensor, "networks 1 width"]
@@ -22,11 +22,12 @@ class Stack:
 
     @property
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """W₁, b₁, W₂ and b₂."""
         return self.hidden_weight, self.hidden_bias, self.weight, self.bias
 
     def select(self, networks: Tensor) -> "Stack":
-        """Some of the networks, copied."""
-        return Stack(*(one[networks] for one in self.parameters))
+        """A copy of the networks with these numbers."""
+        return Stack(*(parameter[networks] for parameter in self.parameters))
 
     def hidden(self, inputs: Float[Tensor, "networks samples features"]) -> Tensor:
         """Hidden activations (networks, samples, width)."""
@@ -35,7 +36,7 @@ class Stack:
     def logits(
         self, inputs: Float[Tensor, "networks samples features"] | Float[Tensor, "samples features"]
     ) -> Float[Tensor, "networks samples outputs"]:
-        """Logits of each network, on its own inputs or on the same ones.
+        """Logits of each network, on its own inputs or on inputs shared by all.
 
         >>> initial_stack([0, 1], features=3, width=4, outputs=2).logits(torch.zeros(5, 3)).shape
         torch.Size([2, 5, 2])
@@ -46,11 +47,12 @@ class Stack:
 
 @dataclass(frozen=True, eq=False)
 class StackSamples:
-    """A pool of labelled samples, and which of them train and validate each network.
+    """A pool of labelled samples, with the rows of it that train and that validate each network.
 
     Attributes:
-        inputs, labels: the pool.
-        train, validation: rows of the pool, a line for each network; lines may be alike.
+        inputs: of the pool.
+        labels: numbers of classes.
+        train, validation: rows of the pool, a line for each network; lines may be equal.
 
     Raises:
         ValueError: for rows outside the pool, or another number of lines.
@@ -75,13 +77,20 @@ class StackSamples:
 def initial_stack(
     seeds: Sequence[int], features: int, width: int, outputs: int, dtype: torch.dtype = torch.float32
 ) -> Stack:
-    """Weights and biases uniform in ±1/√(inputs of the layer), as in `torch.nn.Linear`; a seed a network.
+    """Networks with weights and biases uniform in ±1/√(inputs of the layer), as in `torch.nn.Linear`.
+
+    Args:
+        seeds: one a network.
+        features: of an input.
+        width: hidden units.
+        outputs: of a network.
+        dtype: of the weights.
 
     >>> initial_stack([7], 4, 3, 2).weight.abs().max().item() <= 3**-0.5
     True
     """
 
-    def one(seed: int) -> list[Tensor]:
+    def parameters(seed: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(seed)
         shapes = ((features, width), (1, width), (width, outputs), (1, outputs))
         fans = (features, features, width, width)
@@ -90,7 +99,7 @@ def initial_stack(
             for shape, fan in zip(shapes, fans, strict=True)
         ]
 
-    return Stack(*(torch.stack(parts) for parts in zip(*map(one, seeds), strict=True)))
+    return Stack(*(torch.stack(parts) for parts in zip(*map(parameters, seeds), strict=True)))
 
 
 def accuracies(
@@ -99,9 +108,15 @@ def accuracies(
     labels: Int64[Tensor, " samples"],
     group: Int64[Tensor, " outputs"] | None = None,
 ) -> Float[Tensor, " networks"]:
-    """The share of samples that each network answers with the label; with groups, with the label's group.
+    """The share of samples that each network answers with the label, or with the label's group.
 
     A group's probability is the sum over its classes (:func:`group_logits`).
+
+    Args:
+        stack: the networks.
+        inputs: the same for all networks.
+        labels: numbers of outputs.
+        group: the group of each output; without it answers are the outputs themselves.
 
     >>> stack = initial_stack([0], 1, 2, 3)
     >>> accuracies(stack, torch.zeros(4, 1), torch.zeros(4).long(), torch.zeros(3).long()).tolist()

@@ -22,16 +22,21 @@ class StackRecipe:
     """How to train a stack: stochastic gradient descent, its rate lowered once, and early stopping.
 
     The validation objective is measured before training and then after every check. A check is as many whole
-    epochs as make `check` steps or more. A network whose lowest validation objective is `patience` checks old
-    goes on at the second rate, from where it is; when that happens again, it stops. So it does after `steps`
-    steps, rounded up to a check. The weights of the lowest validation objective are kept.
+    epochs as make `check` steps or more. When the lowest validation objective of a network is `patience`
+    checks old, the network goes on at the second rate; the second time, it stops. It also stops after `steps`
+    steps, rounded up to a check. The result is the network at its lowest validation objective.
+
+    (:class:`harsanyi.models.Recipe`, for other networks, counts epochs, has a schedule of rates and does not
+    stop early.)
 
     Attributes:
         width: hidden units.
         rates: learning rates, first and second.
-        momentum: as in `torch.optim.SGD`.
-        batch_size: the last batch of an epoch may be smaller.
-        steps, check, patience: see above.
+        momentum: as in `torch.optim.SGD`, from 0 to below 1.
+        batch_size: samples a step; the last batch of an epoch may be smaller.
+        steps: the most steps.
+        check: the fewest steps between two measurements.
+        patience: checks.
 
     >>> StackRecipe(width=8, check=10).epochs_per_check(samples=100)
     3
@@ -57,19 +62,20 @@ class StackRecipe:
         return math.ceil(self.check / math.ceil(samples / self.batch_size))
 
     def checks(self, samples: int) -> int:
-        """The most checks there can be."""
+        """The most checks of a training."""
         return math.ceil(self.steps / (self.epochs_per_check(samples) * math.ceil(samples / self.batch_size)))
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedStack:
-    """Networks at their lowest validation objective, and how they came there.
+    """Networks at their lowest validation objective, with the history of their training.
 
     Attributes:
         stack: the networks.
-        history: network, step, rate (of the steps before), train_coarse, train_intra, coarse, intra (means
-            over the training and the validation samples, nats; intra is of all levels below the coarsest,
-            unweighted), objective (validation); a row a check, until the network stops.
+        history: a row for each network and check, until the network stops: network, step, rate (of the steps
+            before), train_coarse and train_intra (nats, means over the training samples), coarse and intra
+            (over the validation samples), objective (validation). Intra is the unweighted loss of all levels
+            below the coarsest.
     """
 
     stack: Stack
@@ -87,16 +93,16 @@ def train_stack(
 ) -> TrainedStack:
     """Train a network for each seed on its lines of the samples, all at once.
 
-    What a network becomes does not depend on its companions, but for rounding in the batched products. A seed
-    draws the first weights and the order of the samples; alike seeds on lines of one length see alike orders.
+    A network does not depend on the others, except for rounding in the batched products. A seed draws the
+    first weights and the order of the samples; equal seeds on lines of one length draw equal orders.
 
     Args:
         samples: with labels from 0 to outputs − 1.
-        recipe: the same for all.
+        recipe: the same for all networks.
         seeds: one for each line.
         outputs: number of classes.
-        groups, betas: the objective, as in `granular_loss`; without them cross-entropy. A tensor of betas has
-            one for each network.
+        groups, betas: the objective, as in `granular_loss`; without them cross-entropy. A β is a number, or a
+            tensor with a number for each network.
         device: where to train.
 
     Raises:
@@ -114,10 +120,10 @@ def train_stack(
     if samples.labels.min() < 0 or samples.labels.max() >= outputs:
         raise ValueError(f"expected labels from 0 to {outputs - 1}, got up to {int(samples.labels.max())}")
     check_groups(groups, outputs)
-    pool = StackSamples(*(one.to(device) for one in vars(samples).values()))
+    pool = StackSamples(*(tensor.to(device) for tensor in vars(samples).values()))
     start = initial_stack(seeds, pool.inputs.shape[1], recipe.width, outputs, pool.inputs.dtype)
-    stack = Stack(*(one.to(device) for one in start.parameters))
-    objective = Objective([one.to(device) for one in groups], _columns(betas, device))
+    stack = Stack(*(parameter.to(device) for parameter in start.parameters))
+    objective = Objective([group.to(device) for group in groups], _columns(betas, device))
     return _train(stack, pool, recipe, seeds, objective)
 
 
@@ -129,6 +135,7 @@ class Objective:
     betas: list[float | Tensor]
 
     def select(self, networks: Tensor) -> "Objective":
+        """The objective of some of the networks."""
         betas = [beta[networks] if isinstance(beta, Tensor) else beta for beta in self.betas]
         return Objective(self.groups, betas)
 
@@ -143,7 +150,7 @@ class Objective:
 
 
 def epoch_orders(seed: int, samples: int) -> Iterator[np.ndarray]:
-    """Endless orders of the samples, an epoch each."""
+    """Yields the order of the samples in every epoch, without end."""
     rng = np.random.default_rng(seed)
     while True:
         yield rng.permutation(samples)
@@ -156,30 +163,32 @@ def _columns(betas: Sequence[float | Tensor], device: torch.device | str) -> lis
 def _train(
     stack: Stack, pool: StackSamples, recipe: StackRecipe, seeds: Sequence[int], objective: Objective
 ) -> TrainedStack:
-    """Networks that have stopped leave the active ones, which `names` numbers."""
+    """Trains until all networks have stopped; `active` has the numbers of those that have not."""
     networks, count = pool.train.shape
-    names = torch.arange(networks, device=pool.inputs.device)
+    active = torch.arange(networks, device=pool.inputs.device)
     orders = [epoch_orders(seed, count) for seed in seeds]
     epochs = recipe.epochs_per_check(count)
     steps = epochs * math.ceil(count / recipe.batch_size)
-    best, speed = stack.select(names), [torch.zeros_like(one) for one in stack.parameters]
+    best, velocity = stack.select(active), [torch.zeros_like(parameter) for parameter in stack.parameters]
     progress = _Progress.start(networks, recipe, pool.inputs)
-    history = [_measure(stack, pool, objective, names, progress, 0)]
+    history = [_measure(stack, pool, objective, active, progress, 0)]
     progress.lowest = _objectives(history, progress.lowest)
     for check in range(1, recipe.checks(count) + 1):
-        drawn = [np.stack([next(orders[i]) for _ in range(epochs)], 1) for i in names.tolist()]
-        order = torch.from_numpy(np.stack(drawn)).to(names.device)
+        epoch_rows = [np.stack([next(orders[i]) for _ in range(epochs)], 1) for i in active.tolist()]
+        order = torch.from_numpy(np.stack(epoch_rows)).to(active.device)
         for epoch in order.unbind(2):
-            _epoch(stack, speed, pool, pool.train[names].gather(1, epoch), objective, progress.rate, recipe)
-        history.append(_measure(stack, pool, objective, names, progress, check * steps))
+            _epoch(
+                stack, velocity, pool, pool.train[active].gather(1, epoch), objective, progress.rate, recipe
+            )
+        history.append(_measure(stack, pool, objective, active, progress, check * steps))
         better = progress.update(_objectives(history, progress.lowest), recipe)
-        for kept, now in zip(best.parameters, stack.parameters, strict=True):
-            kept[names[better]] = now[better]
+        for best_parameter, parameter in zip(best.parameters, stack.parameters, strict=True):
+            best_parameter[active[better]] = parameter[better]
         if progress.stopped.any():
-            on = torch.nonzero(~progress.stopped)[:, 0]
-            names, stack, objective = names[on], stack.select(on), objective.select(on)
-            speed, progress = [one[on] for one in speed], progress.select(on)
-        if not len(names):
+            running = torch.nonzero(~progress.stopped)[:, 0]
+            active, stack, objective = active[running], stack.select(running), objective.select(running)
+            velocity, progress = [part[running] for part in velocity], progress.select(running)
+        if not len(active):
             break
     return TrainedStack(best, pd.concat(history, ignore_index=True).sort_values(["network", "step"]))
 
@@ -191,7 +200,7 @@ def _objectives(history: list[pd.DataFrame], like: Tensor) -> Tensor:
 
 @dataclass(eq=False)
 class _Progress:
-    """Of each active network: its rate, its lowest validation objective and how many checks ago that was."""
+    """Rate, lowest validation objective and its age in checks, of each active network."""
 
     rate: Tensor
     lowest: Tensor
@@ -201,12 +210,12 @@ class _Progress:
 
     @staticmethod
     def start(networks: int, recipe: StackRecipe, like: Tensor) -> "_Progress":
-        no = torch.zeros(networks, dtype=torch.bool, device=like.device)
+        false = torch.zeros(networks, dtype=torch.bool, device=like.device)
         rate = torch.full((networks, 1, 1), recipe.rates[0], dtype=like.dtype, device=like.device)
-        return _Progress(rate, no.double(), no.long(), no, no.clone())
+        return _Progress(rate, false.double(), false.long(), false, false.clone())
 
     def update(self, value: Tensor, recipe: StackRecipe) -> Tensor:
-        """Whether each is at its lowest now."""
+        """Takes the objectives of a check; returns which networks are at their lowest now."""
         better = value < self.lowest
         self.lowest = torch.where(better, value, self.lowest)
         self.age = torch.where(better, 0, self.age + 1)
@@ -218,12 +227,12 @@ class _Progress:
         return better
 
     def select(self, networks: Tensor) -> "_Progress":
-        return _Progress(*(one[networks] for one in vars(self).values()))
+        return _Progress(*(values[networks] for values in vars(self).values()))
 
 
 def _epoch(
     stack: Stack,
-    speed: list[Tensor],
+    velocity: list[Tensor],
     pool: StackSamples,
     order: Tensor,
     objective: Objective,
@@ -234,12 +243,12 @@ def _epoch(
     for rows in order.split(recipe.batch_size, dim=1):
         # index_select is quicker than indexing by [rows].
         inputs = pool.inputs.index_select(0, rows.flatten()).view(*rows.shape, -1)
-        _step(stack, speed, inputs, pool.labels[rows], objective, rate, recipe)
+        _step(stack, velocity, inputs, pool.labels[rows], objective, rate, recipe)
 
 
 def _step(
     stack: Stack,
-    speed: list[Tensor],
+    velocity: list[Tensor],
     inputs: Tensor,
     labels: Tensor,
     objective: Objective,
@@ -247,32 +256,32 @@ def _step(
     recipe: StackRecipe,
 ) -> None:
     """One step of every network: v ← momentum · v + gradient, weights ← weights − rate · v."""
-    # Samples lie last in memory, so that sums over few classes are quick.
-    w1, b1, w2, b2 = (one.mT for one in stack.parameters)
+    # Samples lie last in memory: sums over few classes are then quick.
+    w1, b1, w2, b2 = (parameter.mT for parameter in stack.parameters)
     hidden = torch.baddbmm(b1, w1, inputs.mT).clamp_(min=0)
     logits = torch.baddbmm(b2, w2, hidden)
     error = granular_gradient(logits.mT, labels, objective.groups, objective.betas).mT / inputs.shape[1]
     back = torch.bmm(stack.weight, error) * (hidden > 0)
-    for one, below, above in ((0, inputs.mT, back), (2, hidden, error)):
-        speed[one].baddbmm_(below, above.mT, beta=recipe.momentum)
-        speed[one + 1].mul_(recipe.momentum).add_(above.sum(2)[:, None])
-    for parameter, velocity in zip(stack.parameters, speed, strict=True):
-        parameter.addcmul_(rate, velocity, value=-1)
+    for weight, below, above in ((0, inputs.mT, back), (2, hidden, error)):
+        velocity[weight].baddbmm_(below, above.mT, beta=recipe.momentum)
+        velocity[weight + 1].mul_(recipe.momentum).add_(above.sum(2)[:, None])
+    for parameter, change in zip(stack.parameters, velocity, strict=True):
+        parameter.addcmul_(rate, change, value=-1)
 
 
 def _measure(
-    stack: Stack, pool: StackSamples, objective: Objective, names: Tensor, progress: _Progress, step: int
+    stack: Stack, pool: StackSamples, objective: Objective, active: Tensor, progress: _Progress, step: int
 ) -> pd.DataFrame:
     """A row of the history for each active network."""
     parts = [
         objective.mean_losses(stack.logits(pool.inputs[rows]), pool.labels[rows])
-        for rows in (pool.train[names], pool.validation[names])
+        for rows in (pool.train[active], pool.validation[active])
     ]
     values = torch.cat([parts[0][:, :2], parts[1]], 1).double().cpu().numpy()
     columns = ["train_coarse", "train_intra", "coarse", "intra", "objective"]
     table = pd.DataFrame(values, columns=columns)
     rates = progress.rate[:, 0, 0].double().cpu().numpy()
-    table.insert(0, "network", names.cpu().numpy())
+    table.insert(0, "network", active.cpu().numpy())
     table.insert(1, "step", step)
     table.insert(2, "rate", rates)
     return table
