@@ -18,11 +18,11 @@ from harsanyi.data.images import encoded
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.tables import as_inputs
 
-if TYPE_CHECKING:  # `datasets` takes seconds to import: only its own formats pay for it
+if TYPE_CHECKING:  # `datasets` takes seconds to import: only its own formats import it
     from datasets import Dataset, Features
 
-# Row groups of images kept in memory: enough for a shuffled pass over a small file.
-ROW_GROUPS_KEPT = 16
+# Row groups of images in memory: enough for a shuffled pass over a small file.
+MAX_CACHED_ROW_GROUPS = 16
 
 
 def column_kinds(features: Features) -> dict[str, ColumnKind]:
@@ -64,21 +64,21 @@ class ParquetImages:
                 self.groups.append((file, group))
                 starts.append(starts[-1] + metadata.row_group(group).num_rows)
         self.starts = np.array(starts)
-        self.kept: dict[int, pa.ChunkedArray] = {}
+        self.cache: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, row: int) -> bytes | Path:
-        which = int(np.searchsorted(self.starts, row, side="right")) - 1
-        if which not in self.kept:
-            if len(self.kept) >= ROW_GROUPS_KEPT:
-                self.kept.clear()
-            file, group = self.groups[which]
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        if number not in self.cache:
+            if len(self.cache) >= MAX_CACHED_ROW_GROUPS:
+                self.cache.clear()
+            file, group = self.groups[number]
             with pq.ParquetFile(file) as parquet:
-                self.kept[which] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
-        return encoded(self.kept[which][row - int(self.starts[which])].as_py())
+                self.cache[number] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
+        return encoded(self.cache[number][row - int(self.starts[number])].as_py())
 
 
 def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
-    """Parquet files of one schema, one after the other; `datasets`' features are honoured."""
+    """Parquet files of one schema, one after the other, with the features that `datasets` wrote."""
     from datasets import Features
 
     refuse_several_splits(files, source)
@@ -91,15 +91,17 @@ def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
         if schema != features:  # class names included: the same integer must mean the same class
             raise ValueError(f"{file.name} has other columns or classes than {files[0].name}: load it alone")
     columns = choose_columns(source, column_kinds(features), *named)
-    wanted = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
-    frame = pd.concat([pq.read_table(file, columns=wanted).to_pandas() for file in files], ignore_index=True)
+    text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
+    frame = pd.concat(
+        [pq.read_table(file, columns=text_columns).to_pandas() for file in files], ignore_index=True
+    )
     names = tuple(f"{file.name}:{row}" for file in files for row in range(pq.read_metadata(file).num_rows))
     images = ParquetImages(files, columns.item) if columns.kind == "image" else None
     return as_inputs(source, columns, names, frame, images, declared_classes(features))
 
 
 def refuse_several_splits(files: Sequence[Path], source: str) -> None:
-    """ValueError where files are called train… and test…: they would be mixed."""
+    """ValueError for files of several splits, called train… and test…: they would be mixed."""
     first_words = (file.stem.lower().replace("_", "-").split("-")[0] for file in files)
     if len(splits := sorted(SPLITS.intersection(first_words))) > 1:
         pattern = files[0].with_name(f"{splits[-1]}*.parquet")
@@ -112,8 +114,8 @@ def read_saved(folder: Path, named: Named) -> Inputs:
 
     saved = Dataset.load_from_disk(str(folder)).with_format(None)
     columns = choose_columns(folder.name, column_kinds(saved.features), *named)
-    wanted = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
-    frame = saved.select_columns(wanted).to_pandas() if wanted else pd.DataFrame()
+    text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
+    frame = saved.select_columns(text_columns).to_pandas() if text_columns else pd.DataFrame()
     names = tuple(f"{folder.name}:{row}" for row in range(len(saved)))
     images = saved_images(saved, columns.item) if columns.kind == "image" else None
     return as_inputs(folder.name, columns, names, frame, images, declared_classes(saved.features))

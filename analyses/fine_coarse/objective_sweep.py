@@ -189,7 +189,7 @@ def _require_classes(data: TransferData, hierarchy: LabelHierarchy) -> None:
             raise ValueError(
                 f"expected {name} samples whose column {finest.name!r} has the hierarchy's "
                 f"{len(finest.classes)} classes in its order: take the hierarchy from the training samples "
-                "and number those that test with `numbered`"
+                "and number those that test with `renumber_labels`"
             )
 
 

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 
 from harsanyi import models
-from harsanyi.analyses.granularity.labels import labels_of_classes, levels_of, numbered, pretraining_labels
+from harsanyi.analyses.granularity.labels import (
+    labels_of_classes,
+    levels_of,
+    pretraining_labels,
+    renumber_labels,
+)
 from harsanyi.analyses.granularity.settings import MEANINGLESS, OF_SAMPLES, Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF, target_values, with_names_of
 from harsanyi.analyses.statistics.bootstrap import mean_interval
@@ -76,7 +81,7 @@ class TransferData:
         train, test = (load(path, **names) for path in (study.data, study.test_data))
         target_values(train, study.target, study.task)
         train = with_names_of(train, test, study.target, study.task)
-        return cls(train, numbered(test, train))
+        return cls(train, renumber_labels(test, train))
 
 
 def plan_runs(study: Granularity, data: TransferData) -> list[TransferRun]:

@@ -21,7 +21,7 @@ from harsanyi import data, models
 from harsanyi.analyses.drawing.palette import PAGE
 from harsanyi.analyses.fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from harsanyi.analyses.fine_coarse.objective_sweep import objective_summary, objective_sweep
-from harsanyi.analyses.granularity.labels import numbered
+from harsanyi.analyses.granularity.labels import renumber_labels
 from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.data.wordnet import WordNet, wordnet_hierarchy
@@ -69,7 +69,7 @@ class Sweep:
             train, test = (data.load(shared / file) for file in self.files)
         else:
             train, test = data.fashion_mnist("train"), data.fashion_mnist("test")
-        return TransferData(train, numbered(test, train))
+        return TransferData(train, renumber_labels(test, train))
 
     def hierarchy(self, samples: TransferData) -> LabelHierarchy:
         if not self.depths:

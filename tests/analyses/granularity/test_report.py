@@ -16,8 +16,8 @@ from harsanyi.analyses.granularity.labels import (
     kept_features,
     labels_of_classes,
     levels_of,
-    numbered,
     pretraining_labels,
+    renumber_labels,
 )
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
@@ -237,13 +237,13 @@ def test_test_labels_take_the_numbers_of_training():
         return data.Inputs(["x"] * len(labels), "text", names, {level: np.array(labels)}, {level: classes})
 
     train = inputs([0, 1, 2], ("cat", "dog", "ox"))
-    found = numbered(inputs([0, 1, 1], ("ox", "cat")), train)
+    found = renumber_labels(inputs([0, 1, 1], ("ox", "cat")), train)
     assert found.level("animal")[0].tolist() == [2, 0, 0]
     assert found.level("animal")[1] == ("cat", "dog", "ox")
     with pytest.raises(ValueError, match=r"classes of 'animal' that training has not: \['elk'\]"):
-        numbered(inputs([0], ("elk",)), train)
+        renumber_labels(inputs([0], ("elk",)), train)
     with pytest.raises(ValueError, match="no label column in common"):
-        numbered(inputs([0], ("elk",), "other"), train)
+        renumber_labels(inputs([0], ("elk",), "other"), train)
 
 
 def test_only_the_plan(study, tmp_path: Path, capsys):
