@@ -135,7 +135,7 @@ def test_row_groups_are_dropped_when_too_many(tmp_path, pictures, monkeypatch):
     pictures.to_parquet(tmp_path / "p.parquet", batch_size=2)
     inputs = load(tmp_path / "p.parquet")
     check_pictures(inputs, "p.parquet")
-    assert len(inputs.items.source.kept) == 1
+    assert len(inputs.items.source.cache) == 1
 
 
 def test_saved_data_set(tmp_path, pictures, capfd):
