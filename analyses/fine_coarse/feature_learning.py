@@ -101,6 +101,7 @@ def superclass_outputs(
     Raises:
         ValueError: for outputs that do not fall into equal superclasses, or another reading.
 
+    >>> import torch
     >>> superclass_outputs(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), 2).round(decimals=3).tolist()
     [[0.693, 1.693]]
     """

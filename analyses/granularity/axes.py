@@ -56,7 +56,7 @@ def set_log_axis(ax: Axes, values: pd.Series) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
-def shade(share: float) -> Any:
+def level_colour(share: float) -> Any:
     return colormaps["cividis"](share)
 
 

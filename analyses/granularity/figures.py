@@ -142,7 +142,7 @@ def plot_sizes(
     shades = np.linspace(0.85, 0.15, len(groups))
     for (name, some), marker, shade in zip(groups, cycle(MARKERS), shades, strict=False):
         some = some.sort_values("size")
-        draw_whiskered(ax, some["size"], some, name, color=shade(shade), marker=marker)
+        draw_whiskered(ax, some["size"], some, name, color=level_colour(shade), marker=marker)
     set_log_axis(ax, rows["size"])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     name = quantity.replace("_", " ")

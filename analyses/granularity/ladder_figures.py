@@ -121,7 +121,9 @@ def plot_ladder_orders(
     groups = list(rows.groupby("classes"))
     shades, shifts = np.linspace(0.85, 0.15, len(groups)), np.linspace(-0.15, 0.15, len(groups))
     for (classes, some), marker, shade, shift in zip(groups, cycle(MARKERS), shades, shifts, strict=False):
-        draw_whiskered(ax, some.number + shift, some, f"{classes} classes", color=shade(shade), marker=marker)
+        draw_whiskered(
+            ax, some.number + shift, some, f"{classes} classes", color=level_colour(shade), marker=marker
+        )
     ax.set_ylim(bottom=0)
     ax.set_xticks(sorted(set(rows.number)))
     label_axes(ax, "order", f"strength Σ|I| per input\n({unit})")

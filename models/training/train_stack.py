@@ -108,6 +108,7 @@ def train_stack(
     Raises:
         ValueError: for another number of seeds, labels outside the outputs, or groups that do not fit.
 
+    >>> from harsanyi.models.training.stack import accuracies
     >>> inputs = torch.linspace(-1, 1, 40)[:, None]
     >>> rows = torch.arange(40).expand(2, 40)
     >>> samples = StackSamples(inputs, (inputs[:, 0] > 0).long(), rows, rows)
