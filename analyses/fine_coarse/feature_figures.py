@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from harsanyi.analyses.drawing.palette import BAND, COLUMN, NETWORKS, label_axes, legend_above, new_axes
-from harsanyi.analyses.fine_coarse.feature_learning import WITH_NOISE
+from harsanyi.analyses.fine_coarse.feature_tables import WITH_NOISE
 
 FEATURE_COLOURS = {"common": NETWORKS[1], "fine": NETWORKS[2]}
 LEVEL_COLOURS = {"coarse": NETWORKS[4], "fine": NETWORKS[3]}

@@ -188,9 +188,12 @@ def _require_comparable(one: Origin, other: Origin) -> None:
     here, there = _conditions(one.run), _conditions(other.run)
     differing = [key for key in here if here[key] != there[key]]
     if differing:
+        # Sentences and labels are long: their beginnings tell them apart.
+        texts = [
+            {key: f"{json.dumps(run[key], ensure_ascii=False):.60}" for key in run} for run in (here, there)
+        ]
         found = "; ".join(
-            f"{key}: {_short(here[key])} in {one.name}, {_short(there[key])} in {other.name}"
-            for key in differing
+            f"{key}: {texts[0][key]} in {one.name}, {texts[1][key]} in {other.name}" for key in differing
         )
         raise ValueError(
             f"{one.name} and {other.name} cannot be set side by side ({found}): only networks may differ"
@@ -221,8 +224,3 @@ def _regions(run: Run) -> object:
         return None
     owner = run.store.array("owner")
     return [list(owner.shape), digest(owner)]
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

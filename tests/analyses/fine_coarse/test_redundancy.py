@@ -14,7 +14,8 @@ from harsanyi.analyses.fine_coarse.redundancy import (
     sample_segments,
 )
 from harsanyi.data.circles import Circles
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.models import StackRecipe, StackSamples, train_stack
+from harsanyi.models.training.stack import accuracies
 
 # What the estimator promises on rings.
 CLOSE = 0.05
