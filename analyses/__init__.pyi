@@ -72,7 +72,7 @@ from .report.tables import read_table, write_table
 from .run.compute import compute
 from .run.notes import approximation
 from .run.run import Run
-from .statistics.bootstrap import Interval, mean_interval, ratio_interval
+from .statistics.bootstrap import Bootstrap, Interval, mean_interval, ratio_interval
 from .statistics.correlation import correlation_table
 from .study.screening import screening_table
 from .study.settings import read_study
@@ -91,6 +91,7 @@ from .training.track import track
 from .training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 
 __all__ = [
+    "Bootstrap",
     "Compare",
     "Compute",
     "DemoExtent",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS
-from harsanyi.analyses.statistics.bootstrap import Interval, bootstrap_intervals, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, bootstrap_intervals, ratio_interval
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.interactions import KINDS
 
@@ -22,9 +22,7 @@ COLUMNS = [
 ROUNDING = 1e-12
 
 
-def calibration_table(
-    table: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def calibration_table(table: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
     """How well predicted changes x fit measured ones y, and how much more chosen players move than others.
 
     Of the chosen coalitions, and of their controls: pearson and spearman of x and y; slope of y on x by least
@@ -41,7 +39,7 @@ def calibration_table(
 
     Args:
         table: of `counterfactual_table`.
-        confidence, resamples, seed: of the bootstrap.
+        bootstrap: of the intervals.
 
     Returns:
         columns baseline, part ("all", "preserved", "discarded", "new"), kind ("both", "and", "or"), sample
@@ -51,7 +49,7 @@ def calibration_table(
 
     >>> row = {"baseline": "blur", "part": "new", "network": "after", "kind": "and", "chosen": "0"}
     >>> rows = [{**row, "game": x, "draw": 0, "predicted": x, "measured": 2.0 * x} for x in range(3)]
-    >>> found = calibration_table(pd.DataFrame(rows), resamples=9).head(5)
+    >>> found = calibration_table(pd.DataFrame(rows), bootstrap=Bootstrap(resamples=9)).head(5)
     >>> found[["part", "kind", "sample", "quantity", "value"]]
       part  kind  sample              quantity  value
     0  all  both  chosen               pearson    1.0
@@ -60,7 +58,6 @@ def calibration_table(
     3  all  both  chosen  slope_through_origin    2.0
     4  all  both  chosen         mean_measured    2.0
     """
-    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
     rows = []
     for labels, group in _groups(table):
         for sample, coalitions in _samples(group).items():
@@ -93,9 +90,9 @@ def _samples(group: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {CHOSEN: chosen, CONTROL: control, AGAINST: paired}
 
 
-def _agreement(rows: pd.DataFrame, bootstrap: dict[str, Any]) -> Iterator[tuple[str, Interval]]:
+def _agreement(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[str, Interval]]:
     """Predicted beside measured."""
-    found = correlation_table(rows, [("predicted", "measured")], clusters="game", **bootstrap)
+    found = correlation_table(rows, [("predicted", "measured")], clusters="game", bootstrap=bootstrap)
     yield from zip(found.coefficient, map(Interval, found.value, found.low, found.high), strict=True)
     x, y = rows.predicted, rows.measured
     centred = x - x.mean()
@@ -103,15 +100,15 @@ def _agreement(rows: pd.DataFrame, bootstrap: dict[str, Any]) -> Iterator[tuple[
     yield "slope", _interval(sums, _slope, bootstrap)
     above, below = _by_game(rows.game, x * y, y.abs()), _by_game(rows.game, x**2, np.ones(len(rows)))
     names = ("slope_through_origin", "mean_measured")
-    yield from zip(names, ratio_interval(above, below, **bootstrap), strict=True)
+    yield from zip(names, ratio_interval(above, below, bootstrap=bootstrap), strict=True)
 
 
-def _effect_sizes(rows: pd.DataFrame, bootstrap: dict[str, Any]) -> Iterator[tuple[str, Interval]]:
+def _effect_sizes(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[str, Interval]]:
     """Chosen beside control, by their differences."""
     ones, difference = np.ones(len(rows)), rows.difference
     yield "cohen_d", _interval(_by_game(rows.game, ones, difference, difference**2), _cohen_d, bootstrap)
     above, below = _by_game(rows.game, rows.dominance), _by_game(rows.game, ones)
-    yield "cliff_delta", ratio_interval(above, below, **bootstrap)[0]
+    yield "cliff_delta", ratio_interval(above, below, bootstrap=bootstrap)[0]
 
 
 def _by_game(games: pd.Series, *columns: Any) -> np.ndarray:
@@ -120,9 +117,9 @@ def _by_game(games: pd.Series, *columns: Any) -> np.ndarray:
     return each.groupby(games.to_numpy()).sum().to_numpy(float)
 
 
-def _interval(sums: np.ndarray, statistic: Any, bootstrap: dict[str, Any]) -> Interval:
+def _interval(sums: np.ndarray, statistic: Any, bootstrap: Bootstrap) -> Interval:
     columns = tuple(column[:, None] for column in sums.T)
-    return bootstrap_intervals(columns, partial(_of_totals, statistic), **bootstrap)[0]
+    return bootstrap_intervals(columns, partial(_of_totals, statistic), bootstrap=bootstrap)[0]
 
 
 def _of_totals(statistic: Any, *sums: np.ndarray, axis: int) -> np.ndarray:

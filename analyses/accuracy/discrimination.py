@@ -10,6 +10,7 @@ from torch import Tensor
 from harsanyi.analyses.knowledge.amounts import Quantities, amounts_table, by_order, split_by_sign
 from harsanyi.analyses.knowledge.change import knowledge_parts
 from harsanyi.analyses.knowledge.restricted import require_classes
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 Effects = Float64[Tensor, "games kinds coalitions"]
@@ -78,9 +79,7 @@ def discrimination_table(
     scratch: Sequence[Interactions] | None = None,
     threshold: float = SALIENT_THRESHOLD,
     signs: bool = False,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How discriminative what was preserved, discarded and newly learned is.
 
@@ -126,9 +125,7 @@ def discrimination_table(
     for part, network in NETWORK.items():
         if part in parts:
             quantities = _quantities(parts[part], lead[network], true[network].orders)
-            table = amounts_table(
-                quantities, signs=signs, confidence=confidence, resamples=resamples, seed=seed
-            )
+            table = amounts_table(quantities, signs=signs, bootstrap=bootstrap)
             table.insert(0, "knowledge", part)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)

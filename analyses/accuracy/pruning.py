@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.change import salient_effects
 from harsanyi.analyses.knowledge.restricted import constants, require_classes
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 Order = Literal["greedy", "fewest", "strongest", "weakest"]
@@ -47,19 +47,18 @@ class Pruning:
     spare_strength: Float64[Tensor, " games"]
     rule: str
 
-    def table(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
         """Means and ratios over games, with bootstrap intervals.
 
         Columns order, quantity, value, low, high, games. Quantities: count and spare, means a game;
         never_flips, the share of games that do not; spare_share = Σ spare / Σ count; strength_share =
         Σ spare_strength / Σ strength. Ratios are NaN where there is nothing to remove.
         """
-        bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
         above, below = _columns(self.spare, self.spare_strength), _columns(self.count, self.strength)
         names = ("count", "spare", "never_flips", "spare_share", "strength_share")
         found = [
-            *mean_interval(_columns(self.count, self.spare, ~self.flips), **bootstrap),
-            *ratio_interval(above, below, **bootstrap),
+            *mean_interval(_columns(self.count, self.spare, ~self.flips), bootstrap=bootstrap),
+            *ratio_interval(above, below, bootstrap=bootstrap),
         ]
         rows = [
             {"order": self.order, "quantity": name, **vars(one), "games": len(self.count)}
@@ -67,7 +66,7 @@ class Pruning:
         ]
         return pd.DataFrame(rows)
 
-    def standing(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    def standing(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
         """The share of games whose answer stands after so many removals; one that never flips stands.
 
         Columns order, removed, value, low, high, games. A row for 0, for every number at which the share
@@ -76,9 +75,7 @@ class Pruning:
         ends = torch.stack([torch.zeros_like(self.count[0]), self.count.max()])
         removed = torch.cat([self.spare[self.flips] + 1, ends]).unique()
         stands = (removed <= self.spare[:, None]) | ~self.flips[:, None]
-        found = mean_interval(
-            stands.double().cpu().numpy(), confidence=confidence, resamples=resamples, seed=seed
-        )
+        found = mean_interval(stands.double().cpu().numpy(), bootstrap=bootstrap)
         rows = [
             {"order": self.order, "removed": number, **vars(one), "games": len(self.count)}
             for number, one in zip(removed.tolist(), found, strict=True)

@@ -44,6 +44,7 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.ask import ask
 from harsanyi.analyses.study.games import Asked
@@ -82,7 +83,7 @@ def relate(
     change = run.change_of(names)
     by_class = run.compared_by_class(names)
     tables = {
-        TABLE: change.table(seed=run.study.seed),
+        TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
         **_predictions(run, by_class),
         **_interventions(run, change, names, k, controls),
         **_correlations(run, change, by_class),
@@ -119,13 +120,18 @@ def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:
     """What parts of the knowledge predict, how discriminative and how redundant they are."""
     study, labels = run.study, run.labels
     before, after = by_class["before"], by_class["after"]
-    options: Any = {"scratch": by_class.get("scratch"), "threshold": study.threshold, "seed": study.seed}
+    bootstrap = Bootstrap(seed=study.seed)
+    options: Any = {
+        "scratch": by_class.get("scratch"),
+        "threshold": study.threshold,
+        "bootstrap": bootstrap,
+    }
     pruned = [prune_until_flip(after, threshold=study.threshold, order=order) for order in REMOVALS]
     return {
         RESTRICTED: restricted_prediction(before, after, labels, **options),
         DISCRIMINATION: discrimination_table(before, after, labels, signs=True, **options),
-        PRUNING: pd.concat([one.table(seed=study.seed) for one in pruned], ignore_index=True),
-        STANDING: pd.concat([one.standing(seed=study.seed) for one in pruned], ignore_index=True),
+        PRUNING: pd.concat([one.table(bootstrap=bootstrap) for one in pruned], ignore_index=True),
+        STANDING: pd.concat([one.standing(bootstrap=bootstrap) for one in pruned], ignore_index=True),
     }
 
 
@@ -140,7 +146,7 @@ def _interventions(
         for name in sides["after"]
     }
     table = counterfactual_table(change, games, k=k, controls=controls, seed=seed)
-    return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, seed=seed)}
+    return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, bootstrap=Bootstrap(seed=seed))}
 
 
 def _baselines(asked: Asked, network: str) -> Baselines:
@@ -160,20 +166,21 @@ def _baselines(asked: Asked, network: str) -> Baselines:
 
 def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[str, pd.DataFrame]:
     """Shares against how well inputs are answered; of tracked runs, against accuracy along and at the end."""
+    bootstrap = Bootstrap(seed=run.study.seed)
     answers = torch.stack([one.v[:, -1] for one in by_class["after"]]).argmax(0)
     points = input_points(change, correct=answers == run.labels)
     shares = [*SHARES, *(SCRATCH_SHARES if change.scratch else {})]
     pairs = [(share, outcome) for share in shares for outcome in ("score_after", "correct")]
-    tables = [correlation_table(points, pairs, seed=run.study.seed).assign(over="inputs")]
+    tables = [correlation_table(points, pairs, bootstrap=bootstrap).assign(over="inputs")]
     checkpoints = _checkpoints(run)
     if checkpoints.empty:
         return {INPUTS: points, CORRELATION: tables[0]}
     pairs = [(name, ACCURACY) for name in (*SHARES, "similarity_own", "reached") if name in checkpoints]
-    found = correlation_table(checkpoints, pairs, clusters="series", seed=run.study.seed)
+    found = correlation_table(checkpoints, pairs, clusters="series", bootstrap=bootstrap)
     tables.append(found.assign(over="checkpoints"))
     if checkpoints.series.nunique() >= LEAST_RUNS:
         ends, at_ends = checkpoints.groupby("series").last(), [pair for pair in pairs if pair[0] in SHARES]
-        found = correlation_table(ends, at_ends, seed=run.study.seed)
+        found = correlation_table(ends, at_ends, bootstrap=bootstrap)
         tables.append(found.assign(over="runs"))
     return {
         INPUTS: points,

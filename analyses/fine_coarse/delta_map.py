@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_predict
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import fashion_mnist
 from harsanyi.models.digest import digest
@@ -245,7 +245,10 @@ def kept(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 
 
 def delta_table(
-    cells: pd.DataFrame, by: Sequence[str] = ("data", "grouping", "width", "size"), **bootstrap: float
+    cells: pd.DataFrame,
+    by: Sequence[str] = ("data", "grouping", "width", "size"),
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Mean accuracies of each training over seeds, and what each gains over coarse training, with intervals.
 
@@ -255,7 +258,7 @@ def delta_table(
     Args:
         cells: of `delta_map`.
         by: the columns that tell a cell.
-        bootstrap: confidence, resamples and seed of `mean_interval`.
+        bootstrap: of the intervals.
 
     Returns:
         the columns of `by`, quantity ("accuracy", "delta"), training, value, low, high, games (seeds).
@@ -278,7 +281,7 @@ def delta_table(
             raise ValueError(f"expected the same seeds of every training, coarse too; {place} has not")
         gains = wide.drop(columns="coarse").sub(wide["coarse"], axis=0)
         for quantity, values in (("accuracy", wide), ("delta", gains)):
-            found = mean_interval(values.to_numpy(), **bootstrap)  # type: ignore[arg-type]
+            found = mean_interval(values.to_numpy(), bootstrap=bootstrap)
             for training, interval in zip(values, found, strict=True):
                 row = {**place, "quantity": quantity, "training": training, **vars(interval)}
                 rows.append({**row, "games": len(wide)})

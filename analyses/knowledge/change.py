@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
@@ -69,7 +70,7 @@ class KnowledgeChange:
     def n(self) -> int:
         return self.before.n
 
-    def table(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
         """All amounts and shares as a tidy table, with bootstrap intervals over the games.
 
         Columns: quantity, kind ("and", "or", "both"), sign ("positive", "negative", "both"), order
@@ -81,7 +82,7 @@ class KnowledgeChange:
         parts = {name: shares.get(name, (name,)) for name in (*AMOUNTS, *SCRATCH_AMOUNTS, *shares)}
         amounts = {name: tuple(getattr(self, part) for part in found) for name, found in parts.items()}
         known = {name: found for name, found in amounts.items() if all(one is not None for one in found)}
-        return amounts_table(known, confidence=confidence, resamples=resamples, seed=seed)
+        return amounts_table(known, bootstrap=bootstrap)
 
 
 def compare(

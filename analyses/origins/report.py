@@ -25,6 +25,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import NOTHING, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
@@ -69,8 +70,10 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     found = [_origin(name, where) for name, where in _named(runs).items()]
     for other in found[1:]:
         _require_comparable(found[0], other)
-    changes, seed = {one.name: one.change for one in found}, found[0].run.study.seed
-    table, alike = compare_many(changes, seed=seed), origin_similarities(changes, seed=seed)
+    changes = {one.name: one.change for one in found}
+    bootstrap = Bootstrap(seed=found[0].run.study.seed)
+    table = compare_many(changes, bootstrap=bootstrap)
+    alike = origin_similarities(changes, bootstrap=bootstrap)
     figures = _figures(table, alike, found[0].run.unit)
     summary = describe_origins(table)
     publish(

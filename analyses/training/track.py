@@ -12,6 +12,7 @@ from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
@@ -83,24 +84,25 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
     """All that is measured: along the runs with accuracy and loss, when the end is reached, and detours."""
     study = run.study
     pretrained = run.interactions.get(PRETRAINED)
-    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, seed=study.seed)
-    times = [time_to_reach(one, share, seed=study.seed) for one in trajectories for share in REACHED]
+    bootstrap = Bootstrap(seed=study.seed)
+    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
+    times = [time_to_reach(one, share, bootstrap=bootstrap) for one in trajectories for share in REACHED]
     return {
         TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
         TIMES: pd.concat(times, ignore_index=True),
-        DETOURS: pd.concat([detours(one, seed=study.seed) for one in trajectories], ignore_index=True),
-        **_two_phase_tables(trajectories, study.seed),
+        DETOURS: pd.concat([detours(one, bootstrap=bootstrap) for one in trajectories], ignore_index=True),
+        **_two_phase_tables(trajectories, bootstrap),
     }
 
 
-def _two_phase_tables(trajectories: list[Trajectory], seed: int) -> dict[str, pd.DataFrame]:
+def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The runs beside the theory of two-phase learning; without those that end with no interactions."""
     beside, when = [], []
     for one in trajectories:
         if one.final.effects.any():
             variances = telling_variances(one.final)
-            beside.append(theory_beside(one, variances, seed=seed))
-            when.append(succession_table(one, variances, seed=seed))
+            beside.append(theory_beside(one, variances, bootstrap=bootstrap))
+            when.append(succession_table(one, variances, bootstrap=bootstrap))
     if not beside:
         return {}
     return {

@@ -26,7 +26,7 @@ from harsanyi.analyses.accuracy.counterfactual import (
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS, strongest_changes
-from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.data import planted
 from harsanyi.interactions import And, AndOr, Interactions, MaskedModel, Players, coalition_masks, extract
 from tests import reference
@@ -77,7 +77,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def found(table):
-    return calibration_table(table, resamples=40)
+    return calibration_table(table, bootstrap=Bootstrap(resamples=40))
 
 
 def rows_of(table, baseline, part, kind):
@@ -204,7 +204,9 @@ def test_known_interactions_are_calibrated():
     change = compare(known(before), known(after))  # the weakest planted is ¼ of the strongest
     same = {name: Tables(getattr(change, name).v) for name in ("before", "after")}
     half = {name: Tables((game.v + game.v[:, -1:]) / 2) for name, game in same.items()}
-    found = calibration_table(counterfactual_table(change, {"same": same, "half": half}), resamples=30)
+    found = calibration_table(
+        counterfactual_table(change, {"same": same, "half": half}), bootstrap=Bootstrap(resamples=30)
+    )
     for baseline, slope in (("same", 1.0), ("half", 0.5)):
         rows = found[(found.baseline == baseline) & (found["sample"] != "chosen against control")]
         for quantity, expected in (
@@ -310,13 +312,13 @@ def test_calibration_by_definition(table, found, part):
 
             if kind == "both":
                 gathered = partial(gathered_quantities, by_game=list(by_game.values()), sample=sample)
-                literal = bootstrap_intervals((np.arange(len(games)),), gathered, 0.95, 40, 0)
+                literal = bootstrap_intervals((np.arange(len(games)),), gathered, Bootstrap(resamples=40))
                 bounds = here[["low", "high"]].to_numpy()
                 assert bounds == pytest.approx(np.array([[one.low, one.high] for one in literal]), abs=1e-8)
 
 
 def test_calibration_of_one_baseline_does_not_see_the_other(table, found):
-    alone = calibration_table(table[table.baseline == "noise"], resamples=40)
+    alone = calibration_table(table[table.baseline == "noise"], bootstrap=Bootstrap(resamples=40))
     rows = found[found.baseline == "noise"].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, rows)
 

@@ -7,6 +7,7 @@ import torch
 from harsanyi.analyses.knowledge.amounts import total
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.generality import found_table, generality_table, sharing_table
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
@@ -64,7 +65,7 @@ def test_every_salient_interaction_has_its_row():
 
 @pytest.mark.parametrize("order", ["all", "1", "2", "3"])
 def test_the_share_in_at_least_k_inputs(order):
-    table = sharing_table(NETWORKS, THRESHOLD, resamples=50)
+    table = sharing_table(NETWORKS, THRESHOLD, bootstrap=Bootstrap(resamples=50))
     assert sorted(set(table.inputs)) == [1, 2, 3, 4, 5]
     for name, games in GAMES_OF.items():
         for k in range(1, GAMES + 1):
@@ -83,13 +84,13 @@ def test_the_share_in_at_least_k_inputs(order):
 
 def test_many_games_have_few_points_of_the_curve():
     one = random_interactions(7, games=60)
-    points = sharing_table({"one": one}, resamples=2).inputs.unique()
+    points = sharing_table({"one": one}, bootstrap=Bootstrap(resamples=2)).inputs.unique()
     assert len(points) == 20
     assert (points[0], points[-1]) == (1, 60)
 
 
 def test_what_is_found_in_other_networks():
-    table = found_table(NETWORKS, None, THRESHOLD, resamples=20)
+    table = found_table(NETWORKS, None, THRESHOLD, bootstrap=Bootstrap(resamples=20))
     for name, games in GAMES_OF.items():
         whole = sum(sum(game.values()) for game in games)
         for other in set(NETWORKS) - {name}:
@@ -109,7 +110,7 @@ def test_what_is_found_in_other_networks():
 
 
 def test_the_share_of_other_inputs():
-    table = found_table(NETWORKS, None, THRESHOLD, resamples=20)
+    table = found_table(NETWORKS, None, THRESHOLD, bootstrap=Bootstrap(resamples=20))
     for name, games in GAMES_OF.items():
         terms = [(s, (count(name, key) - 1) / (GAMES - 1)) for game in games for key, s in game.items()]
         expected = sum(s * c for s, c in terms) / sum(s for s, _ in terms)
@@ -120,7 +121,7 @@ def test_the_share_of_other_inputs():
 
 def test_parts_of_a_change_average_to_the_whole():
     change = compare(NETWORKS["before"], NETWORKS["after"], threshold=THRESHOLD)
-    table = found_table(NETWORKS, change, THRESHOLD, resamples=20)
+    table = found_table(NETWORKS, change, THRESHOLD, bootstrap=Bootstrap(resamples=20))
     both = ("preserved", "discarded")
     values = [total(table, network=part, quantity="other_inputs").value for part in both]
     weights = [getattr(change, part).sum().item() for part in both]
