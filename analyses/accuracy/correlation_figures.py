@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     SHARE_COLOURS,
     label_axes,
     legend_above,
@@ -54,7 +54,7 @@ def plot_correlation(
     parts = list(points.groupby(by, sort=False)) if by else [("", points)]
     ax = ax or new_axes(COLUMN, 2.6 + 0.17 * (len(parts) - 1))  # room for the legend
     joined = by is not None and "step" in points
-    for colour, (name, part) in zip(cycle(NETWORKS[1:]), parts):
+    for colour, (name, part) in zip(cycle(NETWORK_COLOURS[1:]), parts):
         rows = part.sort_values("step") if joined else part
         ax.plot(
             rows[x].to_numpy(float),
@@ -95,7 +95,7 @@ def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: fl
     """
     require_columns(curve, ["quantity", "inputs", "value", "low", "high"])
     ax = ax or new_axes(COLUMN, 2.6)
-    colours = cycle(NETWORKS[1:])
+    colours = cycle(NETWORK_COLOURS[1:])
     for quantity, rows in curve.sort_values("inputs").groupby("quantity", sort=False):
         plain = (str(quantity).replace("_", " "), next(colours))
         name, colour = SHARE_COLOURS.get(str(quantity), plain)

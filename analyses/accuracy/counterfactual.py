@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,

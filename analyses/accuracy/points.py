@@ -6,7 +6,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import Amount
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.statistics.correlation import require_columns
 
 
@@ -34,7 +34,7 @@ def input_points(change: KnowledgeChange, correct: Bool[Tensor, " inputs"] | Non
     if correct is not None and len(correct) != change.games:
         raise ValueError(f"expected `correct` of {change.games} games, one each; got {len(correct)}")
     columns = {"game": np.arange(change.games)}
-    for share, (part, whole) in (SHARES | (SCRATCH_SHARES if change.scratch else {})).items():
+    for share, (part, whole) in (SHARE_AMOUNTS | (SCRATCH_SHARE_AMOUNTS if change.scratch else {})).items():
         above, below = _by_game(change, part), _by_game(change, whole)
         columns[share] = np.divide(above, below, out=np.full(change.games, np.nan), where=below > 0)
     columns["strength_before"] = _by_game(change, "all_before")

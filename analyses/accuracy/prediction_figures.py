@@ -16,7 +16,7 @@ from harsanyi.analyses.drawing.palette import (
     DISCARDED,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     NEW,
     PAGE,
     PRESERVED,
@@ -29,13 +29,13 @@ from harsanyi.analyses.knowledge.amounts import orders_of
 
 # In this order, side by side.
 COLOURS = {
-    "all salient": NETWORKS[5],
+    "all salient": NETWORK_COLOURS[5],
     "preserved": PRESERVED,
     "also_scratch": SCRATCH,
-    "exclusive": NETWORKS[1],
+    "exclusive": NETWORK_COLOURS[1],
     "new": NEW,
     "discarded": DISCARDED,
-    "only_scratch": NETWORKS[3],
+    "only_scratch": NETWORK_COLOURS[3],
 }
 WORDS = {
     "all salient": "all\nsalient",
@@ -44,10 +44,10 @@ WORDS = {
 }
 # Of removal; the first two may run together.
 ORDERS = {
-    "fewest": (NETWORKS[0], "solid"),
-    "greedy": (NETWORKS[1], "dashed"),
-    "strongest": (NETWORKS[2], "solid"),
-    "weakest": (NETWORKS[3], "solid"),
+    "fewest": (NETWORK_COLOURS[0], "solid"),
+    "greedy": (NETWORK_COLOURS[1], "dashed"),
+    "strongest": (NETWORK_COLOURS[2], "solid"),
+    "weakest": (NETWORK_COLOURS[3], "solid"),
 }
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harsanyi.analyses.accuracy.calibration import calibration_table
 from harsanyi.analyses.accuracy.counterfactual import (
     Baselines,
     counterfactual_table,
     other_baselines,
     other_tokens,
 )
+from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
-from harsanyi.analyses.accuracy.planning import inputs_needed, planning_curve
+from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
 from harsanyi.analyses.accuracy.pruning import Order, prune_until_flip
 from harsanyi.analyses.accuracy.report import (
@@ -37,7 +37,7 @@ from harsanyi.analyses.accuracy.report import (
 )
 from harsanyi.analyses.comparison.comparison import TABLE
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
@@ -54,7 +54,7 @@ from harsanyi.interactions import BASELINES, Interactions
 
 FOLDER = "accuracy"
 # Fewer runs say nothing about how their ends go together.
-LEAST_RUNS = 3
+MIN_RUNS = 3
 REMOVALS: tuple[Order, ...] = ("fewest", "greedy", "strongest", "weakest")
 ByClass = Mapping[str, list[Interactions]]
 
@@ -169,17 +169,22 @@ def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[
     bootstrap = Bootstrap(seed=run.study.seed)
     answers = torch.stack([one.v[:, -1] for one in by_class["after"]]).argmax(0)
     points = input_points(change, correct=answers == run.labels)
-    shares = [*SHARES, *(SCRATCH_SHARES if change.scratch else {})]
+    shares = [*SHARE_AMOUNTS, *(SCRATCH_SHARE_AMOUNTS if change.scratch else {})]
     pairs = [(share, outcome) for share in shares for outcome in ("score_after", "correct")]
     tables = [correlation_table(points, pairs, bootstrap=bootstrap).assign(over="inputs")]
     checkpoints = _checkpoints(run)
     if checkpoints.empty:
         return {INPUTS: points, CORRELATION: tables[0]}
-    pairs = [(name, ACCURACY) for name in (*SHARES, "similarity_own", "reached") if name in checkpoints]
+    pairs = [
+        (name, ACCURACY) for name in (*SHARE_AMOUNTS, "similarity_own", "reached") if name in checkpoints
+    ]
     found = correlation_table(checkpoints, pairs, clusters="series", bootstrap=bootstrap)
     tables.append(found.assign(over="checkpoints"))
-    if checkpoints.series.nunique() >= LEAST_RUNS:
-        ends, at_ends = checkpoints.groupby("series").last(), [pair for pair in pairs if pair[0] in SHARES]
+    if checkpoints.series.nunique() >= MIN_RUNS:
+        ends, at_ends = (
+            checkpoints.groupby("series").last(),
+            [pair for pair in pairs if pair[0] in SHARE_AMOUNTS],
+        )
         found = correlation_table(ends, at_ends, bootstrap=bootstrap)
         tables.append(found.assign(over="runs"))
     return {

@@ -9,7 +9,7 @@ from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plo
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import percent, with_interval
 
 # The tables of the accuracy command, by the names of their files.
@@ -67,7 +67,7 @@ def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
     lead = tables[DISCRIMINATION]
     for part in ("preserved", "new"):
-        row = total(lead, knowledge=part, quantity="discriminative_share")
+        row = total_row(lead, knowledge=part, quantity="discriminative_share")
         share = with_interval(row, percent)
         sentences.append(
             f"Of the {part} strength on the true class, {share} speaks for it more than for any other class."

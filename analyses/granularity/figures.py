@@ -18,7 +18,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     DISCARDED,
     FAINT,
-    NETWORKS,
+    NETWORK_COLOURS,
     PAGE,
     PRESERVED,
     SCRATCH,
@@ -38,7 +38,7 @@ NEAREST_TICKS = 0.06
 PUBLISHED_BASELINE = 0.2209
 PUBLISHED_ERRORS = {38: 0.2725, 21843: 0.1749}
 LADDER = {
-    "accuracy": ("accuracy on the target", NETWORKS[0], "o"),
+    "accuracy": ("accuracy on the target", NETWORK_COLOURS[0], "o"),
     "preserved_share": ("preserved, of before", PRESERVED, "s"),
     "rare_after": ("rare, of after", SCRATCH, "^"),
 }
@@ -92,7 +92,14 @@ def plot_published(ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.7)
     ax.axhline(PUBLISHED_BASELINE, color=FAINT, linewidth=1, linestyle="dashed", label="published baseline")
     classes = list(PUBLISHED_ERRORS)
-    ax.plot(classes, list(PUBLISHED_ERRORS.values()), "*", color=NETWORKS[2], markersize=6, label="published")
+    ax.plot(
+        classes,
+        list(PUBLISHED_ERRORS.values()),
+        "*",
+        color=NETWORK_COLOURS[2],
+        markersize=6,
+        label="published",
+    )
     _class_axis(ax, pd.Series(classes), "error on ImageNet-1k")
     ax.set_xlim(15, 60_000)
     legend_above(ax)
@@ -137,7 +144,8 @@ def plot_sizes(
     ax = ax or new_axes(COLUMN + 0.4, 2.7)
     direct = rows[rows.kind == BASELINE].sort_values("size")
     if len(direct):
-        _whiskered(ax, direct["size"], direct, BASELINE, color=NETWORKS[0], marker="x", linestyle="dashed")
+        style = {"color": NETWORK_COLOURS[0], "marker": "x", "linestyle": "dashed"}
+        _whiskered(ax, direct["size"], direct, BASELINE, **style)
     own = rows[rows.kind == kind]
     groups = (
         [("one class a sample", own)]
@@ -334,7 +342,7 @@ def _styles() -> list[dict[str, Any]]:
     return [
         {"color": colour, "marker": marker, "linestyle": line}
         for line in ("solid", "dotted")
-        for colour, marker in zip((*NETWORKS[1:], NETWORKS[0]), MARKERS, strict=True)
+        for colour, marker in zip((*NETWORK_COLOURS[1:], NETWORK_COLOURS[0]), MARKERS, strict=True)
     ]
 
 

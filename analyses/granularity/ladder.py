@@ -22,7 +22,12 @@ from harsanyi.analyses.granularity.runs import (
 )
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.knowledge.amounts import amounts_table, by_order, split_by_sign
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
+from harsanyi.analyses.knowledge.change import (
+    SCRATCH_SHARE_AMOUNTS,
+    SHARE_AMOUNTS,
+    KnowledgeChange,
+    knowledge_parts,
+)
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
@@ -235,7 +240,7 @@ def ladder_correlation(
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
     """The amounts and shares that are shown, as `amounts_table` takes them."""
-    parts = {name: (name,) for name in SHOWN} | SHARES
+    parts = {name: (name,) for name in SHOWN} | SHARE_AMOUNTS
     if change.scratch is not None:
-        parts |= SCRATCH_SHARES
+        parts |= SCRATCH_SHARE_AMOUNTS
     return {name: tuple(getattr(change, part) for part in found) for name, found in parts.items()}

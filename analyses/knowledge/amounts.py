@@ -70,7 +70,7 @@ def group_sums(amount: Amount, *, signs: bool = True) -> np.ndarray:
     return torch.stack(sums, dim=1).cpu().numpy()
 
 
-def total(table: pd.DataFrame, **chosen: object) -> pd.Series:
+def total_row(table: pd.DataFrame, **chosen: object) -> pd.Series:
     """The row of a table over all kinds, signs and orders, of what else is chosen (quantity, series, …)."""
     chosen = {name: "both" for name in ("kind", "sign") if name in table} | {"order": "all"} | chosen
     found = table

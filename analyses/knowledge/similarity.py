@@ -42,7 +42,7 @@ def similarity(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"one": one, "other": other})
-    quantities = {"similarity": _alike(one, other)}
+    quantities = {"similarity": similarity_amounts(one, other)}
     return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
@@ -64,16 +64,16 @@ def reached(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"one": one, "final": final})
-    quantities = {"reached": there(one, final)}
+    quantities = {"reached": reached_amounts(one, final)}
     return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
-def _alike(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
+def similarity_amounts(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
     x, y = split_by_sign(one.effects), split_by_sign(other.effects)
     return by_order(torch.minimum(x, y), one.orders), by_order(torch.maximum(x, y), one.orders)
 
 
-def there(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
+def reached_amounts(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
     """What of the final strength is there already, and all of it: the parts of `reached`."""
     x, y = split_by_sign(one.effects), split_by_sign(final.effects)
     return by_order(torch.minimum(x, y), one.orders), by_order(y, one.orders)

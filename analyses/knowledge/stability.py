@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64
 
 from harsanyi.analyses.knowledge.amounts import Amount
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
 from harsanyi.analyses.statistics.bootstrap import (
     Bootstrap,
@@ -80,7 +80,7 @@ def shares_table(
             f"expected changes of the same inputs, got {change.games} and {clean.games} games; select them"
         )
     tables = []
-    for quantity, names in (SHARES | SCRATCH_SHARES).items():
+    for quantity, names in (SHARE_AMOUNTS | SCRATCH_SHARE_AMOUNTS).items():
         amounts = [[getattr(one, name) for name in names] for one in (change, clean)]
         if any(amount is None for pair in amounts for amount in pair):
             continue

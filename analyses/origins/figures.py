@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     SHARE_COLOURS,
     label_axes,
     legend_above,
@@ -23,7 +23,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.origins.origins import origins_of
 
-SHARES = ("preserved_share", "new_share", "scratch_share")
+PLOTTED_SHARES = ("preserved_share", "new_share", "scratch_share")
 MARKERS = ("o", "s", "^")
 
 
@@ -40,7 +40,7 @@ def plot_origins(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     names = origins_of(table)
     total = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
-    shown = [quantity for quantity in SHARES if quantity in set(total.quantity)]
+    shown = [quantity for quantity in PLOTTED_SHARES if quantity in set(total.quantity)]
     ax = ax or new_axes(COLUMN + 0.6, 0.9 + 0.42 * len(names))
     for i, quantity in enumerate(shown):
         rows = total[total.quantity == quantity].set_index("origin").reindex(names)
@@ -130,5 +130,5 @@ def _styles() -> list[dict[str, Any]]:
     return [
         {"color": colour, "marker": marker, "linestyle": line}
         for line, marker in zip(("solid", "dashed"), MARKERS, strict=False)
-        for colour in NETWORKS
+        for colour in NETWORK_COLOURS
     ]

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.amounts import group_labels, group_sums, require_same_games
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_difference_interval
 
 # What origins are told apart by: the shares of `KnowledgeChange.table`.
-COMPARED = {**SHARES, "scratch_share": SCRATCH_SHARES["scratch_share"]}
+COMPARED = {**SHARE_AMOUNTS, "scratch_share": SCRATCH_SHARE_AMOUNTS["scratch_share"]}
 MINUS = " − "
-NETWORKS: tuple[Literal["before", "after"], ...] = ("before", "after")
+SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
 def compare_many(
@@ -98,7 +98,7 @@ def origin_similarities(
             getattr(changes[other], network),
             bootstrap=bootstrap,
         ).assign(network=network, one=one, other=other)
-        for network in NETWORKS
+        for network in SIDES
         for one, other in combinations(changes, 2)
     ]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)

@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from harsanyi.analyses.origins.origins import (
     COMPARED,
     MINUS,
-    NETWORKS,
+    SIDES,
     compare_many,
     origin_similarities,
     origins_of,
@@ -101,7 +101,7 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
     sentences = []
     for name in origins_of(table):
         kept, new = (
-            with_interval(total(table, origin=name, quantity=quantity), percent)
+            with_interval(total_row(table, origin=name, quantity=quantity), percent)
             for quantity in ("preserved_share", "new_share")
         )
         sentences.append(
@@ -134,7 +134,7 @@ def _figures(table: pd.DataFrame, alike: pd.DataFrame, unit: str) -> dict[str, F
             f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": whole(
                 plot_origin_similarities(alike, network)
             )
-            for network in NETWORKS
+            for network in SIDES
         },
     }
 

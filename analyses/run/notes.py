@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harsanyi.analyses.knowledge.rows import ranges_table
+from harsanyi.analyses.knowledge.interaction_tables import ranges_table
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.run import Run

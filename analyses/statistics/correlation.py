@@ -14,7 +14,7 @@ from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, bootstra
 COEFFICIENTS = ("pearson", "spearman")
 COLUMNS = ["x", "y", "coefficient", "value", "low", "high", "points", "clusters", "left_out"]
 # Values that differ by less than this share of the largest do so by rounding.
-ROUNDING = 1e-12
+MIN_RELATIVE_SPREAD = 1e-12
 
 
 def correlation_table(
@@ -116,7 +116,7 @@ def _varies(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Whether the values that are there differ."""
     highest = np.where(weights > 0, values, -np.inf).max(-1)
     lowest = np.where(weights > 0, values, np.inf).min(-1)
-    return np.asarray(highest - lowest > ROUNDING * np.abs(values).max())
+    return np.asarray(highest - lowest > MIN_RELATIVE_SPREAD * np.abs(values).max())
 
 
 def _numbers(points: pd.DataFrame, name: str) -> np.ndarray:

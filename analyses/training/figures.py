@@ -18,7 +18,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     SHARE_COLOURS,
     label_axes,
     legend_above,
@@ -28,7 +28,7 @@ from harsanyi.analyses.knowledge.amounts import orders_of
 
 # A start whose loss is so many times any later one is cut off.
 FAR_ABOVE = 4
-SHARES = ("preserved_share", "discarded_share", "new_share")
+PLOTTED_SHARES = ("preserved_share", "discarded_share", "new_share")
 
 
 def plot_shares_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
@@ -44,7 +44,7 @@ def plot_shares_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
     1
     """
     ax = ax or new_axes(COLUMN, 2.4)
-    for quantity in SHARES:
+    for quantity in PLOTTED_SHARES:
         name, colour = SHARE_COLOURS[quantity]
         _line(ax, _rows(table, series, quantity), name, colour)
     ax.set_ylim(0, 1)
@@ -75,7 +75,7 @@ def plot_reached(
     'run'
     """
     ax = ax or new_axes(COLUMN, 2.4)
-    for colour, series in zip(cycle(NETWORKS[1:]), dict.fromkeys(table.series)):
+    for colour, series in zip(cycle(NETWORK_COLOURS[1:]), dict.fromkeys(table.series)):
         rows = _rows(table, series, quantity)
         if unit != "step":
             rows = rows.assign(step=rows.step / rows.step.max())
@@ -126,7 +126,7 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     both = times[times.kind == "both"]
     orders, runs = orders_of(both), list(dict.fromkeys(both.series))
-    for number, (colour, series) in enumerate(zip(cycle(NETWORKS[1:]), runs, strict=False)):
+    for number, (colour, series) in enumerate(zip(cycle(NETWORK_COLOURS[1:]), runs, strict=False)):
         rows = both[both.series == series].set_index("order").loc[orders]
         x = np.arange(len(orders)) + 0.24 * (number - (len(runs) - 1) / 2)
         ax.vlines(x, rows.fraction_low, rows.fraction_high, color=colour, linewidth=1.2)
@@ -161,7 +161,7 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
         )
     if set(styles) <= set(losses):
         gap = losses["held out"] - losses["train"]
-        ax.plot(losses.index, gap, color=NETWORKS[2], linewidth=1.2, label="gap")
+        ax.plot(losses.index, gap, color=NETWORK_COLOURS[2], linewidth=1.2, label="gap")
     _cut_off_start(ax, losses)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_axes(ax, f"step of {series}", "loss (nats)")

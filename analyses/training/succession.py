@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import rankdata
 
-from harsanyi.analyses.knowledge.similarity import there
+from harsanyi.analyses.knowledge.similarity import reached_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
@@ -46,7 +46,7 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
         raise ValueError("expected an end with interactions, got one whose score no player changes")
 
     def above(log_variance: float, share: float) -> float:
-        return float(there(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
+        return float(reached_amounts(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
 
     # Far beyond the eigenvalues 0.22ⁿ and 2.28ⁿ that 2ⁿσ² is compared with, by `learned`.
     far = -12.0 - end.n, 12.0
@@ -130,7 +130,7 @@ def succession_table(
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
     end = _dividends(run.final)
     states = [_dividends(one) for one in run.interactions] + [_expected(end, one) for one in variances]
-    sums = tuple(there(one, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for one in states)
+    sums = tuple(reached_amounts(one, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for one in states)
     noise = [-log10(variance) for variance in variances[:-1]]
     times = partial(
         _times, steps=np.array(run.steps), noise=np.array([*noise, 2 * noise[-1] - noise[-2]]), share=share

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from harsanyi.analyses.drawing.palette import COLUMN, FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
+from harsanyi.analyses.drawing.palette import COLUMN, FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.report.words import with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
@@ -52,7 +52,7 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     marks: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
     ax.vlines(variance.value, step.low, step.high, **marks)
     ax.hlines(step.value, variance.low, variance.high, **marks)
-    ax.scatter(variance.value, step.value, s=90, color="white", edgecolors=NETWORKS[1], zorder=2)
+    ax.scatter(variance.value, step.value, s=90, color="white", edgecolors=NETWORK_COLOURS[1], zorder=2)
     for order, x, y in zip(step.index, variance.value, step.value, strict=True):
         ax.text(x, y, order, ha="center", va="center_baseline", fontsize=FONT, clip_on=True)
     agreement = with_interval(rows.loc["step_with_noise"].iloc[0], "{:.2f}".format)

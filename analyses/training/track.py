@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.knowledge.amounts import orders_of, total
+from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.compute import compute
@@ -174,10 +174,10 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     sentences = []
     for name in dict.fromkeys(tables[TRAJECTORIES].series):
         half, most = (
-            with_interval(total(tables[TIMES], series=name, share=share), percent, of="fraction")
+            with_interval(total_row(tables[TIMES], series=name, share=share), percent, of="fraction")
             for share in REACHED
         )
-        lost = with_interval(total(tables[DETOURS], series=name, quantity="detour_share"), percent)
+        lost = with_interval(total_row(tables[DETOURS], series=name, quantity="detour_share"), percent)
         sentences.append(
             f"{name} has half of its final knowledge after {half} of its steps and nine tenths after {most}; "
             f"it loses {lost} of what it learns again."
@@ -195,7 +195,7 @@ def _kept_at_the_end(along: pd.DataFrame) -> list[str]:
     kept = along[along.quantity == "preserved_share"]
     for name, rows in kept.groupby("series", sort=False):
         last = rows[rows.step == rows.step.max()]
-        preserved = with_interval(total(last), percent)
+        preserved = with_interval(total_row(last), percent)
         sentences.append(
             f"At the end of {name}, {preserved} of the pretrained network's salient strength is there."
         )

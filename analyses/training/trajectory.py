@@ -19,8 +19,8 @@ from harsanyi.analyses.knowledge.amounts import (
     require_same_games,
     split_by_sign,
 )
-from harsanyi.analyses.knowledge.change import SHARES, compare
-from harsanyi.analyses.knowledge.similarity import _alike, there
+from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare
+from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
@@ -99,8 +99,11 @@ def trajectory_table(
             quantities = {
                 **_amounts(checkpoint, threshold),
                 **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
-                **{_similarity_name(run, to): _alike(checkpoint, to.final) for to in trajectories},
-                "reached": there(checkpoint, run.final),
+                **{
+                    _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
+                    for other in trajectories
+                },
+                "reached": reached_amounts(checkpoint, run.final),
             }
             table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
             tables.append(table.assign(series=run.name, step=step))
@@ -134,7 +137,10 @@ def time_to_reach(
     """
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    sums = tuple(group_sums(there(one, trajectory.final)[0], signs=False) for one in trajectory.interactions)
+    sums = tuple(
+        group_sums(reached_amounts(checkpoint, trajectory.final)[0], signs=False)
+        for checkpoint in trajectory.interactions
+    )
     first = partial(crossing, steps=np.array(trajectory.steps), share=share)
     found = bootstrap_intervals(sums, first, bootstrap)
     labels = group_labels(trajectory.final.n, signs=False)
@@ -188,7 +194,7 @@ def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
 def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float) -> Quantities:
     """What of `compare` is told; its shares keep their parts."""
     change = compare(pretrained, checkpoint, threshold=threshold)
-    names = {"preserved": ("preserved",), "discarded": ("discarded",), "new": ("new",), **SHARES}
+    names = {"preserved": ("preserved",), "discarded": ("discarded",), "new": ("new",), **SHARE_AMOUNTS}
     return {name: tuple(getattr(change, part) for part in parts) for name, parts in names.items()}
 
 

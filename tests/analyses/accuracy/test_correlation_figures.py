@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
-from harsanyi.analyses.drawing.palette import NETWORKS, NEW, PRESERVED
+from harsanyi.analyses.drawing.palette import NETWORK_COLOURS, NEW, PRESERVED
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 
@@ -53,7 +53,7 @@ def test_runs_are_joined_in_the_order_of_their_steps(points):
     assert [line.get_label() for line in ax.lines] == ["fine", "coarse"]
     assert [line.get_xdata().tolist() for line in ax.lines] == [[0.6, 0.4, 0.3], [0.5, 0.35, 0.2]]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.4, np.nan, 0.8])
-    assert [to_hex(line.get_color()).upper() for line in ax.lines] == list(NETWORKS[1:3])
+    assert [to_hex(line.get_color()).upper() for line in ax.lines] == list(NETWORK_COLOURS[1:3])
     assert {line.get_linestyle() for line in ax.lines} == {"-"}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("preserved share", "accuracy held out")
     assert all(label.get_text().endswith("%") for label in ax.get_xticklabels() + ax.get_yticklabels())

@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 from torch import nn
 
-from harsanyi.analyses.accuracy.calibration import calibration_table
 from harsanyi.analyses.accuracy.counterfactual import (
     chosen_coalitions,
     counterfactual_table,
@@ -24,8 +23,9 @@ from harsanyi.analyses.accuracy.counterfactual import (
     predicted_change,
 )
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
+from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.knowledge.change import compare
-from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS, strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS, strongest_changes
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.data import planted
 from harsanyi.interactions import And, AndOr, Interactions, MaskedModel, Players, coalition_masks, extract

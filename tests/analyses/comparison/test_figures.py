@@ -19,6 +19,7 @@ from harsanyi.analyses.comparison.figures import (
     plot_sparsity,
     plot_strength_by_order,
 )
+from harsanyi.analyses.comparison.labels import change_label
 from harsanyi.analyses.comparison.on_image import (
     draw_change_on_image,
     draw_interaction_on_image,
@@ -30,7 +31,7 @@ from harsanyi.analyses.comparison.on_sentence import draw_change_on_sentence, dr
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED, SHARE_COLOURS
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.change import compare
-from harsanyi.analyses.knowledge.strongest import strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.analyses.report.page import write_figures
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.figures import plot_performance
@@ -372,7 +373,7 @@ def test_change_on_a_sentence(change):
     texts = [text.get_text() for text in figure.axes[0].texts]
     for name, rows in strongest_changes(change, 0, 2).items():
         assert (name if rows else f"{name}: none") in texts
-        assert all(row.label in texts for row in rows)
+        assert all(change_label(row) in texts for row in rows)
     drawn(figure)
 
 

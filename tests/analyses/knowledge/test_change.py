@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harsanyi.analyses.knowledge.change import AMOUNTS, SCRATCH_AMOUNTS, SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.knowledge.change import (
+    AMOUNTS,
+    SCRATCH_AMOUNTS,
+    SCRATCH_SHARE_AMOUNTS,
+    SHARE_AMOUNTS,
+    compare,
+)
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
@@ -136,7 +142,7 @@ def test_scratch_parts_add_up():
     against_after = compare(scratch, after)
     torch.testing.assert_close(change.only_scratch, against_after.discarded, rtol=0, atol=EXACT)
     table = change.table(bootstrap=Bootstrap(resamples=50))
-    assert set(SCRATCH_AMOUNTS) | set(SCRATCH_SHARES) <= set(table.quantity)
+    assert set(SCRATCH_AMOUNTS) | set(SCRATCH_SHARE_AMOUNTS) <= set(table.quantity)
 
 
 def test_table_is_the_sums_and_ratios():
@@ -153,7 +159,7 @@ def test_table_is_the_sums_and_ratios():
     assert row["low"] <= row["value"] <= row["high"]
     shares = table.loc[["preserved_share", "discarded_share"], "value"].unstack("quantity")
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=EXACT)
-    assert set(table.index.get_level_values("quantity")) == {*AMOUNTS, *SHARES}
+    assert set(table.index.get_level_values("quantity")) == {*AMOUNTS, *SHARE_AMOUNTS}
 
 
 def test_nothing_to_share_is_nan():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, compare
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.training.trajectory import Trajectory, trajectory_table
@@ -199,7 +199,7 @@ def test_input_points_are_the_changes_of_each_input_alone():
         )
         table = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
         expected = table.set_index("quantity").value
-        for share in (*SHARES, *SCRATCH_SHARES):
+        for share in (*SHARE_AMOUNTS, *SCRATCH_SHARE_AMOUNTS):
             assert points[share][game] == pytest.approx(expected[share], abs=EXACT, nan_ok=True)
         assert points.strength_before[game] == pytest.approx(expected.all_before, abs=EXACT)
         assert points.strength_after[game] == pytest.approx(expected.all_after, abs=EXACT)
@@ -210,7 +210,7 @@ def test_inputs_with_nothing_to_share():
     points = input_points(compare(nothing, something))
     assert points.preserved_share.isna().all()
     assert points.new_share.tolist() == [1, 1]
-    assert not {"correct", *SCRATCH_SHARES} & set(points)
+    assert not {"correct", *SCRATCH_SHARE_AMOUNTS} & set(points)
     with pytest.raises(ValueError, match="expected `correct` of 2 games, one each; got 3"):
         input_points(compare(nothing, something), torch.ones(3, dtype=torch.bool))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harsanyi.analyses.accuracy.planning import inputs_needed, planning_curve
+from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS
+from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, bootstrap_intervals, ratio_interval
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.interactions import KINDS
@@ -19,7 +19,7 @@ COLUMNS = [
     *("value", "low", "high", "coalitions", "games"),
 ]
 # A variance smaller than this share of the mean square is rounding.
-ROUNDING = 1e-12
+MIN_RELATIVE_SPREAD = 1e-12
 
 
 def calibration_table(table: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def _cohen_d(count: np.ndarray, d: np.ndarray, dd: np.ndarray) -> np.ndarray:
 def _about_mean(count: np.ndarray, x: np.ndarray, y: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Σ (x − x̄)(y − ȳ) of the sums, 0 where it is rounding."""
     spread = xy - _over(x * y, count)
-    return np.where(abs(spread) > ROUNDING * abs(xy), spread, 0.0)
+    return np.where(abs(spread) > MIN_RELATIVE_SPREAD * abs(xy), spread, 0.0)
 
 
 def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:

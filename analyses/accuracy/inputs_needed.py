@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.amounts import group_sums
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.statistics.correlation import require_columns
 
 # The fit beyond the curve rests on its end, counts above this part of the largest: few inputs follow no law.
@@ -148,7 +148,7 @@ def _counts(games: int) -> list[int]:
 
 def _totals(change: KnowledgeChange, quantities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Part and whole of each share, `(games, quantities)`."""
-    known = SHARES | (SCRATCH_SHARES if change.scratch else {})
+    known = SHARE_AMOUNTS | (SCRATCH_SHARE_AMOUNTS if change.scratch else {})
     wrong = [quantity for quantity in quantities if quantity not in known]
     if wrong or not quantities:
         raise ValueError(f"expected shares out of {list(known)}, got {list(quantities)}")
