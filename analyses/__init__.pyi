@@ -1,15 +1,10 @@
-from .accuracy.counterfactual_fit import calibration_table
 from .accuracy.correlation_figures import plot_correlation, plot_planning
-from .accuracy.counterfactual import (
-    counterfactual_table,
-    measured_change,
-    other_baselines,
-    other_tokens,
-    predicted_change,
-)
+from .accuracy.counterfactual import counterfactual_table, measured_change, predicted_change
 from .accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
+from .accuracy.counterfactual_fit import calibration_table
 from .accuracy.discrimination import discrimination_table, margins
 from .accuracy.inputs_needed import inputs_needed, planning_curve
+from .accuracy.other_baselines import other_baselines, other_tokens
 from .accuracy.points import checkpoint_points, input_points
 from .accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from .accuracy.pruning import Pruning, prune_until_flip
@@ -57,8 +52,8 @@ from .granularity.settings import Granularity
 from .knowledge.change import KnowledgeChange, compare
 from .knowledge.class_tables import class_tables
 from .knowledge.generality import found_table, generality_table, sharing_table
-from .knowledge.restricted import restricted_prediction
 from .knowledge.interaction_tables import games_table, ranges_table
+from .knowledge.restricted import restricted_prediction
 from .knowledge.similarity import reached, similarity
 from .knowledge.stability import approximation_table, shares_table, stability_table
 from .knowledge.strongest_changes import strongest_changes

@@ -1,4 +1,4 @@
-"""Planning: how many inputs it takes until a share of knowledge settles."""
+"""Inputs needed: the number of inputs at which the interval of a share is narrow enough."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -10,8 +10,8 @@ from harsanyi.analyses.knowledge.amounts import group_sums
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.statistics.correlation import require_columns
 
-# The fit beyond the curve rests on its end, counts above this part of the largest: few inputs follow no law.
-END = 0.2
+# The curve is extended from its counts above this share of the largest: with few inputs, 1/√m does not hold.
+EXTRAPOLATION_SHARE = 0.2
 
 
 def planning_curve(
@@ -23,27 +23,27 @@ def planning_curve(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """How far a share would scatter if it were measured on m inputs, for growing m.
+    """The percentiles of a share that is measured on m inputs, for growing m.
 
-    Of `draws` samples of m inputs each, the share Σ part / Σ whole, and its percentiles. Samples are drawn
-    with replacement from the games at hand: the bootstrap's estimate of what m fresh inputs of the same
-    population would give. (Without replacement the scatter would fall to 0 at m = games, as if there were no
-    other inputs.) It knows no more of the population than these games show, and with few of them it is too
-    small, by about √(1 − 1/games) or more. Inputs are drawn whatever their class.
+    A sample is m inputs, drawn with replacement from the games of `change`; its share is Σ part / Σ whole.
+    This is the bootstrap's estimate for m new inputs of the same population. (Without replacement the spread
+    would fall to 0 at m = games, as if there were no other inputs.) With few games the spread is too small:
+    about √(1 − 1/games) of the true spread, or less. Samples do not balance classes.
 
     Args:
         change: the comparison, of two games or more.
-        quantities: shares of `KnowledgeChange.table()`, of both kinds, signs and all orders.
-        counts: the m, from 1 to the number of games; by default 2, 4, 8, … and all games.
-        draws, seed: of the samples. A count's samples do not depend on the other counts.
-        confidence: between the percentiles.
+        quantities: shares of `KnowledgeChange.table()`, of both kinds and signs and all orders together.
+        counts: the values of m, from 1 to the number of games; by default 2, 4, 8, … and all games.
+        draws: number of samples for each m.
+        seed: of the samples. The samples of one count do not depend on the other counts.
+        confidence: share of the samples between the two percentiles.
 
     Returns:
-        tidy: quantity, inputs (m), value (the share over all games), low, high, half_width, (high − low) / 2,
-        and games. low, high and half_width are NaN where some sample has nothing to share.
+        tidy: quantity, inputs (m), value (the share over all games), low, high, half_width,
+        (high − low) / 2, games. low, high and half_width are NaN where the denominator of some sample is 0.
 
     Raises:
-        ValueError: for fewer than two games, counts out of range, other quantities.
+        ValueError: for fewer than two games, counts out of range, or quantities that are no shares.
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
@@ -59,7 +59,7 @@ def planning_curve(
     if not counts or change.games < 2 or not 1 <= counts[0] <= counts[-1] <= change.games:
         raise ValueError(
             f"expected two games or more and counts of inputs from 1 to their number; got {change.games} "
-            f"games and counts {list(counts)}. `inputs_needed` goes beyond the games at hand"
+            f"games and counts {list(counts)}. For more inputs than games use `inputs_needed`"
         )
     if draws < 2 or not 0 < confidence < 1:
         raise ValueError(f"expected 2 draws or more and a confidence in (0, 1); got {draws} and {confidence}")
@@ -79,27 +79,27 @@ def planning_curve(
 
 
 def inputs_needed(curve: pd.DataFrame | KnowledgeChange, half_width: float = 0.05) -> pd.DataFrame:
-    """The smallest number of inputs whose interval is at most so wide, half_width either side.
+    """The smallest number of inputs at which the interval is no wider than `half_width` on either side.
 
     Between two counts of the curve the half width falls as 1/√m from the first. Beyond the largest count it
-    falls as c/√m, log c being the mean of log(half_width · √m) over the last counts, those above a fifth of
-    the largest: a straight line of slope −½ on log–log paper. The number goes with the square of the half
-    width, so its own error is twice that of the curve; further than a few times the games at hand it is an
-    order of magnitude. The inputs to come must be drawn like those at hand, and more inputs narrow nothing
-    but the scatter over inputs: other seeds, read-outs or splits may move the share further.
+    falls as c/√m, where log c is the mean of log(half_width · √m) over the counts above a fifth of the
+    largest. The number of inputs grows with the inverse square of the half width, so its relative error is
+    twice that of the curve; beyond a few times the number of games it is only an order of magnitude. It holds
+    for further inputs of the same population. More inputs reduce only the variation over inputs: other seeds,
+    read-outs or splits may change the share more.
 
     Args:
-        curve: of `planning_curve`, or the change to make it from.
-        half_width: as the curve's, for shares 0.05 are 5 points.
+        curve: of `planning_curve`, or the change from which to compute it.
+        half_width: in the unit of the curve; for shares 0.05 is 5 percentage points.
 
     Returns:
-        quantity, half_width, inputs (the curve's least count where that is enough; NaN where the curve's end
-        is not known), extrapolated (beyond the largest count), games.
+        quantity, half_width, inputs (the curve's smallest count where that is enough; NaN where the half
+        width of the largest count is NaN), extrapolated (whether beyond the largest count), games.
 
     >>> curve = pd.DataFrame({"quantity": "new_share", "inputs": [4, 16], "half_width": [0.4, 0.2]})
     >>> curve = curve.assign(games=16)
-    >>> for wanted in (0.2, 0.3, 0.1):
-    ...     print(inputs_needed(curve, wanted)[["inputs", "extrapolated"]].values.tolist())
+    >>> for half_width in (0.2, 0.3, 0.1):
+    ...     print(inputs_needed(curve, half_width)[["inputs", "extrapolated"]].values.tolist())
     [[16, False]]
     [[8, False]]
     [[64, True]]
@@ -110,57 +110,57 @@ def inputs_needed(curve: pd.DataFrame | KnowledgeChange, half_width: float = 0.0
         curve = planning_curve(curve)
     require_columns(curve, ["quantity", "inputs", "half_width", "games"])
     rows = []
-    for quantity, one in curve.groupby("quantity", sort=False):
-        one = one.sort_values("inputs")
-        inputs = _needed(one.inputs.to_numpy(), one.half_width.to_numpy(), half_width)
-        games, beyond = one.games.iloc[0], bool(inputs > one.inputs.max())
-        rows.append((quantity, half_width, inputs, beyond, games))
+    for quantity, points in curve.groupby("quantity", sort=False):
+        points = points.sort_values("inputs")
+        inputs = _smallest_count(points.inputs.to_numpy(), points.half_width.to_numpy(), half_width)
+        extrapolated = bool(inputs > points.inputs.max())
+        rows.append((quantity, half_width, inputs, extrapolated, points.games.iloc[0]))
     return pd.DataFrame(rows, columns=["quantity", "half_width", "inputs", "extrapolated", "games"])
 
 
-def _needed(counts: np.ndarray, widths: np.ndarray, wanted: float) -> float:
-    """The number of inputs; counts rise."""
+def _smallest_count(counts: np.ndarray, widths: np.ndarray, target: float) -> float:
+    """The smallest number of inputs whose half width is at most `target`; counts rise."""
     if np.isnan(widths[-1]):
         return np.nan
-    # From the end: a curve of few draws may dip below and rise again.
-    enough = sum(1 for _ in takewhile(lambda width: width <= wanted, widths[::-1]))
+    # From the largest count down: a curve of few draws may fall below the target and rise again.
+    enough = sum(1 for _ in takewhile(lambda width: width <= target, widths[::-1]))
     if enough == len(counts):
         return int(counts[0])
     if enough:
         before, after = -enough - 1, -enough
-        least = counts[before] * (widths[before] / wanted) ** 2
-        return int(counts[after]) if np.isnan(least) else min(_whole(least), int(counts[after]))
-    end = (counts > END * counts[-1]) & (widths > 0)
+        between = counts[before] * (widths[before] / target) ** 2
+        return int(counts[after]) if np.isnan(between) else min(_round_up(between), int(counts[after]))
+    end = (counts > EXTRAPOLATION_SHARE * counts[-1]) & (widths > 0)
     scale = np.exp(np.log(widths[end] * np.sqrt(counts[end])).mean())
-    return max(_whole((scale / wanted) ** 2), int(counts[-1]) + 1)
+    return max(_round_up((scale / target) ** 2), int(counts[-1]) + 1)
 
 
-def _whole(number: float) -> int:
-    """Rounded up, but for what is above a whole number by rounding."""
+def _round_up(number: float) -> int:
+    """The next whole number; a rounding error above a whole number does not count."""
     return int(np.ceil(number * (1 - 1e-12)))
 
 
 def _counts(games: int) -> list[int]:
-    """2, 4, 8, … below the number of games, and that."""
+    """2, 4, 8, … below the number of games, and that number."""
     powers = takewhile(lambda m: m < games, (2**k for k in range(1, 64)))
     return [*powers, games]
 
 
 def _totals(change: KnowledgeChange, quantities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Part and whole of each share, `(games, quantities)`."""
-    known = SHARE_AMOUNTS | (SCRATCH_SHARE_AMOUNTS if change.scratch else {})
-    wrong = [quantity for quantity in quantities if quantity not in known]
-    if wrong or not quantities:
-        raise ValueError(f"expected shares out of {list(known)}, got {list(quantities)}")
-    # The first of the groups is all kinds, signs and orders.
+    shares = SHARE_AMOUNTS | (SCRATCH_SHARE_AMOUNTS if change.scratch else {})
+    unknown = [quantity for quantity in quantities if quantity not in shares]
+    if unknown or not quantities:
+        raise ValueError(f"expected shares out of {list(shares)}, got {list(quantities)}")
+    # The first group holds all kinds, signs and orders.
     parts, wholes = (
-        np.stack([group_sums(getattr(change, known[quantity][i]))[:, 0] for quantity in quantities], axis=1)
+        np.stack([group_sums(getattr(change, shares[quantity][i]))[:, 0] for quantity in quantities], axis=1)
         for i in (0, 1)
     )
     return parts, wholes
 
 
 def _shares(times: np.ndarray, parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Shares `(samples, quantities)` where each game is there so many times, `(samples, games)`."""
+    """Shares `(samples, quantities)`; `times` counts each game in each sample, `(samples, games)`."""
     above, below = times @ parts, times @ wholes
     return np.asarray(np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0))

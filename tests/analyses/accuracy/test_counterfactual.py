@@ -13,17 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 from torch import nn
 
-from harsanyi.analyses.accuracy.counterfactual import (
-    chosen_coalitions,
-    counterfactual_table,
-    derangement,
-    measured_change,
-    other_baselines,
-    other_tokens,
-    predicted_change,
-)
+from harsanyi.analyses.accuracy.chosen_coalitions import chosen_coalitions
+from harsanyi.analyses.accuracy.counterfactual import counterfactual_table, measured_change, predicted_change
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
 from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
+from harsanyi.analyses.accuracy.other_baselines import derangement, other_baselines, other_tokens
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS, strongest_changes
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
@@ -367,7 +361,7 @@ def test_another_sentence_at_the_same_positions():
 
 
 def test_figures_show_the_tables(table, found):
-    ax = plot_calibration(table, "noise", found=found)
+    ax = plot_calibration(table, "noise", fit=found)
     rows = table[table.baseline == "noise"]
     dots = {one.get_label(): one.get_offsets() for one in ax.collections}
     for part in CHANGED_PARTS:
@@ -415,5 +409,5 @@ def test_what_cannot_be_meant(table):
         other_baselines(torch.zeros(3, 4))
     with pytest.raises(ValueError, match="integer token ids.*other_baselines"):
         other_tokens(torch.zeros(3, 4), {})
-    with pytest.raises(ValueError, match="no baseline is called 'snow'; there are 'same', 'noise'"):
+    with pytest.raises(ValueError, match="baseline of the table, which has 'same', 'noise'; got 'snow'"):
         plot_calibration(table, "snow")

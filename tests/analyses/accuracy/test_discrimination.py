@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.accuracy.discrimination import NETWORK, discrimination_table, margins, of_labels
+from harsanyi.analyses.accuracy.discrimination import (
+    NETWORK_OF_PART,
+    discrimination_table,
+    margins,
+    of_labels,
+)
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
@@ -88,13 +93,13 @@ def test_by_definition(seed):
         threshold=0.3,
         bootstrap=Bootstrap(resamples=2),
     )
-    assert set(table.knowledge) == set(NETWORK)
+    assert set(table.knowledge) == set(NETWORK_OF_PART)
     limits = {
         (name, game): literal_limit(network, y, game)
         for name, network in networks.items()
         for game, y in enumerate(labels.tolist())
     }
-    for part, network in NETWORK.items():
+    for part, network in NETWORK_OF_PART.items():
         for kind, order in (("and", "1"), ("or", "2"), ("both", "2"), ("both", "all")):
             weight = lead = positive = 0.0
             for game, y in enumerate(labels.tolist()):
@@ -131,7 +136,7 @@ def test_strengths_are_those_of_compare():
         assert torch.equal(true[0].or_[game], before[y].or_[game])
     change = compare(*true[:2], scratch=true[2]).table(bootstrap=Bootstrap(resamples=2))
     change = change[change.sign == "both"]
-    for part in NETWORK:
+    for part in NETWORK_OF_PART:
         expected = change[change.quantity == part].set_index(KEYS).value
         pd.testing.assert_series_equal(found(table, part, "strength"), expected, rtol=EXACT)
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
 from harsanyi.analyses.accuracy.prediction_figures import (
-    COLOURS,
+    PART_COLOURS,
     plot_discrimination,
     plot_pruning,
     plot_restricted,
@@ -69,8 +69,8 @@ def segments(ax):
 @pytest.mark.parametrize("quantity", ["accuracy", "agreement", "accuracy_share"])
 def test_bars_are_the_table(restricted, quantity):
     ax = plot_restricted(restricted, quantity)
-    rows = restricted[(restricted.quantity == quantity) & restricted.knowledge.isin(COLOURS)]
-    colour_of = {COLOURS[name].lower(): name for name in COLOURS}
+    rows = restricted[(restricted.quantity == quantity) & restricted.knowledge.isin(PART_COLOURS)]
+    colour_of = {PART_COLOURS[name].lower(): name for name in PART_COLOURS}
     shown = {}
     for bar in ax.patches:
         if np.isfinite(bar.get_height()):
@@ -159,4 +159,4 @@ def test_one_game_and_nothing_removed():
 
 
 def test_colours_are_told_apart():
-    assert len({colour.lower() for colour in (*COLOURS.values(), FAINT)}) == len(COLOURS) + 1
+    assert len({colour.lower() for colour in (*PART_COLOURS.values(), FAINT)}) == len(PART_COLOURS) + 1
