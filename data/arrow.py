@@ -24,8 +24,8 @@ from harsanyi.data.images import encoded
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.tables import as_inputs
 
-# Row groups of images kept in memory: enough for a shuffled pass over a small file.
-ROW_GROUPS_KEPT = 16
+# Row groups of images in memory: enough for a shuffled pass over a small file.
+MAX_CACHED_ROW_GROUPS = 16
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ParquetImages:
     def __call__(self, row: int) -> bytes | Path:
         which = int(np.searchsorted(self.starts, row, side="right")) - 1
         if which not in self.kept:
-            if len(self.kept) >= ROW_GROUPS_KEPT:
+            if len(self.kept) >= MAX_CACHED_ROW_GROUPS:
                 self.kept.clear()
             file, group = self.groups[which]
             with pq.ParquetFile(file) as parquet:
@@ -109,7 +109,7 @@ class ParquetImages:
 
 
 def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
-    """Parquet files of one schema, one after the other; `datasets`' features are honoured."""
+    """Parquet files of one schema, one after the other, with the features that `datasets` wrote."""
     refuse_several_splits(files, source)
     try:
         tables = [columns_of(pq.read_schema(file)) for file in files]
@@ -119,8 +119,10 @@ def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
         if table != tables[0]:  # class names included: the same integer must mean the same class
             raise ValueError(f"{file.name} has other columns or classes than {files[0].name}: load it alone")
     columns = choose_columns(source, _kinds(tables[0]), *named)
-    wanted = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
-    frame = pd.concat([pq.read_table(file, columns=wanted).to_pandas() for file in files], ignore_index=True)
+    text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
+    frame = pd.concat(
+        [pq.read_table(file, columns=text_columns).to_pandas() for file in files], ignore_index=True
+    )
     names = tuple(f"{file.name}:{row}" for file in files for row in range(pq.read_metadata(file).num_rows))
     images = ParquetImages(files, columns.item) if columns.kind == "image" else None
     return as_inputs(source, columns, names, frame, images, _classes(tables[0]))
@@ -138,15 +140,15 @@ def read_saved(folder: Path, named: Named) -> Inputs:
     """A data set written by `Dataset.save_to_disk`, memory-mapped where it lies."""
     try:
         table, features = _saved_table(folder)
-        there = columns_of(table.schema, features)
+        declared = columns_of(table.schema, features)
     except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
         raise ValueError(f"{folder} cannot be read as a saved data set: {error}") from error
-    columns = choose_columns(folder.name, _kinds(there), *named)
-    wanted = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
-    frame = table.select(wanted).to_pandas() if wanted else pd.DataFrame()
+    columns = choose_columns(folder.name, _kinds(declared), *named)
+    text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
+    frame = table.select(text_columns).to_pandas() if text_columns else pd.DataFrame()
     names = tuple(f"{folder.name}:{row}" for row in range(len(table)))
     images = saved_images(table, columns.item) if columns.kind == "image" else None
-    return as_inputs(folder.name, columns, names, frame, images, _classes(there))
+    return as_inputs(folder.name, columns, names, frame, images, _classes(declared))
 
 
 def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
@@ -157,7 +159,10 @@ def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
         raise ValueError("its rows are chosen by a file of indices, as old versions wrote: save it anew")
     parts = []
     for file in state["_data_files"]:
-        with pa.ipc.open_stream(pa.memory_map(str(folder / file["filename"]))) as stream:
+        name = file["filename"]
+        if Path(name).name != name:
+            raise ValueError(f"its rows lie in {name!r}: expected the name of a file in the folder itself")
+        with pa.ipc.open_stream(pa.memory_map(str(folder / name))) as stream:
             parts.append(stream.read_all())
     return pa.concat_tables(parts), info["features"]
 

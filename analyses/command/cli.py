@@ -211,7 +211,8 @@ def _perform(command: Any) -> None:
         print("\n" + "\n".join(summary))
         print(f"\nReport: {command.run / FOLDER / 'report.html'}")
     elif isinstance(command, Granularity):
-        from harsanyi.analyses.granularity.report import SUMMARY, run_granularity
+        from harsanyi.analyses.granularity.report import run_granularity
+        from harsanyi.analyses.granularity.tables import SUMMARY
 
         found = run_granularity(command)  # nothing from processes that are not the main one
         if found:

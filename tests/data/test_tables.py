@@ -135,11 +135,11 @@ def test_parquet_in_row_groups(tmp_path, pictures):
 
 
 def test_row_groups_are_dropped_when_too_many(tmp_path, pictures, monkeypatch):
-    monkeypatch.setattr("harsanyi.data.arrow.ROW_GROUPS_KEPT", 1)
+    monkeypatch.setattr("harsanyi.data.arrow.MAX_CACHED_ROW_GROUPS", 1)
     pictures.to_parquet(tmp_path / "p.parquet", batch_size=2)
     inputs = load(tmp_path / "p.parquet")
     check_pictures(inputs, "p.parquet")
-    assert len(inputs.items.source.kept) == 1
+    assert len(inputs.items.source.cache) == 1
 
 
 def test_saved_data_set(tmp_path, pictures, capfd):
@@ -342,7 +342,7 @@ def test_forms_not_understood(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"\*\.parquet does not exist"):
         load(tmp_path / "*.parquet")
-    with pytest.raises(ValueError, match="in no form understood: expected an image folder"):
+    with pytest.raises(ValueError, match="has an unknown form: expected an image folder"):
         load(write_text(tmp_path / "data.npz", "x"))
     with pytest.raises(ValueError, match=r"pattern .* for parquet files only, not data\.npz"):
         load(tmp_path / "*.npz")
