@@ -142,8 +142,8 @@ def run(command: list[str], folder: Path, **variables: str) -> str:
 def environment(folder: Path, *requirements: str) -> Path:
     """A fresh environment with these installed alone, and its Python.
 
-    What they depend on is taken from the environment of this test. An editable installation there is not seen:
-    it is a `.pth` file, which has no effect in a folder that is itself added by one.
+    What they depend on is taken from the environment of this test. An editable installation there is not
+    seen: it is a `.pth` file, which has no effect in a folder that is itself added by one.
     """
     venv.create(folder, with_pip=False)
     python = folder / "bin/python"

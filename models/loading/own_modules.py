@@ -78,8 +78,10 @@ class OwnModules:
         while (inner[-1] / "__init__.py").is_file() and inner[-1].parent != inner[-1]:
             inner.append(inner[-1].parent)
         self.root = inner.pop()
-        if inner:
-            self.name = ".".join([*(folder.name for folder in reversed(inner)), self.path.stem])
+        self._in_package = bool(inner)
+        if self._in_package:
+            stem = [] if self.path.name == "__init__.py" else [self.path.stem]
+            self.name = ".".join([*(folder.name for folder in reversed(inner)), *stem])
         else:  # a private name: a user's models.py is nobody else's `models`
             self.name = "_harsanyi_own_" + hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
         outer = list(self.root.parents)
@@ -174,7 +176,8 @@ class OwnModules:
     def _make_way(self, turn: _Turn) -> None:
         """Hides modules from elsewhere whose names the folders at the head of the path provide."""
         turn.seen = list(sys.path)
-        others = {entry for entry in turn.entries if _real(entry) not in {_real(own) for own in self._first}}
+        first = {_real(entry) for entry in self._first}
+        others = {entry for entry in turn.entries if _real(entry) not in first}
         folders = list(itertools.takewhile(lambda entry: entry not in others, sys.path))
         offered = {name.partition(".")[0] for folder in folders for name in _listed(folder)}
         loaded = {_top(name) for name in turn.modules.keys() - turn.hidden.keys()}
@@ -286,7 +289,7 @@ class OwnModules:
             )
 
     def _load(self) -> ModuleType:
-        if "." not in self.name:
+        if not self._in_package:
             spec = importlib.util.spec_from_file_location(
                 self.name, self.path, loader=_Loader(self.name, str(self.path), self._builtins)
             )

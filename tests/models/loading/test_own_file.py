@@ -220,6 +220,10 @@ def test_a_file_in_a_package_imports_relatively(tmp_path: Path):
     network = load(f"{direct}:place", "random")
     assert type(network.model).__module__ == "work.models.blocks"
     assert answer(network) == 8
+    (tmp_path / "work/models/__init__.py").write_text(
+        "from .direct import build, Net\nassert build() is not Net"
+    )
+    assert value(tmp_path / "work/models/__init__.py") == 7
 
 
 def test_a_package_without_an_init_file_is_looked_for_up_to_the_top_of_the_repository(tmp_path: Path):
