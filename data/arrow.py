@@ -95,17 +95,17 @@ class ParquetImages:
                 self.groups.append((file, group))
                 starts.append(starts[-1] + metadata.row_group(group).num_rows)
         self.starts = np.array(starts)
-        self.kept: dict[int, pa.ChunkedArray] = {}
+        self.cache: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, row: int) -> bytes | Path:
         which = int(np.searchsorted(self.starts, row, side="right")) - 1
-        if which not in self.kept:
-            if len(self.kept) >= MAX_CACHED_ROW_GROUPS:
-                self.kept.clear()
+        if which not in self.cache:
+            if len(self.cache) >= MAX_CACHED_ROW_GROUPS:
+                self.cache.clear()
             file, group = self.groups[which]
             with pq.ParquetFile(file) as parquet:
-                self.kept[which] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
-        return encoded(self.kept[which][row - int(self.starts[which])].as_py())
+                self.cache[which] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
+        return encoded(self.cache[which][row - int(self.starts[which])].as_py())
 
 
 def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
