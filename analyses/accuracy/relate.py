@@ -42,12 +42,13 @@ from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.by_class import compared_by_class
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.correlation import correlation_table
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import Asked
+from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.training.track import TRAJECTORIES
 from harsanyi.interactions import BASELINES, Interactions
 
@@ -80,7 +81,7 @@ def relate(
     run = Run.open(folder)
     names = run.compared(series, scratch)
     change = run.change_of(names)
-    by_class = run.compared_by_class(names)
+    by_class = compared_by_class(run, names)
     tables = {
         TABLE: change.table(seed=run.study.seed),
         **_predictions(run, by_class),
@@ -98,7 +99,7 @@ def relate(
         summary=summary,
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
-        | run.facts,
+        | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
             "Shares of strength by order": shares_by_order(tables[TABLE]),
@@ -133,28 +134,28 @@ def _interventions(
     run: Run, change: KnowledgeChange, names: Mapping[str, str], k: int, controls: int
 ) -> dict[str, pd.DataFrame]:
     """The strongest interactions' players masked in another way than they were computed with."""
-    asked, seed = ask(run.study), run.study.seed
-    sides = {side: _baselines(asked, names[side]) for side in ("before", "after")}
+    study_games, seed = prepare(run.study), run.study.seed
+    sides = {side: _baselines(study_games, names[side]) for side in ("before", "after")}
     games = {
-        name: {side: asked.game(names[side], found[name]) for side, found in sides.items()}
+        name: {side: study_games.game(names[side], found[name]) for side, found in sides.items()}
         for name in sides["after"]
     }
     table = counterfactual_table(change, games, k=k, controls=controls, seed=seed)
     return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, seed=seed)}
 
 
-def _baselines(asked: Asked, network: str) -> Baselines:
+def _baselines(games: StudyGames, network: str) -> Baselines:
     """What masked players become instead of the study's own baseline."""
-    own, tensor = asked.settings["baseline"], asked.layout.tensors[network]
-    if asked.study.layer is not None:  # what lies under a layer has the shape of no input
+    own, tensor = games.settings["baseline"], games.layout.tensors[network]
+    if games.study.layer is not None:  # what lies under a layer has the shape of no input
         return {name: BASELINES[name] for name in ("zeros", "input_mean") if name != own}
-    if asked.inputs.kind == "image":
-        found = other_baselines(tensor, asked.study.seed)
+    if games.inputs.kind == "image":
+        found = other_baselines(tensor, games.study.seed)
     else:
-        tokenizer = asked.networks[network].tokenizer
+        tokenizer = games.networks[network].tokenizer
         numbers = {name: getattr(tokenizer, f"{name}_id") for name in TOKEN_BASELINES[:2]}
         known = {name: number for name, number in numbers.items() if number is not None}
-        found = other_tokens(tensor["input_ids"], known, asked.study.seed)
+        found = other_tokens(tensor["input_ids"], known, games.study.seed)
     return {name: fill for name, fill in found.items() if name != own}
 
 

@@ -5,8 +5,8 @@ import time
 import torch
 
 from harsanyi.analyses.report.words import percent
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import understood
+from harsanyi.analyses.study.games import error_sentence
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Study
 from harsanyi.interactions import coalition_masks, evaluate
 from harsanyi.interactions.game.masked_model import MaskedModel
@@ -21,10 +21,10 @@ def describe_plans(study: Study) -> list[str]:
 
     The dense plan's time is that of a few batches; a plan's share of it is counted, not timed.
     """
-    asked = ask(study)
-    name = next(iter(asked.networks))
-    game = asked.game(name)
-    with understood(f"{name} ({study.model}) failed on masked inputs"):
+    games = prepare(study)
+    name = next(iter(games.networks))
+    game = games.game(name)
+    with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
         seconds = _dense_seconds(game)
         plans = estimates(game, memory=study.plan_memory)
         taken = choose(game, study.plan, memory=study.plan_memory)

@@ -16,7 +16,7 @@ from harsanyi.analyses.drawing.palette import whole
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.study import Compare
 
@@ -41,7 +41,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         summary=summary,
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(run)
-        | run.facts,
+        | network_facts(run),
         tables={"Shares of strength by order": shares_by_order(table)},
         figures=figures,
         notes=[

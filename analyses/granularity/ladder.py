@@ -25,6 +25,7 @@ from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.knowledge.amounts import amounts_table, by_order, split_by_sign
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.correlation import correlation_table
@@ -189,7 +190,7 @@ def _change_of(
 
 def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
     """The accuracy of each part of a run's knowledge alone."""
-    by_class = done.compared_by_class(done.compared())
+    by_class = compared_by_class(done, done.compared())
     found = restricted_prediction(
         by_class["before"],
         by_class["after"],

@@ -39,7 +39,7 @@ from harsanyi.analyses.granularity.target import ERRORS, NAMES, notes_on_task, t
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import NOTHING, percent, points, with_interval
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.run import STUDY, UNITS
+from harsanyi.analyses.run.run import SCORE_UNITS, STUDY_FILE
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
 CORRELATION = "correlation"
@@ -81,7 +81,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         print("\n".join(said), flush=True)
     if is_main:
         study.out.mkdir(parents=True, exist_ok=True)
-        study.write(study.out / STUDY)
+        study.write(study.out / STUDY_FILE)
     first = next((run for run in runs if run.kind != BASELINE), None)
     for run in train_runs(study, runs, data, progress=progress):
         # Players that cannot be are found now, not after all runs.
@@ -244,7 +244,7 @@ def _ladder_figures(
         figures[
             f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
             f"with {size} samples, {intervals}"
-        ] = whole(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=UNITS["log_odds"]))
+        ] = whole(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=SCORE_UNITS["log_odds"]))
     return figures
 
 

@@ -24,7 +24,7 @@ from harsanyi.analyses.origins.origins import (
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import NOTHING, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
@@ -64,7 +64,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     Raises:
         ValueError, FileNotFoundError: for runs that are not there, or that cannot be set side by side.
     """
-    if out.is_file() or (out / STUDY).is_file():
+    if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
     found = [_origin(name, where) for name, where in _named(runs).items()]
     for other in found[1:]:

@@ -30,8 +30,8 @@ from harsanyi.analyses.reliability.report import (
 )
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.run.notes import method_facts, method_notes, network_facts
+from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Compare, Reliability
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
@@ -51,7 +51,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     kind = _kind(study)
     varied = variations(study, kind)
     study.out.mkdir(parents=True, exist_ok=True)
-    study.write(study.out / STUDY)
+    study.write(study.out / STUDY_FILE)
     clean = compute(_comparison(study, study.out / CLEAN), progress=progress)
     tables = _elsewhere(clean) | _varied(clean, varied, progress)
     figures = reliability_figures(study, tables)
@@ -63,7 +63,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
         summary=summary,
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(clean)
-        | clean.facts,
+        | network_facts(clean),
         tables={
             "Shares by variation": shares_in_words(tables[SHARES], ""),
             "Differences from clean": shares_in_words(tables[SHARES], "difference"),

@@ -11,16 +11,17 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
-from harsanyi.analyses.study.labels import read_out_of
-from harsanyi.analyses.study.layout import UNITS
-from harsanyi.analyses.study.screening import SCREENING
-from harsanyi.interactions.many_players.influence import (
-    from_to,
-)
+from harsanyi.analyses.study.facts import LeftOut, PrecisionLoss
+from harsanyi.analyses.study.layout import PLAYER_UNITS
+from harsanyi.analyses.study.screening import SCREENING_TABLE
+from harsanyi.interactions.many_players.influence import from_to
 from harsanyi.interactions.many_players.screening import APPROXIMATE
+from harsanyi.interactions.precision import PrecisionError
 
-# Of more than these, figures are given for all together.
-MANY_NETWORKS = 4
+# Figures of more networks than this are given for all together.
+MAX_NETWORKS_LISTED = 4
+# As many names are listed of the images that could not be read.
+MAX_NAMES_LISTED = 5
 
 
 def method_facts(run: Run) -> dict[str, str]:
@@ -40,19 +41,57 @@ def method_facts(run: Run) -> dict[str, str]:
     }
 
 
+def network_facts(run: Run) -> dict[str, str]:
+    """What was measured of the run's inputs and networks, in words, by heading."""
+    facts, table = run.facts, run.performance
+    held_out = table[table.split == "held out"]
+    words = _left_out(facts.left_out)
+    if facts.corruption is not None:
+        words["corrupted"] = f"{facts.corruption.name}, {facts.corruption.severity:g}"
+    for name, read_out in facts.read_outs.items():
+        words[f"read-out of {name}"] = (
+            f"logistic regression on {read_out.samples} inputs, accuracy {read_out.accuracy:.1%} held out, "
+            f"{read_out.train_accuracy:.1%} fitted"
+        )
+    return (
+        words
+        | {f"precision of {name}": _in_words(loss) for name, loss in facts.precision_losses.items()}
+        | {f"plan for {name}": f"{plan.name}, {plan.reason}" for name, plan in facts.plans.items()}
+        | {
+            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
+            for row in held_out.itertuples()
+        }
+    )
+
+
+def _left_out(left_out: LeftOut) -> dict[str, str]:
+    """How many inputs were left out, by reason."""
+    words = {}
+    if left_out.short is not None:
+        words["left out as too short"] = f"{left_out.short} of {left_out.sentences} sentences"
+    if names := left_out.unreadable:
+        words["left out as unreadable"] = f"{len(names)}: {', '.join(names[:MAX_NAMES_LISTED])}"
+    return words
+
+
+def _in_words(loss: PrecisionLoss) -> str:
+    by_order = torch.tensor(loss.by_order, dtype=torch.float64)
+    return PrecisionError(loss.precision, loss.games, by_order, loss.largest_effect).describe()
+
+
 def approximations(run: Run) -> list[str]:
     """The one sentence every summary is marked with where players were chosen by influence; else none."""
     if run.study.choose == "random":
         return []
-    table = read_table(run.folder / f"{SCREENING}.h5")
-    together = table.network.nunique() > MANY_NETWORKS
+    table = read_table(run.folder / f"{SCREENING_TABLE}.h5")
+    together = table.network.nunique() > MAX_NETWORKS_LISTED
     return [approximation(table, unit_of(run.study.players), together=together, seed=run.study.seed)]
 
 
 def _gaps(run: Run) -> dict[str, str]:
     """The certified gaps of sparse methods, worst and median."""
     gaps = {name: found.gap for name, found in run.interactions.items() if found.gap is not None}
-    if len(gaps) > MANY_NETWORKS:
+    if len(gaps) > MAX_NETWORKS_LISTED:
         gaps = {f"{len(gaps)} networks": torch.cat(list(gaps.values()))}
     text = "; ".join(f"{name} {gap.median():.2%} (worst {gap.max():.2%})" for name, gap in gaps.items())
     return {"certified gap to the sparsest split, median": text} if text else {}
@@ -105,7 +144,7 @@ def method_notes(run: Run) -> list[str]:
             f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {listed}. "
             "The column gap of games.csv says which, and how far they may be from the sparsest."
         )
-    if any(read_out_of(name) in run.facts for name in run.store.networks):
+    if run.facts.read_outs:
         notes.append("A read-out shows what a linear layer can use of a frozen backbone.")
     return notes
 
@@ -116,7 +155,7 @@ def unit_of(players: str) -> str:
     >>> unit_of("grid:8x8:12"), unit_of("words:9")
     ('cells', 'words')
     """
-    return UNITS[players.partition(":")[0]]
+    return PLAYER_UNITS[players.partition(":")[0]]
 
 
 def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = False, seed: int = 0) -> str:

@@ -52,9 +52,10 @@ def test_help_lists_options_with_units_and_defaults(command, said, capsys):
 
 def test_the_command_line_does_not_wait_for_torch():
     code = """
-import sys, analyses.cli
-analyses.cli.main(["--help"])
-try: analyses.cli.main(["compare", "--help"])
+import sys
+from harsanyi.analyses.command.cli import main
+main(["--help"])
+try: main(["compare", "--help"])
 except SystemExit: pass
 slow = {"torch", "timm", "transformers", "matplotlib", "pandas"} & set(sys.modules)
 assert not slow, slow
@@ -207,8 +208,8 @@ def test_an_unreadable_picture_is_named_or_counted(refused, checkpoints, picture
     assert "bag/2.png cannot be read as an image" in refused(*run, "--inputs=8")
     assert "there are 7" in refused(*run, "--inputs=8", "--skip-unreadable")
     main([*run, "--inputs=7", "--skip-unreadable"])
-    facts = json.loads((tmp_path / "run/facts.json").read_text())["facts"]
-    assert facts["left out as unreadable"] == "1: bag/2.png"
+    left_out = json.loads((tmp_path / "run/facts.json").read_text())["left_out"]
+    assert left_out["unreadable"] == ["bag/2.png"]
 
 
 def test_short_sentences_are_named_or_counted(refused, berts, tmp_path):
@@ -221,8 +222,8 @@ def test_short_sentences_are_named_or_counted(refused, berts, tmp_path):
     assert "cannot draw 7 inputs: there are 6" in refused(*short, "--skip-short")
     assert "has 9 words" in refused(*run, "--inputs=1", "--players=words:9", "--skip-short")
     main([*run, "--inputs=6", "--players=words:4", "--skip-short"])
-    facts = json.loads((tmp_path / "run/facts.json").read_text())["facts"]
-    assert facts["left out as too short"] == "1 of 7 sentences"
+    left_out = json.loads((tmp_path / "run/facts.json").read_text())["left_out"]
+    assert (left_out["short"], left_out["sentences"]) == (1, 7)
 
 
 @pytest.mark.parametrize("baseline", ["zeros", "blur", "beige"])

@@ -21,7 +21,7 @@ from harsanyi.analyses.granularity.labels import (
 )
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.study.labels import _answers
+from harsanyi.analyses.study.labels import answers
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
 
@@ -260,4 +260,4 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
     """A network of four such classes answers none of a target's four: it needs a read-out."""
     _, target = sample.level("coarse")
     _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
-    assert not _answers(network.with_new_head(classes), target)
+    assert not answers(network.with_new_head(classes), target)

@@ -285,7 +285,7 @@ def test_an_own_network(pictures, tmp_path, capsys):
 def test_a_failing_own_network(pictures, tmp_path, refused):
     source = "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(5, 2))"
     said = refused(*computing_own_network(source, pictures, tmp_path), f"--out={tmp_path / 'run'}")
-    assert "cannot be asked for its log_odds on these inputs (mat1 and mat2 shapes" in said
+    assert "cannot compute log_odds on these inputs (mat1 and mat2 shapes" in said
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_networks_that_answer_more_than_the_data_asks(checkpoints, pictures, tmp
 
 
 SLOWED = """
-import time, interactions.masked_model as model
+import time, harsanyi.interactions.game.masked_model as model
 scores = model.MaskedModel.scores
 def slowly(self, *asked):
     time.sleep(0.15)
