@@ -35,7 +35,7 @@ from harsanyi.analyses.accuracy.report import (
     describe_accuracy,
     restricted_in_words,
 )
-from harsanyi.analyses.comparison.comparison import TABLE
+from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
@@ -83,7 +83,7 @@ def relate(
     change = run.change_of(names)
     by_class = compared_by_class(run, names)
     tables = {
-        TABLE: change.table(seed=run.study.seed),
+        CHANGE_TABLE: change.table(seed=run.study.seed),
         **_predictions(run, by_class),
         **_interventions(run, change, names, k, controls),
         **_correlations(run, change, by_class),
@@ -91,7 +91,7 @@ def relate(
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
     figures = accuracy_figures(tables, run.unit)
-    summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables), *approximations(run)]
+    summary = [*describe(change, tables[CHANGE_TABLE]), *describe_accuracy(tables), *approximations(run)]
     publish(
         folder / FOLDER,
         tables,
@@ -102,7 +102,7 @@ def relate(
         | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
-            "Shares of strength by order": shares_by_order(tables[TABLE]),
+            "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=figures,
         notes=[

@@ -1,4 +1,4 @@
-"""What drawings call an interaction, and its colour."""
+"""Labels and colours of interactions in drawings."""
 
 from harsanyi.analyses.drawing.palette import NEGATIVE, POSITIVE
 from harsanyi.analyses.knowledge.strongest import signed
@@ -6,13 +6,14 @@ from harsanyi.interactions import Interaction
 
 
 def sign_colour(effect: float) -> str:
+    """The colour of an effect's sign."""
     return POSITIVE if effect >= 0 else NEGATIVE
 
 
-def told(interaction: Interaction) -> str:
-    """Kind and effect, and beside it the range that the effect can have, where it is known.
+def effect_label(interaction: Interaction) -> str:
+    """Kind and effect of an interaction, with the range of the effect where it is known.
 
-    >>> told(Interaction("or", (0, 2), 1.5, range=(-0.25, 2.0)))
+    >>> effect_label(Interaction("or", (0, 2), 1.5, range=(-0.25, 2.0)))
     'OR +1.50 [−0.25, +2.00]'
     """
     effect = f"{interaction.kind.upper()} {signed(interaction.effect)}"
@@ -21,6 +22,7 @@ def told(interaction: Interaction) -> str:
     return f"{effect} [{', '.join(signed(end) for end in interaction.range)}]"
 
 
-def named(interaction: Interaction) -> str:
-    """The same with the order, on a line of its own where there is a range."""
-    return f"{told(interaction)}{' · ' if interaction.range is None else chr(10)}order {interaction.order}"
+def full_label(interaction: Interaction) -> str:
+    """`effect_label` and the order; the order is on a second line where there is a range."""
+    separator = " · " if interaction.range is None else "\n"
+    return f"{effect_label(interaction)}{separator}order {interaction.order}"

@@ -37,7 +37,7 @@ from harsanyi.analyses.granularity.runs import (
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import ERRORS, NAMES, notes_on_task, target_in_words
 from harsanyi.analyses.report.page import publish
-from harsanyi.analyses.report.words import NOTHING, percent, points, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, percent, points, with_interval
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import SCORE_UNITS, STUDY_FILE
 
@@ -184,7 +184,7 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
             own = some[some.classes == classes].set_index("quantity")
             # Where all of the strength is rare, there is no share of the rest.
             text = {
-                name: with_interval(own.loc[name], percent) if name in own.index else NOTHING
+                name: with_interval(own.loc[name], percent) if name in own.index else NO_VALUE
                 for name in KNOWLEDGE
             }
             sentence = (
@@ -286,7 +286,7 @@ def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) ->
         )
     wide = pd.DataFrame({name: column for name, column in columns.items() if len(column)})
     order = dict.fromkeys(_name(row) for row in table.itertuples())
-    wide = wide.reindex([name for name in order if name in wide.index]).fillna(NOTHING)
+    wide = wide.reindex([name for name in order if name in wide.index]).fillna(NO_VALUE)
     return wide.rename_axis("pretraining")
 
 

@@ -22,7 +22,7 @@ from harsanyi.analyses.origins.origins import (
     origins_of,
 )
 from harsanyi.analyses.report.page import publish
-from harsanyi.analyses.report.words import NOTHING, listed, percent, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.models.digest import digest
@@ -145,7 +145,7 @@ def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:
         share=rows.quantity.map({name: label for name, (label, _) in SHARE_COLOURS.items()}),
         text=[with_interval(row, write) for row in rows.itertuples()],
     )
-    wide = cells.pivot(index="origin", columns="share", values="text").fillna(NOTHING)
+    wide = cells.pivot(index="origin", columns="share", values="text").fillna(NO_VALUE)
     return wide.loc[list(dict.fromkeys(cells.origin)), list(dict.fromkeys(cells.share))]
 
 

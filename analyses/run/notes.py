@@ -1,4 +1,4 @@
-"""How a run's interactions were computed, and what of it a reader should know, in words."""
+"""A run in words: how its interactions were computed, what was measured, and what limits them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ MAX_NAMES_LISTED = 5
 
 
 def method_facts(run: Run) -> dict[str, str]:
-    """How the interactions were computed."""
+    """How the interactions were computed, by heading."""
     settings, study = run.store.settings, run.study
-    found, chosen = next(iter(run.interactions.values())), approximations(run)
+    interactions, chosen = next(iter(run.interactions.values())), approximations(run)
     return {
-        "inputs": f"{found.games} of {study.data}, seed {study.seed}",
+        "inputs": f"{interactions.games} of {study.data}, seed {study.seed}",
         "players": f"{study.players} ({run.store.n} players, {2**run.store.n} masked versions of each input)"
         + ("" if study.choose == "random" else f", chosen by {study.choose}: {APPROXIMATE}"),
         "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
         "score": run.unit,
-        "method": found.method,
-        "salient": found.salient(study.threshold).rule,
+        "method": interactions.method,
+        "salient": interactions.salient(study.threshold).rule,
         **_gaps(run),
         **({"players chosen": chosen[0]} if chosen else {}),
     }
@@ -75,12 +75,13 @@ def _left_out(left_out: LeftOut) -> dict[str, str]:
 
 
 def _in_words(loss: PrecisionLoss) -> str:
+    """The error of a lower precision, in words."""
     by_order = torch.tensor(loss.by_order, dtype=torch.float64)
     return PrecisionError(loss.precision, loss.games, by_order, loss.largest_effect).describe()
 
 
 def approximations(run: Run) -> list[str]:
-    """The one sentence every summary is marked with where players were chosen by influence; else none."""
+    """The sentence that marks every summary where players were chosen by influence; else no sentence."""
     if run.study.choose == "random":
         return []
     table = read_table(run.folder / f"{SCREENING_TABLE}.h5")
@@ -89,8 +90,8 @@ def approximations(run: Run) -> list[str]:
 
 
 def _gaps(run: Run) -> dict[str, str]:
-    """The certified gaps of sparse methods, worst and median."""
-    gaps = {name: found.gap for name, found in run.interactions.items() if found.gap is not None}
+    """The certified gaps of sparse methods, median and worst."""
+    gaps = {name: effects.gap for name, effects in run.interactions.items() if effects.gap is not None}
     if len(gaps) > MAX_NETWORKS_LISTED:
         gaps = {f"{len(gaps)} networks": torch.cat(list(gaps.values()))}
     text = "; ".join(f"{name} {gap.median():.2%} (worst {gap.max():.2%})" for name, gap in gaps.items())
@@ -98,7 +99,7 @@ def _gaps(run: Run) -> dict[str, str]:
 
 
 def _range_notes(run: Run) -> list[str]:
-    """What the ranges of the strongest effects come to, in words."""
+    """How far the strongest effects can vary."""
     if not run.study.ranges:
         return []
     table = ranges_table(run.interactions, [""] * run.store.games)
@@ -106,43 +107,43 @@ def _range_notes(run: Run) -> list[str]:
     width = ((table.high - table.low) / table.effect.abs()).median()
     certain = (table.lowest * table.highest > 0).mean()
     return [
-        f"Among splits at most 1% stronger than the one found, the {len(table):,} strongest effects looked "
-        f"at can vary by {width:.0%} of their strength (median), and the sign of {certain:.0%} of them is "
-        "certain. The intervals beside effects, and ranges.csv, say how far each can go."
+        f"Among splits at most 1% stronger than this one, the {len(table):,} strongest effects can vary by "
+        f"{width:.0%} of their strength (median), and the sign of {certain:.0%} of them is certain. The "
+        "intervals beside effects, and ranges.csv, say how far each effect can go."
     ]
 
 
 def method_notes(run: Run) -> list[str]:
-    """Limits of how the interactions were computed that a reader should know."""
+    """Limits of the interactions that a reader should know."""
     notes = ["Strengths are compared as they are: a network with larger logits has stronger effects."]
     if run.study.method in ("sparse", "joint"):
         notes.append(
             "The sparsest split need not be unique: x₁ + x₂ has the same strength as two ANDs of one player "
-            "each and as one AND and one OR of both, and which is found moves strength between orders. "
-            "Compare with --method and-or, and see how far effects can vary with --method sparse --ranges 5; "
+            "each and as one AND and one OR of both. The choice moves strength between orders. Compare with "
+            "--method and-or, and see how far effects can vary with --method sparse --ranges 5; "
             "neither needs new forwards."
         )
     notes += _range_notes(run)
     if run.study.choose != "random":
         unit = unit_of(run.study.players)
         notes.append(
-            f"{APPROXIMATE} for all {unit} together: the players are those with the most influence on the "
-            "networks' scores, each input with its own, and all else of the input is always present. Of "
-            "these players, given the rest, the interactions are exact. The variance left unexplained is "
-            f"that over random maskings of all {unit}, with as many masked on average as in the tables; "
-            "above 100% the tables foretell less than a constant would. screening.csv has it by input."
+            f"{APPROXIMATE} for all {unit} together. The players of each input are those with the most "
+            "influence on the networks' scores; the rest of the input is always present. Given the rest, the "
+            "interactions of these players are exact. The variance left unexplained is that over random "
+            f"maskings of all {unit}, with as many masked on average as in the tables; above 100%, the tables "
+            "predict less than a constant would. screening.csv has it by input."
         )
     tolerance = getattr(run.study.extraction(), "tolerance", None)
     open_games = {
-        name: int((found.gap > tolerance).sum())
-        for name, found in run.interactions.items()
-        if found.gap is not None and tolerance is not None
+        name: int((effects.gap > tolerance).sum())
+        for name, effects in run.interactions.items()
+        if effects.gap is not None and tolerance is not None
     }
     if any(open_games.values()):
-        listed = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
+        counts = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
         notes.append(
-            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {listed}. "
-            "The column gap of games.csv says which, and how far they may be from the sparsest."
+            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {counts}. "
+            "The column gap of games.csv says which games, and how far each may be from the sparsest split."
         )
     if run.facts.read_outs:
         notes.append("A read-out shows what a linear layer can use of a frozen backbone.")
@@ -150,7 +151,7 @@ def method_notes(run: Run) -> list[str]:
 
 
 def unit_of(players: str) -> str:
-    """What the players of a study are called, of which influence chooses.
+    """The plural name of the players that influence chooses from.
 
     >>> unit_of("grid:8x8:12"), unit_of("words:9")
     ('cells', 'words')
@@ -159,21 +160,22 @@ def unit_of(players: str) -> str:
 
 
 def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = False, seed: int = 0) -> str:
-    """What all results of such a study are marked with, in words.
+    """The sentence that marks all results of a study whose players were chosen by influence.
 
     The share left unexplained is Σ mean_square / Σ variance over inputs; its interval resamples these.
 
     Args:
-        table: as `screening_table` gives it.
-        unit: what the players are, see `unit_of`.
-        together: one figure for all networks; else one for each.
+        table: of `screening_table`.
+        unit: plural name of the players, see `unit_of`.
+        together: one share for all networks together; else a share for each.
+        seed: of the interval's draws.
 
     >>> rows = {"network": "net", "game": [0, 1], "players": "3 5", "all_players": 64, "coalitions": 256}
-    >>> said = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))
-    >>> said.partition("; ")[2].partition(" (")[0]
+    >>> sentence = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))
+    >>> sentence.partition("; ")[2].partition(" (")[0]
     'the tables leave 25% [25%, 25%] of the variance of the output unexplained'
     """
-    keep = len(table.players.iloc[0].split())
+    k = len(table.players.iloc[0].split())
     names = list(dict.fromkeys(table.network))
     sums = table.groupby(["network", "game"], sort=False)[["mean_square", "variance"]].sum()
     if together or len(names) == 1:
@@ -181,12 +183,13 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
     else:
         left = ", ".join(f"{_share_left(sums.loc[name], seed)} ({name})" for name in names)
     return (
-        f"{APPROXIMATE}: {keep} of {from_to(table.all_players)} {unit} chosen by influence in each input, "
+        f"{APPROXIMATE}: {k} of {from_to(table.all_players)} {unit} chosen by influence in each input, "
         f"the others left as they are; the tables leave {left} of the variance of the output unexplained "
         f"({table.game.nunique()} inputs, {table.coalitions.iloc[0]} held-out coalitions of each)"
     )
 
 
 def _share_left(games: pd.DataFrame, seed: int) -> str:
+    """The share of the variance that is left unexplained over all games, with its interval."""
     columns = [games[[name]].to_numpy(np.float64) for name in ("mean_square", "variance")]
     return with_interval(ratio_interval(*columns, seed=seed)[0], percent)

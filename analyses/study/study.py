@@ -41,7 +41,7 @@ class Study(Settings):
     """Inputs to explain: an image folder (one sub-folder a class), a parquet file, a saved data set, or a CSV
     or TSV file with named columns."""
     out: Path
-    """Folder for value tables, interactions, tables, figures and report. An unfinished study there goes on."""
+    """Folder for value tables, interactions, tables, figures, report. An unfinished study there goes on."""
     inputs: int = 50
     """Number of inputs (games), drawn evenly over the classes."""
     players: str = "grid:4x4:12"

@@ -112,7 +112,7 @@ def test_ranges_stand_beside_effects_in_table_report_and_drawing(run, tmp_path, 
     assert inside.all()
     assert ((table.low <= table.effect + slip) & (table.effect <= table.high + slip)).all()
     report = (copy / "report.html").read_text(encoding="utf-8")
-    assert "the 36 strongest effects looked at can vary by" in report
+    assert "the 36 strongest effects can vary by" in report
     first = Run.open(copy).interactions["after"].top(3)[0][0]
     row = table[(table.network == "after") & (table.game == 0)].iloc[0]
     assert (first.effect, first.range) == (row.effect, (row.lowest, row.highest))
