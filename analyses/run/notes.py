@@ -130,8 +130,8 @@ def method_notes(run: Run) -> list[str]:
             f"{APPROXIMATE} for all {unit} together. The players of each input are those with the most "
             "influence on the networks' scores; the rest of the input is always present. Given the rest, the "
             "interactions of these players are exact. The variance left unexplained is that over random "
-            f"maskings of all {unit}, with as many masked on average as in the tables; above 100%, the tables "
-            "predict less than a constant would. screening.csv has it by input."
+            f"maskings of all {unit}, with as many masked on average as in the tables; above 100%, the "
+            "tables predict less than a constant would. screening.csv has it by input."
         )
     tolerance = getattr(run.study.extraction(), "tolerance", None)
     open_games = {

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from docs.studies import feature_learning as study
+from docs.studies.feature_learning import study
 from harsanyi.analyses.fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
 from harsanyi.analyses.fine_coarse.feature_learning import (
     FeatureRun,

@@ -29,7 +29,7 @@ from harsanyi.models import (
 from harsanyi.models.loading.architecture import find_head
 from tests.places import ROOT
 
-SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder.py"
+SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder" / "train.py"
 
 
 def network_of(model: nn.Module, size: int = 32) -> Network:
