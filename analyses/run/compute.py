@@ -70,7 +70,7 @@ def _evaluate(
 ) -> Facts:
     """Fill the value tables of unfinished networks; the facts with what was measured on the way."""
     study = games.study
-    # What a lower precision costs is said before hours are spent in it.
+    # The error of a lower precision is printed before hours are spent in it.
     losses = {
         name: _precision_loss(name, game, progress)
         for name, game in masked.items()

@@ -1,4 +1,4 @@
-"""Results kept as JSON in a study's folder, each file with a fingerprint of what it was measured on."""
+"""Results kept as JSON in a study's folder, each file with a fingerprint of everything that it depends on."""
 
 import json
 from dataclasses import asdict, fields, is_dataclass
@@ -71,8 +71,8 @@ def from_json(value: Any, kind: Any) -> Any:
     elif origin is tuple and isinstance(value, list):
         return tuple(from_json(part, parts[0]) for part in value)
     elif origin is UnionType and NoneType in parts:
-        (other,) = (part for part in parts if part is not NoneType)
-        return None if value is None else from_json(value, other)
+        (kind_of_value,) = (part for part in parts if part is not NoneType)
+        return None if value is None else from_json(value, kind_of_value)
     elif kind is Any or (origin is Literal and value in parts) or type(value) is kind:
         return value
     elif kind is float and type(value) is int:

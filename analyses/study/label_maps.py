@@ -54,8 +54,8 @@ def mask_players(
         segments = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
         if (count := int(segments.max()) + 1) < k:
             raise ValueError(
-                f"the mask of {name} has {count} segments in the network's input, and {k} players are asked "
-                "for: choose fewer, or leave this input out"
+                f"the mask of {name} has {count} segments in the network's input, fewer than the "
+                f"{k} players: choose fewer players, or leave this input out"
             )
         maps.append(merged_segments(segments, image.astype(float), k))
     return Players(torch.from_numpy(np.stack(maps)), k, axis=-2, per_game=True)

@@ -170,7 +170,7 @@ def _on_images(
         players = _cells(study, sizes, *_geometry(network, tensors[name], study.layer))
     baseline = "zeros" if study.baseline == "auto" else study.baseline
     if baseline not in BASELINES:
-        raise ValueError(f"--baseline {baseline} is none for images; there are {', '.join(BASELINES)}")
+        raise ValueError(f"--baseline {baseline} is no baseline of images; there are {', '.join(BASELINES)}")
     owner = _on_pixels(players.owner, images.shape[1:3])
     return Layout(
         tensors,
@@ -204,7 +204,9 @@ def _on_sentences(
     auto = "zeros" if study.layer is not None else tokens
     name = auto if study.baseline == "auto" else study.baseline
     if study.layer is None and name not in TOKEN_BASELINES:
-        raise ValueError(f"--baseline {name} is none for sentences; there are {', '.join(TOKEN_BASELINES)}")
+        raise ValueError(
+            f"--baseline {name} is no baseline of sentences; there are {', '.join(TOKEN_BASELINES)}"
+        )
     texts, players, baselines, sentences = list(inputs.items), {}, {}, []
     for network_name, network in networks.items():
         tokenizer = network.tokenizer

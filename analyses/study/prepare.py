@@ -62,7 +62,7 @@ def prepare(study: Study) -> StudyGames:
 
 
 def _require_score(study: Study) -> None:
-    """Refuse a study without sense, and a score that there is not or that the networks cannot have."""
+    """Refuse senseless settings, an unknown score, and a score that the networks cannot have."""
     study.require_sense()
     if study.score not in SCORES:
         raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
@@ -90,7 +90,7 @@ def _settings(
         "weights": {name: digest(network.model.state_dict()) for name, network in networks.items()},
         "labels": labels,
         **layout.settings,
-        # A setting at its default is left out: stores from before there was such a setting stay valid.
+        # A setting at its default is left out, so that older stores, which lack the setting, stay valid.
         **({} if study.corruption is None else {"corruption": study.corruption}),
         **({} if study.precision == "float32" else {"precision": study.precision}),
         **({} if study.choose == "random" else {"choose": study.choose}),

@@ -45,7 +45,7 @@ def choose_by_influence(games: StudyGames) -> StudyGames:
     """The games of the players with the most influence on all networks together; the others stay present.
 
     Each network's influences count as shares within the game; their sum over networks decides. A network's
-    influences are kept in the study's folder and measured only once.
+    influences are measured once and kept in the study's folder.
 
     Args:
         games: of all players that may be chosen.
@@ -142,11 +142,11 @@ def _measured_once(
     settings = json.dumps(games.settings)
     fingerprint = digest(settings, INFLUENCE_COALITIONS, HELD_OUT_COALITIONS, *columns)
     path = games.study.out / SCREENING_FILE
-    kept = read_kept(path, Screening, fingerprint) or Screening()
-    results: dict[str, dict[str, Any]] = getattr(kept, kind)
+    screening = read_kept(path, Screening, fingerprint) or Screening()
+    results: dict[str, dict[str, Any]] = getattr(screening, kind)
     if name not in results:
         results[name] = _as_lists(measure())
-        write_kept(path, kept, fingerprint)
+        write_kept(path, screening, fingerprint)
     return _as_tensors(results[name])
 
 

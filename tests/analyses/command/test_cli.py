@@ -147,7 +147,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
         ("--players=grid", "does not say how to lay players"),
         ("--players=grid:28x28", "784 players, 2**784 masked versions each, needs 1.819e+229 GiB"),
         ("--players=grid:28x28:40", "40 players, 2**40 masked versions each, needs 1.966e+5 GiB"),
-        ("--baseline=beige", "--baseline beige is none for images; there are zeros"),
+        ("--baseline=beige", "--baseline beige is no baseline of images; there are zeros"),
         ("--layer=attic", "has no layer 'attic'; its first layers are conv1"),
         ("--layer=hidden", "gives no feature map"),
         ("--score=next_token_log_odds", "next_token_log_odds needs a language model's outputs"),

@@ -169,6 +169,20 @@ def test_again_from_its_study_file_without_a_forward(run, forwards, capsys):
     assert "This rests on 4 inputs" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "damage", ["{", '{"of": "", "facts": {}, "classes": {}, "performance": [], "plans": {}}']
+)
+def test_facts_of_another_form_are_measured_again(damage, run, forwards, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    facts = (copy / "facts.json").read_bytes()
+    (copy / "facts.json").write_text(damage, encoding="utf-8")
+    assert Run.open(copy).performance.empty
+    main(["compare", str(run / "study.toml"), f"--out={copy}"])
+    assert (copy / "facts.json").read_bytes() == facts
+    assert len(Run.open(copy).performance) == 3
+
+
 def test_options_come_before_the_study_file(run, forwards, tmp_path):
     copy = tmp_path / "copy"
     main(["compare", str(run / "study.toml"), f"--out={copy}", "--inputs=3", "--method=and"])
