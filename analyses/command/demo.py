@@ -61,9 +61,8 @@ def _trained(
     """The last checkpoint of a training run; those of all epochs lie beside it."""
     return models.train(
         network,
-        inputs.items,
-        inputs.level(level)[0],
+        models.Samples(inputs.items, inputs.level(level)[0]),
+        models.Recipe(epochs=EPOCHS[name]),
         folder=out / "checkpoints" / name,
-        epochs=EPOCHS[name],
-        held_out=(test.items, test.level(level)[0]),
+        held_out=models.Samples(test.items, test.level(level)[0]),
     )[-1]

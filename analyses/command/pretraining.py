@@ -4,8 +4,9 @@ from harsanyi.analyses.command.commands import GranularityDemo
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import report_and_table
 from harsanyi.analyses.fine_coarse.demo import granularity_demo
-from harsanyi.analyses.granularity.report import SUMMARY, run_granularity
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.tables import SUMMARY
 from harsanyi.analyses.report.page import REPORT_FILE
 
 

@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     DISCARDED,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     NEW,
     PAGE,
     PRESERVED,
@@ -26,7 +26,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import one_game
+from harsanyi.analyses.knowledge.strongest_changes import select_game
 from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
@@ -159,7 +159,7 @@ def plot_sparsity(
     'pretrained: 1.0 of 7 salient (mean)'
     """
     ax = ax or new_axes(COLUMN, 2.6)
-    for colour, (name, interactions) in zip(cycle(NETWORKS), networks.items()):
+    for colour, (name, interactions) in zip(cycle(NETWORK_COLOURS), networks.items()):
         strength = interactions.effects.abs().flatten(1)
         largest = strength.amax(1, keepdim=True)
         relative = (strength / largest.where(largest > 0, 1)).sort(descending=True).values
@@ -217,7 +217,7 @@ def plot_matching(
     'sum of 15 of 15 interactions,'
     """
     ax = ax or new_axes(COLUMN, 2.6)
-    effects = one_game(interactions, game)
+    effects = select_game(interactions, game)
     salient = effects.salient(threshold)
     salient_effects = effects.only(salient)
     order = effects.v[0].argsort(stable=True)
@@ -227,7 +227,9 @@ def plot_matching(
     rank = np.arange(1, len(v) + 1)
     dots: dict[str, Any] = {"markersize": 3 if len(v) < 300 else 1.5, "markeredgewidth": 0}
     label = f"sum of {counts},\n{_closeness(matched, v)}"
-    ax.plot(rank, matched, "o", color=NETWORKS[2], label=label, rasterized=len(v) > MAX_VECTOR_DOTS, **dots)
+    ax.plot(
+        rank, matched, "o", color=NETWORK_COLOURS[2], label=label, rasterized=len(v) > MAX_VECTOR_DOTS, **dots
+    )
     ax.plot(rank, v, color="black", linewidth=1.2, label="network")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "masked inputs, by output", f"output ({unit})")
@@ -270,7 +272,7 @@ def plot_ranges(
     colours = [sign_colour(value) for value in effect]
     ax.hlines(rows, low, high, colors=colours, linewidth=2.5, alpha=0.5)
     ax.scatter(effect, rows, c=colours, s=16, zorder=3)
-    top = one_game(interactions, game).top(len(rows))[0]
+    top = select_game(interactions, game).top(len(rows))[0]
     labels = [f"{item.kind.upper()} {{{', '.join(map(str, item.players))}}}" for item in top]
     ax.set_yticks(rows, labels)
     ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 
 Classify = Callable[[Tensor], Tensor]
 # Points that are classified at once.
@@ -33,9 +33,7 @@ def boundary_redundancy(
     coarse: Int64[Tensor, " classes"],
     *,
     points: int = 200,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Σ redundant / Σ all crossings of the fine boundary over segments; redundant: of one coarse label.
 
@@ -47,7 +45,7 @@ def boundary_redundancy(
         segments: both ends of each.
         coarse: the coarse label of each fine class.
         points: on each segment, ends included.
-        confidence, resamples, seed: of the bootstrap over segments.
+        bootstrap: of the intervals over segments.
 
     Returns:
         one row: quantity ("redundancy"), value, low, high, crossings (all of them), games (segments). The
@@ -71,9 +69,7 @@ def boundary_redundancy(
     found = ratio_interval(
         redundant[:, None].astype(float),
         crossings[:, None].astype(float),
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
+        bootstrap=bootstrap,
     )
     row = {"quantity": "redundancy", **vars(found[0]), "crossings": int(crossings.sum())}
     return pd.DataFrame([{**row, "games": len(segments)}])

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,11 +22,17 @@ from harsanyi.analyses.granularity.runs import (
 )
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.knowledge.amounts import amounts_table, by_order, split_by_sign
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
+from harsanyi.analyses.knowledge.change import (
+    SCRATCH_SHARE_AMOUNTS,
+    SHARE_AMOUNTS,
+    KnowledgeChange,
+    knowledge_parts,
+)
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.study import Compare
 
@@ -45,12 +50,16 @@ CORRELATED = (
     "rare_after",
     "rare_preserved",
 )
-# A share of a number of inputs, up to the rounding of their product.
-ROUNDING = 1e-9
+# The product of a share and a number of inputs may be rounded to just below a whole number.
+COUNT_TOLERANCE = 1e-9
 
 
 def rare_table(
-    change: KnowledgeChange, labels: Int64[Tensor, " games"], rare: float = 0.1, **bootstrap: Any
+    change: KnowledgeChange,
+    labels: Int64[Tensor, " games"],
+    rare: float = 0.1,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How much of the salient strength is in rare interactions, and whether these come from pretraining.
 
@@ -64,7 +73,7 @@ def rare_table(
         change: the comparison; without scratch there is no rare_scratch.
         labels: the class of each game.
         rare: share of a class's inputs, 0 to 1.
-        bootstrap: confidence, resamples, seed. The counts of inputs are held fixed.
+        bootstrap: of the intervals. The counts of inputs are held fixed.
 
     Returns:
         columns quantity, kind, order, value, low, high, games; NaN where there is nothing to share.
@@ -97,7 +106,7 @@ def rare_table(
     for name, chosen in (("rare", seldom), ("common", ~seldom)):
         kept, whole = (torch.where(chosen, one, 0.0) for one in (strength["preserved"], after))
         quantities[f"{name}_preserved"] = by_order(kept, orders), by_order(whole, orders)
-    return amounts_table(quantities, signs=False, **bootstrap)
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap)
 
 
 def is_rare(
@@ -108,7 +117,7 @@ def is_rare(
     found = torch.zeros_like(there)
     for label in labels.unique():
         own = labels == label
-        most = max(1, math.floor(rare * int(own.sum()) + ROUNDING))
+        most = max(1, math.floor(rare * int(own.sum()) + COUNT_TOLERANCE))
         found[own] = there[own] & (there[own].sum(0) <= most)
     return found
 
@@ -143,7 +152,11 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
 
 
 def ladder_table(
-    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True, **bootstrap: Any
+    study: Granularity,
+    runs: Sequence[TransferRun],
+    *,
+    progress: bool = True,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The knowledge change of every finished run, computed where it is not yet, in its folder comparison.
 
@@ -175,20 +188,18 @@ def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(ladder, "order")
 
 
-def _change_of(
-    study: Granularity, run: TransferRun, progress: bool, bootstrap: dict[str, Any]
-) -> pd.DataFrame:
+def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: Bootstrap) -> pd.DataFrame:
     done = compute(comparison_of(study, run), progress=progress)
-    tables = [amounts_table(_amounts(done.change), signs=False, **bootstrap)]
+    tables = [amounts_table(_amounts(done.change), signs=False, bootstrap=bootstrap)]
     if study.players.startswith("grid"):
         labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]
-        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, **bootstrap))
+        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, bootstrap=bootstrap))
     table = pd.concat(tables, ignore_index=True)
     table = table[table.kind == "both"].drop(columns="kind")
     return pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
 
 
-def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
+def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     """The accuracy of each part of a run's knowledge alone."""
     by_class = compared_by_class(done, done.compared())
     found = restricted_prediction(
@@ -197,14 +208,16 @@ def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
         done.labels,
         scratch=by_class.get("scratch"),
         threshold=done.study.threshold,
-        **bootstrap,
+        bootstrap=bootstrap,
     )
     alone = found[(found.version == "only") & (found.quantity == ACCURACY)]
     quantity = alone.knowledge.str.replace(" ", "_") + f"_{ACCURACY}"
     return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version"])
 
 
-def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
+def ladder_correlation(
+    runs: pd.DataFrame, ladder: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
     """How the knowledge of the runs of a ladder goes with their accuracy on the target.
 
     A point is a run with the largest number of samples. The runs of one level (kind and number of classes)
@@ -213,7 +226,7 @@ def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: An
     Args:
         runs: of `runs_table`.
         ladder: of `ladder_table`.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         as `correlation_table`; x the quantity of the knowledge, y the accuracy.
@@ -223,12 +236,12 @@ def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: An
     points = wide.merge(runs[[*RUN_COLUMNS, ACCURACY]], on=RUN_COLUMNS)
     points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
     pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
-    return correlation_table(points, pairs, clusters="cluster", **bootstrap)
+    return correlation_table(points, pairs, clusters="cluster", bootstrap=bootstrap)
 
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
     """The amounts and shares that are shown, as `amounts_table` takes them."""
-    parts = {name: (name,) for name in SHOWN} | SHARES
+    parts = {name: (name,) for name in SHOWN} | SHARE_AMOUNTS
     if change.scratch is not None:
-        parts |= SCRATCH_SHARES
+        parts |= SCRATCH_SHARE_AMOUNTS
     return {name: tuple(getattr(change, part) for part in found) for name, found in parts.items()}

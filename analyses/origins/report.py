@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from harsanyi.analyses.origins.origins import (
     COMPARED,
     MINUS,
-    NETWORKS,
+    SIDES,
     compare_many,
     origin_similarities,
     origins_of,
@@ -25,6 +25,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
@@ -69,8 +70,10 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     found = [_origin(name, where) for name, where in _named(runs).items()]
     for other in found[1:]:
         _require_comparable(found[0], other)
-    changes, seed = {one.name: one.change for one in found}, found[0].run.study.seed
-    table, alike = compare_many(changes, seed=seed), origin_similarities(changes, seed=seed)
+    changes = {one.name: one.change for one in found}
+    bootstrap = Bootstrap(seed=found[0].run.study.seed)
+    table = compare_many(changes, bootstrap=bootstrap)
+    alike = origin_similarities(changes, bootstrap=bootstrap)
     figures = _figures(table, alike, found[0].run.unit)
     summary = describe_origins(table)
     publish(
@@ -98,7 +101,7 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
     sentences = []
     for name in origins_of(table):
         kept, new = (
-            with_interval(total(table, origin=name, quantity=quantity), percent)
+            with_interval(total_row(table, origin=name, quantity=quantity), percent)
             for quantity in ("preserved_share", "new_share")
         )
         sentences.append(
@@ -131,7 +134,7 @@ def _figures(table: pd.DataFrame, alike: pd.DataFrame, unit: str) -> dict[str, F
             f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": whole(
                 plot_origin_similarities(alike, network)
             )
-            for network in NETWORKS
+            for network in SIDES
         },
     }
 
@@ -188,9 +191,12 @@ def _require_comparable(one: Origin, other: Origin) -> None:
     here, there = _conditions(one.run), _conditions(other.run)
     differing = [key for key in here if here[key] != there[key]]
     if differing:
+        # Sentences and labels are long: their beginnings tell them apart.
+        texts = [
+            {key: f"{json.dumps(run[key], ensure_ascii=False):.60}" for key in run} for run in (here, there)
+        ]
         found = "; ".join(
-            f"{key}: {_short(here[key])} in {one.name}, {_short(there[key])} in {other.name}"
-            for key in differing
+            f"{key}: {texts[0][key]} in {one.name}, {texts[1][key]} in {other.name}" for key in differing
         )
         raise ValueError(
             f"{one.name} and {other.name} cannot be set side by side ({found}): only networks may differ"
@@ -221,8 +227,3 @@ def _regions(run: Run) -> object:
         return None
     owner = run.store.array("owner")
     return [list(owner.shape), digest(owner)]
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -31,6 +31,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.notes import method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Compare, Reliability
@@ -132,12 +133,13 @@ def _kind(study: Reliability) -> Literal["image", "text"]:
 def _generality_tables(clean: Run) -> dict[str, pd.DataFrame]:
     """How general the interactions are; over inputs only where players are the cells of a grid."""
     study, networks = clean.study, clean.interactions
-    found = found_table(networks, clean.change, study.threshold, seed=study.seed)
+    bootstrap = Bootstrap(seed=study.seed)
+    found = found_table(networks, clean.change, study.threshold, bootstrap=bootstrap)
     if not study.players.startswith("grid"):
         return {FOUND_TABLE: found[found.quantity != OTHER_INPUTS]}
     return {
         GENERALITY_TABLE: generality_table(networks, study.threshold),
-        SHARING_TABLE: sharing_table(networks, study.threshold, seed=study.seed),
+        SHARING_TABLE: sharing_table(networks, study.threshold, bootstrap=bootstrap),
         FOUND_TABLE: found,
     }
 
@@ -147,15 +149,15 @@ def _variation_tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables of all variations, computed in turn: only the interactions of one are in memory."""
     study = clean.study
-    options: dict[str, Any] = {"seed": study.seed}
+    bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY_TABLE: [], SHARES_TABLE: [], APPROXIMATION_TABLE: []}
     runs: Iterator[tuple[str, str, Run]] = (
         (name, group, compute(variation, progress=progress)) for name, (group, variation) in varied.items()
     )
     for name, group, run in chain([(CLEAN, CLEAN, clean)], runs):
         tables = {
-            SHARES_TABLE: shares_table(run.change, clean.change, **options),
-            APPROXIMATION_TABLE: approximation_table(run.interactions, study.threshold, **options),
+            SHARES_TABLE: shares_table(run.change, clean.change, bootstrap=bootstrap),
+            APPROXIMATION_TABLE: approximation_table(run.interactions, study.threshold, bootstrap=bootstrap),
         }
         games = np.flatnonzero(same_players(clean, run)) if group in (NOISE, SHIFT) else np.arange(0)
         if len(games):
@@ -163,7 +165,7 @@ def _variation_tables(
                 {network: effects.select(games) for network, effects in side.interactions.items()}
                 for side in (clean, run)
             )
-            tables[STABILITY_TABLE] = stability_table(on_clean, on_varied, **options)
+            tables[STABILITY_TABLE] = stability_table(on_clean, on_varied, bootstrap=bootstrap)
         for key, table in tables.items():
             parts[key].append(_labelled(table, name, group))
     return {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items() if rows}

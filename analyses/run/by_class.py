@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from harsanyi.analyses.knowledge.classes import class_tables
+from harsanyi.analyses.knowledge.class_tables import class_tables
 from harsanyi.analyses.run.extraction import load_or_extract, progress_bar
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.games import device_named

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harsanyi.analyses.knowledge.rows import games_table, ranges_table
+from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.analyses.run.extraction import progress_bar, study_interactions
 from harsanyi.analyses.run.run import GAMES_TABLE, RANGES_TABLE, STORE_FILE, STUDY_FILE, Run

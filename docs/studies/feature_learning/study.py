@@ -22,13 +22,8 @@ from safetensors.torch import save_file
 
 from harsanyi.analyses.drawing.palette import FONT, PAGE
 from harsanyi.analyses.fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from harsanyi.analyses.fine_coarse.feature_learning import (
-    FeatureRun,
-    alignment_table,
-    error_table,
-    interaction_table,
-    learn_features,
-)
+from harsanyi.analyses.fine_coarse.feature_learning import FeatureRun, learn_features
+from harsanyi.analyses.fine_coarse.feature_tables import alignment_table, error_table, interaction_table
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.data.patches import LEVELS, PatchTask
 from harsanyi.models.training.patch_network import PatchNetwork

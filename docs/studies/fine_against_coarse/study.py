@@ -13,23 +13,15 @@ import torch
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import PAGE
-from harsanyi.analyses.fine_coarse.delta_map import (
-    Groupings,
-    Pool,
-    clothes,
-    delta_map,
-    delta_table,
-    digits,
-    draw_rows,
-    halvings,
-)
+from harsanyi.analyses.fine_coarse.delta_map import Groupings, delta_map, delta_table, draw_rows
 from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
 from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_redundancy
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.fine_coarse.pool import Pool, clothes, digits, halvings
 from harsanyi.analyses.fine_coarse.redundancy import boundary_redundancy, isotropic_chords, sample_segments
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
 from harsanyi.data import fashion_mnist
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.models import StackRecipe, StackSamples, train_stack
 
 HERE = Path(__file__).parent
 RUNS = HERE.parents[2] / "runs" / "fine_against_coarse"

@@ -12,8 +12,8 @@ from pathlib import Path
 from harsanyi import data, models
 
 RECIPES = {
-    "finetuned": {"epochs": 6, "learning_rate": 5e-5},
-    "scratch": {"epochs": 12, "learning_rate": 3e-4},
+    "finetuned": models.Recipe(epochs=6, learning_rate=5e-5, batch_size=32),
+    "scratch": models.Recipe(epochs=12, learning_rate=3e-4, batch_size=32),
 }
 
 
@@ -25,16 +25,10 @@ def main(trec: Path, out: Path) -> None:
         "finetuned": pretrained.with_new_head(classes, seed=0),
         "scratch": models.load("package:minilm-l6", "random", classes=classes, seed=0),
     }
+    samples = models.Samples(train.items, labels)
+    held_out = models.Samples(test.items, test.level("coarse")[0])
     for name, network in networks.items():
-        models.train(
-            network,
-            train.items,
-            labels,
-            folder=out / name,
-            held_out=(test.items, test.level("coarse")[0]),
-            batch_size=32,
-            **RECIPES[name],
-        )
+        models.train(network, samples, RECIPES[name], folder=out / name, held_out=held_out)
 
 
 if __name__ == "__main__":

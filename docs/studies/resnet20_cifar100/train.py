@@ -23,14 +23,11 @@ def main(shared: Path, out: Path) -> None:
         "finetuned": pretrained.with_new_head(classes, seed=0),
         "scratch": models.load("small:resnet20", "random", classes=classes, seed=0),
     }
+    samples = models.Samples(train.items, labels)
+    held_out = models.Samples(test.items, test.level("coarse_label")[0])
     for name, network in networks.items():
-        models.train(
-            network,
-            train.items,
-            labels,
-            folder=out / name,
+        recipe = models.Recipe(
             epochs=EPOCHS[name],
-            held_out=(test.items, test.level("coarse_label")[0]),
             optimiser="sgd",
             learning_rate=0.02 if name == "finetuned" else 0.1,
             weight_decay=5e-4,
@@ -38,6 +35,7 @@ def main(shared: Path, out: Path) -> None:
             flip=True,
             crop_padding=4,
         )
+        models.train(network, samples, recipe, folder=out / name, held_out=held_out)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ stages alone; the learning rate is that of the fine-tuning, also from scratch.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from harsanyi import data, models
@@ -22,22 +23,20 @@ def main(shared: Path, out: Path, epochs: int = 4, images: int | None = None) ->
     labels, classes = train.level("coarse_label")
     pretrained = models.load("small:resnet20", shared / "weights" / "resnet20-cifar10.th")
     network = pretrained.with_new_head(classes, seed=0)
+    samples = models.Samples(train.items[:images], labels[:images])
+    held_out = models.Samples(test.items[:images], test.level("coarse_label")[0][:images])
+    recipe = models.Recipe(
+        epochs=epochs,
+        optimiser="sgd",
+        learning_rate=RATE,
+        weight_decay=5e-4,
+        batch_size=128,
+        flip=True,
+        crop_padding=4,
+    )
     rates = {f"rate {rate:g}": {"learning_rate": rate} for rate in OTHER_RATES}
     for name, options in (models.ladder(network) | rates).items():
-        models.train(
-            network,
-            train.items[:images],
-            labels[:images],
-            folder=out / name,
-            epochs=epochs,
-            held_out=(test.items[:images], test.level("coarse_label")[0][:images]),
-            optimiser="sgd",
-            weight_decay=5e-4,
-            batch_size=128,
-            flip=True,
-            crop_padding=4,
-            **({"learning_rate": RATE} | options),
-        )
+        models.train(network, samples, replace(recipe, **options), folder=out / name, held_out=held_out)
 
 
 if __name__ == "__main__":

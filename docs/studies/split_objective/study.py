@@ -10,9 +10,8 @@ others, on one core; minilm keeps 5 GB of checkpoints. README.md has the results
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -22,7 +21,7 @@ from harsanyi import data, models
 from harsanyi.analyses.drawing.palette import PAGE
 from harsanyi.analyses.fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from harsanyi.analyses.fine_coarse.objective_sweep import objective_summary, objective_sweep
-from harsanyi.analyses.granularity.labels import numbered
+from harsanyi.analyses.granularity.labels import renumber_labels
 from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.data.wordnet import WordNet, wordnet_hierarchy
@@ -32,14 +31,15 @@ BETAS: tuple[float, ...] = (0, 0.1, 0.3, 1, 3)
 # Of the 23 classes and of the 100.
 PAIRS: tuple[tuple[float, float], ...] = ((0, 0), (1, 0), (1, 0.3), (1, 1), (0.3, 1))
 CIFAR = ("cifar100-subset/train.parquet", "cifar100-subset/test.parquet")
-RESNET8 = {
-    "optimiser": "sgd",
-    "learning_rate": 0.1,
-    "weight_decay": 5e-4,
-    "batch_size": 128,
-    "flip": True,
-    "crop_padding": 4,
-}
+RESNET8 = models.Recipe(
+    epochs=16,
+    optimiser="sgd",
+    learning_rate=0.1,
+    weight_decay=5e-4,
+    batch_size=128,
+    flip=True,
+    crop_padding=4,
+)
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,17 @@ class Sweep:
     levels: tuple[str, ...]
     evenly_over: str
     size: int
-    epochs: int
+    recipe: models.Recipe
     seeds: Sequence[int]
     betas: Sequence[float | tuple[float, ...]] = BETAS
     depths: tuple[int, ...] = ()
-    recipe: dict[str, Any] = field(default_factory=dict)
 
     def data(self, shared: Path) -> TransferData:
         if self.files:
             train, test = (data.load(shared / file) for file in self.files)
         else:
             train, test = data.fashion_mnist("train"), data.fashion_mnist("test")
-        return TransferData(train, numbered(test, train))
+        return TransferData(train, renumber_labels(test, train))
 
     def hierarchy(self, samples: TransferData) -> LabelHierarchy:
         if not self.depths:
@@ -85,10 +84,10 @@ class Sweep:
 
 CIFAR_LEVELS = ("fine_label", "coarse_label")
 SWEEPS = {
-    "cnn": Sweep("small:cnn", "random", (), ("fine", "coarse"), "fine", 2000, 15, range(5)),
-    "resnet8": Sweep(
-        "small:resnet8", "random", CIFAR, CIFAR_LEVELS, "fine_label", 3000, 16, range(3), recipe=RESNET8
+    "cnn": Sweep(
+        "small:cnn", "random", (), ("fine", "coarse"), "fine", 2000, models.Recipe(epochs=15), range(5)
     ),
+    "resnet8": Sweep("small:resnet8", "random", CIFAR, CIFAR_LEVELS, "fine_label", 3000, RESNET8, range(3)),
     # An even draw over the fine classes would give most samples to the coarse ones that hold many of them.
     "minilm": Sweep(
         "package:minilm-l6",
@@ -97,9 +96,8 @@ SWEEPS = {
         ("fine", "coarse"),
         "coarse",
         1000,
-        3,
+        models.Recipe(epochs=3, learning_rate=5e-5, batch_size=32),
         range(3),
-        recipe={"learning_rate": 5e-5, "batch_size": 32},
     ),
     "levels": Sweep(
         "small:resnet8",
@@ -108,11 +106,10 @@ SWEEPS = {
         ("fine_label",),
         "fine_label",
         3000,
-        16,
+        RESNET8,
         range(3),
         PAIRS,
         (6, 4),
-        RESNET8,
     ),
 }
 
@@ -127,10 +124,9 @@ def run(sweep: Sweep, shared: Path, out: Path) -> pd.DataFrame:
         sweep.betas,
         sweep.seeds,
         out,
-        epochs=sweep.epochs,
+        sweep.recipe,
         size=sweep.size,
         evenly_over=sweep.evenly_over,
-        **sweep.recipe,
     )
     return objective_summary(runs)
 

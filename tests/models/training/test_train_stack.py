@@ -8,17 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from harsanyi.models.training.granular_loss import granular_loss, group_logits
-from harsanyi.models.training.stacked import (
-    StackRecipe,
-    StackSamples,
-    accuracies,
-    epoch_orders,
-    initial_stack,
-    train_stack,
-)
+from harsanyi.models.training.stack import StackSamples, accuracies, initial_stack
+from harsanyi.models.training.train_stack import StackRecipe, epoch_orders, train_stack
 
 # Sums in another order, over a few hundred steps that may amplify them.
-ROUNDING = 1e-9
+FLOAT64_TOLERANCE = 1e-9
 GROUP = torch.tensor([0, 0, 1])
 RECIPE = StackRecipe(5, rates=(0.2, 0.02), momentum=0.5, batch_size=8, steps=400, check=6, patience=2)
 
@@ -87,12 +81,12 @@ def test_a_stack_of_three_is_three_trained_alone(samples, beta):
 
         best, losses, rates = alone(samples, line, seed, RECIPE, loss)
         rows = found.history[found.history.network == line]
-        assert rows.objective.tolist() == pytest.approx(losses, abs=ROUNDING)
+        assert rows.objective.tolist() == pytest.approx(losses, abs=FLOAT64_TOLERANCE)
         assert rows.rate.tolist() == rates
         mine = [one[line] for one in found.stack.parameters]
         theirs = [best["0.weight"].T, best["0.bias"][None], best["2.weight"].T, best["2.bias"][None]]
         for one, other in zip(mine, theirs, strict=True):
-            torch.testing.assert_close(one, other, atol=ROUNDING, rtol=0)
+            torch.testing.assert_close(one, other, atol=FLOAT64_TOLERANCE, rtol=0)
         lengths.add(len(losses))
     assert max(lengths) < RECIPE.checks(20) + 1  # all stopped early,
     assert len(lengths) > 1  # and not all at once
@@ -101,7 +95,7 @@ def test_a_stack_of_three_is_three_trained_alone(samples, beta):
 def test_the_history_splits_the_loss(samples):
     history = train_stack(samples, RECIPE, [0, 1, 2], 3, [GROUP], [0.25]).history
     found = history.coarse + 0.25 * history.intra
-    assert history.objective.tolist() == pytest.approx(found.tolist(), abs=ROUNDING)
+    assert history.objective.tolist() == pytest.approx(found.tolist(), abs=FLOAT64_TOLERANCE)
     last = history.groupby("network").tail(1)
     assert (last.train_coarse < history.groupby("network").head(1).train_coarse.to_numpy()).all()
     assert sorted(history.rate.unique()) == [0.02, 0.2]
