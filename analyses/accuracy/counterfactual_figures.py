@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from harsanyi.analyses.comparison.figures import MANY_DOTS
+from harsanyi.analyses.comparison.figures import MAX_VECTOR_DOTS
 from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import (
     CHANGE_COLOURS,
@@ -63,7 +63,7 @@ def plot_calibration(
     for name, dots, colour, marker, size in groups:
         if len(dots):
             style: dict[str, Any] = {"s": size, "marker": marker, "linewidths": 0.8 if marker == "x" else 0}
-            many = len(dots) > MANY_DOTS
+            many = len(dots) > MAX_VECTOR_DOTS
             ax.scatter(dots.predicted, dots.measured, color=colour, label=name, rasterized=many, **style)
     ends = [rows.predicted.min(), rows.predicted.max()]
     for line in (ax.axhline, ax.axvline):

@@ -31,20 +31,21 @@ from harsanyi.analyses.accuracy.report import (
     describe_accuracy,
     restricted_in_words,
 )
-from harsanyi.analyses.comparison.comparison import TABLE
+from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.by_class import compared_by_class
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import Asked
+from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.training.track import TRAJECTORIES
 from harsanyi.interactions import BASELINES, Interactions
 
@@ -78,9 +79,9 @@ def relate(
     run = Run.open(folder)
     names = run.compared(series, scratch)
     change = run.change_of(names)
-    by_class = run.compared_by_class(names)
+    by_class = compared_by_class(run, names)
     tables = {
-        TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
+        CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
         **_predictions(run, by_class),
         **_interventions(run, change, names, k, controls),
         **_correlations(run, change, by_class),
@@ -88,7 +89,7 @@ def relate(
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
     figures = accuracy_figures(tables, run.unit)
-    summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables), *approximations(run)]
+    summary = [*describe(change, tables[CHANGE_TABLE]), *describe_accuracy(tables), *approximations(run)]
     publish(
         folder / FOLDER,
         tables,
@@ -96,10 +97,10 @@ def relate(
         summary=summary,
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
-        | run.facts,
+        | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
-            "Shares of strength by order": shares_by_order(tables[TABLE]),
+            "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=figures,
         notes=[
@@ -138,28 +139,28 @@ def _interventions(
     run: Run, change: KnowledgeChange, names: Mapping[str, str], k: int, controls: int
 ) -> dict[str, pd.DataFrame]:
     """Scores where the players of the strongest interactions are masked with other baselines."""
-    asked, seed = ask(run.study), run.study.seed
-    sides = {side: _baselines(asked, names[side]) for side in ("before", "after")}
+    study_games, seed = prepare(run.study), run.study.seed
+    sides = {side: _baselines(study_games, names[side]) for side in ("before", "after")}
     games = {
-        name: {side: asked.game(names[side], baselines[name]) for side, baselines in sides.items()}
+        name: {side: study_games.game(names[side], baselines[name]) for side, baselines in sides.items()}
         for name in sides["after"]
     }
     table = counterfactual_table(change, games, k=k, controls=controls, seed=seed)
     return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, bootstrap=Bootstrap(seed=seed))}
 
 
-def _baselines(asked: Asked, network: str) -> Baselines:
+def _baselines(games: StudyGames, network: str) -> Baselines:
     """Baselines of a network other than that of the study."""
-    own, tensor = asked.settings["baseline"], asked.layout.tensors[network]
-    if asked.study.layer is not None:  # the output of a layer has another shape than the inputs
+    own, tensor = games.settings["baseline"], games.layout.tensors[network]
+    if games.study.layer is not None:  # the output of a layer has another shape than the inputs
         return {name: BASELINES[name] for name in ("zeros", "input_mean") if name != own}
-    if asked.inputs.kind == "image":
-        baselines = other_baselines(tensor, asked.study.seed)
+    if games.inputs.kind == "image":
+        baselines = other_baselines(tensor, games.study.seed)
     else:
-        tokenizer = asked.networks[network].tokenizer
+        tokenizer = games.networks[network].tokenizer
         numbers = {name: getattr(tokenizer, f"{name}_id") for name in TOKEN_BASELINES[:2]}
         tokens = {name: number for name, number in numbers.items() if number is not None}
-        baselines = other_tokens(tensor["input_ids"], tokens, asked.study.seed)
+        baselines = other_tokens(tensor["input_ids"], tokens, games.study.seed)
     return {name: baseline for name, baseline in baselines.items() if name != own}
 
 

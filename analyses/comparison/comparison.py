@@ -1,4 +1,4 @@
-"""A comparison: the knowledge change of a run → its table, figures and report."""
+"""A comparison: from the knowledge change of a run to its table, figures and report."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,19 +16,26 @@ from harsanyi.analyses.drawing.palette import whole
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
 
-TABLE = "change"
+CHANGE_TABLE = "change"
 
 
 def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
-    """The whole way of a comparison; returns the summary in words.
+    """Compare networks: from checkpoints to the report.
 
-    Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5, change, games and, if
-    asked for, ranges as .csv and .h5, figures and report.html.
+    Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5; the tables change,
+    games and, with `ranges`, ranges, as .csv and .h5; figures and report.html.
+
+    Args:
+        study: networks, inputs and settings.
+        progress: whether to draw bars.
+
+    Returns:
+        the summary, in sentences.
     """
     run = compute(study, progress=progress)
     change = run.change
@@ -37,12 +44,12 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     summary = [*describe(change, table), *approximations(run)]
     publish(
         study.out,
-        {TABLE: table},
+        {CHANGE_TABLE: table},
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
         summary=summary,
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(run)
-        | run.facts,
+        | network_facts(run),
         tables={"Shares of strength by order": shares_by_order(table)},
         figures=figures,
         notes=[
@@ -54,7 +61,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
-    """The figures of a comparison by caption; what stands before the colon names the file."""
+    """The figures of a comparison by caption; the part before the colon names the file."""
     threshold = run.study.threshold
     figures = {
         "Strength by order: salient strength before (left) and after (right), mean per input, positive "

@@ -1,4 +1,4 @@
-"""What drawings call an interaction, and its colour."""
+"""Labels and colours of interactions in drawings."""
 
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ class LabelledInteraction:
 
 
 def sign_colour(effect: float) -> str:
+    """The colour of an effect's sign."""
     return POSITIVE if effect >= 0 else NEGATIVE
 
 
@@ -33,7 +34,7 @@ def signed(effect: float) -> str:
 
 
 def effect_label(interaction: Interaction) -> str:
-    """Kind and effect, and beside it the range that the effect can have, where it is known.
+    """Kind and effect of an interaction, with the range of the effect where it is known.
 
     >>> effect_label(Interaction("or", (0, 2), 1.5, range=(-0.25, 2.0)))
     'OR +1.50 [−0.25, +2.00]'

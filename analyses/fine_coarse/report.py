@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from harsanyi.analyses.report.words import NOTHING, listed, percent, points, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, with_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 
 PART_WORDS = {"coarse": "between coarse classes", "intra": "within them"}
@@ -113,7 +113,7 @@ def loss_words(losses: pd.DataFrame) -> pd.DataFrame:
 def _across(rows: pd.DataFrame, write: Callable[[float], str]) -> pd.DataFrame:
     """Text of values by the columns down and across, in the order of the rows."""
     texts = rows.assign(text=[with_interval(row, write) for row in rows.itertuples()])
-    wide = texts.pivot(index="down", columns="across", values="text").fillna(NOTHING)
+    wide = texts.pivot(index="down", columns="across", values="text").fillna(NO_VALUE)
     return wide.loc[rows.down.unique(), rows.across.unique()].rename_axis(columns=None)
 
 

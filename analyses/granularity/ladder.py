@@ -29,6 +29,7 @@ from harsanyi.analyses.knowledge.change import (
     knowledge_parts,
 )
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -200,7 +201,7 @@ def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: 
 
 def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     """The accuracy of each part of a run's knowledge alone."""
-    by_class = done.compared_by_class(done.compared())
+    by_class = compared_by_class(done, done.compared())
     found = restricted_prediction(
         by_class["before"],
         by_class["after"],

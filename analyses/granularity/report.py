@@ -12,7 +12,7 @@ from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_i
 from harsanyi.analyses.granularity.words import describe_granularity, describe_plan, tables_in_words
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.run import STUDY
+from harsanyi.analyses.run.run import STUDY_FILE
 
 
 def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
@@ -38,7 +38,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         print("\n".join(said), flush=True)
     if is_main:
         study.out.mkdir(parents=True, exist_ok=True)
-        study.write(study.out / STUDY)
+        study.write(study.out / STUDY_FILE)
     first = next((run for run in runs if run.kind != BASELINE), None)
     for run in train_runs(study, runs, data, progress=progress):
         # Players that cannot be are found now, not after all runs.

@@ -9,7 +9,7 @@ from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import NAMES
-from harsanyi.analyses.report.words import NOTHING, percent, points, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, percent, points, with_interval
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -92,7 +92,7 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
             own = some[some.classes == classes].set_index("quantity")
             # Where all of the strength is rare, there is no share of the rest.
             text = {
-                name: with_interval(own.loc[name], percent) if name in own.index else NOTHING
+                name: with_interval(own.loc[name], percent) if name in own.index else NO_VALUE
                 for name in KNOWLEDGE
             }
             sentence = (
@@ -145,7 +145,7 @@ def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) ->
         )
     wide = pd.DataFrame({name: column for name, column in columns.items() if len(column)})
     order = dict.fromkeys(_name(row) for row in table.itertuples())
-    wide = wide.reindex([name for name in order if name in wide.index]).fillna(NOTHING)
+    wide = wide.reindex([name for name in order if name in wide.index]).fillna(NO_VALUE)
     return wide.rename_axis("pretraining")
 
 

@@ -22,9 +22,9 @@ from harsanyi.analyses.origins.origins import (
     origins_of,
 )
 from harsanyi.analyses.report.page import publish
-from harsanyi.analyses.report.words import NOTHING, listed, percent, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.models.digest import digest
 
@@ -65,7 +65,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     Raises:
         ValueError, FileNotFoundError: for runs that are not there, or that cannot be set side by side.
     """
-    if out.is_file() or (out / STUDY).is_file():
+    if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
     found = [_origin(name, where) for name, where in _named(runs).items()]
     for other in found[1:]:
@@ -148,7 +148,7 @@ def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:
         share=rows.quantity.map({name: label for name, (label, _) in SHARE_COLOURS.items()}),
         text=[with_interval(row, write) for row in rows.itertuples()],
     )
-    wide = cells.pivot(index="origin", columns="share", values="text").fillna(NOTHING)
+    wide = cells.pivot(index="origin", columns="share", values="text").fillna(NO_VALUE)
     return wide.loc[list(dict.fromkeys(cells.origin)), list(dict.fromkeys(cells.share))]
 
 

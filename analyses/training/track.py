@@ -10,7 +10,7 @@ from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
@@ -51,7 +51,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         tables,
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
         summary=summary,
-        facts=_facts(run) | method_facts(run) | run.facts,
+        facts=_facts(run) | method_facts(run) | network_facts(run),
         tables={"Until the final knowledge is reached, share of the run": _times_in_words(tables[TIMES])},
         figures=figures,
         notes=[

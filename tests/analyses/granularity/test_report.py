@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 
 from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.command.options import parse_options
 from harsanyi.analyses.granularity import labels as labels_module
 from harsanyi.analyses.granularity.labels import (
     features_of,
@@ -21,7 +21,7 @@ from harsanyi.analyses.granularity.labels import (
 )
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.study.labels import _answers
+from harsanyi.analyses.study.labels import answers
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
 
@@ -53,11 +53,11 @@ def labels_of(study, kind: str, count: int, sample, network, **options) -> np.nd
 def test_the_settings_are_a_file_and_the_options(study, tmp_path: Path):
     whole = replace(study, sizes=(60, 120), misalignment=(0.0, 0.5), columns=("fine",), seeds=(4,), flip=True)
     whole.write(tmp_path / "study.toml")
-    assert parsed("granularity", Granularity, [str(tmp_path / "study.toml")]) == whole
+    assert parse_options("granularity", Granularity, [str(tmp_path / "study.toml")]) == whole
     given = ["--sizes", "60", "120", "--misalignment", "0", "0.5", "--columns=fine", "--seeds", "4", "--flip"]
     path = tmp_path / "short.toml"
     study.write(path)
-    assert parsed("granularity", Granularity, [str(path), *given]) == whole
+    assert parse_options("granularity", Granularity, [str(path), *given]) == whole
 
 
 @pytest.mark.parametrize(
@@ -260,4 +260,4 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
     """A network of four such classes answers none of a target's four: it needs a read-out."""
     _, target = sample.level("coarse")
     _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
-    assert not _answers(network.with_new_head(classes), target)
+    assert not answers(network.with_new_head(classes), target)

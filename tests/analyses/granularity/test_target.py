@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, r2_score
 
 from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.command.options import parse_options
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan_runs
@@ -127,7 +127,7 @@ def done(study, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_errors_are_those_of_the_checkpoints(study, done, task):
     one = of_task(study, task, done)
-    assert parsed("granularity", Granularity, [str(done / f"{task}.toml")]) == one
+    assert parse_options("granularity", Granularity, [str(done / f"{task}.toml")]) == one
     found, table = TransferData.of(one), read_table(one.out / "runs.h5")
     runs, named = plan_runs(one, found), len(found.train.classes[one.target])
     assert len(table) == len(runs) == 16

@@ -7,6 +7,7 @@ import torch
 
 from harsanyi.analyses import Compare, Run, compute
 from harsanyi.analyses.knowledge.class_tables import class_tables
+from harsanyi.analyses.run.by_class import interactions_by_class
 from harsanyi.interactions import AndOr, extract
 from harsanyi.interactions.game.scores import log_odds
 
@@ -37,7 +38,7 @@ def test_each_class_against_a_literal_loop():
 
 def test_the_label_s_class_has_the_table_of_the_label(run):
     for network in ("before", "after"):
-        by_class = run.by_class(network)[network]
+        by_class = interactions_by_class(run, [network])[network]
         assert len(by_class) == len(run.classes) == 4
         for game, label in enumerate(run.labels.tolist()):
             assert torch.equal(by_class[label].v[game], run.store.v(network)[game])
@@ -45,8 +46,8 @@ def test_the_label_s_class_has_the_table_of_the_label(run):
 
 
 def test_every_class_s_interactions_are_those_of_its_own_table(run):
-    tables = class_tables(run.store.outputs("after"), run.known["classes"]["numbers"]["after"])
-    for k, found in enumerate(run.by_class("after")["after"]):
+    tables = class_tables(run.store.outputs("after"), run.known_classes.outputs["after"])
+    for k, found in enumerate(interactions_by_class(run, ["after"])["after"]):
         expected = extract(tables[k], AndOr())
         assert torch.equal(found.v, tables[k])
         assert torch.equal(found.or_, expected.or_)
@@ -61,8 +62,8 @@ def test_outputs_cost_no_forward_more_and_nothing_is_evaluated_twice(study, run,
     assert sum(forwards) == 2 * 3 * 16 + trial
     forwards.clear()
     again = compute(study, progress=False)
-    again.by_class("before", "after")
-    Run.open(study.out).by_class("after")
+    interactions_by_class(again, ["before", "after"])
+    interactions_by_class(Run.open(study.out), ["after"])
     assert forwards == []
 
 
@@ -76,20 +77,20 @@ def test_scores_are_the_same_with_and_without_outputs(study, run, tmp_path):
     without = compute(replace(study, out=tmp_path / "without", keep_outputs=False), progress=False)
     assert torch.equal(without.store.v("after"), run.store.v("after"))
     with pytest.raises(ValueError, match="no outputs of all classes"):
-        without.by_class("after")
+        interactions_by_class(without, ["after"])
 
 
 def test_the_interactions_of_classes_are_kept(run):
     path = run.store.path.parent / "interactions-after-classes.h5"
-    run.by_class("after")
+    interactions_by_class(run, ["after"])
     written = path.stat().st_mtime_ns
-    assert Run.open(run.store.path.parent).by_class("after")["after"][0].games == 3
+    assert interactions_by_class(Run.open(run.folder), ["after"])["after"][0].games == 3
     assert path.stat().st_mtime_ns == written
 
 
 def test_the_joint_split_is_that_of_all_networks(study, tmp_path):
     joint = compute(replace(study, method="joint", out=tmp_path / "joint"), progress=False)
-    found = joint.by_class("after")
+    found = interactions_by_class(joint, ["after"])
     assert list(found) == ["after"]
     label = joint.labels[0].item()
     torch.testing.assert_close(found["after"][label].v[0], joint.interactions["after"].v[0])
