@@ -129,7 +129,8 @@ def _sentence(error: Exception) -> str:
     """What an error says, in one line; what the system says without its number."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    notes = getattr(error, "__notes__", [])  # where in a user's file it was raised
+    return " ".join(" ".join([str(error) or type(error).__name__, *(f"({note})" for note in notes)]).split())
 
 
 def _overview() -> str:

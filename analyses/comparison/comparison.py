@@ -18,6 +18,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
 
 TABLE = "change"
@@ -31,7 +32,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     """
     run = compute(study, progress=progress)
     change = run.change
-    table = change.table(seed=study.seed)
+    table = change.table(bootstrap=Bootstrap(seed=study.seed))
     figures = _figures(run, change, table)
     summary = [*describe(change, table), *approximations(run)]
     publish(

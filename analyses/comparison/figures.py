@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     FAINT,
     FONT,
     NEGATIVE,
-    NETWORKS,
+    NETWORK_COLOURS,
     NEW,
     PAGE,
     POSITIVE,
@@ -27,7 +27,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import one_game
+from harsanyi.analyses.knowledge.strongest_changes import select_game
 from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
@@ -141,7 +141,7 @@ def plot_sparsity(
     'pretrained: 1.0 of 7 salient (mean)'
     """
     ax = ax or new_axes(COLUMN, 2.6)
-    for colour, (name, found) in zip(cycle(NETWORKS), networks.items()):
+    for colour, (name, found) in zip(cycle(NETWORK_COLOURS), networks.items()):
         strength = found.effects.abs().flatten(1)
         largest = strength.amax(1, keepdim=True)
         relative = (
@@ -186,7 +186,7 @@ def plot_matching(
     'sum of 15 of 15 interactions,'
     """
     ax = ax or new_axes(COLUMN, 2.6)
-    found = one_game(interactions, game)
+    found = select_game(interactions, game)
     salient = found.salient(threshold)
     kept = found.only(salient)
     order = found.v[0].argsort(stable=True)
@@ -196,7 +196,7 @@ def plot_matching(
     rank = np.arange(1, len(v) + 1)
     dots: dict[str, Any] = {"markersize": 3 if len(v) < 300 else 1.5, "markeredgewidth": 0}
     label = f"sum of {counts},\n{_closeness(matched, v)}"
-    ax.plot(rank, matched, "o", color=NETWORKS[2], label=label, rasterized=len(v) > MANY_DOTS, **dots)
+    ax.plot(rank, matched, "o", color=NETWORK_COLOURS[2], label=label, rasterized=len(v) > MANY_DOTS, **dots)
     ax.plot(rank, v, color="black", linewidth=1.2, label="network")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "masked inputs, by output", f"output ({unit})")
@@ -230,7 +230,7 @@ def plot_ranges(
     colours = [POSITIVE if one >= 0 else NEGATIVE for one in effect]
     ax.hlines(rows, low, high, colors=colours, linewidth=2.5, alpha=0.5)
     ax.scatter(effect, rows, c=colours, s=16, zorder=3)
-    top = one_game(interactions, game).top(len(rows))[0]
+    top = select_game(interactions, game).top(len(rows))[0]
     ax.set_yticks(rows, [f"{one.kind.upper()} {{{', '.join(map(str, one.players))}}}" for one in top])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     label_axes(ax, f"effect ({unit})", "")

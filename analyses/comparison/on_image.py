@@ -10,11 +10,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt
 
-from harsanyi.analyses.comparison.labels import named, sign_colour
+from harsanyi.analyses.comparison.labels import change_label, order_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of
 from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FAINT, FONT, KIND_LINES
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import BACKGROUND, Interaction
 
 # How much of its grey an element keeps, the rest turning white.
@@ -51,7 +51,7 @@ def draw_interaction_on_image(
     edge, dashes = sign_colour(interaction.effect), KIND_LINES[interaction.kind]
     _outline(ax, [member], edgecolor="white", linewidth=width + 1)
     _outline(ax, [member], edgecolor=edge, linewidth=width, linestyle=dashes)
-    return _titled(ax, label or named(interaction), edge)
+    return _titled(ax, label or order_label(interaction), edge)
 
 
 def draw_players_on_image(
@@ -114,7 +114,7 @@ def draw_change_on_image(
     figure, panels = _panels(len(CHANGE_COLOURS), k, title)
     for row, (name, found) in zip(panels, strongest_changes(change, game, k).items(), strict=True):
         for ax, part in zip(row, found, strict=False):
-            draw_interaction_on_image(image, owner, part.interaction, ax, label=part.label)
+            draw_interaction_on_image(image, owner, part.interaction, ax, label=change_label(part))
         row[0].set_visible(True)
         if not found:
             row[0].text(0.5, 0.5, "none", ha="center", va="center", fontsize=FONT, color=FAINT)

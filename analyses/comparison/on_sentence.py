@@ -8,11 +8,11 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from harsanyi.analyses.comparison.labels import sign_colour, told
+from harsanyi.analyses.comparison.labels import LabelledInteraction, change_label, effect_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of, width_of
 from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FONT, KIND_LINES, PAGE
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import Row, strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import BACKGROUND, Interaction
 
 # In inches: bar of the strength, line of text, space between words and between rows.
@@ -34,7 +34,7 @@ def draw_interactions_on_sentence(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['AND +2.50', 'not', 'a', 'bad', 'film']
     """
-    rows = [Row(one, told(one)) for one in interactions]
+    rows = [LabelledInteraction(interaction, effect_label(interaction)) for interaction in interactions]
     return _draw_rows(words, player_of_word, {"": rows}, title)
 
 
@@ -52,11 +52,18 @@ def draw_change_on_sentence(
     As `draw_interactions_on_sentence`; labels give the effect before → after, bars the strength that was
     preserved, discarded or new.
     """
-    return _draw_rows(words, player_of_word, strongest_changes(change, game, k), title)
+    groups = {
+        name: [LabelledInteraction(part.interaction, change_label(part)) for part in parts]
+        for name, parts in strongest_changes(change, game, k).items()
+    }
+    return _draw_rows(words, player_of_word, groups, title)
 
 
 def _draw_rows(
-    words: Sequence[str], player_of_word: Sequence[int], groups: dict[str, list[Row]], title: str
+    words: Sequence[str],
+    player_of_word: Sequence[int],
+    groups: dict[str, list[LabelledInteraction]],
+    title: str,
 ) -> Figure:
     """Rows under the headings of their groups, on axes measured in inches from the top left."""
     if len(words) != len(player_of_word):
@@ -114,7 +121,7 @@ def _set(words: Sequence[str], width: float) -> tuple[list[str], list[tuple[floa
     return shown, places
 
 
-def _draw_effect(ax: Axes, top: float, bar: float, row: Row, strongest: float) -> None:
+def _draw_effect(ax: Axes, top: float, bar: float, row: LabelledInteraction, strongest: float) -> None:
     """The label and the bar at the left of a row."""
     effect, middle = row.interaction.effect, top + LINE / 2
     ax.text(MARGIN, middle, row.label, fontsize=FONT, color=sign_colour(effect), va="center_baseline")

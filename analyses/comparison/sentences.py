@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS
-from harsanyi.analyses.knowledge.amounts import Amount, orders_of, total
+from harsanyi.analyses.knowledge.amounts import Amount, orders_of, total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.words import listed, percent, with_interval
 
@@ -52,11 +52,11 @@ def describe(
 
 
 def _kept(table: pd.DataFrame, before: str) -> str:
-    share = total(table, quantity="preserved_share")
+    share = total_row(table, quantity="preserved_share")
     if math.isnan(share.value):
         return f"The {before} network has no salient interactions here: nothing to preserve or discard."
     kept = with_interval(share, percent)
-    discarded = with_interval(total(table, quantity="discarded_share"), percent)
+    discarded = with_interval(total_row(table, quantity="discarded_share"), percent)
     return (
         f"Of the {before} network's salient interaction strength, {kept} was preserved "
         f"and {discarded} discarded."
@@ -64,7 +64,7 @@ def _kept(table: pd.DataFrame, before: str) -> str:
 
 
 def _learned(table: pd.DataFrame, after: str) -> str:
-    share = total(table, quantity="new_share")
+    share = total_row(table, quantity="new_share")
     if math.isnan(share.value):
         return f"The {after} network has no salient interactions here: it learned nothing new."
     new = with_interval(share, percent)
@@ -88,11 +88,11 @@ def _orders(change: KnowledgeChange) -> list[str]:
 def _scratch(change: KnowledgeChange, table: pd.DataFrame) -> list[str]:
     if change.also_scratch is None:
         return []
-    share = total(table, quantity="scratch_share")
+    share = total_row(table, quantity="scratch_share")
     if math.isnan(share.value):
         return ["Nothing was preserved that the network trained from scratch could have too."]
     also = with_interval(share, percent)
-    alone = total(table, quantity="only_scratch_share")
+    alone = total_row(table, quantity="only_scratch_share")
     return [
         f"The network trained from scratch also has {also} of what was preserved; of "
         f"its own salient strength, {with_interval(alone, percent)} is not in the fine-tuned network."
@@ -103,7 +103,7 @@ def _basis(change: KnowledgeChange, table: pd.DataFrame) -> str:
     if change.games == 1:
         return f"This rests on 1 input of {change.n} players: no intervals, nothing about other inputs."
     basis = f"This rests on {change.games:,} inputs of {change.n} players each"
-    share = total(table, quantity="preserved_share"), total(table, quantity="new_share")
+    share = total_row(table, quantity="preserved_share"), total_row(table, quantity="new_share")
     if not any(math.isfinite(one.low) for one in share):
         return f"{basis}, too few of them with salient interactions for intervals."
     return f"{basis}; brackets hold bootstrap intervals over the inputs."

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 # Told apart with any colour vision; those that touch also in grey print.
 PRESERVED, DISCARDED, NEW, SCRATCH = "#00798C", "#C2C2C2", "#E69F00", "#5B3A8C"
 POSITIVE, NEGATIVE = "#C1272D", "#2159B0"
-NETWORKS = ("#222222", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#8C6D31")
+NETWORK_COLOURS = ("#222222", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#8C6D31")
 KIND_LINES: dict[str, Any] = {"and": "solid", "or": (0, (2.5, 1.2))}
 FAINT = "#777777"
 BAND = 0.18  # opacity of intervals

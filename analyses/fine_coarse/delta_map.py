@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.fine_coarse.pool import Pool
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.models import StackRecipe, StackSamples, train_stack
 from harsanyi.models.digest import digest
@@ -110,7 +110,10 @@ def delta_map(
 
 
 def delta_table(
-    cells: pd.DataFrame, by: Sequence[str] = ("data", "grouping", "width", "size"), **bootstrap: float
+    cells: pd.DataFrame,
+    by: Sequence[str] = ("data", "grouping", "width", "size"),
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Mean accuracies of each training over seeds, and their gain over coarse training, with intervals.
 
@@ -120,7 +123,7 @@ def delta_table(
     Args:
         cells: of `delta_map`.
         by: the columns that name a cell.
-        bootstrap: confidence, resamples and seed of `mean_interval`.
+        bootstrap: of the intervals.
 
     Returns:
         the columns of `by`, quantity ("accuracy", "delta"), training, value, low, high, games (seeds).
@@ -143,7 +146,7 @@ def delta_table(
             raise ValueError(f"expected the same seeds of every training, coarse too; {cell_name} has not")
         gains = wide.drop(columns="coarse").sub(wide["coarse"], axis=0)
         for quantity, values in (("accuracy", wide), ("delta", gains)):
-            intervals = mean_interval(values.to_numpy(), **bootstrap)  # type: ignore[arg-type]
+            intervals = mean_interval(values.to_numpy(), bootstrap=bootstrap)
             for training, interval in zip(values, intervals, strict=True):
                 row = {**cell_name, "quantity": quantity, "training": training, **vars(interval)}
                 rows.append({**row, "games": len(wide)})

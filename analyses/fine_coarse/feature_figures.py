@@ -8,11 +8,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from harsanyi.analyses.drawing.palette import BAND, COLUMN, NETWORKS, label_axes, legend_above, new_axes
+from harsanyi.analyses.drawing.palette import (
+    BAND,
+    COLUMN,
+    NETWORK_COLOURS,
+    label_axes,
+    legend_above,
+    new_axes,
+)
 from harsanyi.analyses.fine_coarse.feature_tables import WITH_NOISE
 
-FEATURE_COLOURS = {"common": NETWORKS[1], "fine": NETWORKS[2]}
-LEVEL_COLOURS = {"coarse": NETWORKS[4], "fine": NETWORKS[3]}
+FEATURE_COLOURS = {"common": NETWORK_COLOURS[1], "fine": NETWORK_COLOURS[2]}
+LEVEL_COLOURS = {"coarse": NETWORK_COLOURS[4], "fine": NETWORK_COLOURS[3]}
 SAMPLE_LINES = {"easy": "dotted", "hard, noise alone": "dashed", "hard": "solid"}
 
 

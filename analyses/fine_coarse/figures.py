@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     label_axes,
     legend_above,
     new_axes,
@@ -25,7 +25,10 @@ from harsanyi.analyses.statistics.correlation import require_columns
 POINTS = "Δ accuracy (points)"
 # Text on a cell is white above this share of the colour scale.
 WHITE_TEXT_SHARE = 0.6
-PART_COLOURS = {"coarse": ("between coarse classes", NETWORKS[1]), "intra": ("within them", NETWORKS[2])}
+PART_COLOURS = {
+    "coarse": ("between coarse classes", NETWORK_COLOURS[1]),
+    "intra": ("within them", NETWORK_COLOURS[2]),
+}
 SPLIT_LINES = {"train": "solid", "held out": "dashed"}
 
 
@@ -83,7 +86,7 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require_columns(table, ["data", "redundancy", "value", "low", "high"])
     ax = ax or new_axes(COLUMN, 2.4)
     ax.axhline(0, color=FAINT, linewidth=0.6)
-    for colour, (name, rows) in zip(cycle(NETWORKS[1:]), table.groupby("data", sort=False)):
+    for colour, (name, rows) in zip(cycle(NETWORK_COLOURS[1:]), table.groupby("data", sort=False)):
         ax.plot(rows.redundancy, rows.value, "o", color=colour, markersize=4, label=name)
         ax.vlines(rows.redundancy, rows.low, rows.high, color=colour, linewidth=1.2)
         if "redundancy_low" in rows:
@@ -146,12 +149,18 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     swept = rows[rows.training != "coarse"]
     swept = swept.assign(beta=[_beta(name) for name in swept.training]).sort_values("beta")
     ax.plot(
-        swept.beta, swept.value, "o-", color=NETWORKS[1], markersize=3, linewidth=1.2, label="fine classes"
+        swept.beta,
+        swept.value,
+        "o-",
+        color=NETWORK_COLOURS[1],
+        markersize=3,
+        linewidth=1.2,
+        label="fine classes",
     )
-    ax.fill_between(swept.beta, swept.low, swept.high, color=NETWORKS[1], alpha=BAND, linewidth=0)
+    ax.fill_between(swept.beta, swept.low, swept.high, color=NETWORK_COLOURS[1], alpha=BAND, linewidth=0)
     for value, low, high in coarse[["value", "low", "high"]].to_numpy(float).tolist():
-        ax.axhline(value, color=NETWORKS[2], linewidth=1.2, linestyle="dashed", label="coarse labels")
-        ax.axhspan(low, high, color=NETWORKS[2], alpha=BAND, linewidth=0)
+        ax.axhline(value, color=NETWORK_COLOURS[2], linewidth=1.2, linestyle="dashed", label="coarse labels")
+        ax.axhspan(low, high, color=NETWORK_COLOURS[2], alpha=BAND, linewidth=0)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
     label_axes(ax, "β", "coarse answers right")
     legend_above(ax)

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from harsanyi import models
 from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.granularity.runs import TransferData, over_seeds
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs
 from harsanyi.data.hierarchies import LabelHierarchy
@@ -115,7 +116,7 @@ def objective_sweep(
     return pd.concat(rows, ignore_index=True)[[*OBJECTIVE, "trained", "seed", *MEASURES]]
 
 
-def objective_summary(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000) -> pd.DataFrame:
+def objective_summary(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
     """Means over seeds, and over them the paired differences to β = 0, with bootstrap intervals.
 
     accuracy_difference = accuracy(β) − accuracy(all β of 0), seed by seed, above 0 where the finer labels
@@ -150,9 +151,7 @@ def objective_summary(runs: pd.DataFrame, *, confidence: float = 0.95, resamples
     gains = paired.assign(
         value=paired.value - paired.value_of_coarse, quantity=paired.quantity + "_difference"
     )
-    return over_seeds(
-        pd.concat([long, gains[long.columns]]), by=OBJECTIVE, confidence=confidence, resamples=resamples
-    )
+    return over_seeds(pd.concat([long, gains[long.columns]]), by=OBJECTIVE, bootstrap=bootstrap)
 
 
 def betas_of(words: str) -> Betas:

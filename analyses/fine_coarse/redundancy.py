@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 
 Classify = Callable[[Tensor], Tensor]
 BATCH_SIZE = 2**16  # points
@@ -32,9 +32,7 @@ def boundary_redundancy(
     coarse: Int64[Tensor, " classes"],
     *,
     points: int = 200,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Σ redundant / Σ all crossings of the fine boundary; redundant: one coarse label on both sides.
 
@@ -46,7 +44,7 @@ def boundary_redundancy(
         segments: both ends of each.
         coarse: the coarse label of each fine class.
         points: on each segment, ends included.
-        confidence, resamples, seed: of the bootstrap over segments.
+        bootstrap: of the intervals over segments.
 
     Returns:
         one row: quantity ("redundancy"), value, low, high, crossings (their number), games (segments). The
@@ -70,9 +68,7 @@ def boundary_redundancy(
     (interval,) = ratio_interval(
         redundant[:, None].astype(float),
         crossings[:, None].astype(float),
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
+        bootstrap=bootstrap,
     )
     row = {"quantity": "redundancy", **vars(interval), "crossings": int(crossings.sum())}
     return pd.DataFrame([{**row, "games": len(segments)}])

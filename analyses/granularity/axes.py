@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
-from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, NETWORKS, label_axes
+from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, NETWORK_COLOURS, label_axes
 from harsanyi.analyses.granularity.runs import BASELINE
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -69,7 +69,7 @@ def line_styles() -> list[dict[str, Any]]:
     return [
         {"color": colour, "marker": marker, "linestyle": line}
         for line in ("solid", "dotted")
-        for colour, marker in zip((*NETWORKS[1:], NETWORKS[0]), MARKERS, strict=True)
+        for colour, marker in zip((*NETWORK_COLOURS[1:], NETWORK_COLOURS[0]), MARKERS, strict=True)
     ]
 
 

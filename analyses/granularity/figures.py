@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
-    NETWORKS,
+    NETWORK_COLOURS,
     PAGE,
     label_axes,
     legend_above,
@@ -85,7 +85,14 @@ def plot_published(ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.7)
     ax.axhline(PUBLISHED_BASELINE, color=FAINT, linewidth=1, linestyle="dashed", label="published baseline")
     classes = list(PUBLISHED_ERRORS)
-    ax.plot(classes, list(PUBLISHED_ERRORS.values()), "*", color=NETWORKS[2], markersize=6, label="published")
+    ax.plot(
+        classes,
+        list(PUBLISHED_ERRORS.values()),
+        "*",
+        color=NETWORK_COLOURS[2],
+        markersize=6,
+        label="published",
+    )
     set_class_axis(ax, pd.Series(classes), "error on ImageNet-1k")
     ax.set_xlim(15, 60_000)
     legend_above(ax)
@@ -131,7 +138,7 @@ def plot_sizes(
     direct = rows[rows.kind == BASELINE].sort_values("size")
     if len(direct):
         draw_whiskered(
-            ax, direct["size"], direct, BASELINE, color=NETWORKS[0], marker="x", linestyle="dashed"
+            ax, direct["size"], direct, BASELINE, color=NETWORK_COLOURS[0], marker="x", linestyle="dashed"
         )
     own = rows[rows.kind == kind]
     groups = (

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,10 +22,16 @@ from harsanyi.analyses.granularity.runs import (
 )
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.knowledge.amounts import amounts_table, by_order, split_by_sign
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
+from harsanyi.analyses.knowledge.change import (
+    SCRATCH_SHARE_AMOUNTS,
+    SHARE_AMOUNTS,
+    KnowledgeChange,
+    knowledge_parts,
+)
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.study import Compare
 
@@ -49,7 +54,11 @@ COUNT_TOLERANCE = 1e-9
 
 
 def rare_table(
-    change: KnowledgeChange, labels: Int64[Tensor, " games"], rare: float = 0.1, **bootstrap: Any
+    change: KnowledgeChange,
+    labels: Int64[Tensor, " games"],
+    rare: float = 0.1,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The share of salient strength in rare interactions, and the share of these that pretraining had.
 
@@ -63,7 +72,7 @@ def rare_table(
         change: the comparison; without scratch there is no rare_scratch.
         labels: the class of each game.
         rare: share of a class's inputs, 0 to 1.
-        bootstrap: confidence, resamples, seed. The counts of inputs are held fixed.
+        bootstrap: of the intervals. The counts of inputs are held fixed.
 
     Returns:
         columns quantity, kind, order, value, low, high, games; NaN where there is nothing to share.
@@ -96,7 +105,7 @@ def rare_table(
     for name, mask in (("rare", rare_mask), ("common", ~rare_mask)):
         preserved, whole = (torch.where(mask, part, 0.0) for part in (strength["preserved"], after))
         quantities[f"{name}_preserved"] = by_order(preserved, orders), by_order(whole, orders)
-    return amounts_table(quantities, signs=False, **bootstrap)
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap)
 
 
 def is_rare(
@@ -142,7 +151,11 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
 
 
 def ladder_table(
-    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True, **bootstrap: Any
+    study: Granularity,
+    runs: Sequence[TransferRun],
+    *,
+    progress: bool = True,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The knowledge change of every finished run, in the folder comparison of the run; computed once.
 
@@ -173,20 +186,18 @@ def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(ladder, "order")
 
 
-def _change_of(
-    study: Granularity, run: TransferRun, progress: bool, bootstrap: dict[str, Any]
-) -> pd.DataFrame:
+def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: Bootstrap) -> pd.DataFrame:
     done = compute(comparison_of(study, run), progress=progress)
-    tables = [amounts_table(_amounts(done.change), signs=False, **bootstrap)]
+    tables = [amounts_table(_amounts(done.change), signs=False, bootstrap=bootstrap)]
     if study.players.startswith("grid"):
         labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]
-        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, **bootstrap))
+        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, bootstrap=bootstrap))
     table = pd.concat(tables, ignore_index=True)
     table = table[table.kind == "both"].drop(columns="kind")
     return pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
 
 
-def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
+def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     """The accuracy of each part of a run's knowledge alone."""
     by_class = done.compared_by_class(done.compared())
     table = restricted_prediction(
@@ -195,14 +206,16 @@ def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
         done.labels,
         scratch=by_class.get("scratch"),
         threshold=done.study.threshold,
-        **bootstrap,
+        bootstrap=bootstrap,
     )
     alone = table[(table.version == "only") & (table.quantity == ACCURACY)]
     quantity = alone.knowledge.str.replace(" ", "_") + f"_{ACCURACY}"
     return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version"])
 
 
-def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
+def ladder_correlation(
+    runs: pd.DataFrame, ladder: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
     """Correlation of the knowledge of a ladder's runs with their accuracy on the target.
 
     A point is a run with the largest number of samples. The runs of one level (kind and number of classes)
@@ -211,7 +224,7 @@ def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: An
     Args:
         runs: of `runs_table`.
         ladder: of `ladder_table`.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         as `correlation_table`; x the quantity of the knowledge, y the accuracy.
@@ -221,12 +234,12 @@ def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: An
     points = wide.merge(runs[[*RUN_COLUMNS, ACCURACY]], on=RUN_COLUMNS)
     points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
     pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
-    return correlation_table(points, pairs, clusters="cluster", **bootstrap)
+    return correlation_table(points, pairs, clusters="cluster", bootstrap=bootstrap)
 
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
     """The amounts and shares of the ladder, for `amounts_table`."""
-    parts = {name: (name,) for name in AMOUNTS} | SHARES
+    parts = {name: (name,) for name in AMOUNTS} | SHARE_AMOUNTS
     if change.scratch is not None:
-        parts |= SCRATCH_SHARES
+        parts |= SCRATCH_SHARE_AMOUNTS
     return {name: tuple(getattr(change, field) for field in fields) for name, fields in parts.items()}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
-    NETWORKS,
+    NETWORK_COLOURS,
     PAGE,
     PRESERVED,
     SCRATCH,
@@ -28,7 +28,7 @@ from harsanyi.analyses.granularity.runs import BASELINE
 
 # Quantity → its name, colour and marker.
 LADDER = {
-    "accuracy": ("accuracy on the target", NETWORKS[0], "o"),
+    "accuracy": ("accuracy on the target", NETWORK_COLOURS[0], "o"),
     "preserved_share": ("preserved, of before", PRESERVED, "s"),
     "rare_after": ("rare, of after", SCRATCH, "^"),
 }

@@ -17,7 +17,7 @@ from harsanyi.analyses.granularity.labels import (
 )
 from harsanyi.analyses.granularity.settings import MEANINGLESS, OF_SAMPLES, Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF, target_values, with_names_of
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
 from harsanyi.analyses.study.games import device_named
 from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs, load
@@ -154,7 +154,7 @@ def runs_table(study: Granularity, runs: Sequence[TransferRun]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def summary_table(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000) -> pd.DataFrame:
+def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
     """Means over seeds with bootstrap intervals, and paired differences to the baseline.
 
     error_difference is a run's error less that of the baseline of the same size and seed: below 0 where
@@ -180,15 +180,14 @@ def summary_table(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: in
     paired = runs.assign(**{DIFFERENCE: runs.error.to_numpy() - direct.reindex(keys).to_numpy()})
     paired.loc[paired.kind == BASELINE, DIFFERENCE] = np.nan
     long = paired.melt([*GROUP, "seed"], [*MEASURES, DIFFERENCE], var_name="quantity").dropna(subset="value")
-    return over_seeds(long, confidence=confidence, resamples=resamples)
+    return over_seeds(long, bootstrap=bootstrap)
 
 
 def over_seeds(
     table: pd.DataFrame,
     *extra: str,
     by: Sequence[str] = GROUP,
-    confidence: float = 0.95,
-    resamples: int = 2000,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The mean over seeds of each quantity, with a bootstrap interval over them.
 
@@ -207,7 +206,7 @@ def over_seeds(
     columns, rows = [*by, "quantity", *extra], []
     for key, group in table.dropna(subset="value").groupby(columns, sort=False):
         values = group.value.to_numpy(float)
-        (interval,) = mean_interval(values[:, None], confidence=confidence, resamples=resamples)
+        (interval,) = mean_interval(values[:, None], bootstrap=bootstrap)
         rows.append({**dict(zip(columns, key, strict=True)), **vars(interval), "seeds": group.seed.nunique()})
     return pd.DataFrame(rows, columns=[*columns, "value", "low", "high", "seeds"])
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
 from harsanyi.interactions import KINDS, SIGNS, Interactions
 
 Amount = Float64[Tensor, "games kinds signs orders"]
@@ -35,13 +35,15 @@ def by_sign_and_order(
     return by_order(split_by_sign(effects), orders)
 
 
-def amounts_table(quantities: Quantities, *, signs: bool = True, **bootstrap: Any) -> pd.DataFrame:
+def amounts_table(
+    quantities: Quantities, *, signs: bool = True, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
     """Means a game of amounts, and ratios of sums over games of pairs of them, with bootstrap intervals.
 
     Args:
         quantities: by name, one amount or a numerator and a denominator.
         signs: with rows for each sign; else both together, without the column.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         columns quantity, kind ("both", "and", "or"), sign ("both", "positive", "negative"), order ("all",
@@ -52,7 +54,7 @@ def amounts_table(quantities: Quantities, *, signs: bool = True, **bootstrap: An
         labels = group_labels(amounts[0].shape[-1] - 1, signs=signs)
         columns = [group_sums(amount, signs=signs) for amount in amounts]
         interval: Callable[..., Any] = mean_interval if len(amounts) == 1 else ratio_interval
-        for label, found in zip(labels, interval(*columns, **bootstrap), strict=True):
+        for label, found in zip(labels, interval(*columns, bootstrap=bootstrap), strict=True):
             rows.append({"quantity": quantity, **label, **vars(found), "games": len(amounts[0])})
     return pd.DataFrame(rows)
 
@@ -68,7 +70,7 @@ def group_sums(amount: Amount, *, signs: bool = True) -> np.ndarray:
     return torch.stack(sums, dim=1).cpu().numpy()
 
 
-def total(table: pd.DataFrame, **chosen: object) -> pd.Series:
+def total_row(table: pd.DataFrame, **chosen: object) -> pd.Series:
     """The row of a table over all kinds, signs and orders, of what else is chosen (quantity, series, …)."""
     chosen = {name: "both" for name in ("kind", "sign") if name in table} | {"order": "all"} | chosen
     found = table

@@ -8,22 +8,23 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
 SCRATCH_AMOUNTS = ("also_scratch", "exclusive", "only_scratch", "all_scratch")
-SHARES = {
+SHARE_AMOUNTS = {
     "preserved_share": ("preserved", "all_before"),
     "discarded_share": ("discarded", "all_before"),
     "new_share": ("new", "all_after"),
 }
-SCRATCH_SHARES = {
+SCRATCH_SHARE_AMOUNTS = {
     "scratch_share": ("also_scratch", "preserved"),
     "exclusive_share": ("exclusive", "preserved"),
     "only_scratch_share": ("only_scratch", "all_scratch"),
 }
 # The identities hold to rounding in float64: sums of at most 2**24 terms.
-ROUNDING = 1e-9
+SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class KnowledgeChange:
     def n(self) -> int:
         return self.before.n
 
-    def table(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
         """All amounts and shares as a tidy table, with bootstrap intervals over the games.
 
         Columns: quantity, kind ("and", "or", "both"), sign ("positive", "negative", "both"), order
@@ -77,11 +78,11 @@ class KnowledgeChange:
         Shares are ratios of sums over games: NaN where there is nothing to share, NaN bounds where that
         happens in a resample.
         """
-        shares = SHARES | SCRATCH_SHARES
+        shares = SHARE_AMOUNTS | SCRATCH_SHARE_AMOUNTS
         parts = {name: shares.get(name, (name,)) for name in (*AMOUNTS, *SCRATCH_AMOUNTS, *shares)}
         amounts = {name: tuple(getattr(self, part) for part in found) for name, found in parts.items()}
         known = {name: found for name, found in amounts.items() if all(one is not None for one in found)}
-        return amounts_table(known, confidence=confidence, resamples=resamples, seed=seed)
+        return amounts_table(known, bootstrap=bootstrap)
 
 
 def compare(
@@ -155,4 +156,5 @@ def _assert_adds_up(
 ) -> None:
     """The identities that make the shares shares."""
     for part, whole in ((discarded, all_before), (new, all_after)):
-        assert torch.allclose(preserved + part, whole, rtol=ROUNDING, atol=ROUNDING * float(whole.max() or 1))
+        tolerance = SUM_TOLERANCE * float(whole.max() or 1)
+        assert torch.allclose(preserved + part, whole, rtol=SUM_TOLERANCE, atol=tolerance)

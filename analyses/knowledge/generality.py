@@ -1,7 +1,6 @@
 """How general interactions are: in how many inputs, and in how many networks, the same one is salient."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ from harsanyi.analyses.knowledge.change import (
     salient_effects,
     shared_effects,
 )
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions, coalition_masks
 
 OTHER_INPUTS, FOUND = "other_inputs", "found_in_"
@@ -86,7 +85,10 @@ def _rows_of(name: str, strength: Parts, has: Int64[Tensor, "..."], networks: in
 
 
 def sharing_table(
-    networks: Mapping[str, Interactions], threshold: float = SALIENT_THRESHOLD, **bootstrap: Any
+    networks: Mapping[str, Interactions],
+    threshold: float = SALIENT_THRESHOLD,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The share of each network's salient strength in interactions that at least k inputs have, by order.
 
@@ -98,7 +100,7 @@ def sharing_table(
     Args:
         networks: interactions of the same games by network.
         threshold: of salience.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         columns network, order ("all", "1" … "n"), inputs (k, at most 20 values from 1 to the number of
@@ -118,7 +120,7 @@ def sharing_table(
         steps = np.unique(np.linspace(1, one.games, min(one.games, MOST_COUNTS)).round().astype(int))
         whole = _order_sums(strength, one.orders)
         above = [_order_sums(torch.where(counts >= k, strength, 0.0), one.orders) for k in steps.tolist()]
-        found = ratio_interval(np.concatenate(above, 1), np.tile(whole, len(steps)), **bootstrap)
+        found = ratio_interval(np.concatenate(above, 1), np.tile(whole, len(steps)), bootstrap=bootstrap)
         orders = ["all", *map(str, range(1, one.n + 1))]
         table = pd.DataFrame(map(vars, found))
         table.insert(0, "inputs", np.repeat(steps, len(orders)))
@@ -132,7 +134,8 @@ def found_table(
     networks: Mapping[str, Interactions],
     change: KnowledgeChange | None = None,
     threshold: float = SALIENT_THRESHOLD,
-    **bootstrap: Any,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How much of a network's salient strength is found elsewhere: in other networks, in other inputs.
 
@@ -147,7 +150,7 @@ def found_table(
             change's two; their `other_inputs` take the counts of the network they are a part of (before for
             the preserved), so that those of preserved and discarded average to that of before.
         threshold: of salience.
-        bootstrap: confidence, resamples, seed. The counts c are held fixed.
+        bootstrap: of the intervals. The counts c are held fixed.
 
     Returns:
         columns network (or part), quantity, kind, sign, order, value, low, high, games. No other_inputs for
@@ -187,7 +190,7 @@ def found_table(
         if len(effects) > 1:
             measured[OTHER_INPUTS] = by_order(_elsewhere(effects, whole), orders), strength
         if measured:
-            table = amounts_table(measured, **bootstrap)
+            table = amounts_table(measured, bootstrap=bootstrap)
             table.insert(0, "network", name)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)

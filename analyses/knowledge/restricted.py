@@ -1,7 +1,6 @@
 """Restricted prediction: what accuracy a part of the knowledge carries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import require_same_games
 from harsanyi.analyses.knowledge.change import knowledge_parts
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 PARTS = ("preserved", "new", "also_scratch", "exclusive")
@@ -36,9 +35,7 @@ def restricted_prediction(
     *,
     scratch: Sequence[Interactions] | None = None,
     threshold: float = SALIENT_THRESHOLD,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How often a part of the interactions, with all else taken away, still predicts the label.
 
@@ -59,7 +56,7 @@ def restricted_prediction(
         labels: the true class of each game, from 0.
         scratch: the same of a network trained from scratch.
         threshold: salience of an interaction, in its own network's score of its own class.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: knowledge, version, quantity, value, low, high, games.
@@ -95,11 +92,10 @@ def restricted_prediction(
         for expected in (labels, answers["everything", "only"])
     )
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
-    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
     found = [
-        mean_interval(right, **bootstrap),
-        mean_interval(agrees, **bootstrap),
-        ratio_interval(right, whole, **bootstrap),
+        mean_interval(right, bootstrap=bootstrap),
+        mean_interval(agrees, bootstrap=bootstrap),
+        ratio_interval(right, whole, bootstrap=bootstrap),
     ]
     return pd.DataFrame(
         {"knowledge": knowledge, "version": version, "quantity": quantity, **vars(one), "games": len(labels)}

@@ -10,6 +10,7 @@ from harsanyi.analyses.knowledge.amounts import (
     require_same_games,
     split_by_sign,
 )
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import Interactions
 
 
@@ -17,9 +18,7 @@ def similarity(
     one: Interactions,
     other: Interactions,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How alike the knowledge of two networks is: Σ min(x, y) / Σ max(x, y), between 0 and 1.
 
@@ -30,7 +29,7 @@ def similarity(
 
     Args:
         one, other: interactions of the same games over the same players.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high, games. NaN where both
@@ -43,18 +42,15 @@ def similarity(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"one": one, "other": other})
-    quantities = {"similarity": _alike(one, other)}
-    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
+    quantities = {"similarity": similarity_amounts(one, other)}
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
 def reached(
     one: Interactions,
     final: Interactions,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The share of the final knowledge that is there already: Σ min(x, x_final) / Σ x_final.
 
@@ -68,17 +64,16 @@ def reached(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"one": one, "final": final})
-    quantities = {"reached": there(one, final)}
-    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
+    quantities = {"reached": reached_amounts(one, final)}
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
-def _alike(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
+def similarity_amounts(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
     x, y = split_by_sign(one.effects), split_by_sign(other.effects)
     return by_order(torch.minimum(x, y), one.orders), by_order(torch.maximum(x, y), one.orders)
 
 
-def there(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
+def reached_amounts(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
     """What of the final strength is there already, and all of it: the parts of `reached`."""
     x, y = split_by_sign(one.effects), split_by_sign(final.effects)
     return by_order(torch.minimum(x, y), one.orders), by_order(y, one.orders)

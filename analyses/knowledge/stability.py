@@ -1,7 +1,6 @@
 """How stable knowledge is: noisy, shifted and differently divided inputs against the inputs as they are."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,16 +8,24 @@ import torch
 from jaxtyping import Float64
 
 from harsanyi.analyses.knowledge.amounts import Amount
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_difference_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import (
+    Bootstrap,
+    mean_interval,
+    ratio_difference_interval,
+    ratio_interval,
+)
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
 
 BOUNDS = ("value", "low", "high")
 
 
 def stability_table(
-    clean: Mapping[str, Interactions], varied: Mapping[str, Interactions], **bootstrap: Any
+    clean: Mapping[str, Interactions],
+    varied: Mapping[str, Interactions],
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How alike each network's interactions are on inputs as they are and on varied ones: Σ min / Σ max.
 
@@ -26,7 +33,7 @@ def stability_table(
 
     Args:
         clean, varied: interactions by network, game i of both from the same input.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         columns network, kind, order, value, low, high, games.
@@ -36,18 +43,22 @@ def stability_table(
     >>> stability_table(clean, noisy).value.tolist()[0]
     0.6
     """
-    tables = [similarity(clean[name], one, **bootstrap).assign(network=name) for name, one in varied.items()]
+    tables = [
+        similarity(clean[name], one, bootstrap=bootstrap).assign(network=name) for name, one in varied.items()
+    ]
     table = pd.concat(tables, ignore_index=True)
     return table[["network", *table.columns[:-1]]]
 
 
-def shares_table(change: KnowledgeChange, clean: KnowledgeChange, **bootstrap: Any) -> pd.DataFrame:
+def shares_table(
+    change: KnowledgeChange, clean: KnowledgeChange, *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
     """The shares of a knowledge change on varied inputs or with other players, beside the clean ones.
 
     Args:
         change: on the varied inputs.
         clean: on the same inputs as they are, game by game; number and kind of players may differ.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         columns quantity (preserved_share, …), kind ("both", "and", "or"), value, low, high, difference,
@@ -69,13 +80,13 @@ def shares_table(change: KnowledgeChange, clean: KnowledgeChange, **bootstrap: A
             f"expected changes of the same inputs, got {change.games} and {clean.games} games; select them"
         )
     tables = []
-    for quantity, names in (SHARES | SCRATCH_SHARES).items():
+    for quantity, names in (SHARE_AMOUNTS | SCRATCH_SHARE_AMOUNTS).items():
         amounts = [[getattr(one, name) for name in names] for one in (change, clean)]
         if any(amount is None for pair in amounts for amount in pair):
             continue
         here, there = [(_by_kind(above), _by_kind(below)) for above, below in amounts]
-        values = pd.DataFrame(map(vars, ratio_interval(*here, **bootstrap)))
-        differences = pd.DataFrame(map(vars, ratio_difference_interval(here, there, **bootstrap)))
+        values = pd.DataFrame(map(vars, ratio_interval(*here, bootstrap=bootstrap)))
+        differences = pd.DataFrame(map(vars, ratio_difference_interval(here, there, bootstrap=bootstrap)))
         columns = dict(zip(BOUNDS, ("difference", "difference_low", "difference_high"), strict=True))
         table = pd.concat([values, differences.rename(columns=columns)], axis=1)
         table.insert(0, "kind", ["both", *KINDS])
@@ -91,7 +102,10 @@ def _by_kind(amount: Amount) -> Float64[np.ndarray, "games columns"]:
 
 
 def approximation_table(
-    networks: Mapping[str, Interactions], threshold: float = SALIENT_THRESHOLD, **bootstrap: Any
+    networks: Mapping[str, Interactions],
+    threshold: float = SALIENT_THRESHOLD,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How well salient interactions alone explain the outputs on all masked versions of the inputs.
 
@@ -102,7 +116,7 @@ def approximation_table(
     Args:
         networks: interactions by network.
         threshold: of salience.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         columns network, quantity ("error", "salient"), value, low, high, games. The error is NaN where the
@@ -120,9 +134,9 @@ def approximation_table(
         missed = ((one.v - reconstruct(kept.and_, kept.or_)) ** 2).mean(1, keepdim=True).cpu().numpy()
         spread = one.v.var(1, correction=0, keepdim=True).cpu().numpy()
         # The root of an interval's bounds bounds the root.
-        (squared,) = ratio_interval(missed, spread, **bootstrap)
+        (squared,) = ratio_interval(missed, spread, bootstrap=bootstrap)
         error = {bound: float(np.sqrt(getattr(squared, bound))) for bound in BOUNDS}
-        (count,) = mean_interval(salient.count().double()[:, None].cpu().numpy(), **bootstrap)
+        (count,) = mean_interval(salient.count().double()[:, None].cpu().numpy(), bootstrap=bootstrap)
         rows += [
             {"network": name, "quantity": quantity, **bounds, "games": one.games}
             for quantity, bounds in (("error", error), ("salient", vars(count)))

@@ -8,22 +8,20 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.amounts import group_labels, group_sums, require_same_games
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
-from harsanyi.analyses.statistics.bootstrap import ratio_difference_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_difference_interval
 
 # What origins are told apart by: the shares of `KnowledgeChange.table`.
-COMPARED = {**SHARES, "scratch_share": SCRATCH_SHARES["scratch_share"]}
+COMPARED = {**SHARE_AMOUNTS, "scratch_share": SCRATCH_SHARE_AMOUNTS["scratch_share"]}
 MINUS = " − "
-NETWORKS: tuple[Literal["before", "after"], ...] = ("before", "after")
+SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
 def compare_many(
     changes: Mapping[str, KnowledgeChange],
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Several knowledge changes under one another, and what their shares differ by.
 
@@ -37,7 +35,7 @@ def compare_many(
     Args:
         changes: by name of the origin. Those with as many games as each other must be about the same inputs
             in the same order; origins with other numbers of games have no difference.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: origin, quantity, kind, sign, order, value, low, high, games, as in `KnowledgeChange.table`.
@@ -55,8 +53,7 @@ def compare_many(
     [['half', 0.5, 0.5, 0.5], ['all', 1.0, 1.0, 1.0], ['half − all', -0.5, -0.5, -0.5]]
     """
     _require_names(changes)
-    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    tables = [change.table(**bootstrap).assign(origin=name) for name, change in changes.items()]
+    tables = [change.table(bootstrap=bootstrap).assign(origin=name) for name, change in changes.items()]
     rows = [
         row
         for (one, first), (other, second) in combinations(changes.items(), 2)
@@ -72,9 +69,7 @@ def compare_many(
 def origin_similarities(
     changes: Mapping[str, KnowledgeChange],
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How alike what the origins know is, before and after: `similarity` of each pair of origins.
 
@@ -101,11 +96,9 @@ def origin_similarities(
         similarity(
             getattr(changes[one], network),
             getattr(changes[other], network),
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
+            bootstrap=bootstrap,
         ).assign(network=network, one=one, other=other)
-        for network in NETWORKS
+        for network in SIDES
         for one, other in combinations(changes, 2)
     ]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
@@ -121,7 +114,7 @@ def origins_of(table: pd.DataFrame) -> list[str]:
 
 
 def _differences(
-    origin: str, one: KnowledgeChange, other: KnowledgeChange, bootstrap: Mapping[str, Any]
+    origin: str, one: KnowledgeChange, other: KnowledgeChange, bootstrap: Bootstrap
 ) -> Iterator[dict[str, Any]]:
     """Rows of what the shares of two changes on the same games differ by."""
     labels = group_labels(min(one.n, other.n), signs=False)
@@ -131,7 +124,7 @@ def _differences(
         first, second = (
             (_sums(change, part, labels), _sums(change, whole, labels)) for change in (one, other)
         )
-        found = ratio_difference_interval(first, second, **bootstrap)
+        found = ratio_difference_interval(first, second, bootstrap=bootstrap)
         for label, interval in zip(labels, found, strict=True):
             yield {
                 "origin": origin,

@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from harsanyi.analyses.origins.origins import (
     COMPARED,
     MINUS,
-    NETWORKS,
+    SIDES,
     compare_many,
     origin_similarities,
     origins_of,
@@ -25,6 +25,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import NOTHING, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
@@ -69,8 +70,10 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     found = [_origin(name, where) for name, where in _named(runs).items()]
     for other in found[1:]:
         _require_comparable(found[0], other)
-    changes, seed = {one.name: one.change for one in found}, found[0].run.study.seed
-    table, alike = compare_many(changes, seed=seed), origin_similarities(changes, seed=seed)
+    changes = {one.name: one.change for one in found}
+    bootstrap = Bootstrap(seed=found[0].run.study.seed)
+    table = compare_many(changes, bootstrap=bootstrap)
+    alike = origin_similarities(changes, bootstrap=bootstrap)
     figures = _figures(table, alike, found[0].run.unit)
     summary = describe_origins(table)
     publish(
@@ -98,7 +101,7 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
     sentences = []
     for name in origins_of(table):
         kept, new = (
-            with_interval(total(table, origin=name, quantity=quantity), percent)
+            with_interval(total_row(table, origin=name, quantity=quantity), percent)
             for quantity in ("preserved_share", "new_share")
         )
         sentences.append(
@@ -131,7 +134,7 @@ def _figures(table: pd.DataFrame, alike: pd.DataFrame, unit: str) -> dict[str, F
             f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": whole(
                 plot_origin_similarities(alike, network)
             )
-            for network in NETWORKS
+            for network in SIDES
         },
     }
 

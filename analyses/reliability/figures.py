@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     PAGE,
     SHARE_COLOURS,
     label_axes,
@@ -38,7 +38,7 @@ def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     ax = ax or new_axes(COLUMN, 2.4)
     rows = table[table.order == "all"]
-    for colour, (name, one) in zip(cycle(NETWORKS), rows.groupby("network", sort=False)):
+    for colour, (name, one) in zip(cycle(NETWORK_COLOURS), rows.groupby("network", sort=False)):
         ax.plot(one.inputs, one.value, color=colour, linewidth=1.4, label=name)
         ax.fill_between(one.inputs, one.low, one.high, color=colour, alpha=BAND, linewidth=0)
     ax.set_ylim(0, 1.02)
@@ -65,7 +65,7 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rows = table[(table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND)]
     orders, pairs = orders_of(rows), rows.groupby(["network", "quantity"], sort=False)
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1.2 + 0.12 * len(pairs) * len(orders))), 2.8)
-    for i, (colour, ((name, quantity), one)) in enumerate(zip(cycle(NETWORKS), pairs)):
+    for i, (colour, ((name, quantity), one)) in enumerate(zip(cycle(NETWORK_COLOURS), pairs)):
         one = one.set_index("order").loc[orders]
         x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8
         label = f"{name}, in {str(quantity).removeprefix(FOUND)}"
@@ -98,7 +98,7 @@ def plot_variations(
     """
     names, groups = list(dict.fromkeys(table.variation)), list(dict.fromkeys(table[by]))
     ax = ax or new_axes(1.5 * COLUMN, 0.9 + (0.14 + 0.07 * len(groups)) * len(names))
-    for i, (colour, group) in enumerate(zip(cycle(NETWORKS), groups)):
+    for i, (colour, group) in enumerate(zip(cycle(NETWORK_COLOURS), groups)):
         words, colour = SHARE_COLOURS.get(group, (group.replace("_", " "), colour))
         rows = table[table[by] == group].set_index("variation").reindex(names)
         y = np.arange(len(names)) + ((i + 0.5) / len(groups) - 0.5) * 0.7

@@ -32,6 +32,7 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Compare, Reliability
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
@@ -117,12 +118,13 @@ def _kind(study: Reliability) -> Literal["image", "text"]:
 def _elsewhere(clean: Run) -> dict[str, pd.DataFrame]:
     """How general the interactions are; over inputs only where players are the cells of a grid."""
     study, networks = clean.study, clean.interactions
-    found = found_table(networks, clean.change, study.threshold, seed=study.seed)
+    bootstrap = Bootstrap(seed=study.seed)
+    found = found_table(networks, clean.change, study.threshold, bootstrap=bootstrap)
     if not study.players.startswith("grid"):
         return {FOUND_TABLE: found[found.quantity != OTHER_INPUTS]}
     return {
         GENERALITY: generality_table(networks, study.threshold),
-        SHARING: sharing_table(networks, study.threshold, seed=study.seed),
+        SHARING: sharing_table(networks, study.threshold, bootstrap=bootstrap),
         FOUND_TABLE: found,
     }
 
@@ -130,15 +132,15 @@ def _elsewhere(clean: Run) -> dict[str, pd.DataFrame]:
 def _varied(clean: Run, varied: dict[str, tuple[str, Compare]], progress: bool) -> dict[str, pd.DataFrame]:
     """What varies, a variation at a time: their interactions need not lie in memory together."""
     study = clean.study
-    options: dict[str, Any] = {"seed": study.seed}
+    bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY: [], SHARES: [], APPROXIMATION: []}
     runs: Iterator[tuple[str, str, Run]] = (
         (name, group, compute(one, progress=progress)) for name, (group, one) in varied.items()
     )
     for name, group, run in chain([(CLEAN, CLEAN, clean)], runs):
         found = {
-            SHARES: shares_table(run.change, clean.change, **options),
-            APPROXIMATION: approximation_table(run.interactions, study.threshold, **options),
+            SHARES: shares_table(run.change, clean.change, bootstrap=bootstrap),
+            APPROXIMATION: approximation_table(run.interactions, study.threshold, bootstrap=bootstrap),
         }
         games = np.flatnonzero(same_players(clean, run)) if group in (NOISE, SHIFT) else np.arange(0)
         if len(games):
@@ -146,7 +148,7 @@ def _varied(clean: Run, varied: dict[str, tuple[str, Compare]], progress: bool) 
                 {key: value.select(games) for key, value in each.interactions.items()}
                 for each in (clean, run)
             )
-            found[STABILITY] = stability_table(one, other, **options)
+            found[STABILITY] = stability_table(one, other, bootstrap=bootstrap)
         for key, table in found.items():
             parts[key].append(_labelled(table, name, group))
     return {key: pd.concat(tables, ignore_index=True) for key, tables in parts.items() if tables}

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.generality import FOUND, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
 from harsanyi.analyses.report.words import listed, percent, with_interval
@@ -57,14 +57,14 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
 def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """What was found, in plain sentences."""
     found, shares = tables[FOUND_TABLE], tables[SHARES]
-    kept = with_interval(total(found, network="after", quantity=f"{FOUND}before"), percent)
+    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND}before"), percent)
     sentences = [
         f"Of the fine-tuned network's salient strength, {kept} is in the pretrained network on the same "
         "input."
     ]
     if SHARING in tables:
         parts = ("preserved", "discarded", "new")
-        others = [total(found, network=part, quantity=OTHER_INPUTS) for part in parts]
+        others = [total_row(found, network=part, quantity=OTHER_INPUTS) for part in parts]
         sentences.append(
             "What is salient in one input is so in this share of the others: "
             + listed([f"{with_interval(row, percent)} for the {row.network}" for row in others])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from harsanyi.analyses.knowledge.rows import games_table, ranges_table
+from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.analyses.run.run import GAMES, RANGES, STORE, STUDY, Run, _bar, _interactions
 from harsanyi.analyses.study.ask import ask

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harsanyi.analyses.knowledge.rows import ranges_table
+from harsanyi.analyses.knowledge.interaction_tables import ranges_table
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.run import Run
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 from harsanyi.analyses.study.labels import read_out_of
 from harsanyi.analyses.study.layout import UNITS
 from harsanyi.analyses.study.screening import SCREENING
@@ -150,4 +150,4 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
 
 def _share_left(games: pd.DataFrame, seed: int) -> str:
     columns = [games[[name]].to_numpy(np.float64) for name in ("mean_square", "variance")]
-    return with_interval(ratio_interval(*columns, seed=seed)[0], percent)
+    return with_interval(ratio_interval(*columns, bootstrap=Bootstrap(seed=seed))[0], percent)

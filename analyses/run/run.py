@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
-from harsanyi.analyses.knowledge.classes import class_tables
+from harsanyi.analyses.knowledge.class_tables import class_tables
 from harsanyi.analyses.study.games import device_of
 from harsanyi.analyses.study.kept import _kept_facts
 from harsanyi.analyses.study.study import PRETRAINED, Study, study_in

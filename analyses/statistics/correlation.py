@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harsanyi.analyses.statistics.bootstrap import Interval, bootstrap_intervals
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, bootstrap_intervals
 
 COEFFICIENTS = ("pearson", "spearman")
 COLUMNS = ["x", "y", "coefficient", "value", "low", "high", "points", "clusters", "left_out"]
 # Values that differ by less than this share of the largest do so by rounding.
-ROUNDING = 1e-12
+MIN_RELATIVE_SPREAD = 1e-12
 
 
 def correlation_table(
@@ -22,9 +22,7 @@ def correlation_table(
     pairs: Sequence[tuple[str, str]],
     *,
     clusters: str | None = None,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Pearson's and Spearman's coefficient of pairs of columns, with bootstrap intervals.
 
@@ -37,7 +35,7 @@ def correlation_table(
         points: a row a point, numbers or truth values in the columns that are paired; NaN is left out.
         pairs: names of columns, x and y.
         clusters: the column that says whose point it is ("series", "game"); by default each is its own.
-        confidence, resamples, seed: of the bootstrap.
+        bootstrap: of the intervals.
 
     Returns:
         tidy: x, y, coefficient ("pearson", "spearman"), value, low, high, points, clusters, left_out (points
@@ -48,7 +46,7 @@ def correlation_table(
         ValueError: for a column that is not there, holds text or infinite numbers, or clusters without name.
 
     >>> points = pd.DataFrame({"kept": [0.1, 0.2, 0.3, 0.4], "accuracy": [0.5, 0.6, 0.7, 0.9]})
-    >>> table = correlation_table(points, [("kept", "accuracy")], resamples=50)
+    >>> table = correlation_table(points, [("kept", "accuracy")], bootstrap=Bootstrap(resamples=50))
     >>> table.set_index("coefficient").value.round(3).to_dict()
     {'pearson': 0.983, 'spearman': 1.0}
     """
@@ -66,7 +64,7 @@ def correlation_table(
             coefficient = partial(
                 _coefficient, values=values[:, known], groups=groups, ranked=name != "pearson"
             )
-            found = _interval(coefficient, len(names), confidence, resamples, seed)
+            found = _interval(coefficient, len(names), bootstrap)
             rows.append({"x": x, "y": y, "coefficient": name, **vars(found), **counts})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -78,13 +76,11 @@ def require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
         raise ValueError(f"expected a table with the columns {missing}; it has {list(table.columns)}")
 
 
-def _interval(
-    coefficient: "partial[np.ndarray]", clusters: int, confidence: float, resamples: int, seed: int
-) -> Interval:
+def _interval(coefficient: "partial[np.ndarray]", clusters: int, bootstrap: Bootstrap) -> Interval:
     """A coefficient of draws of cluster numbers."""
     if not clusters:
         return Interval(np.nan, np.nan, np.nan)
-    (found,) = bootstrap_intervals((np.arange(clusters)[:, None],), coefficient, confidence, resamples, seed)
+    (found,) = bootstrap_intervals((np.arange(clusters)[:, None],), coefficient, bootstrap)
     return found
 
 
@@ -120,7 +116,7 @@ def _varies(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Whether the values that are there differ."""
     highest = np.where(weights > 0, values, -np.inf).max(-1)
     lowest = np.where(weights > 0, values, np.inf).min(-1)
-    return np.asarray(highest - lowest > ROUNDING * np.abs(values).max())
+    return np.asarray(highest - lowest > MIN_RELATIVE_SPREAD * np.abs(values).max())
 
 
 def _numbers(points: pd.DataFrame, name: str) -> np.ndarray:

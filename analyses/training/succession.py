@@ -3,7 +3,6 @@
 from functools import partial
 from itertools import pairwise
 from math import log10
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +10,8 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import rankdata
 
-from harsanyi.analyses.knowledge.similarity import there
-from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
+from harsanyi.analyses.knowledge.similarity import reached_amounts
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
 from harsanyi.interactions import Interactions
@@ -47,7 +46,7 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
         raise ValueError("expected an end with interactions, got one whose score no player changes")
 
     def above(log_variance: float, share: float) -> float:
-        return float(there(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
+        return float(reached_amounts(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
 
     # Far beyond the eigenvalues 0.22ⁿ and 2.28ⁿ that 2ⁿσ² is compared with, by `learned`.
     far = -12.0 - end.n, 12.0
@@ -55,7 +54,9 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
     return [*np.logspace(high, low, count - 1).tolist(), 0.0]
 
 
-def theory_beside(run: Trajectory, variances: list[float], **bootstrap: Any) -> pd.DataFrame:
+def theory_beside(
+    run: Trajectory, variances: list[float], *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
     """Strength of each order at the checkpoints of a run, and as theory expects it at each σ².
 
     Both are Σ|ŵ(S)| of the dividends of all that the network uses, an OR being dividends of all its subsets:
@@ -64,7 +65,7 @@ def theory_beside(run: Trajectory, variances: list[float], **bootstrap: Any) -> 
     Args:
         run: its last checkpoint is the end of the theory, too.
         variances: σ², falling; see `telling_variances`.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         tidy: series, step (NaN of theory), variance (NaN of the run), and as `theory_curve`: sign, order,
@@ -78,10 +79,10 @@ def theory_beside(run: Trajectory, variances: list[float], **bootstrap: Any) -> 
     [[0.0, nan, 0.0], [10.0, nan, 1.0], [nan, 10.0, 0.02], [nan, 0.0, 1.0]]
     """
     tables = [
-        theory_curve(checkpoint, [0.0], **bootstrap).assign(step=float(step), variance=np.nan)
+        theory_curve(checkpoint, [0.0], bootstrap=bootstrap).assign(step=float(step), variance=np.nan)
         for step, checkpoint in zip(run.steps, run.interactions, strict=True)
     ]
-    tables.append(theory_curve(run.final, variances, **bootstrap).assign(step=np.nan))
+    tables.append(theory_curve(run.final, variances, bootstrap=bootstrap).assign(step=np.nan))
     columns = ["series", "step", "variance", "sign", "order", "strength", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True).assign(series=run.name)[columns]
 
@@ -91,9 +92,7 @@ def succession_table(
     variances: list[float],
     share: float = 0.5,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """When each order reaches a share of its final dividends, in a run and in theory, and how these agree.
 
@@ -131,12 +130,12 @@ def succession_table(
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
     end = _dividends(run.final)
     states = [_dividends(one) for one in run.interactions] + [_expected(end, one) for one in variances]
-    sums = tuple(there(one, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for one in states)
+    sums = tuple(reached_amounts(one, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for one in states)
     noise = [-log10(variance) for variance in variances[:-1]]
     times = partial(
         _times, steps=np.array(run.steps), noise=np.array([*noise, 2 * noise[-1] - noise[-2]]), share=share
     )
-    found = pd.DataFrame(map(vars, bootstrap_intervals(sums, times, confidence, resamples, seed)))
+    found = pd.DataFrame(map(vars, bootstrap_intervals(sums, times, bootstrap)))
     orders = [str(order) for order in range(1, end.n + 1)]
     found.insert(0, "series", run.name)
     found.insert(1, "quantity", ["step"] * end.n + ["variance"] * end.n + list(CORRELATIONS))

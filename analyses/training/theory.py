@@ -1,7 +1,6 @@
 """The theory curve of two-phase learning: the interactions that a network can learn while it is noisy."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import amounts_table, by_sign_and_order
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import Interactions, and_interactions, reconstruct
 from harsanyi.interactions.effects.transforms import coalition_orders, player_count
 
@@ -70,9 +70,7 @@ def theory_curve(
     interactions: Interactions,
     variances: Iterable[float],
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Strength of each order that theory expects at each σ²: the mean over games of Σ_{|S|=m} |ŵ(S)|.
 
@@ -98,12 +96,11 @@ def theory_curve(
     all        3.0  1.94  0.11
     """
     dividends = final_dividends(interactions)
-    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
     tables = []
     for variance in variances:
         found = torch.where(interactions.orders > 0, learned(dividends, variance), 0.0)
         amount = by_sign_and_order(found[:, None], interactions.orders)
-        table = amounts_table({"strength": (amount,)}, **bootstrap)
+        table = amounts_table({"strength": (amount,)}, bootstrap=bootstrap)
         tables.append(table[table.kind == "both"].assign(variance=variance))
     columns = ["variance", "sign", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns].rename(columns={"value": "strength"})

@@ -6,12 +6,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.knowledge.amounts import orders_of, total
+from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
@@ -83,24 +84,25 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
     """All that is measured: along the runs with accuracy and loss, when the end is reached, and detours."""
     study = run.study
     pretrained = run.interactions.get(PRETRAINED)
-    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, seed=study.seed)
-    times = [time_to_reach(one, share, seed=study.seed) for one in trajectories for share in REACHED]
+    bootstrap = Bootstrap(seed=study.seed)
+    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
+    times = [time_to_reach(one, share, bootstrap=bootstrap) for one in trajectories for share in REACHED]
     return {
         TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
         TIMES: pd.concat(times, ignore_index=True),
-        DETOURS: pd.concat([detours(one, seed=study.seed) for one in trajectories], ignore_index=True),
-        **_two_phase_tables(trajectories, study.seed),
+        DETOURS: pd.concat([detours(one, bootstrap=bootstrap) for one in trajectories], ignore_index=True),
+        **_two_phase_tables(trajectories, bootstrap),
     }
 
 
-def _two_phase_tables(trajectories: list[Trajectory], seed: int) -> dict[str, pd.DataFrame]:
+def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The runs beside the theory of two-phase learning; without those that end with no interactions."""
     beside, when = [], []
     for one in trajectories:
         if one.final.effects.any():
             variances = telling_variances(one.final)
-            beside.append(theory_beside(one, variances, seed=seed))
-            when.append(succession_table(one, variances, seed=seed))
+            beside.append(theory_beside(one, variances, bootstrap=bootstrap))
+            when.append(succession_table(one, variances, bootstrap=bootstrap))
     if not beside:
         return {}
     return {
@@ -172,10 +174,10 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     sentences = []
     for name in dict.fromkeys(tables[TRAJECTORIES].series):
         half, most = (
-            with_interval(total(tables[TIMES], series=name, share=share), percent, of="fraction")
+            with_interval(total_row(tables[TIMES], series=name, share=share), percent, of="fraction")
             for share in REACHED
         )
-        lost = with_interval(total(tables[DETOURS], series=name, quantity="detour_share"), percent)
+        lost = with_interval(total_row(tables[DETOURS], series=name, quantity="detour_share"), percent)
         sentences.append(
             f"{name} has half of its final knowledge after {half} of its steps and nine tenths after {most}; "
             f"it loses {lost} of what it learns again."
@@ -193,7 +195,7 @@ def _kept_at_the_end(along: pd.DataFrame) -> list[str]:
     kept = along[along.quantity == "preserved_share"]
     for name, rows in kept.groupby("series", sort=False):
         last = rows[rows.step == rows.step.max()]
-        preserved = with_interval(total(last), percent)
+        preserved = with_interval(total_row(last), percent)
         sentences.append(
             f"At the end of {name}, {preserved} of the pretrained network's salient strength is there."
         )

@@ -19,9 +19,9 @@ from harsanyi.analyses.knowledge.amounts import (
     require_same_games,
     split_by_sign,
 )
-from harsanyi.analyses.knowledge.change import SHARES, compare
-from harsanyi.analyses.knowledge.similarity import _alike, there
-from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
+from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare
+from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_amounts
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 
@@ -61,9 +61,7 @@ def trajectory_table(
     pretrained: Interactions | None = None,
     *,
     threshold: float = SALIENT_THRESHOLD,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """What runs know at each checkpoint: how much, how much of it from before, how near to the end.
 
@@ -77,7 +75,7 @@ def trajectory_table(
         trajectories: runs of different names on the same games; their steps may differ.
         pretrained: the network that the runs start from, or are to be compared with, on those games.
         threshold: of salience, in each checkpoint by itself.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: series, step, quantity, kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high,
@@ -101,12 +99,13 @@ def trajectory_table(
             quantities = {
                 **_amounts(checkpoint, threshold),
                 **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
-                **{_similarity_name(run, to): _alike(checkpoint, to.final) for to in trajectories},
-                "reached": there(checkpoint, run.final),
+                **{
+                    _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
+                    for other in trajectories
+                },
+                "reached": reached_amounts(checkpoint, run.final),
             }
-            table = amounts_table(
-                quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed
-            )
+            table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
             tables.append(table.assign(series=run.name, step=step))
     columns = ["series", "step", "quantity", "kind", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns]
@@ -116,16 +115,14 @@ def time_to_reach(
     trajectory: Trajectory,
     share: float = 0.5,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The step at which `reached` first gets to a share, on a straight line between checkpoints.
 
     Args:
         trajectory: the run. What it has reached at its first checkpoint gets that checkpoint's step.
         share: of the final knowledge, above 0 and at most 1.
-        confidence, resamples, seed: of the bootstrap over games: the sums over games and their crossing are
+        bootstrap: of the intervals over games: the sums over games and their crossing are
             done again in every resample.
 
     Returns:
@@ -140,9 +137,12 @@ def time_to_reach(
     """
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    sums = tuple(group_sums(there(one, trajectory.final)[0], signs=False) for one in trajectory.interactions)
+    sums = tuple(
+        group_sums(reached_amounts(checkpoint, trajectory.final)[0], signs=False)
+        for checkpoint in trajectory.interactions
+    )
     first = partial(crossing, steps=np.array(trajectory.steps), share=share)
-    found = bootstrap_intervals(sums, first, confidence, resamples, seed)
+    found = bootstrap_intervals(sums, first, bootstrap)
     labels = group_labels(trajectory.final.n, signs=False)
     times = pd.DataFrame(map(vars, found))
     fractions = times.rename(columns={"value": "fraction", "low": "fraction_low", "high": "fraction_high"})
@@ -152,9 +152,7 @@ def time_to_reach(
     return table.assign(games=trajectory.final.games)
 
 
-def detours(
-    trajectory: Trajectory, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
     """How much of what a run learns it loses again.
 
     For every effect x_t ≥ 0 split by sign, along checkpoints t = 0 … T: gained = Σ_t max(x_t − x_{t−1}, 0).
@@ -167,7 +165,7 @@ def detours(
 
     Args:
         trajectory: the run.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: series, quantity ("gained", "lost": means a game, in the unit of the score; "detour_share"),
@@ -181,7 +179,7 @@ def detours(
     """
     gained, lost = (by_order(parts, trajectory.final.orders) for parts in _gained_and_lost(trajectory))
     quantities = {"gained": (gained,), "lost": (lost,), "detour_share": (lost, gained)}
-    table = amounts_table(quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed)
+    table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
     table.insert(0, "series", trajectory.name)
     return table
 
@@ -196,7 +194,7 @@ def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
 def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float) -> Quantities:
     """What of `compare` is told; its shares keep their parts."""
     change = compare(pretrained, checkpoint, threshold=threshold)
-    names = {"preserved": ("preserved",), "discarded": ("discarded",), "new": ("new",), **SHARES}
+    names = {"preserved": ("preserved",), "discarded": ("discarded",), "new": ("new",), **SHARE_AMOUNTS}
     return {name: tuple(getattr(change, part) for part in parts) for name, parts in names.items()}
 
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from benchmarks.masked_images import TITLES
 from benchmarks.peers.question import FREE
 from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
-from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
+from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 
 FIGURE = Path("docs/figures/peers.png")
 ABREAST = 3  # panels
@@ -66,7 +66,7 @@ def plot_peers(rows: pd.DataFrame, ax: Axes | None = None, ways: Sequence[str] |
     ax = ax or new_axes(PAGE, 1.2 + 0.25 * len(places))
     for row in rows.to_dict("records"):
         place, every = places.index(row["way"]), row["gives"] == EVERY
-        colour = NETWORKS[2] if row["way"] in (FIRST, FURTHER) else NETWORKS[0]
+        colour = NETWORK_COLOURS[2] if row["way"] in (FIRST, FURTHER) else NETWORK_COLOURS[0]
         ax.hlines(place, row["low"], row["high"], color=colour, linewidth=1.5)
         inside = colour if every else "white"
         ax.scatter(row["seconds"], place, s=30, color=inside, edgecolor=colour, zorder=3, label=MARKS[every])

@@ -13,7 +13,7 @@ from benchmarks.sparse.tables import LARGE, SMALL, USUAL, Size, real
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
 from harsanyi.analyses.comparison.figures import plot_ranges
-from harsanyi.analyses.drawing.palette import FONT, NETWORKS, PAGE, whole
+from harsanyi.analyses.drawing.palette import FONT, NETWORK_COLOURS, PAGE, whole
 from harsanyi.interactions import effect_ranges, sparse_and_or
 
 
@@ -50,7 +50,7 @@ def plot_gaps(ax: Axes, v: Tensor, noise: float, size: Size) -> None:
         adam.append((taken / len(v) / len(RATES["adam"][10]), fit))
         recipe.append((step * steps, descents(v, noise, steps, rates=(*RATES["sgd"][10], 3e-5, 1e-4))))
     lines = {"this splitting": splitting, "Adam, fast transforms": adam, "published recipe": recipe}
-    for colour, (name, points) in zip(NETWORKS[1:], lines.items(), strict=False):
+    for colour, (name, points) in zip(NETWORK_COLOURS[1:], lines.items(), strict=False):
         spent = [taken for taken, _ in points]
         above = [median(fit.objective / least - 1) for _, fit in points]
         ax.plot(spent, above, "o-", color=colour, markersize=3, linewidth=1.2, label=name)

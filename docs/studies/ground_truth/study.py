@@ -30,14 +30,14 @@ from harsanyi.analyses import (
 )
 from harsanyi.analyses.drawing.palette import (
     DISCARDED,
-    NETWORKS,
+    NETWORK_COLOURS,
     NEW,
     PAGE,
     PRESERVED,
     label_axes,
     legend_above,
 )
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import salient_effects
 from harsanyi.analyses.training.figures import BAND, plot_shares_over_training
 from harsanyi.data.patterns import Pattern, PatternTask
@@ -197,7 +197,7 @@ def seed_steps(run: Trajectory) -> np.ndarray:
     """The step of half, by game, `(games, 1)`."""
     each = [tuple(state.select([game]) for state in run.interactions) for game in range(run.final.games)]
     tables = [time_to_reach(Trajectory(run.name, run.steps, states)) for states in each]
-    return np.array([[total(table).value] for table in tables])
+    return np.array([[total_row(table).value] for table in tables])
 
 
 def dates_table(run: Trajectory, task: PatternTask, method: Method) -> pd.DataFrame:
@@ -253,7 +253,7 @@ def detour_shares(run: Trajectory, task: PatternTask, method: Method) -> pd.Data
     salient = truth(task, method).salient()
     true = Trajectory(run.name, run.steps, tuple(state.only(salient) for state in run.interactions))
     rows = [
-        {"effects": effects, **total(detours(of), quantity="detour_share")}
+        {"effects": effects, **total_row(detours(of), quantity="detour_share")}
         for effects, of in (("all", run), ("true", true))
     ]
     return pd.DataFrame(rows)[["series", "effects", "value", "low", "high", "games"]]
@@ -279,7 +279,7 @@ def paths_table(run: Trajectory, task: PatternTask, method: Method) -> pd.DataFr
 def plot_paths(paths: pd.DataFrame, patterns: Mapping[str, str], ax: Axes) -> None:
     """Effects of patterns (names in the table, with what to call them) by step; dashed, their true values."""
     groups = paths[paths.pattern.isin(list(patterns))].groupby(["pattern", "kind", "order"], sort=False)
-    for colour, ((pattern, kind, order), rows) in zip(NETWORKS[1:], groups, strict=False):
+    for colour, ((pattern, kind, order), rows) in zip(NETWORK_COLOURS[1:], groups, strict=False):
         label = patterns[pattern].format(kind=kind.upper(), order=order)
         true, rows = rows[rows.step == "truth"].value.iloc[0], rows[rows.step != "truth"]
         steps = rows.step.astype(float)

@@ -40,7 +40,7 @@ def test_what_the_command_writes(run):
         "report.html",
     }
     report = (run / "accuracy/report.html").read_text(encoding="utf-8")
-    for said in ("The network answers", "speaks for it more than for any other class", "5 inputs"):
+    for said in ("The network answers", "supports it more than any other class", "5 inputs"):
         assert said in report
     assert len(list((run / "accuracy/figures").glob("*.png"))) == 9
 

@@ -67,11 +67,11 @@ def test_tables_are_those_of_the_runs(out):
     for one in VARIED:
         run = Run.open(folder_of(out, one))
         expected = {
-            "shares": shares_table(run.change, clean.change, seed=0),
-            "approximation": approximation_table(run.interactions, 0.05, seed=0),
+            "shares": shares_table(run.change, clean.change),
+            "approximation": approximation_table(run.interactions, 0.05),
         }
         if "superpixels" not in one:
-            expected["stability"] = stability_table(clean.interactions, run.interactions, seed=0)
+            expected["stability"] = stability_table(clean.interactions, run.interactions)
         for name, table in expected.items():
             found = read_table(out / f"{name}.h5")
             found = found[found.variation == one].drop(columns=["variation", "group"])

@@ -9,6 +9,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import spearmanr
 
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, telling_variances, theory_beside
 from harsanyi.analyses.training.theory import final_dividends, learned
 from harsanyi.analyses.training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
@@ -78,7 +79,7 @@ def test_no_variances():
 
 def test_strengths_by_definition():
     run = random_run(1)
-    table = theory_beside(run, VARIANCES, resamples=2)
+    table = theory_beside(run, VARIANCES, bootstrap=Bootstrap(resamples=2))
     assert (table.series == "run").all()
     both = table[table.sign == "both"].set_index(["step", "variance", "order"]).strength
     tables = {
@@ -100,13 +101,13 @@ def test_strengths_by_definition():
 
 def test_steps_are_those_at_which_dividends_reach_half():
     run = random_run(3)
-    found = succession_table(run, VARIANCES, resamples=20)
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
     states = [final_dividends(one) for one in run.interactions]
     as_and = tuple(
         Interactions(one, torch.zeros_like(one), x.v, "and")
         for one, x in zip(states, run.interactions, strict=True)
     )
-    times = time_to_reach(Trajectory("run", STEPS, as_and), 0.5, resamples=20)
+    times = time_to_reach(Trajectory("run", STEPS, as_and), 0.5, bootstrap=Bootstrap(resamples=20))
     expected = times[(times.kind == "and") & (times.order != "all")]
     assert values(found, "step") == pytest.approx(expected.value.to_numpy(), abs=EXACT)
     assert list(found[found.quantity == "step"].order) == ["1", "2", "3"]
@@ -115,7 +116,7 @@ def test_steps_are_those_at_which_dividends_reach_half():
 
 def test_variances_are_read_between_their_logarithms():
     run = random_run(4)
-    found = succession_table(run, VARIANCES, resamples=2)
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=2))
     end = final_dividends(run.final)
     for order, value in zip((1, 2, 3), values(found, "variance"), strict=True):
         of_order = [reference.index(s, 3) for s in reference.subsets((0, 1, 2)) if len(s) == order]
@@ -133,7 +134,7 @@ def test_variances_are_read_between_their_logarithms():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_rank_correlations_are_those_of_scipy(seed):
-    found = succession_table(random_run(seed, n=5), VARIANCES, resamples=2)
+    found = succession_table(random_run(seed, n=5), VARIANCES, bootstrap=Bootstrap(resamples=2))
     step, noise, order = values(found, "step"), -np.log(values(found, "variance")), np.arange(1, 6)
     for quantity, pair in (
         ("order_with_step", (order, step)),
@@ -147,7 +148,7 @@ def test_low_orders_first_and_last():
     first = run_by_order([[0.0, 0.0, 0.0], [1.0, 0.2, 0.1], [1.0, 1.0, 0.3], [1.0, 1.0, 1.0]])
     last = run_by_order([[0.0, 0.0, 0.0], [0.1, 0.2, 1.0], [0.3, 1.0, 1.0], [1.0, 1.0, 1.0]])
     for run, expected in ((first, 1), (last, -1)):
-        found = succession_table(run, VARIANCES, resamples=20)
+        found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
         rows = found[found.quantity == "order_with_step"]
         assert (rows[["value", "low", "high"]] == expected).all(axis=None)
         assert values(found, "order_with_noise") == 1  # effects of one size: theory has low orders first
@@ -158,9 +159,13 @@ def test_orders_that_come_at_once_or_never():
     """All at once have no ranks; an order that is not there has no time, and the others keep their ranks."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        at_once = succession_table(run_by_order([[0.0] * 3, [1.0] * 3]), VARIANCES, resamples=20)
+        at_once = succession_table(
+            run_by_order([[0.0] * 3, [1.0] * 3]), VARIANCES, bootstrap=Bootstrap(resamples=20)
+        )
         never = succession_table(
-            run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]]), VARIANCES, resamples=20
+            run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]]),
+            VARIANCES,
+            bootstrap=Bootstrap(resamples=20),
         )
     assert np.isnan(values(at_once, "order_with_step")).all()
     assert list(np.isnan(values(never, "step"))) == [False, False, True]
@@ -191,7 +196,10 @@ def tables():
         for step in STEPS
         for split in ("train", "held out")
     ]
-    beside, when = theory_beside(run, variances, resamples=20), succession_table(run, variances, resamples=20)
+    beside, when = (
+        theory_beside(run, variances, bootstrap=Bootstrap(resamples=20)),
+        succession_table(run, variances, bootstrap=Bootstrap(resamples=20)),
+    )
     return beside, when, pd.DataFrame(losses)
 
 
@@ -256,6 +264,8 @@ def test_succession_shows_times_and_intervals(tables):
 
 def test_orders_without_times_are_left_out():
     run = run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]])
-    when = succession_table(run, VARIANCES, resamples=20)
+    when = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
     losses = pd.DataFrame(columns=["series", "step", "split", "loss"])
-    drawn(draw_two_phases(theory_beside(run, VARIANCES, resamples=2), when, losses, "run"))
+    drawn(
+        draw_two_phases(theory_beside(run, VARIANCES, bootstrap=Bootstrap(resamples=2)), when, losses, "run")
+    )

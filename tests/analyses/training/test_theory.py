@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
 from harsanyi.interactions import And, AndOr, extract
 from harsanyi.interactions.effects.transforms import subset_sums, superset_sums
@@ -123,7 +124,9 @@ def test_or_is_given_as_dividends():
 
 def test_curve_is_the_mean_strength_of_each_order():
     found = extract(random_tables(3, games=4), And())
-    curve = theory_curve(found, [1.0, 0.01], resamples=100).set_index(["variance", "sign", "order"])
+    curve = theory_curve(found, [1.0, 0.01], bootstrap=Bootstrap(resamples=100)).set_index(
+        ["variance", "sign", "order"]
+    )
     assert list(curve.columns) == ["strength", "low", "high", "games"]
     for variance in (1.0, 0.01):
         literal = {(sign, m): 0.0 for sign in ("positive", "negative") for m in range(1, 5)}
@@ -140,7 +143,7 @@ def test_curve_is_the_mean_strength_of_each_order():
 
 def test_curve_ends_at_the_final_strength():
     found = extract(random_tables(3, games=4), And())
-    curve = theory_curve(found, [0.0], resamples=10).set_index(["sign", "order"])
+    curve = theory_curve(found, [0.0], bootstrap=Bootstrap(resamples=10)).set_index(["sign", "order"])
     strength = found.strength()[:, 0].sum(1).mean(0)
     np.testing.assert_allclose(
         curve.loc["both"].strength[[str(m) for m in range(1, 5)]], strength[1:], atol=EXACT
@@ -149,7 +152,10 @@ def test_curve_ends_at_the_final_strength():
 
 def test_a_constant_changes_nothing():
     v = random_tables(4)
-    one, other = (theory_curve(extract(table, And()), [0.1], resamples=10) for table in (v, v + 8.0))
+    one, other = (
+        theory_curve(extract(table, And()), [0.1], bootstrap=Bootstrap(resamples=10))
+        for table in (v, v + 8.0)
+    )
     np.testing.assert_allclose(one.strength, other.strength, atol=EXACT)
 
 

@@ -9,6 +9,7 @@ import pytest
 from harsanyi import data, models
 from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, telling_variances
 from harsanyi.analyses.training.track import performance_by_step, trajectories_of
 
@@ -76,7 +77,7 @@ def test_trajectories_are_those_of_the_interactions(out):
     table = read_table(out / "trajectories.h5")
     runs = trajectories_of(opened)
     assert [one.steps for one in runs] == [STEPS, STEPS]
-    expected = trajectory_table(runs, opened.interactions["pretrained"], seed=0)
+    expected = trajectory_table(runs, opened.interactions["pretrained"], bootstrap=Bootstrap())
     found = table.iloc[: len(expected)]
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
@@ -102,7 +103,7 @@ def test_theory_and_succession_are_those_of_the_runs(out):
     rows = theory[(theory.series == "finetuned") & theory.variance.notna()]
     variances = telling_variances(run.final)
     assert list(dict.fromkeys(rows.variance)) == variances
-    expected = succession_table(run, variances, seed=0)
+    expected = succession_table(run, variances, bootstrap=Bootstrap())
     pd.testing.assert_frame_equal(found.iloc[: len(expected)], expected, check_exact=True)
 
 

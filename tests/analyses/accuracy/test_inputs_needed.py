@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from harsanyi.analyses.accuracy.planning import inputs_needed, planning_curve
+from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12
@@ -53,7 +54,7 @@ def test_half_width_of_a_mean(shares):
 def test_all_inputs_at_once_scatter_like_the_bootstrap():
     """The last point of the curve estimates what the intervals of the change's table do."""
     change = random_change()
-    table = change.table(resamples=10_000)
+    table = change.table(bootstrap=Bootstrap(resamples=10_000))
     table = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
     expected = table.set_index("quantity")
     quantities = ["preserved_share", "new_share", "scratch_share", "only_scratch_share"]

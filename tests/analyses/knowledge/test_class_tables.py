@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harsanyi.analyses import Compare, Run, compute
-from harsanyi.analyses.knowledge.classes import class_tables
+from harsanyi.analyses.knowledge.class_tables import class_tables
 from harsanyi.interactions import AndOr, extract
 from harsanyi.interactions.game.scores import log_odds
 
