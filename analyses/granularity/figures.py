@@ -25,6 +25,7 @@ from harsanyi.analyses.granularity.axes import (
     draw_baseline,
     draw_kinds,
     draw_whiskered,
+    level_colour,
     line_styles,
     set_class_axis,
     set_log_axis,

@@ -173,7 +173,7 @@ def features_of(network: Network, inputs: Inputs) -> Float64[np.ndarray, "sample
     parts = [
         network.features(network.preprocess([inputs.items[i] for i in range(start, stop)]))
         for start in range(0, len(inputs), BATCH_SIZE)
-        if (stop := min(start + BATCH, len(inputs)))
+        if (stop := min(start + BATCH_SIZE, len(inputs)))
     ]
     return torch.cat(parts).cpu().double().numpy()
 

@@ -22,6 +22,7 @@ from harsanyi.analyses.granularity.axes import (
     draw_baseline,
     draw_kinds,
     draw_whiskered,
+    level_colour,
     set_class_axis,
 )
 from harsanyi.analyses.granularity.runs import BASELINE
