@@ -29,6 +29,7 @@ from harsanyi.analyses import (
     trajectory_table,
 )
 from harsanyi.analyses.drawing.palette import (
+    BAND,
     DISCARDED,
     NETWORK_COLOURS,
     NEW,
@@ -39,7 +40,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import salient_effects
-from harsanyi.analyses.training.figures import BAND, plot_shares_over_training
+from harsanyi.analyses.training.figures import plot_shares_over_training
 from harsanyi.data.patterns import Pattern, PatternTask
 from harsanyi.interactions import (
     And,
