@@ -1,4 +1,4 @@
-"""Figures of feature learning: alignment by step, errors of easy and hard samples, what patches do.
+"""Figures of feature learning: alignment by step, errors of easy and hard samples, effects of patches.
 
 Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
 """
@@ -60,8 +60,8 @@ def plot_errors(table: pd.DataFrame, by: str, ax: Axes | None = None) -> Axes:
     """Errors by a setting, a colour for the level of labels, a line style for the kind of samples.
 
     Args:
-        table: of `error_table`, with a column more that says the setting. Bars are its intervals.
-        by: that column.
+        table: of `error_table`, with one more column for the setting. Bars are its intervals.
+        by: the name of that column.
 
     >>> row = dict(level="fine", samples="hard", value=0.2, low=0.1, high=0.3, games=2)
     >>> table = pd.DataFrame([{**row, "neurons": m} for m in (8, 16)])
@@ -91,7 +91,7 @@ def plot_errors(table: pd.DataFrame, by: str, ax: Axes | None = None) -> Axes:
 def plot_patch_effects(
     table: pd.DataFrame, samples: str, quantity: str = "effect", ax: Axes | None = None
 ) -> Axes:
-    """What interactions of common, fine and distracting patches do, by order, a bar for each level of labels.
+    """Interactions of common, fine and distracting patches by order, a bar for each level of labels.
 
     Interactions with a patch of noise are left out. Whiskers are the table's intervals.
 

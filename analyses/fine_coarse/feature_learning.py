@@ -13,8 +13,8 @@ from torch import Tensor
 from harsanyi.data.patches import PatchTask
 from harsanyi.models.training.patch_network import PatchNetwork, train_patch_network
 
-# Batches of a run are drawn with seeds that no other run of fewer steps than this has.
-BATCH_SEEDS = 1_000_000
+# Runs of fewer steps than this draw their batches with seeds of their own.
+SEEDS_PER_RUN = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FeatureRun:
     """A network trained on patch data with labels of one level.
 
     Attributes:
-        task: what it was trained on.
+        task: of the training.
         level: "coarse" or "fine".
         seed: of its weights and batches.
         states: the network by step.
@@ -35,12 +35,15 @@ class FeatureRun:
 
     @property
     def final(self) -> PatchNetwork:
+        """The network after the last step."""
         return self.states[max(self.states)]
 
     def on(self, task: PatchTask) -> "FeatureRun":
-        """The same networks asked about another task, with the same classes and dimension."""
-        sizes = [(one.dimension, one.superclasses, one.subclasses) for one in (self.task, task)]
-        if sizes[0] != sizes[1]:
+        """The same networks with another task to test on, of the same classes and dimension."""
+        own_sizes, sizes = (
+            (part.dimension, part.superclasses, part.subclasses) for part in (self.task, task)
+        )
+        if own_sizes != sizes:
             raise ValueError(f"expected a task with the classes and dimension of {self.task}, got {task}")
         return replace(self, task=task)
 
@@ -63,8 +66,8 @@ def learn_features(
         task: the data.
         level: of the labels, "coarse" or "fine"; both levels see the same inputs for one seed.
         seed: of weights and batches.
-        steps: at which states are kept; the last ends training.
-        neurons: m, of each class. A network of fine labels has `subclasses` times as many in all.
+        steps: of the states to keep; training ends with the last.
+        neurons: m, of each class. A network of fine labels has `subclasses` times as many in total.
         batch: fresh samples a step.
         learning_rate, bias_rate: as in `train_patch_network`.
         hard: the share of hard samples in training.
@@ -78,7 +81,7 @@ def learn_features(
     """
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        samples = task.sample(batch, seed * BATCH_SEEDS + step, hard)
+        samples = task.sample(batch, seed * SEEDS_PER_RUN + step, hard)
         return samples.inputs, samples.labels(level)
 
     network = PatchNetwork(task.classes(level), neurons, task.dimension, seed=seed)
@@ -95,7 +98,7 @@ def superclass_outputs(
 
     Args:
         outputs: those of the subclasses of one superclass side by side.
-        superclasses: how many.
+        superclasses: their number.
         reading: "max" takes max_s F_{c,s} instead.
 
     Raises:

@@ -16,7 +16,7 @@ from harsanyi.data.patches import NOISE, ROLES, PatchSamples
 from harsanyi.interactions import And, Interactions, MaskedModel, Players, coalition_masks, extract
 from harsanyi.models.training.patch_network import PatchNetwork
 
-# A hard share for each kind of sample.
+# The share of hard samples in each kind of samples.
 KINDS_OF_SAMPLE = {"easy": 0.0, "hard": 1.0}
 WITH_NOISE = "with noise"
 
@@ -34,7 +34,7 @@ def error_table(
         runs: of both levels and several seeds.
         count: new samples for each run and kind.
         seed: of the samples, the same for all runs.
-        reading: of fine outputs, as in `superclass_outputs`; the answer is the largest.
+        reading: of fine outputs, as in `superclass_outputs`; the answer is the largest output.
 
     Returns:
         tidy: level, samples ("easy", "hard"), value, low, high, games: mean over runs (seeds) with its
@@ -56,11 +56,11 @@ def error_table(
 
 
 def alignment_table(runs: Sequence[FeatureRun]) -> pd.DataFrame:
-    """How far neurons point along the features that are theirs, and answer them, by step.
+    """Alignment of neurons with the features of their class, and their response to these, by step.
 
     alignment = max_r ⟨w_{c,r}, v⟩, response = Σ_r ReLU(⟨w_{c,r}, v⟩ + b_{c,r}) over the m neurons of a class
-    c; mean over all classes and their own features. Those of a class are its superclass's common feature, and
-    the fine feature of its subclass; with coarse labels, the fine features of all its subclasses.
+    c; means over all classes and their features. A class has its superclass's common feature and the fine
+    feature of its subclass; with coarse labels, the fine features of all its subclasses.
 
     Returns:
         tidy: level, quantity ("alignment", "response"), feature ("common", "fine"), step, value, low, high,
@@ -110,7 +110,7 @@ def patch_interactions(run: FeatureRun, samples: PatchSamples) -> Interactions:
 
 
 def interaction_table(runs: Sequence[FeatureRun], *, count: int = 50, seed: int = 10**9) -> pd.DataFrame:
-    """What patches do alone and jointly to the log-odds of the superclass, on easy and on hard samples.
+    """Effects of patches, alone and jointly, on the log-odds of the superclass, for easy and hard samples.
 
     Args:
         runs: of both levels and several seeds.
@@ -118,10 +118,10 @@ def interaction_table(runs: Sequence[FeatureRun], *, count: int = 50, seed: int 
         seed: of the inputs.
 
     Returns:
-        tidy: level, samples, quantity, patches, order, value, low, high, games (seeds). `patches` says what
-        the players of an interaction carry: "common", "fine", "distracting", two of them joined by "and", or
-        "with noise" where one carries noise. Quantities are sums over these interactions of an order, mean an
-        input: "effect" ΣI, "strength" Σ|I|; and "salient", the share of them that is salient.
+        tidy: level, samples, quantity, patches, order, value, low, high, games (seeds). `patches` are the
+        features in the players of an interaction: "common", "fine", "distracting", two of them joined by
+        "and", or "with noise" where a player carries noise. Quantities are sums over these interactions of an
+        order, means an input: "effect" ΣI, "strength" Σ|I|; and "salient", the salient share of them.
 
     >>> from harsanyi.analyses.fine_coarse.feature_learning import learn_features
     >>> from harsanyi.data import PatchTask
@@ -132,34 +132,34 @@ def interaction_table(runs: Sequence[FeatureRun], *, count: int = 50, seed: int 
     """
 
     def sums(run: FeatureRun) -> dict[tuple[object, ...], float]:
-        found: dict[tuple[object, ...], float] = {}
+        sums_of: dict[tuple[object, ...], float] = {}
         for kind, hard in KINDS_OF_SAMPLE.items():
             samples = run.task.sample(count, seed, hard)
             parts = grouped_effects(patch_interactions(run, samples), samples.role)
-            found |= {(kind, *group): value for group, value in parts.items()}
-        return found
+            sums_of |= {(kind, *group): value for group, value in parts.items()}
+        return sums_of
 
     return _mean_over_runs(runs, sums, ["samples", "quantity", "patches", "order"])
 
 
 def grouped_effects(
-    found: Interactions, role: Int64[Tensor, "games patches"]
+    interactions: Interactions, role: Int64[Tensor, "games patches"]
 ) -> dict[tuple[str, str, int], float]:
     """By (quantity, patches, order), as in `interaction_table`: means over games of one network."""
     groups = _groups(role)
-    effects, salient = found.and_, found.salient().and_.double()
+    effects, salient = interactions.and_, interactions.salient().and_.double()
     parts: dict[tuple[str, str, int], float] = {}
-    for name, here in groups.items():
-        for order in found.orders[here.any(0)].unique().tolist():
-            at = (here & (found.orders == order)).double()
+    for name, in_group in groups.items():
+        for order in interactions.orders[in_group.any(0)].unique().tolist():
+            mask = (in_group & (interactions.orders == order)).double()
             for quantity, amounts in (("effect", effects), ("strength", effects.abs())):
-                parts[quantity, name, order] = (amounts * at).sum().item() / found.games
-            parts["salient", name, order] = ((salient * at).sum() / at.sum()).item()
+                parts[quantity, name, order] = (amounts * mask).sum().item() / interactions.games
+            parts["salient", name, order] = ((salient * mask).sum() / mask.sum()).item()
     return parts
 
 
 def _groups(role: Tensor) -> dict[str, Tensor]:
-    """Which coalitions (games, 2**n) have players that carry exactly these."""
+    """The coalitions (games, 2**n) whose players carry exactly these features, by their names."""
     masks = coalition_masks(role.shape[1]).double()
     present = masks @ torch.nn.functional.one_hot(role, len(ROLES)).double() > 0
     code = (present * 2 ** torch.arange(len(ROLES))).sum(2)
@@ -179,7 +179,7 @@ def _error(run: FeatureRun, samples: PatchSamples, reading: Literal["sum", "max"
 
 
 def _own_features(run: FeatureRun) -> dict[str, tuple[Tensor, Tensor]]:
-    """For either feature, classes and vectors in pairs."""
+    """Pairs of a class and a vector, for the common and for the fine features."""
     task = run.task
     fine = torch.arange(task.classes("fine"))
     classes = torch.arange(task.classes(run.level))
@@ -199,7 +199,7 @@ def _alignment(network: PatchNetwork, classes: Tensor, vectors: Tensor) -> dict[
 
 def _mean_over_runs(
     runs: Sequence[FeatureRun],
-    measured: Callable[[FeatureRun], Mapping[tuple[object, ...], float]],
+    measure: Callable[[FeatureRun], Mapping[tuple[object, ...], float]],
     columns: list[str],
 ) -> pd.DataFrame:
     """A row for each level and key, mean over its runs; keys are the same in every run of a level."""
@@ -207,12 +207,12 @@ def _mean_over_runs(
         raise ValueError("expected runs to tabulate, got none")
     rows = []
     for level in dict.fromkeys(run.level for run in runs):
-        found = [measured(run) for run in runs if run.level == level]
-        if any(one.keys() != found[0].keys() for one in found):
+        measures = [measure(run) for run in runs if run.level == level]
+        if any(values.keys() != measures[0].keys() for values in measures):
             raise ValueError(f"expected {level} runs of the same task and steps: tabulate others apart")
-        keys = list(found[0])
-        values = np.array([[one[key] for key in keys] for one in found])
-        for key, interval in zip(keys, mean_interval(values), strict=True):
-            named = dict(zip(columns, key, strict=True))
-            rows.append({"level": level, **named, **vars(interval), "games": len(found)})
+        keys = list(measures[0])
+        table = np.array([[values[key] for key in keys] for values in measures])
+        for key, interval in zip(keys, mean_interval(table), strict=True):
+            key_columns = dict(zip(columns, key, strict=True))
+            rows.append({"level": level, **key_columns, **vars(interval), "games": len(measures)})
     return pd.DataFrame(rows)

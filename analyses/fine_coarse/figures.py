@@ -23,8 +23,8 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.statistics.correlation import require_columns
 
 POINTS = "Δ accuracy (points)"
-# Above this share of the colour scale, words on a cell are white.
-DARK = 0.6
+# Text on a cell is white above this share of the colour scale.
+WHITE_TEXT_SHARE = 0.6
 PART_COLOURS = {
     "coarse": ("between coarse classes", NETWORK_COLOURS[1]),
     "intra": ("within them", NETWORK_COLOURS[2]),
@@ -58,10 +58,10 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
     image = ax.imshow(value, aspect="auto", origin="lower", cmap="PuOr_r", vmin=-limit, vmax=limit)
     for (i, j), delta in np.ndenumerate(value):
         if np.isfinite(delta):
-            known = low[i, j] > 0 or high[i, j] < 0
-            words = f"{100 * delta:+.1f}".replace("-", "−") + ("" if known else "\nn.s.")
-            colour = "white" if abs(delta) > DARK * limit else "black"
-            ax.text(j, i, words, ha="center", va="center", fontsize=FONT, color=colour, linespacing=0.9)
+            significant = low[i, j] > 0 or high[i, j] < 0
+            text = f"{100 * delta:+.1f}".replace("-", "−") + ("" if significant else "\nn.s.")
+            colour = "white" if abs(delta) > WHITE_TEXT_SHARE * limit else "black"
+            ax.text(j, i, text, ha="center", va="center", fontsize=FONT, color=colour, linespacing=0.9)
     ax.set_yticks(range(len(value)), [str(width) for width in cells[0].index])
     ax.set_xticks(range(len(cells[0].columns)), [f"{size:,}" for size in cells[0].columns])
     bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
@@ -102,7 +102,7 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The loss between coarse classes and that within them, by step; solid in training, dashed held out.
+    """The loss between coarse classes and the loss within them, by step; solid: training, dashed: held out.
 
     Args:
         table: part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, in nats.
@@ -168,7 +168,7 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def signed_points(share: float, _: int = 0) -> str:
-    """A difference of shares in points, as an axis has it.
+    """A difference of shares in points, for an axis.
 
     >>> signed_points(-0.015)
     '−1.5'
@@ -177,7 +177,7 @@ def signed_points(share: float, _: int = 0) -> str:
 
 
 def _name_points(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Names above and below the whiskers in turn, so that neighbours do not meet."""
+    """Names above and below the whiskers in turn, so that neighbours do not overlap."""
     for number, row in enumerate(rows.sort_values("redundancy").to_dict("records")):
         y, offset, va = (row["high"], 2, "bottom") if number % 2 else (row["low"], -2, "top")
         ax.annotate(

@@ -23,11 +23,12 @@ DIGITS_TEST = 597  # of the 1,797 digits, the last
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Samples to draw training sets from, and others that test; classes are the fine ones.
+    """Samples to draw training sets from, and test samples; labels are of the fine classes.
 
     Attributes:
         name: for files and tables.
-        inputs, labels: of the pool; inputs of mean 0 and variance 1 over all of their numbers.
+        inputs: of the pool, with mean 0 and variance 1 over all of their numbers.
+        labels: of the pool, numbered from 0.
         test_inputs, test_labels: shifted and scaled as the pool.
     """
 
@@ -39,21 +40,22 @@ class Pool:
 
     @property
     def classes(self) -> int:
+        """The number of fine classes."""
         return int(self.labels.max()) + 1
 
 
 def standardised(
     name: str, inputs: np.ndarray, labels: np.ndarray, test_inputs: np.ndarray, test_labels: np.ndarray
 ) -> Pool:
-    """Inputs (count, features) shifted and scaled by two numbers to mean 0, variance 1.
+    """A pool whose inputs (count, features) are shifted and scaled by two numbers to mean 0, variance 1.
 
     >>> two = np.array([[0.0], [2.0]]), np.arange(2)
     >>> standardised("two", *two, np.array([[3.0]]), np.zeros(1)).test_inputs
     tensor([[2.]])
     """
     mean, scale = inputs.mean(), inputs.std()
-    scaled = [torch.from_numpy((one - mean) / scale).float() for one in (inputs, test_inputs)]
-    targets = [torch.from_numpy(np.asarray(one)).long() for one in (labels, test_labels)]
+    scaled = [torch.from_numpy((part - mean) / scale).float() for part in (inputs, test_inputs)]
+    targets = [torch.from_numpy(np.asarray(part)).long() for part in (labels, test_labels)]
     return Pool(name, scaled[0], targets[0], scaled[1], targets[1])
 
 
@@ -82,12 +84,16 @@ def clothes() -> Pool:
 
 
 def torchvision_pool(name: str, root: str | Path) -> Pool:
-    """MNIST, KMNIST, FashionMNIST or CIFAR10 as torchvision keeps them under a folder; nothing is downloaded.
+    """MNIST, KMNIST, FashionMNIST or CIFAR10 out of torchvision's files; nothing is downloaded.
 
-    Four pixels are made one by their mean; colours stay apart.
+    Four pixels become one, their mean; colours stay apart.
+
+    Args:
+        name: of the data set.
+        root: torchvision's folder.
 
     Raises:
-        ValueError: for another data set, or where it is not there.
+        ValueError: for another data set, or missing files.
     """
     if name not in TORCHVISION:
         raise ValueError(f"expected one of {', '.join(TORCHVISION)}, got {name!r}")
@@ -96,22 +102,22 @@ def torchvision_pool(name: str, root: str | Path) -> Pool:
     parts: list[np.ndarray] = []
     for train in (True, False):
         try:
-            found = getattr(torchvision.datasets, name)(str(root), train=train, download=False)
+            samples = getattr(torchvision.datasets, name)(str(root), train=train, download=False)
         except RuntimeError as error:
             raise ValueError(
                 f"{name} is not under {root}: fetch it once with "
                 f"torchvision.datasets.{name}({str(root)!r}, download=True)"
             ) from error
-        images = np.asarray(found.data, dtype=np.float32)
-        parts += [_quartered(images), np.asarray(found.targets)]
+        images = np.asarray(samples.data, dtype=np.float32)
+        parts += [_quartered(images), np.asarray(samples.targets)]
     return standardised(name, *parts)
 
 
 def halvings(pool: Pool) -> dict[str, tuple[int, ...]]:
-    """Two groupings of the classes into halves: those most confused together, and apart.
+    """Two groupings of the classes into halves: the most confused classes together, and apart.
 
-    Confusions are those of a logistic regression on the pool, five-fold cross-validated, counted both ways;
-    of all halvings "together" has the fewest confusions across the halves and "apart" the most. With an odd
+    Confusions are those of a logistic regression on the pool, five-fold cross-validated, counted both ways.
+    Of all halvings "together" has the fewest confusions across the halves and "apart" the most. With an odd
     number of classes the first half is the smaller. Class 0 is in group 0.
 
     >>> groupings = halvings(digits())
@@ -136,7 +142,7 @@ def confused_across(confusions: np.ndarray, coarse: Sequence[int]) -> int:
 
 
 def _halving(confusions: np.ndarray, sign: int) -> tuple[int, ...]:
-    """The half that class 0 is in as 0, with the most (1) or fewest (−1) confusions across."""
+    """The halving with the most (sign 1) or fewest (−1) confusions across; class 0 is in half 0."""
     classes = len(confusions)
     halves = combinations(range(classes), classes // 2)
     options = [tuple(int((k in half) != (0 in half)) for k in range(classes)) for half in halves]
@@ -144,6 +150,6 @@ def _halving(confusions: np.ndarray, sign: int) -> tuple[int, ...]:
 
 
 def _quartered(images: np.ndarray) -> np.ndarray:
-    """Images (count, side, side) or (count, side, side, colours), each four pixels as their mean."""
+    """Means of four pixels of images (count, side, side) or (count, side, side, colours), flattened."""
     planes = torch.from_numpy(images.reshape(*images.shape[:3], -1)).permute(0, 3, 1, 2)
     return avg_pool2d(planes, 2).flatten(1).numpy()

@@ -21,7 +21,7 @@ from harsanyi.analyses.run.run import SCORE_UNITS
 
 
 def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
-    """The figures of a study by caption; what stands before the colon names the file."""
+    """The figures of a study by caption; the part of a caption before its colon names the file."""
     summary, error = tables[SUMMARY], ERRORS[study.task]
     intervals = "with 95% bootstrap intervals over seeds"
     sizes = sorted(set(summary["size"]))
@@ -57,7 +57,7 @@ def _ladder_figures(
     }
     for kind in kinds:
         if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
-            continue  # one rung is no ladder
+            continue  # a single rung is no ladder
         figures[
             f"Ladder of {kind}: accuracy, what fine-tuning preserves, and what is rare after it, "
             f"with {size} samples, {intervals}"

@@ -47,14 +47,14 @@ def plot_granularity(
     misalignment: float = 0.0,
     error: str = "error",
 ) -> Axes:
-    """Error on the target against the number of pretraining classes, a line a kind, beside the baseline.
+    """Error on the target against the number of pretraining classes, a line for each kind, with the baseline.
 
     Args:
         summary: of `summary_table`. Whiskers, and the band around the baseline, are its intervals over seeds.
         size: training samples.
-        quantity: error, accuracy or error_difference, to the baseline, which is then the line at 0.
-        misalignment: of the labels that are shown.
-        error: what the table's error is called; of a task other than classification it is 1 less its measure.
+        quantity: error, accuracy or error_difference (to the baseline, which is then the line at 0).
+        misalignment: of the labels.
+        error: the name of the table's error, one of `ERRORS`.
 
     >>> row = dict(level="", size=9, misalignment=0.0, quantity="error", low=0.2, high=0.5, seeds=3)
     >>> rows = [{**row, "kind": "random", "classes": k, "value": 0.4} for k in (4, 16)]
@@ -145,12 +145,12 @@ def plot_sizes(
     groups = (
         [("one class a sample", own)]
         if kind == "per-sample"
-        else [(f"{count} classes", some) for count, some in own.groupby("classes")]
+        else [(f"{count} classes", line) for count, line in own.groupby("classes")]
     )
     shades = np.linspace(0.85, 0.15, len(groups))
-    for (name, some), marker, shade in zip(groups, cycle(MARKERS), shades, strict=False):
-        some = some.sort_values("size")
-        draw_whiskered(ax, some["size"], some, name, color=level_colour(shade), marker=marker)
+    for (name, line), marker, shade in zip(groups, cycle(MARKERS), shades, strict=False):
+        line = line.sort_values("size")
+        draw_whiskered(ax, line["size"], line, name, color=level_colour(shade), marker=marker)
     set_log_axis(ax, rows["size"])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     name = quantity.replace("_", " ")
@@ -164,9 +164,12 @@ def plot_sizes(
 def plot_misalignment(
     summary: pd.DataFrame, size: int, ax: Axes | None = None, *, error: str = "error"
 ) -> Axes:
-    """Error on the target against the share of pretraining labels that were moved, a line a kind and level.
+    """Error on the target against the share of moved pretraining labels, a line for each kind and level.
 
-    Those of which none were moved in any run are left out; `error` as for `plot_granularity`.
+    Args:
+        summary: of `summary_table`; levels without moved labels are left out.
+        size: training samples.
+        error: as for `plot_granularity`.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, quantity="error", seeds=3)
     >>> rows = [{**row, "misalignment": share, "value": 0.4, "low": 0.2, "high": 0.5} for share in (0.0, 0.5)]
@@ -179,9 +182,9 @@ def plot_misalignment(
     ax = ax or new_axes(COLUMN + 0.4, 2.1 + 0.17 * len(moved))
     draw_baseline(ax, rows[rows.kind == BASELINE])
     groups = lines.groupby(["kind", "classes"])
-    for ((kind, classes), some), style in zip(groups, cycle(line_styles()), strict=False):
-        some = some.sort_values("misalignment")
-        draw_whiskered(ax, some.misalignment, some, f"{kind}, {classes} classes", **style)
+    for ((kind, classes), line), style in zip(groups, cycle(line_styles()), strict=False):
+        line = line.sort_values("misalignment")
+        draw_whiskered(ax, line.misalignment, line, f"{kind}, {classes} classes", **style)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=None))
     label_axes(ax, "pretraining labels that were moved", _on_target(error))
@@ -190,6 +193,6 @@ def plot_misalignment(
 
 
 def _on_target(name: str) -> str:
-    """A quantity as an axis has it; what it is, in brackets, has a line of its own."""
+    """The label of an axis: a quantity on the target, its meaning (in brackets) on a second line."""
     name, bracket, meaning = name.partition(" (")
     return f"{name} on the target" + (f"\n({meaning}" if bracket else "")

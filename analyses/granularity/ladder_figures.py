@@ -27,6 +27,7 @@ from harsanyi.analyses.granularity.axes import (
 )
 from harsanyi.analyses.granularity.runs import BASELINE
 
+# Quantity → its name, colour and marker.
 LADDER = {
     "accuracy": ("accuracy on the target", NETWORK_COLOURS[0], "o"),
     "preserved_share": ("preserved, of before", PRESERVED, "s"),
@@ -41,8 +42,9 @@ def plot_ladder(
 
     Args:
         summary: of `summary_table`.
-        ladder: of `ladder_summary`, over all orders; a quantity it has not is not drawn.
-        kind, size: of the runs that are shown, without misalignment.
+        ladder: of `ladder_summary`; a quantity that it does not have is not drawn.
+        kind: of pretraining labels, without misalignment.
+        size: training samples.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, seeds=3, low=0.2, high=0.5)
     >>> summary = pd.DataFrame([{**row, "quantity": "accuracy", "value": 0.4}])
@@ -64,10 +66,12 @@ def plot_ladder(
 
 
 def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figure:
-    """Accuracy, preserved share and rare share side by side, a line a kind of pretraining labels in each.
+    """Accuracy, preserved share and rare share side by side, each with a line for each kind of labels.
 
     Args:
-        summary, ladder, size: as for `plot_ladder`; a quantity the ladder has not has no panel.
+        summary: of `summary_table`.
+        ladder: of `ladder_summary`; a quantity that it does not have has no panel.
+        size: training samples.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, seeds=3, low=0.2, high=0.5)
     >>> summary = pd.DataFrame([{**row, "quantity": "accuracy", "value": 0.4}])
@@ -105,7 +109,8 @@ def plot_ladder_orders(
 
     Args:
         ladder: of `ladder_summary`.
-        kind, size: of the runs that are shown, without misalignment.
+        kind: of pretraining labels, without misalignment.
+        size: training samples.
         quantity: all_before, all_after, preserved, discarded or new.
         unit: of the score.
 
@@ -121,10 +126,9 @@ def plot_ladder_orders(
     ax = ax or new_axes(COLUMN + 0.4, 2.7)
     groups = list(rows.groupby("classes"))
     shades, shifts = np.linspace(0.85, 0.15, len(groups)), np.linspace(-0.15, 0.15, len(groups))
-    for (classes, some), marker, shade, shift in zip(groups, cycle(MARKERS), shades, shifts, strict=False):
-        draw_whiskered(
-            ax, some.number + shift, some, f"{classes} classes", color=level_colour(shade), marker=marker
-        )
+    for (classes, line), marker, shade, shift in zip(groups, cycle(MARKERS), shades, shifts, strict=False):
+        style = {"color": level_colour(shade), "marker": marker}
+        draw_whiskered(ax, line.number + shift, line, f"{classes} classes", **style)
     ax.set_ylim(bottom=0)
     ax.set_xticks(sorted(set(rows.number)))
     label_axes(ax, "order", f"strength Σ|I| per input\n({unit})")

@@ -1,4 +1,4 @@
-"""A granularity study: plan → runs → tables, figures and report, all in one folder."""
+"""A granularity study from its plan to its report, all in one folder."""
 
 from collections.abc import Sequence
 
@@ -16,32 +16,36 @@ from harsanyi.analyses.run.run import STUDY_FILE
 
 
 def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
-    """The whole way of a granularity study; returns the plan and, unless only that is asked, what was found.
+    """Run a granularity study; returns its results in sentences, or its plan with `only_plan`.
 
     Writes into `study.out`: study.toml, a folder for each run, runs and summary as .csv and .h5, with
     `inputs` also ladder and ladder_summary, figures and report.html. A study that was stopped goes on.
 
-    Several processes, started with `accelerate launch` or `torchrun`, train each run together. All else the
-    main process does alone; the others return nothing.
+    Several processes, started with `accelerate launch` or `torchrun`, train each run together. The main
+    process does everything else alone; the other processes return [].
+
+    Args:
+        study: what to do.
+        progress: print the plan, and show bars.
 
     Raises:
-        ValueError, FileNotFoundError: for whatever in the study cannot be meant.
+        ValueError, FileNotFoundError: for settings that do not fit each other or the data.
     """
     study.require_sense()
     data = TransferData.of(study)
     runs = plan_runs(study, data)
-    said = describe_plan(study, runs)
+    plan = describe_plan(study, runs)
     is_main = models.is_main_process()
     if study.only_plan:
-        return said if is_main else []
+        return plan if is_main else []
     if progress and is_main:
-        print("\n".join(said), flush=True)
+        print("\n".join(plan), flush=True)
     if is_main:
         study.out.mkdir(parents=True, exist_ok=True)
         study.write(study.out / STUDY_FILE)
     first = next((run for run in runs if run.kind != BASELINE), None)
     for run in train_runs(study, runs, data, progress=progress):
-        # Players that cannot be are found now, not after all runs.
+        # Impossible players are refused after the first run, not after all runs.
         if is_main and study.inputs and run == first:
             compute(comparison_of(study, run), progress=progress)
     if not is_main:
@@ -83,23 +87,24 @@ def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) 
 
 
 def notes_on(study: Granularity) -> list[str]:
+    """What a reader of the report must know of seeds, errors, clusters and strengths."""
     notes = [
         "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
-        "the drawn labels. With fewer than some ten seeds bootstrap intervals over them are too narrow.",
-        "The least error of several levels is lower than that level's would be in new runs.",
-        "Error is that after the last epoch; no epoch is chosen by the test samples.",
+        "the random labels. With fewer than about ten seeds bootstrap intervals over them are too narrow.",
+        "The lowest error of several levels is lower than the error of that level would be in new runs.",
+        "The error is that after the last epoch; no epoch is chosen by the test samples.",
         *notes_on_task(study.task),
     ]
     if study.embedding is None and any(kind.startswith("kmeans") for kind in study.kinds):
         notes.append("Clusters are of the features of the network at its start.")
     if study.inputs:
         notes.append(
-            "Strengths are compared as they are. A network pretrained on the target's own classes answers "
-            "with its head, all others through a read-out, whose effects can be several times as strong: "
-            "compare what is preserved among levels that have a read-out."
+            "Strengths are compared without scaling. A network pretrained on the target's own classes "
+            "answers with its head, all others through a read-out, whose effects can be several times as "
+            "strong: compare what is preserved among levels with a read-out."
         )
         notes.append(
-            f"Rare: at most {study.rare:.0%} of the inputs of a class have the interaction, or only one. "
-            "With few inputs a class nearly all that is not common to them counts as rare."
+            f"Rare: at most {study.rare:.0%} of the inputs of a class, or only one, have the interaction. "
+            "With few inputs a class nearly every interaction that they do not share counts as rare."
         )
     return notes

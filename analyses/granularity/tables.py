@@ -15,11 +15,20 @@ CORRELATION = "correlation"
 def granularity_tables(
     study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True
 ) -> dict[str, pd.DataFrame]:
-    """All that is measured of the finished runs: runs and their summary; with `inputs` also the ladder."""
-    found = runs_table(study, runs)
-    tables = {RUNS: found, SUMMARY: summary_table(found)}
+    """The tables of the finished runs: runs and their summary; with `inputs` also the ladder's.
+
+    Args:
+        study: the study.
+        runs: of `plan_runs`.
+        progress: show a bar for each comparison.
+
+    Returns:
+        each table by the name of its file.
+    """
+    runs_done = runs_table(study, runs)
+    tables = {RUNS: runs_done, SUMMARY: summary_table(runs_done)}
     if study.inputs:
         ladder = ladder_table(study, runs, progress=progress)
         tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
-        tables[CORRELATION] = ladder_correlation(found, ladder)
+        tables[CORRELATION] = ladder_correlation(runs_done, ladder)
     return tables

@@ -27,7 +27,7 @@ HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
-    """The plan in words: how many runs of what, how many are done, how many are to do."""
+    """The plan in words: the runs, and how many of them are done."""
     done = sum(is_done(study, run) for run in runs)
     lines = [f"{len(runs)} runs: {done} done, {len(runs) - done} to do"]
     kinds = pd.DataFrame([vars(run) for run in runs])
@@ -42,10 +42,11 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
 
 
 def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error") -> list[str]:
-    """What was found, in plain sentences: baseline, best level of each kind, and how far seeds tell it.
+    """The results in sentences: the baseline, the best level of each kind, and the number of seeds.
 
     Args:
-        error: what the tables' error is called, one of `ERRORS`.
+        tables: of `granularity_tables`.
+        error: the name of the tables' error, one of `ERRORS`.
     """
     summary = tables[SUMMARY]
     sentences = []
@@ -74,7 +75,7 @@ def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame, error: 
         same = (differences.kind == kind) & (differences.classes == best.classes)
         (less,) = differences[same & (differences.misalignment == 0)].itertuples()
         sentences.append(
-            f"After pretraining on {kind} labels it is least with {best.classes:,} classes, "
+            f"After pretraining on {kind} labels it is lowest with {best.classes:,} classes, "
             f"{with_interval(best, _tenths)}: "
             f"{with_interval(less, points)} percentage points from the baseline of the same seed."
         )
@@ -82,37 +83,45 @@ def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame, error: 
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
-    """What the largest size keeps and has of rare interactions, fewest and most classes of each kind."""
+    """Preserved and rare shares with most samples, for the fewest and the most classes of each kind."""
     rows = ladder[
         (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
     ]
     sentences = []
-    for kind, some in rows.groupby("kind", sort=False):
-        for classes in sorted({some.classes.min(), some.classes.max()}):
-            own = some[some.classes == classes].set_index("quantity")
+    for kind, levels in rows.groupby("kind", sort=False):
+        for classes in sorted({levels.classes.min(), levels.classes.max()}):
+            level = levels[levels.classes == classes].set_index("quantity")
             # Where all of the strength is rare, there is no share of the rest.
             text = {
-                name: with_interval(own.loc[name], percent) if name in own.index else NO_VALUE
+                name: with_interval(level.loc[name], percent) if name in level.index else NO_VALUE
                 for name in KNOWLEDGE
             }
             sentence = (
                 f"Of what {classes:,} {kind} classes taught, the transfer preserves {text['preserved_share']}"
             )
-            if "rare_after" in own.index:
+            if "rare_after" in level.index:
                 sentence += (
-                    f"; {text['rare_after']} of the strength after it is rare, and {text['rare_preserved']} "
-                    f"of this was there before, of the rest {text['common_preserved']}"
+                    f"; {text['rare_after']} of the strength after it is rare; of this "
+                    f"{text['rare_preserved']} was there before, of the rest {text['common_preserved']}"
                 )
             sentences.append(sentence + ".")
     return sentences
 
 
 def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") -> dict[str, pd.DataFrame]:
-    """The tables of the report: errors and differences, then knowledge, a row a level."""
+    """The tables of the report: errors and differences, then knowledge, a row a level.
+
+    Args:
+        tables: of `granularity_tables`.
+        error: the name of the tables' error, one of `ERRORS`.
+
+    Returns:
+        each table by its title.
+    """
     summary = tables[SUMMARY]
     errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
-    said = error[0].upper() + error[1:]
-    words = {f"{said} on the target, and its difference to the baseline in percentage points": errors}
+    heading = error[0].upper() + error[1:]
+    words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
@@ -125,19 +134,19 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
 
 def _correlation(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each quantity, with both coefficients."""
-    written = table.assign(
+    texts = table.assign(
         knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
         text=[with_interval(row, lambda value: f"{value:.2f}") for row in table.itertuples()],
     )
-    return written.pivot(
+    return texts.pivot(
         index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
     ).reset_index(["points", "clusters"])
 
 
-def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) -> pd.DataFrame:
-    """Quantities across, what was trained down."""
+def _wide(table: pd.DataFrame, formats: Mapping[str, Callable[[float], str]]) -> pd.DataFrame:
+    """Quantities across, trainings down."""
     columns = {}
-    for quantity, write in written.items():
+    for quantity, write in formats.items():
         rows = table[table.quantity == quantity]
         texts = [with_interval(row, write) for row in rows.itertuples()]
         columns[HEADINGS[quantity]] = pd.Series(
@@ -150,7 +159,7 @@ def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) ->
 
 
 def _name(row: Any) -> str:
-    """What a row of a summary is called in the report."""
+    """The name of a row of a summary in the report."""
     level = f" ({row.level})" if row.kind == "columns" else ""
     classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
     moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""

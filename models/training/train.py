@@ -79,14 +79,8 @@ def train(
     """
     recipe, folder = recipe.for_network(network), Path(folder)
     target, held_target = (_target(network, part, recipe) for part in (samples, held_out))
-    settings = {
-        **recipe.settings(),
-        "network": network.name,
-        "classes": list(network.classes),
-        "start": digest(repr(network.model), network.model.state_dict(), repr(network.preprocessing)),
-        "samples": digest(list(samples.items), target),
-        "held_out": digest(list(held_out.items), held_target),
-    }
+    digests = digest(list(samples.items), target), digest(list(held_out.items), held_target)
+    settings = _settings(network, recipe, *digests)
     groups = recipe.groups(torch.device("cpu"))
     check_groups(groups, len(network.classes))
     paths = checkpoint_paths(folder, recipe.epochs)
@@ -121,6 +115,18 @@ def train(
             (folder / UNFINISHED).unlink(missing_ok=True)
         accelerator.wait_for_everyone()
     return paths
+
+
+def _settings(network: Network, recipe: Recipe, samples: str, held_out: str) -> dict[str, Any]:
+    """Everything a series depends on, in JSON's types; samples and held-out samples by their digests."""
+    return {
+        **recipe.settings(),
+        "network": network.name,
+        "classes": list(network.classes),
+        "start": digest(repr(network.model), network.model.state_dict(), repr(network.preprocessing)),
+        "samples": samples,
+        "held_out": held_out,
+    }
 
 
 def run_epochs(

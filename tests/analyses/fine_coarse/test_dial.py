@@ -139,7 +139,7 @@ def test_words_hold_the_numbers(deltas, losses):
             f"after {rows.step.max():,} steps L_coarse of held-out samples is {rows.value.iloc[-1]:.3f}"
             in (sentence)
         )
-        assert f"at its least {rows.value.min():.3f}" in sentence
+        assert f"at its lowest {rows.value.min():.3f}" in sentence
     assert loss_words(losses).shape == (2, 4)
 
 

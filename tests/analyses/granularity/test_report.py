@@ -12,8 +12,8 @@ from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.command.options import parse_options
 from harsanyi.analyses.granularity import labels as labels_module
 from harsanyi.analyses.granularity.labels import (
+    cached_features,
     features_of,
-    kept_features,
     labels_of_classes,
     levels_of,
     pretraining_labels,
@@ -215,12 +215,12 @@ def test_features_are_made_once_for_the_same_network_and_samples(
     monkeypatch.setattr(
         labels_module, "features_of", lambda *given: made.append(given) or features_of(*given)
     )
-    first, again = (kept_features(tmp_path, network, sample) for _ in range(2))
+    first, again = (cached_features(tmp_path, network, sample) for _ in range(2))
     assert len(made) == 1
     assert np.array_equal(first, again)
     assert np.array_equal(first, features_of(network, sample))
-    kept_features(tmp_path, models.load("small:cnn", "random", seed=4), sample)
-    kept_features(tmp_path, network, sample.select(range(47)))
+    cached_features(tmp_path, models.load("small:cnn", "random", seed=4), sample)
+    cached_features(tmp_path, network, sample.select(range(47)))
     assert len(made) == 3
 
 
@@ -240,7 +240,7 @@ def test_test_labels_take_the_numbers_of_training():
     found = renumber_labels(inputs([0, 1, 1], ("ox", "cat")), train)
     assert found.level("animal")[0].tolist() == [2, 0, 0]
     assert found.level("animal")[1] == ("cat", "dog", "ox")
-    with pytest.raises(ValueError, match=r"classes of 'animal' that training has not: \['elk'\]"):
+    with pytest.raises(ValueError, match=r"classes of 'animal' that training samples do not have: \['elk'\]"):
         renumber_labels(inputs([0], ("elk",)), train)
     with pytest.raises(ValueError, match="no label column in common"):
         renumber_labels(inputs([0], ("elk",), "other"), train)

@@ -109,7 +109,7 @@ def test_tested_numbers_and_sets_need_not_be_trained_ones():
     assert with_names_of(train, test, "target", "classification") is train
     sets = with_names_of(of_names("a;b", "c"), of_names("a;c"), "target", "multi-label")
     assert target_values(sets, "target", "multi-label")[1] == ("a", "b", "c")
-    with pytest.raises(ValueError, match=r"members in 'target' that training has not: \['d'\]"):
+    with pytest.raises(ValueError, match=r"members in 'target' that training samples do not have: \['d'\]"):
         with_names_of(of_names("a;b", "c"), of_names("a;d"), "target", "multi-label")
 
 
