@@ -240,7 +240,5 @@ def ladder_correlation(
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
     """The amounts and shares that are shown, as `amounts_table` takes them."""
-    parts = {name: (name,) for name in SHOWN} | SHARE_AMOUNTS
-    if change.scratch is not None:
-        parts |= SCRATCH_SHARE_AMOUNTS
-    return {name: tuple(getattr(change, part) for part in found) for name, found in parts.items()}
+    scratch = SCRATCH_SHARE_AMOUNTS if change.scratch is not None else {}
+    return change.quantities((*SHOWN, *SHARE_AMOUNTS, *scratch))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
 from harsanyi.analyses.knowledge.amounts import total_row
-from harsanyi.analyses.knowledge.generality import FOUND, OTHER_INPUTS
+from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.study.study import Reliability
@@ -57,7 +57,7 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
 def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """What was found, in plain sentences."""
     found, shares = tables[FOUND_TABLE], tables[SHARES]
-    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND}before"), percent)
+    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND_PREFIX}before"), percent)
     sentences = [
         f"Of the fine-tuned network's salient strength, {kept} is in the pretrained network on the same "
         "input."
