@@ -45,9 +45,9 @@ $(BENCHMARKS:%=bench-%): bench-%: .venv/developer
 	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$* $(ROUNDS)
 
 # Beside the environment, so that nothing there depends on them.
-$(PEERS)/installed: .venv/developer benchmarks/peers.txt
+$(PEERS)/installed: .venv/developer benchmarks/peers/peers.txt
 	rm -rf $(PEERS)
-	$(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) --requirement benchmarks/peers.txt
+	$(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) --requirement benchmarks/peers/peers.txt
 	touch $@
 
 docs: .venv/developer

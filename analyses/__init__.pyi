@@ -23,14 +23,8 @@ from .fine_coarse.delta_map import delta_cell, delta_table
 from .fine_coarse.demo import DemoExtent
 from .fine_coarse.dial import dial_table, loss_split, ring_pool
 from .fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from .fine_coarse.feature_learning import (
-    FeatureRun,
-    alignment_table,
-    error_table,
-    interaction_table,
-    learn_features,
-    patch_interactions,
-)
+from .fine_coarse.feature_learning import FeatureRun, learn_features
+from .fine_coarse.feature_tables import alignment_table, error_table, interaction_table, patch_interactions
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from .fine_coarse.objective_sweep import objective_summary, objective_sweep
@@ -39,15 +33,14 @@ from .fine_coarse.redundancy import boundary_redundancy
 from .granularity.figures import (
     draw_beside_published,
     plot_granularity,
-    plot_ladder,
-    plot_ladder_orders,
     plot_misalignment,
     plot_published,
     plot_sizes,
 )
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
+from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
-from .granularity.runs import TransferRun, over_seeds, plan, runs_table, summary_table, train_runs
+from .granularity.runs import TransferRun, over_seeds, plan_runs, runs_table, summary_table, train_runs
 from .granularity.settings import Granularity
 from .knowledge.change import KnowledgeChange, compare
 from .knowledge.class_tables import class_tables
@@ -150,7 +143,7 @@ __all__ = [
     "other_tokens",
     "over_seeds",
     "patch_interactions",
-    "plan",
+    "plan_runs",
     "planning_curve",
     "plot_alignment",
     "plot_beta",

@@ -10,7 +10,7 @@ import torch
 from benchmarks.tables import Rows, keep, show
 
 
-def parser_of(description: str | None, cases: Collection[str]) -> argparse.ArgumentParser:
+def parser_of(prog: str, description: str | None, cases: Collection[str]) -> argparse.ArgumentParser:
     """Takes names of cases, --rounds and --table."""
 
     def known(name: str) -> str:
@@ -19,7 +19,7 @@ def parser_of(description: str | None, cases: Collection[str]) -> argparse.Argum
         return name
 
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = f"all of {', '.join(cases)} by default"
     parser.add_argument("cases", nargs="*", metavar="NAME", type=known, help=what)

@@ -112,7 +112,8 @@ class Store:
         keys = [key for key in sorted({*asked, *found}) if asked.get(key) != found.get(key)]
         if keys:
             differences = "; ".join(
-                f"{k}: {_short(found.get(k))} there, {_short(asked.get(k))} asked" for k in keys
+                f"{k}: {json.dumps(found.get(k)):.60} there, {json.dumps(asked.get(k)):.60} asked"
+                for k in keys
             )
             raise ValueError(
                 f"{path} was made with other settings ({differences}); name another folder or remove it"
@@ -226,9 +227,3 @@ def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor
     v = game.scored(outputs.flatten(0, 1), asked).view(outputs.shape[:2])
     require_finite(v, torch.as_tensor(games))
     return v, outputs
-
-
-def _short(value: Any) -> str:
-    """A setting in a message, cut where it is long."""
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"

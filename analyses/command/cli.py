@@ -129,7 +129,8 @@ def _sentence(error: Exception) -> str:
     """What an error says, in one line; what the system says without its number."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    notes = getattr(error, "__notes__", [])  # where in a user's file it was raised
+    return " ".join(" ".join([str(error) or type(error).__name__, *(f"({note})" for note in notes)]).split())
 
 
 def _overview() -> str:
@@ -210,7 +211,8 @@ def _perform(command: Any) -> None:
         print("\n" + "\n".join(summary))
         print(f"\nReport: {command.run / FOLDER / 'report.html'}")
     elif isinstance(command, Granularity):
-        from harsanyi.analyses.granularity.report import SUMMARY, run_granularity
+        from harsanyi.analyses.granularity.report import run_granularity
+        from harsanyi.analyses.granularity.tables import SUMMARY
 
         found = run_granularity(command)  # nothing from processes that are not the main one
         if found:

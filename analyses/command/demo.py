@@ -46,9 +46,8 @@ def _trained(
     """The last checkpoint of a training run; every epoch's lies beside it."""
     return models.train(
         network,
-        inputs.items,
-        inputs.level(level)[0],
+        models.Samples(inputs.items, inputs.level(level)[0]),
+        models.Recipe(epochs=EPOCHS[name]),
         folder=out / "checkpoints" / name,
-        epochs=EPOCHS[name],
-        held_out=(test.items, test.level(level)[0]),
+        held_out=models.Samples(test.items, test.level(level)[0]),
     )[-1]

@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.fine_coarse.delta_map import DIGITS_TEST, delta_map, delta_table, digits, halvings
+from harsanyi.analyses.fine_coarse.delta_map import delta_map, delta_table
 from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
 from harsanyi.analyses.fine_coarse.figures import plot_redundancy
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.fine_coarse.pool import DIGITS_TEST, digits, halvings
 from harsanyi.analyses.fine_coarse.report import (
     delta_words,
     describe_deltas,
@@ -20,23 +21,16 @@ from harsanyi.analyses.fine_coarse.report import (
     dial_words,
     loss_words,
 )
-from harsanyi.analyses.granularity.report import (
-    CORRELATION,
-    LADDER,
-    LADDER_SUMMARY,
-    RUNS,
-    SUMMARY,
-    figures_of,
-    notes_on,
-    run_granularity,
-    tables_in_words,
-)
+from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.report import notes_on, run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.tables import CORRELATION, LADDER, LADDER_SUMMARY, RUNS, SUMMARY
+from harsanyi.analyses.granularity.words import tables_in_words
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.data import fashion_mnist_path
-from harsanyi.models.training.stacked import StackRecipe
+from harsanyi.models import StackRecipe
 
 DELTA, CIRCLES, DIAL, LOSS = "delta", "circles", "dial", "loss"
 CELLS = "cells"

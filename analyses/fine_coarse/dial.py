@@ -7,12 +7,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from harsanyi.analyses.fine_coarse.delta_map import Pool, draw_rows, kept, standardised
+from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
+from harsanyi.analyses.fine_coarse.delta_map import draw_rows
+from harsanyi.analyses.fine_coarse.pool import Pool, standardised
 from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data.circles import Circles
+from harsanyi.models import StackRecipe, StackSamples, train_stack
 from harsanyi.models.digest import digest
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
 
 DRAWN, TESTED = 4000, 2000  # points on the rings
 # Of parts of the loss on samples that train and that validate: columns of the history of a stack.
@@ -94,7 +96,7 @@ def loss_split(
         (seeds that are not stopped yet).
 
     >>> from tempfile import TemporaryDirectory
-    >>> from harsanyi.analyses.fine_coarse.delta_map import digits
+    >>> from harsanyi.analyses.fine_coarse.pool import digits
     >>> with TemporaryDirectory() as folder:
     ...     table = loss_split(digits(), (0, 1) * 5, {"fine": 1.0}, 50, [0], StackRecipe(4, steps=50), folder)
     >>> table.groupby(["part", "split"]).step.max().unique().tolist()
@@ -102,7 +104,7 @@ def loss_split(
     """
     settings = [asdict(recipe), list(coarse), dict(betas), size, list(seeds)]
     name = f"{pool.name}-loss-{digest(*vars(pool).values(), settings)[:8]}.csv"
-    return kept(Path(folder) / name, lambda: _loss_split(pool, coarse, betas, size, seeds, recipe))
+    return read_or_make(Path(folder) / name, lambda: _loss_split(pool, coarse, betas, size, seeds, recipe))
 
 
 def _loss_split(

@@ -16,7 +16,7 @@ from harsanyi.analyses.drawing.palette import (
     legend_above,
     new_axes,
 )
-from harsanyi.analyses.fine_coarse.feature_learning import WITH_NOISE
+from harsanyi.analyses.fine_coarse.feature_tables import WITH_NOISE
 
 FEATURE_COLOURS = {"common": NETWORK_COLOURS[1], "fine": NETWORK_COLOURS[2]}
 LEVEL_COLOURS = {"coarse": NETWORK_COLOURS[4], "fine": NETWORK_COLOURS[3]}

@@ -7,6 +7,7 @@ the classes of one group apart.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -18,15 +19,15 @@ import torch
 import torch.nn.functional as F
 
 from harsanyi import models
-from harsanyi.analyses.fine_coarse.delta_map import kept
+from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.granularity.runs import TransferData, over_seeds
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs
 from harsanyi.data.hierarchies import LabelHierarchy
-from harsanyi.models import Network
+from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.train import keep_inputs
+from harsanyi.models.training.samples import input_batches
 
 Betas = tuple[float, ...]
 # What tells the rows of one objective and level.
@@ -42,11 +43,11 @@ def objective_sweep(
     betas: Sequence[float | Sequence[float]],
     seeds: Sequence[int],
     folder: str | Path,
+    recipe: Recipe = Recipe(),
     *,
-    epochs: int,
     size: int | None = None,
     evenly_over: str | None = None,
-    **recipe: Any,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Train with each choice of β and each seed, and test on every level: a row a run and level.
 
@@ -61,10 +62,10 @@ def objective_sweep(
         betas: a number, or with more levels a β for each below the coarsest, that of the finest last.
         seeds: of samples, head and order, and of what `start` draws.
         folder: for the runs.
-        epochs: of each run.
+        recipe: of every run, but for its seed, levels and betas.
         size: training samples, all without it.
         evenly_over: the label column over whose classes they are drawn evenly; by default the finest.
-        recipe: other options of `harsanyi.models.train`.
+        progress: show a bar of epochs for each run.
 
     Returns:
         tidy: betas ("1 0.3"), level, classes (their number), trained, seed, accuracy and loss (nats) on the
@@ -81,8 +82,8 @@ def objective_sweep(
     >>> levels = LabelHierarchy.from_columns(clothes.train, ["fine", "coarse"])
     >>> start = lambda seed: models.load("small:cnn", "random", seed=seed)
     >>> with TemporaryDirectory() as folder:
-    ...     options = dict(folder=folder, epochs=1, size=20, progress=False)
-    ...     table = objective_sweep(start, clothes, levels, [0, 1], [0], **options)
+    ...     options = dict(recipe=Recipe(epochs=1), size=20, progress=False)
+    ...     table = objective_sweep(start, clothes, levels, [0, 1], [0], folder, **options)
     >>> table[["betas", "level", "classes", "trained"]].values.tolist()
     [['0', 'fine', 10, False], ['0', 'coarse', 4, True], ['1', 'fine', 10, True], ['1', 'coarse', 4, True]]
     """
@@ -91,6 +92,8 @@ def objective_sweep(
         raise ValueError(f"expected one β and seed or more, each once; got {list(betas)} and {list(seeds)}")
     _require_classes(data, hierarchy)
     finest = hierarchy.levels[0].name
+    levels = [hierarchy.groups(level.name).tolist() for level in hierarchy.levels[:0:-1]]
+    held_out = Samples(data.test.items, data.test.labels[finest])
     rows = []
     for seed in seeds:
         sample = data.train.sample(size or len(data.train), seed, evenly_over or finest)
@@ -99,18 +102,16 @@ def objective_sweep(
             place = Path(folder, "-".join(["beta", *_words(chosen)]), str(seed))
             series = models.train(
                 network,
-                sample.items,
-                sample.labels[finest],
+                Samples(sample.items, sample.labels[finest]),
+                replace(recipe, seed=seed, levels=levels, betas=chosen),
                 folder=place,
-                epochs=epochs,
-                held_out=(data.test.items, data.test.labels[finest]),
-                seed=seed,
-                levels=[hierarchy.groups(level.name).tolist() for level in hierarchy.levels[:0:-1]],
-                betas=chosen,
-                **recipe,
+                held_out=held_out,
+                progress=progress,
             )
             # Without the names of levels, which the settings of the series do not hold.
-            found = kept(place / "levels.csv", partial(_tested, network, series[-1], data.test, hierarchy))
+            found = read_or_make(
+                place / "levels.csv", partial(_tested, network, series[-1], data.test, hierarchy)
+            )
             rows.append(found.assign(**_named(chosen, hierarchy), seed=seed))
     return pd.concat(rows, ignore_index=True)[[*OBJECTIVE, "trained", "seed", *MEASURES]]
 
@@ -187,7 +188,7 @@ def _require_classes(data: TransferData, hierarchy: LabelHierarchy) -> None:
             raise ValueError(
                 f"expected {name} samples whose column {finest.name!r} has the hierarchy's "
                 f"{len(finest.classes)} classes in its order: take the hierarchy from the training samples "
-                "and number those that test with `numbered`"
+                "and number those that test with `renumber_labels`"
             )
 
 
@@ -205,8 +206,8 @@ def _named(betas: Betas, hierarchy: LabelHierarchy) -> dict[str, Any]:
 def _tested(network: Network, weights: Path, test: Inputs, hierarchy: LabelHierarchy) -> pd.DataFrame:
     """Accuracy and loss on each level, the finest first, of the network with these weights."""
     trained = models.load(network.name, weights).to(network.device)
-    batch = keep_inputs(trained, test.items, keep_bytes=0)
-    parts = [trained.logits(batch(chosen)) for chosen in torch.arange(len(test)).split(BATCH)]
+    inputs_of = input_batches(trained, test.items, cache_bytes=0)
+    parts = [trained.logits(inputs_of(batch)) for batch in torch.arange(len(test)).split(BATCH)]
     logits, labels = torch.cat(parts).cpu().double(), torch.from_numpy(test.labels[hierarchy.levels[0].name])
     rows = []
     for level in hierarchy.levels:

@@ -103,7 +103,7 @@ def pretraining_labels(
     return labels, classes
 
 
-def numbered(inputs: Inputs, like: Inputs) -> Inputs:
+def renumber_labels(inputs: Inputs, like: Inputs) -> Inputs:
     """The inputs with the labels of each column numbered as those of `like`; columns it has not are dropped.
 
     Raises:

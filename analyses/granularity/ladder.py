@@ -49,8 +49,8 @@ CORRELATED = (
     "rare_after",
     "rare_preserved",
 )
-# A share of a number of inputs, up to the rounding of their product.
-ROUNDING = 1e-9
+# The product of a share and a number of inputs may be rounded to just below a whole number.
+COUNT_TOLERANCE = 1e-9
 
 
 def rare_table(
@@ -116,7 +116,7 @@ def is_rare(
     found = torch.zeros_like(there)
     for label in labels.unique():
         own = labels == label
-        most = max(1, math.floor(rare * int(own.sum()) + ROUNDING))
+        most = max(1, math.floor(rare * int(own.sum()) + COUNT_TOLERANCE))
         found[own] = there[own] & (there[own].sum(0) <= most)
     return found
 

@@ -1,61 +1,18 @@
 """A granularity study: plan → runs → tables, figures and report, all in one folder."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import pandas as pd
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
 from harsanyi import models
-from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.granularity.figures import (
-    draw_beside_published,
-    draw_ladders,
-    plot_granularity,
-    plot_ladder,
-    plot_ladder_orders,
-    plot_misalignment,
-    plot_sizes,
-)
-from harsanyi.analyses.granularity.ladder import (
-    comparison_of,
-    ladder_correlation,
-    ladder_summary,
-    ladder_table,
-)
-from harsanyi.analyses.granularity.runs import (
-    BASELINE,
-    DIFFERENCE,
-    TransferData,
-    TransferRun,
-    is_done,
-    plan,
-    runs_table,
-    summary_table,
-    train_runs,
-)
+from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.ladder import comparison_of
+from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs, train_runs
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.target import ERRORS, NAMES, notes_on_task, target_in_words
+from harsanyi.analyses.granularity.tables import granularity_tables
+from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
+from harsanyi.analyses.granularity.words import describe_granularity, describe_plan, tables_in_words
 from harsanyi.analyses.report.page import publish
-from harsanyi.analyses.report.words import NOTHING, percent, points, with_interval
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.run import STUDY, UNITS
-
-RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
-CORRELATION = "correlation"
-KNOWLEDGE = {
-    "preserved_share": "preserved, of before",
-    "new_share": "new, of after",
-    "rare_before": "rare, of before",
-    "rare_after": "rare, of after",
-    "rare_scratch": "rare, of baseline",
-    "rare_preserved": "preserved, of rare after",
-    "common_preserved": "preserved, of the rest after",
-    "preserved_accuracy": "accuracy of preserved alone",
-    "new_accuracy": "accuracy of new alone",
-    "everything_accuracy": "accuracy on these inputs",
-}
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
+from harsanyi.analyses.run.run import STUDY
 
 
 def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
@@ -72,7 +29,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     """
     study.require_sense()
     data = TransferData.of(study)
-    runs = plan(study, data)
+    runs = plan_runs(study, data)
     said = describe_plan(study, runs)
     is_main = models.is_main_process()
     if study.only_plan:
@@ -103,199 +60,6 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         notes=notes_on(study),
     )
     return summary
-
-
-def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
-    """The plan in words: how many runs of what, how many are done, how many are to do."""
-    done = sum(is_done(study, run) for run in runs)
-    lines = [f"{len(runs)} runs: {done} done, {len(runs) - done} to do"]
-    kinds = pd.DataFrame([vars(run) for run in runs])
-    for (kind, level, classes), rows in kinds.groupby(["kind", "level", "classes"], sort=False):
-        name = f"{kind} {level}".strip() if kind == "columns" else str(kind)
-        classes_of = NAMES[study.task] if kind == BASELINE else "classes"
-        lines.append(
-            f"  {name}, {classes} {classes_of}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
-            + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
-        )
-    return lines
-
-
-def granularity_tables(
-    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True
-) -> dict[str, pd.DataFrame]:
-    """All that is measured of the finished runs: runs and their summary; with `inputs` also the ladder."""
-    found = runs_table(study, runs)
-    tables = {RUNS: found, SUMMARY: summary_table(found)}
-    if study.inputs:
-        ladder = ladder_table(study, runs, progress=progress)
-        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
-        tables[CORRELATION] = ladder_correlation(found, ladder)
-    return tables
-
-
-def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error") -> list[str]:
-    """What was found, in plain sentences: baseline, best level of each kind, and how far seeds tell it.
-
-    Args:
-        error: what the tables' error is called, one of `ERRORS`.
-    """
-    summary = tables[SUMMARY]
-    sentences = []
-    for size in sorted(set(summary["size"])):
-        rows = summary[summary["size"] == size]
-        errors, differences = (rows[rows.quantity == name] for name in ("error", DIFFERENCE))
-        sentences += _of_size(size, errors, differences, error)
-    if LADDER_SUMMARY in tables:
-        sentences += _knowledge(tables[LADDER_SUMMARY])
-    seeds = int(summary.seeds.min())
-    if seeds == 1:
-        return [*sentences, "This rests on 1 seed: no intervals, nothing about other training runs."]
-    return [*sentences, f"This rests on {seeds} seeds; brackets hold bootstrap intervals over them."]
-
-
-def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame, error: str) -> list[str]:
-    (direct,) = errors[errors.kind == BASELINE].itertuples()
-    sentences = [
-        f"With {size:,} training samples, the target trained directly has an {error} of "
-        f"{with_interval(direct, _tenths)}."
-    ]
-    for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby(
-        "kind", sort=False
-    ):
-        best = rows.sort_values("value").iloc[0]
-        same = (differences.kind == kind) & (differences.classes == best.classes)
-        (less,) = differences[same & (differences.misalignment == 0)].itertuples()
-        sentences.append(
-            f"After pretraining on {kind} labels it is least with {best.classes:,} classes, "
-            f"{with_interval(best, _tenths)}: "
-            f"{with_interval(less, points)} percentage points from the baseline of the same seed."
-        )
-    return sentences
-
-
-def _knowledge(ladder: pd.DataFrame) -> list[str]:
-    """What the largest size keeps and has of rare interactions, fewest and most classes of each kind."""
-    rows = ladder[
-        (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
-    ]
-    sentences = []
-    for kind, some in rows.groupby("kind", sort=False):
-        for classes in sorted({some.classes.min(), some.classes.max()}):
-            own = some[some.classes == classes].set_index("quantity")
-            # Where all of the strength is rare, there is no share of the rest.
-            text = {
-                name: with_interval(own.loc[name], percent) if name in own.index else NOTHING
-                for name in KNOWLEDGE
-            }
-            sentence = (
-                f"Of what {classes:,} {kind} classes taught, the transfer preserves {text['preserved_share']}"
-            )
-            if "rare_after" in own.index:
-                sentence += (
-                    f"; {text['rare_after']} of the strength after it is rare, and {text['rare_preserved']} "
-                    f"of this was there before, of the rest {text['common_preserved']}"
-                )
-            sentences.append(sentence + ".")
-    return sentences
-
-
-def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
-    """The figures of a study by caption; what stands before the colon names the file."""
-    summary, error = tables[SUMMARY], ERRORS[study.task]
-    intervals = "with 95% bootstrap intervals over seeds"
-    sizes = sorted(set(summary["size"]))
-    kinds = [kind for kind in dict.fromkeys(summary.kind) if kind != BASELINE]
-    figures = {
-        f"Error with {size} samples: {error} on the target, by the number of pretraining classes, "
-        f"{intervals}": whole(plot_granularity(summary, size, error=error))
-        for size in sizes
-    }
-    if study.published:
-        figures[
-            "Beside published points: this study (left), and errors published for ImageNet-21k to "
-            "ImageNet-1k, other data, networks and recipes (right)"
-        ] = draw_beside_published(summary, sizes[-1])
-    for kind in kinds if len(sizes) > 1 else ():
-        caption = f"Sizes for {kind}: {error} on the target by training samples, {intervals}"
-        figures[caption] = whole(plot_sizes(summary, kind, error=error))
-    if len(study.misalignment) > 1:
-        caption = f"Misalignment with {sizes[-1]} samples: {error} by the share of labels moved, {intervals}"
-        figures[caption] = whole(plot_misalignment(summary, sizes[-1], error=error))
-    if LADDER_SUMMARY in tables:
-        figures |= _ladder_figures(tables, kinds, sizes[-1], intervals)
-    return figures
-
-
-def _ladder_figures(
-    tables: Mapping[str, pd.DataFrame], kinds: list[str], size: int, intervals: str
-) -> dict[str, Figure]:
-    summary = tables[SUMMARY]
-    figures = {
-        f"Ladders: accuracy, what fine-tuning preserves of pretraining, and what is rare after it, "
-        f"with {size} samples, {intervals}": draw_ladders(summary, tables[LADDER_SUMMARY], size)
-    }
-    for kind in kinds:
-        if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
-            continue  # one rung is no ladder
-        figures[
-            f"Ladder of {kind}: accuracy, what fine-tuning preserves, and what is rare after it, "
-            f"with {size} samples, {intervals}"
-        ] = whole(plot_ladder(summary, tables[LADDER_SUMMARY], kind, size))
-        figures[
-            f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
-            f"with {size} samples, {intervals}"
-        ] = whole(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=UNITS["log_odds"]))
-    return figures
-
-
-def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") -> dict[str, pd.DataFrame]:
-    """The tables of the report: errors and differences, then knowledge, a row a level."""
-    summary = tables[SUMMARY]
-    errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
-    said = error[0].upper() + error[1:]
-    words = {f"{said} on the target, and its difference to the baseline in percentage points": errors}
-    if LADDER_SUMMARY in tables:
-        ladder = tables[LADDER_SUMMARY]
-        shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
-        words["Knowledge: shares of salient strength, and accuracies of parts of it"] = shares
-        words["Correlation of knowledge with accuracy on the target, over runs"] = _correlation(
-            tables[CORRELATION]
-        )
-    return words
-
-
-def _correlation(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each quantity, with both coefficients."""
-    written = table.assign(
-        knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
-        text=[with_interval(row, lambda value: f"{value:.2f}") for row in table.itertuples()],
-    )
-    return written.pivot(
-        index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
-    ).reset_index(["points", "clusters"])
-
-
-def _wide(table: pd.DataFrame, written: Mapping[str, Callable[[float], str]]) -> pd.DataFrame:
-    """Quantities across, what was trained down."""
-    columns = {}
-    for quantity, write in written.items():
-        rows = table[table.quantity == quantity]
-        texts = [with_interval(row, write) for row in rows.itertuples()]
-        columns[HEADINGS[quantity]] = pd.Series(
-            texts, [_name(row) for row in rows.itertuples()], dtype=object
-        )
-    wide = pd.DataFrame({name: column for name, column in columns.items() if len(column)})
-    order = dict.fromkeys(_name(row) for row in table.itertuples())
-    wide = wide.reindex([name for name in order if name in wide.index]).fillna(NOTHING)
-    return wide.rename_axis("pretraining")
-
-
-def _name(row: Any) -> str:
-    """What a row of a summary is called in the report."""
-    level = f" ({row.level})" if row.kind == "columns" else ""
-    classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
-    moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""
-    return f"{row.kind}{classes}{moved}, {row.size:,} samples"
 
 
 def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) -> dict[str, str]:
@@ -339,11 +103,3 @@ def notes_on(study: Granularity) -> list[str]:
             "With few inputs a class nearly all that is not common to them counts as rare."
         )
     return notes
-
-
-def _distinct(values: pd.Series) -> str:
-    return " ".join(f"{value:g}" for value in dict.fromkeys(values))
-
-
-def _tenths(share: float) -> str:
-    return f"{share:.1%}"

@@ -1,7 +1,7 @@
 """The runs of a granularity study: planned, trained where they are not yet, and read as tables."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 
 from harsanyi import models
-from harsanyi.analyses.granularity.labels import labels_of_classes, levels_of, numbered, pretraining_labels
+from harsanyi.analyses.granularity.labels import (
+    labels_of_classes,
+    levels_of,
+    pretraining_labels,
+    renumber_labels,
+)
 from harsanyi.analyses.granularity.settings import MEANINGLESS, OF_SAMPLES, Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF, target_values, with_names_of
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
@@ -17,7 +22,7 @@ from harsanyi.analyses.study.games import device_named
 from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs, load
 from harsanyi.data.alignment import nmi, purity
-from harsanyi.models import Network
+from harsanyi.models import Network, Recipe, Samples
 
 BASELINE = "baseline"
 PRETRAIN, FINETUNE, HISTORY, LABELS = "pretrain", "finetune", "history.csv", "labels.csv"
@@ -26,8 +31,8 @@ RUN_COLUMNS = ["kind", "level", "classes", "size", "seed", "misalignment"]
 GROUP = [name for name in RUN_COLUMNS if name != "seed"]
 MEASURES = ["accuracy", "loss", "error"]
 DIFFERENCE = "error_difference"
-# Of labels without a test: so many training samples measure how well they are learned.
-HELD_OUT = 256
+# Labels of single samples have no test: at most so many training samples measure how well they are learned.
+MAX_MEASURED_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,10 @@ class TransferData:
         train, test = (load(path, **names) for path in (study.data, study.test_data))
         target_values(train, study.target, study.task)
         train = with_names_of(train, test, study.target, study.task)
-        return cls(train, numbered(test, train))
+        return cls(train, renumber_labels(test, train))
 
 
-def plan(study: Granularity, data: TransferData) -> list[TransferRun]:
+def plan_runs(study: Granularity, data: TransferData) -> list[TransferRun]:
     """Every run of a study: the baselines, then kind by kind, for each size and seed.
 
     Raises:
@@ -222,15 +227,15 @@ def _train(study: Granularity, run: TransferRun, data: TransferData, progress: b
         network = _pretrained(study, run, data.test, sample, network, progress)
     models.train(
         network.with_new_head(classes, run.seed),
-        sample.items,
-        target,
+        Samples(sample.items, target),
+        replace(
+            _recipe(study, run, epochs, rate),
+            task=study.task,
+            freeze_backbone=study.transfer == "probe" and run.kind != BASELINE,
+        ),
         folder=study.out / run.folder / FINETUNE,
-        epochs=epochs,
-        held_out=(data.test.items, target_values(data.test, study.target, study.task)[0]),
-        task=study.task,
-        learning_rate=rate,
-        freeze_backbone=study.transfer == "probe" and run.kind != BASELINE,
-        **_recipe(study, run, progress),
+        held_out=Samples(data.test.items, target_values(data.test, study.target, study.task)[0]),
+        progress=progress,
     )
 
 
@@ -242,19 +247,18 @@ def _pretrained(
         study, run.kind, run.level, run.classes, sample, network, run.seed, run.misalignment
     )
     if run.kind in OF_SAMPLES:
-        held_out = sample.select(range(min(HELD_OUT, run.size))).items, labels[:HELD_OUT]
+        first = sample.select(range(min(MAX_MEASURED_SAMPLES, run.size)))
+        held_out = Samples(first.items, labels[:MAX_MEASURED_SAMPLES])
     else:
-        held_out = test.items, labels_of_classes(study, run.kind, run.level, test)[0]
+        held_out = Samples(test.items, labels_of_classes(study, run.kind, run.level, test)[0])
     folder = study.out / run.folder
     *_, last = models.train(
         network.with_new_head(classes, run.seed),
-        sample.items,
-        labels,
+        Samples(sample.items, labels),
+        _recipe(study, run, study.pretrain_epochs, study.pretrain_rate),
         folder=folder / PRETRAIN,
-        epochs=study.pretrain_epochs,
         held_out=held_out,
-        learning_rate=study.pretrain_rate,
-        **_recipe(study, run, progress),
+        progress=progress,
     )
     kept = {"name": sample.names, "label": labels, "target": sample.level(study.target)[0]}
     if models.is_main_process():
@@ -262,10 +266,19 @@ def _pretrained(
     return models.load(study.model, last).to(network.device)
 
 
-def _recipe(study: Granularity, run: TransferRun, progress: bool) -> dict[str, Any]:
-    """What all phases have in common."""
-    names = ("optimiser", "weight_decay", "batch_size", "flip", "crop_padding", "precision")
-    return {name: getattr(study, name) for name in names} | {"seed": run.seed, "progress": progress}
+def _recipe(study: Granularity, run: TransferRun, epochs: int, learning_rate: float) -> Recipe:
+    """The recipe of a phase: the study's, with the run's seed."""
+    return Recipe(
+        epochs=epochs,
+        optimiser=study.optimiser,
+        learning_rate=learning_rate,
+        weight_decay=study.weight_decay,
+        batch_size=study.batch_size,
+        seed=run.seed,
+        flip=study.flip,
+        crop_padding=study.crop_padding,
+        precision=study.precision,
+    )
 
 
 def _row(study: Granularity, run: TransferRun) -> dict[str, Any]:

@@ -13,8 +13,8 @@ COUNTED = ("kmeans-aligned", "kmeans-unaligned", "random")
 OF_SAMPLES = (*COUNTED, "per-sample")
 # Kinds whose labels say nothing that moving them could take away.
 MEANINGLESS = ("random", "per-sample")
-# The least that whole numbers can be.
-LEAST = {
+# The smallest allowed value of each whole number.
+MIN_VALUES = {
     "counts": 2,
     "hops": 1,
     "depths": 0,
@@ -161,7 +161,7 @@ class Granularity(Settings):
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
 
     def _require_numbers(self) -> None:
-        for name, least in LEAST.items():
+        for name, least in MIN_VALUES.items():
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else () if value is None else (value,)
             if wrong := [one for one in values if one < least]:

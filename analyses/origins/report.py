@@ -193,8 +193,13 @@ def _origin(name: str, location: str) -> Origin:
 def _require_comparable(first: Origin, second: Origin) -> None:
     """A ValueError for two runs that differ in more than their networks; it names the differences."""
     conditions, others = _conditions(first.run), _conditions(second.run)
+    # Sentences and labels are long: their beginnings distinguish them.
+    texts = [
+        {key: f"{json.dumps(value, ensure_ascii=False):.60}" for key, value in settings.items()}
+        for settings in (conditions, others)
+    ]
     differences = [
-        f"{key}: {_short(value)} in {first.name}, {_short(others[key])} in {second.name}"
+        f"{key}: {texts[0][key]} in {first.name}, {texts[1][key]} in {second.name}"
         for key, value in conditions.items()
         if value != others[key]
     ]
@@ -229,9 +234,3 @@ def _regions(run: Run) -> object:
         return None
     owner = run.store.array("owner")
     return [list(owner.shape), digest(owner)]
-
-
-def _short(value: object) -> str:
-    """A value as text of 60 characters at most."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -17,7 +17,7 @@ REPORT, FIGURES = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
 DPI = 192
 PAGES = Environment(
-    loader=PackageLoader("harsanyi.analyses.report", "."),
+    loader=PackageLoader(__package__, "."),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

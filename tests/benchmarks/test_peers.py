@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from benchmarks.masked_images import GRIDS, SIZE, masking, noise, players_of
-from benchmarks.peer_question import Counted, Question, asked, masked_logits
-from benchmarks.peer_ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_sampling, moebius
-from benchmarks.peers import Run, difference, run
-from benchmarks.peers_figure import figure_of, shown
-from benchmarks.peers_table import table
+from benchmarks.peers.__main__ import Run, difference, run
+from benchmarks.peers.figure import figure_of, shown
+from benchmarks.peers.question import Counted, Question, asked, masked_logits
+from benchmarks.peers.table import table
+from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_sampling, moebius
 from harsanyi.interactions import And, coalition_masks, evaluate
 
 

@@ -1,4 +1,8 @@
-"""The same function with less to do: batch norms in convolutions, weights laid out, nothing too early."""
+"""Rewrites a traced network into the same function with less work.
+
+Batch norms become part of the convolution before them. Weights of convolutions get the memory order that is
+fastest. Steps that do not depend on the masked input move to where their results are used.
+"""
 
 import operator
 from collections.abc import Mapping
@@ -8,37 +12,38 @@ from typing import Any
 from torch import Tensor, fx
 
 from harsanyi.interactions.game.forward import channels_last
+from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.graph.traced import BATCH_NORM, CONVOLUTIONS, Traced
 
 
 def folded(traced: Traced) -> Traced:
-    """A traced network as it is run best."""
+    """A traced network with all rewrites done."""
     return _laid_out(_norms_folded(_late(traced)))
 
 
 def _late(traced: Traced) -> Traced:
-    """The same function, what does not depend on what is masked made when it is asked for and not before."""
-    made, dependent, steps = set[fx.Node](), {traced.source}, list[fx.Node]()
+    """The same function; a step that does not depend on the masked input runs just before its first user."""
+    placed, dependent, steps = set[fx.Node](), {traced.source}, list[fx.Node]()
     own = set(traced.steps)
 
-    def make(step: fx.Node) -> None:
+    def place(step: fx.Node) -> None:
         for node in step.all_input_nodes:
-            if node in own and node not in made:
-                make(node)
-        made.add(step)
+            if node in own and node not in placed:
+                place(node)
+        placed.add(step)
         steps.append(step)
 
     for step in traced.steps:
         if not dependent.isdisjoint(step.all_input_nodes):
             dependent.add(step)
-            make(step)
-    if traced.result not in made:
-        make(traced.result)
+            place(step)
+    if traced.result not in placed:
+        place(traced.result)
     return replace(traced, steps=tuple(steps))
 
 
 def _norms_folded(traced: Traced) -> Traced:
-    """The same function with each batch norm inside the convolution before it, if nothing else uses that."""
+    """The same function with each batch norm in the convolution before it, if that has no other user."""
     constants, steps, replaced = dict(traced.constants), [], {}
     for step in traced.steps:
         step_of_norm = step.target is operator.getitem and getattr(step.args[0], "target", None) is BATCH_NORM
@@ -49,15 +54,14 @@ def _norms_folded(traced: Traced) -> Traced:
     folded = {step.args[0] for step in replaced}
     steps = [step for step in steps if step not in folded]
     for step in steps:
-        step.args, step.kwargs = fx.node.map_arg(
-            (step.args, step.kwargs), lambda node: replaced.get(node, node)
-        )  # type: ignore[assignment]
+        moved = Step.with_values(step, lambda node: replaced.get(node, node))
+        step.args, step.kwargs = moved.args, dict(moved.options)
     result = replaced.get(traced.result, traced.result)
     return replace(traced, steps=tuple(steps), result=result, constants=constants)
 
 
 def _laid_out(traced: Traced) -> Traced:
-    """The same function with the weights of convolutions as `channels_last` has them."""
+    """The same function with the weights of convolutions in channels-last memory."""
     weights = {step.args[1] for step in traced.steps if step.target in CONVOLUTIONS}
     constants = {
         node: channels_last(value) if node in weights else value for node, value in traced.constants.items()
@@ -66,6 +70,7 @@ def _laid_out(traced: Traced) -> Traced:
 
 
 def _foldable(norm: Any, traced: Traced) -> bool:
+    """Whether a batch norm with constant statistics is the only user of a convolution."""
     convolution = norm.args[0]
     return (
         getattr(convolution, "target", None) in CONVOLUTIONS
@@ -79,7 +84,7 @@ def _foldable(norm: Any, traced: Traced) -> bool:
 
 
 def _fold(norm: Any, constants: dict[fx.Node, Any]) -> fx.Node:
-    """The convolution, its weights now those of both."""
+    """Put a batch norm into the weights and the bias of its convolution; gives the convolution."""
     convolution = norm.args[0]
     weight = constants[convolution.args[1]]
     bias, gain, shift = (

@@ -1,286 +1,264 @@
-"""What the output does not need: where one token alone is read at the end, the others of the last block.
+"""Leaves out the tokens that the output does not need.
 
-A classifier that reads its class token takes x[:, 0] of the last activation, a language model asked for the
-next token x[:, -1:]. Whatever takes tokens one by one need not make the others then, nor need attention ask
-on their behalf: keys and values of all tokens are needed, queries of one.
+A classifier that reads its class token takes x[:, 0] of the last activation; a language model that predicts
+the next token takes x[:, -1:]. Operations that treat tokens one by one then need not compute the others.
+Attention still needs the keys and values of all tokens, but the queries of one.
+`only_needed` takes a traced network and gives the same function with fewer tokens in its last steps.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
+from harsanyi.interactions.plans.graph.step import Place, Step, shape_of
 from harsanyi.interactions.plans.graph.traced import Traced, is_pointwise
 
 aten = torch.ops.aten
-# Are told the sizes of their results.
+# Operations that get the sizes of their results as an argument.
 SIZED = (aten.reshape.default, aten.expand.default)
 
-
-@dataclass(frozen=True)
-class Taken:
-    """One place along an axis, in place of all of them."""
-
-    axis: int
-    place: int
-
-
-# What a step needs of each step or constant it is given, to make one place of its result; None for all of it.
-Needs = dict[fx.Node, Taken | None]
-Rule = Callable[[fx.Node, Taken], Needs | None]
-RULES: dict[Any, Rule] = {}
+# For one place of the result: the place that a step needs of each node among its arguments. None, or no
+# entry: the whole of it.
+Needs = dict[fx.Node, Place | None]
+# Gives None where one place of the result cannot be computed alone.
+Rule = Callable[[Step, Place], Needs | None]
 
 
 def only_needed(traced: Traced) -> Traced:
-    """The same function, whose steps make one place of an activation where no other place is used."""
-    taken = _taken(traced)
-    if not any(taken.values()):
+    """The same function; a step computes one place of its result where no other place is used."""
+    places = _places_needed(traced)
+    if not any(places.values()):
         return traced
     constants, steps = dict(traced.constants), list[fx.Node]()
-    now: dict[fx.Node, fx.Node] = {}
-    for step in traced.steps:
-        needs = (_needs(step, one) or {}) if (one := taken.get(step)) else {}
-        given: dict[fx.Node, fx.Node] = {}
-        for node in step.all_input_nodes:
-            need, there = needs.get(node), taken.get(node)
-            given[node] = now.get(node, node)
-            if need is not None and there is None:  # it is whole, and one place of it is wanted
-                given[node] = _sliced(given[node], need, constants, steps)
-        now[step] = _again(step, given, one, taken)
-        steps.append(now[step])
-    return replace(traced, steps=tuple(steps), result=now[traced.result], constants=constants)
+    new: dict[fx.Node, fx.Node] = {}
+    for node in traced.steps:
+        step, place = Step.of(node), places.get(node)
+        needs = (_needs(step, place) or {}) if place else {}
+        inputs: dict[fx.Node, fx.Node] = {}
+        for source in node.all_input_nodes:
+            need = needs.get(source)
+            inputs[source] = new.get(source, source)
+            if need is not None and places.get(source) is None:  # the source is whole: slice it
+                inputs[source] = _sliced(inputs[source], need, constants, steps)
+        new[node] = _rewritten(step, inputs, place, places)
+        steps.append(new[node])
+    return replace(traced, steps=tuple(steps), result=new[traced.result], constants=constants)
 
 
-def _taken(traced: Traced) -> dict[fx.Node, Taken | None]:
-    """Of each step, the one place that is used by all that use it, where that is so and can be made alone."""
-    wanted: dict[fx.Node, set[Taken | None]] = {traced.result: {None}}
-    taken: dict[fx.Node, Taken | None] = {}
-    for step in reversed(traced.steps):
-        wants = wanted.get(step, {None})
-        one = next(iter(wants)) if len(wants) == 1 else None
-        needs = _needs(step, one) if one is not None else None
-        taken[step] = one if needs is not None else None
-        if taken[step] is None:
-            needs = {step.args[0]: _selected(step)} if _selected(step) else {}  # type: ignore[dict-item]
-        for node in step.all_input_nodes:
-            wanted.setdefault(node, set()).add((needs or {}).get(node))
-    return taken
+def _places_needed(traced: Traced) -> dict[fx.Node, Place | None]:
+    """For each step the one place that all its users need; None where they need more, or it has no rule."""
+    wanted: dict[fx.Node, set[Place | None]] = {traced.result: {None}}
+    places: dict[fx.Node, Place | None] = {}
+    for node in reversed(traced.steps):
+        step, wants = Step.of(node), wanted.get(node, {None})
+        place = next(iter(wants)) if len(wants) == 1 else None
+        needs = _needs(step, place) if place is not None else None
+        places[node] = place if needs is not None else None
+        if needs is None:
+            selection = step.selection
+            needs = {step.input: selection} if selection else {}
+        for source in node.all_input_nodes:
+            wanted.setdefault(source, set()).add(needs.get(source))
+    return places
 
 
-def _selected(step: fx.Node) -> Taken | None:
-    """The place that x[:, k] or x[:, k : k + 1] takes of x."""
-    if step.target not in (aten.select.int, aten.slice.Tensor) or len(step.args) < 3 or step.args[1] == 0:
-        return None
-    shape = _shape(step.args[0])  # type: ignore[arg-type]
-    axis, place = int(step.args[1]) % len(shape), int(step.args[2] or 0)  # type: ignore[call-overload, arg-type]
-    if step.target is aten.slice.Tensor and (_shape(step)[axis] != 1 or shape[axis] == 1):
-        return None
-    return Taken(axis, max(0, place + int(shape[axis])) if place < 0 else place)
-
-
-def _again(
-    step: fx.Node, given: Mapping[fx.Node, fx.Node], one: Taken | None, taken: Mapping[fx.Node, Taken | None]
+def _rewritten(
+    step: Step,
+    inputs: Mapping[fx.Node, fx.Node],
+    place: Place | None,
+    places: Mapping[fx.Node, Place | None],
 ) -> fx.Node:
-    """The step on what it is given now; itself, where nothing changes."""
-    selected = _selected(step)
-    if one is None and all(node is new for node, new in given.items()):
-        return step
-    args, options = fx.node.map_arg((step.args, step.kwargs), lambda node: given[node])  # type: ignore[misc]
-    if one is not None and step.target in SIZED:
-        sizes = list(args[1])  # type: ignore[arg-type, index]
-        sizes[one.axis] = 1
-        args = (args[0], sizes)  # type: ignore[index]
-    if one is not None and step.target is aten.scaled_dot_product_attention.default and _is_causal(step):
-        args, options = args[:5], {**options, "is_causal": False}  # the last token asks all
-    if one is None and selected is not None and taken.get(step.args[0]) is not None:  # type: ignore[arg-type]
-        args = (args[0], selected.axis, 0, *((1,) if step.target is aten.slice.Tensor else ()))  # type: ignore[index]
-    new = step.graph.call_function(step.target, args, options)  # type: ignore[arg-type]
-    new.meta["val"] = step.meta["val"] if one is None else step.meta["val"].narrow(one.axis, one.place, 1)
+    """The step on its new inputs; the old node where nothing changes."""
+    node, selection = step.node, step.selection
+    if place is None and all(old is new for old, new in inputs.items()):
+        return node
+    moved = Step.with_values(node, inputs.__getitem__)
+    args, options = moved.args, moved.options
+    if place is not None and node.target in SIZED:
+        sizes = list(args[1])
+        sizes[place.axis] = 1
+        args = (args[0], sizes)
+    if place is not None and node.target is aten.scaled_dot_product_attention.default and _is_causal(step):
+        args, options = args[:5], {**options, "is_causal": False}  # the last token sees all tokens
+    if place is None and selection is not None and places.get(step.input) is not None:
+        args = (args[0], selection.axis, 0, *((1,) if node.target is aten.slice.Tensor else ()))
+    new = node.graph.call_function(step.target, args, dict(options))
+    value = node.meta["val"]
+    new.meta["val"] = value if place is None else value.narrow(place.axis, place.index, 1)
     return new
 
 
-def _sliced(node: fx.Node, need: Taken, constants: dict[fx.Node, Any], steps: list[fx.Node]) -> fx.Node:
-    """One place of what is whole."""
+def _sliced(node: fx.Node, place: Place, constants: dict[fx.Node, Any], steps: list[fx.Node]) -> fx.Node:
+    """One place of a node that is whole: a smaller constant, or one more step."""
     if node in constants:
         new = node.graph.placeholder(f"{node.name}_one")
-        constants[new] = constants[node].narrow(need.axis, need.place, 1)
+        constants[new] = constants[node].narrow(place.axis, place.index, 1)
         return new
-    args = (node, need.axis, need.place, need.place + 1)
+    args = (node, place.axis, place.index, place.index + 1)
     new = node.graph.call_function(aten.slice.Tensor, args)
-    new.meta["val"] = node.meta["val"].narrow(need.axis, need.place, 1)
+    new.meta["val"] = node.meta["val"].narrow(place.axis, place.index, 1)
     steps.append(new)
     return new
 
 
-def rule(*targets: Any) -> Callable[[Rule], Rule]:
-    """What these operations need for one place of their result; None where they need all."""
-
-    def register(needs: Rule) -> Rule:
-        RULES.update(dict.fromkeys(targets, needs))
-        return needs
-
-    return register
+def _needs(step: Step, place: Place) -> Needs | None:
+    """What a step needs for one place of its result; None where it cannot be computed alone."""
+    rule = RULES.get(step.target, _pointwise if is_pointwise(step.target) else None)
+    return rule(step, place) if rule is not None else None
 
 
-@rule(
-    aten.clone.default, aten.dropout.default, aten.contiguous.default, aten.alias.default,
-    aten._to_copy.default, aten.type_as.default,
-)  # fmt: skip
-def _as_it_is(step: fx.Node, one: Taken) -> Needs:
-    return {step.args[0]: one}  # type: ignore[dict-item]
+def _same_place(step: Step, place: Place) -> Needs:
+    return {step.input: place}
 
 
-@rule(aten.slice.Tensor)
-def _slice(step: fx.Node, one: Taken) -> Needs | None:
-    """The same place, where places are not what is sliced."""
-    axis = _axis(step)
-    if axis != one.axis or _shape(step)[axis] == _shape(step.args[0])[axis]:  # type: ignore[arg-type]
-        return {step.args[0]: one}  # type: ignore[dict-item]
+def _slice(step: Step, place: Place) -> Needs | None:
+    """The same place, unless the slice is along its axis."""
+    axis = step.axis()
+    if axis != place.axis or step.shape[axis] == shape_of(step.input)[axis]:
+        return {step.input: place}
     return None
 
 
-@rule(aten.select.int)
-def _select(step: fx.Node, one: Taken) -> Needs:
-    """The same place, which stands one further where what is selected from stood before it."""
-    axis = int(step.args[1]) % (len(_shape(step)) + 1)  # type: ignore[call-overload, arg-type]
-    return {step.args[0]: Taken(one.axis + (one.axis >= axis), one.place)}  # type: ignore[dict-item]
+def _select(step: Step, place: Place) -> Needs:
+    """The same place; its axis is one further in the input if it comes after the selected axis."""
+    axis = step.axis(ndim=step.ndim + 1)
+    return {step.input: Place(place.axis + (place.axis >= axis), place.index)}
 
 
-@rule(aten.cat.default)
-def _cat(step: fx.Node, one: Taken) -> Needs | None:
-    axis = _axis(step)
-    return dict.fromkeys(step.all_input_nodes, one) if axis != one.axis else None
+def _cat(step: Step, place: Place) -> Needs | None:
+    return dict.fromkeys(step.node.all_input_nodes, place) if step.axis() != place.axis else None
 
 
-@rule(aten.mean.dim, aten.sum.dim_IntList)
-def _mean(step: fx.Node, one: Taken) -> Needs | None:
-    """The same place, where means are taken over other axes and these are kept."""
-    axes = {int(axis) % len(_shape(step)) for axis in step.args[1]}  # type: ignore[union-attr, arg-type]
-    kept = len(step.args) > 2 and bool(step.args[2])
-    return {step.args[0]: one} if kept and one.axis not in axes else None  # type: ignore[dict-item]
+def _mean(step: Step, place: Place) -> Needs | None:
+    """The same place, where the mean is over other axes and keeps its axes."""
+    keeps_axes = bool(step.argument(2, "keepdim", False))
+    return {step.input: place} if keeps_axes and place.axis not in step.axes() else None
 
 
-@rule(aten.layer_norm.default)
-def _layer_norm(step: fx.Node, one: Taken) -> Needs | None:
-    normed = len(step.args[1])  # type: ignore[arg-type]
-    return {step.args[0]: one} if one.axis < len(_shape(step)) - normed else None  # type: ignore[dict-item]
+def _layer_norm(step: Step, place: Place) -> Needs | None:
+    normed = len(step.argument(1, "normalized_shape"))
+    return {step.input: place} if place.axis < step.ndim - normed else None
 
 
-@rule(aten.linear.default)
-def _linear(step: fx.Node, one: Taken) -> Needs | None:
-    return {step.args[0]: one} if one.axis < len(_shape(step)) - 1 else None  # type: ignore[dict-item]
+def _linear(step: Step, place: Place) -> Needs | None:
+    return {step.input: place} if place.axis < step.ndim - 1 else None
 
 
-@rule(aten.embedding.default)
-def _embedding(step: fx.Node, one: Taken) -> Needs | None:
-    return {step.args[1]: one} if one.axis < len(_shape(step)) - 1 else None  # type: ignore[dict-item]
+def _embedding(step: Step, place: Place) -> Needs | None:
+    return {step.input_at(1): place} if place.axis < step.ndim - 1 else None
 
 
-@rule(aten.softmax.int, aten._softmax.default, aten.log_softmax.int, aten._log_softmax.default)
-def _softmax(step: fx.Node, one: Taken) -> Needs | None:
-    over = int(step.args[1]) % len(_shape(step))  # type: ignore[call-overload, arg-type]
-    return {step.args[0]: one} if one.axis != over else None  # type: ignore[dict-item]
+def _softmax(step: Step, place: Place) -> Needs | None:
+    return {step.input: place} if place.axis != step.axis() else None
 
 
-@rule(aten.matmul.default, aten.bmm.default)
-def _matmul(step: fx.Node, one: Taken) -> Needs | None:
-    """A row of what is left, or a column of what is right."""
-    left, right = step.args[:2]
-    axes = {name: len(_shape(node)) for name, node in (("left", left), ("right", right))}  # type: ignore[arg-type]
-    if left is right or min(axes.values()) < 2:
+def _matmul(step: Step, place: Place) -> Needs | None:
+    """A row of the left factor, or a column of the right one."""
+    left, right = step.input_at(0), step.input_at(1)
+    axes_left, axes_right = len(shape_of(left)), len(shape_of(right))
+    if left is right or min(axes_left, axes_right) < 2:
         return None
-    if one.axis == len(_shape(step)) - 2:
-        return {left: Taken(axes["left"] - 2, one.place)}  # type: ignore[dict-item]
-    if one.axis == len(_shape(step)) - 1:
-        return {right: Taken(axes["right"] - 1, one.place)}  # type: ignore[dict-item]
+    if place.axis == step.ndim - 2:
+        return {left: Place(axes_left - 2, place.index)}
+    if place.axis == step.ndim - 1:
+        return {right: Place(axes_right - 1, place.index)}
     return None
 
 
-@rule(aten.unsqueeze.default)
-def _unsqueeze(step: fx.Node, one: Taken) -> Needs:
-    new = int(step.args[1]) % len(_shape(step))  # type: ignore[call-overload, arg-type]
-    if one.axis == new:
+def _unsqueeze(step: Step, place: Place) -> Needs:
+    new_axis = step.axis()
+    if place.axis == new_axis:
         return {}
-    return {step.args[0]: Taken(one.axis - (one.axis > new), one.place)}  # type: ignore[dict-item]
+    return {step.input: Place(place.axis - (place.axis > new_axis), place.index)}
 
 
-@rule(aten.transpose.int)
-def _transpose(step: fx.Node, one: Taken) -> Needs:
-    left, right = (int(axis) % len(_shape(step)) for axis in step.args[1:3])  # type: ignore[arg-type]
-    axis = {left: right, right: left}.get(one.axis, one.axis)
-    return {step.args[0]: Taken(axis, one.place)}  # type: ignore[dict-item]
+def _transpose(step: Step, place: Place) -> Needs:
+    first, second = (int(axis) % step.ndim for axis in step.args[1:3])
+    axis = {first: second, second: first}.get(place.axis, place.axis)
+    return {step.input: Place(axis, place.index)}
 
 
-@rule(aten.permute.default)
-def _permute(step: fx.Node, one: Taken) -> Needs:
-    axis = int(step.args[1][one.axis]) % len(_shape(step))  # type: ignore[index, arg-type]
-    return {step.args[0]: Taken(axis, one.place)}  # type: ignore[dict-item]
+def _permute(step: Step, place: Place) -> Needs:
+    return {step.input: Place(step.axes()[place.axis], place.index)}
 
 
-@rule(aten.reshape.default)
-def _reshape(step: fx.Node, one: Taken) -> Needs | None:
-    """Where the axis is there before, with as many numbers on either side of it."""
-    before, after = _shape(step.args[0]), _shape(step)  # type: ignore[arg-type]
-    if str(before[0]) != str(after[0]) or one.axis == 0:
+def _reshape(step: Step, place: Place) -> Needs | None:
+    """The same index, where the input has the axis too, with as many numbers on either side of it."""
+    before, after = shape_of(step.input), step.shape
+    if str(before[0]) != str(after[0]) or place.axis == 0:
         return None
     for axis in range(1, len(before)):
-        same = before[axis] == after[one.axis] and prod(before[1:axis]) == prod(after[1 : one.axis])
+        same = before[axis] == after[place.axis] and prod(before[1:axis]) == prod(after[1 : place.axis])
         if same:
-            return {step.args[0]: Taken(axis, one.place)}  # type: ignore[dict-item]
+            return {step.input: Place(axis, place.index)}
     return None
 
 
-@rule(aten.scaled_dot_product_attention.default)
-def _attention(step: fx.Node, one: Taken) -> Needs | None:
-    """The queries, and what masks them; keys and values whole."""
-    axis = len(_shape(step)) - 2
-    asked, read = (int(_shape(node)[-2]) for node in step.args[:2])  # type: ignore[arg-type]
-    sees_all = not _is_causal(step) or one.place + 1 == asked == read
-    if one.axis != axis or not sees_all:
+def _attention(step: Step, place: Place) -> Needs | None:
+    """One query and its row of the mask; keys and values whole."""
+    queries, keys = (int(shape_of(step.input_at(position))[-2]) for position in (0, 1))
+    sees_all = not _is_causal(step) or place.index + 1 == queries == keys
+    if place.axis != step.ndim - 2 or not sees_all:
         return None
-    needs: Needs = {step.args[0]: one}  # type: ignore[dict-item]
-    mask = step.args[3] if len(step.args) > 3 else step.kwargs.get("attn_mask")
-    if isinstance(mask, fx.Node) and _shape(mask)[-2] != 1:
-        needs[mask] = Taken(len(_shape(mask)) - 2, one.place)
-    # Self-attention may give one node as queries and keys: then all of it is needed.
-    return needs if step.args[0] not in step.args[1:3] else None
+    needs: Needs = {step.input: place}
+    mask = step.argument(3, "attn_mask")
+    if isinstance(mask, fx.Node) and shape_of(mask)[-2] != 1:
+        needs[mask] = Place(len(shape_of(mask)) - 2, place.index)
+    # Self-attention may read queries and keys from one node; then all of it is needed.
+    return needs if step.input not in step.args[1:3] else None
 
 
-def _is_causal(step: fx.Node) -> bool:
-    return bool(step.args[5] if len(step.args) > 5 else step.kwargs.get("is_causal", False))
+def _is_causal(step: Step) -> bool:
+    return bool(step.argument(5, "is_causal", False))
 
 
-@rule(
-    aten.expand.default, aten.masked_fill.Tensor,
-    aten.where.Scalar, aten.where.ScalarOther, aten.where.ScalarSelf,
-)  # fmt: skip
-def _pointwise(step: fx.Node, one: Taken) -> Needs | None:
-    """The same place of everything that has this axis."""
+def _pointwise(step: Step, place: Place) -> Needs | None:
+    """The same place of every input that has this axis."""
     needs: Needs = {}
-    for node in step.all_input_nodes:
+    for node in step.node.all_input_nodes:
         if not isinstance(node.meta["val"], Tensor):
             continue  # a number made of the length of the batch
-        shape = _shape(node)
-        axis = one.axis - (len(_shape(step)) - len(shape))
+        shape = shape_of(node)
+        axis = place.axis - (step.ndim - len(shape))
         if axis >= 0 and shape[axis] != 1:
-            needs[node] = Taken(axis, one.place)
+            needs[node] = Place(axis, place.index)
     return needs
 
 
-def _needs(step: fx.Node, one: Taken) -> Needs | None:
-    """What a step needs for one place of its result; None where it cannot be made alone."""
-    found = RULES.get(step.target, _pointwise if is_pointwise(step.target) else None)
-    return found(step, one) if found is not None else None
-
-
-def _axis(step: fx.Node) -> int:
-    """Along which a step works, its second argument; the first by default."""
-    return int(step.args[1]) % len(_shape(step)) if len(step.args) > 1 else 0  # type: ignore[call-overload, arg-type]
-
-
-def _shape(node: fx.Node) -> Sequence[Any]:
-    shape: Sequence[Any] = node.meta["val"].shape
-    return shape
+# What each operation needs for one place of its result. `_needs` adds the pointwise operations of torch.
+RULES: dict[Any, Rule] = {
+    aten.clone.default: _same_place,
+    aten.dropout.default: _same_place,
+    aten.contiguous.default: _same_place,
+    aten.alias.default: _same_place,
+    aten._to_copy.default: _same_place,
+    aten.type_as.default: _same_place,
+    aten.slice.Tensor: _slice,
+    aten.select.int: _select,
+    aten.cat.default: _cat,
+    aten.mean.dim: _mean,
+    aten.sum.dim_IntList: _mean,
+    aten.layer_norm.default: _layer_norm,
+    aten.linear.default: _linear,
+    aten.embedding.default: _embedding,
+    aten.softmax.int: _softmax,
+    aten._softmax.default: _softmax,
+    aten.log_softmax.int: _softmax,
+    aten._log_softmax.default: _softmax,
+    aten.matmul.default: _matmul,
+    aten.bmm.default: _matmul,
+    aten.unsqueeze.default: _unsqueeze,
+    aten.transpose.int: _transpose,
+    aten.permute.default: _permute,
+    aten.reshape.default: _reshape,
+    aten.scaled_dot_product_attention.default: _attention,
+    aten.expand.default: _pointwise,
+    aten.masked_fill.Tensor: _pointwise,
+    aten.where.Scalar: _pointwise,
+    aten.where.ScalarOther: _pointwise,
+    aten.where.ScalarSelf: _pointwise,
+}

@@ -1,4 +1,8 @@
-"""A game's network as operations on what is masked, traced once for all plans."""
+"""Traces the network of a game as a function of the masked elements, once for all plans.
+
+`traced_game` takes a `MaskedModel` and gives it with its `Traced` network, or raises NotApplicable with the
+reason.
+"""
 
 from collections.abc import Mapping
 
@@ -14,13 +18,14 @@ from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import NotApplicable, agree, probes, refusing_what_fails
 
+# The key of the trace among the choices of a game.
 TRACED = "traced"
 
 
 def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
-    """The game, and its network as a function of what is masked, an input or a layer's output.
+    """A game, and its network as a function of the masked elements, those of an input or of a layer's output.
 
-    The inputs beside it are the function's further ones, by their names; `beside` gives their rows.
+    Further inputs of the function are the game's other inputs, by name; `beside` gives their rows.
 
     Raises:
         NotApplicable: for a network that cannot be traced or has hooks, or whose outputs for one input depend
@@ -33,14 +38,14 @@ def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
             game.choices[TRACED] = _traced(game)
         except NotApplicable as reason:
             game.choices[TRACED] = reason
-    found = game.choices[TRACED]
-    if isinstance(found, NotApplicable):
-        raise found
-    return game, found
+    traced = game.choices[TRACED]
+    if isinstance(traced, NotApplicable):
+        raise traced
+    return game, traced
 
 
 def beside(game: MaskedModel, traced: Traced, games: Int64[Tensor, " pairs"]) -> dict[str, Tensor]:
-    """What the traced network reads beside what is masked, by name: a row for each of these games."""
+    """The inputs that the traced network reads beside the masked one, by name, a row for each game."""
     inputs = game.beside
     return {name: inputs[name][games] for name in traced.beside}
 
@@ -48,18 +53,18 @@ def beside(game: MaskedModel, traced: Traced, games: Int64[Tensor, " pairs"]) ->
 def _traced(game: MaskedModel) -> Traced:
     assert isinstance(game.model, nn.Module)
     _require_no_hooks(game.model)
-    some = torch.zeros(2, dtype=torch.int64, device=game.device)
+    games = torch.zeros(2, dtype=torch.int64, device=game.device)
     masks = torch.ones(2, game.n, dtype=torch.bool, device=game.device)
-    elements = game.masked_elements(some, masks).contiguous()  # no step should depend on another order
-    others = {name: value[some] for name, value in game.beside.items()}
+    elements = game.masked_elements(games, masks).contiguous()  # no step should depend on another order
+    others = {name: value[games] for name, value in game.beside.items()}
     with game.evaluating():
         traced = only_needed(trace(_OfElements(game), elements, others))
     with torch.inference_mode(), game.prepared():
-        _require_apart(game)
+        _require_separate(game)
     return traced
 
 
-def _require_apart(game: MaskedModel) -> None:
+def _require_separate(game: MaskedModel) -> None:
     """Refuse a network whose outputs for one input depend on the others of its batch."""
     games, coalitions = probes(game)
     with refusing_what_fails():
@@ -69,7 +74,7 @@ def _require_apart(game: MaskedModel) -> None:
 
 
 class _OfElements(nn.Module):
-    """A game's network as a function of what is masked."""
+    """A game's network as a function of the masked elements."""
 
     def __init__(self, game: MaskedModel) -> None:
         super().__init__()
@@ -80,7 +85,7 @@ class _OfElements(nn.Module):
 
 
 def _require_no_hooks(model: nn.Module) -> None:
-    """Refuse hooks, which may do anything, and may count how often they are called."""
+    """Refuse modules with hooks: a hook may do anything, and may count its calls."""
     if every_module._global_forward_hooks or every_module._global_forward_pre_hooks:
         raise NotApplicable("all modules have forward hooks, which may do anything")
     for name, module in model.named_modules():

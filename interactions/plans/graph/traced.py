@@ -1,4 +1,9 @@
-"""A network as a list of torch's own operations: run whole or in part, by the fastest that does each."""
+"""A network as a list of torch's own operations without side effects.
+
+`Traced` holds the operations in order, the constants they read and the result. It runs all of them or a part,
+on a batch of any length. Each operation runs by the fastest kernel there is for it: in place where that is
+safe, with packed weights on a CPU.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +17,11 @@ from torch import Tensor, fx
 
 from harsanyi.interactions.game.forward import channels_last
 from harsanyi.interactions.machine.onednn import PackedConvolution, PackedLinear
+from harsanyi.interactions.plans.graph.step import Step
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
-# What overwrites its first argument.
+# Operations, and the same that overwrite their first argument.
 IN_PLACE: dict[Any, Callable[..., Any]] = {
     getattr(torch.ops.aten, name).default: getattr(torch.ops.aten, f"{name}_").default
     for name in ("relu", "hardtanh", "silu", "hardswish", "sigmoid")
@@ -23,29 +29,29 @@ IN_PLACE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.add.Tensor: torch.ops.aten.add_.Tensor,
     torch.ops.aten.mul.Tensor: torch.ops.aten.mul_.Tensor,
 }
-# What multiplies by weights that do not change, to rounding.
+# Operations with constant weights, and the same from packed weights, up to rounding.
 PACKED: dict[Any, Callable[..., Callable[..., Tensor]]] = {
     torch.ops.aten.linear.default: PackedLinear,
     torch.ops.aten.conv2d.default: PackedConvolution,
 }
-# Take each element by itself, though torch does not tag them so.
+# These work on each element by itself, though torch does not tag them so.
 POINTWISE = (torch.ops.aten.hardswish.default,)
 
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A function of a batch of tensors as torch's own operations, one after another, without side effects.
+    """A function of a batch of tensors as torch's own operations, one after another.
 
     Attributes:
         steps: the operations that depend on the batch, in order.
-        source: what stands for the batch.
-        beside: what stands for further inputs of the batch, one row each, by their names; those alone that
-            the result depends on. Their values are given with every run.
-        result: what stands for the returned tensor.
-        constants: all else that the operations take: parameters, buffers, and what is made of them.
-        sizes: numbers that depend on the length of the batch, from that length.
-        calls: how the steps that were run are called.
-        packed: what multiplies by weights, for the steps that were run.
+        source: the node of the batch.
+        beside: the nodes of further inputs, one row for each input of the batch, by name. Only those that the
+            result depends on; every run gets their values.
+        result: the node of the returned tensor.
+        constants: all other arguments of the operations: parameters, buffers, and results computed from them.
+        sizes: numbers that depend on the length of the batch, as functions of it.
+        calls: the calls of the parts that ran before.
+        packed: the kernels with packed weights, by step.
     """
 
     steps: tuple[fx.Node, ...]
@@ -54,49 +60,60 @@ class Traced:
     result: fx.Node
     constants: Mapping[fx.Node, Any]
     sizes: Mapping[fx.Node, Callable[[int], int]]
-    calls: dict[Any, Any] = field(default_factory=dict, init=False)
+    calls: "dict[tuple[int, int], tuple[tuple[Call, ...], tuple[fx.Node, ...]]]" = field(
+        default_factory=dict, init=False
+    )
     packed: dict[fx.Node, Callable[..., Any]] = field(default_factory=dict, init=False)
 
     def live(self, place: int) -> tuple[fx.Node, ...]:
-        """What of the batch is there before a place among the steps, and used from there on."""
-        made = {self.source, *self.steps[:place]}
-        used = {node for step in self.steps[place:] for node in step.all_input_nodes} | {self.result}
-        return tuple(node for node in (self.source, *self.steps) if node in made and node in used)
-
-    def run(self, start: int, stop: int, values: Mapping[fx.Node, Any], batch: int) -> dict[fx.Node, Any]:
-        """The values that live at `stop`, from those that live at `start`; others are forgotten early.
+        """The activations that steps before a place computed and steps from there on use.
 
         Args:
-            values: of what lives at `start`, and of the inputs beside.
+            place: the number of a step.
+        """
+        computed = {self.source, *self.steps[:place]}
+        used = {node for step in self.steps[place:] for node in step.all_input_nodes} | {self.result}
+        return tuple(node for node in (self.source, *self.steps) if node in computed and node in used)
+
+    def run(self, start: int, stop: int, values: Mapping[fx.Node, Any], batch: int) -> dict[fx.Node, Any]:
+        """The activations that live at `stop`, from those that live at `start`; others are freed early.
+
+        Args:
+            start, stop: numbers of steps.
+            values: of the nodes that live at `start`, and of the inputs beside.
             batch: its length.
         """
-        found = dict(values) | {node: size(batch) for node, size in self.sizes.items()}
+        live = dict(values) | {node: size(batch) for node, size in self.sizes.items()}
         if start == 0:
-            found[self.source] = channels_last(found[self.source])
-        calls, kept = self._calls(start, stop)
-        for one in calls:
-            args, options = one.arguments(found)
-            found[one.step] = one.kernel(*args, **options)
-            for node in one.last:
-                found.pop(node, None)
-        return {node: found[node] for node in kept}
+            live[self.source] = channels_last(live[self.source])
+        calls, results = self._calls(start, stop)
+        for call in calls:
+            args, options = call.arguments(live)
+            live[call.step] = call.kernel(*args, **options)
+            for node in call.last:
+                live.pop(node, None)
+        return {node: live[node] for node in results}
 
     def _calls(self, start: int, stop: int) -> "tuple[tuple[Call, ...], tuple[fx.Node, ...]]":
-        """What runs some steps, and what lives after them; found once."""
+        """The calls of a part of the steps, and the nodes that live after it; computed once."""
         if (start, stop) not in self.calls:
-            steps, kept = self.steps[start:stop], self.live(stop)
-            last = {node: step for step in steps for node in step.all_input_nodes if node not in kept}
+            steps, results = self.steps[start:stop], self.live(stop)
+            last = {node: step for step in steps for node in step.all_input_nodes if node not in results}
             users = Counter(node for step in self.steps for node in step.all_input_nodes)
             own = {step for step in steps if is_new(step.target) and users[step] == 1 and step in last}
             calls = tuple(
-                Call(step, self._kernel(step, own), self._arguments(step), _done(step, last))
+                Call(step, self._kernel(step, own), self._arguments(step), _last_used(step, last))
                 for step in steps
             )
-            self.calls[start, stop] = calls, kept
-        return self.calls[start, stop]  # type: ignore[no-any-return]
+            self.calls[start, stop] = calls, results
+        return self.calls[start, stop]
 
     def _kernel(self, step: fx.Node, own: set[fx.Node]) -> Callable[..., Any]:
-        """What does a step: in place, where its first argument is in `own` and of the result's kind."""
+        """The function that runs a step.
+
+        Args:
+            own: nodes whose memory nothing else uses, so that the step may overwrite them.
+        """
         first = step.args[0] if step.args else None
         if step.target in IN_PLACE and first in own and _kind(first) == _kind(step):
             return IN_PLACE[step.target]
@@ -105,50 +122,54 @@ class Traced:
             if step not in self.packed:
                 self.packed[step] = PACKED[step.target](self.constants[weight], *step.args[3:])
             return partial(_with_packed, self.packed[step])
-        assert callable(step.target)
-        return step.target
+        return Step.of(step).target
 
-    def _arguments(self, step: fx.Node) -> "Arguments":
-        """What a step is given, from the values there are; constants are put in their places."""
-        given, options = fx.node.map_arg(  # type: ignore[misc]
-            (step.args, step.kwargs), lambda node: self.constants.get(node, node)
+    def _arguments(self, node: fx.Node) -> "Arguments":
+        """How to get a step's arguments from the values of nodes; constants are filled in here."""
+        step = Step.with_values(node, lambda source: self.constants.get(source, source))
+        args, options = step.args, step.options
+        if _nodes(options) or any(_nodes(value) for value in args if not isinstance(value, fx.Node)):
+            return lambda values: _filled(step, values)
+        return lambda values: (
+            [values[value] if isinstance(value, fx.Node) else value for value in args],
+            options,
         )
-        if _nodes(options) or any(_nodes(one) for one in given if not isinstance(one, fx.Node)):  # type: ignore[union-attr]
-            return lambda found: fx.node.map_arg((given, options), found.__getitem__)  # type: ignore[return-value,arg-type]
-        return lambda found: ([found[one] if isinstance(one, fx.Node) else one for one in given], options)  # type: ignore[union-attr,return-value]
 
     def __call__(self, batch: Tensor, beside: Mapping[str, Tensor] | None = None) -> Tensor:
         """What the function returns.
 
         Args:
-            beside: the further inputs by their names; more than are needed do no harm.
+            batch: of any length.
+            beside: the further inputs by name; names that are not needed do no harm.
         """
         values = {self.source: batch} | self.values_beside(beside or {})
         result: Tensor = self.run(0, len(self.steps), values, len(batch))[self.result]
         return result
 
     def values_beside(self, beside: Mapping[str, Tensor]) -> dict[fx.Node, Tensor]:
-        """The inputs beside that are needed, by what stands for them."""
+        """The needed inputs beside the batch, by their nodes."""
         return {node: beside[name] for name, node in self.beside.items()}
 
     def largest(self, start: int = 0, stop: int | None = None) -> int:
-        """Bytes of the largest activation of some steps, and of what they are given, for one input."""
+        """Bytes of the largest activation that a part of the steps reads or gives, for one input."""
         nodes = {*self.live(start), *self.steps[start:stop]}
         values = [value for node in nodes if isinstance(value := node.meta.get("val"), Tensor)]
         return max(value.itemsize * prod(map(int, value.shape[1:])) for value in values)
 
 
-# From the values there are to what a step is given, by place and by keyword.
+# Takes the values of nodes and gives the arguments of a step, by position and by name.
 Arguments = Callable[[Mapping[fx.Node, Any]], tuple[Sequence[Any], Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Call:
-    """How a step is run.
+    """How to run one step.
 
     Attributes:
-        kernel: what does it.
-        last: what nobody needs after it.
+        step: its node.
+        kernel: the function to call.
+        arguments: gives its arguments.
+        last: nodes that no later step uses.
     """
 
     step: fx.Node
@@ -158,29 +179,30 @@ class Call:
 
 
 def _nodes(argument: Any) -> list[fx.Node]:
-    """What of an argument is known when it is run."""
-    found: list[fx.Node] = []
-    fx.node.map_arg(argument, found.append)
-    return found
+    """The nodes within an argument, whose values are known when the step runs."""
+    nodes: list[fx.Node] = []
+    fx.node.map_arg(argument, nodes.append)
+    return nodes
 
 
-def _done(step: fx.Node, last: Mapping[fx.Node, fx.Node]) -> tuple[fx.Node, ...]:
-    """What a step is the last to take."""
+def _filled(step: Step, values: Mapping[fx.Node, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments of a step with the values of all nodes within them."""
+    mapped: Any = fx.node.map_arg((step.args, step.options), values.__getitem__)
+    args, options = mapped
+    return args, options
+
+
+def _last_used(step: fx.Node, last: Mapping[fx.Node, fx.Node]) -> tuple[fx.Node, ...]:
+    """The nodes that this step is the last to use."""
     return tuple(node for node in step.all_input_nodes if last.get(node) is step)
 
 
-def call(step: fx.Node, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
-    """What a step makes of its arguments."""
-    assert callable(step.target)
-    return step.target(*arguments[0], **arguments[1])
-
-
 def _with_packed(
-    packed: Callable[..., Any], given: Tensor, weight: Tensor, bias: Tensor | None = None, *window: Any
+    packed: Callable[..., Any], inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *window: Any
 ) -> Tensor:
-    """Called as the operation is, whose weights it has already."""
-    found: Tensor = packed(given, bias)
-    return found
+    """A packed kernel with the arguments of the operation; the weight and the window are in the kernel."""
+    outputs: Tensor = packed(inputs, bias)
+    return outputs
 
 
 def _kind(step: Any) -> tuple[Any, ...]:
@@ -189,12 +211,12 @@ def _kind(step: Any) -> tuple[Any, ...]:
 
 
 def is_new(target: Any) -> bool:
-    """Whether what an operation gives lies in memory of its own."""
+    """Whether an operation's result lies in new memory."""
     if target in CONVOLUTIONS or target in PACKED:
         return True
-    return is_pointwise(target) and not any(one.alias_info for one in target._schema.returns)
+    return is_pointwise(target) and not any(result.alias_info for result in target._schema.returns)
 
 
 def is_pointwise(target: Any) -> bool:
-    """Whether an operation takes each element by itself."""
+    """Whether an operation works on each element by itself."""
     return target in POINTWISE or torch.Tag.pointwise in getattr(target, "tags", ())

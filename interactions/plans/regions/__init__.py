@@ -1,5 +1,6 @@
 """Plan "tables": every place of an activation is computed once for each way its players can be.
 
-`regions` says which players a place depends on, `indices` numbers the ways, `cuts` chooses where rows begin
-and end, `tables` runs the plan. The other files are what one operation does to rows.
+`regions` says which players a place depends on, and numbers its rows. `indices` looks up rows. `steps` is the
+contract of the rules in `convolutions`, `pools`, `moves` and `pointwise`, which `rules` puts in one table.
+`cuts` chooses where rows begin and end, `chains` runs the steps between, and `tables` is the plan.
 """

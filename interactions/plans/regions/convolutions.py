@@ -1,9 +1,9 @@
-"""Convolutions on the rows of regions.
+"""Convolutions on tables of rows.
 
-A convolution is a sum over the places of a window, each term the product of a row before with the weights of
-its place. Rows before are fewer than rows after, since windows join players: all products are made first,
-once each, and every row after is the sum of those that it sees. Where channels before are so few that a
-window is small (pictures), windows are gathered first and multiplied whole.
+A convolution is a sum over the places of a window: each term is an input row times the weights of its place.
+There are fewer input rows than output rows, because a window joins players. So all products are computed
+first, once each, and every output row is the sum of its products. Where the input has few channels
+(pictures), the rows of each window are gathered first and multiplied as one.
 """
 
 from typing import Any
@@ -12,124 +12,121 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, fx
+from torch import Tensor
 
 from harsanyi.interactions.machine.onednn import linear, multiply_into
-from harsanyi.interactions.plans.graph.traced import CONVOLUTIONS
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.indices import RowsSeen, Terms
 from harsanyi.interactions.plans.regions.regions import places_of
-from harsanyi.interactions.plans.regions.steps import (
-    MOVE,
-    Given,
-    Layout,
-    RowStep,
-    places_after,
-    planner,
-    require_image,
-)
+from harsanyi.interactions.plans.regions.steps import MOVE_COST, LayoutStep, RowStep, TableLayout
 from harsanyi.interactions.plans.regions.windows import pair, window_places
 
-# Of the products, or the windows, that are made at once.
-MADE_BYTES = 2**25
-# Numbers of a product at least, so that it is worth a call.
-NARROWEST = 16
+# Memory for the products, or the windows, that are computed in one go.
+WORKSPACE_BYTES = 2**25
+# The smallest number of output channels in one product; fewer are not worth a call.
+MIN_COLUMNS = 16
 # The cost of adding one product, in multiply-adds.
-ADD = 2.0
+ADD_COST = 2.0
 
 
-@planner(*CONVOLUTIONS)
-def _convolution(step: fx.Node, given: Given) -> RowStep:
-    layout, weight, bias = given.first, given.args[1], given.argument(2, "bias")
-    require_image(step, layout)
+def convolution(step: LayoutStep) -> RowStep:
+    """A 2d convolution by the cheaper of two ways: products first, or windows first."""
+    step.require_image()
+    layout, weight, bias = step.layout, step.args[1], step.argument(2, "bias")
     if not isinstance(weight, Tensor):
         raise NotApplicable(f"{step.name} has weights that depend on the input")
-    stride, dilation = pair(given.argument(3, "stride", 1)), pair(given.argument(5, "dilation", 1))
-    padding = _padding(given.argument(4, "padding", 0), tuple(weight.shape[2:]), dilation)
-    groups, shape = given.argument(6, "groups", 1), places_after(step)
+    stride, dilation = pair(step.argument(3, "stride", 1)), pair(step.argument(5, "dilation", 1))
+    padding = _padding(step.argument(4, "padding", 0), tuple(weight.shape[2:]), dilation)
+    groups, shape = step.argument(6, "groups", 1), step.places_after
     windows = window_places(layout.regions.shape, shape, tuple(weight.shape[2:]), stride, padding, dilation)
-    after = Layout(layout.regions.seen_through(windows, shape), (weight.shape[0],))
-    if windows.shape[1] == 1 == groups and _is_each_itself(layout, after, windows):
+    after = TableLayout(layout.regions.seen_through(windows, shape), (weight.shape[0],))
+    if windows.shape[1] == 1 == groups and _sees_own_place(layout, after, windows):
         return _linear(after, weight.flatten(1), bias)
     seen = RowsSeen(layout.regions, after.regions, windows)
     inner, width, rows = weight.shape[1], weight.shape[0], after.regions.rows
     by_place = weight.permute(2, 3, 0, 1).reshape(windows.shape[1], width, inner).contiguous()
-    first = (
-        seen.products * (inner * width + MOVE * (layout.width + width))
-        + ADD * rows * windows.shape[1] * width
+    cost_of_products = (
+        seen.products * (inner * width + MOVE_COST * (layout.width + width))
+        + ADD_COST * rows * windows.shape[1] * width
     )
-    gathered = rows * (windows.shape[1] * inner * width + MOVE * (windows.shape[1] * layout.width + width))
+    cost_of_windows = rows * (
+        windows.shape[1] * inner * width + MOVE_COST * (windows.shape[1] * layout.width + width)
+    )
 
     def by_products(rows: slice, table: Tensor) -> Tensor:
-        return summed(table, seen.terms(rows, table.device), by_place, bias, groups)
+        return sum_products(table, seen.terms(rows, table.device), by_place, bias, groups)
 
     def by_windows(rows: slice, table: Tensor) -> Tensor:
-        return gathered_first(table, seen.rows(table.device)[rows], by_place, bias)
+        return multiply_windows(table, seen.rows(table.device)[rows], by_place, bias)
 
-    apply, cost = (by_windows, gathered) if groups == 1 and gathered < first else (by_products, first)
+    windows_first = groups == 1 and cost_of_windows < cost_of_products
+    apply, cost = (by_windows, cost_of_windows) if windows_first else (by_products, cost_of_products)
     return RowStep(after, apply, cost, aligned=(False,), index_bytes=seen.bytes + 4 * seen.products)
 
 
-def _is_each_itself(before: Layout, after: Layout, windows: np.ndarray) -> bool:
-    """Whether each place sees its own place alone."""
+def _sees_own_place(before: TableLayout, after: TableLayout, windows: np.ndarray) -> bool:
+    """Whether the window of each place is that place alone."""
     own = np.array_equal(windows[:, 0], places_of(after.regions.shape))
     return own and before.regions.key == after.regions.key
 
 
 def _padding(value: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
-    """Before the first place of each axis; "same" puts what is odd behind the last."""
+    """Padding before the first place of each axis; "same" puts the odd one behind the last place."""
     if value == "same":
         return tuple(apart * (size - 1) // 2 for size, apart in zip(kernel, dilation, strict=True))
     return (0, 0) if value == "valid" else pair(value)
 
 
-def _linear(after: Layout, weight: Tensor, bias: Tensor | None) -> RowStep:
-    """What sees its own place alone."""
-    cost = after.regions.rows * (weight.numel() + MOVE * len(weight))
+def _linear(after: TableLayout, weight: Tensor, bias: Tensor | None) -> RowStep:
+    """A convolution whose window is one place: a linear layer."""
+    cost = after.regions.rows * (weight.numel() + MOVE_COST * len(weight))
     return RowStep(after, lambda rows, table: linear(table, weight, bias), cost)
 
 
-def summed(
+def sum_products(
     table: Float[Tensor, "before channels"],
     terms: Terms,
     weight: Float[Tensor, "seen width inner"],
     bias: Float[Tensor, " width"] | None,
     groups: int,
 ) -> Float[Tensor, "after width"]:
-    """Rows of a convolution: every product once, and their sums.
+    """Output rows of a convolution: every product once, then their sums.
 
     Args:
-        terms: of these rows.
-        weight: of each place of the window, to all channels after from those of a group.
+        table: the input rows.
+        terms: which products each of the output rows adds up.
+        weight: of each place of the window: to all output channels, from the input channels of one group.
+        bias: of the output channels.
+        groups: of channels.
     """
-    rows = {place: _taken(table, some) for place, some in terms.factors.items()}
+    rows = {place: _select_rows(table, numbers) for place, numbers in terms.factors.items()}
     width = weight.shape[1]
-    fitting = MADE_BYTES // (table.itemsize * (1 + terms.products)) // NARROWEST * NARROWEST
-    columns = max(NARROWEST, fitting) if groups == 1 else width
+    fitting = WORKSPACE_BYTES // (table.itemsize * (1 + terms.products)) // MIN_COLUMNS * MIN_COLUMNS
+    columns = max(MIN_COLUMNS, fitting) if groups == 1 else width
     parts = [slice(start, start + columns) for start in range(0, width, columns)]
-    found = table.new_empty(len(terms.sums), width)
+    sums = table.new_empty(len(terms.sums), width)
     for part in parts:
         products = table.new_empty(1 + terms.products, len(range(width)[part]))
         products[-1] = 0.0
         end = 0
         for place in (place for place in rows if place not in terms.straight):
-            multiplied(
+            multiply_rows(
                 rows[place], weight[place, part], groups, products[end : (end := end + len(rows[place]))]
             )
-        found[:, part] = F.embedding_bag(terms.sums, products, mode="sum") if terms.products else 0.0
+        sums[:, part] = F.embedding_bag(terms.sums, products, mode="sum") if terms.products else 0.0
     for place in terms.straight:
-        product = table.new_empty(found.shape)
-        multiplied(rows[place], weight[place], groups, product)
-        found += product
-    return found if bias is None else found.add_(bias)
+        product = table.new_empty(sums.shape)
+        multiply_rows(rows[place], weight[place], groups, product)
+        sums += product
+    return sums if bias is None else sums.add_(bias)
 
 
-def _taken(table: Tensor, rows: slice | Tensor) -> Tensor:
+def _select_rows(table: Tensor, rows: slice | Tensor) -> Tensor:
     return table[rows] if isinstance(rows, slice) else table.index_select(0, rows)
 
 
-def multiplied(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> None:
-    """Rows times weights `(width, inner)`, group by group, written into the target."""
+def multiply_rows(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> None:
+    """Write rows times weights `(width, inner)` into the target, group by group."""
     if groups == 1:
         multiply_into(target, rows, weight)
     elif weight.shape == (groups, 1):
@@ -140,23 +137,26 @@ def multiplied(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> Non
         target.view(len(rows), groups, -1).copy_(torch.bmm(left, right).transpose(0, 1))
 
 
-def gathered_first(
+def multiply_windows(
     table: Float[Tensor, "before channels"],
     seen: Tensor,
     weight: Float[Tensor, "seen width channels"],
     bias: Float[Tensor, " width"] | None,
 ) -> Float[Tensor, "after width"]:
-    """Rows of a convolution, each the product of its whole window.
+    """Output rows of a convolution, each the product of its whole window.
 
     Args:
-        seen: `(after, seen)`, the rows of each window; one past the last for what is beyond the edge.
+        table: the input rows.
+        seen: `(after, seen)`, the input rows of each window; one past the last for places beyond the edge.
+        weight: of each place of the window.
+        bias: of the output channels.
     """
     flat = weight.transpose(0, 1).flatten(1)
-    size = max(1, MADE_BYTES // (flat.shape[1] * table.itemsize))
-    return torch.cat([linear(_windows_of(table, some), flat, bias) for some in seen.split(size)])
+    size = max(1, WORKSPACE_BYTES // (flat.shape[1] * table.itemsize))
+    return torch.cat([linear(_windows_of(table, part), flat, bias) for part in seen.split(size)])
 
 
 def _windows_of(table: Tensor, seen: Tensor) -> Tensor:
-    """`(after, seen · channels)`, zeros beyond the edge."""
-    found = table.index_select(0, seen.clamp(max=len(table) - 1).reshape(-1)).view(*seen.shape, -1)
-    return found.masked_fill_((seen == len(table))[..., None], 0.0).flatten(1)
+    """The rows of each window end to end, `(after, seen · channels)`, zeros beyond the edge."""
+    windows = table.index_select(0, seen.clamp(max=len(table) - 1).reshape(-1)).view(*seen.shape, -1)
+    return windows.masked_fill_((seen == len(table))[..., None], 0.0).flatten(1)

@@ -1,7 +1,8 @@
-"""Which rows each row of a result sees, found once for networks of one architecture and one set of players.
+"""The rows that each row of a result sees, computed once for an architecture and its players.
 
-What is found depends on the places and their players alone, not on weights or inputs. It is kept beyond the
-plan that asked for it, so that the checkpoints of a run find it there.
+These indices depend on the places and their players, and not on weights or inputs. `RowsSeen` computes them
+when they are first used. A cache of the process keeps them, so that the next checkpoint of the same
+architecture needs no new ones.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,19 +20,19 @@ from torch import Tensor
 
 from harsanyi.interactions.plans.regions.regions import OUTSIDE, Regions
 
-# Bytes of indices that are kept, those asked for last.
-KEPT_BYTES = 2**29
+# Bytes of indices that stay in memory, those used last.
+CACHE_BYTES = 2**29
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """How the rows of a sum over windows are made of products of rows before.
+    """Which products of input rows the rows of a convolution add up.
 
     Attributes:
-        factors: by place of the window, where anything is seen, the rows that are multiplied.
-        straight: the places of the window whose product each row takes at its own number.
+        factors: the input rows to multiply, by place of the window; places that see nothing are left out.
+        straight: the places of the window where row r of the result adds product r.
         products: how many products the other places have.
-        sums: `(rows, other places)`, which of these a row takes, one past the last for none.
+        sums: `(rows, other places)`, which of these products a row adds; one past the last for none.
     """
 
     factors: dict[int, slice | Int32[Tensor, "..."]]
@@ -41,92 +42,102 @@ class Terms:
 
     @property
     def nbytes(self) -> int:
-        return self.sums.nbytes + sum(one.nbytes for one in self.factors.values() if isinstance(one, Tensor))
+        """Memory of the indices."""
+        return self.sums.nbytes + sum(
+            rows.nbytes for rows in self.factors.values() if isinstance(rows, Tensor)
+        )
 
 
-Found = TypeVar("Found", Tensor, Terms)
+Index = TypeVar("Index", Tensor, Terms)
 
 
 class IndexCache:
-    """What was found, by what it was found from; what was not asked for the longest goes first.
+    """Indices by a key, up to some bytes; those not used for longest go first.
+
+    Args:
+        max_bytes: of all indices together; the one used last always stays.
 
     >>> cache = IndexCache(20)
     >>> [cache.get(name, lambda: torch.zeros(2)).tolist() for name in "abca"]
     [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
-    >>> list(cache.kept)
+    >>> list(cache.indices)
     ['c', 'a']
     """
 
-    def __init__(self, most: int) -> None:
-        self.most, self.lock = most, Lock()
-        self.kept: OrderedDict[Hashable, Tensor | Terms] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes, self.lock = max_bytes, Lock()
+        self.indices: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get(self, key: Hashable, find: Callable[[], Found]) -> Found:
-        """What is kept under a key, or what `find` gives, which is kept from now on."""
+    def get(self, key: Hashable, compute: Callable[[], Index]) -> Index:
+        """The index under a key, computed where there is none."""
         with self.lock:
-            found: Found = self.kept.pop(key) if key in self.kept else find()  # type: ignore[assignment]
-            self.kept[key] = found
-            while len(self.kept) > 1 and sum(one.nbytes for one in self.kept.values()) > self.most:
-                self.kept.popitem(last=False)
-        return found
+            index: Index = self.indices.pop(key) if key in self.indices else compute()
+            self.indices[key] = index
+            while (
+                len(self.indices) > 1
+                and sum(index.nbytes for index in self.indices.values()) > self.max_bytes
+            ):
+                self.indices.popitem(last=False)
+        return index
 
 
-FOUND = IndexCache(KEPT_BYTES)
+CACHE = IndexCache(CACHE_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
 class RowsSeen:
-    """The rows that each row of a result sees; found when they are first asked for.
+    """The rows of an input that each row of a result sees, computed when they are first used.
 
     Attributes:
-        before: the regions that are seen.
-        after: those of the result, each of which holds what its window sees.
+        before: the regions of the input.
+        after: those of the result; each place has at least the players of its window.
         windows: `(places after, seen)`, the places before that each place sees, or OUTSIDE.
-        held: what was asked for.
+        used: the indices used so far. They live as long as this object, whatever the cache drops.
     """
 
     before: Regions
     after: Regions
     windows: np.ndarray
-    held: dict[Hashable, Tensor | Terms] = field(default_factory=dict)
+    used: dict[Hashable, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> bytes:
         """Equal for equal regions and windows."""
-        found = hashlib.blake2b(self.before.key)
+        digest = hashlib.blake2b(self.before.key)
         for part in (self.after.key, self.windows.tobytes()):
-            found.update(hashlib.blake2b(part).digest())
-        return found.digest()
+            digest.update(hashlib.blake2b(part).digest())
+        return digest.digest()
 
     @cached_property
     def leaves(self) -> bool:
-        """Whether a window leaves what there is."""
+        """Whether a window reaches beyond the edge."""
         return bool((self.windows == OUTSIDE).any())
 
     @property
     def bytes(self) -> int:
-        """Of the rows, once found."""
+        """Memory of `rows`."""
         return 4 * self.after.rows * self.windows.shape[1]
 
     @property
     def products(self) -> int:
-        """One for each row before and each place that sees it."""
+        """How many products there are: one for each row before and each place that sees it."""
         return int(self.before.counts[self.windows[self.windows != OUTSIDE]].sum())
 
     def rows(self, device: torch.device) -> Int32[Tensor, "rows seen"]:
-        """As `Regions.rows_seen_by`."""
-        return self._found(
+        """The rows before that each row sees, as `Regions.rows_seen_by` gives them."""
+        return self._index(
             ("rows", device), lambda: self.before.rows_seen_by(self.after, self.windows).to(device)
         )
 
     def terms(self, rows: slice, device: torch.device) -> Terms:
-        """How some rows of the result, all those of some places, are sums of products."""
-        return self._found((rows.start, rows.stop, device), lambda: self._terms(rows, device))
+        """Which products a slice of rows adds up; the slice must hold whole places."""
+        return self._index((rows.start, rows.stop, device), lambda: self._terms(rows, device))
 
-    def _found(self, key: Hashable, find: Callable[[], Found]) -> Found:
-        if key not in self.held:
-            self.held[key] = FOUND.get((self.key, key), find)
-        return self.held[key]  # type: ignore[return-value]
+    def _index(self, key: Hashable, compute: Callable[[], Index]) -> Index:
+        if key not in self.used:
+            self.used[key] = CACHE.get((self.key, key), compute)
+        index: Index = self.used[key]
+        return index
 
     def _terms(self, rows: slice, device: torch.device) -> Terms:
         first, last = np.searchsorted(self.after.starts, (rows.start, rows.stop)).tolist()
@@ -143,17 +154,20 @@ class RowsSeen:
         counts = np.where(outside, 0, self.before.counts[windows])[:, others]
         ends = counts.T.cumsum().reshape(counts.T.shape).T
         total = int(counts.sum())
-        # From a row before to its product; from one past the last row to one past the last product.
+        # Shifts the number of a row before to that of its product, and one past the last row to one past the
+        # last product.
         starts = ends - counts - self.before.starts[windows[:, others]]
         shift = np.where(outside[:, others], total - self.before.rows, starts)
-        some = Regions(players, (len(windows),))
-        sums = self.before.rows_seen_by(some, windows[:, others])
-        sums += torch.from_numpy(shift.astype(np.int32)).repeat_interleave(torch.from_numpy(some.counts), 0)
+        regions = Regions(players, (len(windows),))
+        sums = self.before.rows_seen_by(regions, windows[:, others])
+        sums += torch.from_numpy(shift.astype(np.int32)).repeat_interleave(
+            torch.from_numpy(regions.counts), 0
+        )
         return Terms(factors, straight, total, sums.to(device))
 
 
-def _rows_of(regions: Regions, places: np.ndarray, device: torch.device) -> slice | Int32[Tensor, " some"]:
-    """All rows of some places, as a slice if they follow one another."""
+def _rows_of(regions: Regions, places: np.ndarray, device: torch.device) -> slice | Int32[Tensor, " rows"]:
+    """All rows of a list of places; a slice if they follow one another."""
     counts, starts = regions.counts[places], regions.starts[places]
     if not len(places):
         return slice(0, 0)

@@ -1,6 +1,10 @@
-"""Operations on the rows of regions that take places or channels from elsewhere, and change no number."""
+"""Operations that move places or channels and change no number, on tables of rows.
 
-import operator
+Padding, slices, upsampling, permutations, reshapes, joins and splits. Each rule takes a `LayoutStep` and
+gives a `RowStep` (see `steps`). A move of places is a gather of rows; a move of channels is the same
+operation on every row.
+"""
+
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
@@ -9,92 +13,92 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx
+from torch import Tensor
 
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.indices import RowsSeen
-from harsanyi.interactions.plans.regions.regions import Regions, places_taken
+from harsanyi.interactions.plans.regions.regions import Regions, moved_places
 from harsanyi.interactions.plans.regions.steps import (
-    MOVE,
-    Given,
-    Layout,
+    MOVE_COST,
+    LayoutStep,
     RowStep,
-    aligned,
-    planner,
-    rearranged,
-    require_image,
-    same,
-    taken,
+    TableLayout,
+    each_row,
+    gathered,
+    unchanged,
+    united_rows,
 )
 
 aten = torch.ops.aten
 
 
-@planner(aten.pad.default, aten.constant_pad_nd.default)
-def _pad(step: fx.Node, given: Given) -> RowStep:
-    layout, sizes = given.first, list(given.args[1])
-    require_image(step, layout)
+def pad(step: LayoutStep) -> RowStep:
+    """Padding of places or of channels, not of both at once."""
+    step.require_image()
+    layout, sizes = step.layout, list(step.args[1])
     constant = step.target is aten.constant_pad_nd.default
-    mode = "constant" if constant else given.argument(2, "mode", "constant")
-    value = float(given.argument(2 if constant else 3, "value", 0.0) or 0.0)
+    mode = "constant" if constant else step.argument(2, "mode", "constant")
+    value = float(step.argument(2 if constant else 3, "value", 0.0) or 0.0)
     spatial, channels = sizes[:4], sizes[4:]
     if len(channels) > 2 or (any(channels) and any(spatial)):
         raise NotApplicable(f"{step.name} pads places and channels at once")
     if any(channels):
         width = layout.width + sum(channels)
-        padded = Layout(layout.regions, (width,))
-        return rearranged(padded, lambda table: F.pad(table, channels, value=value))
-    return _taken(layout, lambda x: F.pad(x, spatial, mode=mode), value)
+        padded = TableLayout(layout.regions, (width,))
+        return each_row(padded, lambda table: F.pad(table, channels, value=value))
+    return _moved_places(layout, lambda x: F.pad(x, spatial, mode=mode), value)
 
 
-@planner(aten.slice.Tensor)
-def _slice(step: fx.Node, given: Given) -> RowStep:
-    layout = given.first
-    dim, start, stop = (given.argument(k, name) for k, name in ((1, "dim"), (2, "start"), (3, "end")))
-    chosen = slice(start, stop, given.argument(4, "step", 1))
-    dim = (dim or 0) % (1 + len(layout.shape))
+def take_slice(step: LayoutStep) -> RowStep:
+    """A slice of channels or of places; of the batch only the whole."""
+    layout = step.layout
+    start, stop = step.argument(2, "start"), step.argument(3, "end")
+    chosen = slice(start, stop, step.argument(4, "step", 1))
+    dim = (step.argument(1, "dim") or 0) % (1 + len(layout.shape))
     if dim == 0:
         if (start or 0) != 0 or (stop is not None and stop < 2**62) or chosen.step != 1:
             raise NotApplicable(f"{step.name} takes part of the batch")
-        return same(layout)
-    if (axis := layout.axis(dim)) is not None:
+        return unchanged(layout)
+    if (axis := layout.channel_axis(dim)) is not None:
         index = (slice(None), *(slice(None) for _ in range(axis)), chosen)
         channels = tuple(torch.empty(layout.channels)[index[1:]].shape)
-        return rearranged(replace(layout, channels=channels), lambda table: table[index])
-    require_image(step, layout)
-    taken = (slice(None),) * dim + (chosen,)
-    return _taken(layout, lambda x: x[taken], 0.0)
+        return each_row(replace(layout, channels=channels), lambda table: table[index])
+    step.require_image()
+    index = (slice(None),) * dim + (chosen,)
+    return _moved_places(layout, lambda x: x[index], 0.0)
 
 
-@planner(aten.upsample_nearest2d.vec)
-def _nearest(step: fx.Node, given: Given) -> RowStep:
-    require_image(step, given.first)
-    rest = given.args[1:]
-    return _taken(given.first, lambda x: step.target(x, *rest, **given.options), 0.0)  # type: ignore[operator]
+def upsample_nearest(step: LayoutStep) -> RowStep:
+    """Nearest-neighbour upsampling, which repeats places."""
+    step.require_image()
+    options = step.args[1:]
+    return _moved_places(step.layout, lambda x: step.target(x, *options, **step.options), 0.0)
 
 
-def _taken(layout: Layout, take: Callable[[Tensor], Tensor], value: float) -> RowStep:
-    """Places taken from others; new ones hold the value."""
-    places, shape = places_taken(layout.regions.shape, take)
+def _moved_places(layout: TableLayout, move: Callable[[Tensor], Tensor], fill: float) -> RowStep:
+    """Each place of the result is a place of the input, or a new one with the value `fill`."""
+    places, shape = moved_places(layout.regions.shape, move)
     regions = layout.regions.moved(places, shape)
-    return taken(Layout(regions, layout.channels), RowsSeen(layout.regions, regions, places[:, None]), value)
+    seen = RowsSeen(layout.regions, regions, places[:, None])
+    return gathered(TableLayout(regions, layout.channels), seen, fill)
 
 
-@planner(aten.permute.default)
-def _permute(step: fx.Node, given: Given) -> RowStep:
-    return _permuted(step, given.first, given.args[1])
+def permute(step: LayoutStep) -> RowStep:
+    """The axes in another order."""
+    return _permuted(step, step.args[1])
 
 
-@planner(aten.transpose.int)
-def _transpose(step: fx.Node, given: Given) -> RowStep:
-    order = list(range(1 + len(given.first.shape)))
-    left, right = given.args[1:3]
-    order[left], order[right] = order[right], order[left]
-    return _permuted(step, given.first, order)
+def transpose(step: LayoutStep) -> RowStep:
+    """Two axes exchanged."""
+    order = list(range(1 + len(step.layout.shape)))
+    first, second = step.args[1:3]
+    order[first], order[second] = order[second], order[first]
+    return _permuted(step, order)
 
 
-def _permuted(step: fx.Node, layout: Layout, order: Sequence[int]) -> RowStep:
-    """The axes of an activation in another order, those of the places together and as they were."""
+def _permuted(step: LayoutStep, order: Sequence[int]) -> RowStep:
+    """The axes in another order, where those of the places stay together and in their order."""
+    layout = step.layout
     order = [dim % (1 + len(layout.shape)) for dim in order]
     places = range(1 + layout.before, 1 + layout.before + len(layout.regions.shape))
     at = order.index(places[0])
@@ -102,83 +106,80 @@ def _permuted(step: fx.Node, layout: Layout, order: Sequence[int]) -> RowStep:
         raise NotApplicable(
             f"{step.name} takes the axes of the places apart, or that of the batch from its place"
         )
-    axes = [axis for dim in order[1:] if (axis := layout.axis(dim)) is not None]
+    axes = [axis for dim in order[1:] if (axis := layout.channel_axis(dim)) is not None]
     channels = tuple(layout.channels[axis] for axis in axes)
-    moved = Layout(layout.regions, channels, len(order) - at - len(places))
+    moved = TableLayout(layout.regions, channels, len(order) - at - len(places))
     if axes == sorted(axes):
-        return same(moved)
-    return rearranged(moved, lambda table: table.permute(0, *(1 + axis for axis in axes)))
+        return unchanged(moved)
+    return each_row(moved, lambda table: table.permute(0, *(1 + axis for axis in axes)))
 
 
-@planner(
-    *(aten.view.default, aten.reshape.default, aten._unsafe_view.default),
-    *(aten.flatten.using_ints, aten.unsqueeze.default, aten.squeeze.dim),
-)
-def view(step: fx.Node, given: Given) -> RowStep:
-    return _reshaped(step, given.first, tuple(step.meta["val"].shape[1:]))
-
-
-def _as_channels(layout: Layout) -> RowStep:
-    return rearranged(layout, lambda table: table.reshape(len(table), *layout.channels))
-
-
-def _reshaped(step: fx.Node, layout: Layout, shape: tuple[int, ...]) -> RowStep:
+def reshape(step: LayoutStep) -> RowStep:
     """Channels before the places, places, and channels after them split or joined, each among themselves."""
+    layout, shape = step.layout, step.shape[1:]
     before, after = prod(layout.channels[: layout.before]), prod(layout.channels[layout.before :])
     count = prod(layout.regions.shape)
     for dims in (2, 1):
         for at in range(len(shape) - dims + 1):
             places, rest = shape[at : at + dims], shape[at + dims :]
-            kept = dims == 1 or len(layout.regions.shape) == 1 or places == layout.regions.shape
-            if kept and (prod(shape[:at]), prod(places), prod(rest)) == (before, count, after):
+            possible = dims == 1 or len(layout.regions.shape) == 1 or places == layout.regions.shape
+            if possible and (prod(shape[:at]), prod(places), prod(rest)) == (before, count, after):
                 regions = Regions(layout.regions.players, places)
-                return _as_channels(Layout(regions, (*shape[:at], *rest), len(rest)))
+                return _as_channels(TableLayout(regions, (*shape[:at], *rest), len(rest)))
     raise NotApplicable(f"{step.name} mixes places and channels")
 
 
-@planner(aten.channel_shuffle.default)
-def _shuffle(step: fx.Node, given: Given) -> RowStep:
-    layout, groups = given.first, given.args[1]
-    require_image(step, layout)
-    return rearranged(layout, lambda table: table.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1))
+def _as_channels(layout: TableLayout) -> RowStep:
+    return each_row(layout, lambda table: table.reshape(len(table), *layout.channels))
 
 
-@planner(aten.cat.default)
-def _cat(step: fx.Node, given: Given) -> RowStep:
-    parts, dim = given.args[0], given.argument(1, "dim", 0)
-    whole = next((part for part in parts if isinstance(part, Layout)), None)
+def channel_shuffle(step: LayoutStep) -> RowStep:
+    """Channels of several groups, interleaved."""
+    step.require_image()
+    groups = step.args[1]
+    return each_row(step.layout, lambda table: table.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1))
+
+
+def cat(step: LayoutStep) -> RowStep:
+    """Several activations joined along channels, or along the first axis of their places."""
+    parts, dim = step.args[0], step.argument(1, "dim", 0)
+    whole = next((part for part in parts if isinstance(part, TableLayout)), None)
     if whole is None or dim % (1 + len(whole.shape)) == 0:
         raise NotApplicable(f"{step.name} joins no activations, or the inputs of a batch")
-    if whole.axis(dim) is None:
+    axis = whole.channel_axis(dim)
+    if axis is None:
         return _joined_places(step, parts, dim, whole)
-    if not all(isinstance(part, Layout) and part.after == whole.after for part in parts):
+    if not all(isinstance(part, TableLayout) and part.after == whole.after for part in parts):
         raise NotApplicable(f"{step.name} joins more than activations")
-    regions, finders = aligned(parts)
-    axis = whole.axis(dim)
+    regions, finders = united_rows(parts)
     channels = [
         sum(part.channels[k] if k == axis else 0 for part in parts) or length
         for k, length in enumerate(whole.channels)
     ]
 
     def apply(rows: slice, *tables: Tensor) -> Tensor:
-        found = [find(rows, table) if find else table for find, table in zip(finders, tables, strict=True)]
-        return torch.cat(found, 1 + axis)  # type: ignore[operator]
+        return torch.cat(
+            [find(rows, table) if find else table for find, table in zip(finders, tables, strict=True)],
+            1 + axis,
+        )
 
-    joined = Layout(regions, tuple(channels), whole.after)
+    joined = TableLayout(regions, tuple(channels), whole.after)
     return RowStep(
-        joined, apply, 2 * MOVE * regions.rows * joined.width, tuple(find is None for find in finders)
+        joined, apply, 2 * MOVE_COST * regions.rows * joined.width, tuple(find is None for find in finders)
     )
 
 
-def _joined_places(step: fx.Node, parts: Sequence[Any], dim: int, whole: Layout) -> RowStep:
-    """Places after places, those of constants among them (a class token)."""
+def _joined_places(step: LayoutStep, parts: Sequence[Any], dim: int, whole: TableLayout) -> RowStep:
+    """Places after places, those of constants (a class token) among them."""
     if dim % (1 + len(whole.shape)) != 1 + whole.before:
         raise NotApplicable(f"{step.name} joins places along an axis that is not their first")
-    layouts = [part if isinstance(part, Layout) else _of_a_constant(step, part, whole) for part in parts]
-    if len({(one.channels, one.after, one.regions.shape[1:]) for one in layouts}) > 1:
+    layouts = [
+        part if isinstance(part, TableLayout) else _layout_of_constant(step, part, whole) for part in parts
+    ]
+    if len({(layout.channels, layout.after, layout.regions.shape[1:]) for layout in layouts}) > 1:
         raise NotApplicable(f"{step.name} joins activations of different shapes")
-    players = np.concatenate([one.regions.players for one in layouts])
-    shape = (sum(one.regions.shape[0] for one in layouts), *whole.regions.shape[1:])
+    players = np.concatenate([layout.regions.players for layout in layouts])
+    shape = (sum(layout.regions.shape[0] for layout in layouts), *whole.regions.shape[1:])
     constants = {
         k: part.movedim(
             tuple(range(1 + whole.before, 1 + whole.before + len(shape))), tuple(range(1, 1 + len(shape)))
@@ -188,48 +189,43 @@ def _joined_places(step: fx.Node, parts: Sequence[Any], dim: int, whole: Layout)
     }
 
     def apply(rows: slice, *tables: Tensor) -> Tensor:
-        given = iter(tables)
-        return torch.cat([constants[k] if k in constants else next(given) for k in range(len(parts))])[rows]
+        unread = iter(tables)
+        return torch.cat([constants[k] if k in constants else next(unread) for k in range(len(parts))])[rows]
 
-    joined = Layout(Regions(players, shape), whole.channels, whole.after)
-    cost = 2 * MOVE * joined.regions.rows * joined.width
+    joined = TableLayout(Regions(players, shape), whole.channels, whole.after)
+    cost = 2 * MOVE_COST * joined.regions.rows * joined.width
     return RowStep(joined, apply, cost, (False,) * (len(parts) - len(constants)), at_once=True)
 
 
-def _of_a_constant(step: fx.Node, part: Any, whole: Layout) -> Layout:
-    """How what is the same for all inputs lies beside an activation."""
+def _layout_of_constant(step: LayoutStep, part: Any, whole: TableLayout) -> TableLayout:
+    """How a constant, the same for all inputs, lies beside an activation."""
     if not isinstance(part, Tensor) or part.ndim != 1 + len(whole.shape) or len(part) != 1:
         raise NotApplicable(f"{step.name} joins what is neither an activation nor the same for all inputs")
     places = tuple(part.shape[1 + whole.before : 1 + whole.before + len(whole.regions.shape)])
     channels = (*part.shape[1 : 1 + whole.before], *part.shape[1 + whole.before + len(places) :])
-    return Layout(Regions(np.zeros(prod(places), np.int64), places), channels, whole.after)
+    return TableLayout(Regions(np.zeros(prod(places), np.int64), places), channels, whole.after)
 
 
-@planner(aten.split.Tensor, aten.split_with_sizes.default)
-def _split(step: fx.Node, given: Given) -> RowStep:
-    layout, sizes = given.first, given.args[1]
-    axis = layout.axis(given.argument(2, "dim", 0))
+def split(step: LayoutStep) -> RowStep:
+    """Channels in several parts."""
+    layout, sizes = step.layout, step.args[1]
+    axis = layout.channel_axis(step.argument(2, "dim", 0))
     if axis is None:
         raise NotApplicable(f"{step.name} splits places")
     parts = [len(part) for part in torch.empty(layout.channels[axis]).split(sizes)]
     channels = [(*layout.channels[:axis], part, *layout.channels[axis + 1 :]) for part in parts]
-    plan = rearranged(layout, lambda table: table.split(parts, 1 + axis))
-    return replace(plan, layout=tuple(replace(layout, channels=one) for one in channels))
+    plan = each_row(layout, lambda table: table.split(parts, 1 + axis))
+    return replace(plan, layout=tuple(replace(layout, channels=part) for part in channels))
 
 
-@planner(operator.getitem)
-def _part(step: fx.Node, given: Given) -> RowStep:
-    whole, place = given.args
+def getitem(step: LayoutStep) -> RowStep:
+    """One part of a result that has several."""
+    whole, number = step.args
     if isinstance(whole, tuple):
-        return RowStep(whole[place], lambda rows, tables: tables[place], 0.0)
+        return RowStep(whole[number], lambda rows, tables: tables[number], 0.0)
     raise NotApplicable(f"{step.name} takes a part of what is not understood")
 
 
-@planner(aten.clone.default, aten.contiguous.default, aten.alias.default, aten.detach.default)
-def _copy(step: fx.Node, given: Given) -> RowStep:
-    return same(given.first)
-
-
-@planner(aten.dropout.default)
-def _dropout(step: fx.Node, given: Given) -> RowStep:
-    return same(given.first)  # one that is on was refused when it was traced
+def identity(step: LayoutStep) -> RowStep:
+    """Copies, and dropout that is off: dropout that is on was refused by the trace."""
+    return unchanged(step.layout)

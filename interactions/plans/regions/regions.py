@@ -1,8 +1,9 @@
-"""Regions: which players each place of an activation can see, and a row for every way these can be.
+"""Regions: the players that each place of an activation depends on, and the numbering of its rows.
 
-A place that depends on the players D alone has 2^|D| values, however many coalitions there are. All values of
-an activation are rows of one table: those of place 0 first, a row for each subset of its players in index
-order, then those of place 1, and so on.
+A place that depends on the players D only has 2^|D| different values, however many coalitions there are. All
+values of an activation are the rows of one table. First come those of place 0, a row for each subset of its
+players in index order, then those of place 1, and so on. `Regions` gives these numbers for an activation, and
+says which rows of an earlier activation a later one needs.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int32, Int64
 from torch import Tensor
 
-# In the place of a number of a place: beyond the edge.
+# Stands for a place beyond the edge.
 OUTSIDE = -1
 
 
@@ -37,7 +38,7 @@ class Regions:
 
     @cached_property
     def kinds(self) -> tuple[np.ndarray, np.ndarray]:
-        """The different sets of players, and which of them each place has."""
+        """The different sets of players, and the number of its set for each place."""
         sets, kinds = np.unique(self.players, return_inverse=True)
         return sets, kinds.reshape(-1)
 
@@ -45,7 +46,7 @@ class Regions:
     def counts(self) -> np.ndarray:
         """Rows of each place."""
         sets, kinds = self.kinds
-        return np.array([1 << int(one).bit_count() for one in sets], np.int64)[kinds]
+        return np.array([1 << int(players).bit_count() for players in sets], np.int64)[kinds]
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -59,11 +60,11 @@ class Regions:
 
     @cached_property
     def key(self) -> bytes:
-        """Equal for regions that are."""
+        """Equal for equal regions."""
         return repr(self.shape).encode() + self.players.tobytes()
 
     def slices(self, count: int) -> list[slice]:
-        """All rows in slices of about so many, each those of whole places.
+        """All rows in slices of about `count`, each of whole places.
 
         >>> Regions(np.array([0b01, 0b11, 0b10]), (1, 3)).slices(4)
         [slice(0, 6, None), slice(6, 8, None)]
@@ -73,37 +74,50 @@ class Regions:
         return [slice(start, stop) for start, stop in pairwise(edges)]
 
     def moved(self, places: np.ndarray, shape: tuple[int, ...]) -> "Regions":
-        """The regions of places taken from these; OUTSIDE for one that depends on nobody."""
+        """The regions after a move of places.
+
+        Args:
+            places: the place here that each new place is, or OUTSIDE for one that depends on no player.
+            shape: of the new places.
+        """
         return Regions(np.where(places == OUTSIDE, 0, self.players[places]), shape)
 
     def seen_through(self, windows: np.ndarray, shape: tuple[int, ...]) -> "Regions":
-        """The regions of places that each see a window `(places, seen)` of these."""
+        """The regions of places that each see a window of these.
+
+        Args:
+            windows: `(places after, seen)`, places here, or OUTSIDE.
+            shape: of the places after.
+        """
         seen = np.where(windows == OUTSIDE, 0, self.players[windows])
         return Regions(np.bitwise_or.reduce(seen, axis=1), shape)
 
     def rows_seen_by(self, larger: "Regions", windows: np.ndarray) -> Int32[Tensor, "rows seen"]:
-        """For each row of other regions the rows of these in its window; one past the last for OUTSIDE.
+        """For each row of larger regions, the rows here that its window sees.
 
         Args:
-            larger: regions that hold, place by place, what their windows see.
-            windows: `(places of larger, seen)`.
+            larger: regions whose places have at least the players of their windows.
+            windows: `(places of larger, seen)`, places here, or OUTSIDE.
+
+        Returns:
+            Numbers of rows; one past the last row for OUTSIDE.
         """
-        found = np.empty((larger.rows, windows.shape[1]), np.int32)
+        numbers = np.empty((larger.rows, windows.shape[1]), np.int32)
         sets, kinds = larger.kinds
         own_sets, own_kinds = self.kinds
         for kind, players in enumerate(sets.tolist()):
             places = np.flatnonzero(kinds == kind)
             seen = windows[places]
             present = np.unique(own_kinds[seen[seen != OUTSIDE]])
-            # Which subset of each smaller set each subset of this one is.
+            # For each subset of this set, its number among the subsets of each smaller set.
             within = np.zeros((len(own_sets), 1 << players.bit_count()), np.int32)
             for own in present:
                 within[own] = _restricted(players, int(own_sets[own]))
             rows = self.starts[seen][:, None, :] + within[own_kinds[seen]].transpose(0, 2, 1)
             rows[np.broadcast_to((seen == OUTSIDE)[:, None, :], rows.shape)] = self.rows
             target = larger.starts[places][:, None] + np.arange(rows.shape[1])
-            found[target.reshape(-1)] = rows.reshape(target.size, windows.shape[1])
-        return torch.from_numpy(found)
+            numbers[target.reshape(-1)] = rows.reshape(target.size, windows.shape[1])
+        return torch.from_numpy(numbers)
 
     def rows_of(self, coalitions: Bool[Tensor, "coalitions players"]) -> Int64[Tensor, "coalitions places"]:
         """The row of each place in each coalition."""
@@ -116,9 +130,13 @@ class Regions:
         return torch.from_numpy(self.starts + patterns[kinds].T)
 
     def rows_among(self, colours: list[int]) -> Int64[Tensor, " rows"]:
-        """Where each row stands in `(coalitions, places)` of the 2^colours coalitions, flattened."""
+        """The position of each row in a flat `(coalitions, places)` table of the 2^colours coalitions.
+
+        Args:
+            colours: of the players, see `colours_of`.
+        """
         sets, kinds = self.kinds
-        found = np.empty(self.rows, np.int64)
+        positions = np.empty(self.rows, np.int64)
         for kind, players in enumerate(sets.tolist()):
             places = np.flatnonzero(kinds == kind)
             subsets = np.arange(1 << players.bit_count())
@@ -126,32 +144,33 @@ class Regions:
                 (subsets >> bit & 1) << colours[player] for bit, player in enumerate(_members(players))
             ) + np.zeros_like(subsets)
             target = self.starts[places][:, None] + subsets
-            found[target] = numbers * len(self.players) + places[:, None]
-        return torch.from_numpy(found)
+            positions[target] = numbers * len(self.players) + places[:, None]
+        return torch.from_numpy(positions)
 
 
 def colours_of(regions: Sequence[Regions], n: int) -> list[int]:
-    """A colour for each of n players, so that no place sees two players of one colour; few in all.
+    """A colour for each of n players, few in all, so that no place sees two players of one colour.
 
-    With each player as its colour is, 2^colours coalitions put every place in every way it can be.
+    Coalitions in which the players of one colour are present together, 2^colours of them, show every place
+    with every subset of its players.
 
     >>> colours_of([Regions(np.array([0b011, 0b110]), (1, 2))], 3)
     [1, 0, 1]
     """
     conflicts = [0] * n
-    for players in {one for each in regions for one in each.kinds[0].tolist()}:
+    for players in {players for activation in regions for players in activation.kinds[0].tolist()}:
         for player in _members(players):
             conflicts[player] |= players & ~(1 << player)
     colours = [OUTSIDE] * n
-    for player in sorted(range(n), key=lambda one: (-conflicts[one].bit_count(), one)):
-        taken = {colours[other] for other in _members(conflicts[player])}
-        colours[player] = next(colour for colour in range(n) if colour not in taken)
+    for player in sorted(range(n), key=lambda player: (-conflicts[player].bit_count(), player)):
+        used = {colours[neighbour] for neighbour in _members(conflicts[player])}
+        colours[player] = next(colour for colour in range(n) if colour not in used)
     return colours
 
 
 def united(*regions: Regions) -> Regions:
-    """Place by place, the players of all."""
-    players = np.bitwise_or.reduce(np.stack([one.players for one in regions]), axis=0)
+    """The union of several regions of one shape: place by place, the players of all."""
+    players = np.bitwise_or.reduce(np.stack([activation.players for activation in regions]), axis=0)
     return Regions(players, regions[0].shape)
 
 
@@ -160,17 +179,21 @@ def places_of(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(int(np.prod(shape)))
 
 
-def places_taken(
-    shape: tuple[int, ...], take: Callable[[Tensor], Tensor]
+def moved_places(
+    shape: tuple[int, ...], move: Callable[[Tensor], Tensor]
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Which place each place of the result is, of an operation that only takes places; and the new shape.
+    """Where an operation that only moves places takes each place of its result from.
 
     Args:
-        take: from `(1, 1, height, width)` to the same with other height and width. New places must be 0.
+        shape: of the places before, (height, width).
+        move: the operation, on an image `(1, 1, height, width)`. New places must be 0.
+
+    Returns:
+        The place before of each place after, OUTSIDE for a new one; and the shape after.
     """
     numbered = torch.arange(1, int(np.prod(shape)) + 1, dtype=torch.float64).view(1, 1, *shape)
-    taken = take(numbered)
-    return taken.reshape(-1).numpy().astype(np.int64) - 1, tuple(taken.shape[2:])
+    moved = move(numbered)
+    return moved.reshape(-1).numpy().astype(np.int64) - 1, tuple(moved.shape[2:])
 
 
 def _members(players: int) -> list[int]:
@@ -178,10 +201,10 @@ def _members(players: int) -> list[int]:
 
 
 def _restricted(players: int, fewer: int) -> np.ndarray:
-    """For each subset of some players, in index order, its number among the subsets of fewer of them."""
+    """For each subset of a set of players, in index order, its number among the subsets of a smaller set."""
     subsets = np.arange(1 << players.bit_count())
     places = {player: bit for bit, player in enumerate(_members(players))}
-    found = np.zeros_like(subsets)
+    numbers = np.zeros_like(subsets)
     for bit, player in enumerate(_members(fewer)):
-        found |= (subsets >> places[player] & 1) << bit
-    return found
+        numbers |= (subsets >> places[player] & 1) << bit
+    return numbers

@@ -1,29 +1,30 @@
-"""Operations of a network on the rows of its regions instead of on every place of every coalition.
+"""The contract between the operations of a network and the tables of rows that stand for its activations.
 
-An activation (batch, channels…, places…, channels…) of all coalitions of a game is a table `(rows,
-channels…)`, see regions.py. Each operation that is understood is planned once: the regions of its
-result, which rows it needs of what it is given, and what it costs. What is not understood raises
-NotApplicable. The operations themselves are planned in `convolutions`, `pools`, `moves`
-and `pointwise`.
+An activation (batch, channels…, places…, channels…) of all coalitions of a game is one table
+`(rows, channels…)`; `regions.py` says which rows there are. `TableLayout` describes such a table.
+A rule takes a `LayoutStep`, an operation with layouts in place of its activations. It gives a `RowStep`: the
+layout of the result, a function of tables that computes it, and the cost. It raises NotApplicable where rows
+are not enough. The rules themselves stand in `convolutions`, `pools`, `moves` and `pointwise`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from torch import Tensor, fx
 
+from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.indices import RowsSeen
 from harsanyi.interactions.plans.regions.regions import Regions, places_of, united
 
-# The cost of moving one element, in multiply-adds.
-MOVE = 8.0
+# The cost of moving one number, in multiply-adds.
+MOVE_COST = 8.0
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class TableLayout:
     """How an activation lies in a table.
 
     Attributes:
@@ -43,26 +44,26 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input, without the batch."""
+        """The shape of the activation for one input, without the batch."""
         return (*self.channels[: self.before], *self.regions.shape, *self.channels[self.before :])
 
     @property
     def width(self) -> int:
-        """Numbers of one row."""
+        """Numbers in one row."""
         return prod(self.channels)
 
     @property
     def is_image(self) -> bool:
-        """Whether it is (channels, height, width)."""
+        """Whether the activation is (channels, height, width)."""
         return len(self.regions.shape) == 2 and len(self.channels) == 1 and self.after == 0
 
-    def axis(self, dim: int) -> int | None:
-        """The axis among the channels that an axis of the activation is; None if it is none of them."""
-        dim = dim % (1 + len(self.shape)) - 1
+    def channel_axis(self, axis: int) -> int | None:
+        """The channel axis that an axis of the whole activation is; None for the batch and the places."""
+        axis = axis % (1 + len(self.shape)) - 1
         places = len(self.regions.shape)
-        if 0 <= dim < self.before:
-            return dim
-        return dim - places if dim >= self.before + places else None
+        if 0 <= axis < self.before:
+            return axis
+        return axis - places if axis >= self.before + places else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +71,19 @@ class RowStep:
     """A planned operation.
 
     Attributes:
-        layout: of the result; a tuple of them where it has several parts, None where it is the same for all
-            inputs and done already.
-        apply: from a slice of rows and the tables of the activations it is given, in their order, to those
-            rows of the result.
-        cost: on all rows of one game, in multiply-adds.
-        aligned: for each activation it is given whether a row of the result needs its row of the same number
-            alone; it is then given those of the slice, and else all.
-        index_bytes: of what it keeps to find rows.
-        at_once: whether all rows must be made at once.
-        sources: the activations it is given, one that is given twice, twice.
+        layout: of the result. A tuple where the result has several parts; None where it is the same for all
+            inputs and was computed while planning.
+        apply: takes a slice of rows and the tables of the input activations in order, and gives those rows
+            of the result.
+        cost: of all rows of one game, in multiply-adds.
+        aligned: for each input activation, whether row r of the result needs row r of it only. `apply` gets
+            the slice of an aligned table, and the whole of any other.
+        index_bytes: memory for the numbers of rows to look up.
+        at_once: whether all rows must be computed in one call.
+        sources: the input activations; one that is used twice is listed twice.
     """
 
-    layout: Layout | tuple[Layout, ...] | None
+    layout: TableLayout | tuple[TableLayout, ...] | None
     apply: Callable[..., Any]
     cost: float
     aligned: tuple[bool, ...] = (True,)
@@ -91,101 +92,103 @@ class RowStep:
     sources: tuple[fx.Node, ...] = ()
 
     @property
-    def parts(self) -> tuple[Layout, ...]:
-        """Of the result."""
+    def parts(self) -> tuple[TableLayout, ...]:
+        """The layout of each part of the result."""
         assert self.layout is not None
-        return (self.layout,) if isinstance(self.layout, Layout) else self.layout
+        return (self.layout,) if isinstance(self.layout, TableLayout) else self.layout
 
     @property
     def regions(self) -> Regions:
-        """Of the result; its parts have the same."""
+        """The regions of the result, the same for all its parts."""
         return self.parts[0].regions
 
     @property
     def width(self) -> int:
-        """Numbers of one row of the result."""
+        """Numbers in one row of the result."""
         return sum(part.width for part in self.parts)
 
 
-# What is the same for all inputs is made when it is planned.
+# A step whose result is the same for all inputs is computed while planning; nothing is left to do.
 DONE = RowStep(None, lambda rows: None, 0.0, ())
 
 
-@dataclass(frozen=True)
-class Given:
-    """What an operation is given: layouts in the place of activations, all else as it is."""
-
-    args: tuple[Any, ...]
-    options: Mapping[str, Any]
-
-    def argument(self, place: int, name: str, default: Any = None) -> Any:
-        """By place or by name."""
-        return self.args[place] if place < len(self.args) else self.options.get(name, default)
+class LayoutStep(Step):
+    """An operation whose activations are given as table layouts, and constants as their values."""
 
     @property
-    def first(self) -> Layout:
-        """The first argument, an activation."""
-        if not isinstance(self.args[0], Layout):
+    def layout(self) -> TableLayout:
+        """The layout of the first argument; NotApplicable where that is no activation."""
+        if not isinstance(self.args[0], TableLayout):
             raise NotApplicable("its first argument is no activation over places")
         return self.args[0]
 
+    @property
+    def places_after(self) -> tuple[int, ...]:
+        """Height and width of the result."""
+        return self.shape[-2:]
 
-Planner = Callable[[fx.Node, Given], RowStep]
-PLANNERS: dict[Any, Planner] = {}
-
-
-def planner(*targets: Any) -> Callable[[Planner], Planner]:
-    """Plans these operations."""
-
-    def register(plan: Planner) -> Planner:
-        PLANNERS.update(dict.fromkeys(targets, plan))
-        return plan
-
-    return register
+    def require_image(self) -> None:
+        """Refuse an input activation that is not (channels, height, width), with NotApplicable."""
+        if not self.layout.is_image:
+            raise NotApplicable(
+                f"{self.name} takes places of an activation that is not (channels, height, width)"
+            )
 
 
-def same(layout: Layout) -> RowStep:
+RowRule = Callable[[LayoutStep], RowStep]
+
+
+def unchanged(layout: TableLayout) -> RowStep:
+    """The input's table as it is, under a layout that may read it as another shape."""
     return RowStep(layout, lambda rows, table: table, 0.0)
 
 
-def rearranged(layout: Layout, apply: Callable[[Tensor], Any]) -> RowStep:
-    """Each row by itself; the places stay."""
-    return RowStep(layout, lambda rows, table: apply(table), MOVE * layout.regions.rows * layout.width)
+def each_row(layout: TableLayout, apply: Callable[[Tensor], Any]) -> RowStep:
+    """A function of the rows, each by itself; the places stay where they are.
+
+    Args:
+        layout: of the result.
+        apply: takes rows `(rows, channels…)` of the input and gives as many of the result.
+    """
+    return RowStep(layout, lambda rows, table: apply(table), MOVE_COST * layout.regions.rows * layout.width)
 
 
-def taken(layout: Layout, seen: RowsSeen, beyond: float = 0.0) -> RowStep:
-    """Rows that are others, one by one; what lies beyond the edge has a value of its own."""
+def gathered(layout: TableLayout, seen: RowsSeen, fill: float = 0.0) -> RowStep:
+    """Rows of the input in another order, some more than once.
+
+    Args:
+        layout: of the result.
+        seen: the one row of the input that each row of the result is.
+        fill: the value of places beyond the edge of the input.
+    """
 
     def apply(rows: slice, table: Tensor) -> Tensor:
-        found = seen.rows(table.device)[rows, 0]
+        numbers = seen.rows(table.device)[rows, 0]
         if not seen.leaves:
-            return table.index_select(0, found)
-        outside = (found == len(table)).view(-1, *(1,) * (table.ndim - 1))
-        return table.index_select(0, found.clamp(max=len(table) - 1)).masked_fill(outside, beyond)
+            return table.index_select(0, numbers)
+        outside = (numbers == len(table)).view(-1, *(1,) * (table.ndim - 1))
+        return table.index_select(0, numbers.clamp(max=len(table) - 1)).masked_fill(outside, fill)
 
-    cost = MOVE * layout.regions.rows * layout.width
+    cost = MOVE_COST * layout.regions.rows * layout.width
     return RowStep(layout, apply, cost, aligned=(False,), index_bytes=seen.bytes)
 
 
-def aligned(layouts: Sequence[Layout]) -> tuple[Regions, list[Callable[[slice, Tensor], Tensor] | None]]:
-    """The regions of several activations together, and how the rows of each are found there, if they move."""
+# Takes a slice of rows of united regions and a table of smaller ones, and gives the table's rows for these.
+RowFinder = Callable[[slice, Tensor], Tensor]
+
+
+def united_rows(layouts: Sequence[TableLayout]) -> tuple[Regions, list[RowFinder | None]]:
+    """The union of the regions of several activations, and how to find each one's rows for it.
+
+    Returns:
+        The united regions, and a finder for each layout; None where its rows are those of the union.
+    """
     regions = united(*(layout.regions for layout in layouts))
     return regions, [_finder(layout.regions, regions) for layout in layouts]
 
 
-def _finder(own: Regions, regions: Regions) -> Callable[[slice, Tensor], Tensor] | None:
+def _finder(own: Regions, regions: Regions) -> RowFinder | None:
     if own.key == regions.key:
         return None
     seen = RowsSeen(own, regions, places_of(own.shape)[:, None])
     return lambda rows, table: table.index_select(0, seen.rows(table.device)[rows, 0])
-
-
-def require_image(step: fx.Node, layout: Layout) -> None:
-    if not layout.is_image:
-        raise NotApplicable(
-            f"{step.name} takes places of an activation that is not (channels, height, width)"
-        )
-
-
-def places_after(step: fx.Node) -> tuple[int, ...]:
-    return tuple(step.meta["val"].shape[-2:])

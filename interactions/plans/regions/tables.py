@@ -1,8 +1,9 @@
-"""Value tables of a convolutional network from the rows of its regions: exactly, for fewer multiply-adds.
+"""Plan "tables": each place of an activation is computed once for each way it can be.
 
-The first steps run densely, on 2^colours coalitions that put every place in every way it can be; the middle
-on rows, one for each way each place can be; the last densely again, on every coalition, where most places
-depend on most players anyway. See `harsanyi.interactions.plans.regions.cuts` for where these begin.
+The first steps of the network run densely, on 2^colours coalitions that show every place with every subset of
+its players. The middle steps run on rows, one for each place and each subset. The last steps run densely on
+every coalition; there most places depend on most players anyway. `cuts` chooses where the parts begin. The
+outputs are those of the dense plan up to rounding, for fewer multiply-adds.
 """
 
 from collections.abc import Iterator
@@ -22,24 +23,24 @@ from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, probes, require_agreement
 from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
-from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.steps import TableLayout
 
-# Of games with players of their own, the plans that are kept.
-PLANS_KEPT = 4
+# Plans that stay in memory where every game has players of its own.
+MAX_PLANS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class RegionTables(Plan):
-    """Outputs by way of the rows of the regions of a convolutional network.
+    """The outputs of a network by way of the rows of its regions.
 
     Attributes:
-        traced: the network as a function of what is masked.
-        shape: of what is masked, (channels, height, width) or (tokens, …).
-        memory: bytes that tables may take beside the dense parts. Where one game needs more, its last
-            players are fixed, present and absent in turn, until what is left fits.
-        plans: of the games that were asked for last; players that are the same for all have one.
-        trying: whether tables are kept in `tried`, for whoever asks for them next.
-        tried: tables, by their game and the fixed players.
+        traced: the network as a function of the masked elements.
+        shape: of the masked elements of one input, (channels, height, width) or (tokens, …).
+        memory: bytes for tables, beside the dense parts. Where one game needs more, its last players are
+            fixed, present and absent in turn, until the rest fits.
+        plans: of the games used last, by number; one plan where all games share their players.
+        trying: whether the tables of the next call stay in `tried`, as on a trial of the plan.
+        tried: tables of the trial, by game and fixed players.
     """
 
     traced: Traced
@@ -52,12 +53,12 @@ class RegionTables(Plan):
 
     @property
     def share(self) -> float:
-        """Multiply-adds of the first game, moves counted as some, as a share of the dense plan's."""
+        """Multiply-adds of the first game, moves included, as a share of the dense plan's."""
         plan = self.plan(0)
         return plan.cost / plan.dense_cost
 
     def describe(self) -> str:
-        """Where the parts begin, in words."""
+        """Where the two cuts are, in words."""
         plan, fixed = self.plan(0), self.game.n - self.plan(0).n
         return (
             f"{plan.start} of {len(self.traced.steps)} steps on {len(plan.covering)} coalitions, on to step "
@@ -69,7 +70,7 @@ class RegionTables(Plan):
         """The plan of one game."""
         number = game if self.game.players.per_game else 0
         if number not in self.plans:
-            if len(self.plans) >= PLANS_KEPT:
+            if len(self.plans) >= MAX_PLANS:
                 self.plans.pop(next(iter(self.plans)))
             self.plans[number] = self._planned(number)
         return self.plans[number]
@@ -81,10 +82,7 @@ class RegionTables(Plan):
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """Numbers of pairs, and their outputs; those of one game together.
-
-        As `Plan.outputs`. Workers share the last part, so that `batch_size` is that of each.
-        """
+        """As `Plan.outputs`, game by game. Workers share the last part; `batch_size` is that of each."""
         for game in games.unique().tolist():
             plan = self.plan(game)
             numbers = (games == game).nonzero()[:, 0]
@@ -104,7 +102,16 @@ class RegionTables(Plan):
         coalitions: Tensor,
         size: int | None,
     ) -> Iterator[Block]:
-        """Those of one game, its last players present or absent as given."""
+        """The outputs of one game, with its last players fixed.
+
+        Args:
+            game: its number.
+            plan: of the other players.
+            fixed: whether each of the last players is present.
+            numbers: of the pairs.
+            coalitions: of the other players, for each pair.
+            size: of a batch; None for the largest that suits the device.
+        """
         key = (game, *map(int, fixed))
         tables = self.tried.pop(key) if key in self.tried else self._tables(game, plan, fixed)
         if self.trying:
@@ -114,8 +121,8 @@ class RegionTables(Plan):
 
         def last(chosen: Tensor) -> Tensor:
             with torch.inference_mode():
-                given = beside(self.game, self.traced, torch.full_like(chosen, game))
-                values = plan.activations(tables, coalitions[chosen]) | self.traced.values_beside(given)
+                inputs = beside(self.game, self.traced, torch.full_like(chosen, game))
+                values = plan.activations(tables, coalitions[chosen]) | self.traced.values_beside(inputs)
                 steps = len(self.traced.steps)
                 outputs: Tensor = self.traced.run(plan.stop, steps, values, len(chosen))[self.traced.result]
                 return outputs
@@ -124,23 +131,23 @@ class RegionTables(Plan):
             yield numbers[chosen], outputs
 
     def _tables(self, game: int, plan: RegionPlan, fixed: Tensor) -> dict[fx.Node, Tensor]:
-        """Those of one game at the second cut."""
+        """The tables of one game at the second cut."""
         covering = plan.covering.to(fixed.device)
         return plan.tables(self._first(game, plan, torch.cat([covering, fixed.expand(len(covering), -1)], 1)))
 
     def _first(
         self, game: int, plan: RegionPlan, coalitions: Bool[Tensor, "coalitions players"]
     ) -> dict[fx.Node, Tensor]:
-        """What lives at the first cut, on the covering coalitions."""
+        """The activations at the first cut, for the covering coalitions."""
 
         def first(chosen: Tensor) -> dict[fx.Node, Tensor]:
             with torch.inference_mode():
                 games = torch.full((len(chosen),), game, device=chosen.device)
                 elements = self.game.masked_elements(games, chosen, images_last=True)
-                given = beside(self.game, self.traced, games)
-                values = {self.traced.source: elements} | self.traced.values_beside(given)
+                inputs = beside(self.game, self.traced, games)
+                values = {self.traced.source: elements} | self.traced.values_beside(inputs)
                 return self.traced.run(0, plan.start, values, len(chosen)) | {
-                    node: values[node] for node in plan.given
+                    node: values[node] for node in plan.beside
                 }
 
         size = batch_fitting(self.traced.largest(0, plan.start), self.game.device)
@@ -148,7 +155,7 @@ class RegionTables(Plan):
         return {node: torch.cat([part[node] for part in parts]) for node in parts[0]}
 
     def _planned(self, game: int) -> RegionPlan:
-        """For as many players as the memory allows, the last of them fixed."""
+        """The plan for as many players as the memory allows, the last players fixed."""
         players = self.game.players.players_at(self.shape, game)
         for n in range(self.game.n, 0, -1):
             seen = np.bitwise_and(players, (1 << n) - 1)
@@ -161,21 +168,22 @@ class RegionTables(Plan):
         )
 
 
-def _layout(players: np.ndarray, shape: tuple[int, ...]) -> Layout:
-    """Of images (channels, height, width), or of tokens and what they hold."""
+def _layout(players: np.ndarray, shape: tuple[int, ...]) -> TableLayout:
+    """The layout of images (channels, height, width), or of tokens (tokens, …)."""
     if len(shape) == 3:
-        return Layout(Regions(players, shape[1:]), shape[:1])
-    return Layout(Regions(players, shape[:1]), shape[1:], len(shape) - 1)
+        return TableLayout(Regions(players, shape[1:]), shape[:1])
+    return TableLayout(Regions(players, shape[:1]), shape[1:], len(shape) - 1)
 
 
 def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
-    """The plan for a convolutional network whose input, or the feature map of a layer, is masked.
+    """The plan "tables" for a network with a masked input, or a masked output of a layer.
 
     Args:
-        memory: bytes for tables; 2 GiB on a CPU and a quarter of a GPU's without it.
+        game: a `MaskedModel` of images or tokens.
+        memory: bytes for tables; by default 2 GiB on a CPU and a quarter of a GPU's memory.
 
     Raises:
-        NotApplicable: saying why, where this is not possible or does not pay.
+        NotApplicable: where rows are not possible or save no work, saying why.
 
     >>> from harsanyi.interactions import MaskedModel, Players
     >>> from torch import nn

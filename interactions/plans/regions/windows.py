@@ -1,4 +1,4 @@
-"""What each place of a result sees of the places before: the windows of convolutions and pools."""
+"""The windows of convolutions and pools: which places before each place after sees."""
 
 from math import prod
 from typing import Any
@@ -16,7 +16,14 @@ def window_places(
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> np.ndarray:
-    """The places before, `(places after, kernel)`, that each place after sees; OUTSIDE beyond the edge.
+    """The places before that each place after sees.
+
+    Args:
+        before, after: (height, width) of the places.
+        kernel, stride, padding, dilation: of the window, along each axis.
+
+    Returns:
+        `(places after, kernel)`, numbers of places; OUTSIDE beyond the edge.
 
     >>> window_places((1, 3), (1, 2), (1, 2), (1, 2), (0, 1), (1, 1)).tolist()
     [[-1, 0], [1, 2]]
@@ -32,7 +39,7 @@ def window_places(
 
 
 def pair(value: Any) -> tuple[int, ...]:
-    """One number for both axes, or one for each."""
+    """A window's option for both axes, from one number or two."""
     if isinstance(value, int):
         return (value, value)
     return (*value,) * 2 if len(value) == 1 else tuple(value)

@@ -15,7 +15,8 @@ from harsanyi.analyses.fine_coarse.redundancy import (
 )
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.data.circles import Circles
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.models import StackRecipe, StackSamples, train_stack
+from harsanyi.models.training.stack import accuracies
 
 # What the estimator promises on rings.
 CLOSE = 0.05

@@ -11,7 +11,7 @@ import torch
 
 from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.granularity.report import SUMMARY
+from harsanyi.analyses.granularity.tables import SUMMARY
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import STUDY
 from tests.places import ROOT

@@ -16,10 +16,10 @@ from harsanyi.analyses.granularity.labels import (
     kept_features,
     labels_of_classes,
     levels_of,
-    numbered,
     pretraining_labels,
+    renumber_labels,
 )
-from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan
+from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.study.labels import _answers
 
@@ -107,7 +107,7 @@ def test_out_must_not_be_a_file(study, tmp_path: Path):
 
 def test_a_plan_has_every_kind_size_and_seed_and_a_baseline_of_each(study):
     small = replace(study, sizes=(60, 120), seeds=(0, 7), misalignment=(0.0, 0.5))
-    found = plan(small, TransferData.of(small))
+    found = plan_runs(small, TransferData.of(small))
     assert len({run.folder for run in found}) == len(found)
     levels = [("baseline", 4), ("columns", 10), ("columns", 4), ("random", 8)]
     levels += [("kmeans-aligned", 8), ("kmeans-unaligned", 8)]
@@ -140,14 +140,14 @@ def test_folders():
 def test_plans_that_cannot_be(study, option, said):
     wrong = replace(study, **option)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        plan(wrong, TransferData.of(wrong))
+        plan_runs(wrong, TransferData.of(wrong))
 
 
 def test_two_levels_of_as_many_classes_would_share_a_folder(study):
     found = TransferData.of(study)
     twin = found.train.relabel("fine", {name: f"a {name}" for name in found.train.classes["fine"]}, "twin")
     with pytest.raises(ValueError, match="columns has 3 levels, more than one with 10 classes: name one"):
-        plan(study, replace(found, train=twin))
+        plan_runs(study, replace(found, train=twin))
 
 
 def test_labels_of_columns(study, sample, network):
@@ -237,13 +237,13 @@ def test_test_labels_take_the_numbers_of_training():
         return data.Inputs(["x"] * len(labels), "text", names, {level: np.array(labels)}, {level: classes})
 
     train = inputs([0, 1, 2], ("cat", "dog", "ox"))
-    found = numbered(inputs([0, 1, 1], ("ox", "cat")), train)
+    found = renumber_labels(inputs([0, 1, 1], ("ox", "cat")), train)
     assert found.level("animal")[0].tolist() == [2, 0, 0]
     assert found.level("animal")[1] == ("cat", "dog", "ox")
     with pytest.raises(ValueError, match=r"classes of 'animal' that training has not: \['elk'\]"):
-        numbered(inputs([0], ("elk",)), train)
+        renumber_labels(inputs([0], ("elk",)), train)
     with pytest.raises(ValueError, match="no label column in common"):
-        numbered(inputs([0], ("elk",), "other"), train)
+        renumber_labels(inputs([0], ("elk",), "other"), train)
 
 
 def test_only_the_plan(study, tmp_path: Path, capsys):

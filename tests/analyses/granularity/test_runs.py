@@ -14,19 +14,20 @@ from scipy.stats import pearsonr
 
 from harsanyi import data, models
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
-from harsanyi.analyses.granularity.report import describe_plan, run_granularity
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import (
     TransferData,
     is_done,
     last_checkpoint,
     over_seeds,
-    plan,
+    plan_runs,
     runs_table,
     start_of,
     summary_table,
     train_runs,
 )
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 
@@ -75,7 +76,7 @@ def explained(study, finished, tmp_path_factory) -> Granularity:
 
 
 def runs_of(study: Granularity) -> list:
-    return plan(study, TransferData.of(study))
+    return plan_runs(study, TransferData.of(study))
 
 
 def weights(path: Path) -> dict:

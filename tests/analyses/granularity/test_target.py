@@ -14,10 +14,11 @@ from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.command.options import parsed
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
-from harsanyi.analyses.granularity.report import describe_plan, run_granularity
-from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan
+from harsanyi.analyses.granularity.report import run_granularity
+from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import target_in_words, target_values, with_names_of
+from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.data import Inputs
 
@@ -128,7 +129,7 @@ def test_errors_are_those_of_the_checkpoints(study, done, task):
     one = of_task(study, task, done)
     assert parsed("granularity", Granularity, [str(done / f"{task}.toml")]) == one
     found, table = TransferData.of(one), read_table(one.out / "runs.h5")
-    runs, named = plan(one, found), len(found.train.classes[one.target])
+    runs, named = plan_runs(one, found), len(found.train.classes[one.target])
     assert len(table) == len(runs) == 16
     assert describe_plan(one, runs)[1].startswith(f"  baseline, {named} distinct ")
     target, outputs = target_values(found.test, one.target, task)

@@ -23,13 +23,12 @@ def runs(tmp_path_factory) -> Path:
     train, test = (
         data.load(data.fashion_mnist_path(part)).sample(120, 0, "coarse") for part in ("train", "test")
     )
-    labels, classes = train.level("coarse")
+    classes = train.classes["coarse"]
+    samples, held_out = (models.Samples(part.items, part.level("coarse")[0]) for part in (train, test))
     for seed, name in enumerate(("finetuned", "scratch")):
         network = models.load("small:cnn", "random", classes=classes, seed=seed)
-        held_out = test.items, test.level("coarse")[0]
-        models.train(
-            network, train.items, labels, folder=folder / name, epochs=2, held_out=held_out, progress=False
-        )
+        recipe = models.Recipe(epochs=2)
+        models.train(network, samples, recipe, folder=folder / name, held_out=held_out, progress=False)
     return folder
 
 

@@ -11,7 +11,7 @@ from harsanyi.interactions import MaskedModel, Players, coalition_masks
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.regions.cuts import plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
-from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.steps import TableLayout
 from harsanyi.interactions.plans.regions.tables import RegionTables
 
 # Of the largest output. A few layers of a few hundred products each, in another order, in float64: 1e-14 at
@@ -195,7 +195,7 @@ def require_dense_outputs(seed, tried=4):
         expected = game.forward(games, coalitions)
         traced = trace(net, game.inputs.expand(2, -1, -1, -1).clone())
         seen = game.players.players_at((3, *net.shape))
-        source = Layout(Regions(seen, net.shape), (3,))
+        source = TableLayout(Regions(seen, net.shape), (3,))
         places = cuts_of(traced, source, game.n)
         pairs = [sorted(net.draw.choices(places, k=2)) for _ in range(tried)] + [[0, places[-1]]]
         for start, stop in pairs:

@@ -13,7 +13,7 @@ from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.cuts import plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
-from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.steps import TableLayout
 from harsanyi.interactions.plans.regions.tables import RegionTables
 
 SIDE, CLASSES = 64, 10
@@ -87,7 +87,7 @@ def games_of(net, players):
 
 def plans_that_fit(traced, players):
     """From the first step, and from a third of the way, as far as rows are understood and tables fit."""
-    source = Layout(Regions(players.players_at((3, SIDE, SIDE), 1), (SIDE, SIDE)), (3,))
+    source = TableLayout(Regions(players.players_at((3, SIDE, SIDE), 1), (SIDE, SIDE)), (3,))
     layouts = plan_regions(traced, source, players.n, (0, 0)).layouts
     understood = 1 + next(
         (i for i, step in enumerate(traced.steps) if step not in layouts), len(traced.steps)
@@ -104,7 +104,7 @@ def plans_that_fit(traced, players):
 
 def stumbled(traced, players):
     """Why rows end where they do."""
-    source = Layout(Regions(players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
+    source = TableLayout(Regions(players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
     with pytest.raises(NotApplicable) as reason:
         plan_regions(traced, source, players.n, (0, 10**6))
     return str(reason.value)

@@ -13,8 +13,8 @@ from harsanyi.interactions.plans.regions.regions import (
     OUTSIDE,
     Regions,
     colours_of,
+    moved_places,
     places_of,
-    places_taken,
     united,
 )
 
@@ -147,8 +147,8 @@ def test_united_regions_hold_the_players_of_all(rows):
         (lambda x: x.flip(-1), [[2, 1, 0], [5, 4, 3]]),
     ],
 )
-def test_places_taken_are_numbered_as_they_were(take, expected):
-    places, shape = places_taken((2, 3), take)
+def test_moved_places_are_numbered_as_before(take, expected):
+    places, shape = moved_places((2, 3), take)
     assert shape == (len(expected), len(expected[0]))
     assert places.reshape(shape).tolist() == expected
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.chains import SLICE_NUMBERS
 from harsanyi.interactions.plans.regions.cuts import plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
-from harsanyi.interactions.plans.regions.runs import NUMBERS
-from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.steps import TableLayout
 
 # The same products in another order, a few hundred of them and of numbers near 1, in float64.
 EXACT = 1e-12
@@ -49,7 +49,7 @@ def owner_map(seed, shape=SHAPE):
 
 def layout_of(owner, channels=CHANNELS):
     players = np.where(owner.numpy() < 0, 0, 1 << owner.clamp(min=0).numpy())
-    return Layout(Regions(players.reshape(-1), tuple(owner.shape)), (channels,))
+    return TableLayout(Regions(players.reshape(-1), tuple(owner.shape)), (channels,))
 
 
 def require_dense_numbers(function, owner=None, cuts=None):
@@ -163,7 +163,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_places_taken(name):
+def test_moved_places(name):
     require_dense_numbers(TAKEN[name])
 
 
@@ -258,8 +258,8 @@ def test_random_regions_and_cuts(seed):
 @pytest.mark.parametrize("numbers", [1, 300])
 def test_working_in_slices_changes_nothing(numbers, monkeypatch):
     """Down to the rows of one place at a time, and to a few channels of their products."""
-    monkeypatch.setitem(NUMBERS, "cpu", numbers)
-    monkeypatch.setattr("harsanyi.interactions.plans.regions.convolutions.MADE_BYTES", 1)
+    monkeypatch.setitem(SLICE_NUMBERS, "cpu", numbers)
+    monkeypatch.setattr("harsanyi.interactions.plans.regions.convolutions.WORKSPACE_BYTES", 1)
     require_dense_numbers(lambda x: F.max_pool2d(convolution(padding=1, width=40)(x), 2))
     require_dense_numbers(convolution(padding=1, groups=2))
     require_dense_numbers(lambda x: F.relu(F.conv2d(x, random(8, CHANNELS, 3, 3)).chunk(2, 1)[1]) * 2)

@@ -10,10 +10,10 @@ from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluat
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.regions.chains import SLICE_NUMBERS
 from harsanyi.interactions.plans.regions.cuts import plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
-from harsanyi.interactions.plans.regions.runs import NUMBERS
-from harsanyi.interactions.plans.regions.steps import Layout
+from harsanyi.interactions.plans.regions.steps import TableLayout
 from harsanyi.interactions.plans.regions.tables import RegionTables, tables_plan
 
 # The same sums in another order, a few hundred terms near 1 in float64.
@@ -99,7 +99,7 @@ def test_players_who_own_something_everywhere_leave_nothing_to_win(name):
 
 
 def test_players_of_more_games_than_plans_are_kept(monkeypatch):
-    monkeypatch.setattr("harsanyi.interactions.plans.regions.tables.PLANS_KEPT", 1)
+    monkeypatch.setattr("harsanyi.interactions.plans.regions.tables.MAX_PLANS", 1)
     players = Players(torch.stack([cells(seed) for seed in range(3)]), 4, axis=-2, per_game=True)
     game = game_of(players=players, games=3)
     plan = tables_plan(game)
@@ -149,7 +149,7 @@ def test_chosen_coalitions_and_games():
 @pytest.mark.parametrize("numbers", [64, 2**19])
 def test_threads_change_nothing(numbers, monkeypatch):
     """Batches and slices of rows are the same, each with one thread to itself."""
-    monkeypatch.setitem(NUMBERS, "cpu", numbers)
+    monkeypatch.setitem(SLICE_NUMBERS, "cpu", numbers)
     game = game_of()
     before = torch.get_num_threads()
     try:
@@ -210,7 +210,7 @@ def test_bytes_bound_what_tables_and_indices_take(dtype):
     """What is given to the last step and what it makes are there at once, as large as they are."""
     game = game_of(players=Players.grid(SIDE, SIDE, 2, 4))
     traced = trace(made().to(dtype), images().to(dtype))
-    source = Layout(Regions(game.players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
+    source = TableLayout(Regions(game.players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
     place = next(i for i, step in enumerate(traced.steps) if "mean" in step.name)
     before: dict = {}
     for stop in range(place + 1):
@@ -264,7 +264,7 @@ def test_the_share_and_the_description_are_of_the_plan():
 def test_forced_cuts_may_cost_more_than_the_cheapest_never_less():
     game = game_of(players=Players.grid(SIDE, SIDE, 2, 4))
     plan = tables_plan(game)
-    source = Layout(Regions(game.players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
+    source = TableLayout(Regions(game.players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
     place = next(i for i, step in enumerate(plan.traced.steps) if "mean" in step.name)
     costs = [
         plan_regions(plan.traced, source, 8, (start, stop)).cost

@@ -87,7 +87,7 @@ def test_words_replaced(attention):
     )
     names, region = require_dense_scores(game)
     assert {"embedding", "layer_norm", "linear"} <= set(names)
-    assert {node.meta["val"].dtype for node in region.given} == {torch.int64}
+    assert {node.meta["val"].dtype for node in region.beside} == {torch.int64}
 
 
 def test_embeddings_masked():
@@ -116,7 +116,7 @@ def test_types_of_tokens_that_nobody_gave():
     )
     names, region = require_dense_scores(game)
     assert {"expand", "linear"} <= {name.rstrip("_0123456789") for name in names}
-    assert not region.given
+    assert not region.beside
 
 
 def test_players_of_each_sentence():

@@ -1,0 +1,124 @@
+"""Runs planned operations on tables of rows, chain by chain, so that data stays in a core's cache.
+
+A chain is several operations one after another with the same regions, where row r of each needs row r of the
+others only. `run_chains` takes the planned steps and the tables at the start, and gives the tables at the
+end. A chain is computed slice of rows by slice of rows, one worker to each core. Tables that only the chain
+uses are never written as a whole.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, fx
+
+from harsanyi.interactions.machine.batching import in_workers
+from harsanyi.interactions.plans.regions.steps import RowStep
+
+# The table of a step's result; a tuple where the result has several parts.
+Table = Tensor | tuple[Tensor, ...]
+# How many numbers a slice of the widest table of a chain may have: on a CPU a slice should stay in the cache.
+SLICE_NUMBERS = {"cpu": 2**19, "cuda": 2**26}
+
+
+def run_chains(
+    planned: Mapping[fx.Node, RowStep], tables: Mapping[fx.Node, Table], wanted: set[fx.Node]
+) -> dict[fx.Node, Table]:
+    """The wanted tables, from those at the start.
+
+    Args:
+        planned: the steps in order.
+        tables: of the activations that the steps read from before.
+        wanted: the nodes whose tables to give; others are freed as soon as no step needs them.
+    """
+    steps = {node: step for node, step in planned.items() if step.layout is not None}
+    last_user = {source: node for node, step in steps.items() for source in step.sources}
+    live = dict(tables)
+    for chain in _chains(steps):
+        used_outside = {
+            source for node, step in steps.items() if node not in chain for source in step.sources
+        }
+        live |= _run(chain, live, {node for node in chain if node in used_outside | wanted})
+        for source in {source for step in chain.values() for source in step.sources} - wanted:
+            if last_user[source] in chain:
+                live.pop(source, None)
+    return {node: live[node] for node in wanted}
+
+
+def _chains(steps: Mapping[fx.Node, RowStep]) -> Iterator[dict[fx.Node, RowStep]]:
+    chain: dict[fx.Node, RowStep] = {}
+    for node, step in steps.items():
+        if chain and not _continues(chain, step):
+            yield chain
+            chain = {}
+        chain[node] = step
+    if chain:
+        yield chain
+
+
+def _continues(chain: Mapping[fx.Node, RowStep], step: RowStep) -> bool:
+    first = next(iter(chain.values()))
+    return (
+        step.regions.key == first.regions.key
+        and not step.at_once
+        and not first.at_once
+        and all(
+            aligned for source, aligned in zip(step.sources, step.aligned, strict=True) if source in chain
+        )
+    )
+
+
+def _run(
+    chain: Mapping[fx.Node, RowStep], tables: Mapping[fx.Node, Table], wanted: set[fx.Node]
+) -> dict[fx.Node, Table]:
+    """The wanted tables of one chain."""
+    first = next(iter(chain.values()))
+    device = _parts(next(iter(tables.values())))[0].device
+    numbers = SLICE_NUMBERS.get(device.type, SLICE_NUMBERS["cuda"])
+    count = first.regions.rows if first.at_once else numbers // max(step.width for step in chain.values())
+    slices = first.regions.slices(max(1, count))
+
+    def computed(rows: slice) -> dict[fx.Node, Table]:
+        values: dict[fx.Node, Table] = {}
+        for node, step in chain.items():
+            inputs = [
+                values[source]
+                if source in values
+                else _rows(tables[source], rows)
+                if aligned
+                else tables[source]
+                for source, aligned in zip(step.sources, step.aligned, strict=True)
+            ]
+            values[node] = step.apply(rows, *inputs)
+        return {node: values[node] for node in wanted}
+
+    def write(values: dict[fx.Node, Table], rows: slice) -> None:
+        for node, table in values.items():
+            for part, target in zip(_parts(table), _parts(whole[node]), strict=True):
+                target[rows] = part
+
+    def work(rows: slice) -> None:
+        with torch.inference_mode():  # a setting of each thread
+            write(computed(rows), rows)
+
+    with torch.inference_mode():
+        values = computed(slices[0])
+        if len(slices) == 1:
+            return values
+        whole = {node: _empty_like(table, first.regions.rows) for node, table in values.items()}
+        write(values, slices[0])
+        in_workers(work, slices[1:], device)
+    return whole
+
+
+def _parts(table: Table) -> tuple[Tensor, ...]:
+    return (table,) if isinstance(table, Tensor) else table
+
+
+def _rows(table: Table, rows: slice) -> Table:
+    return table[rows] if isinstance(table, Tensor) else tuple(part[rows] for part in table)
+
+
+def _empty_like(table: Table, rows: int) -> Table:
+    """An uninitialised table with so many rows like those of another."""
+    parts = tuple(part.new_empty(rows, *part.shape[1:]) for part in _parts(table))
+    return parts[0] if isinstance(table, Tensor) else parts
