@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import percent, with_interval
 
@@ -54,7 +54,7 @@ def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str,
             by="series",
             table=correlations[correlations.over == "checkpoints"],
         )
-    return {caption: whole(ax) for caption, ax in figures.items()}
+    return {caption: figure_of(ax) for caption, ax in figures.items()}
 
 
 def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:

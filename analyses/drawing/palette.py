@@ -70,7 +70,7 @@ def legend_above(ax: Axes) -> None:
         text.set_parse_math(False)
 
 
-def whole(ax: Axes) -> Figure:
+def figure_of(ax: Axes) -> Figure:
     """The figure of a plot's axes."""
     figure = ax.get_figure(root=True)
     assert figure is not None

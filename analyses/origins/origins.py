@@ -97,12 +97,12 @@ def origin_similarities(
     columns = ["network", "one", "other", "kind", "order", "value", "low", "high", "games"]
     tables = [
         similarity(
-            getattr(changes[one], network),
-            getattr(changes[other], network),
+            getattr(changes[first], network),
+            getattr(changes[second], network),
             bootstrap=bootstrap,
-        ).assign(network=network, one=one, other=other)
+        ).assign(network=network, one=first, other=second)
         for network in SIDES
-        for one, other in combinations(changes, 2)
+        for first, second in combinations(changes, 2)
     ]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
+from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
@@ -126,15 +126,15 @@ def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict
     """The figures of origins by caption; the words before the colon are the name of the file."""
     intervals = "95% bootstrap intervals over inputs"
     return {
-        f"Shares: preserved and new share of each origin, with {intervals}": whole(plot_origins(table)),
-        f"Preserved by order: mean salient strength per input, with {intervals}": whole(
+        f"Shares: preserved and new share of each origin, with {intervals}": figure_of(plot_origins(table)),
+        f"Preserved by order: mean salient strength per input, with {intervals}": figure_of(
             plot_origin_orders(table, "preserved", unit=unit)
         ),
-        f"New by order: mean salient strength per input, with {intervals}": whole(
+        f"New by order: mean salient strength per input, with {intervals}": figure_of(
             plot_origin_orders(table, "new", unit=unit)
         ),
         **{
-            f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": whole(
+            f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": figure_of(
                 plot_origin_similarities(similarities, network)
             )
             for network in SIDES

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
+from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
@@ -51,7 +51,7 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
     axes["Approximation: what the salient interactions leave unexplained, root mean square by the spread"] = (
         plot_variations(errors[errors.quantity == "error"], "network", label="error, of the outputs' spread")
     )
-    return {caption: whole(ax) for caption, ax in axes.items()}
+    return {caption: figure_of(ax) for caption, ax in axes.items()}
 
 
 def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
@@ -161,13 +161,13 @@ def track_figures(
     for name in (trajectory.name for trajectory in trajectories):
         if PRETRAINED in run.interactions:
             figures[
-                f"Kept and new in {name}: preserved and discarded share of the pretrained network's strength, "
-                "new share of the checkpoint's strength"
+                f"Kept and new in {name}: preserved and discarded share of the pretrained network's "
+                "strength, new share of the checkpoint's strength"
             ] = plot_shares_over_training(along, name)
         figures[f"Orders of {name}: salient strength of each order, relative to its maximum"] = (
             plot_orders_over_training(along, name)
         )
-    drawn = {caption: whole(ax) for caption, ax in figures.items()}
+    drawn = {caption: figure_of(ax) for caption, ax in figures.items()}
     if THEORY in tables:
         for name in dict.fromkeys(tables[THEORY].series):
             drawn[
