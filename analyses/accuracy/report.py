@@ -98,11 +98,13 @@ def _interventions(fit: pd.DataFrame) -> list[str]:
         rows = fit[(fit.baseline == baseline) & (fit.part == "all") & (fit.kind == "both")]
         pearson = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
         delta = rows[rows.quantity == "cliff_delta"].iloc[0]
-        size = "more than" if delta.low > 0 else "less than" if delta.high < 0 else "not clearly more than"
+        changes = "does not change the score clearly more than"
+        if delta.low > 0 or delta.high < 0:
+            changes = f"changes the score {'more' if delta.low > 0 else 'less'} than"
         sentences.append(
             f"With {baseline.replace('_', ' ')} as baseline, predicted and measured changes of the score "
             f"correlate with r = {with_interval(pearson, '{:.2f}'.format)}; masking the players of strong "
-            f"interactions changes the score {size} masking as many other players "
+            f"interactions {changes} masking as many other players "
             f"(Cliff's δ {with_interval(delta, '{:.2f}'.format)})."
         )
     return sentences
