@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from harsanyi.analyses.knowledge.similarity import reached_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
-from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
+from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
 from harsanyi.interactions import Interactions
 
@@ -21,7 +21,7 @@ START_SHARE, END_SHARE = 0.05, 0.99
 CORRELATIONS = ("order_with_step", "order_with_noise", "step_with_noise")
 
 
-def telling_variances(final: Interactions, count: int = 16) -> list[float]:
+def theory_variances(final: Interactions, count: int = 16) -> list[float]:
     """Variances σ² at which theory expects 5% to 99% of the final knowledge, in equal ratios, then 0.
 
     The share is that of `reached`, Σ min(ŵ, w*) / Σ w* over the effects split by sign, over all orders.
@@ -37,7 +37,7 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
         ValueError: for a count below three, or a last checkpoint without interactions.
 
     >>> from harsanyi.interactions import And, extract
-    >>> variances = telling_variances(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), count=4)
+    >>> variances = theory_variances(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), count=4)
     >>> [f"{variance:.2g}" for variance in variances]
     ['6.9', '0.084', '0.001', '0']
     """
@@ -51,13 +51,13 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
     def above(log_variance: float, share: float) -> float:
         return float(reached_amounts(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
 
-    # log σ², far beyond the eigenvalues 0.22ⁿ to 2.28ⁿ to which `learned` adds 2ⁿσ².
+    # log σ², far beyond the eigenvalues 0.22ⁿ to 2.28ⁿ to which `learned_dividends` adds 2ⁿσ².
     bounds = -12.0 - end.n, 12.0
     high, low = (brentq(above, *bounds, args=(share,), xtol=1e-3) for share in (START_SHARE, END_SHARE))
     return [*np.logspace(high, low, count - 1).tolist(), 0.0]
 
 
-def theory_beside(
+def theory_table(
     run: Trajectory, variances: list[float], *, bootstrap: Bootstrap = Bootstrap()
 ) -> pd.DataFrame:
     """Strength of each order at the checkpoints of a run, and in theory at each σ².
@@ -67,7 +67,7 @@ def theory_beside(
 
     Args:
         run: a training run; theory ends at its last checkpoint too.
-        variances: σ², falling; see `telling_variances`.
+        variances: σ², falling; see `theory_variances`.
         bootstrap: of the intervals over games.
 
     Returns:
@@ -76,7 +76,7 @@ def theory_beside(
 
     >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 3.0)]
-    >>> table = theory_beside(Trajectory("run", (0, 10), tuple(states)), [10.0, 0.0])
+    >>> table = theory_table(Trajectory("run", (0, 10), tuple(states)), [10.0, 0.0])
     >>> table = table[(table.sign == "both") & (table.order == "2")]
     >>> table[["step", "variance", "strength"]].round(2).values.tolist()
     [[0.0, nan, 0.0], [10.0, nan, 1.0], [nan, 10.0, 0.02], [nan, 0.0, 1.0]]
@@ -107,7 +107,7 @@ def succession_table(
 
     Args:
         run: a training run.
-        variances: σ², falling to 0; see `telling_variances`. The 0 stands at one more step of log σ², as far
+        variances: σ², falling to 0; see `theory_variances`. The 0 counts as one more step of log σ², as far
             from the last variance as that is from the one before.
         share: of the final dividends, above 0 and at most 1.
         bootstrap: of the intervals over games.
@@ -161,7 +161,7 @@ def _dividends(interactions: Interactions) -> Interactions:
 
 def _expected(end: Interactions, variance: float) -> Interactions:
     """The dividends of the end that theory expects at this variance."""
-    dividends = learned(end.and_, variance)
+    dividends = learned_dividends(end.and_, variance)
     return Interactions(dividends, end.or_, end.v, "dividends")
 
 

@@ -21,7 +21,7 @@ PENALTY = np.diag([1.0, 2.0])
 Dividends = Float64[Tensor, "games coalitions"]
 
 
-def learned(dividends: Dividends, variance: float) -> Dividends:
+def learned_dividends(dividends: Dividends, variance: float) -> Dividends:
     """The interactions ŵ that a network learns of its final w* while its weights are noisy.
 
     ŵ = (JᵀJ + 2ⁿ diag(c))⁻¹ JᵀJ w*, with J[S, T] = 1 where T ⊆ S, else 0, and c_T = 2^{|T|} σ². This is the
@@ -50,7 +50,7 @@ def learned(dividends: Dividends, variance: float) -> Dividends:
     Raises:
         ValueError: for a variance below 0.
 
-    >>> learned(torch.tensor([[0.0, 1.0]], dtype=torch.float64), variance=0.5).numpy().round(12)
+    >>> learned_dividends(torch.tensor([[0.0, 1.0]], dtype=torch.float64), variance=0.5).numpy().round(12)
     array([[0.25, 0.25]])
     """
     if not variance >= 0:
@@ -82,8 +82,8 @@ def theory_curve(
     """Strength of each order in theory at each σ²: the mean over games of Σ_{|S|=m} |ŵ(S)|.
 
     From the largest variance to 0, it shows the succession in which the final interactions should appear,
-    low orders first; see `learned`. σ² is no training step: a run can be compared by its succession, not by
-    its speed.
+    low orders first; see `learned_dividends`. σ² is no training step: a run can be compared by its
+    succession, not by its speed.
 
     Args:
         interactions: of the end of the run; AND and OR together, as `final_dividends`.
@@ -106,7 +106,7 @@ def theory_curve(
     dividends = final_dividends(interactions)
     tables = []
     for variance in variances:
-        expected = torch.where(interactions.orders > 0, learned(dividends, variance), 0.0)
+        expected = torch.where(interactions.orders > 0, learned_dividends(dividends, variance), 0.0)
         amount = by_sign_and_order(expected[:, None], interactions.orders)
         table = amounts_table({"strength": (amount,)}, bootstrap=bootstrap)
         tables.append(table[table.kind == "both"].assign(variance=variance))

@@ -23,8 +23,8 @@ from harsanyi.analyses.training.figures import (
 from harsanyi.analyses.training.succession import (
     CORRELATIONS,
     succession_table,
-    telling_variances,
-    theory_beside,
+    theory_table,
+    theory_variances,
 )
 from harsanyi.analyses.training.theory_figures import draw_two_phases
 from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
@@ -42,7 +42,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     .csv and .h5; figures and report.html.
 
     Args:
-        study: the runs and what is asked of them.
+        study: the runs and the settings of the analysis.
         progress: whether to show progress bars.
     """
     run = compute(study, progress=progress)
@@ -109,8 +109,8 @@ def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> d
     theories, successions = [], []
     for trajectory in trajectories:
         if trajectory.final.effects.any():
-            variances = telling_variances(trajectory.final)
-            theories.append(theory_beside(trajectory, variances, bootstrap=bootstrap))
+            variances = theory_variances(trajectory.final)
+            theories.append(theory_table(trajectory, variances, bootstrap=bootstrap))
             successions.append(succession_table(trajectory, variances, bootstrap=bootstrap))
     if not theories:
         return {}
