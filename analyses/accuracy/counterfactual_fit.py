@@ -129,21 +129,21 @@ def _of_totals(statistic: Any, *sums: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _slope(count: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    return _over(_about_mean(count, x, y, xy), _about_mean(count, x, x, xx))
+    return _divide(_about_mean(count, x, y, xy), _about_mean(count, x, x, xx))
 
 
 def _cohen_d(count: np.ndarray, d: np.ndarray, dd: np.ndarray) -> np.ndarray:
     """Mean over standard deviation, that of a sample."""
-    variance = _over(_about_mean(count, d, d, dd), count - 1)
-    return _over(_over(d, count), np.sqrt(variance))
+    variance = _divide(_about_mean(count, d, d, dd), count - 1)
+    return _divide(_divide(d, count), np.sqrt(variance))
 
 
 def _about_mean(count: np.ndarray, x: np.ndarray, y: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Σ (x − x̄)(y − ȳ) from the sums; 0 where it is a rounding error."""
-    spread = xy - _over(x * y, count)
+    spread = xy - _divide(x * y, count)
     return np.where(abs(spread) > MIN_RELATIVE_SPREAD * abs(xy), spread, 0.0)
 
 
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """above / below; NaN where the denominator is not above 0."""
     return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)

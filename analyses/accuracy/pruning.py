@@ -74,8 +74,8 @@ class Pruning:
         """
         ends = torch.stack([torch.zeros_like(self.count[0]), self.count.max()])
         removed = torch.cat([self.spare[self.flips] + 1, ends]).unique()
-        stands = (removed <= self.spare[:, None]) | ~self.flips[:, None]
-        intervals = mean_interval(stands.double().cpu().numpy(), bootstrap=bootstrap)
+        unchanged = (removed <= self.spare[:, None]) | ~self.flips[:, None]
+        intervals = mean_interval(unchanged.double().cpu().numpy(), bootstrap=bootstrap)
         rows = [
             {"order": self.order, "removed": number, **vars(interval), "games": len(self.count)}
             for number, interval in zip(removed.tolist(), intervals, strict=True)

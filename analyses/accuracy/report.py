@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import percent, with_interval
 
@@ -54,7 +54,7 @@ def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str,
             by="series",
             table=correlations[correlations.over == "checkpoints"],
         )
-    return {caption: whole(ax) for caption, ax in figures.items()}
+    return {caption: figure_of(ax) for caption, ax in figures.items()}
 
 
 def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -98,11 +98,13 @@ def _interventions(fit: pd.DataFrame) -> list[str]:
         rows = fit[(fit.baseline == baseline) & (fit.part == "all") & (fit.kind == "both")]
         pearson = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
         delta = rows[rows.quantity == "cliff_delta"].iloc[0]
-        size = "more than" if delta.low > 0 else "less than" if delta.high < 0 else "not clearly more than"
+        changes = "does not change the score clearly more than"
+        if delta.low > 0 or delta.high < 0:
+            changes = f"changes the score {'more' if delta.low > 0 else 'less'} than"
         sentences.append(
             f"With {baseline.replace('_', ' ')} as baseline, predicted and measured changes of the score "
             f"correlate with r = {with_interval(pearson, '{:.2f}'.format)}; masking the players of strong "
-            f"interactions changes the score {size} masking as many other players "
+            f"interactions {changes} masking as many other players "
             f"(Cliff's δ {with_interval(delta, '{:.2f}'.format)})."
         )
     return sentences

@@ -11,7 +11,7 @@ from harsanyi.analyses.comparison.figures import (
     plot_strength_by_order,
 )
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.report.page import FIGURES_FOLDER
 from harsanyi.analyses.run.run import Run
 
@@ -59,9 +59,9 @@ def _figure(run: Run, what: str, game: int, network: str, top: int) -> Figure:
     if what == "change":
         return draw_change(run, game, top)
     if what == "matching":
-        return whole(plot_matching(run.interactions[network], game, threshold))
+        return figure_of(plot_matching(run.interactions[network], game, threshold))
     if what == "ranges":
-        return whole(plot_ranges(run.interactions[network], game, unit=run.unit))
+        return figure_of(plot_ranges(run.interactions[network], game, unit=run.unit))
     if what == "sparsity":
-        return whole(plot_sparsity(run.interactions, threshold))
-    return whole(plot_strength_by_order(run.change, unit=run.unit))
+        return figure_of(plot_sparsity(run.interactions, threshold))
+    return figure_of(plot_strength_by_order(run.change, unit=run.unit))

@@ -12,7 +12,7 @@ from harsanyi.analyses.comparison.figures import (
 )
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
@@ -65,16 +65,16 @@ def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str
     threshold = run.study.threshold
     figures = {
         "Strength by order: salient strength before (left) and after (right), mean per input, positive "
-        "effects up and negative down": whole(plot_strength_by_order(change, unit=run.unit)),
-        "Shares by order: with 95% bootstrap intervals over inputs": whole(plot_shares(table)),
-        "Sparsity: interactions sorted by strength": whole(plot_sparsity(run.interactions, threshold)),
+        "effects up and negative down": figure_of(plot_strength_by_order(change, unit=run.unit)),
+        "Shares by order: with 95% bootstrap intervals over inputs": figure_of(plot_shares(table)),
+        "Sparsity: interactions sorted by strength": figure_of(plot_sparsity(run.interactions, threshold)),
         "Matching: the fine-tuned network's output on all masked versions of one input, and the sum of its "
-        "salient interactions": whole(plot_matching(change.after, 0, threshold)),
+        "salient interactions": figure_of(plot_matching(change.after, 0, threshold)),
         f"Kept, dropped, learned: {run.title_of(0)}": draw_change(run, 0, 3),
         f"Strongest after fine-tuning: {run.title_of(0)}": draw_top(run, "after", 0, 7),
     }
     if run.study.ranges:
-        ranges = whole(plot_ranges(run.interactions["after"], 0, unit=run.unit))
+        ranges = figure_of(plot_ranges(run.interactions["after"], 0, unit=run.unit))
         figures[
             "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits at most "
             f"1% stronger (lines): {run.title_of(0)}"

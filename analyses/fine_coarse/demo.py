@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.fine_coarse.delta_map import delta_map, delta_table
 from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
 from harsanyi.analyses.fine_coarse.figures import plot_redundancy
@@ -154,7 +154,7 @@ def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     return {
         f"Delta map: Δ on digits in two halves, by hidden units and training samples; n.s.: the 95% "
         f"bootstrap interval over {tables[DELTA].games.min()} seeds holds 0": draw_delta_maps(tables[DELTA]),
-        f"Redundancy dial: Δ on rings, {_cell(DIAL_WIDTH, DIAL_SAMPLES)}, {INTERVALS}": whole(
+        f"Redundancy dial: Δ on rings, {_cell(DIAL_WIDTH, DIAL_SAMPLES)}, {INTERVALS}": figure_of(
             plot_redundancy(tables[DIAL])
         ),
         f"Loss in parts: digits in halves together, {_cell(LOSS_WIDTH, LOSS_SAMPLES)}, no early stopping, "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.granularity.figures import (
     draw_beside_published,
     plot_granularity,
@@ -28,7 +28,7 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
     kinds = [kind for kind in dict.fromkeys(summary.kind) if kind != BASELINE]
     figures = {
         f"Error with {size} samples: {error} on the target, by the number of pretraining classes, "
-        f"{intervals}": whole(plot_granularity(summary, size, error=error))
+        f"{intervals}": figure_of(plot_granularity(summary, size, error=error))
         for size in sizes
     }
     if study.published:
@@ -38,10 +38,10 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
         ] = draw_beside_published(summary, sizes[-1])
     for kind in kinds if len(sizes) > 1 else ():
         caption = f"Sizes for {kind}: {error} on the target by training samples, {intervals}"
-        figures[caption] = whole(plot_sizes(summary, kind, error=error))
+        figures[caption] = figure_of(plot_sizes(summary, kind, error=error))
     if len(study.misalignment) > 1:
         caption = f"Misalignment with {sizes[-1]} samples: {error} by the share of labels moved, {intervals}"
-        figures[caption] = whole(plot_misalignment(summary, sizes[-1], error=error))
+        figures[caption] = figure_of(plot_misalignment(summary, sizes[-1], error=error))
     if LADDER_SUMMARY in tables:
         figures |= _ladder_figures(tables, kinds, sizes[-1], intervals)
     return figures
@@ -61,9 +61,9 @@ def _ladder_figures(
         figures[
             f"Ladder of {kind}: accuracy, what fine-tuning preserves, and what is rare after it, "
             f"with {size} samples, {intervals}"
-        ] = whole(plot_ladder(summary, tables[LADDER_SUMMARY], kind, size))
+        ] = figure_of(plot_ladder(summary, tables[LADDER_SUMMARY], kind, size))
         figures[
             f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
             f"with {size} samples, {intervals}"
-        ] = whole(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=SCORE_UNITS["log_odds"]))
+        ] = figure_of(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=SCORE_UNITS["log_odds"]))
     return figures

@@ -240,7 +240,5 @@ def ladder_correlation(
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
     """The amounts and shares of the ladder, for `amounts_table`."""
-    parts = {name: (name,) for name in AMOUNTS} | SHARE_AMOUNTS
-    if change.scratch is not None:
-        parts |= SCRATCH_SHARE_AMOUNTS
-    return {name: tuple(getattr(change, field) for field in fields) for name, fields in parts.items()}
+    scratch = SCRATCH_SHARE_AMOUNTS if change.scratch is not None else {}
+    return change.quantities((*AMOUNTS, *SHARE_AMOUNTS, *scratch))

@@ -23,7 +23,7 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
-from harsanyi.analyses.knowledge.generality import FOUND
+from harsanyi.analyses.knowledge.generality import FOUND_PREFIX
 
 
 def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -64,13 +64,15 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> ax.get_legend().get_texts()[0].get_text()
     'a, in b'
     """
-    rows = table[(table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND)]
+    rows = table[
+        (table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND_PREFIX)
+    ]
     orders, pairs = orders_of(rows), rows.groupby(["network", "quantity"], sort=False)
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1.2 + 0.12 * len(pairs) * len(orders))), 2.8)
     for i, (colour, ((name, quantity), pair)) in enumerate(zip(cycle(NETWORK_COLOURS), pairs)):
         by_order = pair.set_index("order").loc[orders]
         x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8
-        label = f"{name}, in {str(quantity).removeprefix(FOUND)}"
+        label = f"{name}, in {str(quantity).removeprefix(FOUND_PREFIX)}"
         ax.plot(x, by_order.value, "o", color=colour, markersize=3, label=label)
         ax.vlines(x, by_order.low, by_order.high, color=colour, linewidth=1)
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)

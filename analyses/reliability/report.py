@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
+from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
-from harsanyi.analyses.knowledge.generality import FOUND, OTHER_INPUTS
+from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.study.study import Reliability
@@ -51,13 +51,13 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
     axes["Approximation: what the salient interactions leave unexplained, root mean square by the spread"] = (
         plot_variations(errors[errors.quantity == "error"], "network", label="error, of the outputs' spread")
     )
-    return {caption: whole(ax) for caption, ax in axes.items()}
+    return {caption: figure_of(ax) for caption, ax in axes.items()}
 
 
 def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """The results in sentences."""
     found, shares = tables[FOUND_TABLE], tables[SHARES_TABLE]
-    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND}before"), percent)
+    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND_PREFIX}before"), percent)
     sentences = [
         f"Of the fine-tuned network's salient strength, {kept} is in the pretrained network on the same "
         "input."

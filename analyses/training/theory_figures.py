@@ -17,7 +17,7 @@ def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None
     """Strength by order (rows) in theory as σ² falls (columns), relative to the maximum of the order.
 
     Args:
-        theory: of `theory_beside`.
+        theory: of `theory_table`.
         series: the name of the run from whose end theory starts.
         ax: to draw on; a new figure by default.
 
@@ -72,7 +72,7 @@ def draw_two_phases(
     """A run beside theory: strength by order of both, the loss of the run, and the succession of orders.
 
     Args:
-        theory: of `theory_beside`.
+        theory: of `theory_table`.
         succession: of `succession_table`.
         performance: columns series, step, split, loss, as for `plot_performance`; without rows of the run,
             the loss is not drawn.
@@ -82,12 +82,12 @@ def draw_two_phases(
         a figure that pyplot does not know.
 
     >>> import torch
-    >>> from harsanyi.analyses.training.succession import succession_table, theory_beside
+    >>> from harsanyi.analyses.training.succession import succession_table, theory_table
     >>> from harsanyi.analyses.training.trajectory import Trajectory
     >>> from harsanyi.interactions import And, extract
     >>> states = tuple(extract(torch.tensor([[0.0, 1.0, 1.0, v]] * 2), And()) for v in (2.0, 3.0))
     >>> run, noise = Trajectory("run", (0, 9), states), [1.0, 0.1, 0.0]
-    >>> tables = theory_beside(run, noise), succession_table(run, noise), pd.DataFrame({"series": []})
+    >>> tables = theory_table(run, noise), succession_table(run, noise), pd.DataFrame({"series": []})
     >>> len(draw_two_phases(*tables, "run").axes)  # with the scale of colours, without the loss
     4
     """

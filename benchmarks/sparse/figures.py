@@ -13,7 +13,7 @@ from benchmarks.sparse.tables import LARGE, SMALL, USUAL, Size, real
 from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
 from harsanyi.analyses.comparison.figures import plot_ranges
-from harsanyi.analyses.drawing.palette import FONT, NETWORK_COLOURS, PAGE, whole
+from harsanyi.analyses.drawing.palette import FONT, NETWORK_COLOURS, PAGE, figure_of
 from harsanyi.interactions import effect_ranges, sparse_and_or
 
 
@@ -29,7 +29,7 @@ def figures(size: Size) -> Rows:
     yield saved(figure, "docs/figures/sparse_gap_by_time.png")
     found = with_gap(real(*LARGE)[:1], 1e-3)
     found = replace(found, ranges=effect_ranges(found, USUAL, top=8))
-    yield saved(whole(plot_ranges(found, 0, unit="log-odds")), "docs/figures/sparse_ranges.png")
+    yield saved(figure_of(plot_ranges(found, 0, unit="log-odds")), "docs/figures/sparse_ranges.png")
 
 
 def saved(figure: Figure, path: str) -> dict[str, object]:

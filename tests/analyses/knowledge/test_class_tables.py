@@ -32,7 +32,7 @@ def test_each_class_against_a_literal_loop():
             for coalition in range(4):
                 expected = log_odds(outputs[game, coalition][None], torch.tensor([number]))
                 assert tables[k, game, coalition] == expected.item()
-    with pytest.raises(ValueError, match="expected numbers of 3 outputs, got 3"):
+    with pytest.raises(ValueError, match="expected numbers of 3 outputs, 0 to 2; got 3"):
         class_tables(outputs, [3])
 
 

@@ -281,7 +281,7 @@ def test_conditions_that_differ(option, said, runs, checkpoints, refused, tmp_pa
     changed = comparison(checkpoints, tmp_path / "run", "before", "after", option)
     message = refused("origins", f"a={runs / 'one'}", f"b={changed}", f"--out={tmp_path / 'beside'}")
     assert said in message
-    assert "only networks may differ" in message
+    assert "only their networks may differ" in message
 
 
 def test_runs_of_one_network_have_no_change(runs, checkpoints, refused, tmp_path):

@@ -175,5 +175,5 @@ def test_one_networks_command_says_so(study, checkpoints, tmp_path, capsys):
 def test_runs_with_other_players_of_the_same_grid_are_not_set_side_by_side(study, run, tmp_path):
     by_lot = replace(study, choose="random", out=tmp_path / "by_lot")
     run_comparison(by_lot, progress=False)
-    with pytest.raises(ValueError, match="cannot be set side by side \\(players chosen: "):
+    with pytest.raises(ValueError, match="cannot be compared \\(players chosen: "):
         run_origins([f"one={study.out}", f"two={by_lot.out}"], tmp_path / "both")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
+from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
 from harsanyi.interactions import And, AndOr, extract
 from harsanyi.interactions.effects.transforms import subset_sums, superset_sums
 from tests import reference
@@ -40,7 +40,7 @@ def by_definition(dividends: Tensor, variance: float) -> Tensor:
 def test_by_definition(n, variance):
     tables = random_tables(n, games=2, n=n)
     literal = torch.stack([by_definition(table, variance) for table in tables])
-    torch.testing.assert_close(learned(tables, variance), literal, rtol=0, atol=SOLVED)
+    torch.testing.assert_close(learned_dividends(tables, variance), literal, rtol=0, atol=SOLVED)
 
 
 @settings(max_examples=25, deadline=None)
@@ -48,7 +48,7 @@ def test_by_definition(n, variance):
 def test_normal_equations(seed, variance, n):
     """(JᵀJ + 2ⁿ diag(c)) ŵ = JᵀJ w*, J by its butterfly."""
     tables = random_tables(seed, n=n)
-    found = learned(tables, variance)
+    found = learned_dividends(tables, variance)
     orders = torch.arange(2**n).apply_(lambda i: i.bit_count()).double()
     left = superset_sums(subset_sums(found)) + 2**n * variance * 2.0**orders * found
     right = superset_sums(subset_sums(tables))
@@ -58,13 +58,13 @@ def test_normal_equations(seed, variance, n):
 
 def test_without_noise_all_is_learned():
     tables = random_tables(0, n=12)
-    torch.testing.assert_close(learned(tables, 0.0), tables, rtol=0, atol=EXACT)
+    torch.testing.assert_close(learned_dividends(tables, 0.0), tables, rtol=0, atol=EXACT)
 
 
 def test_in_noise_nothing_is_learned():
     tables = random_tables(0)
-    assert (learned(tables, float("inf")) == 0).all()
-    weak, weaker = learned(tables, 1e6), learned(tables, 1e7)
+    assert (learned_dividends(tables, float("inf")) == 0).all()
+    weak, weaker = learned_dividends(tables, 1e6), learned_dividends(tables, 1e7)
     # ŵ = D⁻¹K w* / (2ⁿσ²) up to a relative error of the largest eigenvalue over 2ⁿσ²: 27 / 1.6e7.
     torch.testing.assert_close(weak, 10 * weaker, rtol=0, atol=1e-5 * weak.abs().max().item())
 
@@ -74,7 +74,9 @@ def test_low_orders_are_learned_first(variance):
     """Of a lone dividend of size 1, ever less is learned with its order; and less with more noise."""
     n = 8
     orders = torch.arange(2**n).apply_(lambda i: i.bit_count())
-    part, noisier = (learned(torch.eye(2**n).double(), s).diagonal() for s in (variance, 2 * variance))
+    part, noisier = (
+        learned_dividends(torch.eye(2**n).double(), s).diagonal() for s in (variance, 2 * variance)
+    )
     by_order = [part[orders == m] for m in range(n + 1)]
     assert all(one.max() - one.min() < EXACT for one in by_order)  # which players does not matter
     means = torch.stack([one.mean() for one in by_order])
@@ -97,7 +99,9 @@ def test_part_learned_is_the_mean_that_the_docstring_says():
             mean += chance * eigenvalue / (eigenvalue + 2**n * variance)
     lone = torch.zeros(1, 2**n, dtype=torch.float64)
     lone[0, reference.index((1, 4), n)] = 1
-    assert learned(lone, variance)[0, reference.index((1, 4), n)].item() == pytest.approx(mean, abs=EXACT)
+    assert learned_dividends(lone, variance)[0, reference.index((1, 4), n)].item() == pytest.approx(
+        mean, abs=EXACT
+    )
 
 
 def test_players_keep_their_places():
@@ -105,8 +109,8 @@ def test_players_keep_their_places():
     table = random_tables(1, games=1, n=3)
     exchanged = table.reshape(1, 2, 2, 2).transpose(1, 3).reshape(1, 8)
     torch.testing.assert_close(
-        learned(exchanged, 0.1),
-        learned(table, 0.1).reshape(1, 2, 2, 2).transpose(1, 3).reshape(1, 8),
+        learned_dividends(exchanged, 0.1),
+        learned_dividends(table, 0.1).reshape(1, 2, 2, 2).transpose(1, 3).reshape(1, 8),
         rtol=0,
         atol=EXACT,
     )
@@ -162,9 +166,9 @@ def test_a_constant_changes_nothing():
 @pytest.mark.parametrize("variance", [-0.1, float("nan")])
 def test_no_variance(variance):
     with pytest.raises(ValueError, match="expected a variance of 0 or more"):
-        learned(random_tables(0), variance)
+        learned_dividends(random_tables(0), variance)
 
 
 def test_no_table():
     with pytest.raises(ValueError, match="no power of two"):
-        learned(torch.zeros(1, 3, dtype=torch.float64), 0.1)
+        learned_dividends(torch.zeros(1, 3, dtype=torch.float64), 0.1)

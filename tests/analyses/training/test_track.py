@@ -10,7 +10,7 @@ from harsanyi import data, models
 from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.training.succession import succession_table, telling_variances
+from harsanyi.analyses.training.succession import succession_table, theory_variances
 from harsanyi.analyses.training.track import performance_by_step, trajectories_of
 
 STEPS = (0, 1, 2)
@@ -101,7 +101,7 @@ def test_theory_and_succession_are_those_of_the_runs(out):
     assert set(theory.series) == set(found.series) == {"finetuned", "scratch"}
     run = trajectories_of(Run.open(out))[0]
     rows = theory[(theory.series == "finetuned") & theory.variance.notna()]
-    variances = telling_variances(run.final)
+    variances = theory_variances(run.final)
     assert list(dict.fromkeys(rows.variance)) == variances
     expected = succession_table(run, variances, bootstrap=Bootstrap())
     pd.testing.assert_frame_equal(found.iloc[: len(expected)], expected, check_exact=True)

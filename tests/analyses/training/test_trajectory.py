@@ -372,7 +372,7 @@ def test_no_run():
 
 def test_other_games_or_players():
     one, fewer, larger = random_interactions(0), random_interactions(0, 2), random_interactions(0, 4, 4)
-    with pytest.raises(ValueError, match="one has 4 games of 3 players, other has 2 of 3"):
+    with pytest.raises(ValueError, match="first has 4 games of 3 players, second has 2 of 3"):
         similarity(one, fewer)
     with pytest.raises(ValueError, match="final has 4 of 4"):
         reached(one, larger)
