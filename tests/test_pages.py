@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harsanyi.analyses.command.cli import COMMANDS
-from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.command.commands import COMMANDS
+from harsanyi.analyses.command.options import parse_options
 from tests.places import ROOT
 
 PARTS = ("analyses", "benchmarks", "data", "docs", "harsanyi", "interactions", "models", "tests")
@@ -87,7 +87,7 @@ def test_study_files_are_read_by_the_command_they_name(file):
     assert first is not None
     command, path = first.groups()
     assert path == named(file)
-    settings = parsed(command, COMMANDS[command], [str(file)])
+    settings = parse_options(command, COMMANDS[command].settings, [str(file)])
     assert isinstance(settings, COMMANDS[command])
 
 

@@ -184,7 +184,7 @@ def cuts_of(traced, source, n):
     return [
         place
         for place in range(understood)
-        if all(isinstance(layouts.get(node), Layout) for node in traced.live(place))
+        if all(isinstance(layouts.get(node), TableLayout) for node in traced.live(place))
     ]
 
 

@@ -95,7 +95,7 @@ def plans_that_fit(traced, players):
     places = [
         place
         for place in range(understood)
-        if all(isinstance(layouts.get(node), Layout) for node in traced.live(place))
+        if all(isinstance(layouts.get(node), TableLayout) for node in traced.live(place))
     ]
     while (plan := plan_regions(traced, source, players.n, (0, places[-1]))).bytes > BYTES:
         places = places[: -max(1, len(places) // 8)]
