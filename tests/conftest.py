@@ -25,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // len(processes))))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Coverage is that of the wing's own tests: counting lines in all others would double their time."""
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if "interactions" not in item.path.parts:
+                item.add_marker("no_cover")
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Without the shape checks that run under pytest only: for arguments that a user may get wrong."""

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -73,6 +73,7 @@ def literal_parts(networks: dict, limits: dict, y: int, game: int, kind: str, s:
     }
 
 
+@settings(max_examples=settings().max_examples // 4)  # the literal loops are slow
 @given(seed=st.integers(0, 2**31))
 def test_by_definition(seed):
     names = ("before", "after", "scratch")
