@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
@@ -85,7 +85,6 @@ def rows_of(table, baseline, part, kind):
     return rows
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31), threshold=st.sampled_from([0.0, 0.2, 0.6]))
 def test_predicted_change_by_definition(seed, threshold):
     interactions = extract(random_tables(seed, games=2, n=3), AndOr())

@@ -5,7 +5,7 @@ from itertools import combinations
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.analyses.accuracy.pruning import Pruning, prune_until_flip
@@ -80,7 +80,6 @@ def told(found: Pruning, game: int) -> tuple:
     return tuple(part[game].item() for part in parts)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31), threshold=st.sampled_from([0.0, 0.3]), order=st.sampled_from(ORDERS))
 def test_one_at_a_time(seed, threshold, order):
     by_class = random_classes(seed)
@@ -98,7 +97,6 @@ def test_one_at_a_time_with_four_players_and_four_classes(order):
         assert told(found, game) == pytest.approx(literal(by_class, game, 0.1, order), abs=EXACT)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_fewest_is_the_least_of_all_sets(seed):
     """Against every set of removals, the small ones first."""
@@ -118,7 +116,6 @@ def test_fewest_is_the_least_of_all_sets(seed):
         assert found.spare[game].item() == (len(items) if least is None else least - 1)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_no_order_is_shorter_than_the_fewest(seed):
     by_class = random_classes(seed, games=8)
@@ -192,7 +189,6 @@ def test_nothing_to_remove():
         ].to_numpy().tolist() == [[0, 1]]
 
 
-@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**31), order=st.sampled_from(ORDERS))
 def test_tables_are_the_means(seed, order):
     found = prune_until_flip(random_classes(seed, games=6), order=order)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -65,7 +65,6 @@ def total(sums: dict, which: int, rare: bool | None = None, order: str = "all") 
 
 
 @given(seed=st.integers(0, 1000), rare=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-@settings(max_examples=12, deadline=None)
 def test_rare_shares_are_those_of_literal_loops(seed: int, rare: float):
     change = random_change(seed)
     labels = torch.randint(3, (9,), generator=torch.Generator().manual_seed(seed))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.analyses.knowledge.change import (
@@ -32,7 +32,6 @@ def totals(change):
     return [getattr(change, name).sum().item() for name in ("preserved", "discarded", "new")]
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), threshold=st.sampled_from([0.0, 0.05, 0.4]))
 def test_by_definition_per_order_kind_and_sign(seed, threshold):
     before, after = random_interactions(seed, 2), random_interactions(seed + 1, 2)

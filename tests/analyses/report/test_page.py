@@ -89,7 +89,7 @@ def test_the_page_needs_no_other_file(page):
     assert page.index('class="summary"') < page.index('class="facts"') < page.index("<figure")
 
 
-def test_pictures_are_sharp_whole_and_the_same_again(change, page, tmp_path):
+def test_pictures_are_sharp_whole_and_the_same_again(change, all_pixels, page, tmp_path):
     picture = base64.b64decode(re.search(r"base64,([^\"]+)", page).group(1))
     figure = plot_strength_by_order(change).figure
     width = Image.open(io.BytesIO(picture)).width

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -39,7 +39,6 @@ def row(table: pd.DataFrame, coefficient: str) -> pd.Series:
 
 
 @given(seed=st.integers(0, 2**31), ties=st.booleans())
-@settings(max_examples=25, deadline=None)
 def test_values_are_those_of_scipy(seed, ties):
     points = random_points(seed, ties=ties)
     assume(points.x.nunique() > 1 and points.y.nunique() > 1)

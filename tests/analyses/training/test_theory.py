@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -43,7 +43,6 @@ def test_by_definition(n, variance):
     torch.testing.assert_close(learned_dividends(tables, variance), literal, rtol=0, atol=SOLVED)
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), variance=st.floats(0, 100), n=st.integers(1, 9))
 def test_normal_equations(seed, variance, n):
     """(JᵀJ + 2ⁿ diag(c)) ŵ = JᵀJ w*, J by its butterfly."""

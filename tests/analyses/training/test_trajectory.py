@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -68,7 +68,6 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table[["value", "low", "high", "games"]]
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_similarity_and_reached_by_definition(seed):
     one, other = random_interactions(seed), random_interactions(seed + 1)
@@ -85,7 +84,6 @@ def test_similarity_and_reached_by_definition(seed):
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
 def test_similarity_is_symmetric_and_a_share(seed):
     one, other = random_interactions(seed), random_interactions(seed + 1)
     there, back = (
@@ -279,7 +277,6 @@ def stack_detour(path: list[int]) -> tuple[int, int]:
     return gained, gained - stack.count("new")
 
 
-@settings(max_examples=50, deadline=None)
 @given(paths=st.lists(st.lists(st.integers(-4, 4), min_size=4, max_size=4), min_size=3, max_size=3))
 def test_detours_by_definition(paths):
     """Three effects, of x₁, x₂ and x₁x₂, along four checkpoints; integers, so that sums are exact."""
@@ -295,7 +292,6 @@ def test_detours_by_definition(paths):
         assert share == pytest.approx(lost / gained if gained else np.nan, nan_ok=True)
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_what_remains_is_the_end_above_the_lowest(seed):
     run = random_run(seed)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -181,7 +181,6 @@ TREES = st.recursive(st.sampled_from(["linear", "norm", "relu"]), lambda tree: s
 
 
 @given(trees=st.lists(TREES, max_size=4))
-@settings(max_examples=60, deadline=None)
 def test_any_tree_of_modules_is_parted(trees):
     network = network_of(nn.Sequential(*map(module_of, trees), nn.Linear(2, 2)))
     assert all(len(holding) == 1 for holding in owners(network))
