@@ -22,11 +22,14 @@ BENCHMARKS = overhead plans dense peers sparse stacked many_players screening
 demo: .venv/installed
 	$(BIN)/harsanyi demo
 
+# As many processes as cores, and no more than memory has room for.
+PARALLEL = --numprocesses=logical --maxprocesses=8 --dist=worksteal
+
 test: .venv/developer
-	$(BIN)/python -m pytest -m "not slow" --cov=harsanyi.interactions --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --cov=harsanyi.interactions --cov-report=term --cov-fail-under=95
 
 test-all: .venv/developer
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=long
 
 check: .venv/developer
 	$(BIN)/ruff check .
@@ -45,9 +48,9 @@ $(BENCHMARKS:%=bench-%): bench-%: .venv/developer
 	PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$* $(ROUNDS)
 
 # Beside the environment, so that nothing there depends on them.
-$(PEERS)/installed: .venv/developer benchmarks/peers.txt
+$(PEERS)/installed: .venv/developer benchmarks/peers/peers.txt
 	rm -rf $(PEERS)
-	$(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) --requirement benchmarks/peers.txt
+	$(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) --requirement benchmarks/peers/peers.txt
 	touch $@
 
 docs: .venv/developer

@@ -1,15 +1,10 @@
-from .accuracy.calibration import calibration_table
 from .accuracy.correlation_figures import plot_correlation, plot_planning
-from .accuracy.counterfactual import (
-    counterfactual_table,
-    measured_change,
-    other_baselines,
-    other_tokens,
-    predicted_change,
-)
+from .accuracy.counterfactual import counterfactual_table, measured_change, predicted_change
 from .accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
+from .accuracy.counterfactual_fit import calibration_table
 from .accuracy.discrimination import discrimination_table, margins
-from .accuracy.planning import inputs_needed, planning_curve
+from .accuracy.inputs_needed import inputs_needed, planning_curve
+from .accuracy.other_baselines import other_baselines, other_tokens
 from .accuracy.points import checkpoint_points, input_points
 from .accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from .accuracy.pruning import Pruning, prune_until_flip
@@ -28,14 +23,8 @@ from .fine_coarse.delta_map import delta_cell, delta_table
 from .fine_coarse.demo import DemoExtent
 from .fine_coarse.dial import dial_table, loss_split, ring_pool
 from .fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from .fine_coarse.feature_learning import (
-    FeatureRun,
-    alignment_table,
-    error_table,
-    interaction_table,
-    learn_features,
-    patch_interactions,
-)
+from .fine_coarse.feature_learning import FeatureRun, learn_features
+from .fine_coarse.feature_tables import alignment_table, error_table, interaction_table, patch_interactions
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from .fine_coarse.objective_sweep import objective_summary, objective_sweep
@@ -44,24 +33,23 @@ from .fine_coarse.redundancy import boundary_redundancy
 from .granularity.figures import (
     draw_beside_published,
     plot_granularity,
-    plot_ladder,
-    plot_ladder_orders,
     plot_misalignment,
     plot_published,
     plot_sizes,
 )
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
+from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
-from .granularity.runs import TransferRun, over_seeds, plan, runs_table, summary_table, train_runs
+from .granularity.runs import TransferRun, over_seeds, plan_runs, runs_table, summary_table, train_runs
 from .granularity.settings import Granularity
 from .knowledge.change import KnowledgeChange, compare
-from .knowledge.classes import class_tables
+from .knowledge.class_tables import class_tables
 from .knowledge.generality import found_table, generality_table, sharing_table
+from .knowledge.interaction_tables import games_table, ranges_table
 from .knowledge.restricted import restricted_prediction
-from .knowledge.rows import games_table, ranges_table
 from .knowledge.similarity import reached, similarity
 from .knowledge.stability import approximation_table, shares_table, stability_table
-from .knowledge.strongest import strongest_changes
+from .knowledge.strongest_changes import strongest_changes
 from .origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from .origins.origins import compare_many, origin_similarities
 from .origins.report import run_origins
@@ -72,7 +60,7 @@ from .report.tables import read_table, write_table
 from .run.compute import compute
 from .run.notes import approximation
 from .run.run import Run
-from .statistics.bootstrap import Interval, mean_interval, ratio_interval
+from .statistics.bootstrap import Bootstrap, Interval, mean_interval, ratio_interval
 from .statistics.correlation import correlation_table
 from .study.screening import screening_table
 from .study.settings import read_study
@@ -91,6 +79,7 @@ from .training.track import track
 from .training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 
 __all__ = [
+    "Bootstrap",
     "Compare",
     "Compute",
     "DemoExtent",
@@ -154,7 +143,7 @@ __all__ = [
     "other_tokens",
     "over_seeds",
     "patch_interactions",
-    "plan",
+    "plan_runs",
     "planning_curve",
     "plot_alignment",
     "plot_beta",

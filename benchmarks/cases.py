@@ -10,10 +10,11 @@ import torch
 from benchmarks.tables import Rows, show, store
 
 
-def parser_of(description: str | None, cases: Collection[str]) -> argparse.ArgumentParser:
+def parser_of(prog: str, description: str | None, cases: Collection[str]) -> argparse.ArgumentParser:
     """A parser of case names, --rounds and --table.
 
     Args:
+        prog: the command, for --help.
         description: of the benchmark, for --help.
         cases: their names.
     """
@@ -24,7 +25,7 @@ def parser_of(description: str | None, cases: Collection[str]) -> argparse.Argum
         return name
 
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     default = f"all of {', '.join(cases)} by default"
     parser.add_argument("cases", nargs="*", metavar="NAME", type=known, help=default)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from harsanyi import data
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
-from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Compute
 from harsanyi.interactions import (
     Game,
@@ -71,7 +71,7 @@ def cells() -> Game:
         players="grid:7x7",
         out=Path("runs/screening"),  # nothing is written
     )
-    return ask(study).game("network")
+    return prepare(study).game("network")
 
 
 def words() -> Game:
@@ -86,14 +86,14 @@ def words() -> Game:
         skip_short=True,
         out=Path("runs/screening"),
     )
-    question = ask(study)
-    network = question.networks["network"]
+    games = prepare(study)
+    network = games.networks["network"]
     assert isinstance(network.preprocess, TextPreprocess)
     length = network.preprocess.max_length
     players = Players.words(
-        network.tokenizer, list(question.inputs.items), at_least=MIN_WORDS, max_length=length
+        network.tokenizer, list(games.inputs.items), at_least=MIN_WORDS, max_length=length
     )
-    return replace(question, layout=replace(question.layout, players={"network": players})).game("network")
+    return replace(games, layout=replace(games.layout, players={"network": players})).game("network")
 
 
 GAMES = {"cells": cells, "words": words}

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.stopwatch import timed
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
+from harsanyi.models import StackRecipe, StackSamples, train_stack
 
 # Networks, features, width, batch: small and larger networks on ten classes.
 SIZES = ((500, 2, 4, 16), (500, 2, 16, 16), (500, 64, 4, 16), (500, 64, 16, 16), (200, 64, 64, 32))

@@ -1,4 +1,4 @@
-"""How far two label vectors of the same samples say the same: mutual information, purity, balance."""
+"""Agreement of two label vectors of the same samples: mutual information, purity, balance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sklearn.metrics.cluster import contingency_matrix
 def nmi(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " samples"]) -> float:
     """Normalised mutual information, I(labels; target) / ½ (H(labels) + H(target)), from 0 to 1.
 
-    1 where each labelling can be told from the other, also where both have one class only; 0 for
-    independent ones. It describes these samples. With many small classes it is well above 0 by chance
-    alone, so it is to be read beside that of random labels of the same counts (`harsanyi.data.clusterings`).
+    1 where each label vector determines the other, also where both have one class only; 0 where they are
+    independent. It describes these samples. With many small classes it is well above 0 by chance alone, so
+    read it beside that of random labels of the same counts (`harsanyi.data.clusterings`).
 
     Raises:
         ValueError: for no samples, or label vectors that are not of one length.
@@ -29,8 +29,8 @@ def nmi(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " sampl
 def purity(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " samples"]) -> float:
     """Share of samples in their class's most frequent target, Σ_c max_t n_ct / n, from 1/n to 1.
 
-    1 where every class lies within one target, as those of a finer level do. It is not symmetric, and one
-    class a sample has it at 1 whatever the target.
+    1 where every class lies within one target, as the classes of a finer level do. It is not symmetric, and
+    one class a sample always has purity 1.
 
     Raises:
         ValueError: for no samples, or label vectors that are not of one length.
@@ -48,7 +48,8 @@ def imbalance(labels: Int64[np.ndarray, " samples"], classes: int | None = None)
 
     Args:
         labels: of 0 to classes − 1.
-        classes: the number of classes, an unused one making it infinite; by default those that occur.
+        classes: the number of classes; a class without samples makes the imbalance infinite. By default
+            the classes that occur.
 
     Raises:
         ValueError: for no samples, or labels outside the classes.
@@ -75,8 +76,8 @@ def class_counts(
     """
     _check(labels, labels)
     if labels.min() < 0 or (classes is not None and labels.max() >= classes):
-        most = "" if classes is None else classes - 1
-        raise ValueError(f"expected labels of 0..{most}, got {labels.min()}..{labels.max()}")
+        largest = "" if classes is None else classes - 1
+        raise ValueError(f"expected labels of 0..{largest}, got {labels.min()}..{labels.max()}")
     return np.bincount(labels, minlength=classes or 0).astype(np.int64)
 
 
@@ -86,7 +87,7 @@ def labels_row(
     classes: int,
     target: Int64[np.ndarray, " samples"] | None = None,
 ) -> dict[str, str | int | float]:
-    """What there is to say of a label set, as a row of a table.
+    """A label set as a row of a table.
 
     Args:
         name: of the set.
@@ -96,7 +97,7 @@ def labels_row(
 
     Returns:
         level (the name), classes, samples, least and most (samples of a class), imbalance; with a target
-        also nmi and purity. All describe the samples given, so they carry no interval.
+        also nmi and purity. All describe these samples, so they carry no interval.
 
     Raises:
         ValueError: for no samples, labels outside the classes, a target of another length.

@@ -1,11 +1,17 @@
-"""Parquet files and saved data sets, with the features that the `datasets` library writes into them."""
+"""Parquet files and saved data sets, with the features that the `datasets` library writes into them.
+
+They are read without that library: it takes seconds to import, and where a user's repository has a `datasets`
+of its own on the path, that would be imported in its place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,37 +24,62 @@ from harsanyi.data.images import encoded
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.tables import as_inputs
 
-if TYPE_CHECKING:  # `datasets` takes seconds to import: only its own formats pay for it
-    from datasets import Dataset, Features
-
-# Row groups of images kept in memory: enough for a shuffled pass over a small file.
-ROW_GROUPS_KEPT = 16
+# Row groups of images in memory: enough for a shuffled pass over a small file.
+MAX_CACHED_ROW_GROUPS = 16
 
 
-def column_kinds(features: Features) -> dict[str, ColumnKind]:
-    """What each column holds, from the features that `datasets` wrote, or from the arrow types alone."""
-    from datasets import ClassLabel, Image, Value
+@dataclass(frozen=True)
+class Column:
+    """What a column holds, its arrow type, and the class names that it declares."""
 
-    def kind(feature: Any) -> ColumnKind:
-        if isinstance(feature, ClassLabel):
-            return "class"
-        if isinstance(feature, Image) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"}):
-            return "image"
-        dtype = feature.dtype if isinstance(feature, Value) else ""
-        if dtype in ("binary", "large_binary"):
-            return "image"
-        if dtype in ("string", "large_string"):
-            return "text"
-        return "integer" if dtype.startswith(("int", "uint", "bool")) else "other"
-
-    return {name: kind(feature) for name, feature in features.items()}
+    kind: ColumnKind
+    type: str
+    classes: tuple[str, ...] | None = None
 
 
-def declared_classes(features: Features) -> dict[str, Sequence[str]]:
-    """The class names of the ClassLabel columns."""
-    from datasets import ClassLabel
+def columns_of(schema: pa.Schema, features: Mapping[str, Any] | None = None) -> dict[str, Column]:
+    """The columns of a table.
 
-    return {n: f.names for n, f in features.items() if isinstance(f, ClassLabel) and f.names is not None}
+    Args:
+        schema: of the table.
+        features: as `datasets` writes them in JSON, by column; those in the schema's metadata by default. One
+            that does not fit the type of its column counts for nothing.
+    """
+    if features is None:
+        metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = (metadata.get("info") or {}).get("features") or {}
+    return {field.name: _column(field.type, features.get(field.name)) for field in schema}
+
+
+def _column(type: pa.DataType, feature: Any) -> Column:
+    if pa.types.is_dictionary(type):
+        type = type.value_type
+    declared = feature.get("_type") if isinstance(feature, dict) else None
+    if declared == "ClassLabel" and pa.types.is_int64(type):
+        names = [str(name) for name in feature["names"]]
+        if len(set(names)) < len(names):
+            raise ValueError("two of its classes have the same name")
+        return Column("class", str(type), tuple(names))
+    return Column(_kind(type, declared), str(type))
+
+
+def _kind(type: pa.DataType, declared: str | None) -> ColumnKind:
+    if pa.types.is_struct(type) and {field.name for field in type} == {"bytes", "path"}:
+        return "image" if declared in (None, "Image") else "other"  # sounds look the same
+    if pa.types.is_binary(type) or pa.types.is_large_binary(type):
+        return "image"
+    if pa.types.is_string(type) or pa.types.is_large_string(type):
+        return "text"
+    return "integer" if pa.types.is_integer(type) or pa.types.is_boolean(type) else "other"
+
+
+def _kinds(columns: Mapping[str, Column]) -> dict[str, ColumnKind]:
+    return {name: column.kind for name, column in columns.items()}
+
+
+def _classes(columns: Mapping[str, Column]) -> dict[str, Sequence[str]]:
+    """The class names by column, where they are declared."""
+    return {name: column.classes for name, column in columns.items() if column.classes is not None}
 
 
 class ParquetImages:
@@ -64,38 +95,37 @@ class ParquetImages:
                 self.groups.append((file, group))
                 starts.append(starts[-1] + metadata.row_group(group).num_rows)
         self.starts = np.array(starts)
-        self.kept: dict[int, pa.ChunkedArray] = {}
+        self.cache: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, row: int) -> bytes | Path:
         which = int(np.searchsorted(self.starts, row, side="right")) - 1
-        if which not in self.kept:
-            if len(self.kept) >= ROW_GROUPS_KEPT:
-                self.kept.clear()
+        if which not in self.cache:
+            if len(self.cache) >= MAX_CACHED_ROW_GROUPS:
+                self.cache.clear()
             file, group = self.groups[which]
             with pq.ParquetFile(file) as parquet:
-                self.kept[which] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
-        return encoded(self.kept[which][row - int(self.starts[which])].as_py())
+                self.cache[which] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
+        return encoded(self.cache[which][row - int(self.starts[which])].as_py())
 
 
 def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
-    """Parquet files of one schema, one after the other; `datasets`' features are honoured."""
-    from datasets import Features
-
+    """Parquet files of one schema, one after the other, with the features that `datasets` wrote."""
     refuse_several_splits(files, source)
     try:
-        schemas = [Features.from_arrow_schema(pq.read_schema(file)) for file in files]
-    except pa.ArrowInvalid as error:
+        tables = [columns_of(pq.read_schema(file)) for file in files]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:  # arrow's and JSON's are ValueErrors
         raise ValueError(f"{source} cannot be read as parquet: {error}") from error
-    features = schemas[0]
-    for file, schema in zip(files, schemas, strict=True):
-        if schema != features:  # class names included: the same integer must mean the same class
+    for file, table in zip(files, tables, strict=True):
+        if table != tables[0]:  # class names included: the same integer must mean the same class
             raise ValueError(f"{file.name} has other columns or classes than {files[0].name}: load it alone")
-    columns = choose_columns(source, column_kinds(features), *named)
-    wanted = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
-    frame = pd.concat([pq.read_table(file, columns=wanted).to_pandas() for file in files], ignore_index=True)
+    columns = choose_columns(source, _kinds(tables[0]), *named)
+    text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
+    frame = pd.concat(
+        [pq.read_table(file, columns=text_columns).to_pandas() for file in files], ignore_index=True
+    )
     names = tuple(f"{file.name}:{row}" for file in files for row in range(pq.read_metadata(file).num_rows))
     images = ParquetImages(files, columns.item) if columns.kind == "image" else None
-    return as_inputs(source, columns, names, frame, images, declared_classes(features))
+    return as_inputs(source, columns, names, frame, images, _classes(tables[0]))
 
 
 def refuse_several_splits(files: Sequence[Path], source: str) -> None:
@@ -108,27 +138,40 @@ def refuse_several_splits(files: Sequence[Path], source: str) -> None:
 
 def read_saved(folder: Path, named: Named) -> Inputs:
     """A data set written by `Dataset.save_to_disk`, memory-mapped where it lies."""
-    from datasets import Dataset
+    try:
+        table, features = _saved_table(folder)
+        declared = columns_of(table.schema, features)
+    except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
+        raise ValueError(f"{folder} cannot be read as a saved data set: {error}") from error
+    columns = choose_columns(folder.name, _kinds(declared), *named)
+    text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
+    frame = table.select(text_columns).to_pandas() if text_columns else pd.DataFrame()
+    names = tuple(f"{folder.name}:{row}" for row in range(len(table)))
+    images = saved_images(table, columns.item) if columns.kind == "image" else None
+    return as_inputs(folder.name, columns, names, frame, images, _classes(declared))
 
-    saved = Dataset.load_from_disk(str(folder)).with_format(None)
-    columns = choose_columns(folder.name, column_kinds(saved.features), *named)
-    wanted = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
-    frame = saved.select_columns(wanted).to_pandas() if wanted else pd.DataFrame()
-    names = tuple(f"{folder.name}:{row}" for row in range(len(saved)))
-    images = saved_images(saved, columns.item) if columns.kind == "image" else None
-    return as_inputs(folder.name, columns, names, frame, images, declared_classes(saved.features))
+
+def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
+    """All rows of a saved data set, and its features."""
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise ValueError("its rows are chosen by a file of indices, as old versions wrote: save it anew")
+    parts = []
+    for file in state["_data_files"]:
+        name = file["filename"]
+        if Path(name).name != name:
+            raise ValueError(f"its rows lie in {name!r}: expected the name of a file in the folder itself")
+        with pa.ipc.open_stream(pa.memory_map(str(folder / name))) as stream:
+            parts.append(stream.read_all())
+    return pa.concat_tables(parts), info["features"]
 
 
-def saved_images(saved: Dataset, column: str) -> Callable[[int], bytes | Path]:
+def saved_images(saved: pa.Table, column: str) -> Callable[[int], bytes | Path]:
     """The image cells of a saved data set, left encoded."""
-    from datasets import Image
-
-    cells = saved.select_columns([column])
-    if isinstance(saved.features[column], Image):
-        cells = cells.cast_column(column, Image(decode=False))
-    return partial(saved_image, cells, column)
+    return partial(saved_image, saved.column(column))
 
 
-def saved_image(cells: Dataset, column: str, row: int) -> bytes | Path:
+def saved_image(cells: pa.ChunkedArray, row: int) -> bytes | Path:
     """The encoded image in one row."""
-    return encoded(cells[row][column])
+    return encoded(cells[row].as_py())

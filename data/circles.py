@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-# More coarse labellings than this are not searched for the one nearest to a redundancy: 2^15.
-MOST_RINGS = 16
+# `with_redundancy` searches all 2^(rings − 1) coarse labels.
+MAX_RINGS = 16
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,25 @@ class Circles:
 
     @classmethod
     def with_redundancy(cls, rings: int, redundancy: float) -> Circles:
-        """Two coarse classes, as near to a redundancy as rings can come.
+        """Two coarse classes whose redundancy is as near to `redundancy` as these rings allow.
 
-        Circles that bound coarse classes are chosen freely, at least one: the radii 1, …, K − 1 have every
-        whole sum up to K (K − 1) / 2, so steps of the dial are 2 / (K (K − 1)). Of equally near choices that
-        with the most even coarse classes is taken, and then the first.
+        Any of the circles, at least one, may bound coarse classes. The sums of the radii 1, …, K − 1 take
+        every whole value up to K (K − 1) / 2, so redundancies lie 2 / (K (K − 1)) apart. Of equally near
+        choices the one with the most even coarse classes counts, then the first.
+
+        Args:
+            rings: K, 2 to 16.
+            redundancy: from 0 to 1.
 
         >>> Circles.with_redundancy(8, 0.5).redundancy, Circles.with_redundancy(8, 0.0).coarse
         (0.5, (0, 1, 0, 1, 0, 1, 0, 1))
         """
-        if not 2 <= rings <= MOST_RINGS or not 0 <= redundancy <= 1:
+        if not 2 <= rings <= MAX_RINGS or not 0 <= redundancy <= 1:
             raise ValueError(
-                f"expected 2 to {MOST_RINGS} rings and a redundancy from 0 to 1; got {rings} and {redundancy}"
+                f"expected 2 to {MAX_RINGS} rings and a redundancy from 0 to 1; got {rings} and {redundancy}"
             )
         choices = [(0, *rest) for rest in product((0, 1), repeat=rings - 1) if any(rest)]
-        return cls(min(choices, key=lambda one: (*_farness(one, redundancy), one)))
+        return cls(min(choices, key=lambda coarse: (*_distance(coarse, redundancy), coarse)))
 
     @property
     def rings(self) -> int:
@@ -70,7 +74,7 @@ class Circles:
         return _redundant_radii(self.coarse) / (self.rings * (self.rings - 1) / 2)
 
     def fine(self, points: Float64[Tensor, "count 2"]) -> Int64[Tensor, " count"]:
-        """The ring of each point; what is outside of the disc counts to the last.
+        """The ring of each point; points outside the disc belong to the last ring.
 
         >>> Circles((0, 1)).fine(torch.tensor([[0.1, 0.0], [0.0, -0.9]]).double()).tolist()
         [0, 1]
@@ -78,7 +82,7 @@ class Circles:
         return (points.norm(dim=1) * self.rings).long().clamp(max=self.rings - 1)
 
     def sample(self, count: int, seed: int) -> tuple[Float64[Tensor, "count 2"], Int64[Tensor, " count"]]:
-        """Independent points and their rings: each ring is as likely, and within one all places are.
+        """Independent points and their rings; all rings, and all places of a ring, are equally likely.
 
         >>> points, labels = Circles((0, 1)).sample(5, seed=0)
         >>> bool((Circles((0, 1)).fine(points) == labels).all())
@@ -86,7 +90,7 @@ class Circles:
         """
         rng = np.random.default_rng(seed)
         labels = rng.integers(self.rings, size=count)
-        # The squared radius of places that are alike in area is uniform.
+        # The squared radius of a uniform point is uniform.
         inside, outside = (labels / self.rings) ** 2, ((labels + 1) / self.rings) ** 2
         radius = np.sqrt(inside + (outside - inside) * rng.random(count))
         angle = 2 * np.pi * rng.random(count)
@@ -99,8 +103,8 @@ def _redundant_radii(coarse: tuple[int, ...]) -> int:
     return sum(k for k, (inside, outside) in enumerate(pairwise(coarse), start=1) if inside == outside)
 
 
-def _farness(coarse: tuple[int, ...], redundancy: float) -> tuple[float, int]:
+def _distance(coarse: tuple[int, ...], redundancy: float) -> tuple[float, int]:
     """Distance from the redundancy, and how uneven the coarse classes are."""
     rings = len(coarse)
-    far = abs(_redundant_radii(coarse) - redundancy * rings * (rings - 1) / 2)
-    return round(far, 9), abs(rings - 2 * sum(coarse))
+    difference = abs(_redundant_radii(coarse) - redundancy * rings * (rings - 1) / 2)
+    return round(difference, 9), abs(rings - 2 * sum(coarse))

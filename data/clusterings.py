@@ -1,4 +1,4 @@
-"""Label sets without a taxonomy: clusters of embeddings, lots, one class a sample, labels moved elsewhere."""
+"""Label sets without a taxonomy: clusters of embeddings, random labels, one class a sample, moved labels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SampleLevels:
         [[2.0, 1.0, 1.0], [4.0, 1.0, 1.0]]
         """
         return pd.DataFrame(
-            [labels_row(name, one, self.classes[name], target) for name, one in self.labels.items()]
+            [labels_row(name, labels, self.classes[name], target) for name, labels in self.labels.items()]
         )
 
     @classmethod
@@ -67,7 +67,7 @@ class SampleLevels:
         ValueError for labels outside the finest level.
         """
         names = [level.name for level in hierarchy.levels]
-        return cls({name: numbered(hierarchy.map(labels, name)) for name in names})
+        return cls({name: renumber(hierarchy.map(labels, name)) for name in names})
 
 
 def kmeans_hierarchy(
@@ -78,23 +78,26 @@ def kmeans_hierarchy(
     aligned: bool,
     seed: int,
 ) -> SampleLevels:
-    """Label sets that k-means finds in embeddings, one a number of clusters, called "100" and so on.
+    """Label sets from k-means on embeddings, one for each number of clusters, called "100" and so on.
 
-    Each is found by itself, so a set of 200 clusters need not refine that of 100. Distances are Euclidean:
-    embeddings that are compared by their angle are to be scaled to length 1 first. Features are taken
-    in float64; the same seed finds the same clusters on the same machine.
+    Each is fitted by itself, so a set of 200 clusters need not refine that of 100. Distances are Euclidean:
+    scale embeddings to length 1 first where their angle is what counts. Features are converted to float64.
+    The same seed gives the same clusters on the same machine.
 
     Args:
         features: of the samples.
         labels: their classes in the task.
         counts: numbers of clusters over all samples.
-        aligned: clusters within each class, equally many in each, so that a cluster tells the class; else
-            over all samples, whatever their class.
+        aligned: clusters within each class, equally many in each, so that a cluster determines the class;
+            else over all samples, whatever their class.
         seed: of k-means++; one start, the best of several trials a centre.
 
+    Returns:
+        a label set for each number of clusters.
+
     Raises:
-        ValueError: where a class cannot have as many clusters as asked, or equally many as the others; for
-            features that are not finite or not of these samples.
+        ValueError: where a class has too few samples for its clusters, or counts do not divide among the
+            classes; for features that are not finite or not of these samples.
 
     >>> features = np.array([[0.0], [0.1], [5.0], [5.1]])
     >>> halves = np.array([0, 1, 0, 1])
@@ -114,37 +117,45 @@ def kmeans_hierarchy(
 def random_labels(
     labels: Int64[np.ndarray, " samples"], count: int, seed: int, aligned: bool
 ) -> Int64[np.ndarray, " samples"]:
-    """Labels by lot, of `count` classes whose sizes differ by one at most.
+    """Random labels of `count` classes, whose sizes differ by one at most.
 
     Args:
         labels: the samples' classes in the task.
-        count: number of classes by lot.
-        seed: of the lots.
-        aligned: lots within each class, equally many in each, whose sizes then differ by one at most within
-            it only; else over all samples, and the labels say nothing of the task.
+        count: number of random classes.
+        seed: of the draw.
+        aligned: draw within each class of the task, equally many random classes in each, whose sizes then
+            differ by one at most within it only; else over all samples, and the labels hold no information on
+            the task.
+
+    Returns:
+        the random label of each sample.
 
     Raises:
-        ValueError: where a class has fewer samples than lots, or cannot have equally many as the others.
+        ValueError: where a class has fewer samples than random classes, or these do not divide among the
+            classes.
 
     >>> random_labels(np.array([0, 0, 0, 1, 1, 1]), 2, seed=0, aligned=True).tolist()
     [0, 0, 0, 1, 1, 1]
     """
     rng = np.random.default_rng(seed)
-    drawn = np.empty(len(labels), np.int64)
+    random = np.empty(len(labels), np.int64)
     for first, rows, each in _pools(labels, count, aligned):
-        drawn[rng.permutation(rows)] = first + np.arange(len(rows)) % each
-    return drawn
+        random[rng.permutation(rows)] = first + np.arange(len(rows)) % each
+    return random
 
 
 def shuffled_labels(
     labels: Int64[np.ndarray, " samples"], seed: int, within: Int64[np.ndarray, " samples"] | None = None
 ) -> Int64[np.ndarray, " samples"]:
-    """The labels dealt out anew among the samples, so that every class keeps its size.
+    """A permutation of the labels over the samples; every class keeps its size.
 
     Args:
-        labels: to deal out, as clusters.
-        seed: of the deal.
-        within: classes to deal out within, as those of the task; by default over all samples.
+        labels: to permute, as clusters.
+        seed: of the permutation.
+        within: permute within each of these classes, as those of the task; by default over all samples.
+
+    Returns:
+        the new label of each sample.
 
     Raises:
         ValueError: for classes of another number of samples.
@@ -153,14 +164,14 @@ def shuffled_labels(
     [0, 0, 1, 1]
     """
     if within is not None and within.shape != labels.shape:
-        raise ValueError(f"expected classes of {len(labels)} samples to deal out within, got {within.shape}")
+        raise ValueError(f"expected classes of {len(labels)} samples to permute within, got {within.shape}")
     rng = np.random.default_rng(seed)
-    dealt = labels.copy()
+    permuted = labels.copy()
     pools = np.zeros_like(labels) if within is None else within
     for pool in np.unique(pools):
         rows = np.flatnonzero(pools == pool)
-        dealt[rows] = rng.permutation(labels[rows])
-    return dealt
+        permuted[rows] = rng.permutation(labels[rows])
+    return permuted
 
 
 def one_per_sample(n: int) -> Int64[np.ndarray, " samples"]:
@@ -177,21 +188,27 @@ def one_per_sample(n: int) -> Int64[np.ndarray, " samples"]:
 def misaligned(
     groups: Int64[np.ndarray, " members"], share: float, seed: int
 ) -> Int64[np.ndarray, " members"]:
-    """The groups after a share of their members has been moved to other groups, every group keeping its size.
+    """Moves a share of the members to other groups; every group keeps its size.
 
-    The members that move are drawn in proportion to the groups' sizes and exchange their groups at random,
-    none getting its own back. So `share` is the degree of misalignment, from 0 (the groups) to 1 (no member
+    The members that move are drawn in proportion to the groups' sizes. They exchange their groups at random,
+    and none gets its own back. So `share` is the degree of misalignment, from 0 (the groups) to 1 (no member
     in its group), and neither the number of classes nor the imbalance changes with it. Alignment with the old
-    groups need not be least at 1: with two groups, all members exchanged is the same parting as none.
+    groups
+    need not be lowest at 1: with two groups, exchanging all members gives the same partition as exchanging
+    none.
 
     Args:
         groups: of classes (their superclass) or of samples (their label).
-        share: of the members to move, rounded to whole members, to one fewer where an odd one is left over.
+        share: of the members to move, 0 to 1, rounded to whole members, to one fewer where a single member
+            would remain.
         seed: of the draw.
 
+    Returns:
+        the new group of each member.
+
     Raises:
-        ValueError: for a share outside 0 to 1; where the members to move are too few or too much of one
-            group for all to find another.
+        ValueError: for a share outside 0 to 1; where too few members move, or more than half of them are of
+            one group.
 
     >>> groups = np.array([0, 0, 0, 1, 1, 1])
     >>> misaligned(groups, 1.0, seed=0).tolist(), int((misaligned(groups, 0.4, seed=0) != groups).sum())
@@ -199,27 +216,27 @@ def misaligned(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"expected a share of members to move from 0 to 1, got {share}")
-    wanted = round(share * len(groups))
-    if not wanted:
+    most = round(share * len(groups))
+    if not most:
         return groups.copy()
     rng = np.random.default_rng(seed)
     moved, start = groups.copy(), rng.integers(len(groups))
     ordered = np.lexsort((rng.random(len(groups)), groups))
-    for count in (wanted, wanted - 1):
+    for count in (most, most - 1):
         rows = ordered[_evenly(len(groups), count, int(start))]
         if count and 2 * np.unique(groups[rows], return_counts=True)[1].max() <= count:
-            moved[rows] = _exchanged(groups[rows], rng)
+            moved[rows] = _exchange(groups[rows], rng)
             return moved
     raise ValueError(
-        f"{wanted} of {len(groups)} members cannot all move to other groups and keep the groups' sizes: "
+        f"{most} of {len(groups)} members cannot all move to other groups and keep the groups' sizes: "
         "no group may have more than half of those that move. Choose another share, or more groups"
     )
 
 
-def numbered(labels: Int64[np.ndarray, " samples"]) -> Int64[np.ndarray, " samples"]:
-    """The labels with the unused ones closed up: 0 to the number of labels used − 1, in the same order.
+def renumber(labels: Int64[np.ndarray, " samples"]) -> Int64[np.ndarray, " samples"]:
+    """The labels numbered from 0 without gaps, in the same order.
 
-    >>> numbered(np.array([7, 2, 7])).tolist()
+    >>> renumber(np.array([7, 2, 7])).tolist()
     [1, 0, 1]
     """
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
@@ -228,11 +245,11 @@ def numbered(labels: Int64[np.ndarray, " samples"]) -> Int64[np.ndarray, " sampl
 def _pools(
     labels: Int64[np.ndarray, " samples"], count: int, aligned: bool
 ) -> list[tuple[int, Int64[np.ndarray, " rows"], int]]:
-    """Of each set of samples to part: the first new label, the rows, and the number of new labels."""
-    own = numbered(labels) if aligned else np.zeros(len(labels), np.int64)
-    sizes = class_counts(own)
-    each, left = divmod(count, len(sizes))
-    if count < 1 or left:
+    """The sets of samples to divide: first new label, rows, and number of new labels of each."""
+    pools = renumber(labels) if aligned else np.zeros(len(labels), np.int64)
+    sizes = class_counts(pools)
+    each, remainder = divmod(count, len(sizes))
+    if count < 1 or remainder:
         raise ValueError(
             f"expected a number of classes that {len(sizes)} classes of the task divide, got {count}"
         )
@@ -240,7 +257,7 @@ def _pools(
         raise ValueError(
             f"{count} classes are too many: {each} of them would have to share {sizes.min()} samples"
         )
-    return [(i * each, np.flatnonzero(own == i), each) for i in range(len(sizes))]
+    return [(i * each, np.flatnonzero(pools == i), each) for i in range(len(sizes))]
 
 
 def _clusters(
@@ -250,26 +267,26 @@ def _clusters(
     aligned: bool,
     seed: int,
 ) -> Int64[np.ndarray, " samples"]:
-    found = np.empty(len(labels), np.int64)
+    clusters = np.empty(len(labels), np.int64)
     for first, rows, each in _pools(labels, count, aligned):
         if (points := len(np.unique(features[rows], axis=0))) < each:
             raise ValueError(f"expected {each} clusters or fewer of {points} different points, got {count}")
-        found[rows] = first + KMeans(each, n_init=1, random_state=seed).fit(features[rows]).labels_
-    return found
+        clusters[rows] = first + KMeans(each, n_init=1, random_state=seed).fit(features[rows]).labels_
+    return clusters
 
 
 def _evenly(n: int, count: int, start: int) -> Int64[np.ndarray, " count"]:
-    """So many of n places, evenly spaced; the start, one of n, shifts them by a part of a spacing."""
+    """`count` of n places, evenly spaced; the start, below n, shifts them by a part of a spacing."""
     return (np.arange(count) * n + start) // max(count, 1)
 
 
-def _exchanged(groups: Int64[np.ndarray, " rows"], rng: np.random.Generator) -> Int64[np.ndarray, " rows"]:
-    """The groups dealt out anew, none to where it was; no group has more than half of the rows."""
+def _exchange(groups: Int64[np.ndarray, " rows"], rng: np.random.Generator) -> Int64[np.ndarray, " rows"]:
+    """Permutes the groups so that every row gets another; no group has more than half of the rows."""
     new = rng.permutation(groups)
     while len(same := np.flatnonzero(new == groups)):
-        one = same[0]
-        # There is a partner: at most half are of this group before, as many after, and `one` is in both.
-        partners = np.flatnonzero((new != groups[one]) & (groups != new[one]))
-        other = rng.choice(partners)
-        new[[one, other]] = new[[other, one]]
+        row = same[0]
+        # A partner exists: at most half of the rows are of this group before, as many after, `row` in both.
+        partners = np.flatnonzero((new != groups[row]) & (groups != new[row]))
+        partner = rng.choice(partners)
+        new[[row, partner]] = new[[partner, row]]
     return new

@@ -16,9 +16,9 @@ ColumnKind = Literal["image", "text", "class", "integer", "other"]
 TEXT_NAMES = {"text", "sentence", "question", "prompt"}
 LABEL_WORDS = {"label", "labels", "fine", "coarse", "class", "category", "intent", "domain", "target"}
 # Labels number the outputs of a network; a larger integer is an id or a count.
-MOST_CLASSES = 100_000
+MAX_CLASSES = 100_000
 
-# The image, text and label columns that the caller named, None where a rule shall find them.
+# The names of the image, text and label columns; None where a rule chooses them.
 Named = tuple[str | None, str | None, Sequence[str] | None]
 
 
@@ -38,13 +38,18 @@ def choose_columns(
     text_column: str | None,
     label_columns: Sequence[str] | None,
 ) -> Columns:
-    """The columns as named, and by rule where not named.
+    """The columns by their names, and by rule where there is no name.
 
     Labels: all ClassLabel columns; without any, the integer and text columns whose name has the word
-    label, fine, coarse, class, category, intent, domain or target in it (words parted by "_", "-", " " or
-    "."). Items: the only image column; without any, the text column called text, sentence, question or
-    prompt, else the only text column that is no label. ValueError lists the columns where a rule finds none
-    or two.
+    label, fine, coarse, class, category, intent, domain or target in it (words are separated by "_", "-", " "
+    or "."). Items: the only image column; without any, the text column called text, sentence, question or
+    prompt, else the only text column that is no label. ValueError lists the columns where no column, or more
+    than one, fits a rule.
+
+    Args:
+        source: of the table, for messages.
+        kinds: what each column holds.
+        image_column, text_column, label_columns: the names, if any.
     """
     listing = ", ".join(kinds) or "(none)"
     if image_column and text_column:
@@ -56,13 +61,14 @@ def choose_columns(
     item = image_column or text_column or item_name(kinds, labels)
     if item is None:
         raise ValueError(
-            f"{source}: name the image or text column, as no rule tells which of {listing} holds the items"
+            f"{source}: name the image or text column, as no rule decides which of {listing} holds the items"
         )
     if item in labels:
         raise ValueError(f"{source}: column {item!r} cannot hold both the items and the labels")
     if label_columns is None and not labels and len(kinds) > 1:
         raise ValueError(
-            f"{source}: name the label columns, or none of them, as no rule tells which of {listing} they are"
+            f"{source}: name the label columns, or none of them, as no rule decides which of "
+            f"{listing} they are"
         )
     if (image_column and kinds[item] != "image") or (text_column and kinds[item] != "text"):
         raise ValueError(f"{source}: column {item!r} does not hold {'images' if image_column else 'text'}")
@@ -70,17 +76,17 @@ def choose_columns(
 
 
 def label_names(kinds: Mapping[str, ColumnKind]) -> tuple[str, ...]:
-    """The label columns by rule: ClassLabel columns first, else those with a telling name."""
+    """The label columns by rule: ClassLabel columns, else integer and text columns named as labels are."""
     if declared := tuple(name for name, kind in kinds.items() if kind == "class"):
         return declared
 
-    def tells(name: str) -> bool:
+    def is_label(name: str) -> bool:
         words = name.lower()
         for mark in "- .":
             words = words.replace(mark, "_")
         return not LABEL_WORDS.isdisjoint(words.split("_"))
 
-    return tuple(name for name, kind in kinds.items() if kind in ("integer", "text") and tells(name))
+    return tuple(name for name, kind in kinds.items() if kind in ("integer", "text") and is_label(name))
 
 
 def item_name(kinds: Mapping[str, ColumnKind], labels: Sequence[str]) -> str | None:
@@ -111,11 +117,11 @@ def encode_labels(
         classes, labels = np.unique(values.astype(str), return_inverse=True)
         return labels.astype(np.int64), tuple(classes.tolist())
     labels = values.astype(np.int64)
-    most = len(declared) if declared is not None else MOST_CLASSES
-    if len(outside := np.flatnonzero((labels < 0) | (labels >= most))):
+    limit = len(declared) if declared is not None else MAX_CLASSES
+    if len(outside := np.flatnonzero((labels < 0) | (labels >= limit))):
         raise ValueError(
             f"{source}: row {outside[0]} has label {labels[outside[0]]} in column {column.name!r}: "
-            f"expected 0..{most - 1}"
+            f"expected 0..{limit - 1}"
         )
     count = int(labels.max(initial=-1)) + 1
     return labels, tuple(declared) if declared is not None else tuple(map(str, range(count)))

@@ -1,4 +1,4 @@
-"""Inputs made noisy or shifted: pictures and sentences as they may come elsewhere, in steps of severity."""
+"""Corruptions of pictures and sentences, in steps of severity."""
 
 import io
 import math
@@ -15,14 +15,14 @@ from harsanyi.data.inputs import Inputs
 Corruption = Callable[[Any, float, np.random.Generator], Any]
 NOISE = "noise"
 SEVERITIES = (1, 2, 3, 4, 5)
-# What the severities mean, the mildest first.
-SPREADS = (8, 16, 24, 36, 48)  # standard deviations, of 255
-RADII = (0.01, 0.02, 0.03, 0.045, 0.06)  # standard deviations, of the shorter side
-CONTRASTS = (0.7, 0.55, 0.4, 0.3, 0.2)  # of the distance from the mean grey
-BRIGHTNESSES = (1.2, 1.4, 1.7, 2.0, 2.4)  # of each pixel
-QUALITIES = (50, 30, 18, 11, 7)  # of JPEG
-PIXELS = (0.6, 0.5, 0.4, 0.3, 0.2)  # of the sides
-WORDS = (0.1, 0.2, 0.3, 0.4, 0.5)  # of the words, at least one
+# The amounts of severities 1 to 5.
+NOISE_SPREADS = (8, 16, 24, 36, 48)  # standard deviations, of 255
+BLUR_RADII = (0.01, 0.02, 0.03, 0.045, 0.06)  # standard deviations, of the shorter side
+CONTRAST_FACTORS = (0.7, 0.55, 0.4, 0.3, 0.2)  # of the distance from the mean grey
+BRIGHTNESS_FACTORS = (1.2, 1.4, 1.7, 2.0, 2.4)  # of each pixel
+JPEG_QUALITIES = (50, 30, 18, 11, 7)  # of JPEG
+PIXEL_SHARES = (0.6, 0.5, 0.4, 0.3, 0.2)  # of the sides
+WORD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)  # of the words, at least one
 
 
 def corrupted(
@@ -33,10 +33,10 @@ def corrupted(
     *,
     enough: Callable[[Any], bool] = lambda item: True,
 ) -> Inputs:
-    """The same inputs, each corrupted when it is looked at; names and labels stay.
+    """The same inputs, each corrupted on access; names and labels stay.
 
-    What is drawn for an input depends on the seed and on its name only: it is the same in whatever selection
-    the input stands, and the same at every severity, so that severities differ in nothing else.
+    The random draws of an input depend on the seed and on its name only. They are the same in every selection
+    of inputs and at every severity, so that severities differ in nothing else.
 
     Args:
         inputs: pictures or sentences.
@@ -44,11 +44,11 @@ def corrupted(
         severity: 1 to 5, whole. Of "noise", any amount above 0: the standard deviation of Gaussian noise on
             the pixels, in units of 0 to 255; of sentences, the number of swaps of neighbouring letters.
         seed: of the draws.
-        enough: what a corrupted item must still be; where it is not, the greatest smaller severity that it
-            survives is taken, and in the end the item as it was.
+        enough: a condition on corrupted items. Where an item fails it, the next smaller severities are tried,
+            and in the end the item stays as it is.
 
     Raises:
-        ValueError: for a name or severity that is none of these inputs'.
+        ValueError: for a name or severity that these inputs do not have.
 
     >>> inputs = Inputs(["a plain sentence"], "text", ("a",))
     >>> corrupted(inputs, "case", 5).items[0]
@@ -59,7 +59,7 @@ def corrupted(
 
 
 def corruption(specification: str, kind: Literal["image", "text"]) -> tuple[str, float]:
-    """NAME:SEVERITY taken apart; a ValueError where inputs of this kind have no such corruption.
+    """Name and severity out of NAME:SEVERITY; a ValueError where inputs of this kind have no such corruption.
 
     >>> corruption("blur:3", "image"), corruption("noise:2.5", "image")
     (('blur', 3.0), ('noise', 2.5))
@@ -95,12 +95,8 @@ class _Corrupted(Sequence[Any]):
     def __init__(
         self, inputs: Inputs, name: str, severity: float, seed: int, enough: Callable[[Any], bool]
     ) -> None:
-        self.inputs, self.corrupt, self.seed, self.enough = (
-            inputs,
-            CORRUPTIONS[inputs.kind][name],
-            seed,
-            enough,
-        )
+        self.inputs, self.seed, self.enough = inputs, seed, enough
+        self.corrupt = CORRUPTIONS[inputs.kind][name]
         self.severities = (severity, *range(math.ceil(severity) - 1, 0, -1))
 
     def __len__(self) -> int:
@@ -112,9 +108,9 @@ class _Corrupted(Sequence[Any]):
         item, name = self.inputs.items[index], self.inputs.names[index]
         for severity in self.severities:
             rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
-            found = self.corrupt(item, severity, rng)
-            if self.enough(found):
-                return found
+            corrupted_item = self.corrupt(item, severity, rng)
+            if self.enough(corrupted_item):
+                return corrupted_item
         return item
 
 
@@ -125,67 +121,67 @@ def _noise(image: Image.Image, spread: float, rng: np.random.Generator) -> Image
 
 
 def _gaussian_noise(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
-    return _noise(image, _of(SPREADS, severity), rng)
+    return _noise(image, _amount(NOISE_SPREADS, severity), rng)
 
 
 def _blur(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(_of(RADII, severity) * min(image.size)))
+    return image.filter(ImageFilter.GaussianBlur(_amount(BLUR_RADII, severity) * min(image.size)))
 
 
 def _contrast(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
-    return ImageEnhance.Contrast(image).enhance(_of(CONTRASTS, severity))
+    return ImageEnhance.Contrast(image).enhance(_amount(CONTRAST_FACTORS, severity))
 
 
 def _brightness(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
-    return ImageEnhance.Brightness(image).enhance(_of(BRIGHTNESSES, severity))
+    return ImageEnhance.Brightness(image).enhance(_amount(BRIGHTNESS_FACTORS, severity))
 
 
 def _jpeg(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=int(_of(QUALITIES, severity)))
-    with Image.open(file) as found:
-        return found.convert(image.mode)
+    image.save(file, "JPEG", quality=int(_amount(JPEG_QUALITIES, severity)))
+    with Image.open(file) as compressed:
+        return compressed.convert(image.mode)
 
 
 def _pixelate(image: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
-    width, height = (max(1, round(_of(PIXELS, severity) * side)) for side in image.size)
+    width, height = (max(1, round(_amount(PIXEL_SHARES, severity) * side)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BOX).resize(image.size, Image.Resampling.NEAREST)
 
 
 def _swaps(text: str, count: float, rng: np.random.Generator) -> str:
-    """So many times, two neighbouring letters of a word change places; each letter moves once at most."""
+    """`count` times, two neighbouring letters of a word change places; each letter moves once at most."""
     pairs = [i for i in range(len(text) - 1) if text[i : i + 2].isalpha() and text[i] != text[i + 1]]
-    letters, taken = list(text), set[int]()
+    letters, moved = list(text), set[int]()
     for i in rng.permutation(pairs).astype(int).tolist():
-        if len(taken) < 2 * count and not {i, i + 1} & taken:
+        if len(moved) < 2 * count and not {i, i + 1} & moved:
             letters[i], letters[i + 1] = letters[i + 1], letters[i]
-            taken |= {i, i + 1}
+            moved |= {i, i + 1}
     return "".join(letters)
 
 
 def _swapped_letters(text: str, severity: float, rng: np.random.Generator) -> str:
-    return _swaps(text, len(_chosen(text.split(), severity, rng)), rng)
+    return _swaps(text, len(_draw_words(text.split(), severity, rng)), rng)
 
 
 def _dropped_words(text: str, severity: float, rng: np.random.Generator) -> str:
     words = text.split()
-    dropped = _chosen(words, severity, rng)
+    dropped = _draw_words(words, severity, rng)
     return " ".join(word for i, word in enumerate(words) if i not in dropped) or text
 
 
 def _case(text: str, severity: float, rng: np.random.Generator) -> str:
     words = text.split(" ")
-    raised = _chosen(words, severity, rng)
+    raised = _draw_words(words, severity, rng)
     return " ".join(word.upper() if i in raised else word for i, word in enumerate(words))
 
 
-def _chosen(words: list[str], severity: float, rng: np.random.Generator) -> set[int]:
-    """Which words are meant; those of a smaller severity are among them."""
-    count = math.ceil(_of(WORDS, severity) * len(words))
+def _draw_words(words: list[str], severity: float, rng: np.random.Generator) -> set[int]:
+    """The numbers of the words to corrupt; those of a smaller severity are among them."""
+    count = math.ceil(_amount(WORD_SHARES, severity) * len(words))
     return set(rng.permutation(len(words))[:count].tolist())
 
 
-def _of(amounts: Sequence[float], severity: float) -> float:
+def _amount(amounts: Sequence[float], severity: float) -> float:
     return amounts[int(severity) - 1]
 
 

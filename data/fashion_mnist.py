@@ -12,7 +12,7 @@ Split = Literal["train", "test"]
 
 
 def fashion_mnist_path(split: Split) -> Path:
-    """The parquet file of a split, to be pointed at like any other. ValueError for another split.
+    """The parquet file of a split, for `load` and the command line. ValueError for another split.
 
     >>> fashion_mnist_path("test").name
     'test.parquet'

@@ -33,7 +33,9 @@ class Level:
         if not self.classes:
             raise ValueError(f"expected one class or more on level {self.name!r}, got none")
         if twice := _repeated(self.classes):
-            raise ValueError(f"level {self.name!r} has classes of one name, {_listed(twice)}: rename them")
+            raise ValueError(
+                f"level {self.name!r} has classes of one name, {_first_names(twice)}: rename them"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,20 +68,27 @@ class LabelHierarchy:
                 f"{len(self.levels)} levels and {len(self.parents)} vectors of parents"
             )
         if twice := _repeated(level.name for level in self.levels):
-            raise ValueError(f"two levels are called {_listed(twice)}: rename one")
+            raise ValueError(f"two levels are called {_first_names(twice)}: rename one")
         for level, coarser, parents in zip(self.levels, self.levels[1:], self.parents, strict=False):
             _check_parents(level, coarser, parents)
 
     def map(
         self, labels: Int64[np.ndarray, " samples"], level: str, of: str | None = None
     ) -> Int64[np.ndarray, " samples"]:
-        """Labels of the finest level, or of the level `of`, as labels of `level`.
+        """Labels of one level as labels of a coarser level.
 
-        ValueError for a level that is not there or is finer than `of`, and for labels outside its classes.
+        Args:
+            labels: of the finest level, or of the level `of`.
+            level: the coarser level, or the same.
+            of: the level of the labels.
+
+        Raises:
+            ValueError: for a level that is not there or is finer than `of`, and for labels outside its
+                classes.
         """
         start, end = 0 if of is None else self._position(of), self._position(level)
         if end < start:
-            raise ValueError(f"labels of level {of!r} do not tell those of the finer {level!r}")
+            raise ValueError(f"labels of level {of!r} do not determine those of the finer {level!r}")
         count = len(self.levels[start].classes)
         if len(labels) and not 0 <= labels.min() <= labels.max() < count:
             raise ValueError(
@@ -99,16 +108,16 @@ class LabelHierarchy:
         labels: Int64[np.ndarray, " samples"],
         target: Int64[np.ndarray, " samples"] | None = None,
     ) -> pd.DataFrame:
-        """What each level makes of these samples.
+        """Sizes of the classes of these samples on each level, and their agreement with a target.
 
         Args:
             labels: of the finest level.
-            target: labels of the same samples that the levels are set against, as those of a task.
+            target: other labels of the same samples, as those of a task.
 
         Returns:
             tidy, a row a level: level, classes, samples, least and most (samples of a class), imbalance
             (most / least, infinite where a class has none); with a target also nmi and purity
-            (`harsanyi.data.alignment`). All describe the samples given, so they carry no interval.
+            (`harsanyi.data.alignment`). All describe these samples, so they carry no interval.
 
         Raises:
             ValueError: for labels outside the finest classes; for a target of another length.
@@ -129,10 +138,15 @@ class LabelHierarchy:
 
     @classmethod
     def from_columns(cls, inputs: Inputs, levels: Sequence[str]) -> LabelHierarchy:
-        """The hierarchy in the label columns of a data set, named from fine to coarse.
+        """The hierarchy in the label columns of a data set.
 
-        ValueError naming the class whose samples have two parents, and for classes without samples, whose
-        parent cannot be known.
+        Args:
+            inputs: with the columns.
+            levels: the columns' names from fine to coarse.
+
+        Raises:
+            ValueError: for a class whose samples have two parents, and for a class without samples, which has
+                no known parent.
 
         >>> from harsanyi.data import fashion_mnist
         >>> LabelHierarchy.from_columns(fashion_mnist("test"), ["fine", "coarse"]).groups("coarse").tolist()
@@ -140,7 +154,7 @@ class LabelHierarchy:
         """
         columns = [inputs.level(name) for name in levels]
         steps = zip(levels, columns, columns[1:], strict=False)
-        parents = tuple(_parents_seen(inputs, name, finer, coarser) for name, finer, coarser in steps)
+        parents = tuple(_parents_in(inputs, name, finer, coarser) for name, finer, coarser in steps)
         named = zip(levels, columns, strict=True)
         return cls(tuple(Level(name, classes) for name, (_, classes) in named), parents)
 
@@ -148,12 +162,12 @@ class LabelHierarchy:
     def from_maps(
         cls, classes: Sequence[str], maps: Mapping[str, Mapping[str, str]], finest: str = "fine"
     ) -> LabelHierarchy:
-        """The hierarchy above `classes` that maps of names give.
+        """The hierarchy above `classes` by maps of names.
 
         Args:
             classes: of the finest level, in the order of their labels.
             maps: name of a level → (class of the level before → class of this level), from fine to coarse.
-                New classes stand in the order in which the ones before first reach them.
+                Classes are numbered in the order in which the classes of the level before first reach them.
             finest: name of the finest level.
 
         Raises:
@@ -195,7 +209,7 @@ class LabelHierarchy:
         return cls.from_maps(leaves, maps, finest)
 
     def _position(self, level: str) -> int:
-        names = [one.name for one in self.levels]
+        names = [known.name for known in self.levels]
         if level not in names:
             raise ValueError(f"there is no level {level!r}: the levels are {', '.join(names)}")
         return names.index(level)
@@ -227,35 +241,37 @@ def _check_parents(level: Level, coarser: Level, parents: Int64[np.ndarray, " cl
             f"int64; got {parents.dtype} of shape {parents.shape}"
         )
     if lost := [c for c, p in zip(level.classes, parents, strict=True) if not 0 <= p < len(coarser.classes)]:
-        raise ValueError(f"classes of {level.name!r} have a parent outside {coarser.name!r}: {_listed(lost)}")
+        raise ValueError(
+            f"classes of {level.name!r} have a parent outside {coarser.name!r}: {_first_names(lost)}"
+        )
     if bare := [c for i, c in enumerate(coarser.classes) if i not in parents]:
-        raise ValueError(f"classes of {coarser.name!r} have no child in {level.name!r}: {_listed(bare)}")
+        raise ValueError(f"classes of {coarser.name!r} have no child in {level.name!r}: {_first_names(bare)}")
 
 
 def _check_map(name: str, before: Level, mapping: Mapping[str, str]) -> None:
-    """ValueError unless the mapping names the classes of the level before and no others."""
+    """ValueError unless the mapping names exactly the classes of the level before."""
     known = set(before.classes)
     if missing := [c for c in before.classes if c not in mapping]:
         raise ValueError(
             f"the map to {name!r} leaves out classes of {before.name!r}, the level before it: "
-            f"{_listed(missing)}"
+            f"{_first_names(missing)}"
         )
     if unknown := [c for c in mapping if c not in known]:
         raise ValueError(
-            f"the map to {name!r} names classes that {before.name!r} has not: {_listed(unknown)}"
+            f"the map to {name!r} names classes that {before.name!r} has not: {_first_names(unknown)}"
         )
 
 
 Column = tuple[Int64[np.ndarray, " samples"], tuple[str, ...]]
 
 
-def _parents_seen(inputs: Inputs, name: str, finer: Column, coarser: Column) -> Int64[np.ndarray, " classes"]:
-    """The class of the coarser column that the samples of each class of the finer one have."""
+def _parents_in(inputs: Inputs, name: str, finer: Column, coarser: Column) -> Int64[np.ndarray, " classes"]:
+    """For each class of the finer column, the class of the coarser column that its samples have."""
     (labels, classes), (above, parents) = finer, coarser
     used, rows = np.unique(labels, return_index=True)
     if unused := [c for i, c in enumerate(classes) if i not in used]:
         raise ValueError(
-            f"classes of {name!r} have no sample that could tell their parent: {_listed(unused)}. "
+            f"classes of {name!r} have no sample, and so no known parent: {_first_names(unused)}. "
             "Read the hierarchy from a split that has all classes"
         )
     seen = above[rows]
@@ -290,6 +306,6 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, times in Counter(names).items() if times > 1]
 
 
-def _listed(names: Sequence[str]) -> str:
-    """The names, only the first five of many."""
+def _first_names(names: Sequence[str]) -> str:
+    """The first five names."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,4 +1,4 @@
-"""Images decoded when they are looked at: from files, or from encoded bytes in a table."""
+"""Images decoded on access: from files, or from encoded bytes in a table."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def encoded(cell: Any) -> bytes | Path:
 
 
 class Images(Sequence[Image.Image]):
-    """A sequence of PIL images that holds where they are, not their pixels.
+    """A sequence of PIL images that holds their places, not their pixels.
 
     `source(row)` gives the file or the encoded bytes of one image; `rows` says which rows are in the
     sequence. Indexing decodes, and raises ValueError with the image's name where that fails.

@@ -1,4 +1,4 @@
-"""Inputs: images or sentences with their names and label columns; selecting, drawing, checking."""
+"""Inputs: images or sentences with their names and label columns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ Labels = npt.NDArray[np.int64]
 class Inputs:
     """Images or sentences, each with a name and one label per level.
 
-    items: PIL images ("RGB" or "L"), decoded on access, or sentences.
-    kind: "image" or "text".
-    names: a relative file name, or the file and its row counted from 0, as "train.parquet:17".
-    labels: level → int64 (len,); empty for unlabelled inputs.
-    classes: level → class names; label k of a level is called classes[level][k].
-    skipped: names of the unreadable images that `check` left out.
+    Attributes:
+        items: PIL images ("RGB" or "L"), decoded on access, or sentences.
+        kind: "image" or "text".
+        names: a relative file name, or the file and its row counted from 0, as "train.parquet:17".
+        labels: level → int64 (len,); empty for unlabelled inputs.
+        classes: level → class names; label k of a level is called classes[level][k].
+        skipped: names of the unreadable images that `check` left out.
 
-    ValueError where lengths disagree or a label has no class.
+    Raises:
+        ValueError: lengths disagree, or a label has no class.
 
     >>> trec = Inputs(["who?", "where?", "when?"], "text", ("a", "b", "c"),
     ...               {"fine": np.array([0, 1, 2])}, {"fine": ("person", "place", "date")})
@@ -58,16 +60,16 @@ class Inputs:
         return len(self.items)
 
     def level(self, name: str | None = None) -> tuple[Labels, tuple[str, ...]]:
-        """(labels (len,), class names) of a level; without a name, of the only one there is."""
+        """Labels (len,) and class names of a level; without a name, of the only level."""
         if name is None and len(self.labels) == 1:
             (name,) = self.labels
         if name is None or name not in self.labels:
-            wanted = "a level is needed" if name is None else f"there is no level {name!r}"
-            raise ValueError(f"{wanted}: the label columns are {', '.join(self.labels) or '(none)'}")
+            problem = "a level is needed" if name is None else f"there is no level {name!r}"
+            raise ValueError(f"{problem}: the label columns are {', '.join(self.labels) or '(none)'}")
         return self.labels[name], self.classes[name]
 
     def select(self, indices: Sequence[int] | npt.NDArray[Any]) -> Inputs:
-        """The inputs at these indices (or where a boolean mask is true), in the order given."""
+        """The inputs at these indices, in their order, or where a boolean mask is true."""
         chosen = np.asarray(indices)
         rows = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)].tolist()
         items = self.items.select(rows) if isinstance(self.items, Images) else [self.items[i] for i in rows]
@@ -81,9 +83,15 @@ class Inputs:
     def sample(self, k: int, seed: int, level: str | None = None) -> Inputs:
         """k inputs drawn at random, as evenly over the classes of `level` as their sizes allow.
 
-        Without a level: over those of the only one, or plainly where there are no labels. The order is
-        that of the inputs, the same seed draws the same ones, and a smaller k draws a part of them.
-        ValueError where there are fewer than k.
+        The order is that of the inputs. The same seed draws the same inputs, and a smaller k a part of them.
+
+        Args:
+            k: how many.
+            seed: of the draw.
+            level: by default the only level; without labels the draw is uniform.
+
+        Raises:
+            ValueError: there are fewer than k inputs.
         """
         if not 0 < k <= len(self):
             raise ValueError(f"cannot draw {k} inputs: there are {len(self)}")
@@ -92,14 +100,21 @@ class Inputs:
         position[rng.permutation(len(self))] = np.arange(len(self))
         for rows in self._strata(level):
             turn[rows[np.argsort(position[rows])]] = np.arange(len(rows))
-        # Every class has its first turn before any has its second, so the counts stay level.
+        # Every class has its first turn before any class has its second: the counts stay even.
         return self.select(np.sort(np.lexsort((position, turn))[:k]))
 
     def split(self, fraction: float, seed: int, level: str | None = None) -> tuple[Inputs, Inputs]:
-        """Two disjoint parts, the first round(fraction · len) inputs drawn at random, the rest the second.
+        """Two disjoint parts: round(fraction · len) inputs drawn at random, and the rest.
 
-        Each class of `level` gives ⌊fraction · size⌋ or one more to the first part; level as in `sample`.
-        ValueError where a part would be empty.
+        Each class of `level` gives ⌊fraction · size⌋ inputs to the first part, or one more.
+
+        Args:
+            fraction: of the first part, between 0 and 1.
+            seed: of the draw.
+            level: as in `sample`.
+
+        Raises:
+            ValueError: a part would be empty.
         """
         total = round(fraction * len(self))
         if not (0 < fraction < 1 and 0 < total < len(self)):
@@ -117,7 +132,7 @@ class Inputs:
         return self.select(first), self.select(~first)
 
     def _strata(self, level: str | None) -> Iterator[Labels]:
-        """The rows of each class that has any."""
+        """The rows of each class with samples."""
         if level is None and not self.labels:
             yield np.arange(len(self))
             return
@@ -125,20 +140,27 @@ class Inputs:
         yield from (rows for label in range(len(classes)) if len(rows := np.flatnonzero(labels == label)))
 
     def relabel(self, level_from: str, mapping: Mapping[str, str], name: str) -> Inputs:
-        """Adds the level `name`: every class of `level_from` renamed by the mapping, many to few.
+        """Adds a level, whose classes are those of `level_from` renamed by the mapping, many to few.
 
-        The new classes stand in the order in which the old ones first reach them. ValueError where the
-        mapping leaves a class out or names one that is not there.
+        Args:
+            level_from: the finer level.
+            mapping: old class name → new class name. New classes are numbered in the order in which the old
+                ones first reach them.
+            name: of the new level.
+
+        Raises:
+            ValueError: the mapping leaves out a class or names an unknown class, or the level is there
+                already.
         """
         labels, classes = self.level(level_from)
         if name in self.labels:
             raise ValueError(f"there is already a level {name!r}: choose another name")
-        for problem, which in (
+        for problem, names in (
             (f"leaves out classes of {level_from!r}", [c for c in classes if c not in mapping]),
             (f"names classes that {level_from!r} does not have", [c for c in mapping if c not in classes]),
         ):
-            if which:
-                raise ValueError(f"the mapping to {name!r} {problem}: {', '.join(which)}")
+            if names:
+                raise ValueError(f"the mapping to {name!r} {problem}: {', '.join(names)}")
         coarser = tuple(dict.fromkeys(mapping[c] for c in classes))
         of_class = np.array([coarser.index(mapping[c]) for c in classes], np.int64)
         return replace(
@@ -148,10 +170,13 @@ class Inputs:
         )
 
     def check(self, skip_unreadable: bool = False) -> Inputs:
-        """Decodes every image once, so that none fails hours later; sentences are returned as they are.
+        """Decodes every image once, so that none fails hours later; sentences need no check.
 
-        ValueError naming the first unreadable image, or with `skip_unreadable` the inputs without the
-        unreadable ones, whose names are then in `skipped`. ValueError where none is left.
+        Args:
+            skip_unreadable: leave unreadable images out and put their names into `skipped`.
+
+        Raises:
+            ValueError: an image cannot be read, or with `skip_unreadable` none can.
         """
         if self.kind == "text":
             return self
@@ -165,5 +190,5 @@ class Inputs:
                 readable[i] = False
         if not readable.any():
             raise ValueError(f"none of the {len(self)} images can be read; the first is {self.names[0]}")
-        bad = tuple(name for name, good in zip(self.names, readable, strict=True) if not good)
-        return self if not bad else replace(self.select(readable), skipped=self.skipped + bad)
+        skipped = tuple(name for name, good in zip(self.names, readable, strict=True) if not good)
+        return replace(self.select(readable), skipped=self.skipped + skipped) if skipped else self

@@ -1,4 +1,4 @@
-"""Sentences as published with their labels: a line each, as TREC and SST, or pairs in JSON, as CLINC150."""
+"""Published files of sentences with labels: a line each, as TREC and SST, or pairs in JSON, as CLINC150."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ DOMAINS = "domains.json"
 def read_label_lines(path: Path) -> Inputs:
     """A text file in UTF-8 with a line for each sentence: its label, a space, the sentence.
 
-    Labels on the level "label"; if all are of the form COARSE:fine, on the levels "coarse" and "fine",
-    where fine classes keep their whole label, since one fine name may lie within two coarse ones.
+    Labels are on the level "label". If all are of the form COARSE:fine, they are on the levels "coarse" and
+    "fine"; a fine class keeps its whole label, as two coarse classes may have fine classes of one name.
 
     Raises:
         ValueError: for a file that is not UTF-8, or a line without a label and a sentence, naming it.
@@ -38,10 +38,10 @@ def read_label_lines(path: Path) -> Inputs:
                 f"{path}, line {number}: expected a label, a space and a sentence, got {lines[number - 1]!r}"
             )
     labels, sentences = [label for label, _ in pairs], [sentence for _, sentence in pairs]
-    parted = [label.partition(":") for label in labels]
+    halves = [label.partition(":") for label in labels]
     levels = {"label": labels}
-    if all(coarse and fine for coarse, _, fine in parted):
-        levels = {"coarse": [coarse for coarse, _, _ in parted], "fine": labels}
+    if all(coarse and fine for coarse, _, fine in halves):
+        levels = {"coarse": [coarse for coarse, _, _ in halves], "fine": labels}
     return _inputs(path.name, sentences, levels)
 
 
@@ -55,8 +55,8 @@ def read_label_pairs(file: Path, split: str) -> Inputs:
     """
     splits = _read_json(file)
     if not isinstance(splits, dict) or split not in splits:
-        there = ", ".join(splits) if isinstance(splits, dict) else "none"
-        raise ValueError(f"{file} has no split {split!r}: its splits are {there}; name one, as {file}/SPLIT")
+        names = ", ".join(splits) if isinstance(splits, dict) else "none"
+        raise ValueError(f"{file} has no split {split!r}: its splits are {names}; name one, as {file}/SPLIT")
     pairs = splits[split]
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
         raise ValueError(f"{file}, split {split!r}: expected a list of [sentence, label] pairs")
@@ -64,24 +64,25 @@ def read_label_pairs(file: Path, split: str) -> Inputs:
     levels = {"intent": labels}
     domains = file.with_name(DOMAINS)
     if domains.is_file():
-        above = _domains(domains)
-        if missing := sorted(set(labels) - set(above)):
+        domain_of = _domains(domains)
+        if missing := sorted(set(labels) - set(domain_of)):
             raise ValueError(f"{domains} has no domain for {missing[0]!r}, which split {split!r} has")
-        levels["domain"] = [above[label] for label in labels]
+        levels["domain"] = [domain_of[label] for label in labels]
     return _inputs(f"{file.name}/{split}", [sentence for sentence, _ in pairs], levels)
 
 
 def _domains(path: Path) -> dict[str, str]:
-    found = _read_json(path)
-    if not isinstance(found, dict) or not all(isinstance(group, list) for group in found.values()):
+    """The domain of each label."""
+    groups = _read_json(path)
+    if not isinstance(groups, dict) or not all(isinstance(group, list) for group in groups.values()):
         raise ValueError(f"{path} is no map of lists: expected {{domain: [label, …], …}}")
-    above: dict[str, str] = {}
-    for domain, labels in found.items():
+    domain_of: dict[str, str] = {}
+    for domain, labels in groups.items():
         for label in labels:
-            if label in above:
-                raise ValueError(f"{path} has {label!r} in {above[label]!r} and in {domain!r}: keep one")
-            above[label] = domain
-    return above
+            if label in domain_of:
+                raise ValueError(f"{path} has {label!r} in {domain_of[label]!r} and in {domain!r}: keep one")
+            domain_of[label] = domain
+    return domain_of
 
 
 def _read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""One verb for all forms in which a researcher keeps inputs."""
+"""Inputs from a path: image folders, parquet, saved data sets, tables, labelled sentences."""
 
 from __future__ import annotations
 
@@ -32,15 +32,23 @@ def load(
 
     Image folder: DIR/class/…image as torchvision's ImageFolder has it, on the level "label"; images
     without sub-folders are unlabelled. Parquet: a file, a folder of files of one split, or a pattern such
-    as "DIR/train-*.parquet". Tables: the columns are named, or found by the rules of
-    `choose_columns`; each label column is a level of that name; `label_columns=()` is none.
+    as "DIR/train-*.parquet". Tables: columns are chosen by name, or by the rules of `choose_columns`; each
+    label column is a level of that name; `label_columns=()` is none.
     Labelled sentences: "train.txt" with a label, a space and a sentence a line, as TREC and SST are
     published, or "data_full.json/train", as CLINC150 is; see `harsanyi.data.labelled_text`.
 
-    Images are turned upright as their EXIF tag says, as `datasets` does and torchvision does not. They
-    are decoded when looked at, never here, unless `skip_unreadable` asks to leave out those that
-    cannot be: for large folders rather sample first, then call `Inputs.check(skip_unreadable=True)`.
-    FileNotFoundError where nothing is there; ValueError for every other form or a broken one.
+    Images are turned upright as their EXIF tag says, as `datasets` does and torchvision does not. They are
+    decoded on access, not here, except with `skip_unreadable`: for large folders sample first, then call
+    `Inputs.check(skip_unreadable=True)`.
+
+    Args:
+        path: of the inputs.
+        image_column, text_column, label_columns: of a table.
+        skip_unreadable: leave out images that cannot be decoded.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+        ValueError: the form is unknown, or the file is damaged.
 
     >>> from harsanyi.data import fashion_mnist_path
     >>> inputs = load(fashion_mnist_path("test"))
@@ -59,9 +67,7 @@ def read(path: Path, named: Named) -> Inputs:
     """The reader for the form that the path has."""
     if "*" in path.name and (matches := sorted(path.parent.glob(path.name))):
         if any(match.suffix.lower() != ".parquet" for match in matches):
-            raise ValueError(
-                f"the pattern {path} is understood for parquet files only, not {matches[0].name}"
-            )
+            raise ValueError(f"the pattern {path} works for parquet files only, not {matches[0].name}")
         return read_parquet(matches, str(path), named)
     if path.parent.suffix.lower() == ".json" and path.parent.is_file():
         refuse_names(path, named)
@@ -78,12 +84,12 @@ def read(path: Path, named: Named) -> Inputs:
         refuse_names(path, named)
         return read_label_lines(path)
     if path.suffix.lower() == ".json":
-        return read_label_pairs(path, "")  # refused, with the splits there are
-    raise ValueError(f"{path} is in no form understood: expected {FORMS}")
+        return read_label_pairs(path, "")  # refuses, and lists the splits
+    raise ValueError(f"{path} has an unknown form: expected {FORMS}")
 
 
 def read_folder(folder: Path, named: Named) -> Inputs:
-    """A saved data set, a folder of parquet files, or an image folder, told apart by the files in it."""
+    """A saved data set, a folder of parquet files, or an image folder, by the files in it."""
     if (folder / "dataset_dict.json").exists():
         splits = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         raise ValueError(f"{folder} holds the splits {', '.join(splits)}: name one, as {folder / splits[0]}")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-# What a patch carries; the numbers in `PatchSamples.role`.
+# Contents of a patch; the numbers in `PatchSamples.role`.
 ROLES = ("noise", "common", "fine", "distracting")
 NOISE, COMMON, FINE, DISTRACTING = range(4)
 LEVELS = ("coarse", "fine")

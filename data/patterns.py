@@ -1,4 +1,4 @@
-"""Tasks to train on whose interactions are known: AND, OR and XOR patterns over binary inputs."""
+"""Training tasks with known interactions: AND, OR and XOR patterns over binary inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pattern:
         kind: "and", "or" or "xor".
         players: one or more.
         effect: in the unit of the target.
-        share: of samples in which all its players are present, from 0 to 1; None for what coin flips give.
+        share: of samples in which all its players are present, from 0 to 1; None for coin flips.
 
     >>> Pattern("xor", (0, 1), 1.0).and_effects
     {(0,): 1.0, (1,): 1.0, (0, 1): -2.0}
@@ -85,7 +85,7 @@ class PatternTask:
     patterns: tuple[Pattern, ...]
 
     def __post_init__(self) -> None:
-        assert self.game.n == self.n  # the game refuses players that there are not
+        assert self.game.n == self.n  # the game refuses unknown players
         owners = Counter(player for pattern in self._with_share for player in pattern.players)
         if common := [player for player, patterns in owners.items() if patterns > 1]:
             raise ValueError(

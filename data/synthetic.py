@@ -1,4 +1,4 @@
-"""Games whose interactions are known in closed form: what every method is tested against."""
+"""Games whose interactions are known in closed form, to test methods against."""
 
 from __future__ import annotations
 
@@ -20,9 +20,19 @@ Effects = Mapping[Coalition, float]
 class SyntheticGame:
     """v(T) = Σ_{S ⊆ T} and_effects[S] + Σ_{S ∩ T ≠ ∅} or_effects[S] over n players; a Game of its own.
 
-    A game that is no sum of few terms has a `formula` of its own, (batch, n) bool → (batch,) float64, and
-    all its dividends as AND effects: the two say the same by different means. ValueError for a player
-    outside 0..n-1, one named twice in a coalition, or an OR effect of nobody.
+    A game that is not a sum of few terms has a `formula` as well, (batch, n) bool → (batch,) float64, beside
+    all its dividends as AND effects. Both give the same values.
+
+    Attributes:
+        n: players.
+        and_effects: coalition → effect.
+        or_effects: coalition → effect.
+        name: for messages.
+        formula: v of coalitions.
+
+    Raises:
+        ValueError: for a player outside 0..n-1, a player named twice in a coalition, or an OR effect of the
+            empty coalition.
 
     >>> game = SyntheticGame(2, and_effects={(0, 1): 3.0}, or_effects={(0, 1): 1.0})
     >>> game.table().tolist(), game.dividends().tolist()
@@ -48,8 +58,8 @@ class SyntheticGame:
     def value(self, coalitions: Bool[Tensor, "batch n"]) -> Float64[Tensor, " batch"]:
         """v of each coalition, a row each, true where the player is present."""
         if coalitions.ndim != 2 or coalitions.shape[1] != self.n or coalitions.dtype != torch.bool:
-            got = f"{coalitions.dtype} {tuple(coalitions.shape)}"
-            raise ValueError(f"expected bool coalitions (batch, {self.n}), got {got}")
+            shape = tuple(coalitions.shape)
+            raise ValueError(f"expected bool coalitions (batch, {self.n}), got {coalitions.dtype} {shape}")
         if self.formula is not None:
             return self.formula(coalitions).double()
         total = torch.zeros(len(coalitions), dtype=torch.float64)
@@ -172,10 +182,19 @@ def planted(
     seed: int = 0,
     strengths: tuple[float, float] = (0.5, 2.0),
 ) -> SyntheticGame:
-    """Random AND and OR effects of random signs, their strengths uniform between the two given.
+    """Random AND and OR effects of random signs, with uniform strengths.
 
     The coalitions of a kind are distinct, their orders uniform in 1..n. An OR of one player is the AND of
-    that player: no method can tell those apart. ValueError for more terms than coalitions.
+    that player: no method can separate the two.
+
+    Args:
+        n: players.
+        and_terms, or_terms: how many effects of each kind.
+        seed: of the draw.
+        strengths: smallest and largest.
+
+    Raises:
+        ValueError: for more terms than coalitions.
 
     >>> game = planted(6, seed=1)
     >>> len(game.and_effects), len(game.or_effects), game.table().shape
@@ -183,17 +202,18 @@ def planted(
     """
     if max(and_terms, or_terms) > 2**n - 1:
         raise ValueError(
-            f"{max(and_terms, or_terms)} terms asked, but {n} players form {2**n - 1} coalitions"
+            f"expected at most {2**n - 1} terms, the coalitions of {n} players; "
+            f"got {max(and_terms, or_terms)}"
         )
     rng = np.random.default_rng(seed)
 
-    def effects(terms: int) -> dict[Coalition, float]:
-        drawn: dict[Coalition, float] = {}
-        while len(drawn) < terms:
+    def draw(terms: int) -> dict[Coalition, float]:
+        effects: dict[Coalition, float] = {}
+        while len(effects) < terms:
             order = int(rng.integers(1, n + 1))
             coalition = tuple(sorted(rng.choice(n, order, replace=False).tolist()))
-            if coalition not in drawn:
-                drawn[coalition] = float(rng.choice([-1.0, 1.0]) * rng.uniform(*strengths))
-        return drawn
+            if coalition not in effects:
+                effects[coalition] = float(rng.choice([-1.0, 1.0]) * rng.uniform(*strengths))
+        return effects
 
-    return SyntheticGame(n, effects(and_terms), effects(or_terms), name=f"planted {seed}")
+    return SyntheticGame(n, draw(and_terms), draw(or_terms), name=f"planted {seed}")

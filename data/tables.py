@@ -43,7 +43,7 @@ def as_inputs(
 
 
 def read_text_table(path: Path, named: Named) -> Inputs:
-    """A CSV or TSV file in UTF-8 with named columns; a column of digits throughout is one of integers."""
+    """A CSV or TSV file in UTF-8 with named columns; a column that holds only digits is one of integers."""
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         # As strings and without pandas' list of missing values, or a sentence "None" would be a gap.
@@ -71,12 +71,12 @@ def read_text_table(path: Path, named: Named) -> Inputs:
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
-    """What to say of a file in another encoding."""
+    """The error for a file in another encoding."""
     return ValueError(f"{path} is not UTF-8 ({error.reason}, byte {error.start}): save it as such")
 
 
 def refuse_swallowed_rows(path: Path, frame: pd.DataFrame) -> None:
-    """ValueError where a quote opened in a TSV cell ran over tabs or lines: rows would vanish silently."""
+    """ValueError where an open quote in a TSV cell ran over tabs or lines: rows would vanish silently."""
     for column in frame:
         swallowed = frame[column].str.contains("[\t\n]", na=False).to_numpy()
         if swallowed.any():

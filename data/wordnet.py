@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harsanyi.data.hierarchies import LabelHierarchy, ancestors
 
-# Where the first noun sense of a CIFAR-100 class is not what its pictures show; every gloss was read.
+# Classes of CIFAR-100 whose pictures do not show the first noun sense; every gloss was read.
 CIFAR100_SENSES: Mapping[str, str] = {
     "aquarium_fish": "fish.n.01",  # no entry of its own, and the pictures show many species
     "beaver": "beaver.n.07",
@@ -47,7 +47,7 @@ class WordNet:
     A synset is called as ImageNet does, "n" and the eight digits of its offset in data.noun: "n01440764".
     Offsets change between versions; ImageNet's are those of WordNet 3.0. The format is that of the manual
     page wndb(5WN). A synset's hypernyms are its pointers @ (a kind of) and @i (an instance of) to nouns, in
-    the order of the file. Where one parent is needed, it is the first of them.
+    the order of the file. Where one parent is needed, it is the first hypernym.
 
     Attributes:
         folder: as Debian's package wordnet-base installs it.
@@ -76,7 +76,7 @@ class WordNet:
         return self._entry(synset)[2]
 
     def name(self, synset: str) -> str:
-        """A synset's first word and which of the word's senses it is, as "fish.n.01".
+        """A synset's first word and the number of the sense, as "fish.n.01".
 
         ValueError for a synset that is not there.
         """
@@ -84,29 +84,29 @@ class WordNet:
         return f"{word}.n.{self._senses[word].index(synset) + 1:02d}"
 
     def synset_of(self, word: str, senses: Mapping[str, str] = CIFAR100_SENSES) -> str:
-        """The synset that a class name means: its first noun sense, the most frequent one.
+        """The synset of a class name, by default that of its first noun sense, the most frequent.
 
         Args:
             word: as "sweet pepper" or "sweet_pepper"; also a sense, "ray.n.07", or a synset, "n01440764".
-            senses: word in lower case → sense, where the first is not meant; {} for first senses only.
+            senses: word in lower case → sense, where it is not the first; {} for first senses only.
 
         Raises:
             ValueError: for a word, sense or synset that is not there.
         """
         word = word.strip().lower().replace(" ", "_")
-        meant = senses.get(word, word)
-        if re.fullmatch(r"n\d{8}", meant):
-            self._entry(meant)
-            return meant
-        parts = re.fullmatch(r"(.+)\.n\.(\d+)", meant)
-        lemma, sense = (parts[1], int(parts[2])) if parts else (meant, 1)
-        found = self._senses.get(lemma.lower(), ())  # a sense of the table may have capitals
-        if not 1 <= sense <= len(found):
+        meaning = senses.get(word, word)
+        if re.fullmatch(r"n\d{8}", meaning):
+            self._entry(meaning)
+            return meaning
+        parts = re.fullmatch(r"(.+)\.n\.(\d+)", meaning)
+        lemma, sense = (parts[1], int(parts[2])) if parts else (meaning, 1)
+        synsets = self._senses.get(lemma.lower(), ())  # a sense of the table may have capitals
+        if not 1 <= sense <= len(synsets):
             raise ValueError(
-                f"expected a noun of WordNet, got {meant!r}, with {len(found)} noun senses: give the "
-                'sense or synset meant, as senses={"ray": "ray.n.07"}'
+                f"expected a noun of WordNet, got {meaning!r}, with {len(synsets)} noun senses: give the "
+                'sense or synset, as senses={"ray": "ray.n.07"}'
             )
-        return found[sense - 1]
+        return synsets[sense - 1]
 
     def hops(self, synsets: Iterable[str], k: int) -> tuple[str, ...]:
         """Each synset's ancestor k steps up by first hypernyms, the root where the path ends sooner.
@@ -209,7 +209,7 @@ def wordnet_hierarchy(
         wordnet: the database.
         hops: of the levels, ascending from 1; or
         depths: of the levels, descending to 0 at the least.
-        senses: word → sense, where the first is not meant; every class's gloss should be read.
+        senses: word → sense, where it is not the first; read every class's gloss.
         finest: name of the finest level.
 
     Returns:

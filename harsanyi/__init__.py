@@ -23,9 +23,15 @@ Nothing is imported before it is asked for:
 16
 """
 
+from pathlib import Path as _Path
+
 import lazy_loader
 
 __version__ = "0.1.0"
+
+# A checkout has links to the four packages in here. An unpacked sdist has none: they lie beside this folder.
+if not _Path(__file__).with_name("models").is_dir():
+    __path__.append(str(_Path(__file__).parents[1]))
 
 # The stub beside this file lists the names, for type checkers and for this loader.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -126,7 +126,8 @@ class Store:
         keys = [key for key in sorted({*wanted, *present}) if wanted.get(key) != present.get(key)]
         if keys:
             differences = "; ".join(
-                f"{k}: {_short(present.get(k))} there, {_short(wanted.get(k))} asked" for k in keys
+                f"{k}: {json.dumps(present.get(k)):.60} there, {json.dumps(wanted.get(k)):.60} asked"
+                for k in keys
             )
             raise ValueError(
                 f"{path} was made with other settings ({differences}); name another folder or remove it"
@@ -249,9 +250,3 @@ def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor
     v = game.scored(outputs.flatten(0, 1), owners).view(outputs.shape[:2])
     require_finite(v, torch.as_tensor(games))
     return v, outputs
-
-
-def _short(value: Any) -> str:
-    """A setting as JSON, shortened for a message."""
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"

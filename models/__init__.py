@@ -19,11 +19,15 @@ from harsanyi.models.loading.weights import load_state, save_checkpoint  # noqa:
 from harsanyi.models.training.accelerated import is_main_process  # noqa: E402
 from harsanyi.models.training.granular_loss import granular_loss, granular_losses  # noqa: E402
 from harsanyi.models.training.patch_network import PatchNetwork, train_patch_network  # noqa: E402
+from harsanyi.models.training.performance import Performance, performance  # noqa: E402
 from harsanyi.models.training.read_out import ReadOut, fit_read_out  # noqa: E402
+from harsanyi.models.training.recipe import Recipe  # noqa: E402
+from harsanyi.models.training.samples import Samples  # noqa: E402
 from harsanyi.models.training.series import NumberedCheckpoint, series, thinned  # noqa: E402
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack  # noqa: E402
+from harsanyi.models.training.stack import StackSamples  # noqa: E402
 from harsanyi.models.training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages  # noqa: E402
-from harsanyi.models.training.train import Performance, performance, train  # noqa: E402
+from harsanyi.models.training.train import train  # noqa: E402
+from harsanyi.models.training.train_stack import StackRecipe, train_stack  # noqa: E402
 
 __all__ = [
     "Checkpoint",
@@ -33,6 +37,8 @@ __all__ = [
     "PatchNetwork",
     "Performance",
     "ReadOut",
+    "Recipe",
+    "Samples",
     "StackRecipe",
     "StackSamples",
     "Stage",

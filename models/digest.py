@@ -27,7 +27,7 @@ def digest(*parts: Any) -> str:
 
 
 def _update(hasher: Any, part: Any) -> None:
-    """Every part begins with its kind and its length, so that no two lists of parts run together alike."""
+    """Hashes the kind and length of a part before its content, so that different lists of parts differ."""
     match part:
         case Tensor():
             flat = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
@@ -39,7 +39,7 @@ def _update(hasher: Any, part: Any) -> None:
         case Image.Image():
             hasher.update(f"image {part.mode} {part.size};".encode())
             hasher.update(part.tobytes())
-            _update(hasher, part.getpalette())  # the bytes of a palette image are indices into it
+            _update(hasher, part.getpalette())  # the bytes of a palette image are indices into the palette
         case str():
             hasher.update(f"str {len(part.encode())};".encode() + part.encode())
         case None | bool() | int() | float() | np.number():

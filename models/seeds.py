@@ -1,4 +1,4 @@
-"""Randomness that stays where it is used."""
+"""Local random seeds, which leave the global random state as it is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Within the block PyTorch draws from the seed, on the CPU and the device; afterwards as if nothing was.
+    """PyTorch draws from the seed within the block, on the CPU and the device; then its state is as before.
 
     >>> with seeded(0):
     ...     a = torch.rand(1)
@@ -20,7 +20,7 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach all CUDA devices
-        for one in cuda:
-            with torch.cuda.device(one):
+        for cuda_device in cuda:
+            with torch.cuda.device(cuda_device):
                 torch.cuda.manual_seed(seed)
         yield

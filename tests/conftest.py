@@ -1,14 +1,36 @@
 """What every test needs."""
 
+import os
 from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+import torch
+from hypothesis import settings
 
 from harsanyi.models.loading.torchvision_operators import declare_operators
 
 # transformers imports torchvision, which needs two operators that the CPU build of torch does not have.
 declare_operators()
+
+# The examples of each property: few by default, many with --hypothesis-profile=long (`make test-all`).
+settings.register_profile("short", max_examples=20, deadline=None)
+settings.register_profile("long", max_examples=200, deadline=None)
+settings.load_profile("short")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Several processes share the cores: what they inherit holds for their own threads."""
+    if processes := config.getoption("tx", None):
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // len(processes))))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Coverage is that of the wing's own tests: counting lines in all others would double their time."""
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if "interactions" not in item.path.parts:
+                item.add_marker("no_cover")
 
 
 @pytest.fixture

@@ -39,9 +39,3 @@ def test_the_python_lines(tmp_path, monkeypatch):
     assert [game.games for game in variables["games"]] == [4, 4]
     assert len(code.strip().splitlines()) == 8
     assert (tmp_path / "change.png").stat().st_size > 10_000
-
-
-def test_the_files_it_links_are_there():
-    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
-    assert len(links) > 5
-    assert [link for link in links if not (README.parent / link).exists()] == []

@@ -1,7 +1,4 @@
-"""Figures of correlation and planning: knowledge against accuracy, and how many inputs a share needs.
-
-Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
-"""
+"""Figures of correlation and of inputs needed: knowledge against accuracy, shares against inputs."""
 
 from itertools import cycle, pairwise
 
@@ -10,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from harsanyi.analyses.drawing.marks import share_axis
 from harsanyi.analyses.drawing.palette import (
     BAND,
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     SHARE_COLOURS,
     label_axes,
     legend_above,
@@ -24,8 +22,10 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.report.words import with_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 
-# Of the height of the axes, kept free for one line of the corner.
-LINE = 0.1
+# Share of the height of the axes that one line of text in the corner needs.
+LINE_HEIGHT = 0.1
+# Labels of counts whose ratio is smaller would overlap.
+MIN_LABEL_RATIO = 1.3
 
 
 def plot_correlation(
@@ -41,9 +41,14 @@ def plot_correlation(
 
     Args:
         points: of `input_points` or `checkpoint_points`.
-        x, y: the columns, shown in percent where they are shares or accuracy.
-        by: the column that gives the colour ("series"); its points are joined by `step` where there is one.
-        table: of `correlation_table`; its rows of x and y are written in the corner.
+        x, y: names of the columns; shares and accuracy are in percent.
+        by: name of the column with one colour for each value ("series"). The points of a value are joined by
+            `step`, where there is such a column.
+        ax: to draw on; a new figure by default.
+        table: of `correlation_table`; its coefficients of x and y are written in the corner.
+
+    Raises:
+        ValueError: for columns that `points` lacks, or coefficients that `table` lacks.
 
     >>> points = pd.DataFrame({"series": "run", "step": [0, 1], "kept": [0.4, 0.2], "accuracy": [0.5, 0.6]})
     >>> ax = plot_correlation(points, "kept", "accuracy", by="series")
@@ -54,7 +59,7 @@ def plot_correlation(
     parts = list(points.groupby(by, sort=False)) if by else [("", points)]
     ax = ax or new_axes(COLUMN, 2.6 + 0.17 * (len(parts) - 1))  # room for the legend
     joined = by is not None and "step" in points
-    for colour, (name, part) in zip(cycle(NETWORKS[1:]), parts):
+    for colour, (name, part) in zip(cycle(NETWORK_COLOURS[1:]), parts):
         rows = part.sort_values("step") if joined else part
         ax.plot(
             rows[x].to_numpy(float),
@@ -82,11 +87,12 @@ def plot_correlation(
 
 
 def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: float = 0.05) -> Axes:
-    """Where a share would lie if it were measured on fewer inputs: bands that narrow around its value.
+    """Intervals of shares by the number of inputs: bands that narrow around the value.
 
     Args:
         curve: of `planning_curve`.
-        half_width: dotted at so much either side of each value.
+        ax: to draw on; a new figure by default.
+        half_width: distance of the dotted lines from each value.
 
     >>> curve = pd.DataFrame({"quantity": "new_share", "inputs": [2, 4], "value": 0.5, "low": [0.2, 0.3]})
     >>> ax = plot_planning(curve.assign(high=[0.8, 0.6]))
@@ -95,10 +101,10 @@ def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: fl
     """
     require_columns(curve, ["quantity", "inputs", "value", "low", "high"])
     ax = ax or new_axes(COLUMN, 2.6)
-    colours = cycle(NETWORKS[1:])
+    colours = cycle(NETWORK_COLOURS[1:])
     for quantity, rows in curve.sort_values("inputs").groupby("quantity", sort=False):
-        plain = (str(quantity).replace("_", " "), next(colours))
-        name, colour = SHARE_COLOURS.get(str(quantity), plain)
+        default = (str(quantity).replace("_", " "), next(colours))
+        name, colour = SHARE_COLOURS.get(str(quantity), default)
         value = rows.value.iloc[0]
         ax.fill_between(rows.inputs, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
         for bound in (rows.low, rows.high):
@@ -108,36 +114,35 @@ def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: fl
             ax.axhline(limit, color=colour, linewidth=0.8, linestyle="dotted")
     ax.set_xscale("log", base=2)
     counts = sorted(set(curve.inputs))
-    # A number close before the next would run into it.
-    shown = [m for m, after in pairwise(counts) if after >= 1.3 * m] + counts[-1:]
+    shown = [m for m, after in pairwise(counts) if after >= MIN_LABEL_RATIO * m] + counts[-1:]
     ax.set_xticks(shown, [str(m) for m in shown])
     ax.minorticks_off()
-    ax.set_ylim(0, 1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    share_axis(ax, 1)
     label_axes(ax, "inputs", "share of strength")
     legend_above(ax)
     return ax
 
 
 def _coefficients(table: pd.DataFrame, x: str, y: str) -> list[str]:
-    """The rows of x and y in words, and how many points they are of."""
+    """The coefficients of x and y with intervals, and the number of points, as text."""
     rows = table[(table.x == x) & (table.y == y)]
     if rows.empty:
         raise ValueError(
-            f"expected a table with coefficients of {x!r} and {y!r}; make it with these as a pair"
+            f"expected a table with coefficients of {x!r} and {y!r}; add the pair to correlation_table"
         )
-    said = [
+    coefficients = [
         f"{row.coefficient.capitalize()} {with_interval(row, '{:.2f}'.format)}".replace("-", "−")
         for _, row in rows.iterrows()
     ]
     points, clusters = rows.points.iloc[0], rows.clusters.iloc[0]
-    return [*said, f"{points} points" + (f" in {clusters} clusters" if clusters < points else "")]
+    count = f"{points} points" + (f" in {clusters} clusters" if clusters < points else "")
+    return [*coefficients, count]
 
 
 def _write_corner(ax: Axes, lines: list[str]) -> None:
-    """Lines at the upper left, above all that is drawn; no tick stands beside them."""
+    """Lines of text in the upper left corner; the axis is extended above the points, without ticks."""
     low, high = ax.get_ylim()
     ticks = np.asarray(ax.get_yticks())
     ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
-    ax.set_ylim(low, low + (high - low) / (1 - LINE * len(lines)))
+    ax.set_ylim(low, low + (high - low) / (1 - LINE_HEIGHT * len(lines)))
     ax.text(0.02, 0.99, "\n".join(lines), va="top", fontsize=FONT, color=FAINT, transform=ax.transAxes)

@@ -1,4 +1,4 @@
-"""Figures of counterfactuals: predicted beside measured changes, and chosen beside other players."""
+"""Figures of counterfactuals: predicted beside measured changes, chosen beside random coalitions."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from harsanyi.analyses.comparison.figures import MANY_DOTS
+from harsanyi.analyses.comparison.figures import MAX_VECTOR_DOTS
+from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import (
     CHANGE_COLOURS,
     COLUMN,
@@ -26,17 +27,18 @@ def plot_calibration(
     baseline: str,
     ax: Axes | None = None,
     *,
-    found: pd.DataFrame | None = None,
+    fit: pd.DataFrame | None = None,
     unit: str = "score",
 ) -> Axes:
-    """Predicted and measured changes of the score, a dot a coalition; dotted where they are equal.
+    """Predicted and measured changes of the score, a mark for each coalition; dotted line: equal changes.
 
-    Controls are grey crosses, chosen coalitions have the colour of their part.
+    Controls are grey crosses, chosen coalitions are dots in the colour of their part.
 
     Args:
         table: of `counterfactual_table`.
-        baseline: which of them.
-        found: of `calibration_table`, for lines with the slopes through the origin ("chosen: 0.86 x").
+        baseline: name of a baseline of the table.
+        ax: to draw on; a new figure by default.
+        fit: of `calibration_table`, for lines with the slopes through the origin ("chosen: 0.86 x").
         unit: of the score.
 
     Raises:
@@ -48,7 +50,8 @@ def plot_calibration(
     ['control', 'preserved', 'new']
     """
     if baseline not in set(table.baseline):
-        raise ValueError(f"no baseline is called {baseline!r}; there are {_named(table)}")
+        names = ", ".join(map(repr, dict.fromkeys(table.baseline))) or "none"
+        raise ValueError(f"expected a baseline of the table, which has {names}; got {baseline!r}")
     ax = ax or new_axes(COLUMN, 3.2)
     rows = table[table.baseline == baseline]
     control = rows.control.astype(bool)
@@ -60,26 +63,27 @@ def plot_calibration(
     for name, dots, colour, marker, size in groups:
         if len(dots):
             style: dict[str, Any] = {"s": size, "marker": marker, "linewidths": 0.8 if marker == "x" else 0}
-            many = len(dots) > MANY_DOTS
+            many = len(dots) > MAX_VECTOR_DOTS
             ax.scatter(dots.predicted, dots.measured, color=colour, label=name, rasterized=many, **style)
     ends = [rows.predicted.min(), rows.predicted.max()]
     for line in (ax.axhline, ax.axvline):
         line(0, color=FAINT, linewidth=0.4, zorder=0)
     ax.plot(ends, ends, color="black", linewidth=0.9, linestyle="dotted")
-    if found is not None:
-        _slopes(ax, found[found.baseline == baseline], ends)
+    if fit is not None:
+        _slopes(ax, fit[fit.baseline == baseline], ends)
     label_axes(ax, f"predicted change ({unit})", f"measured, {baseline.replace('_', ' ')} ({unit})")
     legend_above(ax)
     return ax
 
 
-def plot_effect_sizes(found: pd.DataFrame, ax: Axes | None = None, *, unit: str = "score") -> Axes:
-    """How far the score moves when chosen players are masked (dots) and others (crosses), by baseline.
+def plot_effect_sizes(fit: pd.DataFrame, ax: Axes | None = None, *, unit: str = "score") -> Axes:
+    """Mean change of the score where chosen players (dots) and controls (crosses) are masked, by baseline.
 
-    Both kinds together, a colour a part; whiskers are the table's intervals.
+    Both kinds together, a colour for each part; bars are intervals.
 
     Args:
-        found: of `calibration_table`.
+        fit: of `calibration_table`.
+        ax: to draw on; a new figure by default.
         unit: of the score.
 
     >>> row = {"baseline": "blur", "kind": "both", "quantity": "mean_measured", "low": 0.5, "high": 2.0}
@@ -87,18 +91,17 @@ def plot_effect_sizes(found: pd.DataFrame, ax: Axes | None = None, *, unit: str 
     >>> [label.get_text() for label in plot_effect_sizes(pd.DataFrame(both)).get_xticklabels()]
     ['blur']
     """
-    baselines = list(dict.fromkeys(found.baseline))
+    baselines = list(dict.fromkeys(fit.baseline))
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 1.6 * len(baselines))), 2.4)
-    means = found[(found.kind == "both") & (found.quantity == "mean_measured")]
+    means = fit[(fit.kind == "both") & (fit.quantity == "mean_measured")]
     shown = [part for part in CHANGE_COLOURS if part in set(means.part)]
     for i, part in enumerate(shown):
         for shift, sample, marker in ((-0.05, "chosen", "o"), (0.05, "control", "x")):
             rows = means[(means.part == part) & (means["sample"] == sample)]
             rows = rows.set_index("baseline").reindex(baselines)
             x = np.arange(len(baselines)) + 0.26 * (i - (len(shown) - 1) / 2) + shift
-            ax.vlines(x, rows.low, rows.high, color=CHANGE_COLOURS[part], linewidth=1.1)
             label = part if sample == "chosen" else f"{part}: control"
-            ax.plot(x, rows.value, marker, color=CHANGE_COLOURS[part], markersize=4, label=label)
+            dots_with_bars(ax, x, rows, CHANGE_COLOURS[part], label, marker=marker)
     ax.set_xticks(range(len(baselines)), [name.replace("_", " ") for name in baselines])
     ax.set_xlim(-0.5, len(baselines) - 0.5)
     ax.set_ylim(bottom=0)
@@ -107,14 +110,10 @@ def plot_effect_sizes(found: pd.DataFrame, ax: Axes | None = None, *, unit: str 
     return ax
 
 
-def _slopes(ax: Axes, found: pd.DataFrame, ends: list[float]) -> None:
+def _slopes(ax: Axes, fit: pd.DataFrame, ends: list[float]) -> None:
     """Lines of measured on predicted through the origin, of all parts and kinds together."""
-    rows = found[(found.part == "all") & (found.kind == "both") & (found.quantity == "slope_through_origin")]
+    rows = fit[(fit.part == "all") & (fit.kind == "both") & (fit.quantity == "slope_through_origin")]
     for sample, colour in (("control", CONTROL), ("chosen", "black")):
         for slope in rows[rows["sample"] == sample].value.dropna():
             label = f"{sample}: {slope:.2f} x".replace("-", "−")
             ax.plot(ends, [slope * end for end in ends], color=colour, linewidth=1.2, label=label)
-
-
-def _named(table: pd.DataFrame) -> str:
-    return ", ".join(map(repr, dict.fromkeys(table.baseline))) or "none"

@@ -6,22 +6,23 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import Amount
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.statistics.correlation import require_columns
 
 
 def input_points(change: KnowledgeChange, correct: Bool[Tensor, " inputs"] | None = None) -> pd.DataFrame:
-    """A row for each input: what was kept and learned on it, and how well it is answered.
+    """A row for each input: its shares of preserved and new strength, and the answer of the network.
 
     Args:
         change: the comparison.
-        correct: whether `after` answers each unmasked input rightly. A score above 0 does not say so: the
-            log-odds of the most likely of many classes can be below 0.
+        correct: whether the answer of `after` to each unmasked input is right. The sign of the score does not
+            say so: the log-odds of the most likely of many classes can be below 0.
 
     Returns:
-        game; the shares of `KnowledgeChange.table()` of this input alone (NaN where there is nothing to
-        share; those beside scratch where there is one); strength_before and strength_after, Σ|I| of salient
-        interactions; score_after, of the label of the unmasked input, v(N); correct where it is given.
+        game; the shares of `KnowledgeChange.table()` of this input alone (NaN where the denominator is 0;
+        those of scratch where there is a scratch network); strength_before and strength_after, Σ|I| of
+        salient interactions; score_after, v(N), the score of the label on the unmasked input; correct, where
+        it is an argument.
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
@@ -34,7 +35,7 @@ def input_points(change: KnowledgeChange, correct: Bool[Tensor, " inputs"] | Non
     if correct is not None and len(correct) != change.games:
         raise ValueError(f"expected `correct` of {change.games} games, one each; got {len(correct)}")
     columns = {"game": np.arange(change.games)}
-    for share, (part, whole) in (SHARES | (SCRATCH_SHARES if change.scratch else {})).items():
+    for share, (part, whole) in (SHARE_AMOUNTS | (SCRATCH_SHARE_AMOUNTS if change.scratch else {})).items():
         above, below = _by_game(change, part), _by_game(change, whole)
         columns[share] = np.divide(above, below, out=np.full(change.games, np.nan), where=below > 0)
     columns["strength_before"] = _by_game(change, "all_before")
@@ -49,12 +50,15 @@ def checkpoint_points(trajectories: pd.DataFrame) -> pd.DataFrame:
     """A row for each checkpoint, a column for each quantity, both kinds and all orders together.
 
     Args:
-        trajectories: of `trajectory_table`, or the trajectories that `harsanyi track` writes, which also have
-            "accuracy held out", "loss held out" and those of the training inputs.
+        trajectories: of `trajectory_table`, or the table that `harsanyi track` writes, which also has
+            accuracy and loss on held-out and on training inputs ("accuracy held out", …).
 
     Returns:
-        series, step, then the quantities in the order of the table, NaN where a run lacks one. A checkpoint's
-        value is that over its games, taken as it is: its own interval is left behind.
+        series, step, then the quantities in the order of the table, NaN where a run lacks a quantity. The
+        intervals of the values are dropped.
+
+    Raises:
+        ValueError: for a table without these columns, or with two values of a quantity at one step of a run.
 
     >>> row = dict(series="run", kind="both", order="all")
     >>> rows = [{**row, "step": 0, "quantity": q, "value": v} for q, v in (("strength", 2), ("reached", 1))]
@@ -66,11 +70,11 @@ def checkpoint_points(trajectories: pd.DataFrame) -> pd.DataFrame:
     if totals.duplicated(["series", "step", "quantity"]).any():
         raise ValueError("expected one value of each quantity at each step of a run; a run is there twice")
     wide = totals.pivot(index=["series", "step"], columns="quantity", values="value")
-    found = pd.MultiIndex.from_frame(totals[["series", "step"]].drop_duplicates())
-    return wide.loc[found, list(dict.fromkeys(totals.quantity))].rename_axis(columns=None).reset_index()
+    checkpoints = pd.MultiIndex.from_frame(totals[["series", "step"]].drop_duplicates())
+    return wide.loc[checkpoints, list(dict.fromkeys(totals.quantity))].rename_axis(columns=None).reset_index()
 
 
 def _by_game(change: KnowledgeChange, name: str) -> np.ndarray:
-    """An amount of each game, over kinds, signs and orders."""
+    """The sum of an amount over kinds, signs and orders, for each game."""
     amount: Amount = getattr(change, name)
     return amount.sum((1, 2, 3)).cpu().numpy()

@@ -1,7 +1,4 @@
-"""Figures of predictions: by parts of the knowledge, how discriminative those are, how many can go.
-
-Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
-"""
+"""Figures of predictions: accuracy of parts of the knowledge, discrimination, pruning."""
 
 from typing import Any, Literal
 
@@ -10,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
-    BAND,
     COLUMN,
     DISCARDED,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     NEW,
     PAGE,
     PRESERVED,
@@ -27,27 +24,27 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 
-# In this order, side by side.
-COLOURS = {
-    "all salient": NETWORKS[5],
+# Parts are drawn side by side in this order.
+PART_COLOURS = {
+    "all salient": NETWORK_COLOURS[5],
     "preserved": PRESERVED,
     "also_scratch": SCRATCH,
-    "exclusive": NETWORKS[1],
+    "exclusive": NETWORK_COLOURS[1],
     "new": NEW,
     "discarded": DISCARDED,
-    "only_scratch": NETWORKS[3],
+    "only_scratch": NETWORK_COLOURS[3],
 }
-WORDS = {
+PART_LABELS = {
     "all salient": "all\nsalient",
     "also_scratch": "also in\nscratch",
     "discarded": "discarded,\nof before",
 }
-# Of removal; the first two may run together.
-ORDERS = {
-    "fewest": (NETWORKS[0], "solid"),
-    "greedy": (NETWORKS[1], "dashed"),
-    "strongest": (NETWORKS[2], "solid"),
-    "weakest": (NETWORKS[3], "solid"),
+# Lines of orders of removal; one of the first two is dashed since they can coincide.
+ORDER_STYLES = {
+    "fewest": (NETWORK_COLOURS[0], "solid"),
+    "greedy": (NETWORK_COLOURS[1], "dashed"),
+    "strongest": (NETWORK_COLOURS[2], "solid"),
+    "weakest": (NETWORK_COLOURS[3], "solid"),
 }
 
 
@@ -56,13 +53,15 @@ def plot_restricted(
     quantity: Literal["accuracy", "agreement", "accuracy_share"] = "accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """How well each part predicts alone (filled), and the salient knowledge without it (outlined).
+    """Prediction from each part alone (filled), and from the salient knowledge without it (outlined).
 
-    Whiskers are the table's intervals. Solid line: the network itself; dashed: its constants alone. What was
-    discarded belongs to the network before: that network and its constants are drawn at its bar.
+    Whiskers are intervals. Solid line: the whole network; dashed: its constants alone. The discarded part
+    belongs to the network before, so the lines at its bar are those of that network.
 
     Args:
         table: of `restricted_prediction`.
+        quantity: of the table.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(version="only", quantity="accuracy", value=0.4, low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "knowledge": name} for name in ("nothing", "new", "everything")])
@@ -70,10 +69,10 @@ def plot_restricted(
     ['new']
     """
     chosen = table[table.quantity == quantity].set_index(["knowledge", "version"])
-    parts = [name for name in COLOURS if (name, "only") in chosen.index]
+    parts = [name for name in PART_COLOURS if (name, "only") in chosen.index]
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.75 * len(parts))), 2.6)
     for x, name in enumerate(parts):
-        colour, pair = COLOURS[name], (name, "without") in chosen.index
+        colour, pair = PART_COLOURS[name], (name, "without") in chosen.index
         _bar(ax, x - 0.2 * pair, chosen.loc[(name, "only")], color=colour, linewidth=0)
         if pair:
             outline: dict[str, Any] = {"facecolor": "none", "edgecolor": colour, "linewidth": 1.4}
@@ -81,11 +80,14 @@ def plot_restricted(
     _lines(ax, chosen, parts)
     ax.bar([0], [np.nan], color=FAINT, linewidth=0, label="only")
     ax.bar([0], [np.nan], facecolor="none", edgecolor=FAINT, linewidth=1.4, label="without")
-    ax.set_xticks(range(len(parts)), [WORDS.get(name, name) for name in parts])
+    ax.set_xticks(range(len(parts)), [PART_LABELS.get(name, name) for name in parts])
     ax.set(xlim=(-0.7, len(parts) - 0.3), ylim=(0, None if quantity == "accuracy_share" else 1.02))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    words = {"accuracy_share": "accuracy,\nof that of all salient", "agreement": "same answer as the network"}
-    label_axes(ax, "", words.get(quantity, quantity))
+    labels = {
+        "accuracy_share": "accuracy,\nof that of all salient",
+        "agreement": "same answer as the network",
+    }
+    label_axes(ax, "", labels.get(quantity, quantity))
     legend_above(ax)
     return ax
 
@@ -97,10 +99,14 @@ def plot_discrimination(
     *,
     unit: str = "score",
 ) -> Axes:
-    """How discriminative the parts of the knowledge are, per order and, at the right, over all orders.
+    """How discriminative the parts of the knowledge are, by order and, at the right, over all orders.
+
+    Bars are intervals.
 
     Args:
-        table: of `discrimination_table`. Whiskers are its intervals.
+        table: of `discrimination_table`.
+        quantity: of the table.
+        ax: to draw on; a new figure by default.
         unit: of the score, for the axis.
 
     >>> row = dict(quantity="margin", kind="both", value=0.4, low=0.2, high=0.5, games=9, knowledge="new")
@@ -110,33 +116,31 @@ def plot_discrimination(
     """
     chosen = table[(table.quantity == quantity) & (table.kind == "both")]
     chosen = chosen[chosen.sign == "both"] if "sign" in chosen else chosen
-    orders, parts = orders_of(chosen), [name for name in COLOURS if name in set(chosen.knowledge)]
+    orders, parts = orders_of(chosen), [name for name in PART_COLOURS if name in set(chosen.knowledge)]
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.13 * len(parts) * len(orders))), 2.6)
     for number, name in enumerate(parts):
         rows = chosen[chosen.knowledge == name].set_index("order").loc[orders]
         x = np.arange(len(orders)) + 0.7 * ((number + 0.5) / len(parts) - 0.5)
-        ax.vlines(x, rows.low, rows.high, color=COLOURS[name], linewidth=1.2)
-        ax.plot(x, rows.value, "o", color=COLOURS[name], markersize=4, label=name.replace("_", " "))
+        dots_with_bars(ax, x, rows, PART_COLOURS[name], name.replace("_", " "))
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)
     ax.set_xticks(range(len(orders)), orders)
     if quantity == "discriminative_share":
-        ax.set_ylim(0, 1.02)
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        share_axis(ax)
         label_axes(ax, "order", "share of strength\nthat is discriminative")
     else:
         ax.axhline(0, color="black", linewidth=0.6)
-        words = {"margin": "margin over other classes", "strength": "strength Σ|I| per input"}
-        label_axes(ax, "order", f"{words[quantity]}\n({unit})")
+        labels = {"margin": "margin over other classes", "strength": "strength Σ|I| per input"}
+        label_axes(ax, "order", f"{labels[quantity]}\n({unit})")
     legend_above(ax)
     return ax
 
 
 def plot_pruning(standing: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The share of games whose answer still stands, against how many interactions were removed.
+    """The share of games with the same answer, by the number of removed interactions; bands are intervals.
 
     Args:
-        standing: tables of `Pruning.standing()` of several orders of removal, one below the other. Bands are
-            their intervals.
+        standing: tables of `Pruning.standing()` of several orders of removal, one below the other.
+        ax: to draw on; a new figure by default.
 
     >>> rows = [dict(order="greedy", removed=r, value=1 - r / 2, low=0.1, high=0.9) for r in (0, 2)]
     >>> len(plot_pruning(pd.DataFrame(rows)).lines)
@@ -145,29 +149,20 @@ def plot_pruning(standing: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     for order in dict.fromkeys(standing.order):
         rows = standing[standing.order == order].sort_values("removed")
-        colour, style = ORDERS[order]
-        ax.plot(
-            rows.removed,
-            rows.value,
-            drawstyle="steps-post",
-            color=colour,
-            linestyle=style,
-            linewidth=1.4,
-            label=order,
-        )
-        ax.fill_between(rows.removed, rows.low, rows.high, step="post", color=colour, alpha=BAND, linewidth=0)
-    # One removal and a thousand are both to be seen, and none has a place.
+        colour, style = ORDER_STYLES[order]
+        line_with_band(ax, rows.removed, rows, colour, order, step=True, linestyle=style)
+    # Shows 0, 1 and a thousand removals on one axis.
     ax.set_xscale("symlog", linthresh=1, linscale=0.4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
-    ax.set(xlim=(0, max(standing.removed.max(), 1)), ylim=(0, 1.02))
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    label_axes(ax, "interactions removed", "inputs whose answer stands")
+    ax.set_xlim(0, max(standing.removed.max(), 1))
+    share_axis(ax)
+    label_axes(ax, "interactions removed", "inputs with the same answer")
     legend_above(ax)
     return ax
 
 
 def _bar(ax: Axes, x: float, row: Any, **style: Any) -> None:
-    """One bar with its whisker; – where there is no value."""
+    """A bar with its whisker; – where there is no value."""
     if np.isnan(row.value):
         ax.text(x, 0.01, "–", ha="center", va="bottom", fontsize=FONT, color=FAINT)
         return
@@ -177,8 +172,8 @@ def _bar(ax: Axes, x: float, row: Any, **style: Any) -> None:
 
 
 def _lines(ax: Axes, chosen: pd.DataFrame, parts: list[str]) -> None:
-    """The network itself and its constants: of `after` across, of `before` at what was discarded."""
-    for name, style, words in (
+    """Lines of the whole network and its constants; those of `before` at the bar of the discarded part."""
+    for name, style, label in (
         ("everything", "solid", "network"),
         ("nothing", (0, (3, 2)), "constants"),
     ):
@@ -186,7 +181,7 @@ def _lines(ax: Axes, chosen: pd.DataFrame, parts: list[str]) -> None:
         if (name, "only") in chosen.index:
             end = parts.index("discarded") if "discarded" in parts else len(parts)
             value = chosen.value[name, "only"]
-            ax.hlines(value, -0.7, end - 0.5, label=words, **line)
+            ax.hlines(value, -0.7, end - 0.5, label=label, **line)
         if "discarded" in parts and (f"{name} of before", "only") in chosen.index:
             x = parts.index("discarded")
             ax.hlines(chosen.value[f"{name} of before", "only"], x - 0.4, x + 0.4, **line)

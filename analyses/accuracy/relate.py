@@ -1,4 +1,4 @@
-"""Knowledge and accuracy: does what a finished run kept and learned explain how well it answers?"""
+"""Knowledge and accuracy: whether preserved and new knowledge of a finished run explain its accuracy."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,15 +7,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harsanyi.analyses.accuracy.calibration import calibration_table
-from harsanyi.analyses.accuracy.counterfactual import (
-    Baselines,
-    counterfactual_table,
-    other_baselines,
-    other_tokens,
-)
+from harsanyi.analyses.accuracy.counterfactual import counterfactual_table
+from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
-from harsanyi.analyses.accuracy.planning import inputs_needed, planning_curve
+from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
+from harsanyi.analyses.accuracy.other_baselines import Baselines, other_baselines, other_tokens
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
 from harsanyi.analyses.accuracy.pruning import Order, prune_until_flip
 from harsanyi.analyses.accuracy.report import (
@@ -35,26 +31,28 @@ from harsanyi.analyses.accuracy.report import (
     describe_accuracy,
     restricted_in_words,
 )
-from harsanyi.analyses.comparison.comparison import TABLE
+from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.by_class import compared_by_class
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import Asked
+from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.training.track import TRAJECTORIES
 from harsanyi.interactions import BASELINES, Interactions
 
 FOLDER = "accuracy"
-# Fewer runs say nothing about how their ends go together.
-LEAST_RUNS = 3
-REMOVALS: tuple[Order, ...] = ("fewest", "greedy", "strongest", "weakest")
+# Smallest number of runs for a correlation over their last checkpoints.
+MIN_RUNS = 3
+REMOVAL_ORDERS: tuple[Order, ...] = ("fewest", "greedy", "strongest", "weakest")
 ByClass = Mapping[str, list[Interactions]]
 
 
@@ -63,26 +61,27 @@ def relate(
 ) -> list[str]:
     """Relate the knowledge change of a finished run to accuracy; returns the summary in words.
 
-    In three ways of rising strength: shares that go with accuracy (correlation), the accuracy that a part of
-    the knowledge has alone (restricted prediction), and masking the players of interactions in another way
-    (intervention). Beside them how discriminative and how redundant the parts are, and how many inputs such
-    shares need. Only the interventions make forwards, some for each input.
+    Three kinds of evidence, the weakest first: correlation of shares and accuracy; restricted prediction, the
+    accuracy of a part of the knowledge alone; and intervention, masking the players of interactions with
+    another baseline. Also how discriminative and how redundant the parts are, and the number of inputs that
+    such shares need. Only interventions need forwards, a few for each input.
 
     Writes into `folder`/accuracy: the tables as .csv and .h5, figures and report.html.
 
     Args:
-        folder: of a comparison or of tracked runs that kept the outputs of all classes.
-        series, scratch: of tracked runs, the one whose last checkpoint is looked at (the first by default),
-            and the one trained from scratch, if there is one. See `Run.compared`.
-        k: strongest interactions of each part and input whose players are masked.
-        controls: random coalitions beside each.
+        folder: of a comparison or of tracked runs whose store has the outputs of all classes.
+        series: of tracked runs, the one whose last checkpoint is `after`, by default the first. See
+            `Run.compared`.
+        scratch: of tracked runs, the one that was trained from scratch, if there is one.
+        k: number of the strongest interactions of each part and input whose players are masked.
+        controls: number of random coalitions for each of them.
     """
     run = Run.open(folder)
     names = run.compared(series, scratch)
     change = run.change_of(names)
-    by_class = run.compared_by_class(names)
+    by_class = compared_by_class(run, names)
     tables = {
-        TABLE: change.table(seed=run.study.seed),
+        CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
         **_predictions(run, by_class),
         **_interventions(run, change, names, k, controls),
         **_correlations(run, change, by_class),
@@ -90,7 +89,7 @@ def relate(
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
     figures = accuracy_figures(tables, run.unit)
-    summary = [*describe(change, tables[TABLE]), *describe_accuracy(tables), *approximations(run)]
+    summary = [*describe(change, tables[CHANGE_TABLE]), *describe_accuracy(tables), *approximations(run)]
     publish(
         folder / FOLDER,
         tables,
@@ -98,17 +97,17 @@ def relate(
         summary=summary,
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
-        | run.facts,
+        | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
-            "Shares of strength by order": shares_by_order(tables[TABLE]),
+            "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=figures,
         notes=[
-            "Intervals resample the inputs (correlations over checkpoints: the runs); they say nothing about "
+            "Intervals resample the inputs (correlations over checkpoints: the runs). They do not cover "
             "other training runs.",
-            "What goes together need not cause each other: along a run nearly everything goes with the step.",
-            "A part alone is not how the network works: its parts were learned together.",
+            "Correlation is not cause: along a run nearly every quantity correlates with the step.",
+            "The network never uses a part alone: its parts were learned together.",
             *method_notes(run),
         ],
     )
@@ -116,65 +115,76 @@ def relate(
 
 
 def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:
-    """What parts of the knowledge predict, how discriminative and how redundant they are."""
+    """Predictions of parts of the knowledge, and how discriminative and how redundant they are."""
     study, labels = run.study, run.labels
     before, after = by_class["before"], by_class["after"]
-    options: Any = {"scratch": by_class.get("scratch"), "threshold": study.threshold, "seed": study.seed}
-    pruned = [prune_until_flip(after, threshold=study.threshold, order=order) for order in REMOVALS]
+    bootstrap = Bootstrap(seed=study.seed)
+    options: Any = {
+        "scratch": by_class.get("scratch"),
+        "threshold": study.threshold,
+        "bootstrap": bootstrap,
+    }
+    prunings = [prune_until_flip(after, threshold=study.threshold, order=order) for order in REMOVAL_ORDERS]
     return {
         RESTRICTED: restricted_prediction(before, after, labels, **options),
         DISCRIMINATION: discrimination_table(before, after, labels, signs=True, **options),
-        PRUNING: pd.concat([one.table(seed=study.seed) for one in pruned], ignore_index=True),
-        STANDING: pd.concat([one.standing(seed=study.seed) for one in pruned], ignore_index=True),
+        PRUNING: pd.concat([pruning.table(bootstrap=bootstrap) for pruning in prunings], ignore_index=True),
+        STANDING: pd.concat(
+            [pruning.standing(bootstrap=bootstrap) for pruning in prunings], ignore_index=True
+        ),
     }
 
 
 def _interventions(
     run: Run, change: KnowledgeChange, names: Mapping[str, str], k: int, controls: int
 ) -> dict[str, pd.DataFrame]:
-    """The strongest interactions' players masked in another way than they were computed with."""
-    asked, seed = ask(run.study), run.study.seed
-    sides = {side: _baselines(asked, names[side]) for side in ("before", "after")}
+    """Scores where the players of the strongest interactions are masked with other baselines."""
+    study_games, seed = prepare(run.study), run.study.seed
+    sides = {side: _baselines(study_games, names[side]) for side in ("before", "after")}
     games = {
-        name: {side: asked.game(names[side], found[name]) for side, found in sides.items()}
+        name: {side: study_games.game(names[side], baselines[name]) for side, baselines in sides.items()}
         for name in sides["after"]
     }
     table = counterfactual_table(change, games, k=k, controls=controls, seed=seed)
-    return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, seed=seed)}
+    return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, bootstrap=Bootstrap(seed=seed))}
 
 
-def _baselines(asked: Asked, network: str) -> Baselines:
-    """What masked players become instead of the study's own baseline."""
-    own, tensor = asked.settings["baseline"], asked.layout.tensors[network]
-    if asked.study.layer is not None:  # what lies under a layer has the shape of no input
+def _baselines(games: StudyGames, network: str) -> Baselines:
+    """Baselines of a network other than that of the study."""
+    own, tensor = games.settings["baseline"], games.layout.tensors[network]
+    if games.study.layer is not None:  # the output of a layer has another shape than the inputs
         return {name: BASELINES[name] for name in ("zeros", "input_mean") if name != own}
-    if asked.inputs.kind == "image":
-        found = other_baselines(tensor, asked.study.seed)
+    if games.inputs.kind == "image":
+        baselines = other_baselines(tensor, games.study.seed)
     else:
-        tokenizer = asked.networks[network].tokenizer
+        tokenizer = games.networks[network].tokenizer
         numbers = {name: getattr(tokenizer, f"{name}_id") for name in TOKEN_BASELINES[:2]}
-        known = {name: number for name, number in numbers.items() if number is not None}
-        found = other_tokens(tensor["input_ids"], known, asked.study.seed)
-    return {name: fill for name, fill in found.items() if name != own}
+        tokens = {name: number for name, number in numbers.items() if number is not None}
+        baselines = other_tokens(tensor["input_ids"], tokens, games.study.seed)
+    return {name: baseline for name, baseline in baselines.items() if name != own}
 
 
 def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[str, pd.DataFrame]:
-    """Shares against how well inputs are answered; of tracked runs, against accuracy along and at the end."""
-    answers = torch.stack([one.v[:, -1] for one in by_class["after"]]).argmax(0)
+    """Shares against answers over inputs; of tracked runs also against accuracy, by checkpoint and by run."""
+    bootstrap = Bootstrap(seed=run.study.seed)
+    answers = torch.stack([interactions.v[:, -1] for interactions in by_class["after"]]).argmax(0)
     points = input_points(change, correct=answers == run.labels)
-    shares = [*SHARES, *(SCRATCH_SHARES if change.scratch else {})]
+    shares = [*SHARE_AMOUNTS, *(SCRATCH_SHARE_AMOUNTS if change.scratch else {})]
     pairs = [(share, outcome) for share in shares for outcome in ("score_after", "correct")]
-    tables = [correlation_table(points, pairs, seed=run.study.seed).assign(over="inputs")]
+    tables = [correlation_table(points, pairs, bootstrap=bootstrap).assign(over="inputs")]
     checkpoints = _checkpoints(run)
     if checkpoints.empty:
         return {INPUTS: points, CORRELATION: tables[0]}
-    pairs = [(name, ACCURACY) for name in (*SHARES, "similarity_own", "reached") if name in checkpoints]
-    found = correlation_table(checkpoints, pairs, clusters="series", seed=run.study.seed)
-    tables.append(found.assign(over="checkpoints"))
-    if checkpoints.series.nunique() >= LEAST_RUNS:
-        ends, at_ends = checkpoints.groupby("series").last(), [pair for pair in pairs if pair[0] in SHARES]
-        found = correlation_table(ends, at_ends, seed=run.study.seed)
-        tables.append(found.assign(over="runs"))
+    pairs = [
+        (name, ACCURACY) for name in (*SHARE_AMOUNTS, "similarity_own", "reached") if name in checkpoints
+    ]
+    table = correlation_table(checkpoints, pairs, clusters="series", bootstrap=bootstrap)
+    tables.append(table.assign(over="checkpoints"))
+    if checkpoints.series.nunique() >= MIN_RUNS:
+        ends = checkpoints.groupby("series").last()
+        end_pairs = [pair for pair in pairs if pair[0] in SHARE_AMOUNTS]
+        table = correlation_table(ends, end_pairs, bootstrap=bootstrap)
+        tables.append(table.assign(over="runs"))
     return {
         INPUTS: points,
         CHECKPOINTS: checkpoints,
@@ -183,7 +193,7 @@ def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[
 
 
 def _checkpoints(run: Run) -> pd.DataFrame:
-    """The checkpoints of tracked runs as points; none where their accuracy is not known."""
+    """The checkpoints of tracked runs as points; an empty table where their accuracy is unknown."""
     path = run.folder / f"{TRAJECTORIES}.h5"
     points = checkpoint_points(read_table(path)) if path.is_file() else pd.DataFrame()
     return points if ACCURACY in points else pd.DataFrame()

@@ -1,33 +1,39 @@
-"""What a study's value tables would cost by each plan."""
+"""The cost of a study's value tables by each plan."""
 
 import time
 
 import torch
 
+from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.report.words import percent
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import understood
+from harsanyi.analyses.study.games import error_sentence
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Study
 from harsanyi.interactions import coalition_masks, evaluate
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.choice import choose, estimates
 
-# Batches that are timed, after one that is not.
-TIMED = 3
+# Batches that are timed, after a first one to warm up.
+TIMED_BATCHES = 3
+
+
+def plan_outcome(study: Study) -> Outcome:
+    """`harsanyi plan`."""
+    return Outcome(describe_plans(study))
 
 
 def describe_plans(study: Study) -> list[str]:
-    """Each plan's estimated work for the study's first network, and which would be taken, in words.
+    """Each plan's estimated work for the study's first network, and the plan that would be taken, in words.
 
-    The dense plan's time is that of a few batches; a plan's share of it is counted, not timed.
+    The dense plan's time is measured on a few batches; the work of the others is counted, not timed.
     """
-    asked = ask(study)
-    name = next(iter(asked.networks))
-    game = asked.game(name)
-    with understood(f"{name} ({study.model}) failed on masked inputs"):
+    games = prepare(study)
+    name = next(iter(games.networks))
+    game = games.game(name)
+    with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
         seconds = _dense_seconds(game)
         plans = estimates(game, memory=study.plan_memory)
-        taken = choose(game, study.plan, memory=study.plan_memory)
+        choice = choose(game, study.plan, memory=study.plan_memory)
     forwards = game.games << game.n
     lines = [
         f"{game.games:,} inputs × 2^{game.n} = {forwards:,} masked inputs; densely about "
@@ -36,24 +42,24 @@ def describe_plans(study: Study) -> list[str]:
     for plan in plans:
         work = "impossible" if plan.share == float("inf") else percent(plan.share)
         lines.append(f"  {plan.name:<7} {work:>10}  {plan.why}")
-    return [*lines, f"taken: {taken.name}, {taken.why}"]
+    return [*lines, f"taken: {choice.name}, {choice.why}"]
 
 
 def _dense_seconds(game: MaskedModel) -> float:
-    """For one masked input."""
+    """Seconds of a dense forward, for one masked input."""
     size = game.batch_size()
     numbers = torch.arange(size) * 2**game.n // size
-    chosen = coalition_masks(game.n, numbers, game.device)
+    coalitions = coalition_masks(game.n, numbers, game.device)
     spent = []
-    for _ in range(1 + TIMED):
+    for _ in range(1 + TIMED_BATCHES):
         start = time.perf_counter()
-        evaluate(game, chosen, games=[0], plan="dense", batch_size=size, progress=False)
+        evaluate(game, coalitions, games=[0], plan="dense", batch_size=size, progress=False)
         spent.append(time.perf_counter() - start)
     return min(spent[1:]) / size
 
 
 def in_words(seconds: float) -> str:
-    """A length of time.
+    """A duration in words.
 
     >>> in_words(0.2), in_words(90), in_words(7000)
     ('1 s', '2 min', '1.9 h')

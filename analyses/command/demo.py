@@ -1,8 +1,11 @@
-"""The demo: the whole way on bundled images, over checkpoints it saves itself."""
+"""The demo: a whole comparison on bundled images, of networks that it trains itself."""
 
 from pathlib import Path
 
 from harsanyi import data, models
+from harsanyi.analyses.command.commands import Demo
+from harsanyi.analyses.command.outcome import Outcome
+from harsanyi.analyses.command.studies import comparison_outcome
 from harsanyi.analyses.comparison.comparison import run_comparison
 from harsanyi.analyses.study.study import Compare
 
@@ -12,8 +15,20 @@ EPOCHS = {"pretrained": 8, "finetuned": 8, "scratch": 8}
 INPUTS, PLAYERS = 40, "grid:4x4:10"
 
 
+def demo_outcome(options: Demo) -> Outcome:
+    """`harsanyi demo`."""
+    return comparison_outcome(demo(options.out), options.out / "comparison")
+
+
 def demo(out: Path) -> list[str]:
-    """Pretrain on fine labels, fine-tune to coarse ones, train from scratch, compare; a summary in words."""
+    """Pretrain on fine labels, fine-tune to coarse ones, train from scratch, and compare.
+
+    Args:
+        out: folder for the checkpoints, and for the comparison in the folder comparison.
+
+    Returns:
+        the summary of the comparison, in sentences.
+    """
     downstream, pretraining = data.fashion_mnist("train").split(DOWNSTREAM_SHARE, seed=0, level="fine")
     test = data.fashion_mnist("test")
     pretrained = _trained("pretrained", _fresh(pretraining, "fine", seed=0), pretraining, test, "fine", out)
@@ -43,12 +58,11 @@ def _fresh(inputs: data.Inputs, level: str, seed: int) -> models.Network:
 def _trained(
     name: str, network: models.Network, inputs: data.Inputs, test: data.Inputs, level: str, out: Path
 ) -> Path:
-    """The last checkpoint of a training run; every epoch's lies beside it."""
+    """The last checkpoint of a training run; those of all epochs lie beside it."""
     return models.train(
         network,
-        inputs.items,
-        inputs.level(level)[0],
+        models.Samples(inputs.items, inputs.level(level)[0]),
+        models.Recipe(epochs=EPOCHS[name]),
         folder=out / "checkpoints" / name,
-        epochs=EPOCHS[name],
-        held_out=(test.items, test.level(level)[0]),
+        held_out=models.Samples(test.items, test.level(level)[0]),
     )[-1]

@@ -1,4 +1,4 @@
-"""Options of a command: parsed by tyro, and one plain sentence where they cannot be."""
+"""Options of a command: parsed by tyro; a mistake is one plain sentence."""
 
 import io
 from collections.abc import Sequence
@@ -13,58 +13,62 @@ import tyro
 from harsanyi.analyses.study.settings import Settings, expected, option, plain, read_study
 
 
-def parsed(name: str, kind: type, arguments: Sequence[str]) -> Any:
-    """The command as its dataclass; a study file given first sets its defaults.
+def parse_options(name: str, kind: type, arguments: Sequence[str]) -> Any:
+    """The options of a command as its dataclass; a study file as first argument sets their defaults.
+
+    Args:
+        name: of the command, for messages.
+        kind: its dataclass.
+        arguments: after the command's name.
 
     Raises:
-        ValueError, FileNotFoundError: saying in one sentence what cannot be understood.
+        ValueError, FileNotFoundError: for a mistake, in one sentence.
     """
     rest, default = list(arguments), None
-    given: dict[str, Any] = {}
+    from_file: dict[str, Any] = {}
     if issubclass(kind, Settings) and rest and rest[0].endswith(".toml"):
-        given = read_study(Path(rest.pop(0)), kind)
-        default = kind(**(dict.fromkeys(_required(kind), tyro.MISSING) | given))
+        from_file = read_study(Path(rest.pop(0)), kind)
+        default = kind(**(dict.fromkeys(_required(kind), tyro.MISSING) | from_file))
     try:
         with redirect_stderr(io.StringIO()):  # tyro's own words fill a box of many lines
             return tyro.cli(kind, prog=f"harsanyi {name}", args=rest, default=default)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
-        problem = _problem(kind, rest, set(given)) or f"{' '.join(rest)} cannot be understood"
+        problem = _problem(kind, rest, set(from_file)) or f"{' '.join(rest)} cannot be understood"
         raise ValueError(f"{problem}; see harsanyi {name} --help") from None
 
 
 def _required(kind: type) -> list[str]:
+    """The fields without a default."""
     return [
         field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING
     ]
 
 
-def _problem(kind: type, arguments: list[str], given: set[str]) -> str | None:
-    """What is wrong with the arguments of a command, the first thing found."""
+def _problem(kind: type, arguments: list[str], from_file: set[str]) -> str | None:
+    """The first mistake in the arguments of a command; `from_file` are the fields that a study file sets."""
     types = get_type_hints(kind)  # without tyro's marks
     marked = get_type_hints(kind, include_extras=True)
     positional = [name for name in types if _is_positional(marked[name])]
     many = any(get_origin(types[name]) is tuple for name in positional)
     known = {option(name): name for name in types if name not in positional}
     loose, values = _split(arguments)
-    for found in values:
-        if found.replace("--no-", "--", 1) not in known:
-            near = get_close_matches(found, known, 1)
-            return f"there is no option {found}" + (f", did you mean {near[0]}?" if near else "")
+    for name in values:
+        if name.replace("--no-", "--", 1) not in known:
+            near = get_close_matches(name, known, 1)
+            return f"there is no option {name}" + (f", did you mean {near[0]}?" if near else "")
     if len(loose) > len(positional) and not many:
         study = ": a study file ends in .toml and comes first" if issubclass(kind, Settings) else ""
         return f"{loose[len(positional)]!r} was not expected{study}"
-    named = given | {known[found] for found in values if found in known} | set(positional[: len(loose)])
+    named = from_file | {known[name] for name in values if name in known} | set(positional[: len(loose)])
     missing = [
         name.upper() if name in positional else option(name) for name in _required(kind) if name not in named
     ]
     if missing:
-        *others, last = missing
-        return f"{', '.join(others)}{' and ' if others else ''}{last} must be given"
-    checks = (
-        _value_problem(found, plain(types[known[found]]), values[found]) for found in values & known.keys()
-    )
+        *first, last = missing
+        return f"{', '.join(first)}{' and ' if first else ''}{last} must be given"
+    checks = (_value_problem(name, plain(types[known[name]]), values[name]) for name in values & known.keys())
     return next((problem for problem in checks if problem), None)
 
 
@@ -73,14 +77,14 @@ def _is_positional(annotation: Any) -> bool:
 
 
 def _split(arguments: list[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """What stands before all options, and what each option is given."""
+    """The arguments before all options, and the values of each option."""
     loose: list[str] = []
     values: dict[str, list[str]] = {}
     current = loose
     for argument in arguments:
         if argument.startswith("-") and not argument[1:2].isdigit():
-            found, equals, value = argument.partition("=")
-            current = values.setdefault(found.replace("_", "-"), [])
+            name, equals, value = argument.partition("=")
+            current = values.setdefault(name.replace("_", "-"), [])
             argument = value if equals else ""
         if argument:
             current.append(argument)
@@ -88,7 +92,7 @@ def _split(arguments: list[str]) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _value_problem(name: str, kind: Any, values: list[str]) -> str | None:
-    """Why an option of this type cannot have these values."""
+    """The mistake in the values of an option of this type."""
     if get_origin(kind) is tuple:
         return None
     if kind is bool:

@@ -11,16 +11,27 @@ from harsanyi.analyses.comparison.figures import (
     plot_strength_by_order,
 )
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
-from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.report.page import FIGURES
+from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.report.page import FIGURES_FOLDER
 from harsanyi.analyses.run.run import Run
 
 
 def show(folder: Path, what: str, game: int, network: str | None, top: int, save: Path | None) -> Path:
-    """Draw `what` of the run in `folder` and save it; returns where.
+    """Draw something of a finished run and save the picture.
+
+    Args:
+        folder: of the run.
+        what: as for `harsanyi show --what`.
+        game: number of the input, from 0.
+        network: its name in the run; None for "after", or else the first network.
+        top: number of interactions that are drawn.
+        save: file of the picture; None for one in the run's folder of figures.
+
+    Returns:
+        the file of the picture.
 
     Raises:
-        ValueError, FileNotFoundError: for a folder without a run, no such input or network.
+        ValueError, FileNotFoundError: for a folder without a run, and for an input or network that it lacks.
     """
     run = Run.open(folder)
     if not 0 <= game < run.store.games:
@@ -34,23 +45,23 @@ def show(folder: Path, what: str, game: int, network: str | None, top: int, save
     figure = _figure(run, what, game, network, top)
     if save is not None and not save.suffix:
         save = save.with_suffix(".png")  # as matplotlib would, without saying so
-    path = save or folder / FIGURES / f"{what}-{network}-{game}.png"
+    path = save or folder / FIGURES_FOLDER / f"{what}-{network}-{game}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=200)
     return path
 
 
 def _figure(run: Run, what: str, game: int, network: str, top: int) -> Figure:
-    """The figure asked for."""
+    """The figure that `what` names."""
     threshold = run.study.threshold
     if what == "top":
         return draw_top(run, network, game, top)
     if what == "change":
         return draw_change(run, game, top)
     if what == "matching":
-        return whole(plot_matching(run.interactions[network], game, threshold))
+        return figure_of(plot_matching(run.interactions[network], game, threshold))
     if what == "ranges":
-        return whole(plot_ranges(run.interactions[network], game, unit=run.unit))
+        return figure_of(plot_ranges(run.interactions[network], game, unit=run.unit))
     if what == "sparsity":
-        return whole(plot_sparsity(run.interactions, threshold))
-    return whole(plot_strength_by_order(run.change, unit=run.unit))
+        return figure_of(plot_sparsity(run.interactions, threshold))
+    return figure_of(plot_strength_by_order(run.change, unit=run.unit))

@@ -1,4 +1,4 @@
-"""A comparison: the knowledge change of a run → its table, figures and report."""
+"""A comparison: from the knowledge change of a run to its table, figures and report."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,36 +12,44 @@ from harsanyi.analyses.comparison.figures import (
 )
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
-from harsanyi.analyses.drawing.palette import whole
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
 
-TABLE = "change"
+CHANGE_TABLE = "change"
 
 
 def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
-    """The whole way of a comparison; returns the summary in words.
+    """Compare networks: from checkpoints to the report.
 
-    Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5, change, games and, if
-    asked for, ranges as .csv and .h5, figures and report.html.
+    Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5; the tables change,
+    games and, with `ranges`, ranges, as .csv and .h5; figures and report.html.
+
+    Args:
+        study: networks, inputs and settings.
+        progress: whether to draw bars.
+
+    Returns:
+        the summary, in sentences.
     """
     run = compute(study, progress=progress)
     change = run.change
-    table = change.table(seed=study.seed)
+    table = change.table(bootstrap=Bootstrap(seed=study.seed))
     figures = _figures(run, change, table)
     summary = [*describe(change, table), *approximations(run)]
     publish(
         study.out,
-        {TABLE: table},
+        {CHANGE_TABLE: table},
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
         summary=summary,
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(run)
-        | run.facts,
+        | network_facts(run),
         tables={"Shares of strength by order": shares_by_order(table)},
         figures=figures,
         notes=[
@@ -53,20 +61,20 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
-    """The figures of a comparison by caption; what stands before the colon names the file."""
+    """The figures of a comparison by caption; the part before the colon names the file."""
     threshold = run.study.threshold
     figures = {
         "Strength by order: salient strength before (left) and after (right), mean per input, positive "
-        "effects up and negative down": whole(plot_strength_by_order(change, unit=run.unit)),
-        "Shares by order: with 95% bootstrap intervals over inputs": whole(plot_shares(table)),
-        "Sparsity: interactions sorted by strength": whole(plot_sparsity(run.interactions, threshold)),
+        "effects up and negative down": figure_of(plot_strength_by_order(change, unit=run.unit)),
+        "Shares by order: with 95% bootstrap intervals over inputs": figure_of(plot_shares(table)),
+        "Sparsity: interactions sorted by strength": figure_of(plot_sparsity(run.interactions, threshold)),
         "Matching: the fine-tuned network's output on all masked versions of one input, and the sum of its "
-        "salient interactions": whole(plot_matching(change.after, 0, threshold)),
+        "salient interactions": figure_of(plot_matching(change.after, 0, threshold)),
         f"Kept, dropped, learned: {run.title_of(0)}": draw_change(run, 0, 3),
         f"Strongest after fine-tuning: {run.title_of(0)}": draw_top(run, "after", 0, 7),
     }
     if run.study.ranges:
-        ranges = whole(plot_ranges(run.interactions["after"], 0, unit=run.unit))
+        ranges = figure_of(plot_ranges(run.interactions["after"], 0, unit=run.unit))
         figures[
             "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits at most "
             f"1% stronger (lines): {run.title_of(0)}"

@@ -9,16 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from harsanyi.analyses.comparison.labels import sign_colour
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     DISCARDED,
     FAINT,
     FONT,
-    NEGATIVE,
-    NETWORKS,
+    NETWORK_COLOURS,
     NEW,
     PAGE,
-    POSITIVE,
     PRESERVED,
     SHARE_COLOURS,
     label_axes,
@@ -27,7 +26,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import one_game
+from harsanyi.analyses.knowledge.strongest_changes import select_game
 from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
@@ -35,12 +34,10 @@ from harsanyi.interactions import (
     reconstruct,
 )
 
-# Below this share of the strongest, `plot_sparsity` is cut off.
-FAINTEST = 1e-3
-
-
-# Dots beyond this number become one picture inside vector files.
-MANY_DOTS = 2000
+# `plot_sparsity` shows strengths from this share of the strongest on.
+MIN_RELATIVE_STRENGTH = 1e-3
+# More dots become one picture inside vector files.
+MAX_VECTOR_DOTS = 2000
 
 
 def plot_strength_by_order(
@@ -50,20 +47,25 @@ def plot_strength_by_order(
     *,
     unit: str = "score",
 ) -> Axes:
-    """Strength before (left bars) and after (right bars) per order, in its preserved and other part.
+    """Strength by order, before (left bars) and after (right bars), split into preserved and other strength.
 
-    Salient Σ|I|, mean an input; positive effects upwards, negative ones downwards. Preserved has the same
-    height in both bars.
+    Bars show the salient strength Σ|I|, as a mean over inputs; positive effects go up, negative ones down.
+    The preserved strength is the same in both bars.
 
     Args:
+        change: between two networks.
         kind: AND, OR, or both together.
+        ax: to draw on; new axes by default.
         unit: of the score, for the axis.
+
+    Returns:
+        the axes.
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
     >>> from harsanyi.interactions import And, extract
-    >>> one, other = (extract(torch.rand(3, 8).double(), And()) for _ in range(2))
-    >>> len(plot_strength_by_order(compare(one, other)).containers)
+    >>> before, after = (extract(torch.rand(3, 8).double(), And()) for _ in range(2))
+    >>> len(plot_strength_by_order(compare(before, after)).containers)
     8
     """
     if kind not in ("both", *KINDS):
@@ -77,8 +79,8 @@ def plot_strength_by_order(
     )
     sides = ((-0.2, discarded, DISCARDED, "discarded"), (0.2, new, NEW, "new"))
     for shift, part, colour, name in sides:
-        for sign, kept, rest in zip((1, -1), preserved, part, strict=True):
-            x, base = orders + shift, sign * kept[1:]
+        for sign, shared, rest in zip((1, -1), preserved, part, strict=True):
+            x, base = orders + shift, sign * shared[1:]
             ax.bar(x, base, 0.36, color=PRESERVED, linewidth=0, label="preserved")
             ax.bar(x, sign * rest[1:], 0.36, base, color=colour, linewidth=0, label=name)
     ax.axhline(0, color="black", linewidth=0.6)
@@ -93,9 +95,16 @@ def plot_strength_by_order(
 
 
 def plot_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The shares of `KnowledgeChange.table()` per order and, apart at the right, over all orders.
+    """The shares of `KnowledgeChange.table()` by order and, at the right, over all orders.
 
-    Whiskers are the table's intervals; – stands where there is nothing to share.
+    Whiskers are the table's intervals; – stands where there is no strength.
+
+    Args:
+        table: of `KnowledgeChange.table()`.
+        ax: to draw on; new axes by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(quantity="new_share", kind="both", sign="both", value=0.4, low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "order": "all"}, {**row, "order": "1"}])
@@ -129,10 +138,19 @@ def plot_sparsity(
     threshold: float = SALIENT_THRESHOLD,
     ax: Axes | None = None,
 ) -> Axes:
-    """Strengths |I| sorted, each game's strongest set to 1: few salient, the rest close to zero.
+    """Strengths |I|, sorted, as shares of each game's strongest: few are salient, the rest close to zero.
 
     Lines are medians over games, bands go from the 25th to the 75th percentile; AND and OR are ranked
-    together. Dashed: what counts as salient. The legend says how many are, mean a game.
+    together. The dashed line is the threshold of salience; the legend gives the mean number of salient
+    interactions a game.
+
+    Args:
+        networks: interactions by network.
+        threshold: of salience, a share of the strongest.
+        ax: to draw on; new axes by default.
+
+    Returns:
+        the axes.
 
     >>> import torch
     >>> from harsanyi.interactions import And, extract
@@ -141,15 +159,14 @@ def plot_sparsity(
     'pretrained: 1.0 of 7 salient (mean)'
     """
     ax = ax or new_axes(COLUMN, 2.6)
-    for colour, (name, found) in zip(cycle(NETWORKS), networks.items()):
-        strength = found.effects.abs().flatten(1)
+    for colour, (name, interactions) in zip(cycle(NETWORK_COLOURS), networks.items()):
+        strength = interactions.effects.abs().flatten(1)
         largest = strength.amax(1, keepdim=True)
-        relative = (
-            (strength / largest.where(largest > 0, 1)).sort(descending=True).values[:, : _possible(found)]
-        )
+        relative = (strength / largest.where(largest > 0, 1)).sort(descending=True).values
+        relative = relative[:, : _possible(interactions)]
         low, middle, high = np.quantile(relative.cpu().numpy(), [0.25, 0.5, 0.75], axis=0)
         rank = np.arange(1, len(middle) + 1)
-        count = found.salient(threshold).count().double().mean()
+        count = interactions.salient(threshold).count().double().mean()
         label = f"{name}: {count:,.1f} of {len(rank):,} salient (mean)"
         ax.plot(rank, middle, color=colour, linewidth=1.4, label=label)
         ax.fill_between(rank, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -157,7 +174,11 @@ def plot_sparsity(
     if threshold > 0:
         words, across = f"salient above {threshold:g}", ax.get_yaxis_transform()
         ax.text(0.02, 0.92 * threshold, words, va="top", fontsize=FONT, transform=across)
-    ax.set(xscale="log", yscale="log", ylim=(min(FAINTEST, threshold / 10) or FAINTEST, 1.3))
+    ax.set(
+        xscale="log",
+        yscale="log",
+        ylim=(min(MIN_RELATIVE_STRENGTH, threshold / 10) or MIN_RELATIVE_STRENGTH, 1.3),
+    )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     ax.minorticks_off()
@@ -176,8 +197,18 @@ def plot_matching(
 ) -> Axes:
     """One game's output on all 2ⁿ masked inputs (line) and the sum of its salient interactions (dots).
 
-    The legend says how many interactions were summed and how close they came: root mean square error in
-    the unit of the score, R² over the masked inputs (– for a constant output).
+    The legend gives the number of interactions in the sum, its root mean square error in the unit of the
+    score, and R² over the masked inputs (– for a constant output).
+
+    Args:
+        interactions: of a network.
+        game: number of the input.
+        threshold: of salience, a share of the strongest.
+        ax: to draw on; new axes by default.
+        unit: of the score, for the axis.
+
+    Returns:
+        the axes.
 
     >>> import torch
     >>> from harsanyi.interactions import And, extract
@@ -186,17 +217,19 @@ def plot_matching(
     'sum of 15 of 15 interactions,'
     """
     ax = ax or new_axes(COLUMN, 2.6)
-    found = one_game(interactions, game)
-    salient = found.salient(threshold)
-    kept = found.only(salient)
-    order = found.v[0].argsort(stable=True)
-    v = found.v[0, order].cpu().numpy()
-    matched = reconstruct(kept.and_, kept.or_)[0, order].cpu().numpy()
-    counts = f"{int(salient.count()):,} of {_possible(found):,} interactions"
+    effects = select_game(interactions, game)
+    salient = effects.salient(threshold)
+    salient_effects = effects.only(salient)
+    order = effects.v[0].argsort(stable=True)
+    v = effects.v[0, order].cpu().numpy()
+    matched = reconstruct(salient_effects.and_, salient_effects.or_)[0, order].cpu().numpy()
+    counts = f"{int(salient.count()):,} of {_possible(effects):,} interactions"
     rank = np.arange(1, len(v) + 1)
     dots: dict[str, Any] = {"markersize": 3 if len(v) < 300 else 1.5, "markeredgewidth": 0}
     label = f"sum of {counts},\n{_closeness(matched, v)}"
-    ax.plot(rank, matched, "o", color=NETWORKS[2], label=label, rasterized=len(v) > MANY_DOTS, **dots)
+    ax.plot(
+        rank, matched, "o", color=NETWORK_COLOURS[2], label=label, rasterized=len(v) > MAX_VECTOR_DOTS, **dots
+    )
     ax.plot(rank, v, color="black", linewidth=1.2, label="network")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "masked inputs, by output", f"output ({unit})")
@@ -207,14 +240,23 @@ def plot_matching(
 def plot_ranges(
     interactions: Interactions, game: int, ax: Axes | None = None, *, unit: str = "score"
 ) -> Axes:
-    """The strongest effects of a game (dots) and what they can be in nearly sparsest splits (lines).
+    """The strongest effects of a game (dots) and their ranges in nearly sparsest splits (lines).
 
-    Thick lines join effects that were met, thin ones end where it is certain that no such split goes beyond.
+    Thick lines join effects that some split has; thin lines end at bounds that certainly no split passes.
+
+    Args:
+        interactions: with ranges, from `SparseAndOr(ranges=…)`.
+        game: number of the input.
+        ax: to draw on; new axes by default.
+        unit: of the score, for the axis.
+
+    Returns:
+        the axes.
 
     >>> import torch
     >>> from harsanyi.interactions import SparseAndOr, extract
-    >>> found = extract(torch.tensor([[0.0, 1.0, 1.0, 2.0]]), SparseAndOr(noise=0.0, ranges=2))
-    >>> len(plot_ranges(found, 0).get_yticklabels())
+    >>> interactions = extract(torch.tensor([[0.0, 1.0, 1.0, 2.0]]), SparseAndOr(noise=0.0, ranges=2))
+    >>> len(plot_ranges(interactions, 0).get_yticklabels())
     2
     """
     if interactions.ranges is None:
@@ -227,11 +269,12 @@ def plot_ranges(
     ax = ax or new_axes(COLUMN, 0.6 + 0.24 * len(rows))
     ax.axvline(0, color="black", linewidth=0.6)
     ax.hlines(rows, lowest, highest, color=FAINT, linewidth=1)
-    colours = [POSITIVE if one >= 0 else NEGATIVE for one in effect]
+    colours = [sign_colour(value) for value in effect]
     ax.hlines(rows, low, high, colors=colours, linewidth=2.5, alpha=0.5)
     ax.scatter(effect, rows, c=colours, s=16, zorder=3)
-    top = one_game(interactions, game).top(len(rows))[0]
-    ax.set_yticks(rows, [f"{one.kind.upper()} {{{', '.join(map(str, one.players))}}}" for one in top])
+    top = select_game(interactions, game).top(len(rows))[0]
+    labels = [f"{item.kind.upper()} {{{', '.join(map(str, item.players))}}}" for item in top]
+    ax.set_yticks(rows, labels)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     label_axes(ax, f"effect ({unit})", "")
     return ax
@@ -250,7 +293,7 @@ def _closeness(matched: np.ndarray, v: np.ndarray) -> str:
 
 
 def _possible(interactions: Interactions) -> int:
-    """How many interactions a game can have: non-empty coalitions, of every kind that the method gives."""
+    """Interactions that a game can have: a non-empty coalition each, of every kind that the method gives."""
     kinds = int((interactions.effects != 0).any(2).any(0).sum())
     return max(kinds, 1) * (2**interactions.n - 1)
 
@@ -260,12 +303,12 @@ def _share_bars(
 ) -> None:
     """One quantity's bars with whiskers, the last bar with its percentage."""
     value, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
-    there = np.isfinite(value)
-    ax.bar(x[there], value[there], 0.9 * widths[there], color=colour, linewidth=0, label=label)
-    for at in x[~there]:
-        ax.text(at, 0.01, "–", ha="center", va="bottom", fontsize=FONT, color=FAINT)
+    defined = np.isfinite(value)
+    ax.bar(x[defined], value[defined], 0.9 * widths[defined], color=colour, linewidth=0, label=label)
+    for position in x[~defined]:
+        ax.text(position, 0.01, "–", ha="center", va="bottom", fontsize=FONT, color=FAINT)
     known = np.isfinite(low) & np.isfinite(high)
     ax.vlines(x[known], low[known], high[known], color="black", linewidth=0.8)
-    if there[-1]:
+    if defined[-1]:
         top = high[-1] if known[-1] else value[-1]
         ax.text(x[-1], top + 0.01, f"{100 * value[-1]:.0f}", ha="center", va="bottom", fontsize=FONT)

@@ -1,18 +1,42 @@
-"""What drawings call an interaction, and its colour."""
+"""Labels and colours of interactions in drawings."""
+
+from dataclasses import dataclass
 
 from harsanyi.analyses.drawing.palette import NEGATIVE, POSITIVE
-from harsanyi.analyses.knowledge.strongest import signed
+from harsanyi.analyses.knowledge.strongest_changes import EffectChange
 from harsanyi.interactions import Interaction
+
+# A weaker effect is written as 0: it is a rounding error.
+MIN_WRITTEN_EFFECT = 1e-6
+
+
+@dataclass(frozen=True)
+class LabelledInteraction:
+    """An interaction to draw, and its label; its effect gives the colour and the bar."""
+
+    interaction: Interaction
+    label: str
 
 
 def sign_colour(effect: float) -> str:
+    """The colour of an effect's sign."""
     return POSITIVE if effect >= 0 else NEGATIVE
 
 
-def told(interaction: Interaction) -> str:
-    """Kind and effect, and beside it the range that the effect can have, where it is known.
+def signed(effect: float) -> str:
+    """An effect in few digits: two decimals, or its first digit where it is small.
 
-    >>> told(Interaction("or", (0, 2), 1.5, range=(-0.25, 2.0)))
+    >>> [signed(x) for x in (1.234, -0.0312, 1e-9)]
+    ['+1.23', '−0.03', '0']
+    """
+    digits = "+.2f" if abs(effect) >= 0.1 else "+.1g"
+    return f"{effect:{digits}}".replace("-", "−") if abs(effect) > MIN_WRITTEN_EFFECT else "0"
+
+
+def effect_label(interaction: Interaction) -> str:
+    """Kind and effect of an interaction, with the range of the effect where it is known.
+
+    >>> effect_label(Interaction("or", (0, 2), 1.5, range=(-0.25, 2.0)))
     'OR +1.50 [−0.25, +2.00]'
     """
     effect = f"{interaction.kind.upper()} {signed(interaction.effect)}"
@@ -21,6 +45,16 @@ def told(interaction: Interaction) -> str:
     return f"{effect} [{', '.join(signed(end) for end in interaction.range)}]"
 
 
-def named(interaction: Interaction) -> str:
-    """The same with the order, on a line of its own where there is a range."""
-    return f"{told(interaction)}{' · ' if interaction.range is None else chr(10)}order {interaction.order}"
+def order_label(interaction: Interaction) -> str:
+    """Kind, effect and order; the order is on a line of its own where there is a range."""
+    between = " · " if interaction.range is None else "\n"
+    return f"{effect_label(interaction)}{between}order {interaction.order}"
+
+
+def change_label(change: EffectChange) -> str:
+    """Kind, and the whole effect before and after.
+
+    >>> change_label(EffectChange(Interaction("and", (0, 2), 0.4), 1.2, 0.4))
+    'AND +1.20 → +0.40'
+    """
+    return f"{change.interaction.kind.upper()} {signed(change.before)} → {signed(change.after)}"

@@ -8,15 +8,15 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from harsanyi.analyses.comparison.labels import sign_colour, told
+from harsanyi.analyses.comparison.labels import LabelledInteraction, change_label, effect_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of, width_of
 from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FONT, KIND_LINES, PAGE
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.strongest import Row, strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import BACKGROUND, Interaction
 
-# In inches: bar of the strength, line of text, space between words and between rows.
-BAR, LINE, GAP, BETWEEN = 0.5, 0.23, 0.085, 0.1
+# Lengths in inches: of the longest bar, of a line of text, between words, between rows.
+BAR_LENGTH, LINE_HEIGHT, WORD_GAP, ROW_GAP = 0.5, 0.23, 0.085, 0.1
 
 
 def draw_interactions_on_sentence(
@@ -25,16 +25,20 @@ def draw_interactions_on_sentence(
     """A row for each interaction: its effect, a bar of its strength, and the sentence with its words boxed.
 
     Args:
-        words: the whole sentence in reading order; it wraps where it is long.
+        words: the whole sentence in reading order; a long one wraps.
         player_of_word: the player that owns each word, −1 for background, which is grey.
         interactions: of one game, as `Interactions.top` gives them.
+        title: of the figure.
+
+    Returns:
+        a figure that pyplot does not know.
 
     >>> figure = draw_interactions_on_sentence(["not", "a", "bad", "film"], [0, -1, 1, 2],
     ...                                        [Interaction("and", (0, 1), 2.5)])
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['AND +2.50', 'not', 'a', 'bad', 'film']
     """
-    rows = [Row(one, told(one)) for one in interactions]
+    rows = [LabelledInteraction(interaction, effect_label(interaction)) for interaction in interactions]
     return _draw_rows(words, player_of_word, {"": rows}, title)
 
 
@@ -49,33 +53,52 @@ def draw_change_on_sentence(
 ) -> Figure:
     """The k strongest preserved, discarded and new interactions of one game in its sentence.
 
-    As `draw_interactions_on_sentence`; labels give the effect before → after, bars the strength that was
-    preserved, discarded or new.
+    Labels give the effect before → after, bars the strength that was preserved, discarded or new.
+
+    Args:
+        words: the whole sentence in reading order; a long one wraps.
+        player_of_word: the player that owns each word, −1 for background, which is grey.
+        change: between two networks.
+        game: number of the input.
+        k: number of interactions of each part.
+        title: of the figure.
+
+    Returns:
+        a figure that pyplot does not know.
     """
-    return _draw_rows(words, player_of_word, strongest_changes(change, game, k), title)
+    groups = {
+        name: [LabelledInteraction(part.interaction, change_label(part)) for part in parts]
+        for name, parts in strongest_changes(change, game, k).items()
+    }
+    return _draw_rows(words, player_of_word, groups, title)
 
 
 def _draw_rows(
-    words: Sequence[str], player_of_word: Sequence[int], groups: dict[str, list[Row]], title: str
+    words: Sequence[str],
+    player_of_word: Sequence[int],
+    groups: dict[str, list[LabelledInteraction]],
+    title: str,
 ) -> Figure:
     """Rows under the headings of their groups, on axes measured in inches from the top left."""
     if len(words) != len(player_of_word):
         raise ValueError(f"{len(words)} words, but players for {len(player_of_word)}")
-    every = [row for rows in groups.values() for row in rows]
-    bar = 2 * MARGIN + max((width_of(row.label, FONT) for row in every), default=0)
-    left = bar + BAR + MARGIN
-    words, places = _set(words, PAGE - left - MARGIN)
+    all_rows = [row for rows in groups.values() for row in rows]
+    bar = 2 * MARGIN + max((width_of(row.label, FONT) for row in all_rows), default=0)
+    left = bar + BAR_LENGTH + MARGIN
+    words, places = _set_lines(words, PAGE - left - MARGIN)
     text_width = max((x + width for x, _, width in places), default=0)
-    row_height = (1 + max((line for _, line, _ in places), default=0)) * LINE + BETWEEN
+    row_height = (1 + max((line for _, line, _ in places), default=0)) * LINE_HEIGHT + ROW_GAP
     titles = lines_of(title, PAGE - 2 * MARGIN)
     lines = len(titles) + 1.4 * sum(map(bool, groups))
-    width = max(left + text_width, *(MARGIN + width_of(one, FONT + 1) for one in titles), 0) + MARGIN
-    ax = _page(width, lines * LINE + len(every) * row_height + 1.5 * MARGIN)
+    width = max(left + text_width, *(MARGIN + width_of(text, FONT + 1) for text in titles), 0) + MARGIN
+    ax = _page(width, lines * LINE_HEIGHT + len(all_rows) * row_height + 1.5 * MARGIN)
     top = MARGIN
-    for one in titles:
-        ax.text(MARGIN, top + LINE / 2, one, fontsize=FONT + 1, va="center_baseline", parse_math=False)
-        top += LINE
-    strongest = max((abs(row.interaction.effect) for row in every), default=1)
+    for text in titles:
+        ax.text(
+            MARGIN, top + LINE_HEIGHT / 2, text, fontsize=FONT + 1, va="center_baseline", parse_math=False
+        )
+        top += LINE_HEIGHT
+    strongest = max((abs(row.interaction.effect) for row in all_rows), default=1)
     for name, rows in groups.items():
         if name:
             style: dict[str, Any] = {
@@ -83,8 +106,10 @@ def _draw_rows(
                 "fontweight": "bold",
                 "color": CHANGE_COLOURS[name],
             }
-            ax.text(MARGIN, top + LINE, name + ("" if rows else ": none"), va="center_baseline", **style)
-            top += 1.4 * LINE
+            ax.text(
+                MARGIN, top + LINE_HEIGHT, name + ("" if rows else ": none"), va="center_baseline", **style
+            )
+            top += 1.4 * LINE_HEIGHT
         for row in rows:
             _draw_effect(ax, top, bar, row, strongest)
             _draw_words(ax, top, left, words, places, player_of_word, row.interaction)
@@ -93,14 +118,15 @@ def _draw_rows(
 
 
 def _page(width: float, height: float) -> Axes:
+    """Axes measured in inches from the top left of a new figure."""
     ax = Figure((width, height)).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.axis("off")
     return ax
 
 
-def _set(words: Sequence[str], width: float) -> tuple[list[str], list[tuple[float, int, float]]]:
-    """Words set in lines of `width` inches: the words, too long ones cut, and (x, line, width) of each."""
+def _set_lines(words: Sequence[str], width: float) -> tuple[list[str], list[tuple[float, int, float]]]:
+    """Words in lines of `width` inches: the words, cut where too long, and (x, line, width) of each."""
     x, line = 0.0, 0
     shown, places = [], []
     for word in (" ".join(word.split()) for word in words):
@@ -110,15 +136,15 @@ def _set(words: Sequence[str], width: float) -> tuple[list[str], list[tuple[floa
             x, line = 0.0, line + 1
         shown.append(word)
         places.append((x, line, needed))
-        x += needed + GAP
+        x += needed + WORD_GAP
     return shown, places
 
 
-def _draw_effect(ax: Axes, top: float, bar: float, row: Row, strongest: float) -> None:
+def _draw_effect(ax: Axes, top: float, bar: float, row: LabelledInteraction, strongest: float) -> None:
     """The label and the bar at the left of a row."""
-    effect, middle = row.interaction.effect, top + LINE / 2
+    effect, middle = row.interaction.effect, top + LINE_HEIGHT / 2
     ax.text(MARGIN, middle, row.label, fontsize=FONT, color=sign_colour(effect), va="center_baseline")
-    length = BAR * abs(effect) / (strongest or 1)
+    length = BAR_LENGTH * abs(effect) / (strongest or 1)
     ax.add_patch(Rectangle((bar, middle - 0.05), length, 0.1, color=sign_colour(effect), linewidth=0))
 
 
@@ -133,7 +159,7 @@ def _draw_words(
 ) -> None:
     """The sentence of a row: the interaction's words boxed, other players dark, the background grey."""
     for word, (x, line, width), player in zip(words, places, player_of_word, strict=True):
-        middle = top + (line + 0.5) * LINE
+        middle = top + (line + 0.5) * LINE_HEIGHT
         if player in interaction.players:
             edge, pad = sign_colour(interaction.effect), 0.025
             corner = (left + x - pad, middle - 0.085)

@@ -1,4 +1,4 @@
-"""Interactions of one game of a run, drawn on its image or sentence."""
+"""Interactions of one game of a run, drawn on its image or in its sentence."""
 
 import numpy as np
 from matplotlib.figure import Figure

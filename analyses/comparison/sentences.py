@@ -5,13 +5,13 @@ import math
 import pandas as pd
 
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS
-from harsanyi.analyses.knowledge.amounts import Amount, orders_of, total
+from harsanyi.analyses.knowledge.amounts import Amount, orders_of, total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.words import listed, percent, with_interval
 
 
 def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:
-    """The shares of a table of knowledge change as text, orders down, quantities across.
+    """The shares of a table of knowledge change as text, by order (rows) and quantity (columns).
 
     >>> row = dict(quantity="new_share", kind="both", sign="both", order="all", value=0.4, low=0.25, high=0.5)
     >>> shares_by_order(pd.DataFrame([row])).loc["all", "new, of after"]
@@ -29,21 +29,26 @@ def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:
 def describe(
     change: KnowledgeChange, table: pd.DataFrame, *, before: str = "pretrained", after: str = "fine-tuned"
 ) -> list[str]:
-    """The change in plain sentences, with the intervals of its `table()`.
+    """A knowledge change in sentences.
 
     Args:
-        before, after: what the two networks are called, in front of "network".
+        change: between two networks.
+        table: its `table()`, with intervals.
+        before, after: names of the two networks, in front of the word "network".
+
+    Returns:
+        the sentences.
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
     >>> from harsanyi.interactions import And, extract
-    >>> was, now = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
-    >>> change = compare(was, now)
+    >>> before, after = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
+    >>> change = compare(before, after)
     >>> print(describe(change, change.table())[0])
     Of the pretrained network's salient interaction strength, 50% was preserved and 50% discarded.
     """
     return [
-        _kept(table, before),
+        _preserved(table, before),
         _learned(table, after),
         *_orders(change),
         *_scratch(change, table),
@@ -51,20 +56,22 @@ def describe(
     ]
 
 
-def _kept(table: pd.DataFrame, before: str) -> str:
-    share = total(table, quantity="preserved_share")
+def _preserved(table: pd.DataFrame, before: str) -> str:
+    """The preserved and the discarded share."""
+    share = total_row(table, quantity="preserved_share")
     if math.isnan(share.value):
         return f"The {before} network has no salient interactions here: nothing to preserve or discard."
-    kept = with_interval(share, percent)
-    discarded = with_interval(total(table, quantity="discarded_share"), percent)
+    preserved = with_interval(share, percent)
+    discarded = with_interval(total_row(table, quantity="discarded_share"), percent)
     return (
-        f"Of the {before} network's salient interaction strength, {kept} was preserved "
+        f"Of the {before} network's salient interaction strength, {preserved} was preserved "
         f"and {discarded} discarded."
     )
 
 
 def _learned(table: pd.DataFrame, after: str) -> str:
-    share = total(table, quantity="new_share")
+    """The newly learned share."""
+    share = total_row(table, quantity="new_share")
     if math.isnan(share.value):
         return f"The {after} network has no salient interactions here: it learned nothing new."
     new = with_interval(share, percent)
@@ -72,27 +79,28 @@ def _learned(table: pd.DataFrame, after: str) -> str:
 
 
 def _orders(change: KnowledgeChange) -> list[str]:
-    """At which orders the parts sit; no sentence where there are no parts."""
+    """The mean order of each part; no sentence where there are no parts."""
     parts = {"preserved": change.preserved, "discarded": change.discarded, "new": change.new}
     means = {f"the {name}": _mean_order(part) for name, part in parts.items() if part.sum() > 0}
     if not means:
         return []
-    (first, order), *others = means.items()
+    (first, order), *rest = means.items()
     clauses = [
         f"{first} strength sits at order {order:.1f} on average",
-        *(f"{n} at {m:.1f}" for n, m in others),
+        *(f"{part} at {mean:.1f}" for part, mean in rest),
     ]
     return [listed(clauses).capitalize() + "."]
 
 
 def _scratch(change: KnowledgeChange, table: pd.DataFrame) -> list[str]:
+    """What the network trained from scratch has; no sentence without such a network."""
     if change.also_scratch is None:
         return []
-    share = total(table, quantity="scratch_share")
+    share = total_row(table, quantity="scratch_share")
     if math.isnan(share.value):
         return ["Nothing was preserved that the network trained from scratch could have too."]
     also = with_interval(share, percent)
-    alone = total(table, quantity="only_scratch_share")
+    alone = total_row(table, quantity="only_scratch_share")
     return [
         f"The network trained from scratch also has {also} of what was preserved; of "
         f"its own salient strength, {with_interval(alone, percent)} is not in the fine-tuned network."
@@ -100,11 +108,12 @@ def _scratch(change: KnowledgeChange, table: pd.DataFrame) -> list[str]:
 
 
 def _basis(change: KnowledgeChange, table: pd.DataFrame) -> str:
+    """What the sentences rest on: inputs, players, intervals."""
     if change.games == 1:
         return f"This rests on 1 input of {change.n} players: no intervals, nothing about other inputs."
     basis = f"This rests on {change.games:,} inputs of {change.n} players each"
-    share = total(table, quantity="preserved_share"), total(table, quantity="new_share")
-    if not any(math.isfinite(one.low) for one in share):
+    shares = total_row(table, quantity="preserved_share"), total_row(table, quantity="new_share")
+    if not any(math.isfinite(share.low) for share in shares):
         return f"{basis}, too few of them with salient interactions for intervals."
     return f"{basis}; brackets hold bootstrap intervals over the inputs."
 

@@ -1,1 +1,1 @@
-"""Palette, axes and lettering. Knows no result."""
+"""Palette, axes, marks with intervals, and lettering. Knows no result."""

@@ -1,4 +1,4 @@
-"""How wide a text is when drawn, and titles broken to fit."""
+"""The width of a text in a drawing, and titles broken into lines."""
 
 import textwrap
 from functools import cache
@@ -9,14 +9,14 @@ from matplotlib.font_manager import FontProperties
 
 from harsanyi.analyses.drawing.palette import FONT
 
-# Inches around a drawing.
+# Inches of empty space around a drawing.
 MARGIN = 0.12
-# Fine enough that widths hold at any resolution.
+# So fine that the measured width holds at any resolution.
 MEASURE_DPI = 288
 
 
 def lines_of(title: str, width: float) -> list[str]:
-    """A title in as few lines of at most `width` inches as will do."""
+    """A title broken into the smallest number of lines of at most `width` inches."""
     for length in range(len(title), 0, -1):
         lines = textwrap.wrap(title, length)
         if all(width_of(line, FONT + 1) <= width for line in lines):
@@ -25,7 +25,7 @@ def lines_of(title: str, width: float) -> list[str]:
 
 
 def width_of(text: str, size: float) -> float:
-    """Inches across a line of text in points `size`."""
+    """The width in inches of a line of text of `size` points."""
     return (
         _renderer().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
         / MEASURE_DPI

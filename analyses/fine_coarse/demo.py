@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.fine_coarse.delta_map import DIGITS_TEST, delta_map, delta_table, digits, halvings
+from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.fine_coarse.delta_map import delta_map, delta_table
 from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
 from harsanyi.analyses.fine_coarse.figures import plot_redundancy
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.fine_coarse.pool import DIGITS_TEST, digits, halvings
 from harsanyi.analyses.fine_coarse.report import (
     delta_words,
     describe_deltas,
@@ -20,23 +21,16 @@ from harsanyi.analyses.fine_coarse.report import (
     dial_words,
     loss_words,
 )
-from harsanyi.analyses.granularity.report import (
-    CORRELATION,
-    LADDER,
-    LADDER_SUMMARY,
-    RUNS,
-    SUMMARY,
-    figures_of,
-    notes_on,
-    run_granularity,
-    tables_in_words,
-)
+from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.report import notes_on, run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.tables import CORRELATION, LADDER, LADDER_SUMMARY, RUNS, SUMMARY
+from harsanyi.analyses.granularity.words import tables_in_words
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.data import fashion_mnist_path
-from harsanyi.models.training.stacked import StackRecipe
+from harsanyi.models import StackRecipe
 
 DELTA, CIRCLES, DIAL, LOSS = "delta", "circles", "dial", "loss"
 CELLS = "cells"
@@ -45,23 +39,24 @@ OBJECTIVES = {"fine, β = 1": 1.0, "coarse, β = 0": 0.0}
 # Cells of which the dial, and the loss through training, are shown.
 DIAL_WIDTH, DIAL_SAMPLES = 32, 400
 LOSS_WIDTH, LOSS_SAMPLES = 16, 200
-# None has as many as the target: such a network, its classes numbered too, would answer with its own head.
+# None equals the target's number of classes: such a network would answer with its own head.
 RANDOM_CLASSES = (2, 10)
-NEVER = 10**6  # checks of patience: no network stops early
+ENDLESS_PATIENCE = 10**6  # checks: no network stops early
 INTERVALS = "with 95% bootstrap intervals over seeds"
 
 
 @dataclass(frozen=True)
 class DemoExtent:
-    """How much a demo computes; by default what takes a minute or two on two cores.
+    """The size of a demo; the default takes a minute or two on two cores.
 
     Attributes:
         widths, sizes: hidden units and training samples of the map of Δ.
         redundancies: of the rings.
-        seeds: how many, of all but the ladder.
-        steps, loss_steps: at most, of each network; of those whose loss is followed, all are done.
+        seeds: their number, except for the ladder.
+        steps: of each network, at most.
+        loss_steps: of each network whose loss is followed.
         ladder_samples, ladder_seeds, pretrain_epochs, finetune_epochs: of the ladder.
-        inputs, players: whose interactions it compares.
+        inputs, players: of the ladder's comparisons.
     """
 
     widths: tuple[int, ...] = (2, 8, 32)
@@ -79,30 +74,30 @@ class DemoExtent:
 
 
 def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: bool = True) -> list[str]:
-    """Do the small studies on bundled data and write one report of them; returns what was found, in words.
+    """Do small studies on bundled data and write one report on them; returns the results in sentences.
 
     Δ = accuracy of fine training − accuracy of coarse training, on coarse answers. Writes into `out`: cells
-    (what each network answered), delta, circles, dial and loss as .csv and .h5, ladder (a whole granularity
-    study), figures and report.html. What is there is read, not done again.
+    (the accuracies of each network), delta, circles, dial and loss as .csv and .h5, ladder (a whole
+    granularity study), figures and report.html. Finished parts are read, not done again.
 
     Args:
         out: the folder.
-        extent: how much to compute.
-        progress: print what is begun.
+        extent: the size of the studies.
+        progress: print the name of each study at its start.
 
     Raises:
-        ValueError: for a file in the place of the folder, or what the studies refuse.
+        ValueError: for a file in the place of the folder, or an error of the studies.
     """
     extent = extent or DemoExtent()
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: expected a folder, new or of this demo")
     tables = _stack_tables(out, extent, progress)
     study = _ladder_study(out, extent)
-    said = run_granularity(study, progress=progress)
+    ladder_sentences = run_granularity(study, progress=progress)
     names = (RUNS, SUMMARY, LADDER, LADDER_SUMMARY, CORRELATION)
     ladder = {name: read_table(study.out / f"{name}.h5") for name in names}
     figures = _figures(tables) | figures_of(study, ladder)
-    summary = [*_said(tables), *said]
+    summary = [*_sentences(tables), *ladder_sentences]
     publish(
         out,
         tables,
@@ -117,7 +112,7 @@ def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: b
 
 
 def _stack_tables(out: Path, extent: DemoExtent, progress: bool) -> dict[str, pd.DataFrame]:
-    """Everything about networks of one hidden layer."""
+    """The tables of the studies with networks of one hidden layer."""
     pool, seeds, cells = digits(), range(extent.seeds), out / CELLS
     recipe, halves = replace(RECIPE, steps=extent.steps), halvings(pool)
     if progress:
@@ -127,13 +122,13 @@ def _stack_tables(out: Path, extent: DemoExtent, progress: bool) -> dict[str, pd
     delta = delta_table(delta_map(pool, halves, extent.widths, extent.sizes, seeds, recipe, cells))
     if progress:
         print(f"rings: {len(extent.redundancies)} redundancies", flush=True)
-    rings, groupings, known = ring_pool(extent.redundancies)
+    rings, groupings, redundancies = ring_pool(extent.redundancies)
     circles = delta_table(delta_map(rings, groupings, [DIAL_WIDTH], [DIAL_SAMPLES], seeds, recipe, cells))
     if progress:
         print("loss through training", flush=True)
-    followed = replace(RECIPE, width=LOSS_WIDTH, steps=extent.loss_steps, patience=NEVER)
+    followed = replace(RECIPE, width=LOSS_WIDTH, steps=extent.loss_steps, patience=ENDLESS_PATIENCE)
     loss = loss_split(pool, halves["together"], OBJECTIVES, LOSS_SAMPLES, seeds, followed, cells)
-    return {DELTA: delta, CIRCLES: circles, DIAL: dial_table(circles, known), LOSS: loss}
+    return {DELTA: delta, CIRCLES: circles, DIAL: dial_table(circles, redundancies), LOSS: loss}
 
 
 def _ladder_study(out: Path, extent: DemoExtent) -> Granularity:
@@ -159,7 +154,7 @@ def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     return {
         f"Delta map: Δ on digits in two halves, by hidden units and training samples; n.s.: the 95% "
         f"bootstrap interval over {tables[DELTA].games.min()} seeds holds 0": draw_delta_maps(tables[DELTA]),
-        f"Redundancy dial: Δ on rings, {_cell(DIAL_WIDTH, DIAL_SAMPLES)}, {INTERVALS}": whole(
+        f"Redundancy dial: Δ on rings, {_cell(DIAL_WIDTH, DIAL_SAMPLES)}, {INTERVALS}": figure_of(
             plot_redundancy(tables[DIAL])
         ),
         f"Loss in parts: digits in halves together, {_cell(LOSS_WIDTH, LOSS_SAMPLES)}, no early stopping, "
@@ -201,7 +196,7 @@ def _notes() -> list[str]:
     ]
 
 
-def _said(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def _sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [
         *describe_deltas(tables[DELTA]),
         describe_dial(tables[DIAL]),

@@ -1,4 +1,4 @@
-"""Rings whose boundary redundancy is a dial, and the fine loss in its two parts through training."""
+"""Rings with a dial of boundary redundancy, and the two parts of the fine loss through training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,26 +7,28 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from harsanyi.analyses.fine_coarse.delta_map import Pool, draw_rows, kept, standardised
+from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
+from harsanyi.analyses.fine_coarse.delta_map import draw_rows
+from harsanyi.analyses.fine_coarse.pool import Pool, standardised
 from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data.circles import Circles
+from harsanyi.models import StackRecipe, StackSamples, train_stack
 from harsanyi.models.digest import digest
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
 
-DRAWN, TESTED = 4000, 2000  # points on the rings
-# Of parts of the loss on samples that train and that validate: columns of the history of a stack.
+POOL_POINTS, TEST_POINTS = 4000, 2000
+# The prefix of a stack's history columns, for samples that train and samples that validate.
 SPLITS = {"train": "train_", "held out": ""}
 
 
 def ring_pool(
     redundancies: Sequence[float], rings: int = 6
 ) -> tuple[Pool, dict[str, tuple[int, ...]], dict[str, float]]:
-    """Points on rings to train and to test, and two coarse labels as near to each redundancy as rings come.
+    """Points on rings to train and to test, and coarse labels as near to each redundancy as rings allow.
 
     Returns:
         the pool of 4,000 and 2,000 points; the coarse label of each ring, by the redundancy in two decimals;
-        that redundancy, by the same name.
+        the exact redundancy, by the same name.
 
     Raises:
         ValueError: for no redundancy, or what `Circles.with_redundancy` refuses.
@@ -38,7 +40,7 @@ def ring_pool(
     if not redundancies:
         raise ValueError("expected one redundancy or more, got none")
     kinds = [Circles.with_redundancy(rings, redundancy) for redundancy in redundancies]
-    draws = [kinds[0].sample(count, seed) for seed, count in ((0, DRAWN), (1, TESTED))]
+    draws = [kinds[0].sample(count, seed) for seed, count in ((0, POOL_POINTS), (1, TEST_POINTS))]
     pool = standardised("circles", *(part.numpy() for draw in draws for part in draw))
     names = [f"{kind.redundancy:.2f}" for kind in kinds]
     groupings = {name: kind.coarse for name, kind in zip(names, kinds, strict=True)}
@@ -77,24 +79,24 @@ def loss_split(
     recipe: StackRecipe,
     folder: str | Path,
 ) -> pd.DataFrame:
-    """L_coarse and L_intra by step under L_coarse + β L_intra, means over seeds; kept in a csv.
+    """L_coarse and L_intra by step under L_coarse + β L_intra, means over seeds; cached in a csv.
 
     −log p(fine) = −log p(coarse) − log p(fine | coarse) = L_coarse + L_intra, in nats. For whole curves give
-    a recipe whose patience no network comes to the end of.
+    the recipe more patience than there are checks.
 
     Args:
         pool, coarse: the data, and the coarse label of each class.
         betas: β of each objective, by name.
         size, seeds: samples and seeds of the networks, as for `delta_cell`.
         recipe: the training.
-        folder: for the csv, named by a fingerprint of data and settings; what is there is read.
+        folder: for the csv, named by a fingerprint of data and settings.
 
     Returns:
         objective, part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, games
-        (seeds that are not stopped yet).
+        (seeds still in training).
 
     >>> from tempfile import TemporaryDirectory
-    >>> from harsanyi.analyses.fine_coarse.delta_map import digits
+    >>> from harsanyi.analyses.fine_coarse.pool import digits
     >>> with TemporaryDirectory() as folder:
     ...     table = loss_split(digits(), (0, 1) * 5, {"fine": 1.0}, 50, [0], StackRecipe(4, steps=50), folder)
     >>> table.groupby(["part", "split"]).step.max().unique().tolist()
@@ -102,7 +104,7 @@ def loss_split(
     """
     settings = [asdict(recipe), list(coarse), dict(betas), size, list(seeds)]
     name = f"{pool.name}-loss-{digest(*vars(pool).values(), settings)[:8]}.csv"
-    return kept(Path(folder) / name, lambda: _loss_split(pool, coarse, betas, size, seeds, recipe))
+    return read_or_make(Path(folder) / name, lambda: _loss_split(pool, coarse, betas, size, seeds, recipe))
 
 
 def _loss_split(
@@ -121,7 +123,13 @@ def _loss_split(
         for part in ("coarse", "intra"):
             for split, prefix in SPLITS.items():
                 for step, values in history.groupby("step")[f"{prefix}{part}"]:
-                    (found,) = mean_interval(values.to_numpy()[:, None])
-                    row = {"objective": objective, "part": part, "split": split, "step": step, **vars(found)}
+                    (interval,) = mean_interval(values.to_numpy()[:, None])
+                    row = {
+                        "objective": objective,
+                        "part": part,
+                        "split": split,
+                        "step": step,
+                        **vars(interval),
+                    }
                     rows.append({**row, "games": len(values)})
     return pd.DataFrame(rows)

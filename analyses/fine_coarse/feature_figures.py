@@ -1,4 +1,4 @@
-"""Figures of feature learning: alignment by step, errors of easy and hard samples, what patches do.
+"""Figures of feature learning: alignment by step, errors of easy and hard samples, effects of patches.
 
 Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
 """
@@ -8,11 +8,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from harsanyi.analyses.drawing.palette import BAND, COLUMN, NETWORKS, label_axes, legend_above, new_axes
-from harsanyi.analyses.fine_coarse.feature_learning import WITH_NOISE
+from harsanyi.analyses.drawing.palette import (
+    BAND,
+    COLUMN,
+    NETWORK_COLOURS,
+    label_axes,
+    legend_above,
+    new_axes,
+)
+from harsanyi.analyses.fine_coarse.feature_tables import WITH_NOISE
 
-FEATURE_COLOURS = {"common": NETWORKS[1], "fine": NETWORKS[2]}
-LEVEL_COLOURS = {"coarse": NETWORKS[4], "fine": NETWORKS[3]}
+FEATURE_COLOURS = {"common": NETWORK_COLOURS[1], "fine": NETWORK_COLOURS[2]}
+LEVEL_COLOURS = {"coarse": NETWORK_COLOURS[4], "fine": NETWORK_COLOURS[3]}
 SAMPLE_LINES = {"easy": "dotted", "hard, noise alone": "dashed", "hard": "solid"}
 
 
@@ -53,8 +60,8 @@ def plot_errors(table: pd.DataFrame, by: str, ax: Axes | None = None) -> Axes:
     """Errors by a setting, a colour for the level of labels, a line style for the kind of samples.
 
     Args:
-        table: of `error_table`, with a column more that says the setting. Bars are its intervals.
-        by: that column.
+        table: of `error_table`, with one more column for the setting. Bars are its intervals.
+        by: the name of that column.
 
     >>> row = dict(level="fine", samples="hard", value=0.2, low=0.1, high=0.3, games=2)
     >>> table = pd.DataFrame([{**row, "neurons": m} for m in (8, 16)])
@@ -84,7 +91,7 @@ def plot_errors(table: pd.DataFrame, by: str, ax: Axes | None = None) -> Axes:
 def plot_patch_effects(
     table: pd.DataFrame, samples: str, quantity: str = "effect", ax: Axes | None = None
 ) -> Axes:
-    """What interactions of common, fine and distracting patches do, by order, a bar for each level of labels.
+    """Interactions of common, fine and distracting patches by order, a bar for each level of labels.
 
     Interactions with a patch of noise are left out. Whiskers are the table's intervals.
 

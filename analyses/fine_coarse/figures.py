@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     label_axes,
     legend_above,
     new_axes,
@@ -23,9 +23,12 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.statistics.correlation import require_columns
 
 POINTS = "Δ accuracy (points)"
-# Above this share of the colour scale, words on a cell are white.
-DARK = 0.6
-PART_COLOURS = {"coarse": ("between coarse classes", NETWORKS[1]), "intra": ("within them", NETWORKS[2])}
+# Text on a cell is white above this share of the colour scale.
+WHITE_TEXT_SHARE = 0.6
+PART_COLOURS = {
+    "coarse": ("between coarse classes", NETWORK_COLOURS[1]),
+    "intra": ("within them", NETWORK_COLOURS[2]),
+}
 SPLIT_LINES = {"train": "solid", "held out": "dashed"}
 
 
@@ -55,10 +58,10 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
     image = ax.imshow(value, aspect="auto", origin="lower", cmap="PuOr_r", vmin=-limit, vmax=limit)
     for (i, j), delta in np.ndenumerate(value):
         if np.isfinite(delta):
-            known = low[i, j] > 0 or high[i, j] < 0
-            words = f"{100 * delta:+.1f}".replace("-", "−") + ("" if known else "\nn.s.")
-            colour = "white" if abs(delta) > DARK * limit else "black"
-            ax.text(j, i, words, ha="center", va="center", fontsize=FONT, color=colour, linespacing=0.9)
+            significant = low[i, j] > 0 or high[i, j] < 0
+            text = f"{100 * delta:+.1f}".replace("-", "−") + ("" if significant else "\nn.s.")
+            colour = "white" if abs(delta) > WHITE_TEXT_SHARE * limit else "black"
+            ax.text(j, i, text, ha="center", va="center", fontsize=FONT, color=colour, linespacing=0.9)
     ax.set_yticks(range(len(value)), [str(width) for width in cells[0].index])
     ax.set_xticks(range(len(cells[0].columns)), [f"{size:,}" for size in cells[0].columns])
     bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
@@ -83,7 +86,7 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require_columns(table, ["data", "redundancy", "value", "low", "high"])
     ax = ax or new_axes(COLUMN, 2.4)
     ax.axhline(0, color=FAINT, linewidth=0.6)
-    for colour, (name, rows) in zip(cycle(NETWORKS[1:]), table.groupby("data", sort=False)):
+    for colour, (name, rows) in zip(cycle(NETWORK_COLOURS[1:]), table.groupby("data", sort=False)):
         ax.plot(rows.redundancy, rows.value, "o", color=colour, markersize=4, label=name)
         ax.vlines(rows.redundancy, rows.low, rows.high, color=colour, linewidth=1.2)
         if "redundancy_low" in rows:
@@ -99,7 +102,7 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The loss between coarse classes and that within them, by step; solid in training, dashed held out.
+    """The loss between coarse classes and the loss within them, by step; solid: training, dashed: held out.
 
     Args:
         table: part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, in nats.
@@ -146,12 +149,18 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     swept = rows[rows.training != "coarse"]
     swept = swept.assign(beta=[_beta(name) for name in swept.training]).sort_values("beta")
     ax.plot(
-        swept.beta, swept.value, "o-", color=NETWORKS[1], markersize=3, linewidth=1.2, label="fine classes"
+        swept.beta,
+        swept.value,
+        "o-",
+        color=NETWORK_COLOURS[1],
+        markersize=3,
+        linewidth=1.2,
+        label="fine classes",
     )
-    ax.fill_between(swept.beta, swept.low, swept.high, color=NETWORKS[1], alpha=BAND, linewidth=0)
+    ax.fill_between(swept.beta, swept.low, swept.high, color=NETWORK_COLOURS[1], alpha=BAND, linewidth=0)
     for value, low, high in coarse[["value", "low", "high"]].to_numpy(float).tolist():
-        ax.axhline(value, color=NETWORKS[2], linewidth=1.2, linestyle="dashed", label="coarse labels")
-        ax.axhspan(low, high, color=NETWORKS[2], alpha=BAND, linewidth=0)
+        ax.axhline(value, color=NETWORK_COLOURS[2], linewidth=1.2, linestyle="dashed", label="coarse labels")
+        ax.axhspan(low, high, color=NETWORK_COLOURS[2], alpha=BAND, linewidth=0)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
     label_axes(ax, "β", "coarse answers right")
     legend_above(ax)
@@ -159,7 +168,7 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def signed_points(share: float, _: int = 0) -> str:
-    """A difference of shares in points, as an axis has it.
+    """A difference of shares in points, for an axis.
 
     >>> signed_points(-0.015)
     '−1.5'
@@ -168,7 +177,7 @@ def signed_points(share: float, _: int = 0) -> str:
 
 
 def _name_points(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Names above and below the whiskers in turn, so that neighbours do not meet."""
+    """Names above and below the whiskers in turn, so that neighbours do not overlap."""
     for number, row in enumerate(rows.sort_values("redundancy").to_dict("records")):
         y, offset, va = (row["high"], 2, "bottom") if number % 2 else (row["low"], -2, "top")
         ax.annotate(

@@ -9,19 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from harsanyi.analyses.drawing.palette import BAND, COLUMN, FAINT, NETWORKS, label_axes, new_axes
+from harsanyi.analyses.drawing.palette import BAND, COLUMN, FAINT, NETWORK_COLOURS, label_axes, new_axes
 from harsanyi.analyses.fine_coarse.figures import POINTS, signed_points
 from harsanyi.analyses.fine_coarse.objective_sweep import betas_of
 from harsanyi.analyses.statistics.correlation import require_columns
 
-# Quantity of `objective_summary` → what its axis is called.
+# Quantity of `objective_summary` → label of its axis.
 AXES = {
     "accuracy": "coarse answers right",
     "loss": "loss of coarse answers (nats)",
     "accuracy_difference": f"{POINTS}\nto β = 0",
     "loss_difference": "Δ loss to β = 0 (nats)",
 }
-# Objectives with a name of their own, by their only β; else by all of them.
+# Names of objectives in which every β is this number.
 ENDS = {0.0: "coarse labels", 1.0: "fine labels"}
 
 
@@ -45,10 +45,10 @@ def plot_objectives(table: pd.DataFrame, ax: Axes | None = None, *, quantity: st
     """
     rows = _coarsest(table, quantity)
     betas = [betas_of(words) for words in rows.betas]
-    if any(len(one) > 1 for one in betas):
+    if any(len(objective) > 1 for objective in betas):
         raise ValueError("expected one β an objective, got several: draw them with plot_objective_rows")
-    rows = rows.assign(beta=[one[0] for one in betas]).sort_values("beta")
-    ax, colour = ax or new_axes(COLUMN, 2.4), NETWORKS[1]
+    rows = rows.assign(beta=[beta for (beta,) in betas]).sort_values("beta")
+    ax, colour = ax or new_axes(COLUMN, 2.4), NETWORK_COLOURS[1]
     ax.plot(rows.beta, rows.value, "o-", color=colour, markersize=3.5, linewidth=1.2)
     ax.fill_between(rows.beta, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
     if quantity.endswith("difference"):
@@ -62,7 +62,7 @@ def plot_objectives(table: pd.DataFrame, ax: Axes | None = None, *, quantity: st
 
 
 def plot_objective_rows(table: pd.DataFrame, ax: Axes | None = None, *, quantity: str = "accuracy") -> Axes:
-    """A quantity of the coarsest answers of each objective, a row its β from coarse to fine, with whiskers.
+    """A quantity of the coarsest answers, a row for each objective (β from coarse to fine), with whiskers.
 
     Args:
         table, quantity: as for `plot_objectives`, for any number of levels; rows are in the table's order.
@@ -78,8 +78,8 @@ def plot_objective_rows(table: pd.DataFrame, ax: Axes | None = None, *, quantity
     rows = _coarsest(table, quantity)
     ax = ax or new_axes(COLUMN, 0.8 + 0.26 * len(rows))
     heights = range(len(rows))
-    ax.hlines(heights, rows.low, rows.high, color=NETWORKS[1], linewidth=1.2)
-    ax.plot(rows.value, heights, "o", color=NETWORKS[1], markersize=4)
+    ax.hlines(heights, rows.low, rows.high, color=NETWORK_COLOURS[1], linewidth=1.2)
+    ax.plot(rows.value, heights, "o", color=NETWORK_COLOURS[1], markersize=4)
     if quantity.endswith("difference"):
         ax.axvline(0, color=FAINT, linewidth=0.6)
     ax.set_yticks(heights, [_row_name(words) for words in rows.betas])
@@ -91,7 +91,7 @@ def plot_objective_rows(table: pd.DataFrame, ax: Axes | None = None, *, quantity
 
 
 def _coarsest(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """The rows of the level with fewest classes, one an objective."""
+    """The rows of the level with fewest classes, one for each objective."""
     require_columns(table, ["betas", "level", "classes", "quantity", "value", "low", "high"])
     if quantity not in AXES:
         raise ValueError(f"expected a quantity out of {', '.join(AXES)}; got {quantity!r}")
@@ -104,7 +104,7 @@ def _coarsest(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def _scale(ax: Axes, betas: list[float]) -> None:
-    """0 as far from the least positive β as a tripling is, and every β on the axis."""
+    """An axis with every β, on which 0 is as far from the least positive β as a tripling is wide."""
     positive = [beta for beta in betas if beta > 0]
     if positive:
         ax.set_xscale("symlog", linthresh=min(positive), linscale=0.45)
@@ -121,7 +121,7 @@ def _row_name(words: str) -> str:
 
 
 def _number(quantity: str) -> Callable[[float, int], str]:
-    """How an axis writes the quantity."""
+    """The format of a quantity on an axis."""
     if quantity == "accuracy_difference":
         return signed_points
     if quantity == "accuracy":

@@ -1,12 +1,13 @@
-"""The split objective L_top + Σ β_k L_k, swept over β: any network, from one start a seed, on nested levels.
+"""The split objective L_top + Σ β_k L_k over nested levels, for several β and any network.
 
 L_top is the cross-entropy of the coarsest classes, L_k that of the classes of level k within those of the
-level above (`granular_loss`). All β of 1 give cross-entropy on the finest classes. All of 0 give that
-on the coarsest alone, with the same head: its finest logits are then trained only in sums, and nothing tells
-the classes of one group apart.
+level above (`granular_loss`). With all β at 1 it is the cross-entropy of the finest classes. With all at 0 it
+is that of the coarsest classes alone, with the same head: only sums of the finest logits are then trained,
+and the classes of one group stay undistinguished.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -18,20 +19,21 @@ import torch
 import torch.nn.functional as F
 
 from harsanyi import models
-from harsanyi.analyses.fine_coarse.delta_map import kept
+from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.granularity.runs import TransferData, over_seeds
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs
 from harsanyi.data.hierarchies import LabelHierarchy
-from harsanyi.models import Network
+from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.train import keep_inputs
+from harsanyi.models.training.samples import input_batches
 
 Betas = tuple[float, ...]
-# What tells the rows of one objective and level.
+# The columns that name an objective and a level.
 OBJECTIVE = ["betas", "level", "classes"]
 MEASURES = ["accuracy", "loss"]
-BATCH = 64
+BATCH_SIZE = 64  # inputs a forward, in tests
 
 
 def objective_sweep(
@@ -41,38 +43,38 @@ def objective_sweep(
     betas: Sequence[float | Sequence[float]],
     seeds: Sequence[int],
     folder: str | Path,
+    recipe: Recipe = Recipe(),
     *,
-    epochs: int,
     size: int | None = None,
     evenly_over: str | None = None,
-    **recipe: Any,
+    progress: bool = True,
 ) -> pd.DataFrame:
-    """Train with each choice of β and each seed, and test on every level: a row a run and level.
+    """Train with each choice of β and each seed, and test on every level: a row for each run and level.
 
     Runs of one seed have the same samples, first weights, head and order, so that their differences are
-    paired. A run lies in its own folder, "beta-1-0.3/0" of β (1, 0.3) and seed 0; what is done with the same
-    data and settings is not done again.
+    paired. A run has its own folder, "beta-1-0.3/0" for β (1, 0.3) and seed 0; a run that is complete with
+    the same data and settings is not done again.
 
     Args:
-        start: the network of a seed before training; it gets a new head for the finest classes.
-        data: samples whose column, called as the finest level of the hierarchy, holds its classes.
+        start: makes the network of a seed before training; it gets a new head for the finest classes.
+        data: samples with a column for the finest level of the hierarchy, of the same name and classes.
         hierarchy: two levels or more.
         betas: a number, or with more levels a β for each below the coarsest, that of the finest last.
         seeds: of samples, head and order, and of what `start` draws.
         folder: for the runs.
-        epochs: of each run.
-        size: training samples, all without it.
+        recipe: of every run, but for its seed, levels and betas.
+        size: training samples; by default all.
         evenly_over: the label column over whose classes they are drawn evenly; by default the finest.
-        recipe: other options of `harsanyi.models.train`.
+        progress: show a bar of epochs for each run.
 
     Returns:
         tidy: betas ("1 0.3"), level, classes (their number), trained, seed, accuracy and loss (nats) on the
         test samples after the last epoch, probabilities summed over groups. `trained` is false where a β of
-        the level or of one above it is 0: then the answers there mean nothing, as no label taught them.
+        the level or of a level above it is 0: answers there mean nothing, as no label trained them.
 
     Raises:
-        ValueError: for one level, samples of other classes, another number of β, a β below 0 or given twice,
-            no β or seeds, and what `harsanyi.models.train` refuses.
+        ValueError: for a single level, samples of other classes, another number of β, a β below 0 or twice,
+            no β or seeds, and as `harsanyi.models.train`.
 
     >>> from tempfile import TemporaryDirectory
     >>> from harsanyi.data import fashion_mnist
@@ -80,57 +82,57 @@ def objective_sweep(
     >>> levels = LabelHierarchy.from_columns(clothes.train, ["fine", "coarse"])
     >>> start = lambda seed: models.load("small:cnn", "random", seed=seed)
     >>> with TemporaryDirectory() as folder:
-    ...     options = dict(folder=folder, epochs=1, size=20, progress=False)
-    ...     table = objective_sweep(start, clothes, levels, [0, 1], [0], **options)
+    ...     options = dict(recipe=Recipe(epochs=1), size=20, progress=False)
+    ...     table = objective_sweep(start, clothes, levels, [0, 1], [0], folder, **options)
     >>> table[["betas", "level", "classes", "trained"]].values.tolist()
     [['0', 'fine', 10, False], ['0', 'coarse', 4, True], ['1', 'fine', 10, True], ['1', 'coarse', 4, True]]
     """
-    swept = [_betas(one, hierarchy) for one in betas]
-    if any(not len(given) or len(set(given)) < len(given) for given in (swept, seeds)):
+    objectives = [_betas(choice, hierarchy) for choice in betas]
+    if any(not len(values) or len(set(values)) < len(values) for values in (objectives, seeds)):
         raise ValueError(f"expected one β and seed or more, each once; got {list(betas)} and {list(seeds)}")
     _require_classes(data, hierarchy)
     finest = hierarchy.levels[0].name
+    levels = [hierarchy.groups(level.name).tolist() for level in hierarchy.levels[:0:-1]]
+    held_out = Samples(data.test.items, data.test.labels[finest])
     rows = []
     for seed in seeds:
         sample = data.train.sample(size or len(data.train), seed, evenly_over or finest)
         network = start(seed).with_new_head(hierarchy.levels[0].classes, seed)
-        for chosen in swept:
-            place = Path(folder, "-".join(["beta", *_words(chosen)]), str(seed))
+        for objective in objectives:
+            place = Path(folder, "-".join(["beta", *_words(objective)]), str(seed))
             series = models.train(
                 network,
-                sample.items,
-                sample.labels[finest],
+                Samples(sample.items, sample.labels[finest]),
+                replace(recipe, seed=seed, levels=levels, betas=objective),
                 folder=place,
-                epochs=epochs,
-                held_out=(data.test.items, data.test.labels[finest]),
-                seed=seed,
-                levels=[hierarchy.groups(level.name).tolist() for level in hierarchy.levels[:0:-1]],
-                betas=chosen,
-                **recipe,
+                held_out=held_out,
+                progress=progress,
             )
-            # Without the names of levels, which the settings of the series do not hold.
-            found = kept(place / "levels.csv", partial(_tested, network, series[-1], data.test, hierarchy))
-            rows.append(found.assign(**_named(chosen, hierarchy), seed=seed))
+            # The table has no names of levels: they are no part of the settings of the series.
+            table = read_or_make(
+                place / "levels.csv", partial(_tested, network, series[-1], data.test, hierarchy)
+            )
+            rows.append(table.assign(**_level_columns(objective, hierarchy), seed=seed))
     return pd.concat(rows, ignore_index=True)[[*OBJECTIVE, "trained", "seed", *MEASURES]]
 
 
-def objective_summary(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000) -> pd.DataFrame:
+def objective_summary(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
     """Means over seeds, and over them the paired differences to β = 0, with bootstrap intervals.
 
     accuracy_difference = accuracy(β) − accuracy(all β of 0), seed by seed, above 0 where the finer labels
     help; loss_difference likewise, below 0 where they help. Seeds are resampled with replacement: the
-    interval speaks of other draws, heads and orders, on these test samples, and a handful of seeds makes it
-    too narrow. Levels that an objective does not train are left out, so that differences are of the coarsest.
+    interval is over samples, heads and orders, for these test samples, and with a handful of seeds it is too
+    narrow. Levels that an objective does not train are left out: differences are of the coarsest level.
 
     Args:
         runs: of `objective_sweep`.
 
     Returns:
         betas, level, classes, quantity (accuracy, loss, accuracy_difference, loss_difference), value, low,
-        high, seeds. NaN bounds for one seed; no difference where β = 0 of a seed is not there.
+        high, seeds. NaN bounds for one seed; no difference where a seed has no run with β = 0.
 
     Raises:
-        ValueError: for a table without these columns, or a seed that is there twice.
+        ValueError: for a table without these columns, or a seed twice.
 
     >>> row = dict(level="coarse", classes=4, trained=True, loss=0.5)
     >>> runs = [{**row, "betas": "0", "seed": seed, "accuracy": 0.75} for seed in (0, 1)]
@@ -149,9 +151,7 @@ def objective_summary(runs: pd.DataFrame, *, confidence: float = 0.95, resamples
     gains = paired.assign(
         value=paired.value - paired.value_of_coarse, quantity=paired.quantity + "_difference"
     )
-    return over_seeds(
-        pd.concat([long, gains[long.columns]]), by=OBJECTIVE, confidence=confidence, resamples=resamples
-    )
+    return over_seeds(pd.concat([long, gains[long.columns]]), by=OBJECTIVE, bootstrap=bootstrap)
 
 
 def betas_of(words: str) -> Betas:
@@ -163,16 +163,16 @@ def betas_of(words: str) -> Betas:
     return tuple(map(float, words.split()))
 
 
-def _betas(given: float | Sequence[float], hierarchy: LabelHierarchy) -> Betas:
+def _betas(choice: float | Sequence[float], hierarchy: LabelHierarchy) -> Betas:
     """One β for each level below the coarsest, or a ValueError."""
-    betas = (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
+    betas = (float(choice),) if isinstance(choice, int | float) else tuple(map(float, choice))
     if len(betas) != len(hierarchy.levels) - 1 or not betas:
         raise ValueError(
-            f"expected two levels or more and a β for each below the coarsest; got β = {given} for "
+            f"expected two levels or more and a β for each below the coarsest; got β = {choice} for "
             f"{', '.join(level.name for level in hierarchy.levels)}"
         )
     if not all(isfinite(beta) and beta >= 0 for beta in betas):
-        raise ValueError(f"expected β of 0 or more, got {given}")
+        raise ValueError(f"expected β of 0 or more, got {choice}")
     return betas
 
 
@@ -181,18 +181,18 @@ def _words(betas: Betas) -> list[str]:
 
 
 def _require_classes(data: TransferData, hierarchy: LabelHierarchy) -> None:
-    """Refuse samples whose labels do not number the finest classes."""
+    """Refuse samples whose labels are not numbers of the finest classes."""
     finest = hierarchy.levels[0]
     for name, inputs in (("training", data.train), ("test", data.test)):
         if inputs.level(finest.name)[1] != finest.classes:
             raise ValueError(
                 f"expected {name} samples whose column {finest.name!r} has the hierarchy's "
                 f"{len(finest.classes)} classes in its order: take the hierarchy from the training samples "
-                "and number those that test with `numbered`"
+                "and number those that test with `renumber_labels`"
             )
 
 
-def _named(betas: Betas, hierarchy: LabelHierarchy) -> dict[str, Any]:
+def _level_columns(betas: Betas, hierarchy: LabelHierarchy) -> dict[str, Any]:
     """Columns of the levels, the finest first."""
     trained = np.cumprod([1, *(beta > 0 for beta in betas)]).astype(bool)
     return {
@@ -206,8 +206,8 @@ def _named(betas: Betas, hierarchy: LabelHierarchy) -> dict[str, Any]:
 def _tested(network: Network, weights: Path, test: Inputs, hierarchy: LabelHierarchy) -> pd.DataFrame:
     """Accuracy and loss on each level, the finest first, of the network with these weights."""
     trained = models.load(network.name, weights).to(network.device)
-    batch = keep_inputs(trained, test.items, keep_bytes=0)
-    parts = [trained.logits(batch(chosen)) for chosen in torch.arange(len(test)).split(BATCH)]
+    inputs_of = input_batches(trained, test.items, cache_bytes=0)
+    parts = [trained.logits(inputs_of(batch)) for batch in torch.arange(len(test)).split(BATCH_SIZE)]
     logits, labels = torch.cat(parts).cpu().double(), torch.from_numpy(test.labels[hierarchy.levels[0].name])
     rows = []
     for level in hierarchy.levels:

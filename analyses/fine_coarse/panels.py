@@ -37,7 +37,7 @@ def draw_delta_maps(table: pd.DataFrame) -> Figure:
 
 
 def draw_loss_split(table: pd.DataFrame) -> Figure:
-    """`plot_loss_split` for each objective, beside each other on one scale and with one legend.
+    """`plot_loss_split` for each objective, side by side on one scale, with one legend.
 
     Args:
         table: of `loss_split`.

@@ -1,4 +1,4 @@
-"""Boundary redundancy: how much of a classifier's boundary between fine classes does not bound coarse ones.
+"""Boundary redundancy: the share of a classifier's fine boundary with one coarse label on both sides.
 
 This project's own measure. A classifier's decisions are read along segments; where they change, the segment
 crosses the fine boundary, redundantly if both classes have one coarse label. What the share of redundant
@@ -7,9 +7,9 @@ crossings means depends on the segments:
 - `isotropic_chords`: by Crofton's formula the expected number of crossings of uniformly random lines with a
   piece of boundary is proportional to its length (area, in more dimensions). So the share estimates that of
   the boundary's length. It suits few dimensions, filled with data.
-- `sample_segments`: between pairs of samples. A piece counts by how many pairs it parts, and so more in the
-  midst of the data than at its rim. For images, whose samples fill little of their space, it is the one that
-  looks where samples are; its share is not one of area.
+- `sample_segments`: between pairs of samples. A piece counts by the number of pairs it separates, and so more
+  in the middle of the data than at its edge. It suits images, whose samples fill little of their space; its
+  share is not a share of area.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,10 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 
 Classify = Callable[[Tensor], Tensor]
-# Points that are classified at once.
-AT_ONCE = 2**16
+BATCH_SIZE = 2**16  # points
 
 
 def boundary_redundancy(
@@ -33,11 +32,9 @@ def boundary_redundancy(
     coarse: Int64[Tensor, " classes"],
     *,
     points: int = 200,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """Σ redundant / Σ all crossings of the fine boundary over segments; redundant: of one coarse label.
+    """Σ redundant / Σ all crossings of the fine boundary; redundant: one coarse label on both sides.
 
     A change of class between neighbours of `points` evenly spaced points of a segment is one crossing;
     classes narrower than their distance can be passed over.
@@ -47,19 +44,19 @@ def boundary_redundancy(
         segments: both ends of each.
         coarse: the coarse label of each fine class.
         points: on each segment, ends included.
-        confidence, resamples, seed: of the bootstrap over segments.
+        bootstrap: of the intervals over segments.
 
     Returns:
-        one row: quantity ("redundancy"), value, low, high, crossings (all of them), games (segments). The
-        value is NaN without a crossing. The interval is that of this classifier over segments; segments that
-        share samples are taken as independent.
+        one row: quantity ("redundancy"), value, low, high, crossings (their number), games (segments). The
+        value is NaN without a crossing. The interval is over segments, for this classifier; segments that
+        share samples count as independent.
 
     Raises:
         ValueError: for segments without two ends, fewer than two points, or a class without coarse label.
 
     >>> segments = torch.tensor([[[0.0], [1.0]], [[0.0], [0.6]]])
-    >>> found = boundary_redundancy(lambda x: (3 * x[:, 0]).long(), segments, torch.tensor([0, 0, 1, 1]))
-    >>> found[["value", "crossings", "games"]].values.tolist()
+    >>> table = boundary_redundancy(lambda x: (3 * x[:, 0]).long(), segments, torch.tensor([0, 0, 1, 1]))
+    >>> table[["value", "crossings", "games"]].values.tolist()
     [[0.75, 4.0, 2.0]]
     """
     if segments.ndim != 3 or segments.shape[1] != 2 or points < 2:
@@ -68,14 +65,12 @@ def boundary_redundancy(
             f"and {points}"
         )
     redundant, crossings = crossing_counts(classify, segments, coarse, points)
-    found = ratio_interval(
+    (interval,) = ratio_interval(
         redundant[:, None].astype(float),
         crossings[:, None].astype(float),
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
+        bootstrap=bootstrap,
     )
-    row = {"quantity": "redundancy", **vars(found[0]), "crossings": int(crossings.sum())}
+    row = {"quantity": "redundancy", **vars(interval), "crossings": int(crossings.sum())}
     return pd.DataFrame([{**row, "games": len(segments)}])
 
 
@@ -93,12 +88,12 @@ def crossing_counts(
     """
     along = torch.linspace(0, 1, points, dtype=segments.dtype, device=segments.device)[:, None]
     redundant, crossings = [], []
-    for some in segments.split(max(1, AT_ONCE // points)):
-        start, end = some[:, :1], some[:, 1:]
-        classes = classify((start + along * (end - start)).flatten(0, 1)).view(len(some), points)
+    for batch in segments.split(max(1, BATCH_SIZE // points)):
+        start, end = batch[:, :1], batch[:, 1:]
+        classes = classify((start + along * (end - start)).flatten(0, 1)).view(len(batch), points)
         if classes.min() < 0 or classes.max() >= len(coarse):
             raise ValueError(
-                f"expected classes 0 to {len(coarse) - 1}, those with a coarse label; the classifier "
+                f"expected classes 0 to {len(coarse) - 1}, which have a coarse label; the classifier "
                 f"answered {int(classes.min())} to {int(classes.max())}"
             )
         groups = coarse[classes]
@@ -111,11 +106,17 @@ def crossing_counts(
 def isotropic_chords(
     count: int, seed: int, *, dimensions: int = 2, radius: float = 1.0
 ) -> Float64[Tensor, "count 2 dimensions"]:
-    """Chords of a ball at the origin that uniformly random lines cut, independent of each other.
+    """Independent chords of a ball at the origin, cut by uniformly random lines.
 
-    A line's direction is uniform on the sphere and its nearest point to the origin uniform in the
-    cross-section of the ball at a right angle to it: the measure that motions leave as it is (Santaló,
-    Integral Geometry and Geometric Probability, 1976).
+    A line's direction is uniform on the sphere. Its nearest point to the origin is uniform in the
+    cross-section of the ball at a right angle to the direction. This measure is invariant under motions
+    (Santaló, Integral Geometry and Geometric Probability, 1976).
+
+    Args:
+        count: chords.
+        seed: of the draw.
+        dimensions: of the space, 2 or more.
+        radius: of the ball.
 
     >>> chords = isotropic_chords(4, seed=0)
     >>> chords.norm(dim=-1).round(decimals=9).unique().tolist()
@@ -130,7 +131,7 @@ def isotropic_chords(
     direction, aside = torch.randn(2, count, dimensions, dtype=torch.float64, generator=generator)
     direction = direction / direction.norm(dim=1, keepdim=True)
     aside = aside - (aside * direction).sum(1, keepdim=True) * direction
-    # Uniform in a ball of one dimension less.
+    # The nearest point is uniform in a ball of one dimension less.
     share = torch.rand(count, 1, dtype=torch.float64, generator=generator) ** (1 / (dimensions - 1))
     aside = share * aside / aside.norm(dim=1, keepdim=True)
     half = (1 - share**2).sqrt() * direction
@@ -148,6 +149,6 @@ def sample_segments(
     if len(samples) < 2 or count < 1:
         raise ValueError(f"expected two samples and a segment or more, got {len(samples)} and {count}")
     rng = np.random.default_rng(seed)
-    one = rng.integers(len(samples), size=count)
-    other = (one + rng.integers(1, len(samples), size=count)) % len(samples)
-    return samples[torch.from_numpy(np.stack([one, other], 1)).to(samples.device)]
+    start = rng.integers(len(samples), size=count)
+    end = (start + rng.integers(1, len(samples), size=count)) % len(samples)
+    return samples[torch.from_numpy(np.stack([start, end], 1)).to(samples.device)]

@@ -1,19 +1,19 @@
-"""Δ by width and samples, the redundancy dial and the loss in parts: in words, and as tables of a report."""
+"""Δ by width and samples, the redundancy dial and the loss in parts, in sentences and as text tables."""
 
 from collections.abc import Callable
 
 import pandas as pd
 
-from harsanyi.analyses.report.words import NOTHING, listed, percent, points, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, with_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 
 PART_WORDS = {"coarse": "between coarse classes", "intra": "within them"}
 
 
 def describe_deltas(deltas: pd.DataFrame) -> list[str]:
-    """A sentence a grouping: in how many cells fine training gains and loses, the most and the least Δ.
+    """A sentence for each grouping: the numbers of cells with gains and with losses, the extremes of Δ.
 
-    A cell counts where its interval leaves 0 out; intervals are not corrected for the number of cells.
+    A cell counts where its interval excludes 0; intervals are not corrected for the number of cells.
 
     Args:
         deltas: of `delta_table`, for one data set.
@@ -21,8 +21,8 @@ def describe_deltas(deltas: pd.DataFrame) -> list[str]:
     >>> row = dict(data="digits", grouping="apart", quantity="delta", training="fine", size=50, games=3)
     >>> bounds = {2: (-0.2, -0.3, -0.1), 8: (0.05, -0.05, 0.15)}
     >>> rows = [{**row, "width": w, "value": v, "low": l, "high": h} for w, (v, l, h) in bounds.items()]
-    >>> said = describe_deltas(pd.DataFrame(rows))[0]
-    >>> said.partition(", from ")[0]
+    >>> sentence = describe_deltas(pd.DataFrame(rows))[0]
+    >>> sentence.partition(", from ")[0]
     'digits, apart: Δ is above 0 in 0 of 2 cells and below 0 in 1'
     """
     require_columns(deltas, ["data", "grouping", "quantity", "training", "width", "size", "value", "games"])
@@ -52,14 +52,14 @@ def describe_dial(dial: pd.DataFrame) -> str:
 
 
 def describe_losses(losses: pd.DataFrame) -> list[str]:
-    """A sentence an objective: the least held-out loss between coarse classes, its last, and that within.
+    """A sentence for each objective: the lowest and the last held-out L_coarse, and the last L_intra.
 
     Args:
         losses: of `harsanyi.analyses.fine_coarse.dial.loss_split`.
 
     >>> row = dict(objective="β = 1", split="held out", step=9, value=0.5, low=0.4, high=0.6)
-    >>> said = describe_losses(pd.DataFrame([{**row, "part": part} for part in ("coarse", "intra")]))[0]
-    >>> said.partition(" nats")[0]
+    >>> sentence = describe_losses(pd.DataFrame([{**row, "part": part} for part in ("coarse", "intra")]))[0]
+    >>> sentence.partition(" nats")[0]
     'Loss, β = 1: after 9 steps L_coarse of held-out samples is 0.500 [0.400, 0.600]'
     """
     require_columns(losses, ["objective", "part", "split", "step", "value", "low", "high"])
@@ -111,31 +111,31 @@ def loss_words(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def _across(rows: pd.DataFrame, write: Callable[[float], str]) -> pd.DataFrame:
-    """Text of values by the columns down and across, in the order of the rows."""
+    """A table of texts by the columns `down` and `across`, in the order of the rows."""
     texts = rows.assign(text=[with_interval(row, write) for row in rows.itertuples()])
-    wide = texts.pivot(index="down", columns="across", values="text").fillna(NOTHING)
+    wide = texts.pivot(index="down", columns="across", values="text").fillna(NO_VALUE)
     return wide.loc[rows.down.unique(), rows.across.unique()].rename_axis(columns=None)
 
 
 def _of_map(name: str, rows: pd.DataFrame) -> str:
     above, below = int((rows.low > 0).sum()), int((rows.high < 0).sum())
-    (least, where), (most, there) = (
+    (lowest, lowest_cell), (highest, highest_cell) = (
         (with_interval(row, points), f"{row.width} units, {row.size:,} samples")
         for row in rows.sort_values("value", kind="stable").iloc[[0, -1]].itertuples()
     )
     return (
         f"{name}: Δ is above 0 in {above} of {len(rows)} cells and below 0 in {below}, "
-        f"from {least} points ({where}) to {most} ({there})."
+        f"from {lowest} points ({lowest_cell}) to {highest} ({highest_cell})."
     )
 
 
 def _of_losses(name: str, rows: pd.DataFrame) -> str:
     parts = {part: rows[rows.part == part].set_index("step") for part in ("coarse", "intra")}
     last = int(rows.step.max())
-    ends = {part: with_interval(found.loc[last], "{:.3f}".format) for part, found in parts.items()}
+    ends = {part: with_interval(table.loc[last], "{:.3f}".format) for part, table in parts.items()}
     lowest = int(parts["coarse"].index[int(parts["coarse"].value.argmin())])
-    least = with_interval(parts["coarse"].loc[lowest], "{:.3f}".format)
+    minimum = with_interval(parts["coarse"].loc[lowest], "{:.3f}".format)
     return (
         f"Loss, {name}: after {last:,} steps L_coarse of held-out samples is {ends['coarse']} nats "
-        f"(at its least {least}, after {lowest:,}) and L_intra {ends['intra']}."
+        f"(at its lowest {minimum}, after {lowest:,}) and L_intra {ends['intra']}."
     )

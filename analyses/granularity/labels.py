@@ -1,4 +1,4 @@
-"""Pretraining labels of a granularity study: the levels of a kind, and what each sample is called there."""
+"""Pretraining labels of a granularity study: the levels of a kind, and the label of each sample."""
 
 from dataclasses import replace
 from functools import cache
@@ -19,17 +19,22 @@ from harsanyi.models import Network
 from harsanyi.models.digest import digest
 
 Labels = Int64[np.ndarray, " samples"]
-# Folder of the study where features are kept.
+# Folder of a study for cached features.
 FEATURES = "features"
-# Inputs at once, for features.
-BATCH = 64
+BATCH_SIZE = 64  # inputs a forward, for features
 
 
 def levels_of(study: Granularity, inputs: Inputs, kind: str, size: int) -> dict[str, int]:
-    """The levels of a kind of pretraining labels with their numbers of classes, for so many samples.
+    """The levels of a kind of pretraining labels, each with its number of classes.
+
+    Args:
+        study: its columns, counts and target.
+        inputs: the training samples.
+        kind: of the labels.
+        size: training samples of a run.
 
     Raises:
-        ValueError: for columns that are not there, and counts that cannot be.
+        ValueError: for unknown columns, and for counts that do not fit the samples or the target.
     """
     if kind == "columns":
         return {name: len(inputs.level(name)[1]) for name in columns_of(study, inputs)}
@@ -47,10 +52,10 @@ def levels_of(study: Granularity, inputs: Inputs, kind: str, size: int) -> dict[
     if not counts:
         raise ValueError(
             f"--counts has {', '.join(map(str, study.counts))}: kmeans-aligned makes equally many clusters "
-            f"in each of {target} classes of {study.target}, so give multiples of {target}, too"
+            f"in each of the {target} classes of {study.target}: add multiples of {target}"
         )
-    if beyond := [count for count in counts if count > size]:
-        raise ValueError(f"--counts has {beyond[0]}: there are {size} training samples")
+    if too_many := [count for count in counts if count > size]:
+        raise ValueError(f"--counts has {too_many[0]}: there are {size} training samples")
     return {str(count): count for count in counts}
 
 
@@ -68,9 +73,11 @@ def labels_of_classes(
     if kind == "columns":
         return inputs.level(level)
     finest, _ = inputs.level(columns_of(study, inputs)[0])
-    (found,) = (one for one in _wordnet(study, inputs) if level in [other.name for other in one.levels])
-    (names,) = (one.classes for one in found.levels if one.name == level)
-    return found.map(finest, level), names
+    hierarchies = _wordnet(study, inputs)
+    ((hierarchy, classes),) = (
+        (hierarchy, cut.classes) for hierarchy in hierarchies for cut in hierarchy.levels if cut.name == level
+    )
+    return hierarchy.map(finest, level), classes
 
 
 def pretraining_labels(
@@ -83,39 +90,46 @@ def pretraining_labels(
     seed: int,
     misalignment: float = 0.0,
 ) -> tuple[Labels, tuple[str, ...]]:
-    """What each training sample is called in pretraining, and the names of all such classes.
+    """The pretraining label of each training sample, and the names of the classes.
 
     Args:
-        kind, level, count: as `levels_of` has them.
+        study: its target, embedding and folder.
+        kind, level, count: of `levels_of`.
         inputs: the training samples.
-        network: the study's own at its start, whose features are clustered where no other is named.
-        seed: of clusters, lots and moves.
+        network: at the start of the study; its features are clustered unless the study names an embedding.
+        seed: of clusters, random labels and moved labels.
         misalignment: share of the labels that are moved to other classes.
     """
     if kind in ("columns", "wordnet"):
         labels, classes = labels_of_classes(study, kind, level, inputs)
     else:
         labels = _of_samples(study, kind, count, inputs, network, seed)
-        # Bare numbers could be taken for the target's own classes, where there are as many of these.
+        # Bare numbers could be mistaken for the target's own classes, where their number is the same.
         classes = tuple(f"{kind} {number}" for number in range(count))
     if misalignment:
         labels = misaligned(labels, misalignment, seed)
     return labels, classes
 
 
-def numbered(inputs: Inputs, like: Inputs) -> Inputs:
-    """The inputs with the labels of each column numbered as those of `like`; columns it has not are dropped.
+def renumber_labels(inputs: Inputs, like: Inputs) -> Inputs:
+    """The inputs with the labels of each column numbered as in `like`; only common columns remain.
+
+    Args:
+        inputs: to test.
+        like: to train.
 
     Raises:
         ValueError: for a class that `like` does not have, or no column in common.
     """
     labels, shared = {}, [name for name in like.labels if name in inputs.labels]
     for name in shared:
-        classes, here = like.classes[name], inputs.classes[name]
-        if unknown := [one for one in here if one not in classes]:
-            raise ValueError(f"test samples have classes of {name!r} that training has not: {unknown[:3]}")
-        places = np.array([classes.index(one) for one in here], np.int64)
-        labels[name] = places[inputs.labels[name]]
+        classes, test_classes = like.classes[name], inputs.classes[name]
+        if unknown := [label for label in test_classes if label not in classes]:
+            raise ValueError(
+                f"test samples have classes of {name!r} that training samples do not have: {unknown[:3]}"
+            )
+        numbers = np.array([classes.index(label) for label in test_classes], np.int64)
+        labels[name] = numbers[inputs.labels[name]]
     if not shared:
         raise ValueError(
             f"no label column in common: {list(like.labels)} and, to test, {list(inputs.labels)}"
@@ -126,22 +140,23 @@ def numbered(inputs: Inputs, like: Inputs) -> Inputs:
 def _of_samples(
     study: Granularity, kind: str, count: int, inputs: Inputs, network: Network, seed: int
 ) -> Labels:
-    """Labels that samples have and their classes have not."""
+    """Labels of single samples, which the classes of other samples do not give."""
     if kind == "per-sample":
         return one_per_sample(len(inputs))
     target, _ = inputs.level(study.target)
     if kind == "random":
         return random_labels(target, count, seed, aligned=False)
-    clustered = network
     if study.embedding is not None:
-        clustered = models.load(study.embedding).to(device_named(study.device))
-    features = kept_features(study.out / FEATURES, clustered, inputs)
-    found = kmeans_hierarchy(features, target, [count], aligned=kind == "kmeans-aligned", seed=seed)
-    return found.labels[str(count)]
+        network = models.load(study.embedding).to(device_named(study.device))
+    features = cached_features(study.out / FEATURES, network, inputs)
+    clusters = kmeans_hierarchy(features, target, [count], aligned=kind == "kmeans-aligned", seed=seed)
+    return clusters.labels[str(count)]
 
 
-def kept_features(folder: Path, network: Network, inputs: Inputs) -> Float64[np.ndarray, "samples features"]:
-    """`features_of`, from the folder where they are there: every number of clusters asks for the same."""
+def cached_features(
+    folder: Path, network: Network, inputs: Inputs
+) -> Float64[np.ndarray, "samples features"]:
+    """`features_of`, cached in the folder: every number of clusters needs the same features."""
     key = digest(repr(network.preprocessing), network.model.state_dict(), list(inputs.items))
     path = folder / f"{key[:16]}.npy"
     if not path.is_file():
@@ -149,16 +164,16 @@ def kept_features(folder: Path, network: Network, inputs: Inputs) -> Float64[np.
         partial = path.with_suffix(".partial.npy")
         np.save(partial, features_of(network, inputs))
         partial.replace(path)
-    found: Float64[np.ndarray, "samples features"] = np.load(path, allow_pickle=False)
-    return found
+    features: Float64[np.ndarray, "samples features"] = np.load(path, allow_pickle=False)
+    return features
 
 
 def features_of(network: Network, inputs: Inputs) -> Float64[np.ndarray, "samples features"]:
-    """What enters the network's head, sample by sample."""
+    """The inputs of the network's head, a row a sample."""
     parts = [
         network.features(network.preprocess([inputs.items[i] for i in range(start, stop)]))
-        for start in range(0, len(inputs), BATCH)
-        if (stop := min(start + BATCH, len(inputs)))
+        for start in range(0, len(inputs), BATCH_SIZE)
+        if (stop := min(start + BATCH_SIZE, len(inputs)))
     ]
     return torch.cat(parts).cpu().double().numpy()
 
@@ -174,5 +189,5 @@ def _wordnet(study: Granularity, inputs: Inputs) -> list[LabelHierarchy]:
 def _hypernyms(
     classes: tuple[str, ...], hops: tuple[int, ...], depths: tuple[int, ...], folder: Path
 ) -> LabelHierarchy:
-    """Read once: every run asks for it."""
+    """The hierarchy is read once: every run needs it."""
     return wordnet_hierarchy(classes, WordNet(folder), hops=sorted(hops), depths=sorted(depths)[::-1])

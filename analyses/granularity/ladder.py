@@ -1,9 +1,8 @@
-"""The ladder: interactions of a granularity study's runs, what transfer keeps of them, which are rare."""
+"""The ladder: knowledge of a granularity study's runs, how much the transfer preserves, how much is rare."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,17 +22,24 @@ from harsanyi.analyses.granularity.runs import (
 )
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.knowledge.amounts import amounts_table
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange, knowledge_parts
+from harsanyi.analyses.knowledge.change import (
+    SCRATCH_SHARE_AMOUNTS,
+    SHARE_AMOUNTS,
+    KnowledgeChange,
+    knowledge_parts,
+)
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.study import Compare
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 COMPARISON, ACCURACY = "comparison", "accuracy"
-SHOWN = ("all_before", "all_after", "preserved", "discarded", "new")
-# What is set beside the accuracy of a run.
+AMOUNTS = ("all_before", "all_after", "preserved", "discarded", "new")
+# Quantities that are correlated with the accuracy of a run.
 CORRELATED = (
     "all_before",
     "all_after",
@@ -45,14 +51,18 @@ CORRELATED = (
     "rare_after",
     "rare_preserved",
 )
-# A share of a number of inputs, up to the rounding of their product.
-ROUNDING = 1e-9
+# The product of a share and a number of inputs may be rounded to just below a whole number.
+COUNT_TOLERANCE = 1e-9
 
 
 def rare_table(
-    change: KnowledgeChange, labels: Int64[Tensor, " games"], rare: float = 0.1, **bootstrap: Any
+    change: KnowledgeChange,
+    labels: Int64[Tensor, " games"],
+    rare: float = 0.1,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How much of the salient strength is in rare interactions, and whether these come from pretraining.
+    """The share of salient strength in rare interactions, and the share of these that pretraining had.
 
     A salient interaction (kind, coalition, sign) is rare in a network if no more than max(1, ⌊rare · m⌋) of
     the m inputs of its input's class have it. rare_before, rare_after and rare_scratch: the share of that
@@ -64,7 +74,7 @@ def rare_table(
         change: the comparison; without scratch there is no rare_scratch.
         labels: the class of each game.
         rare: share of a class's inputs, 0 to 1.
-        bootstrap: confidence, resamples, seed. The counts of inputs are held fixed.
+        bootstrap: of the intervals. The counts of inputs are held fixed.
 
     Returns:
         columns quantity, kind, order, value, low, high, games; NaN where there is nothing to share.
@@ -90,34 +100,34 @@ def rare_table(
     quantities: dict[str, tuple[Tensor, ...]] = {}
     for name in ("before", "after", "scratch"):
         if (whole := strength.get(f"all_{name}")) is not None:
-            own = torch.where(is_rare(whole, labels, rare), whole, 0.0)
-            quantities[f"rare_{name}"] = by_order(own, orders), by_order(whole, orders)
+            rare_part = torch.where(is_rare(whole, labels, rare), whole, 0.0)
+            quantities[f"rare_{name}"] = by_order(rare_part, orders), by_order(whole, orders)
     after = strength["all_after"]
-    seldom = is_rare(after, labels, rare)
-    for name, chosen in (("rare", seldom), ("common", ~seldom)):
-        kept, whole = (torch.where(chosen, one, 0.0) for one in (strength["preserved"], after))
-        quantities[f"{name}_preserved"] = by_order(kept, orders), by_order(whole, orders)
-    return amounts_table(quantities, signs=False, **bootstrap)
+    rare_mask = is_rare(after, labels, rare)
+    for name, mask in (("rare", rare_mask), ("common", ~rare_mask)):
+        preserved, whole = (torch.where(mask, part, 0.0) for part in (strength["preserved"], after))
+        quantities[f"{name}_preserved"] = by_order(preserved, orders), by_order(whole, orders)
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap)
 
 
 def is_rare(
     strength: Float64[Tensor, "games kinds signs coalitions"], labels: Int64[Tensor, " games"], rare: float
 ) -> Bool[Tensor, "games kinds signs coalitions"]:
-    """Where an interaction is there, and in few inputs of its input's class."""
-    there = strength > 0
-    found = torch.zeros_like(there)
+    """Whether an interaction is present in an input, and in few inputs of the same class."""
+    present = strength > 0
+    mask = torch.zeros_like(present)
     for label in labels.unique():
-        own = labels == label
-        most = max(1, math.floor(rare * int(own.sum()) + ROUNDING))
-        found[own] = there[own] & (there[own].sum(0) <= most)
-    return found
+        of_class = labels == label
+        most = max(1, math.floor(rare * int(of_class.sum()) + COUNT_TOLERANCE))
+        mask[of_class] = present[of_class] & (present[of_class].sum(0) <= most)
+    return mask
 
 
 def comparison_of(study: Granularity, run: TransferRun) -> Compare:
-    """The comparison of a run: the end of pretraining against that of the transfer, baseline as scratch.
+    """The comparison of a run: the end of pretraining against the end of the transfer, baseline as scratch.
 
-    A pretrained network that does not answer the target's classes does so through a read-out, fitted on the
-    training data. The inputs are the same for all runs.
+    A pretrained network without the target's classes answers through a read-out, fitted on the training data.
+    The inputs are the same for all runs.
     """
     direct = replace(run, kind=BASELINE, misalignment=0.0)
     scratch = str(last_checkpoint(study, direct, FINETUNE)) if is_done(study, direct) else None
@@ -143,25 +153,28 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
 
 
 def ladder_table(
-    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True, **bootstrap: Any
+    study: Granularity,
+    runs: Sequence[TransferRun],
+    *,
+    progress: bool = True,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """The knowledge change of every finished run, computed where it is not yet, in its folder comparison.
+    """The knowledge change of every finished run, in the folder comparison of the run; computed once.
 
     Returns:
         the columns of a run, then quantity, order ("all", "1" … "n"), value, low, high, games, of AND and OR
         together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
-        at the end of pretraining; where players are the cells of a grid, those of `rare_table`; where the
-        study asks for restricted prediction, the accuracy of each part of the knowledge alone, as
-        preserved_accuracy, new_accuracy, …, everything_accuracy. The intervals are over inputs. Empty where
-        no run is done.
+        at the end of pretraining; where players are the cells of a grid, those of `rare_table`; with
+        restricted prediction, the accuracy of each part of the knowledge alone, as preserved_accuracy,
+        new_accuracy, …, everything_accuracy. The intervals are over inputs. Empty where no run is done.
     """
-    found = [
+    tables = [
         _change_of(study, run, progress, bootstrap).assign(**vars(run))
         for run in runs
         if run.kind != BASELINE and is_done(study, run)
     ]
     columns = [*RUN_COLUMNS, "quantity", "order", "value", "low", "high", "games"]
-    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
@@ -175,45 +188,45 @@ def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(ladder, "order")
 
 
-def _change_of(
-    study: Granularity, run: TransferRun, progress: bool, bootstrap: dict[str, Any]
-) -> pd.DataFrame:
+def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: Bootstrap) -> pd.DataFrame:
     done = compute(comparison_of(study, run), progress=progress)
-    tables = [amounts_table(_amounts(done.change), signs=False, **bootstrap)]
+    tables = [amounts_table(_amounts(done.change), signs=False, bootstrap=bootstrap)]
     if study.players.startswith("grid"):
         labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]
-        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, **bootstrap))
+        tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, bootstrap=bootstrap))
     table = pd.concat(tables, ignore_index=True)
     table = table[table.kind == "both"].drop(columns="kind")
     return pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
 
 
-def _restricted(done: Run, bootstrap: dict[str, Any]) -> pd.DataFrame:
+def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     """The accuracy of each part of a run's knowledge alone."""
-    by_class = done.compared_by_class(done.compared())
-    found = restricted_prediction(
+    by_class = compared_by_class(done, done.compared())
+    table = restricted_prediction(
         by_class["before"],
         by_class["after"],
         done.labels,
         scratch=by_class.get("scratch"),
         threshold=done.study.threshold,
-        **bootstrap,
+        bootstrap=bootstrap,
     )
-    alone = found[(found.version == "only") & (found.quantity == ACCURACY)]
+    alone = table[(table.version == "only") & (table.quantity == ACCURACY)]
     quantity = alone.knowledge.str.replace(" ", "_") + f"_{ACCURACY}"
     return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version"])
 
 
-def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
-    """How the knowledge of the runs of a ladder goes with their accuracy on the target.
+def ladder_correlation(
+    runs: pd.DataFrame, ladder: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
+    """Correlation of the knowledge of a ladder's runs with their accuracy on the target.
 
     A point is a run with the largest number of samples. The runs of one level (kind and number of classes)
-    are one cluster: their seeds are no witnesses of other levels.
+    are one cluster: their seeds are no evidence on other levels.
 
     Args:
         runs: of `runs_table`.
         ladder: of `ladder_table`.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals.
 
     Returns:
         as `correlation_table`; x the quantity of the knowledge, y the accuracy.
@@ -223,12 +236,10 @@ def ladder_correlation(runs: pd.DataFrame, ladder: pd.DataFrame, **bootstrap: An
     points = wide.merge(runs[[*RUN_COLUMNS, ACCURACY]], on=RUN_COLUMNS)
     points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
     pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
-    return correlation_table(points, pairs, clusters="cluster", **bootstrap)
+    return correlation_table(points, pairs, clusters="cluster", bootstrap=bootstrap)
 
 
 def _amounts(change: KnowledgeChange) -> dict[str, tuple[Tensor, ...]]:
-    """The amounts and shares that are shown, as `amounts_table` takes them."""
-    parts = {name: (name,) for name in SHOWN} | SHARES
-    if change.scratch is not None:
-        parts |= SCRATCH_SHARES
-    return {name: tuple(getattr(change, part) for part in found) for name, found in parts.items()}
+    """The amounts and shares of the ladder, for `amounts_table`."""
+    scratch = SCRATCH_SHARE_AMOUNTS if change.scratch is not None else {}
+    return change.quantities((*AMOUNTS, *SHARE_AMOUNTS, *scratch))

@@ -1,7 +1,7 @@
-"""The runs of a granularity study: planned, trained where they are not yet, and read as tables."""
+"""The runs of a granularity study: their plan, their training and their tables."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 
 from harsanyi import models
-from harsanyi.analyses.granularity.labels import labels_of_classes, levels_of, numbered, pretraining_labels
+from harsanyi.analyses.granularity.labels import (
+    labels_of_classes,
+    levels_of,
+    pretraining_labels,
+    renumber_labels,
+)
 from harsanyi.analyses.granularity.settings import MEANINGLESS, OF_SAMPLES, Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF, target_values, with_names_of
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
 from harsanyi.analyses.study.games import device_named
 from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs, load
 from harsanyi.data.alignment import nmi, purity
-from harsanyi.models import Network
+from harsanyi.models import Network, Recipe, Samples
 
 BASELINE = "baseline"
 PRETRAIN, FINETUNE, HISTORY, LABELS = "pretrain", "finetune", "history.csv", "labels.csv"
@@ -26,20 +31,21 @@ RUN_COLUMNS = ["kind", "level", "classes", "size", "seed", "misalignment"]
 GROUP = [name for name in RUN_COLUMNS if name != "seed"]
 MEASURES = ["accuracy", "loss", "error"]
 DIFFERENCE = "error_difference"
-# Of labels without a test: so many training samples measure how well they are learned.
-HELD_OUT = 256
+# Labels of single samples have no test: at most so many training samples measure how well they are learned.
+MAX_MEASURED_SAMPLES = 256
 
 
 @dataclass(frozen=True)
 class TransferRun:
-    """One way to the target: from which labels, with how many samples, which seed.
+    """One way to the target: pretraining labels, number of samples and seed.
 
     Attributes:
         kind: of the pretraining labels, or "baseline" for none.
-        level: their column or level; empty where there is none.
-        classes: how many of them there are; for the baseline the target's classes, or its distinct sets or
+        level: their column or level; empty for the baseline.
+        classes: their number; for the baseline that of the target's classes, or of its distinct sets or
             numbers.
         size: training samples.
+        seed: of samples, start, heads, order and random labels.
         misalignment: share of the pretraining labels that are moved.
 
     >>> TransferRun("columns", "fine", 10, 500, 0).folder.as_posix()
@@ -55,7 +61,7 @@ class TransferRun:
 
     @property
     def folder(self) -> Path:
-        """Where it lies within the study's folder."""
+        """The folder of the run within the study's folder."""
         name = self.kind if self.kind == BASELINE else f"{self.kind}-{self.classes}"
         return Path(
             name + (f"-{self.misalignment:g}" if self.misalignment else ""), str(self.size), str(self.seed)
@@ -64,26 +70,26 @@ class TransferRun:
 
 @dataclass(frozen=True)
 class TransferData:
-    """Training and test samples of a study; the test's labels numbered as the training's are."""
+    """Training and test samples of a study; test labels are numbered as the training labels."""
 
     train: Inputs
     test: Inputs
 
     @classmethod
     def of(cls, study: Granularity) -> "TransferData":
-        """The samples a study names; a ValueError where its columns are not there or do not fit."""
+        """Loads the samples of a study; a ValueError where its columns are missing or do not fit."""
         names: dict[str, Any] = {name: getattr(study, name) for name in COLUMNS}
         train, test = (load(path, **names) for path in (study.data, study.test_data))
         target_values(train, study.target, study.task)
         train = with_names_of(train, test, study.target, study.task)
-        return cls(train, numbered(test, train))
+        return cls(train, renumber_labels(test, train))
 
 
-def plan(study: Granularity, data: TransferData) -> list[TransferRun]:
+def plan_runs(study: Granularity, data: TransferData) -> list[TransferRun]:
     """Every run of a study: the baselines, then kind by kind, for each size and seed.
 
     Raises:
-        ValueError: for sizes beyond the samples there are, or two levels of one kind and as many classes.
+        ValueError: for a size larger than the data, or two levels of one kind with equally many classes.
     """
     sizes = study.sizes or (len(data.train),)
     if max(sizes) > len(data.train):
@@ -109,18 +115,24 @@ def plan(study: Granularity, data: TransferData) -> list[TransferRun]:
 
 
 def is_done(study: Granularity, run: TransferRun) -> bool:
-    """Whether the run's last history is written; training it again looks at its settings, too."""
+    """Whether the run's last history is written; `train_runs` checks its settings as well."""
     return (study.out / run.folder / FINETUNE / HISTORY).is_file()
 
 
 def train_runs(
     study: Granularity, runs: Sequence[TransferRun], data: TransferData, *, progress: bool = True
 ) -> Iterator[TransferRun]:
-    """Train the runs one after another, and give each when it is done.
+    """Train the runs one after another; yields each when it is done.
 
-    Each writes pretrain and finetune, every epoch's checkpoint with history.csv, and labels.csv: what its
-    samples were pretrained on. What is complete with the same settings is not trained again. Several
-    processes train each run together, see :func:`harsanyi.models.train`.
+    Each writes the folders pretrain and finetune, with every epoch's checkpoint and history.csv, and
+    labels.csv, the pretraining labels of its samples. A training that is complete with the same settings is
+    not done again. Several processes train each run together, see :func:`harsanyi.models.train`.
+
+    Args:
+        study: of the runs.
+        runs: of `plan_runs`.
+        data: of the study.
+        progress: show a bar of epochs.
     """
     for run in runs:
         _train(study, run, data, progress)
@@ -135,18 +147,18 @@ def runs_table(study: Granularity, runs: Sequence[TransferRun]) -> pd.DataFrame:
         target's test samples after the last epoch (of the task multi-label, no accuracy, and error = 1 − mean
         average precision; of regression, no accuracy, error = 1 − R², and loss the mean squared error);
         pretrain_loss, the last epoch's mean over its training samples; nmi and purity of the pretraining
-        labels with the target's, on the training samples. NaN for what the baseline has not.
+        labels with the target's, on the training samples. The last three are NaN for the baseline.
     """
     rows = [_row(study, run) for run in runs if is_done(study, run)]
     columns = [*RUN_COLUMNS, *MEASURES, "pretrain_loss", "nmi", "purity"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def summary_table(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 2000) -> pd.DataFrame:
+def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
     """Means over seeds with bootstrap intervals, and paired differences to the baseline.
 
     error_difference is a run's error less that of the baseline of the same size and seed: below 0 where
-    pretraining helps. Seeds are resampled with replacement; a handful of them makes intervals too narrow.
+    pretraining helps. Seeds are resampled with replacement; with a handful of seeds intervals are too narrow.
 
     Args:
         runs: of `runs_table`.
@@ -168,15 +180,14 @@ def summary_table(runs: pd.DataFrame, *, confidence: float = 0.95, resamples: in
     paired = runs.assign(**{DIFFERENCE: runs.error.to_numpy() - direct.reindex(keys).to_numpy()})
     paired.loc[paired.kind == BASELINE, DIFFERENCE] = np.nan
     long = paired.melt([*GROUP, "seed"], [*MEASURES, DIFFERENCE], var_name="quantity").dropna(subset="value")
-    return over_seeds(long, confidence=confidence, resamples=resamples)
+    return over_seeds(long, bootstrap=bootstrap)
 
 
 def over_seeds(
     table: pd.DataFrame,
     *extra: str,
     by: Sequence[str] = GROUP,
-    confidence: float = 0.95,
-    resamples: int = 2000,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The mean over seeds of each quantity, with a bootstrap interval over them.
 
@@ -195,8 +206,8 @@ def over_seeds(
     columns, rows = [*by, "quantity", *extra], []
     for key, group in table.dropna(subset="value").groupby(columns, sort=False):
         values = group.value.to_numpy(float)
-        (found,) = mean_interval(values[:, None], confidence=confidence, resamples=resamples)
-        rows.append({**dict(zip(columns, key, strict=True)), **vars(found), "seeds": group.seed.nunique()})
+        (interval,) = mean_interval(values[:, None], bootstrap=bootstrap)
+        rows.append({**dict(zip(columns, key, strict=True)), **vars(interval), "seeds": group.seed.nunique()})
     return pd.DataFrame(rows, columns=[*columns, "value", "low", "high", "seeds"])
 
 
@@ -223,66 +234,74 @@ def _train(study: Granularity, run: TransferRun, data: TransferData, progress: b
         network = _pretrained(study, run, data.test, sample, network, progress)
     models.train(
         network.with_new_head(classes, run.seed),
-        sample.items,
-        target,
+        Samples(sample.items, target),
+        replace(
+            _recipe(study, run, epochs, rate),
+            task=study.task,
+            freeze_backbone=study.transfer == "probe" and run.kind != BASELINE,
+        ),
         folder=study.out / run.folder / FINETUNE,
-        epochs=epochs,
-        held_out=(data.test.items, target_values(data.test, study.target, study.task)[0]),
-        task=study.task,
-        learning_rate=rate,
-        freeze_backbone=study.transfer == "probe" and run.kind != BASELINE,
-        **_recipe(study, run, progress),
+        held_out=Samples(data.test.items, target_values(data.test, study.target, study.task)[0]),
+        progress=progress,
     )
 
 
 def _pretrained(
     study: Granularity, run: TransferRun, test: Inputs, sample: Inputs, network: Network, progress: bool
 ) -> Network:
-    """The network after pretraining; labels of samples have no test but training samples."""
+    """The network after pretraining; for labels of single samples, training samples are the test."""
     labels, classes = pretraining_labels(
         study, run.kind, run.level, run.classes, sample, network, run.seed, run.misalignment
     )
     if run.kind in OF_SAMPLES:
-        held_out = sample.select(range(min(HELD_OUT, run.size))).items, labels[:HELD_OUT]
+        first = sample.select(range(min(MAX_MEASURED_SAMPLES, run.size)))
+        held_out = Samples(first.items, labels[:MAX_MEASURED_SAMPLES])
     else:
-        held_out = test.items, labels_of_classes(study, run.kind, run.level, test)[0]
+        held_out = Samples(test.items, labels_of_classes(study, run.kind, run.level, test)[0])
     folder = study.out / run.folder
     *_, last = models.train(
         network.with_new_head(classes, run.seed),
-        sample.items,
-        labels,
+        Samples(sample.items, labels),
+        _recipe(study, run, study.pretrain_epochs, study.pretrain_rate),
         folder=folder / PRETRAIN,
-        epochs=study.pretrain_epochs,
         held_out=held_out,
-        learning_rate=study.pretrain_rate,
-        **_recipe(study, run, progress),
+        progress=progress,
     )
-    kept = {"name": sample.names, "label": labels, "target": sample.level(study.target)[0]}
+    columns = {"name": sample.names, "label": labels, "target": sample.level(study.target)[0]}
     if models.is_main_process():
-        pd.DataFrame(kept).to_csv(folder / LABELS, index=False)
+        pd.DataFrame(columns).to_csv(folder / LABELS, index=False)
     return models.load(study.model, last).to(network.device)
 
 
-def _recipe(study: Granularity, run: TransferRun, progress: bool) -> dict[str, Any]:
-    """What all phases have in common."""
-    names = ("optimiser", "weight_decay", "batch_size", "flip", "crop_padding", "precision")
-    return {name: getattr(study, name) for name in names} | {"seed": run.seed, "progress": progress}
+def _recipe(study: Granularity, run: TransferRun, epochs: int, learning_rate: float) -> Recipe:
+    """The recipe of a phase: the study's, with the run's seed."""
+    return Recipe(
+        epochs=epochs,
+        optimiser=study.optimiser,
+        learning_rate=learning_rate,
+        weight_decay=study.weight_decay,
+        batch_size=study.batch_size,
+        seed=run.seed,
+        flip=study.flip,
+        crop_padding=study.crop_padding,
+        precision=study.precision,
+    )
 
 
 def _row(study: Granularity, run: TransferRun) -> dict[str, Any]:
     folder = study.out / run.folder
     last = _last_epoch(folder / FINETUNE)
-    found, loss = float(last[MEASURES_OF[study.task]]), float(last.held_out_loss)
-    accuracy = found if study.task == "classification" else np.nan
-    row = {**vars(run), "accuracy": accuracy, "loss": loss, "error": 1 - found}
+    measure, loss = float(last[MEASURES_OF[study.task]]), float(last.held_out_loss)
+    accuracy = measure if study.task == "classification" else np.nan
+    row = {**vars(run), "accuracy": accuracy, "loss": loss, "error": 1 - measure}
     if run.kind != BASELINE:
-        kept = pd.read_csv(folder / LABELS)
-        labels, target = (kept[name].to_numpy(np.int64) for name in ("label", "target"))
+        table = pd.read_csv(folder / LABELS)
+        labels, target = (table[name].to_numpy(np.int64) for name in ("label", "target"))
         row |= {"nmi": nmi(labels, target), "purity": purity(labels, target)}
         row["pretrain_loss"] = float(_last_epoch(folder / PRETRAIN).loss)
     return row
 
 
 def _last_epoch(folder: Path) -> pd.Series:
-    """In letters: some versions of pandas lose the last digit of a number."""
+    """The last row of a history, as text: some versions of pandas lose the last digit of a number."""
     return pd.read_csv(folder / HISTORY, dtype=str).iloc[-1]

@@ -7,14 +7,14 @@ from typing import Literal, get_args
 from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
-# Kinds whose numbers of classes are those that `counts` asks for.
+# Kinds with the numbers of classes in `counts`.
 COUNTED = ("kmeans-aligned", "kmeans-unaligned", "random")
-# Kinds whose labels are of single samples: no other sample has one.
+# Kinds whose labels are made for the training samples alone: other samples have none.
 OF_SAMPLES = (*COUNTED, "per-sample")
-# Kinds whose labels say nothing that moving them could take away.
+# Kinds whose labels hold no information that moving them could remove.
 MEANINGLESS = ("random", "per-sample")
-# The least that whole numbers can be.
-LEAST = {
+# The smallest allowed value of each whole number.
+MIN_VALUES = {
     "counts": 2,
     "hops": 1,
     "depths": 0,
@@ -55,34 +55,33 @@ class Granularity(Settings):
     kinds: tuple[str, ...] = ("columns",)
     """Kinds of pretraining labels. columns: label columns; wordnet: hypernyms of the finest column's classes;
     kmeans-aligned, kmeans-unaligned: clusters of features, within the target's classes or over all samples;
-    random: by lot; per-sample: one class a sample."""
+    random: random classes; per-sample: one class a sample."""
     columns: tuple[str, ...] | None = None
-    """Label columns to pretrain on, fine to coarse; all of them without it."""
+    """Label columns to pretrain on, fine to coarse; by default all."""
     counts: tuple[int, ...] = ()
     """Numbers of pretraining classes, for the kmeans kinds and random; kmeans-aligned takes those that are
     multiples of the number of the target's classes."""
     hops: tuple[int, ...] = (1, 2, 4)
     """wordnet: how many hypernym steps up."""
     depths: tuple[int, ...] = ()
-    """wordnet: cut so many steps below the root, too; --hops "" for these alone."""
+    """wordnet: also levels so many steps below the root; --hops "" for these alone."""
     wordnet: Path = Path("/usr/share/wordnet")
     """Folder of WordNet's own database files."""
     embedding: str | None = None
     """kmeans: network whose features are clustered, with its published weights; by default the study's own
-    at its start, which for random weights says little more than the pixels do."""
+    network at its start, whose features with random weights hold little more than the pixels."""
     sizes: tuple[int, ...] = ()
-    """Numbers of training samples, for pretraining and target alike; all there are without it."""
+    """Numbers of training samples, for pretraining and target alike; by default all."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of samples, start, heads, order and drawn labels; intervals are over them."""
+    """Seeds of samples, start, heads, order and random labels; intervals are over seeds."""
     misalignment: tuple[float, ...] = (0.0,)
-    """Shares of the pretraining labels that are moved to other classes, 0 to 1; not for random and
-    per-sample."""
+    """Shares of the pretraining labels to move to other classes, 0 to 1; not for random and per-sample."""
     pretrain_epochs: int = 20
     """Epochs of pretraining."""
     finetune_epochs: int = 20
     """Epochs on the target after pretraining."""
     baseline_epochs: int | None = None
-    """Epochs of the baseline; those of pretraining and target together without it."""
+    """Epochs of the baseline; by default those of pretraining and target together."""
     transfer: Literal["finetune", "probe"] = "finetune"
     """finetune: all weights are trained on the target; probe: the new head alone."""
     start: str = "random"
@@ -113,14 +112,14 @@ class Granularity(Settings):
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
     """Method of that comparison."""
     restricted: bool = False
-    """Also how often parts of every run's knowledge, alone, predict the target on those inputs; keeps the
-    outputs of all classes."""
+    """Also the accuracy of parts of every run's knowledge alone on those inputs; stores the outputs of all
+    classes."""
     rare: float = 0.1
-    """An interaction is rare if at most this share of the inputs of its class have it, or only one has."""
+    """An interaction is rare if at most this share of the inputs of its class, or only one, have it."""
     published: bool = False
     """Draw the published points of ImageNet-21k beside the study's own."""
     only_plan: bool = False
-    """Say what would be trained, and stop."""
+    """Print the plan, and stop."""
     image_column: str | None = None
     """Column of the images, in tables."""
     text_column: str | None = None
@@ -131,7 +130,7 @@ class Granularity(Settings):
     """cpu, cuda, cuda:1, …; auto: cuda where there is one."""
 
     def require_sense(self) -> None:
-        """Refuse what means nothing, before hours are spent on it; a ValueError names the option."""
+        """Refuse settings without sense before any training; a ValueError names the option."""
         if unknown := [kind for kind in self.kinds if kind not in get_args(Kind)]:
             raise ValueError(
                 f"--kinds has {', '.join(unknown)}: expected some of {', '.join(get_args(Kind))}"
@@ -140,9 +139,9 @@ class Granularity(Settings):
             if not getattr(self, name):
                 raise ValueError(f"{option(name)} is empty: expected one or more")
         for name in ("kinds", "columns", "counts", "hops", "depths", "sizes", "seeds", "misalignment"):
-            given = getattr(self, name) or ()
-            if len(set(given)) < len(given):
-                raise ValueError(f"{option(name)} is {' '.join(map(str, given))}: expected each once")
+            values = getattr(self, name) or ()
+            if len(set(values)) < len(values):
+                raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
         self._require_numbers()
         counted = [kind for kind in self.kinds if kind in COUNTED]
         if counted and not self.counts:
@@ -161,17 +160,16 @@ class Granularity(Settings):
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
 
     def _require_numbers(self) -> None:
-        for name, least in LEAST.items():
+        for name, least in MIN_VALUES.items():
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else () if value is None else (value,)
-            if wrong := [one for one in values if one < least]:
+            if wrong := [number for number in values if number < least]:
                 raise ValueError(f"{option(name)} is {wrong[0]}: expected {least} or more")
         for name in ("pretrain_rate", "finetune_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{option(name)} is {getattr(self, name)}: expected a number above 0")
         for name in ("misalignment", "rare"):
             value = getattr(self, name)
-            if wrong := [
-                one for one in (value if isinstance(value, tuple) else [value]) if not 0 <= one <= 1
-            ]:
+            shares = value if isinstance(value, tuple) else (value,)
+            if wrong := [share for share in shares if not 0 <= share <= 1]:
                 raise ValueError(f"{option(name)} is {wrong[0]}: expected a share from 0 to 1")

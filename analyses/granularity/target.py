@@ -1,4 +1,4 @@
-"""What a granularity study trains its target as: classes, sets of labels or numbers, read off class names."""
+"""The target of a granularity study: classes, or sets of labels or numbers in the names of classes."""
 
 from dataclasses import replace
 
@@ -6,33 +6,33 @@ import numpy as np
 
 from harsanyi.data import Inputs
 
-# What "error" means in tables, by task; all are shares, 0 at best.
+# The name of the error in tables, by task; every error is a share, 0 at best.
 ERRORS = {
     "classification": "error",
     "multi-label": "error (1 − mean average precision)",
     "regression": "error (1 − R²)",
 }
-# Column of the last epoch's history that a run's error is 1 less.
+# The error of a run is 1 less this column of its last epoch's history.
 MEASURES_OF = {
     "classification": "held_out_accuracy",
     "multi-label": "held_out_average_precision",
     "regression": "held_out_r2",
 }
-# What the names of the target's column are.
+# The meaning of the class names in the target's column.
 NAMES = {"classification": "classes", "multi-label": "distinct sets", "regression": "distinct numbers"}
-MARK = ";"
+SEPARATOR = ";"  # of the members of a set
 
 
 def target_values(
     inputs: Inputs, column: str, task: str = "classification"
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What is trained on a label column, item by item, and the names of the network's outputs.
+    """The target of each item in a label column, and the names of the network's outputs.
 
     Args:
         inputs: with the column.
-        column: whose class names are read. multi-label: a name is a set, its members parted by ";"; the
-            empty name and ";" are the empty set, and tables, which have no empty cells, hold the latter.
-            regression: a name is a number.
+        column: of the target. multi-label: a class name is a set, its members separated by ";"; the empty
+            name and ";" are the empty set (cells of tables must not be empty). regression: a name is a
+            number.
         task: "classification", "multi-label" or "regression".
 
     Returns:
@@ -40,8 +40,8 @@ def target_values(
         sorted; or float64 (items,), in the unit of the names, and the column's name.
 
     Raises:
-        ValueError: for a column that is not there, names of which none has a member, and a name that is no
-            finite number.
+        ValueError: for a column that is not there, names without any member, and a name that is no finite
+            number.
 
     >>> def of(*names):
     ...     labels = {"seen": np.arange(len(names))}
@@ -62,17 +62,25 @@ def target_values(
     members = tuple(sorted(set().union(*sets)))
     if not members:
         raise ValueError(
-            f"no class of {column!r} has a member: expected names such as 'animal{MARK}large' for "
+            f"no class of {column!r} has a member: expected names such as 'animal{SEPARATOR}large' for "
             "--task multi-label"
         )
-    matrix = np.array([[member in one for member in members] for one in sets], np.float64)
+    matrix = np.array(
+        [[member in labels_of_name for member in members] for labels_of_name in sets], np.float64
+    )
     return matrix[labels], members
 
 
 def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs:
-    """The training inputs, their column also having the names that only the tested ones have.
+    """The training inputs, with the names of the test inputs added to the names of their column.
 
-    A number or a set that training has not is no unknown class: numbers are on one scale, sets share members.
+    A number or a set that only test inputs have is no unknown class: numbers are on one scale, sets share
+    members.
+
+    Args:
+        train, test: the inputs.
+        column: of the target.
+        task: as in `target_values`.
 
     Raises:
         ValueError: for a member that no training name has, and as `target_values`.
@@ -85,15 +93,17 @@ def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs
     """
     if task == "classification" or column not in test.classes:
         return train
-    (_, known), (_, tested) = (target_values(one, column, task) for one in (train, test))
-    if unknown := [member for member in tested if member not in known]:
-        raise ValueError(f"test samples have members in {column!r} that training has not: {unknown[:3]}")
+    (_, members), (_, test_members) = (target_values(inputs, column, task) for inputs in (train, test))
+    if unknown := [member for member in test_members if member not in members]:
+        raise ValueError(
+            f"test samples have members in {column!r} that training samples do not have: {unknown[:3]}"
+        )
     names = tuple(dict.fromkeys((*train.classes[column], *test.classes[column])))
     return replace(train, classes={**train.classes, column: names})
 
 
 def target_in_words(inputs: Inputs, column: str, task: str) -> str:
-    """What the target is, for a report.
+    """The target in words, for a report.
 
     >>> inputs = Inputs(["x", "y"], "text", ("a", "b"), {"size": np.array([0, 1])}, {"size": ("1", "5")})
     >>> [target_in_words(inputs, "size", task) for task in ("classification", "multi-label", "regression")]
@@ -108,26 +118,26 @@ def target_in_words(inputs: Inputs, column: str, task: str) -> str:
 
 
 def notes_on_task(task: str) -> list[str]:
-    """What a reader must know of another task than classification."""
-    drawn = f"Training samples are drawn evenly over the {NAMES[task]}; tested are all there are."
+    """What a reader of the report must know of tasks other than classification."""
+    samples = f"Training samples are drawn evenly over the {NAMES[task]}; the test has all samples."
     if task == "multi-label":
         return [
             "Error is 1 less the mean average precision: scikit-learn's of each label, over the test "
-            "samples, and its mean over the labels that occur there. That of a guess is about the label's "
-            "frequency.",
-            drawn,
+            "samples, and its mean over the labels that occur there. The precision of a guess is about the "
+            "label's frequency.",
+            samples,
         ]
     if task == "regression":
         return [
-            "Error is 1 − R², the residual over the total sum of squares of the test samples: above 100% is "
-            "worse than to answer their mean.",
-            drawn,
+            "Error is 1 − R², the residual over the total sum of squares of the test samples: above 100% it "
+            "is worse than the answer of their mean.",
+            samples,
         ]
     return []
 
 
 def _members(name: str) -> set[str]:
-    return {member for part in name.split(MARK) if (member := part.strip())}
+    return {member for part in name.split(SEPARATOR) if (member := part.strip())}
 
 
 def _number(name: str, column: str) -> float:

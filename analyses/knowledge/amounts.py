@@ -1,7 +1,6 @@
-"""Amounts: strength by kind, sign and order, and the tidy tables with intervals that are made of it."""
+"""Amounts: strength by kind, sign and order, and tidy tables of them with intervals."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,66 +8,74 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, mean_interval, ratio_interval
 from harsanyi.interactions import KINDS, SIGNS, Interactions
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 Amount = Float64[Tensor, "games kinds signs orders"]
-# One amount stands for its mean a game, two for the ratio of their sums over games.
+# One amount: its mean over games. Two amounts: the ratio of their sums over games.
 Quantities = Mapping[str, tuple[Amount, ...]]
 
 
 def by_sign_and_order(
     effects: Float64[Tensor, "games kinds coalitions"], orders: Int64[Tensor, " coalitions"]
 ) -> Amount:
-    """The strength Σ|I| of signed effects."""
+    """The strength Σ|I| of effects, by sign and order."""
     return by_order(split_by_sign(effects), orders)
 
 
-def amounts_table(quantities: Quantities, *, signs: bool = True, **bootstrap: Any) -> pd.DataFrame:
-    """Means a game of amounts, and ratios of sums over games of pairs of them, with bootstrap intervals.
+def amounts_table(
+    quantities: Quantities, *, signs: bool = True, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
+    """Means of amounts over games, and ratios of their sums over games, with bootstrap intervals.
 
     Args:
-        quantities: by name, one amount or a numerator and a denominator.
-        signs: with rows for each sign; else both together, without the column.
-        bootstrap: confidence, resamples, seed.
+        quantities: by name, one amount for a mean, a numerator and a denominator for a ratio.
+        signs: whether there are rows for each sign; else both signs together, and no column sign.
+        bootstrap: of the intervals over games.
 
     Returns:
         columns quantity, kind ("both", "and", "or"), sign ("both", "positive", "negative"), order ("all",
-        "1" … "n"), value, low, high, games. A ratio is NaN where there is nothing to share.
+        "1" … "n"), value, low, high, games. A ratio is NaN where its denominator is 0.
     """
     rows = []
     for quantity, amounts in quantities.items():
         labels = group_labels(amounts[0].shape[-1] - 1, signs=signs)
         columns = [group_sums(amount, signs=signs) for amount in amounts]
-        interval: Callable[..., Any] = mean_interval if len(amounts) == 1 else ratio_interval
-        for label, found in zip(labels, interval(*columns, **bootstrap), strict=True):
-            rows.append({"quantity": quantity, **label, **vars(found), "games": len(amounts[0])})
+        of_columns: Callable[..., list[Interval]] = mean_interval if len(amounts) == 1 else ratio_interval
+        intervals = of_columns(*columns, bootstrap=bootstrap)
+        for label, interval in zip(labels, intervals, strict=True):
+            rows.append({"quantity": quantity, **label, **vars(interval), "games": len(amounts[0])})
     return pd.DataFrame(rows)
 
 
 def group_labels(n: int, *, signs: bool = True) -> list[dict[str, str]]:
-    """Every combination of kind, sign and order of n players, "both" and "all" among them."""
+    """Every combination of kind, sign and order of n players, with "both" and "all"."""
     return [labels for labels, _ in _groups(n, signs)]
 
 
 def group_sums(amount: Amount, *, signs: bool = True) -> np.ndarray:
-    """A column for each of `group_labels`, a row a game."""
+    """The sums of an amount for each of `group_labels`, `(games, labels)`."""
     sums = [pick(amount) for _, pick in _groups(amount.shape[-1] - 1, signs)]
     return torch.stack(sums, dim=1).cpu().numpy()
 
 
-def total(table: pd.DataFrame, **chosen: object) -> pd.Series:
-    """The row of a table over all kinds, signs and orders, of what else is chosen (quantity, series, …)."""
-    chosen = {name: "both" for name in ("kind", "sign") if name in table} | {"order": "all"} | chosen
-    found = table
-    for column, value in chosen.items():
-        found = found[found[column] == value]
-    return found.iloc[0]
+def total_row(table: pd.DataFrame, **columns: object) -> pd.Series:
+    """The first row over all kinds, signs and orders with these values of other columns.
+
+    >>> table = pd.DataFrame({"quantity": ["new", "new"], "order": ["1", "all"], "value": [0.1, 0.3]})
+    >>> float(total_row(table, quantity="new").value)
+    0.3
+    """
+    totals = {name: "both" for name in ("kind", "sign") if name in table} | {"order": "all"}
+    rows = table
+    for column, value in (totals | columns).items():
+        rows = rows[rows[column] == value]
+    return rows.iloc[0]
 
 
 def require_same_games(networks: Mapping[str, Interactions]) -> None:
-    """Refuse interactions of different games or players, naming the two."""
+    """A ValueError for interactions of different games or players; it names the two networks."""
     (first, expected), *others = networks.items()
     for name, network in others:
         if network.v.shape != expected.v.shape:
@@ -80,12 +87,12 @@ def require_same_games(networks: Mapping[str, Interactions]) -> None:
 
 
 def _groups(n: int, signs: bool) -> Iterator[tuple[dict[str, str], Callable[[Tensor], Tensor]]]:
-    """Every combination of kind, sign and order, with the sum it stands for."""
+    """Every combination of kind, sign and order, with the function that sums an amount over it."""
     kinds = [("both", slice(None)), *((kind, slice(i, i + 1)) for i, kind in enumerate(KINDS))]
-    apart = [(sign, slice(i, i + 1)) for i, sign in enumerate(SIGNS)] if signs else []
+    each_sign = [(sign, slice(i, i + 1)) for i, sign in enumerate(SIGNS)] if signs else []
     orders = [("all", slice(None)), *((str(m), slice(m, m + 1)) for m in range(1, n + 1))]
     for kind, k in kinds:
-        for sign, s in [("both", slice(None)), *apart]:
+        for sign, s in [("both", slice(None)), *each_sign]:
             for order, m in orders:
                 yield (
                     {"kind": kind, **({"sign": sign} if signs else {}), "order": order},
@@ -94,7 +101,7 @@ def _groups(n: int, signs: bool) -> Iterator[tuple[dict[str, str], Callable[[Ten
 
 
 def orders_of(table: pd.DataFrame) -> list[str]:
-    """The orders in a table of knowledge change, ascending, "all" last.
+    """The orders in the column `order` of a table, ascending, "all" last.
 
     >>> orders_of(pd.DataFrame({"order": ["all", "10", "9", "9"]}))
     ['9', '10', 'all']

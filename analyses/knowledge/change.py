@@ -1,5 +1,6 @@
 """Knowledge change: which interactions were preserved, discarded and newly learned."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,41 +9,44 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
 SCRATCH_AMOUNTS = ("also_scratch", "exclusive", "only_scratch", "all_scratch")
-SHARES = {
+SHARE_AMOUNTS = {
     "preserved_share": ("preserved", "all_before"),
     "discarded_share": ("discarded", "all_before"),
     "new_share": ("new", "all_after"),
 }
-SCRATCH_SHARES = {
+SCRATCH_SHARE_AMOUNTS = {
     "scratch_share": ("also_scratch", "preserved"),
     "exclusive_share": ("exclusive", "preserved"),
     "only_scratch_share": ("only_scratch", "all_scratch"),
 }
-# The identities hold to rounding in float64: sums of at most 2**24 terms.
-ROUNDING = 1e-9
+# Relative rounding error of float64 sums of at most 2**24 terms.
+SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class KnowledgeChange:
-    """What became of the interactions of `before` in `after`, on the same games.
+    """Preserved, discarded and new strength between `before` and `after`, on the same games.
 
     Amounts are strengths Σ|I| in the unit of the score, `(games, kinds, signs, orders)`: AND and OR apart
     (`KINDS`), positive and negative apart (`SIGNS`), bin m for order m = 0 … n. In every entry,
     all_before = preserved + discarded and all_after = preserved + new.
 
     Attributes:
-        before, after, scratch: the interactions compared.
-        shared: signed common effect `(games, kinds, coalitions)`.
+        before, after, scratch: the interactions that were compared.
+        shared: signed effect that both have, `(games, kinds, coalitions)`.
         preserved, discarded, new, all_before, all_after: the amounts.
-        threshold, rule: what counts as salient.
-        also_scratch: how much of the preserved strength the scratch network has too; None without one, as are
-            the next three.
+        threshold: of salience.
+        rule: of salience, in words.
+        also_scratch: preserved strength that the scratch network has too. This and the next three are None
+            without a scratch network.
         exclusive: the rest of the preserved strength, which only pretraining gave.
-        only_scratch, all_scratch: the scratch network's strength that `after` does not have, and all of its.
+        only_scratch: strength of the scratch network that `after` does not have.
+        all_scratch: salient strength of the scratch network.
     """
 
     before: Interactions
@@ -69,19 +73,23 @@ class KnowledgeChange:
     def n(self) -> int:
         return self.before.n
 
-    def table(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
         """All amounts and shares as a tidy table, with bootstrap intervals over the games.
 
         Columns: quantity, kind ("and", "or", "both"), sign ("positive", "negative", "both"), order
-        ("1" … "n", "all"), value, low, high, games. Amounts are means a game, in the unit of the score.
-        Shares are ratios of sums over games: NaN where there is nothing to share, NaN bounds where that
-        happens in a resample.
+        ("1" … "n", "all"), value, low, high, games. Amounts are means over games, in the unit of the score.
+        Shares are ratios of sums over games: NaN where the denominator is 0, NaN bounds where it is 0 in a
+        resample.
         """
-        shares = SHARES | SCRATCH_SHARES
-        parts = {name: shares.get(name, (name,)) for name in (*AMOUNTS, *SCRATCH_AMOUNTS, *shares)}
-        amounts = {name: tuple(getattr(self, part) for part in found) for name, found in parts.items()}
-        known = {name: found for name, found in amounts.items() if all(one is not None for one in found)}
-        return amounts_table(known, confidence=confidence, resamples=resamples, seed=seed)
+        names = (*AMOUNTS, *SHARE_AMOUNTS)
+        if self.scratch is not None:
+            names = (*AMOUNTS, *SCRATCH_AMOUNTS, *SHARE_AMOUNTS, *SCRATCH_SHARE_AMOUNTS)
+        return amounts_table(self.quantities(names), bootstrap=bootstrap)
+
+    def quantities(self, names: Iterable[str]) -> dict[str, tuple[Amount, ...]]:
+        """Amounts and shares by name, as `amounts_table` takes them: a share is two amounts."""
+        shares = SHARE_AMOUNTS | SCRATCH_SHARE_AMOUNTS
+        return {name: tuple(getattr(self, part) for part in shares.get(name, (name,))) for name in names}
 
 
 def compare(
@@ -93,17 +101,24 @@ def compare(
 ) -> KnowledgeChange:
     """Preserved, discarded and newly learned interactions between two networks on the same games.
 
-    Per coalition S, AND and OR apart: shared(S) = sign · min(|I_before(S)|, |I_after(S)|) where both are
-    salient and of equal sign, else 0. Then preserved = Σ|shared|, discarded = Σ_{S salient before}
+    For each coalition S, AND and OR apart: shared(S) = sign · min(|I_before(S)|, |I_after(S)|) where both are
+    salient with the same sign, else 0. Then preserved = Σ|shared|, discarded = Σ_{S salient before}
     |I_before − shared|, new = Σ_{S salient after} |I_after − shared| (Jiang, Cheng, Li, "Why pre-training is
-    beneficial for downstream classification tasks?"). Scratch shares a preserved interaction as
-    far as min(|shared|, |I_scratch|), where it is salient there with the same sign; the rest of what is
-    preserved is exclusive to the fine-tuned network. What the scratch network has and `after` has not is only
-    scratch's, measured as `discarded` is.
+    beneficial for downstream classification tasks?").
+
+    With a scratch network, also_scratch is the part min(|shared|, |I_scratch|) of the preserved interactions
+    that are salient there with the same sign; the rest is exclusive. only_scratch is the strength of the
+    scratch network that `after` does not have, measured like discarded.
 
     Args:
         before, after, scratch: interactions of the same games over the same players.
-        threshold: salience of an interaction in its own network.
+        threshold: of salience, in each network by itself.
+
+    Returns:
+        the amounts, by kind, sign and order.
+
+    Raises:
+        ValueError: for different games or players.
 
     >>> from harsanyi.interactions import And, extract
     >>> before = extract(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), And())
@@ -125,16 +140,17 @@ def compare(
 def knowledge_parts(
     before: Interactions, after: Interactions, scratch: Interactions | None, *, threshold: float
 ) -> dict[str, Float64[Tensor, "games kinds coalitions"]]:
-    """The signed effects whose strengths `compare` tells, by the names of its amounts."""
+    """The signed effects whose strengths are the amounts of `compare`, by the names of the amounts."""
     known, learned = salient_effects(before, threshold), salient_effects(after, threshold)
     shared = shared_effects(known, learned)
     parts = {"preserved": shared, "discarded": known - shared, "new": learned - shared}
     parts |= {"all_before": known, "all_after": learned}
     if scratch:
-        own = salient_effects(scratch, threshold)
-        common = shared_effects(shared, own)
+        known_by_scratch = salient_effects(scratch, threshold)
+        common = shared_effects(shared, known_by_scratch)
         parts |= {"also_scratch": common, "exclusive": shared - common}
-        parts |= {"only_scratch": own - shared_effects(own, learned), "all_scratch": own}
+        parts |= {"only_scratch": known_by_scratch - shared_effects(known_by_scratch, learned)}
+        parts |= {"all_scratch": known_by_scratch}
     return parts
 
 
@@ -144,15 +160,16 @@ def salient_effects(network: Interactions, threshold: float) -> Tensor:
     return torch.where(torch.stack([salient.and_, salient.or_], dim=1), network.effects, 0.0)
 
 
-def shared_effects(one: Tensor, other: Tensor) -> Tensor:
+def shared_effects(first: Tensor, second: Tensor) -> Tensor:
     """The common part of two effects: the smaller where the signs agree, else 0."""
-    smaller = torch.minimum(one.abs(), other.abs())
-    return torch.where(one * other > 0, one.sign() * smaller, 0.0)
+    smaller = torch.minimum(first.abs(), second.abs())
+    return torch.where(first * second > 0, first.sign() * smaller, 0.0)
 
 
 def _assert_adds_up(
     preserved: Tensor, discarded: Tensor, new: Tensor, all_before: Tensor, all_after: Tensor
 ) -> None:
-    """The identities that make the shares shares."""
+    """Preserved and discarded add up to before, preserved and new to after."""
     for part, whole in ((discarded, all_before), (new, all_after)):
-        assert torch.allclose(preserved + part, whole, rtol=ROUNDING, atol=ROUNDING * float(whole.max() or 1))
+        tolerance = SUM_TOLERANCE * float(whole.max() or 1)
+        assert torch.allclose(preserved + part, whole, rtol=SUM_TOLERANCE, atol=tolerance)

@@ -1,7 +1,6 @@
-"""How general interactions are: in how many inputs, and in how many networks, the same one is salient."""
+"""Generality of interactions: in how many inputs and in how many networks the same interaction is salient."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import (
     amounts_table,
+    by_sign_and_order,
     require_same_games,
 )
 from harsanyi.analyses.knowledge.change import (
@@ -19,53 +19,62 @@ from harsanyi.analyses.knowledge.change import (
     salient_effects,
     shared_effects,
 )
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions, coalition_masks
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 
-OTHER_INPUTS, FOUND = "other_inputs", "found_in_"
-# Points of a curve over the number of inputs.
-MOST_COUNTS = 20
+# Quantities of `found_table`.
+OTHER_INPUTS, FOUND_PREFIX = "other_inputs", "found_in_"
+# The amount of a network that each part of a change is a part of.
+WHOLE_OF_PART = {"preserved": "all_before", "discarded": "all_before", "new": "all_after"}
+# Largest number of points of a curve over the number of inputs.
+MAX_CURVE_POINTS = 20
 
 
 def generality_table(
     networks: Mapping[str, Interactions], threshold: float = SALIENT_THRESHOLD
 ) -> pd.DataFrame:
-    """A row for each interaction that is salient in some input: where else it is, with the same sign.
+    """A row for each interaction that is salient in some input, with the inputs and networks that share it.
 
-    An interaction is a kind, a coalition and a sign. Players must be the same places in all inputs, the cells
-    of a grid: superpixels, masks and words of different inputs share nothing but their number.
+    An interaction is a kind, a coalition and a sign. Players must be the same places in all inputs, as the
+    cells of a grid are. Superpixels, masks and words of different inputs share only their number.
 
     Args:
         networks: interactions of the same games by network (or by seed).
         threshold: of salience, in each network and game by itself.
 
     Returns:
-        the most general first: network, kind, players (numbers, spaces between), order, sign, inputs (how
-        many have it in this network), in_another and in_all (how many of these have it in at least one other
-        network, in all networks), strength (Σ|I| over these inputs, in the unit of the score), games.
+        the most general interaction first: network, kind, players (numbers, spaces between), order, sign,
+        inputs (number of inputs in which it is salient in this network), in_another (those of them in which
+        it is salient in another network too), in_all (those in which it is salient in all networks), strength
+        (Σ|I| over the inputs, in the unit of the score), games.
+
+    Raises:
+        ValueError: for different games or players.
 
     >>> from harsanyi.interactions import And, extract
     >>> v = torch.tensor([[0.0, 0.0, 1.0, 3.0], [0.0, 0.0, 0.0, 2.0]])
-    >>> table = generality_table({"one": extract(v, And()), "other": extract(-v, And())})
-    >>> table.loc[table.network == "one", ["players", "sign", "inputs", "in_another"]].values.tolist()
+    >>> table = generality_table({"first": extract(v, And()), "second": extract(-v, And())})
+    >>> table.loc[table.network == "first", ["players", "sign", "inputs", "in_another"]].values.tolist()
     [['0 1', 'positive', 2, 0], ['0', 'positive', 1, 0]]
     """
     require_same_games(networks)
-    salient = {name: split_by_sign(salient_effects(one, threshold)) for name, one in networks.items()}
-    has = torch.stack([strength > 0 for strength in salient.values()]).sum(0)
-    tables = [_rows_of(name, strength, has, len(networks)) for name, strength in salient.items()]
+    strengths = {
+        name: split_by_sign(salient_effects(network, threshold)) for name, network in networks.items()
+    }
+    counts = torch.stack([strength > 0 for strength in strengths.values()]).sum(0)
+    tables = [_rows_of(name, strength, counts, len(networks)) for name, strength in strengths.items()]
     return pd.concat(tables, ignore_index=True)
 
 
-def _rows_of(name: str, strength: Parts, has: Int64[Tensor, "..."], networks: int) -> pd.DataFrame:
-    """One network's rows; `has` counts the networks in which an effect is salient."""
-    there = strength > 0
-    kind, sign, coalition = there.any(0).nonzero(as_tuple=True)
-    counts = {
-        "inputs": there.sum(0),
-        "in_another": (there & (has > 1)).sum(0),
-        "in_all": (there & (has == networks)).sum(0),
+def _rows_of(name: str, strength: Parts, counts: Int64[Tensor, "..."], networks: int) -> pd.DataFrame:
+    """The rows of one network; `counts` are the numbers of networks in which an effect is salient."""
+    salient = strength > 0
+    kind, sign, coalition = salient.any(0).nonzero(as_tuple=True)
+    columns = {
+        "inputs": salient.sum(0),
+        "in_another": (salient & (counts > 1)).sum(0),
+        "in_all": (salient & (counts == networks)).sum(0),
         "strength": strength.sum(0),
     }
     masks = coalition_masks(strength.shape[-1].bit_length() - 1, coalition.cpu()).numpy()
@@ -76,7 +85,7 @@ def _rows_of(name: str, strength: Parts, has: Int64[Tensor, "..."], networks: in
             "players": [" ".join(map(str, np.flatnonzero(mask))) for mask in masks],
             "order": masks.sum(1),
             "sign": [SIGNS[i] for i in sign.tolist()],
-            **{column: one[kind, sign, coalition].cpu().numpy() for column, one in counts.items()},
+            **{column: sums[kind, sign, coalition].cpu().numpy() for column, sums in columns.items()},
             "games": len(strength),
         }
     )
@@ -84,19 +93,22 @@ def _rows_of(name: str, strength: Parts, has: Int64[Tensor, "..."], networks: in
 
 
 def sharing_table(
-    networks: Mapping[str, Interactions], threshold: float = SALIENT_THRESHOLD, **bootstrap: Any
+    networks: Mapping[str, Interactions],
+    threshold: float = SALIENT_THRESHOLD,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """The share of each network's salient strength in interactions that at least k inputs have, by order.
+    """The share of each network's salient strength in interactions that are salient in k inputs or more.
 
-    Σ_g Σ_{S: c(S) ≥ k} |I_g(S)| / Σ_g Σ_S |I_g(S)| over salient S, where c(S) counts the inputs in which the
-    same kind, coalition and sign is salient in the network; 1 at k = 1. Only for players that are the same
-    places in all inputs, the cells of a grid. The intervals take the counts c as they are: they say how the
-    share would vary over other inputs of such counts.
+    Σ_g Σ_{S: c(S) ≥ k} |I_g(S)| / Σ_g Σ_S |I_g(S)| over salient S, by order, where c(S) is the number of
+    inputs in which the same kind, coalition and sign is salient in the network. The share is 1 at k = 1. Only
+    for players that are the same places in all inputs, as the cells of a grid are. The intervals keep the
+    counts c fixed.
 
     Args:
         networks: interactions of the same games by network.
         threshold: of salience.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals over games.
 
     Returns:
         columns network, order ("all", "1" … "n"), inputs (k, at most 20 values from 1 to the number of
@@ -104,25 +116,29 @@ def sharing_table(
 
     >>> from harsanyi.interactions import And, extract
     >>> v = torch.tensor([[0.0, 0.0, 1.0, 4.0], [0.0, 0.0, 0.0, 2.0]])
-    >>> table = sharing_table({"one": extract(v, And())})
+    >>> table = sharing_table({"network": extract(v, And())})
     >>> table[table.order == "all"][["inputs", "value"]].values.round(3).tolist()  # {0} is in one input
     [[1.0, 1.0], [2.0, 0.833]]
     """
     require_same_games(networks)
     tables = []
-    for name, one in networks.items():
-        strength = split_by_sign(salient_effects(one, threshold))
+    for name, network in networks.items():
+        strength = split_by_sign(salient_effects(network, threshold))
         counts = (strength > 0).sum(0)
-        steps = np.unique(np.linspace(1, one.games, min(one.games, MOST_COUNTS)).round().astype(int))
-        whole = _order_sums(strength, one.orders)
-        above = [_order_sums(torch.where(counts >= k, strength, 0.0), one.orders) for k in steps.tolist()]
-        found = ratio_interval(np.concatenate(above, 1), np.tile(whole, len(steps)), **bootstrap)
-        orders = ["all", *map(str, range(1, one.n + 1))]
-        table = pd.DataFrame(map(vars, found))
+        steps = np.unique(
+            np.linspace(1, network.games, min(network.games, MAX_CURVE_POINTS)).round().astype(int)
+        )
+        whole = _order_sums(strength, network.orders)
+        shared = [
+            _order_sums(torch.where(counts >= k, strength, 0.0), network.orders) for k in steps.tolist()
+        ]
+        intervals = ratio_interval(np.concatenate(shared, 1), np.tile(whole, len(steps)), bootstrap=bootstrap)
+        orders = ["all", *map(str, range(1, network.n + 1))]
+        table = pd.DataFrame(map(vars, intervals))
         table.insert(0, "inputs", np.repeat(steps, len(orders)))
         table.insert(0, "order", orders * len(steps))
         table.insert(0, "network", name)
-        tables.append(table.assign(games=one.games))
+        tables.append(table.assign(games=network.games))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -130,74 +146,74 @@ def found_table(
     networks: Mapping[str, Interactions],
     change: KnowledgeChange | None = None,
     threshold: float = SALIENT_THRESHOLD,
-    **bootstrap: Any,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How much of a network's salient strength is found elsewhere: in other networks, in other inputs.
+    """The share of a network's salient strength that other networks and other inputs have too.
 
-    found_in_B of A: Σ min(|I_A|, |I_B|) / Σ |I_A| over the interactions salient in A, the minimum where it is
-    salient in B on the same input with the same sign, else 0. other_inputs: the mean, weighted by strength,
-    of (c(S) − 1) / (games − 1), the share of the other inputs that have the same kind, coalition and sign
-    among their salient ones; only for players that are the same places in all inputs.
+    found_in_B of A: Σ min(|I_A|, |I_B|) / Σ |I_A| over the interactions that are salient in A; the minimum
+    counts where the interaction is salient in B on the same input with the same sign. other_inputs: the mean,
+    weighted by strength, of (c(S) − 1) / (games − 1), the share of the other inputs in which the same kind,
+    coalition and sign is salient; only for players that are the same places in all inputs.
 
     Args:
         networks: interactions of the same games by network.
-        change: tells preserved, discarded and new parts apart. Their `found_in_` are other networks than the
-            change's two; their `other_inputs` take the counts of the network they are a part of (before for
-            the preserved), so that those of preserved and discarded average to that of before.
+        change: for rows of its preserved, discarded and new parts. Their found_in_ compares with networks
+            other than the two of the change. Their other_inputs uses the counts of the network that they are
+            a part of (before for preserved), so that preserved and discarded average to before.
         threshold: of salience.
-        bootstrap: confidence, resamples, seed. The counts c are held fixed.
+        bootstrap: of the intervals over games; the counts c are fixed.
 
     Returns:
         columns network (or part), quantity, kind, sign, order, value, low, high, games. No other_inputs for
-        one game.
+        a single game.
+
+    Raises:
+        ValueError: for different games or players.
 
     >>> from harsanyi.interactions import And, extract
-    >>> one, other = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
-    >>> table = found_table({"one": one, "other": other})
+    >>> first, second = (extract(torch.tensor([[0.0, 0.0, 1.0, v]]), And()) for v in (4.0, 2.0))
+    >>> table = found_table({"first": first, "second": second})
     >>> table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")].value.tolist()
     [0.5, 1.0]
     """
     require_same_games(networks)
-    salient = {name: salient_effects(one, threshold) for name, one in networks.items()}
-    wholes = [(name, one, one, set(networks) - {name}) for name, one in salient.items()]
+    salient = {name: salient_effects(network, threshold) for name, network in networks.items()}
+    # Name of the row, effects, the network they are a part of, names of the networks to compare with.
+    rows = [(name, effects, effects, set(networks) - {name}) for name, effects in salient.items()]
     if change is not None:
         parts = knowledge_parts(change.before, change.after, None, threshold=change.threshold)
         compared = {id(change.before), id(change.after)}
-        others = {name for name, one in networks.items() if id(one) not in compared}
-        wholes += [
-            (part, parts[part], parts[whole], others)
-            for part, whole in (
-                ("preserved", "all_before"),
-                ("discarded", "all_before"),
-                ("new", "all_after"),
-            )
-        ]
+        others = {name for name, network in networks.items() if id(network) not in compared}
+        rows += [(part, parts[part], parts[whole], others) for part, whole in WHOLE_OF_PART.items()]
     orders = next(iter(networks.values())).orders
     tables = []
-    for name, effects, whole, others in wholes:
-        strength = by_order(split_by_sign(effects), orders)
+    for name, effects, whole, others in rows:
+        strength = by_sign_and_order(effects, orders)
         quantities = {
-            f"{FOUND}{other}": shared_effects(effects, one)
-            for other, one in salient.items()
+            f"{FOUND_PREFIX}{other}": (
+                by_sign_and_order(shared_effects(effects, salient[other]), orders),
+                strength,
+            )
+            for other in salient
             if other in others
         }
-        measured = {key: (by_order(split_by_sign(one), orders), strength) for key, one in quantities.items()}
         if len(effects) > 1:
-            measured[OTHER_INPUTS] = by_order(_elsewhere(effects, whole), orders), strength
-        if measured:
-            table = amounts_table(measured, **bootstrap)
+            quantities[OTHER_INPUTS] = by_order(_shared_strength(effects, whole), orders), strength
+        if quantities:
+            table = amounts_table(quantities, bootstrap=bootstrap)
             table.insert(0, "network", name)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _elsewhere(effects: Tensor, whole: Tensor) -> Parts:
-    """Strength times the share of other inputs in which the whole's effect is salient with that sign."""
+def _shared_strength(effects: Tensor, whole: Tensor) -> Parts:
+    """Strength times the share of other inputs in which the effect of `whole` is salient with that sign."""
     counts = (split_by_sign(whole) > 0).sum(0)
     return split_by_sign(effects) * ((counts - 1).clamp_min(0) / (len(effects) - 1)).double()
 
 
 def _order_sums(strength: Parts, orders: Int64[Tensor, " coalitions"]) -> Float64[np.ndarray, "games orders"]:
-    """Sums over all orders and over each from 1 on, a row a game."""
+    """Sums over all orders, then over each order from 1, for each game."""
     sums = by_order(strength, orders).sum((1, 2))[:, 1:]
     return torch.cat([sums.sum(1, keepdim=True), sums], dim=1).cpu().numpy()

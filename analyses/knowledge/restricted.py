@@ -1,7 +1,6 @@
-"""Restricted prediction: what accuracy a part of the knowledge carries."""
+"""Restricted prediction: the accuracy of a part of the knowledge alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
@@ -10,11 +9,11 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import require_same_games
 from harsanyi.analyses.knowledge.change import knowledge_parts
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 PARTS = ("preserved", "new", "also_scratch", "exclusive")
-# Rows of `restricted_prediction`, in this order.
+# Values of the column knowledge, in this order.
 KNOWLEDGE = (
     "nothing",
     *PARTS,
@@ -25,7 +24,7 @@ KNOWLEDGE = (
     "everything of before",
 )
 QUANTITIES = ("accuracy", "agreement", "accuracy_share")
-# By (knowledge, version).
+# Keys are (knowledge, version).
 Scores = dict[tuple[str, str], Float64[Tensor, "games classes"]]
 
 
@@ -36,50 +35,46 @@ def restricted_prediction(
     *,
     scratch: Sequence[Interactions] | None = None,
     threshold: float = SALIENT_THRESHOLD,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How often a part of the interactions, with all else taken away, still predicts the label.
+    """How often a part of the interactions, without all others, predicts the label.
 
     The score of class k from a part of a network's knowledge is
     s_k = I_and,k(∅) + I_or,k(∅) + Σ_S part_and,k(S) + Σ_S part_or,k(S): all players are present, so every
-    interaction is on. The prediction is the class of the highest score; of tied classes, the first. Parts are
-    taken for each class by itself as `compare` takes them, with no use of the label: a part of the knowledge
-    is a part of every class's score.
+    interaction counts. The prediction is the class of the highest score; of tied classes, the first. Parts
+    are those of `compare` for the score of each class by itself, and the label is not used.
 
-    The constants I_k(∅) are the network's scores with all players masked (less what a sparse method leaves
-    aside as noise). They carry what the network assumes without seeing anything, its prior of the classes
-    among it, and are in every row. "nothing" is what they predict alone, the same class for inputs with the
-    same masked score: a part carries what it has beyond that.
+    The constants I_k(∅) are the network's scores with all players masked (without the noise of a sparse
+    method). They hold what the network assumes before it sees anything, such as its prior over the classes,
+    and every row includes them. "nothing" is their prediction alone, to compare with.
 
     Args:
-        before, after: of each network the interactions of the score of every class, in the order of the
+        before, after: the interactions of each network in the score of every class, in the order of the
             classes, all of the same games over the same players.
         labels: the true class of each game, from 0.
-        scratch: the same of a network trained from scratch.
-        threshold: salience of an interaction, in its own network's score of its own class.
-        confidence, resamples, seed: of the bootstrap over games.
+        scratch: the interactions of a network trained from scratch, likewise.
+        threshold: of salience, in each network and in the score of each class by itself.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: knowledge, version, quantity, value, low, high, games.
 
         - knowledge: of `after` "nothing" (constants alone), "preserved" and "new", with `scratch` also
-          "also_scratch" and "exclusive" (together what is preserved), "all salient" (preserved and new),
-          "everything" (the network itself, v_k(N)); of `before`, with its constants, "discarded",
+          "also_scratch" and "exclusive" (together the preserved part), "all salient" (preserved and new),
+          "everything" (the whole network, v_k(N)); of `before`, with its constants, "discarded",
           "nothing of before", "everything of before".
-        - version: "only" this part, or "without": all salient of `after` but this part.
+        - version: "only" this part, or "without": all salient interactions of `after` except this part.
         - quantity: "accuracy", the share of games whose prediction is the label; "agreement", the share whose
-          prediction is the answer of `after` itself; "accuracy_share", accuracy over that of "all salient",
-          NaN where that is 0.
+          prediction is the answer of the whole network `after`; "accuracy_share", accuracy divided by that of
+          "all salient", NaN where that is 0.
 
     Raises:
         ValueError: for fewer than two classes, other games, players or classes between networks, or labels
             that are no classes.
 
     >>> from harsanyi.interactions import And, extract
-    >>> one = lambda *v: [extract(torch.tensor([[0.0, score]]), And()) for score in v]  # a game of one player
-    >>> table = restricted_prediction(one(1.0, 2.0), one(4.0, 2.0), torch.tensor([0]))
+    >>> network = lambda *v: [extract(torch.tensor([[0.0, score]]), And()) for score in v]  # one player
+    >>> table = restricted_prediction(network(1.0, 2.0), network(4.0, 2.0), torch.tensor([0]))
     >>> rows = table[(table.quantity == "accuracy") & (table.version == "only")]
     >>> dict(zip(rows.knowledge, rows.value))  # preserved are 1 and 2: the second class; new are 3 and 0
     {'nothing': 1.0, 'preserved': 0.0, 'new': 1.0, 'discarded': 1.0, 'all salient': 1.0, 'everything': 1.0, \
@@ -95,27 +90,36 @@ def restricted_prediction(
         for expected in (labels, answers["everything", "only"])
     )
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
-    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    found = [
-        mean_interval(right, **bootstrap),
-        mean_interval(agrees, **bootstrap),
-        ratio_interval(right, whole, **bootstrap),
+    intervals = [
+        mean_interval(right, bootstrap=bootstrap),
+        mean_interval(agrees, bootstrap=bootstrap),
+        ratio_interval(right, whole, bootstrap=bootstrap),
     ]
     return pd.DataFrame(
-        {"knowledge": knowledge, "version": version, "quantity": quantity, **vars(one), "games": len(labels)}
-        for (knowledge, version), intervals in zip(rows, zip(*found, strict=True), strict=True)
-        for quantity, one in zip(QUANTITIES, intervals, strict=True)
+        {
+            "knowledge": knowledge,
+            "version": version,
+            "quantity": quantity,
+            **vars(interval),
+            "games": len(labels),
+        }
+        for (knowledge, version), of_row in zip(rows, zip(*intervals, strict=True), strict=True)
+        for quantity, interval in zip(QUANTITIES, of_row, strict=True)
     )
 
 
 def require_classes(
     networks: Mapping[str, Sequence[Interactions]], labels: Int64[Tensor, " games"] | None = None
 ) -> None:
-    """Refuse networks that have not every class's interactions of the same games, and labels of others."""
+    """A ValueError unless all networks have interactions of the same classes and games, and labels fit."""
     counts = {name: len(by_class) for name, by_class in networks.items()}
     if len(set(counts.values())) > 1 or min(counts.values()) < 2:
         raise ValueError(f"expected one Interactions a class, the same classes, two at least; got {counts}")
-    tables = {f"{name}, class {k}": one for name, found in networks.items() for k, one in enumerate(found)}
+    tables = {
+        f"{name}, class {k}": interactions
+        for name, by_class in networks.items()
+        for k, interactions in enumerate(by_class)
+    }
     require_same_games(tables)
     games, classes = next(iter(tables.values())).games, next(iter(counts.values()))
     if labels is None:
@@ -129,7 +133,7 @@ def require_classes(
 
 
 def constants(network: Interactions) -> Float64[Tensor, " games"]:
-    """What the effects add to: the constants of the empty coalition, AND and OR together."""
+    """The constants of the empty coalition, AND and OR together."""
     return network.and_[:, 0] + network.or_[:, 0]
 
 
@@ -140,8 +144,8 @@ def _scores(
     threshold: float,
 ) -> Scores:
     """The scores of all classes from every part; one class in memory at a time."""
-    beside: Sequence[Interactions | None] = [None] * len(after) if scratch is None else scratch
-    networks = zip(before, after, beside, strict=True)
+    third: Sequence[Interactions | None] = [None] * len(after) if scratch is None else scratch
+    networks = zip(before, after, third, strict=True)
     classes = [_class_scores(*of_class, threshold) for of_class in networks]
     return {row: torch.stack([scores[row] for scores in classes], dim=1) for row in classes[0]}
 
@@ -149,14 +153,15 @@ def _scores(
 def _class_scores(
     before: Interactions, after: Interactions, scratch: Interactions | None, threshold: float
 ) -> dict[tuple[str, str], Tensor]:
-    """One class's score from every part, by knowledge and version."""
+    """The score of one class from every part, by knowledge and version."""
     parts = knowledge_parts(before, after, scratch, threshold=threshold)
-    now, then, salient = constants(after), constants(before), parts["all_after"]
-    scores = {("nothing", "only"): now, ("everything", "only"): after.v[:, -1]}
-    scores |= {("nothing of before", "only"): then, ("everything of before", "only"): before.v[:, -1]}
-    scores["discarded", "only"] = then + parts["discarded"].sum((1, 2))
-    scores["all salient", "only"] = now + salient.sum((1, 2))
+    constant, constant_before, salient = constants(after), constants(before), parts["all_after"]
+    scores = {("nothing", "only"): constant, ("everything", "only"): after.v[:, -1]}
+    scores["nothing of before", "only"] = constant_before
+    scores["everything of before", "only"] = before.v[:, -1]
+    scores["discarded", "only"] = constant_before + parts["discarded"].sum((1, 2))
+    scores["all salient", "only"] = constant + salient.sum((1, 2))
     for name in (name for name in PARTS if name in parts):
-        scores[name, "only"] = now + parts[name].sum((1, 2))
-        scores[name, "without"] = now + (salient - parts[name]).sum((1, 2))
+        scores[name, "only"] = constant + parts[name].sum((1, 2))
+        scores[name, "without"] = constant + (salient - parts[name]).sum((1, 2))
     return scores

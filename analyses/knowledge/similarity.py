@@ -1,4 +1,4 @@
-"""How similar the knowledge of two networks is."""
+"""Similarity of two networks' knowledge, and the share of the final knowledge that a checkpoint has."""
 
 import pandas as pd
 import torch
@@ -8,76 +8,79 @@ from harsanyi.analyses.knowledge.amounts import (
     amounts_table,
     require_same_games,
 )
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import Interactions
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 
 def similarity(
-    one: Interactions,
-    other: Interactions,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    first: Interactions, second: Interactions, *, bootstrap: Bootstrap = Bootstrap()
 ) -> pd.DataFrame:
-    """How alike the knowledge of two networks is: Σ min(x, y) / Σ max(x, y), between 0 and 1.
+    """The similarity of two networks' knowledge: Σ min(x, y) / Σ max(x, y), between 0 and 1.
 
-    x and y are the effects split by sign, max(I, 0) and max(−I, 0), AND and OR apart: 2 · 2 · 2ⁿ numbers a
-    game, none negative. All effects count, not only salient ones. The sums go over an order's coalitions and
-    over the games, so that a game weighs as much as its strength (a Jaccard similarity as in Jiang, Cheng,
-    Li, "Why pre-training is beneficial for downstream classification tasks?").
+    x and y are the effects split by sign, max(I, 0) and max(−I, 0), AND and OR apart: 2 · 2 · 2ⁿ numbers for
+    each game, none negative. All effects count, not only salient ones. The sums are over the coalitions of an
+    order and over the games, so the weight of a game is its strength (a Jaccard similarity as in Jiang,
+    Cheng, Li, "Why pre-training is beneficial for downstream classification tasks?").
 
     Args:
-        one, other: interactions of the same games over the same players.
-        confidence, resamples, seed: of the bootstrap over games.
+        first, second: interactions of the same games over the same players.
+        bootstrap: of the intervals over games.
 
     Returns:
-        tidy: kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high, games. NaN where both
-        have no strength.
+        tidy: kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high, games. NaN where neither
+        network has strength.
+
+    Raises:
+        ValueError: for different games or players.
 
     >>> from harsanyi.interactions import And, extract
-    >>> one, other = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (5.0, 3.0))
-    >>> table = similarity(one, other)
+    >>> first, second = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (5.0, 3.0))
+    >>> table = similarity(first, second)
     >>> table[table.kind == "both"][["order", "value"]].values.tolist()  # x₁ + x₂ in both; 3x₁x₂ and x₁x₂
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
-    require_same_games({"one": one, "other": other})
-    quantities = {"similarity": _alike(one, other)}
-    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
+    require_same_games({"first": first, "second": second})
+    quantities = {"similarity": similarity_amounts(first, second)}
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
 def reached(
-    one: Interactions,
-    final: Interactions,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    checkpoint: Interactions, final: Interactions, *, bootstrap: Bootstrap = Bootstrap()
 ) -> pd.DataFrame:
-    """The share of the final knowledge that is there already: Σ min(x, x_final) / Σ x_final.
+    """The share of the final knowledge that a checkpoint has: Σ min(x, x_final) / Σ x_final.
 
-    x are the effects split by sign; sums, arguments and columns as for `similarity`. What is there beyond the
-    final effect does not count, for or against. NaN where nothing is there at the end.
+    x are the effects split by sign, the sums those of `similarity`. Strength beyond the final effect does
+    not count.
+
+    Args:
+        checkpoint, final: interactions of the same games over the same players.
+        bootstrap: of the intervals over games.
+
+    Returns:
+        the columns of `similarity`. NaN where the end has no strength.
+
+    Raises:
+        ValueError: for different games or players.
 
     >>> from harsanyi.interactions import And, extract
-    >>> one, final = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (3.0, 5.0))
-    >>> table = reached(one, final)
+    >>> checkpoint, final = (extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (3.0, 5.0))
+    >>> table = reached(checkpoint, final)
     >>> table[table.kind == "both"][["order", "value"]].values.tolist()
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
-    require_same_games({"one": one, "final": final})
-    quantities = {"reached": there(one, final)}
-    bootstrap = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    return amounts_table(quantities, signs=False, **bootstrap).drop(columns="quantity")
+    require_same_games({"checkpoint": checkpoint, "final": final})
+    quantities = {"reached": reached_amounts(checkpoint, final)}
+    return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
-def _alike(one: Interactions, other: Interactions) -> tuple[Amount, Amount]:
-    x, y = split_by_sign(one.effects), split_by_sign(other.effects)
-    return by_order(torch.minimum(x, y), one.orders), by_order(torch.maximum(x, y), one.orders)
+def similarity_amounts(first: Interactions, second: Interactions) -> tuple[Amount, Amount]:
+    """Numerator and denominator of `similarity`."""
+    x, y = split_by_sign(first.effects), split_by_sign(second.effects)
+    return by_order(torch.minimum(x, y), first.orders), by_order(torch.maximum(x, y), first.orders)
 
 
-def there(one: Interactions, final: Interactions) -> tuple[Amount, Amount]:
-    """What of the final strength is there already, and all of it: the parts of `reached`."""
-    x, y = split_by_sign(one.effects), split_by_sign(final.effects)
-    return by_order(torch.minimum(x, y), one.orders), by_order(y, one.orders)
+def reached_amounts(checkpoint: Interactions, final: Interactions) -> tuple[Amount, Amount]:
+    """Numerator and denominator of `reached`."""
+    x, y = split_by_sign(checkpoint.effects), split_by_sign(final.effects)
+    return by_order(torch.minimum(x, y), final.orders), by_order(y, final.orders)

@@ -1,7 +1,6 @@
-"""How stable knowledge is: noisy, shifted and differently divided inputs against the inputs as they are."""
+"""Stability of knowledge: on noisy, shifted or differently divided inputs, beside the original inputs."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,24 +8,33 @@ import torch
 from jaxtyping import Float64
 
 from harsanyi.analyses.knowledge.amounts import Amount
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
-from harsanyi.analyses.statistics.bootstrap import mean_interval, ratio_difference_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import (
+    Bootstrap,
+    mean_interval,
+    ratio_difference_interval,
+    ratio_interval,
+)
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
 
 BOUNDS = ("value", "low", "high")
 
 
 def stability_table(
-    clean: Mapping[str, Interactions], varied: Mapping[str, Interactions], **bootstrap: Any
+    clean: Mapping[str, Interactions],
+    varied: Mapping[str, Interactions],
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How alike each network's interactions are on inputs as they are and on varied ones: Σ min / Σ max.
+    """The similarity of each network's interactions on original and on varied inputs: Σ min / Σ max.
 
-    The measure is `similarity`, coalition by coalition: the players must be the same on both.
+    The measure is `similarity`, coalition by coalition, so the players must be the same on both.
 
     Args:
-        clean, varied: interactions by network, game i of both from the same input.
-        bootstrap: confidence, resamples, seed.
+        clean: interactions on the original inputs, by network.
+        varied: interactions on the varied inputs, by network and in the same order of inputs.
+        bootstrap: of the intervals over games.
 
     Returns:
         columns network, kind, order, value, low, high, games.
@@ -36,46 +44,53 @@ def stability_table(
     >>> stability_table(clean, noisy).value.tolist()[0]
     0.6
     """
-    tables = [similarity(clean[name], one, **bootstrap).assign(network=name) for name, one in varied.items()]
+    tables = [
+        similarity(clean[name], network, bootstrap=bootstrap).assign(network=name)
+        for name, network in varied.items()
+    ]
     table = pd.concat(tables, ignore_index=True)
     return table[["network", *table.columns[:-1]]]
 
 
-def shares_table(change: KnowledgeChange, clean: KnowledgeChange, **bootstrap: Any) -> pd.DataFrame:
-    """The shares of a knowledge change on varied inputs or with other players, beside the clean ones.
+def shares_table(
+    change: KnowledgeChange, clean: KnowledgeChange, *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
+    """The shares of a knowledge change on varied inputs or with other players, beside the original shares.
 
     Args:
         change: on the varied inputs.
-        clean: on the same inputs as they are, game by game; number and kind of players may differ.
-        bootstrap: confidence, resamples, seed.
+        clean: on the original inputs, in the same order; number and kind of players may differ.
+        bootstrap: of the intervals over games.
 
     Returns:
-        columns quantity (preserved_share, …), kind ("both", "and", "or"), value, low, high, difference,
-        difference_low, difference_high (value less the clean one, the inputs resampled in pairs), games. All
-        orders and signs together.
+        columns quantity (preserved_share, …), kind ("both", "and", "or"), value, low, high, difference (value
+        less the original value), difference_low, difference_high (paired: both on the same resampled inputs),
+        games. All orders and signs together.
 
     Raises:
         ValueError: if the two have different numbers of games.
 
     >>> from harsanyi.analyses.knowledge.change import compare
     >>> from harsanyi.interactions import And, extract
-    >>> one, two, three = (extract(torch.tensor([[0.0, 0.0, 0.0, v]]), And()) for v in (4.0, 2.0, 3.0))
-    >>> table = shares_table(compare(one, three), compare(one, two))
+    >>> before, after, varied = (extract(torch.tensor([[0.0, 0.0, 0.0, v]]), And()) for v in (4.0, 2.0, 3.0))
+    >>> table = shares_table(compare(before, varied), compare(before, after))
     >>> table.loc[:0, ["quantity", "value", "difference"]].values.tolist()
     [['preserved_share', 0.75, 0.25]]
     """
     if change.games != clean.games:
         raise ValueError(
-            f"expected changes of the same inputs, got {change.games} and {clean.games} games; select them"
+            f"expected changes of the same inputs, got {change.games} and {clean.games} games: select the "
+            "same inputs for both"
         )
     tables = []
-    for quantity, names in (SHARES | SCRATCH_SHARES).items():
-        amounts = [[getattr(one, name) for name in names] for one in (change, clean)]
+    for quantity, names in (SHARE_AMOUNTS | SCRATCH_SHARE_AMOUNTS).items():
+        amounts = [[getattr(shares, name) for name in names] for shares in (change, clean)]
         if any(amount is None for pair in amounts for amount in pair):
             continue
-        here, there = [(_by_kind(above), _by_kind(below)) for above, below in amounts]
-        values = pd.DataFrame(map(vars, ratio_interval(*here, **bootstrap)))
-        differences = pd.DataFrame(map(vars, ratio_difference_interval(here, there, **bootstrap)))
+        varied, original = [(_by_kind(part), _by_kind(whole)) for part, whole in amounts]
+        values = pd.DataFrame(map(vars, ratio_interval(*varied, bootstrap=bootstrap)))
+        intervals = ratio_difference_interval(varied, original, bootstrap=bootstrap)
+        differences = pd.DataFrame(map(vars, intervals))
         columns = dict(zip(BOUNDS, ("difference", "difference_low", "difference_high"), strict=True))
         table = pd.concat([values, differences.rename(columns=columns)], axis=1)
         table.insert(0, "kind", ["both", *KINDS])
@@ -85,46 +100,50 @@ def shares_table(change: KnowledgeChange, clean: KnowledgeChange, **bootstrap: A
 
 
 def _by_kind(amount: Amount) -> Float64[np.ndarray, "games columns"]:
-    """Both kinds together, AND, OR; a row a game."""
+    """Strength of both kinds together, of AND and of OR, for each game."""
     kinds = amount.sum((2, 3))
     return torch.cat([kinds.sum(1, keepdim=True), kinds], dim=1).cpu().numpy()
 
 
 def approximation_table(
-    networks: Mapping[str, Interactions], threshold: float = SALIENT_THRESHOLD, **bootstrap: Any
+    networks: Mapping[str, Interactions],
+    threshold: float = SALIENT_THRESHOLD,
+    *,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How well salient interactions alone explain the outputs on all masked versions of the inputs.
+    """How well salient interactions alone explain the scores of all masked versions of the inputs.
 
-    error: √(Σ_g mean_T (v_g(T) − v̂_g(T))² / Σ_g var_T v_g(T)), where v̂ is what the salient interactions and
-    the constants of the empty coalition add up to: 0 is exact, 1 no better than each input's mean output.
-    A game weighs as much as its spread. salient: how many there are, mean a game.
+    error: √(Σ_g mean_T (v_g(T) − v̂_g(T))² / Σ_g var_T v_g(T)), where v̂ is the sum of the salient interactions
+    and the constants of the empty coalition. 0 is exact, 1 no better than the mean score of each input. The
+    weight of a game is its variance. salient: number of salient interactions, mean over games.
 
     Args:
         networks: interactions by network.
         threshold: of salience.
-        bootstrap: confidence, resamples, seed.
+        bootstrap: of the intervals over games.
 
     Returns:
         columns network, quantity ("error", "salient"), value, low, high, games. The error is NaN where the
-        outputs do not vary.
+        scores do not vary.
 
     >>> from harsanyi.interactions import And, extract
-    >>> found = extract(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), And())
-    >>> approximation_table({"net": found}).value.tolist()
+    >>> interactions = extract(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), And())
+    >>> approximation_table({"net": interactions}).value.tolist()
     [0.0, 1.0]
     """
     rows = []
-    for name, one in networks.items():
-        salient = one.salient(threshold)
-        kept = one.only(salient)
-        missed = ((one.v - reconstruct(kept.and_, kept.or_)) ** 2).mean(1, keepdim=True).cpu().numpy()
-        spread = one.v.var(1, correction=0, keepdim=True).cpu().numpy()
-        # The root of an interval's bounds bounds the root.
-        (squared,) = ratio_interval(missed, spread, **bootstrap)
+    for name, network in networks.items():
+        salient = network.salient(threshold)
+        part = network.only(salient)
+        residual = network.v - reconstruct(part.and_, part.or_)
+        mean_square = (residual**2).mean(1, keepdim=True).cpu().numpy()
+        variance = network.v.var(1, correction=0, keepdim=True).cpu().numpy()
+        (squared,) = ratio_interval(mean_square, variance, bootstrap=bootstrap)
+        # The square root is monotonic, so it maps the bounds to bounds.
         error = {bound: float(np.sqrt(getattr(squared, bound))) for bound in BOUNDS}
-        (count,) = mean_interval(salient.count().double()[:, None].cpu().numpy(), **bootstrap)
+        (count,) = mean_interval(salient.count().double()[:, None].cpu().numpy(), bootstrap=bootstrap)
         rows += [
-            {"network": name, "quantity": quantity, **bounds, "games": one.games}
+            {"network": name, "quantity": quantity, **bounds, "games": network.games}
             for quantity, bounds in (("error", error), ("salient", vars(count)))
         ]
     return pd.DataFrame(rows)

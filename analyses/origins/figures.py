@@ -1,7 +1,4 @@
-"""Figures of origins: their shares, their strengths by order, and how alike they are.
-
-Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
-"""
+"""Figures of origins: shares, strength by order, similarity of each pair."""
 
 from itertools import cycle
 from typing import Any, Literal
@@ -11,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     SHARE_COLOURS,
     label_axes,
     legend_above,
@@ -23,15 +21,16 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.origins.origins import origins_of
 
-SHARES = ("preserved_share", "new_share", "scratch_share")
+PLOTTED_SHARES = ("preserved_share", "new_share", "scratch_share")
 MARKERS = ("o", "s", "^")
 
 
 def plot_origins(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """What origins keep, learn and have in common with scratch: a row an origin, shares over all orders.
+    """Shares of preserved, of new and of scratch strength of each origin; bars are intervals.
 
     Args:
-        table: of `compare_many`. Whiskers are its intervals; a share that is not there is not drawn.
+        table: of `compare_many`; a share that it lacks is not drawn.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(quantity="new_share", kind="both", sign="both", order="all", low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "origin": name, "value": 0.4} for name in ("a", "b", "a − b")])
@@ -39,15 +38,14 @@ def plot_origins(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['a', 'b']
     """
     names = origins_of(table)
-    total = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
-    shown = [quantity for quantity in SHARES if quantity in set(total.quantity)]
+    totals = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
+    shown = [quantity for quantity in PLOTTED_SHARES if quantity in set(totals.quantity)]
     ax = ax or new_axes(COLUMN + 0.6, 0.9 + 0.42 * len(names))
     for i, quantity in enumerate(shown):
-        rows = total[total.quantity == quantity].set_index("origin").reindex(names)
+        rows = totals[totals.quantity == quantity].set_index("origin").reindex(names)
         y = np.arange(len(names)) + 0.22 * (i - (len(shown) - 1) / 2)
         label, colour = SHARE_COLOURS[quantity]
-        ax.hlines(y, rows.low, rows.high, color=colour, linewidth=1.2)
-        ax.plot(rows.value, y, MARKERS[i], color=colour, markersize=4, label=label)
+        dots_with_bars(ax, y, rows, colour, label, marker=MARKERS[i], horizontal=True)
     for edge in range(1, len(names)):
         ax.axhline(edge - 0.5, color=FAINT, linewidth=0.3)
     ax.set_yticks(range(len(names)), names, parse_math=False)
@@ -65,11 +63,14 @@ def plot_origin_orders(
     *,
     unit: str = "score",
 ) -> Axes:
-    """Strength by order that origins preserve, discard or newly learn, mean an input: a line an origin.
+    """Preserved, discarded or new strength by order, mean over inputs: a line for each origin.
+
+    Bars are intervals.
 
     Args:
-        table: of `compare_many`; bars are its intervals.
-        quantity: which.
+        table: of `compare_many`.
+        quantity: the part of the strength.
+        ax: to draw on; a new figure by default.
         unit: of the score, for the axis.
 
     >>> row = dict(quantity="new", kind="both", sign="both", low=0.2, high=0.5, games=9, value=0.4)
@@ -83,7 +84,7 @@ def plot_origin_orders(
     ax = ax or new_axes(COLUMN, 2.1 + 0.15 * len(names))
     for i, (name, style) in enumerate(zip(names, cycle(_styles()), strict=False)):
         rows = chosen[chosen.origin == name]
-        # Side by side, so that intervals do not hide one another.
+        # Side by side, so that no interval hides another.
         x = rows.order.astype(int) + 0.3 * (i - (len(names) - 1) / 2) / max(len(names), 2)
         ax.plot(x, rows.value, markersize=3, linewidth=1.2, label=name, **style)
         ax.vlines(x, rows.low, rows.high, color=style["color"], linewidth=0.8)
@@ -97,11 +98,12 @@ def plot_origin_orders(
 def plot_origin_similarities(
     table: pd.DataFrame, network: Literal["before", "after"] = "after", ax: Axes | None = None
 ) -> Axes:
-    """How alike the networks of each pair of origins are, in percent: Σ min / Σ max over all orders.
+    """Similarity of the networks of each pair of origins, in percent: Σ min / Σ max over all orders.
 
     Args:
         table: of `origin_similarities`.
-        network: which of each origin's two.
+        network: of each origin, before or after.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(network="after", kind="both", order="all", low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "one": "a", "other": "b", "value": 0.4}])
@@ -126,9 +128,9 @@ def plot_origin_similarities(
 
 
 def _styles() -> list[dict[str, Any]]:
-    """As many ways to draw a line as there are colours, then the same again dashed."""
+    """Line styles: every colour solid, then every colour dashed."""
     return [
         {"color": colour, "marker": marker, "linestyle": line}
         for line, marker in zip(("solid", "dashed"), MARKERS, strict=False)
-        for colour in NETWORKS
+        for colour in NETWORK_COLOURS
     ]

@@ -1,4 +1,4 @@
-"""Origins: changes that start from different pretraining, or end differently trained, side by side."""
+"""Origins: knowledge changes of differently pretrained or differently fine-tuned networks, side by side."""
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -8,42 +8,40 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.amounts import group_labels, group_sums, require_same_games
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, KnowledgeChange
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
-from harsanyi.analyses.statistics.bootstrap import ratio_difference_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_difference_interval
 
-# What origins are told apart by: the shares of `KnowledgeChange.table`.
-COMPARED = {**SHARES, "scratch_share": SCRATCH_SHARES["scratch_share"]}
+# Shares of `KnowledgeChange.table` whose differences between origins have rows.
+COMPARED = {**SHARE_AMOUNTS, "scratch_share": SCRATCH_SHARE_AMOUNTS["scratch_share"]}
 MINUS = " − "
-NETWORKS: tuple[Literal["before", "after"], ...] = ("before", "after")
+SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
 def compare_many(
     changes: Mapping[str, KnowledgeChange],
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """Several knowledge changes under one another, and what their shares differ by.
+    """The tables of several knowledge changes in one, and the differences of their shares.
 
-    The rows of an origin are those of its `KnowledgeChange.table`. Then each pair of origins, called "a − b",
-    has rows of what preserved_share, discarded_share, new_share and, with a scratch network in both,
-    scratch_share of a are above those of b. A share is a ratio of sums over games, so the difference is
-    Σ part_a / Σ whole_a − Σ part_b / Σ whole_b. Its interval is paired: both origins see the same games in
-    every resample. Its rows hold both signs together, and the orders that both origins have: with other
-    numbers of players "all" covers more orders in the one than in the other.
+    The rows of an origin are those of its `KnowledgeChange.table`. Each pair of origins, named "a − b", has
+    rows of the differences in preserved_share, discarded_share, new_share and, with a scratch network in
+    both, scratch_share. A share is a ratio of sums over games, so the difference is
+    Σ part_a / Σ whole_a − Σ part_b / Σ whole_b. Its interval is paired: every resample has the same games for
+    both origins. The rows have both signs together, and the orders that both origins have; where the numbers
+    of players differ, "all" covers more orders in one origin than in the other.
 
     Args:
-        changes: by name of the origin. Those with as many games as each other must be about the same inputs
-            in the same order; origins with other numbers of games have no difference.
-        confidence, resamples, seed: of the bootstrap over games.
+        changes: by name of the origin. Changes with the same number of games must have the same inputs in the
+            same order; origins with different numbers of games have no difference.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: origin, quantity, kind, sign, order, value, low, high, games, as in `KnowledgeChange.table`.
 
     Raises:
-        ValueError: for no change, or for names that could be read as differences.
+        ValueError: for no change, an empty name, or a name with " − ".
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
@@ -55,13 +53,12 @@ def compare_many(
     [['half', 0.5, 0.5, 0.5], ['all', 1.0, 1.0, 1.0], ['half − all', -0.5, -0.5, -0.5]]
     """
     _require_names(changes)
-    bootstrap: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
-    tables = [change.table(**bootstrap).assign(origin=name) for name, change in changes.items()]
+    tables = [change.table(bootstrap=bootstrap).assign(origin=name) for name, change in changes.items()]
     rows = [
         row
-        for (one, first), (other, second) in combinations(changes.items(), 2)
+        for (name, first), (other_name, second) in combinations(changes.items(), 2)
         if first.games == second.games
-        for row in _differences(f"{one}{MINUS}{other}", first, second, bootstrap)
+        for row in _differences(f"{name}{MINUS}{other_name}", first, second, bootstrap)
     ]
     columns = ["origin", *tables[0].columns.drop("origin")]
     if rows:
@@ -72,19 +69,20 @@ def compare_many(
 def origin_similarities(
     changes: Mapping[str, KnowledgeChange],
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How alike what the origins know is, before and after: `similarity` of each pair of origins.
+    """The `similarity` of each pair of origins, of their networks before and of their networks after.
+
+    Args:
+        changes: by name of the origin, of the same games and players.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: network ("before", "after"), one, other, kind ("and", "or", "both"), order ("1" … "n", "all"),
         value, low, high, games.
 
     Raises:
-        ValueError: naming two origins of other games or players; a coalition of one would be none of the
-            other.
+        ValueError: for origins of different games or players; it names two of them.
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
@@ -99,20 +97,18 @@ def origin_similarities(
     columns = ["network", "one", "other", "kind", "order", "value", "low", "high", "games"]
     tables = [
         similarity(
-            getattr(changes[one], network),
-            getattr(changes[other], network),
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
-        ).assign(network=network, one=one, other=other)
-        for network in NETWORKS
-        for one, other in combinations(changes, 2)
+            getattr(changes[first], network),
+            getattr(changes[second], network),
+            bootstrap=bootstrap,
+        ).assign(network=network, one=first, other=second)
+        for network in SIDES
+        for first, second in combinations(changes, 2)
     ]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def origins_of(table: pd.DataFrame) -> list[str]:
-    """The origins in a table of `compare_many`, without the differences between them.
+    """The names of origins in a table of `compare_many`, without differences.
 
     >>> origins_of(pd.DataFrame({"origin": ["a", "a", "b", "a − b"]}))
     ['a', 'b']
@@ -121,35 +117,33 @@ def origins_of(table: pd.DataFrame) -> list[str]:
 
 
 def _differences(
-    origin: str, one: KnowledgeChange, other: KnowledgeChange, bootstrap: Mapping[str, Any]
+    origin: str, first: KnowledgeChange, second: KnowledgeChange, bootstrap: Bootstrap
 ) -> Iterator[dict[str, Any]]:
-    """Rows of what the shares of two changes on the same games differ by."""
-    labels = group_labels(min(one.n, other.n), signs=False)
+    """Rows of the differences between the shares of two changes on the same games."""
+    labels = group_labels(min(first.n, second.n), signs=False)
     for quantity, (part, whole) in COMPARED.items():
-        if any(getattr(change, part) is None for change in (one, other)):
+        if any(getattr(change, part) is None for change in (first, second)):
             continue
-        first, second = (
-            (_sums(change, part, labels), _sums(change, whole, labels)) for change in (one, other)
-        )
-        found = ratio_difference_interval(first, second, **bootstrap)
-        for label, interval in zip(labels, found, strict=True):
+        ratios = [(_sums(change, part, labels), _sums(change, whole, labels)) for change in (first, second)]
+        intervals = ratio_difference_interval(*ratios, bootstrap=bootstrap)
+        for label, interval in zip(labels, intervals, strict=True):
             yield {
                 "origin": origin,
                 "quantity": quantity,
                 "sign": "both",
                 **label,
                 **vars(interval),
-                "games": one.games,
+                "games": first.games,
             }
 
 
 def _sums(change: KnowledgeChange, part: str, labels: list[dict[str, str]]) -> np.ndarray:
-    """Columns for the labels, a row a game."""
-    known = group_labels(change.n, signs=False)
+    """The sums of an amount for each label, `(games, labels)`."""
+    columns = group_labels(change.n, signs=False)
     sums = group_sums(getattr(change, part), signs=False)
-    return sums[:, [known.index(label) for label in labels]]
+    return sums[:, [columns.index(label) for label in labels]]
 
 
 def _require_names(changes: Mapping[str, KnowledgeChange]) -> None:
     if not changes or any(not name or MINUS in name for name in changes):
-        raise ValueError(f"expected origins with names, none of them holding {MINUS!r}; got {list(changes)}")
+        raise ValueError(f"expected origins with names without {MINUS!r}; got {list(changes)}")

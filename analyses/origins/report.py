@@ -1,4 +1,4 @@
-"""Origins of finished runs: read, found comparable, and put side by side in tables, figures and a report."""
+"""Origins of finished runs: read, checked for comparability, and compared in tables, figures and a report."""
 
 import json
 import re
@@ -9,37 +9,38 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from harsanyi.analyses.origins.origins import (
     COMPARED,
     MINUS,
-    NETWORKS,
+    SIDES,
     compare_many,
     origin_similarities,
     origins_of,
 )
 from harsanyi.analyses.report.page import publish
-from harsanyi.analyses.report.words import NOTHING, listed, percent, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
 from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY, Run
+from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
-# Of `method_facts`, what all origins have in common.
-COMMON = ("inputs", "players", "masked", "score", "method", "salient")
+# Facts of `method_facts` that all origins share.
+COMMON_FACTS = ("inputs", "players", "masked", "score", "method", "salient")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A finished run's change from a first to a last network.
+    """A finished run and the networks of it that are compared.
 
     Attributes:
-        name: what it is called beside others.
+        name: of the origin, in tables and figures.
         run: a comparison or tracked runs.
-        compared: which of its networks stand for before, after and scratch, see `Run.compared`.
+        compared: the names of its networks before, after and scratch, see `Run.compared`.
     """
 
     name: str
@@ -52,86 +53,91 @@ class Origin:
 
 
 def run_origins(runs: Sequence[str], out: Path) -> list[str]:
-    """Put finished runs side by side, without a forward; returns the summary in words.
+    """Compare finished runs with each other, without a forward; returns the summary in words.
 
     Writes into `out`: origins and similarities as .csv and .h5, figures and report.html.
 
     Args:
         runs: each NAME=RUN, the folder of a comparison, or NAME=RUN:SERIES, a tracked run from its
-            pretrained network to the last checkpoint of one series (the first, if none is named).
+            pretrained network to the last checkpoint of a series (by default the first series).
         out: a folder, not that of a run.
 
     Raises:
-        ValueError, FileNotFoundError: for runs that are not there, or that cannot be set side by side.
+        FileNotFoundError: for runs that are not there.
+        ValueError: for runs that cannot be compared, or a folder that is a run.
     """
-    if out.is_file() or (out / STUDY).is_file():
+    if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
-    found = [_origin(name, where) for name, where in _named(runs).items()]
-    for other in found[1:]:
-        _require_comparable(found[0], other)
-    changes, seed = {one.name: one.change for one in found}, found[0].run.study.seed
-    table, alike = compare_many(changes, seed=seed), origin_similarities(changes, seed=seed)
-    figures = _figures(table, alike, found[0].run.unit)
+    origins = [_origin(name, location) for name, location in _locations(runs).items()]
+    first = origins[0]
+    for origin in origins[1:]:
+        _require_comparable(first, origin)
+    changes = {origin.name: origin.change for origin in origins}
+    bootstrap = Bootstrap(seed=first.run.study.seed)
+    table = compare_many(changes, bootstrap=bootstrap)
+    similarities = origin_similarities(changes, bootstrap=bootstrap)
+    figures = _figures(table, similarities, first.run.unit)
     summary = describe_origins(table)
     publish(
         out,
-        {ORIGINS: table, SIMILARITIES: alike},
+        {ORIGINS: table, SIMILARITIES: similarities},
         title=f"{listed(list(changes))} side by side",
         summary=summary,
-        facts=_facts(found),
+        facts=_facts(origins),
         tables={"Shares of strength": _in_words(table, differences=False)}
         | {"Differences, paired": _in_words(table, differences=True)},
         figures=figures,
         notes=[
-            "Intervals resample the inputs, the same in all origins; they say nothing about other training "
-            "runs, and are not widened for the number of pairs.",
-            "Shares compare each network with its own start; strengths of different networks are in "
-            "their own logits.",
-            *dict.fromkeys(note for one in found for note in method_notes(one.run)),
+            "Intervals resample the inputs, the same in all origins. They do not cover other training runs, "
+            "and are not corrected for the number of pairs.",
+            "Shares compare each network with its own start. Strengths of different networks have different "
+            "scales, those of their own logits.",
+            *dict.fromkeys(note for origin in origins for note in method_notes(origin.run)),
         ],
     )
     return summary
 
 
 def describe_origins(table: pd.DataFrame) -> list[str]:
-    """What `compare_many` found, in plain sentences: each origin, and how many pairs differ."""
+    """The results of `compare_many` in sentences: shares of each origin, number of pairs that differ."""
     sentences = []
     for name in origins_of(table):
-        kept, new = (
-            with_interval(total(table, origin=name, quantity=quantity), percent)
+        preserved, new = (
+            with_interval(total_row(table, origin=name, quantity=quantity), percent)
             for quantity in ("preserved_share", "new_share")
         )
         sentences.append(
-            f"{name} preserves {kept} of the salient strength before; of that after, {new} is new."
+            f"{name} preserves {preserved} of the salient strength before; {new} of the salient strength "
+            "after is new."
         )
     totals = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
     pairs = totals[totals.origin.str.contains(MINUS) & (totals.quantity == "preserved_share")]
-    told = ((pairs.low > 0) | (pairs.high < 0)).sum()
+    differing = ((pairs.low > 0) | (pairs.high < 0)).sum()
     games = int(totals.games.iloc[0])
     return [
         *sentences,
-        f"Of {len(pairs)} pairs of origins, {told} differ in the preserved share by more than inputs vary: "
-        "their paired interval leaves out 0.",
+        f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
+        "variation over inputs: their paired interval excludes 0.",
         f"This rests on {games} inputs; brackets hold bootstrap intervals over them.",
     ]
 
 
-def _figures(table: pd.DataFrame, alike: pd.DataFrame, unit: str) -> dict[str, Figure]:
-    """The figures of origins by caption; what stands before the colon names the file."""
+def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
+    """The figures of origins by caption; the words before the colon are the name of the file."""
     intervals = "95% bootstrap intervals over inputs"
     return {
-        f"Shares: what each origin preserves and newly learns, with {intervals}": whole(plot_origins(table)),
-        f"Preserved by order: mean salient strength per input, with {intervals}": whole(
+        f"Shares: preserved and new share of each origin, with {intervals}": figure_of(plot_origins(table)),
+        f"Preserved by order: mean salient strength per input, with {intervals}": figure_of(
             plot_origin_orders(table, "preserved", unit=unit)
         ),
-        f"New by order: mean salient strength per input, with {intervals}": whole(
+        f"New by order: mean salient strength per input, with {intervals}": figure_of(
             plot_origin_orders(table, "new", unit=unit)
         ),
         **{
-            f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": whole(
-                plot_origin_similarities(alike, network)
+            f"Similarity {network}: Σ min / Σ max of all effects, split by sign, of each pair": figure_of(
+                plot_origin_similarities(similarities, network)
             )
-            for network in NETWORKS
+            for network in SIDES
         },
     }
 
@@ -145,60 +151,67 @@ def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:
         share=rows.quantity.map({name: label for name, (label, _) in SHARE_COLOURS.items()}),
         text=[with_interval(row, write) for row in rows.itertuples()],
     )
-    wide = cells.pivot(index="origin", columns="share", values="text").fillna(NOTHING)
+    wide = cells.pivot(index="origin", columns="share", values="text").fillna(NO_VALUE)
     return wide.loc[list(dict.fromkeys(cells.origin)), list(dict.fromkeys(cells.share))]
 
 
-def _facts(found: Sequence[Origin]) -> dict[str, str]:
-    """What was read, and what all of it has in common."""
-    common = method_facts(found[0].run)
-    read = {
-        f"origin {one.name}": f"{one.run.study.model}; "
-        + "; ".join(f"{name}: {one.run.study.checkpoints[name]}" for name in one.compared.values())
-        for one in found
+def _facts(origins: Sequence[Origin]) -> dict[str, str]:
+    """The checkpoints of each origin, and the facts that all origins share."""
+    common = method_facts(origins[0].run)
+    checkpoints = {
+        f"origin {origin.name}": f"{origin.run.study.model}; "
+        + "; ".join(f"{name}: {origin.run.study.checkpoints[name]}" for name in origin.compared.values())
+        for origin in origins
     }
-    return read | {name: common[name] for name in COMMON}
+    return checkpoints | {name: common[name] for name in COMMON_FACTS}
 
 
-def _named(runs: Sequence[str]) -> dict[str, str]:
-    """Where each origin is, by name."""
-    named = dict(one.partition("=")[::2] for one in runs)
-    if len(runs) < 2 or len(named) < len(runs) or not all(re.fullmatch(r"[\w-]+", name) for name in named):
+def _locations(runs: Sequence[str]) -> dict[str, str]:
+    """The location of each origin by name: RUN or RUN:SERIES."""
+    locations = dict(run.partition("=")[::2] for run in runs)
+    names_fit = len(locations) == len(runs) and all(re.fullmatch(r"[\w-]+", name) for name in locations)
+    if len(runs) < 2 or not names_fit:
         raise ValueError(
             f"got {' '.join(runs) or 'no run'}: expected NAME=RUN of two origins or more, names of letters "
             "and digits, each once"
         )
-    if missing := [name for name, where in named.items() if not where]:
+    if missing := [name for name, location in locations.items() if not location]:
         raise ValueError(f"{missing[0]}= names no folder: expected NAME=RUN or NAME=RUN:SERIES")
-    return named
+    return locations
 
 
-def _origin(name: str, where: str) -> Origin:
-    """The origin in a folder, or in one series of a tracked run's folder."""
-    folder, series = Path(where), ""
-    if not folder.exists() and ":" in where:
-        before, _, series = where.rpartition(":")
+def _origin(name: str, location: str) -> Origin:
+    """The origin in a folder, or in a series of a folder of tracked runs."""
+    folder, series = Path(location), ""
+    if not folder.exists() and ":" in location:
+        before, _, series = location.rpartition(":")
         folder = Path(before)
     run = Run.open(folder)
     return Origin(name, run, run.compared(series or None))
 
 
-def _require_comparable(one: Origin, other: Origin) -> None:
-    """Refuse two runs that differ in more than their networks, naming in what."""
-    here, there = _conditions(one.run), _conditions(other.run)
-    differing = [key for key in here if here[key] != there[key]]
-    if differing:
-        found = "; ".join(
-            f"{key}: {_short(here[key])} in {one.name}, {_short(there[key])} in {other.name}"
-            for key in differing
-        )
+def _require_comparable(first: Origin, second: Origin) -> None:
+    """A ValueError for two runs that differ in more than their networks; it names the differences."""
+    conditions, others = _conditions(first.run), _conditions(second.run)
+    # Sentences and labels are long: their beginnings distinguish them.
+    texts = [
+        {key: f"{json.dumps(value, ensure_ascii=False):.60}" for key, value in settings.items()}
+        for settings in (conditions, others)
+    ]
+    differences = [
+        f"{key}: {texts[0][key]} in {first.name}, {texts[1][key]} in {second.name}"
+        for key, value in conditions.items()
+        if value != others[key]
+    ]
+    if differences:
         raise ValueError(
-            f"{one.name} and {other.name} cannot be set side by side ({found}): only networks may differ"
+            f"{first.name} and {second.name} cannot be compared ({'; '.join(differences)}): only their "
+            "networks may differ"
         )
 
 
 def _conditions(run: Run) -> dict[str, object]:
-    """All that must be the same in two runs, so that what differs is due to the networks."""
+    """The settings that must be the same in two runs, so that differences are due to the networks."""
     study, settings = run.study, run.store.settings
     sparse, joint = study.method in ("sparse", "joint"), study.method == "joint"
     return {
@@ -216,13 +229,8 @@ def _conditions(run: Run) -> dict[str, object]:
 
 
 def _regions(run: Run) -> object:
-    """Where superpixels lie; grids follow from their words and the seed, also on images of another size."""
+    """The superpixels of a run; None for other players, whose name and seed determine them."""
     if not run.study.players.startswith("superpixels"):
         return None
     owner = run.store.array("owner")
     return [list(owner.shape), digest(owner)]
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,6 +1,6 @@
-"""Figures of reliability: what is found elsewhere, in how many inputs, and what varied inputs change.
+"""Figures of reliability: sharing between inputs and networks, and the effect of variations.
 
-Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
+Every plot takes a table and returns the `Axes` that it drew on, see drawing/palette.py.
 """
 
 from itertools import cycle
@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     PAGE,
     SHARE_COLOURS,
     label_axes,
@@ -23,14 +23,15 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
-from harsanyi.analyses.knowledge.generality import FOUND
+from harsanyi.analyses.knowledge.generality import FOUND_PREFIX
 
 
 def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The share of each network's salient strength that at least so many inputs have; bands are intervals.
+    """The share of each network's salient strength that at least k inputs have; bands are intervals.
 
     Args:
         table: of `sharing_table`.
+        ax: to draw on; new axes by default.
 
     >>> row = dict(network="net", order="all", value=1.0, low=0.5, high=1.0)
     >>> len(plot_sharing(pd.DataFrame([{**row, "inputs": k} for k in (1, 2)])).lines)
@@ -38,9 +39,9 @@ def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     ax = ax or new_axes(COLUMN, 2.4)
     rows = table[table.order == "all"]
-    for colour, (name, one) in zip(cycle(NETWORKS), rows.groupby("network", sort=False)):
-        ax.plot(one.inputs, one.value, color=colour, linewidth=1.4, label=name)
-        ax.fill_between(one.inputs, one.low, one.high, color=colour, alpha=BAND, linewidth=0)
+    for colour, (name, line) in zip(cycle(NETWORK_COLOURS), rows.groupby("network", sort=False)):
+        ax.plot(line.inputs, line.value, color=colour, linewidth=1.4, label=name)
+        ax.fill_between(line.inputs, line.low, line.high, color=colour, alpha=BAND, linewidth=0)
     ax.set_ylim(0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -50,27 +51,30 @@ def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """What of one network's salient strength is in another, on the same inputs, by order and over all.
+    """The share of one network's salient strength that another has too, on the same inputs, by order.
 
     Whiskers are intervals; an order without strength has no dot.
 
     Args:
         table: of `found_table`.
+        ax: to draw on; new axes by default.
 
     >>> row = dict(network="a", quantity="found_in_b", kind="both", sign="both", value=1.0, low=0.5, high=1.0)
     >>> ax = plot_found(pd.DataFrame([{**row, "order": order} for order in ("1", "all")]))
     >>> ax.get_legend().get_texts()[0].get_text()
     'a, in b'
     """
-    rows = table[(table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND)]
+    rows = table[
+        (table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND_PREFIX)
+    ]
     orders, pairs = orders_of(rows), rows.groupby(["network", "quantity"], sort=False)
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1.2 + 0.12 * len(pairs) * len(orders))), 2.8)
-    for i, (colour, ((name, quantity), one)) in enumerate(zip(cycle(NETWORKS), pairs)):
-        one = one.set_index("order").loc[orders]
+    for i, (colour, ((name, quantity), pair)) in enumerate(zip(cycle(NETWORK_COLOURS), pairs)):
+        by_order = pair.set_index("order").loc[orders]
         x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8
-        label = f"{name}, in {str(quantity).removeprefix(FOUND)}"
-        ax.plot(x, one.value, "o", color=colour, markersize=3, label=label)
-        ax.vlines(x, one.low, one.high, color=colour, linewidth=1)
+        label = f"{name}, in {str(quantity).removeprefix(FOUND_PREFIX)}"
+        ax.plot(x, by_order.value, "o", color=colour, markersize=3, label=label)
+        ax.vlines(x, by_order.low, by_order.high, color=colour, linewidth=1)
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)
     ax.set_xticks(range(len(orders)), orders)
     ax.set_ylim(0, 1.02)
@@ -83,12 +87,13 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_variations(
     table: pd.DataFrame, by: str, ax: Axes | None = None, *, label: str = "share of strength"
 ) -> Axes:
-    """A row for each variation, a dot with its interval for each network or share; dashed: clean.
+    """A row for each variation, with a dot and its interval for each network or share; dashed lines: clean.
 
     Args:
-        table: variation and the column `by`, with value, low and high; a row of each pair at most. The first
-            variation is the clean one, where it is called so.
-        by: "network", or "quantity" for shares, in the colours of all figures of shares.
+        table: columns variation, `by`, value, low and high; at most a row for each pair. The variation
+            "clean", if there is one, comes first.
+        by: "network", or "quantity" for shares, which have the colours of all figures of shares.
+        ax: to draw on; new axes by default.
         label: of the horizontal axis.
 
     >>> row = dict(network="net", value=1.0, low=0.5, high=1.0)
@@ -98,7 +103,7 @@ def plot_variations(
     """
     names, groups = list(dict.fromkeys(table.variation)), list(dict.fromkeys(table[by]))
     ax = ax or new_axes(1.5 * COLUMN, 0.9 + (0.14 + 0.07 * len(groups)) * len(names))
-    for i, (colour, group) in enumerate(zip(cycle(NETWORKS), groups)):
+    for i, (colour, group) in enumerate(zip(cycle(NETWORK_COLOURS), groups)):
         words, colour = SHARE_COLOURS.get(group, (group.replace("_", " "), colour))
         rows = table[table[by] == group].set_index("variation").reindex(names)
         y = np.arange(len(names)) + ((i + 0.5) / len(groups) - 0.5) * 0.7

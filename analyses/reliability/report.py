@@ -1,27 +1,27 @@
-"""Reliability in words and figures: what is found elsewhere, what noise, shifts and other players change."""
+"""The report of reliability: figures, sentences and limits from its tables."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import SHARE_COLOURS, whole
-from harsanyi.analyses.knowledge.amounts import total
-from harsanyi.analyses.knowledge.generality import FOUND, OTHER_INPUTS
+from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
+from harsanyi.analyses.knowledge.amounts import total_row
+from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import NOISE
 
-# The tables, and the groups of variations.
-GENERALITY, SHARING, FOUND_TABLE = "generality", "sharing", "found"
-STABILITY, SHARES, APPROXIMATION = "stability", "shares", "approximation"
-CLEAN, SHIFT, PLAYERS = "clean", "shift", "players"
-WORDS = {NOISE: "With noise", SHIFT: "On shifted inputs", PLAYERS: "With other players"}
+# Names of the tables' files, and of the groups of variations.
+GENERALITY_TABLE, SHARING_TABLE, FOUND_TABLE = "generality", "sharing", "found"
+STABILITY_TABLE, SHARES_TABLE, APPROXIMATION_TABLE = "stability", "shares", "approximation"
+CLEAN, SHIFT, OTHER_PLAYERS = "clean", "shift", "players"
+GROUP_WORDS = {NOISE: "With noise", SHIFT: "On shifted inputs", OTHER_PLAYERS: "With other players"}
 
 
 def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
-    """The figures of reliability by caption; what stands before the colon names the file."""
+    """The figures of reliability by caption; the part before the colon names the file."""
     found = tables[FOUND_TABLE]
     whole_networks = found[found.network.isin(list(study.checkpoints))]
     axes = {
@@ -29,52 +29,52 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
             plot_found(whole_networks)
         )
     }
-    if SHARING in tables:
+    if SHARING_TABLE in tables:
         axes[
             "Shared by inputs: of a network's salient strength, what sits in interactions that are salient "
             "in at least so many inputs; bands are 95% bootstrap intervals over inputs"
-        ] = plot_sharing(tables[SHARING])
-    if STABILITY in tables:
+        ] = plot_sharing(tables[SHARING_TABLE])
+    if STABILITY_TABLE in tables:
         axes["Stability: similarity Σ min / Σ max of the interactions on varied and on clean inputs"] = (
-            plot_variations(_all_orders(tables[STABILITY]), "network", label="similarity to clean")
+            plot_variations(_all_orders(tables[STABILITY_TABLE]), "network", label="similarity to clean")
         )
-    shares = _all_orders(tables[SHARES])
+    shares = _all_orders(tables[SHARES_TABLE])
     shares = shares[shares.quantity.isin(list(SHARE_COLOURS))]
     axes["Shares when inputs vary: with 95% bootstrap intervals; dashed, the inputs as they are"] = (
-        plot_variations(shares[shares.group != PLAYERS], "quantity")
+        plot_variations(shares[shares.group != OTHER_PLAYERS], "quantity")
     )
     if study.layouts:
-        other = shares[shares.group.isin([CLEAN, PLAYERS])]
+        other = shares[shares.group.isin([CLEAN, OTHER_PLAYERS])]
         other = other.assign(variation=other.variation.replace(CLEAN, study.players))
         axes["Shares with other players: on the same inputs"] = plot_variations(other, "quantity")
-    errors = tables[APPROXIMATION]
+    errors = tables[APPROXIMATION_TABLE]
     axes["Approximation: what the salient interactions leave unexplained, root mean square by the spread"] = (
         plot_variations(errors[errors.quantity == "error"], "network", label="error, of the outputs' spread")
     )
-    return {caption: whole(ax) for caption, ax in axes.items()}
+    return {caption: figure_of(ax) for caption, ax in axes.items()}
 
 
 def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What was found, in plain sentences."""
-    found, shares = tables[FOUND_TABLE], tables[SHARES]
-    kept = with_interval(total(found, network="after", quantity=f"{FOUND}before"), percent)
+    """The results in sentences."""
+    found, shares = tables[FOUND_TABLE], tables[SHARES_TABLE]
+    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND_PREFIX}before"), percent)
     sentences = [
         f"Of the fine-tuned network's salient strength, {kept} is in the pretrained network on the same "
         "input."
     ]
-    if SHARING in tables:
+    if SHARING_TABLE in tables:
         parts = ("preserved", "discarded", "new")
-        others = [total(found, network=part, quantity=OTHER_INPUTS) for part in parts]
+        others = [total_row(found, network=part, quantity=OTHER_INPUTS) for part in parts]
         sentences.append(
             "What is salient in one input is so in this share of the others: "
             + listed([f"{with_interval(row, percent)} for the {row.network}" for row in others])
             + "."
         )
-    if STABILITY in tables:
-        rows = _all_orders(tables[STABILITY])
+    if STABILITY_TABLE in tables:
+        rows = _all_orders(tables[STABILITY_TABLE])
         rows = rows[(rows.network == "after") & rows.value.notna()]
         sentences += [_least_alike(one) for _, one in rows.groupby("group", sort=False)]
-    for group, name in WORDS.items():
+    for group, name in GROUP_WORDS.items():
         rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
         sentences += [_most_moved(rows, name)] if rows.difference.notna().any() else []
     games = int(shares.games.iloc[0])
@@ -84,8 +84,8 @@ def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame])
 def _least_alike(rows: pd.DataFrame) -> str:
     worst = rows.iloc[int(rows.value.argmin())]
     return (
-        f"{WORDS[worst.group]}, the fine-tuned network's interactions are least like those of clean inputs "
-        f"with {worst.variation}: their similarity is {with_interval(worst, '{:.2f}'.format)}."
+        f"{GROUP_WORDS[worst.group]}, the fine-tuned network's interactions are least like those of clean "
+        f"inputs with {worst.variation}: their similarity is {with_interval(worst, '{:.2f}'.format)}."
     )
 
 
@@ -94,8 +94,10 @@ def _most_moved(rows: pd.DataFrame, name: str) -> str:
     most = rows.iloc[int(rows.difference.abs().argmax())]
     points = with_interval(most, _points, of="difference")
     ends = dict.fromkeys(percent(share) for share in (rows.value.min(), rows.value.max()))
-    said = f"between {' and '.join(ends)}" if len(ends) > 1 else next(iter(ends))
-    return f"{name}, the preserved share is {said}; it moves most with {most.variation}, by {points} points."
+    shares = f"between {' and '.join(ends)}" if len(ends) > 1 else next(iter(ends))
+    return (
+        f"{name}, the preserved share is {shares}; it moves most with {most.variation}, by {points} points."
+    )
 
 
 def _points(share: float) -> str:
@@ -109,13 +111,18 @@ def _points(share: float) -> str:
 
 
 def _all_orders(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of both kinds, and of all orders where these are told apart."""
+    """The rows of AND and OR together, and of all orders together where the table has orders."""
     table = table[table.kind == "both"]
     return table[table.order == "all"] if "order" in table else table
 
 
 def shares_in_words(shares: pd.DataFrame, of: str) -> pd.DataFrame:
-    """The shares, or their differences in percentage points, variations down and quantities across."""
+    """The shares by variation (rows) and quantity (columns), as text.
+
+    Args:
+        shares: of `shares_table`, with variations.
+        of: "" for the shares, "difference" for their differences from clean inputs, in percentage points.
+    """
     rows = _all_orders(shares)
     rows = rows[rows.quantity.isin(list(SHARE_COLOURS))]
     write = _points if of else percent
@@ -128,7 +135,7 @@ def shares_in_words(shares: pd.DataFrame, of: str) -> pd.DataFrame:
 
 
 def reliability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Limits of what was varied that a reader should know."""
+    """Limits of the variations that a reader should know."""
     notes = [
         "Intervals resample the inputs; they say nothing about other training runs, other noise, or other "
         "draws of players.",
@@ -137,7 +144,7 @@ def reliability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         "Shares with other players are of other games: interactions of few large patches are not sums of "
         "those of many small ones, and need not agree.",
     ]
-    if SHARING in tables:
+    if SHARING_TABLE in tables:
         notes.append(
             "Inputs share an interaction where the same cells of the grid act together, whatever is in them: "
             "objects at other places count as different. Intervals hold the numbers of inputs fixed."
@@ -146,7 +153,10 @@ def reliability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         notes.append(
             "Players of different inputs are different things here: no interaction is in two inputs."
         )
-    counts = tables[SHARES].games.iloc[0], tables[STABILITY].games.min() if STABILITY in tables else 0
+    counts = (
+        tables[SHARES_TABLE].games.iloc[0],
+        tables[STABILITY_TABLE].games.min() if STABILITY_TABLE in tables else 0,
+    )
     if counts[1] < counts[0]:
         notes.append(
             "Similarity is measured only on inputs whose players stay the same; dropped words move players. "

@@ -1,1 +1,1 @@
-"""The page, its words, and tables on disk."""
+"""The report page, numbers in words, and tables on disk."""

@@ -1,4 +1,4 @@
-"""The report: what was kept, dropped and learned, in words, figures and a table, as one HTML file."""
+"""The report: a summary, facts, figures, tables and limits in one HTML file."""
 
 import base64
 import io
@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.report.tables import write_table
 
-REPORT, FIGURES = "report.html", "figures"
+REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
-DPI = 192
-PAGES = Environment(
-    loader=PackageLoader("analyses", "."),
+FIGURE_DPI = 192
+FIGURE_FILE_DPI = 200
+TEMPLATES = Environment(
+    loader=PackageLoader(__package__, "."),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -28,18 +29,22 @@ PAGES = Environment(
 def publish(
     out: Path, results: Mapping[str, pd.DataFrame], *, figures: Mapping[str, Figure], **page: Any
 ) -> Path:
-    """Write what a study found into its folder, made if need be: tables, figures and the page with them.
+    """Write the results of a study into its folder: tables, figures and the report.
 
     Args:
-        results: the tables whole, by the names of their files, as `write_table` writes them.
-        figures: caption → figure, for `write_figures` and the page.
-        page: the rest of `write_report`.
+        out: the folder; it is made if it is missing.
+        results: whole tables by the names of their files, for `write_table`.
+        figures: by caption, for `write_figures` and the report.
+        page: the other arguments of `write_report`.
+
+    Returns:
+        the file of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name, table in results.items():
         write_table(table, out / name)
     write_figures(figures, out)
-    return write_report(out / REPORT, figures=figures, **page)
+    return write_report(out / REPORT_FILE, figures=figures, **page)
 
 
 def write_report(
@@ -52,19 +57,21 @@ def write_report(
     figures: Mapping[str, Figure],
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write a page that needs no other file: open it in a browser, print it, send it.
+    """Write a report that needs no other file: open it in a browser, print it, send it.
 
-    Every text is escaped; figures are inline PNG pictures, their captions also their alternative texts.
+    Every text is escaped. Figures are inline PNG pictures; their captions are also their alternative texts.
 
     Args:
-        summary: sentences, those of `describe` first.
-        facts: what was computed and how: inputs, players, score, baseline, method, salience.
+        path: of the HTML file.
+        title: of the page.
+        summary: the results in sentences.
+        facts: what was computed and how, by heading: inputs, players, score, baseline, method, salience.
         tables: of text, by heading; the index is the first column.
-        figures: caption → figure.
-        notes: limits a reader should know.
+        figures: by caption.
+        notes: limits that a reader should know.
 
     Returns:
-        The path written. An OSError where it cannot be.
+        the path. An OSError where it cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +80,7 @@ def write_report(
     ...     "<h1>a &lt;b&gt;</h1>" in path.read_text(encoding="utf-8")
     True
     """
-    page = PAGES.get_template("report.html.jinja").render(
+    page = TEMPLATES.get_template("report.html.jinja").render(
         title=title,
         summary=list(summary),
         facts=dict(facts),
@@ -87,16 +94,16 @@ def write_report(
 
 
 def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
-    """Write figures into `out`/figures, numbered, each called as its caption begins; those of before go."""
-    (out / FIGURES).mkdir(parents=True, exist_ok=True)
-    for old in (out / FIGURES).glob("[0-9]*-*.png"):
+    """Write figures into `out`/figures, numbered and named by caption; removes those of an earlier run."""
+    (out / FIGURES_FOLDER).mkdir(parents=True, exist_ok=True)
+    for old in (out / FIGURES_FOLDER).glob("[0-9]*-*.png"):
         old.unlink()
     for number, (caption, figure) in enumerate(figures.items()):
-        figure.savefig(out / FIGURES / figure_name(number, caption), dpi=200)
+        figure.savefig(out / FIGURES_FOLDER / figure_name(number, caption), dpi=FIGURE_FILE_DPI)
 
 
 def figure_name(number: int, caption: str) -> str:
-    """The file of a figure: its number and what stands before the colon of its caption.
+    """The file of a figure: its number and the part of its caption before the colon.
 
     >>> figure_name(0, "Kept, dropped, learned: a shoe")
     '1-kept-dropped-learned.png'
@@ -111,7 +118,7 @@ def _png(figure: Figure) -> dict[str, str | int]:
     figure.savefig(
         buffer,
         format="png",
-        dpi=DPI,
+        dpi=FIGURE_DPI,
         bbox_inches="tight",
         pad_inches=0.03,
         metadata={"Software": None},
@@ -119,4 +126,4 @@ def _png(figure: Figure) -> dict[str, str | int]:
     )
     picture = buffer.getvalue()
     pixels = int.from_bytes(picture[16:20])  # a PNG's width, by its specification
-    return {"data": base64.b64encode(picture).decode(), "width": pixels * 96 // DPI}
+    return {"data": base64.b64encode(picture).decode(), "width": pixels * 96 // FIGURE_DPI}

@@ -1,4 +1,4 @@
-"""Tidy tables: of games and of effect ranges; on disk CSV for people, HDF5 for programs."""
+"""Tidy tables on disk: CSV for people, HDF5 for programs."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import h5py
 import numpy as np
 import pandas as pd
 
-FORMAT = "harsanyi table 1"
+TABLE_FORMAT = "harsanyi table 1"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write `path` with the ending .csv and with the ending .h5, a data set a column."""
+    """Write a table as `path`.csv and as `path`.h5, where each column is a data set."""
     table.to_csv(path.with_suffix(".csv"), index=False)
     with h5py.File(path.with_suffix(".h5"), "w") as file:
-        file.attrs.update(format=FORMAT, columns=list(table.columns))
+        file.attrs.update(format=TABLE_FORMAT, columns=list(table.columns))
         for name, column in table.items():
             text = not pd.api.types.is_numeric_dtype(column)
             values = column.astype(str).to_numpy(object) if text else column.to_numpy()
@@ -21,17 +21,21 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read the .h5 file that `write_table` wrote; a ValueError for any other."""
+    """Read an .h5 file that `write_table` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: for no file, and for a file of another form.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"there is no table {path}")
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise OSError("its format is another")
+            if file.attrs.get("format") != TABLE_FORMAT:
+                raise OSError("it has another format")
             columns = [str(name) for name in file.attrs["columns"]]
             return pd.DataFrame({name: _column(file[name]) for name in columns})
     except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is no file of {FORMAT!r}: {error}") from error
+        raise ValueError(f"{path} is no file of {TABLE_FORMAT!r}: {error}") from error
 
 
 def _column(dataset: h5py.Dataset) -> np.ndarray:

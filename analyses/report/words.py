@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-NOTHING = "–"
+NO_VALUE = "–"
 
 
 def percent(share: float) -> str:
-    """Whole percent, but 0% and 100% only for none and all.
+    """A share in whole percent; 0% and 100% stand only for none and all.
 
     >>> percent(0.41), percent(0.001), percent(0.999), percent(1.0)
     ('41%', '<1%', '>99%', '100%')
@@ -28,12 +28,12 @@ def points(difference: float) -> str:
 
 
 def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> str:
-    """A value with its interval, without it where it is unknown, – for no value.
+    """A value with its interval: without it where it is unknown, and – for no value.
 
     Args:
-        row: with `value`, `low` and `high`; or NAME, NAME_low and NAME_high.
-        write: a number as text.
-        of: NAME.
+        row: has `value`, `low` and `high`; or NAME, NAME_low and NAME_high.
+        write: turns a number into text.
+        of: NAME; empty for the first form.
 
     >>> from harsanyi.analyses import Interval
     >>> with_interval(Interval(0.41, 0.3, 0.5), percent)
@@ -44,13 +44,13 @@ def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> s
     names = (of, f"{of}_low", f"{of}_high") if of else ("value", "low", "high")
     value, low, high = (getattr(row, name) for name in names)
     if math.isnan(value):
-        return NOTHING
+        return NO_VALUE
     known = math.isfinite(low) and math.isfinite(high)
     return write(value) + (f" [{write(low)}, {write(high)}]" if known else "")
 
 
 def listed(clauses: list[str]) -> str:
-    """Clauses or names in one phrase, "and" before the last.
+    """Clauses or names in one phrase, with "and" before the last.
 
     >>> listed(["one", "two", "three"])
     'one, two and three'

@@ -1,1 +1,1 @@
-"""From games to a finished folder, and opening one."""
+"""Compute a study's games into a folder, and open a finished folder."""

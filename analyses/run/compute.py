@@ -2,86 +2,119 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harsanyi.analyses.knowledge.rows import games_table, ranges_table
+from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
-from harsanyi.analyses.run.run import GAMES, RANGES, STORE, STUDY, Run, _bar, _interactions
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import Asked, understood
-from harsanyi.analyses.study.kept import _keep_facts, _kept_facts
-from harsanyi.analyses.study.screening import SCREENING, screening_table
+from harsanyi.analyses.run.extraction import progress_bar, study_interactions
+from harsanyi.analyses.run.run import GAMES_TABLE, RANGES_TABLE, STORE_FILE, STUDY_FILE, Run
+from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
+from harsanyi.analyses.study.games import StudyGames, error_sentence
+from harsanyi.analyses.study.kept import read_kept, write_kept
+from harsanyi.analyses.study.prepare import prepare
+from harsanyi.analyses.study.screening import SCREENING_TABLE, screening_table
 from harsanyi.analyses.study.study import Study
 from harsanyi.interactions import MaskedModel, Store
 from harsanyi.interactions.machine.memory import gibibytes, require_memory
 from harsanyi.interactions.methods import EXTRACTION_TABLES
-from harsanyi.interactions.plans.choice import Choice, choose
+from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.precision import precision_error
 from harsanyi.models.digest import digest
 
 # A network's share of the disk, in tables: values, and interactions with the values they explain.
-KEPT_TABLES = 4
+DISK_TABLES = 4
 
 
 def compute(study: Study, *, progress: bool = True) -> Run:
     """Value tables and interactions of every network of a study, kept in its folder.
 
-    What the folder holds already is not computed again, so that a killed run goes on and a finished one is
+    Nothing in the folder is computed again: a killed run goes on where it stopped, and a finished run is
     opened without a forward of a masked input.
+
+    Args:
+        study: its settings; `study.out` is the folder.
+        progress: whether to draw bars.
+
+    Returns:
+        the finished run.
     """
-    asked = ask(study)
-    _require_room(asked)
-    unfinished = _unfinished(study.out / STORE, list(asked.networks))
-    games = {name: asked.game(name) for name in unfinished}
+    games = prepare(study)
+    _require_room(games)
+    unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
+    masked = {name: games.game(name) for name in unfinished}
     store = Store.open_or_create(
-        study.out / STORE,
-        settings=asked.settings,
-        networks=list(asked.networks),
-        games=len(asked.inputs),
-        n=asked.n,
-        outputs=_outputs(asked) if study.keep_outputs else None,
-        arrays=asked.layout.arrays,
+        study.out / STORE_FILE,
+        settings=games.settings,
+        networks=list(games.networks),
+        games=len(games.inputs),
+        n=games.n,
+        outputs=_output_counts(games) if study.keep_outputs else None,
+        arrays=games.layout.arrays,
     )
-    study.write(study.out / STUDY)
-    known = _known(study.out, asked)
-    for name, game in games.items():
-        known["plans"] |= _measured(name, game, progress)
-    with _bar(progress, len(games) * store.games << store.n, "value tables", "forward") as bar:
-        for name, game in games.items():
-            for twin in _twins(asked, name):
-                store.copy(twin, name)
-            with understood(f"{name} ({study.model}) failed on masked inputs"):
-                way: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
-                store.fill(name, game, batch_size=study.batch_size, progress=bar, **way)
-                known["plans"] |= _plan_in_words(name, choose(game, **way))
-    if games:
-        _keep_facts(study.out, known)
-    run = Run(study, store, _interactions(study.out, study, store, progress=progress), known)
-    titles = [run.title_of(game) for game in range(store.games)]
-    write_table(games_table(run.interactions, titles, study.threshold), study.out / GAMES)
-    if study.ranges:
-        write_table(ranges_table(run.interactions, titles), study.out / RANGES)
-    if asked.whole is not None:
-        with understood(f"{study.model} failed on masked inputs"):
-            write_table(screening_table(asked, store), study.out / SCREENING)
+    study.write(study.out / STUDY_FILE)
+    facts = _measure_once(games)
+    if masked:
+        facts = _evaluate(games, masked, store, facts, progress)
+        _write_facts(games, facts)
+    run = Run(study, store, study_interactions(study, store, progress=progress), facts)
+    _write_tables(run, games)
     return run
 
 
-def _require_room(asked: Asked) -> None:
+def _evaluate(
+    games: StudyGames, masked: dict[str, MaskedModel], store: Store, facts: Facts, progress: bool
+) -> Facts:
+    """Fill the value tables of unfinished networks; the facts with what was measured on the way."""
+    study = games.study
+    # The error of a lower precision is printed before hours are spent in it.
+    losses = {
+        name: _precision_loss(name, game, progress)
+        for name, game in masked.items()
+        if game.precision != "float32"
+    }
+    plans = {}
+    forwards = len(masked) * store.games << store.n
+    with progress_bar(progress, forwards, "value tables", "forward") as bar:
+        for name, game in masked.items():
+            for twin in _twins(games, name):
+                store.copy(twin, name)
+            with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
+                options: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
+                store.fill(name, game, batch_size=study.batch_size, progress=bar, **options)
+                choice = choose(game, **options)
+            if choice.name != "dense":
+                plans[name] = PlanTaken(choice.name, choice.why)
+    return replace(facts, precision_losses=facts.precision_losses | losses, plans=facts.plans | plans)
+
+
+def _write_tables(run: Run, games: StudyGames) -> None:
+    """The tables of a run that need no other: of games, and of ranges and screening where there are some."""
+    study, store = run.study, run.store
+    titles = [run.title_of(game) for game in range(store.games)]
+    write_table(games_table(run.interactions, titles, study.threshold), study.out / GAMES_TABLE)
+    if study.ranges:
+        write_table(ranges_table(run.interactions, titles), study.out / RANGES_TABLE)
+    if games.all_players is not None:
+        with error_sentence(f"{study.model} failed on masked inputs"):
+            write_table(screening_table(games, store), study.out / SCREENING_TABLE)
+
+
+def _require_room(games: StudyGames) -> None:
     """Refuse tables that memory or disk cannot hold, before the first forward."""
-    study, games = asked.study, len(asked.inputs)
-    what = f"tables of {games} games of {asked.n} players, 2**{asked.n} masked versions each,"
-    table = 8 * games << asked.n
+    study, count = games.study, len(games.inputs)
+    what = f"tables of {count} games of {games.n} players, 2**{games.n} masked versions each,"
+    table = 8 * count << games.n
     require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {what}")
-    if (study.out / STORE).exists():
+    if (study.out / STORE_FILE).exists():
         return
-    needed = KEPT_TABLES * table * len(study.checkpoints)
+    needed = DISK_TABLES * table * len(study.checkpoints)
     if study.keep_outputs:
         what = f"{what} with the outputs of all classes,"
-        needed += sum(_outputs(asked).values()) * table // 2
+        needed += sum(_output_counts(games).values()) * table // 2
     free = shutil.disk_usage(next(path for path in study.out.absolute().parents if path.exists())).free
     if needed > free:
         raise MemoryError(
@@ -90,24 +123,24 @@ def _require_room(asked: Asked) -> None:
         )
 
 
-def _twins(asked: Asked, name: str) -> list[str]:
+def _twins(games: StudyGames, name: str) -> list[str]:
     """The networks before this one that are the same: of equal weights, and classes of equal numbers."""
-    before = list(asked.networks)[: list(asked.networks).index(name)]
-    weights = asked.settings["weights"]
+    before = list(games.networks)[: list(games.networks).index(name)]
+    weights, networks = games.settings["weights"], games.networks
     return [
-        other
-        for other in before
-        if weights[other] == weights[name] and asked.networks[other].classes == asked.networks[name].classes
+        twin
+        for twin in before
+        if weights[twin] == weights[name] and networks[twin].classes == networks[name].classes
     ]
 
 
-def _outputs(asked: Asked) -> dict[str, int]:
+def _output_counts(games: StudyGames) -> dict[str, int]:
     """How many outputs each network has."""
-    return {name: len(network.classes) for name, network in asked.networks.items()}
+    return {name: len(network.classes) for name, network in games.networks.items()}
 
 
 def _unfinished(path: Path, networks: list[str]) -> list[str]:
-    """The networks with games to be done. A store in which none is done holds nothing, and is removed."""
+    """The networks with games to be done. A store without a finished game holds nothing, and is removed."""
     if not path.exists():
         return networks
     store = Store(path)
@@ -117,32 +150,28 @@ def _unfinished(path: Path, networks: list[str]) -> list[str]:
     return [name for name in networks if name not in done or not done[name].all()]
 
 
-def _known(folder: Path, asked: Asked) -> dict[str, Any]:
-    """What is known of the networks besides their tables, measured once and then kept beside these."""
-    key = digest(json.dumps(asked.settings), list(asked.everything.names), list(asked.facts.values()))
-    kept = _kept_facts(folder)
-    if kept["of"] != key:
-        kept = {
-            "of": key,
-            "facts": asked.facts,
-            "classes": asked.classes if asked.study.keep_outputs else {},
-            "performance": asked.performance(),
-            "plans": {},
-        }
-        _keep_facts(folder, kept)
-    return kept
+def _measure_once(games: StudyGames) -> Facts:
+    """The facts of inputs and networks: read from the folder, else measured and written there."""
+    facts = read_kept(games.study.out / FACTS_FILE, Facts, _fingerprint(games))
+    if facts is None:
+        classes = games.classes if games.study.keep_outputs else None
+        facts = replace(games.facts, classes=classes, performance=games.performance())
+        _write_facts(games, facts)
+    return facts
 
 
-def _measured(name: str, game: MaskedModel, progress: bool) -> dict[str, str]:
-    """What a lower precision does to a network's interactions, said before hours are spent in it."""
-    if game.precision == "float32":
-        return {}
-    error = precision_error(game).describe()
+def _write_facts(games: StudyGames, facts: Facts) -> None:
+    write_kept(games.study.out / FACTS_FILE, facts, _fingerprint(games), indent=1)
+
+
+def _fingerprint(games: StudyGames) -> str:
+    """Of everything that the facts depend on."""
+    return digest(json.dumps(games.settings), list(games.all_inputs.names), json.dumps(asdict(games.facts)))
+
+
+def _precision_loss(name: str, game: MaskedModel, progress: bool) -> PrecisionLoss:
+    """What a lower precision does to a network's interactions, measured and said."""
+    error = precision_error(game)
     if progress:
-        print(f"{name} in {error}", flush=True)
-    return {f"precision of {name}": error}
-
-
-def _plan_in_words(name: str, choice: Choice) -> dict[str, str]:
-    """How a network was asked, where that was not one masked input after another."""
-    return {f"plan for {name}": f"{choice.name}, {choice.why}"} if choice.name != "dense" else {}
+        print(f"{name} in {error.describe()}", flush=True)
+    return PrecisionLoss(error.precision, error.games, tuple(error.by_order.tolist()), error.largest_effect)

@@ -1,4 +1,4 @@
-"""How a run's interactions were computed, and what of it a reader should know, in words."""
+"""A run in words: how its interactions were computed, what was measured, and what limits them."""
 
 from __future__ import annotations
 
@@ -6,60 +6,100 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harsanyi.analyses.knowledge.rows import ranges_table
+from harsanyi.analyses.knowledge.interaction_tables import ranges_table
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.run import Run
-from harsanyi.analyses.statistics.bootstrap import ratio_interval
-from harsanyi.analyses.study.labels import read_out_of
-from harsanyi.analyses.study.layout import UNITS
-from harsanyi.analyses.study.screening import SCREENING
-from harsanyi.interactions.many_players.influence import (
-    from_to,
-)
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
+from harsanyi.analyses.study.facts import LeftOut, PrecisionLoss
+from harsanyi.analyses.study.layout import PLAYER_UNITS
+from harsanyi.analyses.study.screening import SCREENING_TABLE
+from harsanyi.interactions.many_players.influence import from_to
 from harsanyi.interactions.many_players.screening import APPROXIMATE
+from harsanyi.interactions.precision import PrecisionError
 
-# Of more than these, figures are given for all together.
-MANY_NETWORKS = 4
+# Figures of more networks than this are given for all together.
+MAX_NETWORKS_LISTED = 4
+# As many names are listed of the images that could not be read.
+MAX_NAMES_LISTED = 5
 
 
 def method_facts(run: Run) -> dict[str, str]:
-    """How the interactions were computed."""
+    """How the interactions were computed, by heading."""
     settings, study = run.store.settings, run.study
-    found, chosen = next(iter(run.interactions.values())), approximations(run)
+    interactions, chosen = next(iter(run.interactions.values())), approximations(run)
     return {
-        "inputs": f"{found.games} of {study.data}, seed {study.seed}",
+        "inputs": f"{interactions.games} of {study.data}, seed {study.seed}",
         "players": f"{study.players} ({run.store.n} players, {2**run.store.n} masked versions of each input)"
         + ("" if study.choose == "random" else f", chosen by {study.choose}: {APPROXIMATE}"),
         "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
         "score": run.unit,
-        "method": found.method,
-        "salient": found.salient(study.threshold).rule,
+        "method": interactions.method,
+        "salient": interactions.salient(study.threshold).rule,
         **_gaps(run),
         **({"players chosen": chosen[0]} if chosen else {}),
     }
 
 
+def network_facts(run: Run) -> dict[str, str]:
+    """What was measured of the run's inputs and networks, in words, by heading."""
+    facts, table = run.facts, run.performance
+    held_out = table[table.split == "held out"]
+    words = _left_out(facts.left_out)
+    if facts.corruption is not None:
+        words["corrupted"] = f"{facts.corruption.name}, {facts.corruption.severity:g}"
+    for name, read_out in facts.read_outs.items():
+        words[f"read-out of {name}"] = (
+            f"logistic regression on {read_out.samples} inputs, accuracy {read_out.accuracy:.1%} held out, "
+            f"{read_out.train_accuracy:.1%} fitted"
+        )
+    return (
+        words
+        | {f"precision of {name}": _in_words(loss) for name, loss in facts.precision_losses.items()}
+        | {f"plan for {name}": f"{plan.name}, {plan.reason}" for name, plan in facts.plans.items()}
+        | {
+            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
+            for row in held_out.itertuples()
+        }
+    )
+
+
+def _left_out(left_out: LeftOut) -> dict[str, str]:
+    """How many inputs were left out, by reason."""
+    words = {}
+    if left_out.short is not None:
+        words["left out as too short"] = f"{left_out.short} of {left_out.sentences} sentences"
+    if names := left_out.unreadable:
+        words["left out as unreadable"] = f"{len(names)}: {', '.join(names[:MAX_NAMES_LISTED])}"
+    return words
+
+
+def _in_words(loss: PrecisionLoss) -> str:
+    """The error of a lower precision, in words."""
+    by_order = torch.tensor(loss.by_order, dtype=torch.float64)
+    return PrecisionError(loss.precision, loss.games, by_order, loss.largest_effect).describe()
+
+
 def approximations(run: Run) -> list[str]:
-    """The one sentence every summary is marked with where players were chosen by influence; else none."""
+    """The sentence that marks every summary where players were chosen by influence; else no sentence."""
     if run.study.choose == "random":
         return []
-    table = read_table(run.folder / f"{SCREENING}.h5")
-    together = table.network.nunique() > MANY_NETWORKS
+    table = read_table(run.folder / f"{SCREENING_TABLE}.h5")
+    together = table.network.nunique() > MAX_NETWORKS_LISTED
     return [approximation(table, unit_of(run.study.players), together=together, seed=run.study.seed)]
 
 
 def _gaps(run: Run) -> dict[str, str]:
-    """The certified gaps of sparse methods, worst and median."""
-    gaps = {name: found.gap for name, found in run.interactions.items() if found.gap is not None}
-    if len(gaps) > MANY_NETWORKS:
+    """The certified gaps of sparse methods, median and worst."""
+    gaps = {name: effects.gap for name, effects in run.interactions.items() if effects.gap is not None}
+    if len(gaps) > MAX_NETWORKS_LISTED:
         gaps = {f"{len(gaps)} networks": torch.cat(list(gaps.values()))}
     text = "; ".join(f"{name} {gap.median():.2%} (worst {gap.max():.2%})" for name, gap in gaps.items())
     return {"certified gap to the sparsest split, median": text} if text else {}
 
 
 def _range_notes(run: Run) -> list[str]:
-    """What the ranges of the strongest effects come to, in words."""
+    """How far the strongest effects can vary."""
     if not run.study.ranges:
         return []
     table = ranges_table(run.interactions, [""] * run.store.games)
@@ -67,74 +107,75 @@ def _range_notes(run: Run) -> list[str]:
     width = ((table.high - table.low) / table.effect.abs()).median()
     certain = (table.lowest * table.highest > 0).mean()
     return [
-        f"Among splits at most 1% stronger than the one found, the {len(table):,} strongest effects looked "
-        f"at can vary by {width:.0%} of their strength (median), and the sign of {certain:.0%} of them is "
-        "certain. The intervals beside effects, and ranges.csv, say how far each can go."
+        f"Among splits at most 1% stronger than this one, the {len(table):,} strongest effects can vary by "
+        f"{width:.0%} of their strength (median), and the sign of {certain:.0%} of them is certain. The "
+        "intervals beside effects, and ranges.csv, say how far each effect can go."
     ]
 
 
 def method_notes(run: Run) -> list[str]:
-    """Limits of how the interactions were computed that a reader should know."""
+    """Limits of the interactions that a reader should know."""
     notes = ["Strengths are compared as they are: a network with larger logits has stronger effects."]
     if run.study.method in ("sparse", "joint"):
         notes.append(
             "The sparsest split need not be unique: x₁ + x₂ has the same strength as two ANDs of one player "
-            "each and as one AND and one OR of both, and which is found moves strength between orders. "
-            "Compare with --method and-or, and see how far effects can vary with --method sparse --ranges 5; "
+            "each and as one AND and one OR of both. The choice moves strength between orders. Compare with "
+            "--method and-or, and see how far effects can vary with --method sparse --ranges 5; "
             "neither needs new forwards."
         )
     notes += _range_notes(run)
     if run.study.choose != "random":
         unit = unit_of(run.study.players)
         notes.append(
-            f"{APPROXIMATE} for all {unit} together: the players are those with the most influence on the "
-            "networks' scores, each input with its own, and all else of the input is always present. Of "
-            "these players, given the rest, the interactions are exact. The variance left unexplained is "
-            f"that over random maskings of all {unit}, with as many masked on average as in the tables; "
-            "above 100% the tables foretell less than a constant would. screening.csv has it by input."
+            f"{APPROXIMATE} for all {unit} together. The players of each input are those with the most "
+            "influence on the networks' scores; the rest of the input is always present. Given the rest, the "
+            "interactions of these players are exact. The variance left unexplained is that over random "
+            f"maskings of all {unit}, with as many masked on average as in the tables; above 100%, the "
+            "tables predict less than a constant would. screening.csv has it by input."
         )
     tolerance = getattr(run.study.extraction(), "tolerance", None)
     open_games = {
-        name: int((found.gap > tolerance).sum())
-        for name, found in run.interactions.items()
-        if found.gap is not None and tolerance is not None
+        name: int((effects.gap > tolerance).sum())
+        for name, effects in run.interactions.items()
+        if effects.gap is not None and tolerance is not None
     }
     if any(open_games.values()):
-        listed = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
+        counts = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
         notes.append(
-            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {listed}. "
-            "The column gap of games.csv says which, and how far they may be from the sparsest."
+            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {counts}. "
+            "The column gap of games.csv says which games, and how far each may be from the sparsest split."
         )
-    if any(read_out_of(name) in run.facts for name in run.store.networks):
+    if run.facts.read_outs:
         notes.append("A read-out shows what a linear layer can use of a frozen backbone.")
     return notes
 
 
 def unit_of(players: str) -> str:
-    """What the players of a study are called, of which influence chooses.
+    """The plural name of the players that influence chooses from.
 
     >>> unit_of("grid:8x8:12"), unit_of("words:9")
     ('cells', 'words')
     """
-    return UNITS[players.partition(":")[0]]
+    return PLAYER_UNITS[players.partition(":")[0]]
 
 
 def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = False, seed: int = 0) -> str:
-    """What all results of such a study are marked with, in words.
+    """The sentence that marks all results of a study whose players were chosen by influence.
 
     The share left unexplained is Σ mean_square / Σ variance over inputs; its interval resamples these.
 
     Args:
-        table: as `screening_table` gives it.
-        unit: what the players are, see `unit_of`.
-        together: one figure for all networks; else one for each.
+        table: of `screening_table`.
+        unit: plural name of the players, see `unit_of`.
+        together: one share for all networks together; else a share for each.
+        seed: of the interval's draws.
 
     >>> rows = {"network": "net", "game": [0, 1], "players": "3 5", "all_players": 64, "coalitions": 256}
-    >>> said = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))
-    >>> said.partition("; ")[2].partition(" (")[0]
+    >>> sentence = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))
+    >>> sentence.partition("; ")[2].partition(" (")[0]
     'the tables leave 25% [25%, 25%] of the variance of the output unexplained'
     """
-    keep = len(table.players.iloc[0].split())
+    k = len(table.players.iloc[0].split())
     names = list(dict.fromkeys(table.network))
     sums = table.groupby(["network", "game"], sort=False)[["mean_square", "variance"]].sum()
     if together or len(names) == 1:
@@ -142,12 +183,13 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
     else:
         left = ", ".join(f"{_share_left(sums.loc[name], seed)} ({name})" for name in names)
     return (
-        f"{APPROXIMATE}: {keep} of {from_to(table.all_players)} {unit} chosen by influence in each input, "
+        f"{APPROXIMATE}: {k} of {from_to(table.all_players)} {unit} chosen by influence in each input, "
         f"the others left as they are; the tables leave {left} of the variance of the output unexplained "
         f"({table.game.nunique()} inputs, {table.coalitions.iloc[0]} held-out coalitions of each)"
     )
 
 
 def _share_left(games: pd.DataFrame, seed: int) -> str:
+    """The share of the variance that is left unexplained over all games, with its interval."""
     columns = [games[[name]].to_numpy(np.float64) for name in ("mean_square", "variance")]
-    return with_interval(ratio_interval(*columns, seed=seed)[0], percent)
+    return with_interval(ratio_interval(*columns, bootstrap=Bootstrap(seed=seed))[0], percent)

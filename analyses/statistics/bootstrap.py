@@ -7,8 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-# Resamples held in memory at once: columns × games × this many numbers.
-RESAMPLES_AT_ONCE = 100
+# Held in memory at once: columns × games × this many numbers.
+RESAMPLES_PER_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How bootstrap intervals are computed: percentiles of a statistic over resamples of the games.
+
+    Games are drawn with replacement, as many as there are. The interval says how the statistic would vary
+    over other inputs of the same kind, not over other training runs.
+
+    Attributes:
+        confidence: share of the resamples between the two bounds, above 0 and below 1.
+        resamples: number of draws.
+        seed: of the draws, 0 or more. Statistics of the same number of games with the same seed use the
+            same draws.
+
+    Raises:
+        ValueError: for values outside these ranges.
+
+    >>> mean_interval(np.arange(5.0)[:, None], bootstrap=Bootstrap(confidence=0.8, seed=1))
+    [Interval(value=2.0, low=1.2, high=2.8)]
+    """
+
+    confidence: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.confidence < 1 and self.resamples >= 1 and self.seed >= 0):
+            raise ValueError(
+                "expected a confidence above 0 and below 1, 1 resample or more and a seed of 0 or more; got "
+                f"{self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -20,78 +52,81 @@ class Interval:
     high: float
 
 
-def mean_interval(
-    values: np.ndarray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> list[Interval]:
-    """The mean over games (axis 0) of each column, games resampled with replacement.
+def mean_interval(values: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()) -> list[Interval]:
+    """The mean over games (axis 0) of each column, with a bootstrap interval over the games.
 
     >>> mean_interval(np.ones((5, 2)))[0]
     Interval(value=1.0, low=1.0, high=1.0)
     """
-    return bootstrap_intervals((values,), lambda x, axis: x.mean(axis), confidence, resamples, seed)
+    return bootstrap_intervals((values,), lambda x, axis: x.mean(axis), bootstrap)
 
 
 def ratio_interval(
-    numerator: np.ndarray,
-    denominator: np.ndarray,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    numerator: np.ndarray, denominator: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()
 ) -> list[Interval]:
-    """Σ numerator / Σ denominator over games (axis 0) of each column, games resampled with replacement.
+    """Σ numerator / Σ denominator over games of each column, with a bootstrap interval over the games.
 
-    NaN where the denominators sum to zero; NaN bounds where they do so in some resample.
+    Args:
+        numerator, denominator: `(games, columns)`; each resample draws the same games from both.
+        bootstrap: of the intervals.
+
+    Returns:
+        an interval for each column: NaN where the denominators sum to zero, NaN bounds where they do so in a
+        resample.
 
     >>> ratio_interval(np.ones((5, 1)), 2 * np.ones((5, 1)))[0]
     Interval(value=0.5, low=0.5, high=0.5)
     """
-    return bootstrap_intervals((numerator, denominator), _ratio, confidence, resamples, seed)
+    return bootstrap_intervals((numerator, denominator), _ratio, bootstrap)
 
 
 def ratio_difference_interval(
-    one: tuple[np.ndarray, np.ndarray],
-    other: tuple[np.ndarray, np.ndarray],
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> list[Interval]:
-    """The ratio Σ numerator / Σ denominator of one less that of the other, on the same games.
+    """The ratio Σ numerator / Σ denominator of the first pair less that of the second, on the same games.
 
-    Paired: both see the same games in every resample, so that what is hard in both cancels. NaN as in
-    `ratio_interval`, where either is.
+    Paired: each resample draws the same games for both ratios, so that what is hard in both cancels.
+
+    Args:
+        first, second: a numerator and a denominator each, `(games, columns)`.
+        bootstrap: of the intervals.
+
+    Returns:
+        an interval for each column, NaN as in `ratio_interval` where either ratio is.
 
     >>> half, tenth = (np.ones((5, 1)), 2 * np.ones((5, 1))), (np.ones((5, 1)), 10 * np.ones((5, 1)))
     >>> ratio_difference_interval(half, tenth)[0]
     Interval(value=0.4, low=0.4, high=0.4)
     """
-    return bootstrap_intervals((*one, *other), _ratio_difference, confidence, resamples, seed)
-
-
-def _ratio_difference(
-    above: np.ndarray, below: np.ndarray, other_above: np.ndarray, other_below: np.ndarray, axis: int
-) -> np.ndarray:
-    return _ratio(above, below, axis) - _ratio(other_above, other_below, axis)
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndarray:
-    above, below = numerator.sum(axis), denominator.sum(axis)
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return bootstrap_intervals((*first, *second), _ratio_difference, bootstrap)
 
 
 def bootstrap_intervals(
-    data: tuple[np.ndarray, ...],
-    statistic: Callable[..., np.ndarray],
-    confidence: float,
-    resamples: int,
-    seed: int,
+    data: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], bootstrap: Bootstrap
 ) -> list[Interval]:
+    """Any statistic of games, with percentile bootstrap intervals.
+
+    Args:
+        data: arrays whose axis 0 is the games; each resample draws the same games from all of them.
+        statistic: called as `statistic(*data, axis=axis)`, where `axis` is that of the games; it returns one
+            value for each column.
+        bootstrap: of the intervals.
+
+    Returns:
+        an interval for each value of the statistic; NaN bounds for a single game, which says nothing about
+        others, and where the statistic of a resample is NaN.
+
+    >>> bootstrap_intervals((np.array([[1.0], [3.0]]),), lambda x, axis: x.max(axis), Bootstrap(resamples=50))
+    [Interval(value=3.0, low=1.0, high=3.0)]
+    """
     values = np.asarray(statistic(*data, axis=0))
-    if len(data[0]) < 2:  # one game says nothing about others
+    if len(data[0]) < 2:
         low = high = np.full_like(values, np.nan)
     else:
-        with warnings.catch_warnings():  # NaN bounds are the answer where nothing can be divided
+        with warnings.catch_warnings():  # NaN bounds are the answer where a denominator is zero
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             result = stats.bootstrap(
                 data,
@@ -99,11 +134,26 @@ def bootstrap_intervals(
                 paired=len(data) > 1,
                 vectorized=True,
                 axis=0,
-                n_resamples=resamples,
-                batch=RESAMPLES_AT_ONCE,
-                confidence_level=confidence,
+                n_resamples=bootstrap.resamples,
+                batch=RESAMPLES_PER_BATCH,
+                confidence_level=bootstrap.confidence,
                 method="percentile",
-                rng=np.random.default_rng(seed),
+                rng=np.random.default_rng(bootstrap.seed),
             )
         low, high = result.confidence_interval
-    return [Interval(*map(float, triple)) for triple in zip(values, low, high, strict=True)]
+    return [Interval(*map(float, bounds)) for bounds in zip(values, low, high, strict=True)]
+
+
+def _ratio_difference(
+    numerator: np.ndarray,
+    denominator: np.ndarray,
+    other_numerator: np.ndarray,
+    other_denominator: np.ndarray,
+    axis: int,
+) -> np.ndarray:
+    return _ratio(numerator, denominator, axis) - _ratio(other_numerator, other_denominator, axis)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndarray:
+    above, below = numerator.sum(axis), denominator.sum(axis)
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)

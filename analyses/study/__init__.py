@@ -1,1 +1,1 @@
-"""What is asked, made into games: settings without torch, then inputs, labels and players."""
+"""A study's settings, read without torch, and its games: networks, inputs, labels, players."""

@@ -1,51 +1,63 @@
-"""From a study to its games: inputs drawn, networks loaded, read-outs fitted, players laid."""
+"""The games of a study: networks, inputs, labels and players."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from harsanyi import models
-from harsanyi.analyses.study.inputs import _corrupted, _load
-from harsanyi.analyses.study.labels import _numbers, read_out_of
+from harsanyi.analyses.study.facts import (
+    Classes,
+    Corruption,
+    Facts,
+    LeftOut,
+    NetworkPerformance,
+    ReadOutAccuracy,
+)
+from harsanyi.analyses.study.inputs import corrupt_inputs, load_inputs
+from harsanyi.analyses.study.labels import output_numbers
 from harsanyi.analyses.study.layout import Layout
-from harsanyi.analyses.study.study import PUBLISHED, Study
+from harsanyi.analyses.study.study import Study
 from harsanyi.data import Inputs
 from harsanyi.interactions import MaskedModel
-from harsanyi.models import Network
+from harsanyi.models import Network, ReadOut
 
 # More inputs than this say little more about an accuracy or a loss.
-PERFORMANCE_INPUTS = 500
+MAX_PERFORMANCE_INPUTS = 500
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The games of a study, all but ready to be evaluated: not a forward has been made that can wait.
+class StudyGames:
+    """Everything needed to evaluate the games of a study; no masked forward has run yet.
 
     Attributes:
-        study: what was asked.
+        study: the settings.
         networks: in the order of the study, each with outputs for the labels.
-        everything: all inputs of the study's data.
-        inputs: those drawn, one a game.
-        labels: of the games, by network: each may number the classes its own way.
+        all_inputs: all inputs of the study's data.
+        inputs: those of the games, one a game, as the networks see them.
+        labels: of the games, by network: each network may number the classes its own way.
         layout: how the players lie on the inputs.
         settings: all that the value tables depend on; JSON values.
-        facts: what the reader of a report should know, in words.
-        whole: the games of all players, where these were chosen by influence.
+        left_out: the inputs that the draw left out.
+        corruption: of the inputs; None for inputs as they are.
+        read_outs: of the networks that did not answer the labels, by network.
+        all_players: the games of all players, where influence chose the players of these games.
     """
 
     study: Study
     networks: dict[str, Network]
-    everything: Inputs
+    all_inputs: Inputs
     inputs: Inputs
     labels: dict[str, list[int]]
     layout: Layout
     settings: dict[str, Any]
-    facts: dict[str, str]
-    whole: "Asked | None" = None
+    left_out: LeftOut
+    corruption: Corruption | None
+    read_outs: dict[str, ReadOut]
+    all_players: "StudyGames | None" = None
 
     @property
     def n(self) -> int:
@@ -53,25 +65,51 @@ class Asked:
         return next(iter(self.layout.players.values())).n
 
     @property
-    def classes(self) -> dict[str, Any]:
-        """The classes that all networks answer: their names, and by network the numbers of its outputs.
+    def classes(self) -> Classes:
+        """The classes that all networks answer.
 
         All of the networks' classes where these are the same, else those of the data's labels.
         """
-        answered = {network.classes for network in self.networks.values()}
-        names = next(iter(answered))
-        if len(answered) > 1 and self.inputs.labels:
+        class_lists = {network.classes for network in self.networks.values()}
+        names = next(iter(class_lists))
+        if len(class_lists) > 1 and self.inputs.labels:
             names = self.inputs.level(self.study.level)[1]
-        numbers = {
-            name: _numbers(self.study, network, np.arange(len(names)), names)
-            for name, network in self.networks.items()
-        }
-        return {"names": list(names), "numbers": numbers}
+        labels = np.arange(len(names))
+        return Classes(
+            tuple(names),
+            {
+                name: tuple(output_numbers(self.study, network, labels, names))
+                for name, network in self.networks.items()
+            },
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the inputs and the read-outs before any measurement."""
+        return Facts(
+            left_out=self.left_out,
+            corruption=self.corruption,
+            read_outs={
+                name: ReadOutAccuracy(read_out.samples, read_out.accuracy, read_out.train_accuracy)
+                for name, read_out in self.read_outs.items()
+            },
+        )
 
     def game(self, name: str, baseline: Any = None) -> MaskedModel:
-        """The games of one network, tried on one coalition; with another baseline, if one is given."""
+        """The games of one network, tried on one coalition.
+
+        Args:
+            name: of the network in the study.
+            baseline: in place of the study's own.
+
+        Returns:
+            the games of all inputs, a `Game`.
+
+        Raises:
+            ValueError: where the network fails on the inputs.
+        """
         network, layout, study = self.networks[name], self.layout, self.study
-        with understood(f"{name} ({network.name}) cannot be asked for its {study.score} on these inputs"):
+        with error_sentence(f"{name} ({network.name}) cannot compute {study.score} on these inputs"):
             game = MaskedModel(
                 network.model,
                 layout.tensors[name],
@@ -87,41 +125,41 @@ class Asked:
                 game.scores(first, torch.ones(1, self.n, dtype=torch.bool, device=game.device))
         return game
 
-    def performance(self) -> list[dict[str, Any]]:
-        """How well the networks answer, a row each on the study's data and on its training data.
-
-        Nothing of networks whose read-out the data itself fitted, and nothing where it has no labels.
+    def performance(self) -> tuple[NetworkPerformance, ...]:
+        """How well each network answers on the study's data, and on its training data where there are some.
 
         Returns:
-            rows of network, split ("held out" or "train"), data, inputs (how many), accuracy, loss (nats).
+            a row for each network and data set; none of a network whose read-out was fitted to the study's
+            data, and none where labels are predicted.
         """
         study = self.study
         if study.label != "data":
-            return []
-        splits = {"held out": (study.data, self.everything)}
+            return ()
+        splits = {"held out": (study.data, self.all_inputs)}
         if study.train_data is not None:
-            splits["train"] = study.train_data, _load(study, study.train_data)
-        return [
-            {"network": name, "split": split, "data": str(path), **row}
-            for split, (path, everything) in splits.items()
-            for name, row in self._performance_on(everything)
-        ]
+            splits["train"] = study.train_data, load_inputs(study, study.train_data)
+        return tuple(
+            NetworkPerformance(network, split, str(path), count, **asdict(performance))
+            for split, (path, inputs) in splits.items()
+            for network, count, performance in self._performance_on(inputs)
+        )
 
-    def _performance_on(self, everything: Inputs) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _performance_on(self, inputs: Inputs) -> Iterator[tuple[str, int, models.Performance]]:
+        """Each network's name, the number of inputs, and its performance on them."""
         study = self.study
-        count = min(PERFORMANCE_INPUTS, len(everything))
-        sample = everything.sample(count, study.seed, study.level).check(skip_unreadable=True)
-        sample = _corrupted(study, sample, {})
+        count = min(MAX_PERFORMANCE_INPUTS, len(inputs))
+        sample = inputs.sample(count, study.seed, study.level).check(skip_unreadable=True)
+        sample = corrupt_inputs(study, sample)
         labels, classes = sample.level(study.level)
         for name, network in self.networks.items():
-            if study.train_data is not None or read_out_of(name) not in self.facts:
-                found = models.performance(network, sample.items, _numbers(study, network, labels, classes))
-                yield name, {"inputs": len(sample), **vars(found)}
+            if study.train_data is not None or name not in self.read_outs:
+                numbers = output_numbers(study, network, labels, classes)
+                yield name, len(sample), models.performance(network, sample.items, numbers)
 
 
 @contextmanager
-def understood(what: str) -> Iterator[None]:
-    """Failures inside somebody's network as one sentence."""
+def error_sentence(what: str) -> Iterator[None]:
+    """Turn a failure inside a user's network into a ValueError of one sentence that begins with `what`."""
     try:
         yield
     except (RuntimeError, IndexError, TypeError, AttributeError) as error:
@@ -129,24 +167,11 @@ def understood(what: str) -> Iterator[None]:
         raise ValueError(f"{what} ({reason})") from error
 
 
-def device_of(study: Study) -> torch.device:
-    """Where the study computes; a ValueError where that cannot be."""
-    return device_named(study.device)
-
-
 def device_named(name: str) -> torch.device:
-    """The device of that name, auto for cuda where there is one; a ValueError where it cannot be used."""
+    """The device of that name, auto for cuda where there is a GPU; a ValueError where it cannot be used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-
-
-def _networks(study: Study) -> dict[str, Network]:
-    """The networks of the study, by name, on their device."""
-    device = device_of(study)
-    options: dict[str, Any] = {"ema": study.ema, "seed": study.seed, "image_size": study.image_size}
-    weights = {name: None if path == PUBLISHED else path for name, path in study.checkpoints.items()}
-    return {name: models.load(study.model, path, **options).to(device) for name, path in weights.items()}

@@ -1,30 +1,30 @@
-"""The inputs of a study: loaded, drawn, corrupted."""
+"""The inputs of a study: load, draw, corrupt."""
 
 import re
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from harsanyi import data
+from harsanyi.analyses.study.facts import Corruption, LeftOut
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Study
 from harsanyi.data import Inputs
 from harsanyi.data.corruptions import corrupted, corruption
-from harsanyi.models import Network
 
 
-def _everything(study: Study, networks: dict[str, Network]) -> Inputs:
-    """All inputs of the study's data, checked to be of the networks' kind and labelled if that is needed."""
-    everything = _load(study, study.data)
-    kind = next(iter(networks.values())).kind
-    if everything.kind != kind:
-        raise ValueError(f"{study.model} takes {kind} inputs, but {study.data} holds {everything.kind}")
-    if study.label == "data" and not everything.labels:
-        raise ValueError(f"{study.data} has no labels: score the network's own answer with --label predicted")
-    return everything
+@dataclass(frozen=True)
+class Drawn:
+    """The inputs of a study's games as they are in its data, and what was left out before the draw."""
+
+    inputs: Inputs
+    left_out: LeftOut
 
 
-def _load(study: Study, path: Any) -> Inputs:
+def load_inputs(study: Study, path: Path) -> Inputs:
+    """All inputs of a data set, from the columns that the study names."""
     return data.load(
         path,
         image_column=study.image_column,
@@ -33,47 +33,90 @@ def _load(study: Study, path: Any) -> Inputs:
     )
 
 
-def _drawn(study: Study, everything: Inputs, facts: dict[str, str]) -> Inputs:
-    """The inputs of the games; those that cannot serve are left out only where the study says so."""
-    usable = everything
-    _, sizes = specification(study.players, everything.kind)
-    if study.skip_short and everything.kind == "text":
-        least = sizes[0]
-        long = [_words(text, study.stop_words) >= least for text in everything.items]
-        usable = everything.select(np.array(long))
-        facts["left out as too short"] = f"{len(everything) - len(usable)} of {len(everything)} sentences"
-        if not len(usable):
-            raise ValueError(f"none of the {len(everything)} sentences of {study.data} has {least} words")
+def load_study_inputs(study: Study, kind: str) -> Inputs:
+    """All inputs of the study's data.
+
+    Args:
+        study: names the data.
+        kind: of the inputs that the networks take, image or text.
+
+    Raises:
+        ValueError: for inputs of another kind, and for inputs without labels where labels are scored.
+    """
+    inputs = load_inputs(study, study.data)
+    if inputs.kind != kind:
+        raise ValueError(f"{study.model} takes {kind} inputs, but {study.data} holds {inputs.kind}")
+    if study.label == "data" and not inputs.labels:
+        raise ValueError(f"{study.data} has no labels: score the network's own answer with --label predicted")
+    return inputs
+
+
+def draw_inputs(study: Study, inputs: Inputs) -> Drawn:
+    """Draw the inputs of the games; unusable inputs are left out only where the study says so.
+
+    Args:
+        study: number of inputs, seed, level and what may be left out.
+        inputs: all inputs of the study's data.
+
+    Raises:
+        ValueError: for too few usable inputs, and for an input that cannot be read.
+    """
+    specification(study.players, inputs.kind)  # what is wrong with the players is said first
+    usable, left_out = inputs, LeftOut()
+    if study.skip_short and inputs.kind == "text":
+        usable = _without_short(study, inputs)
+        left_out = LeftOut(short=len(inputs) - len(usable), sentences=len(inputs))
     if study.skip_unreadable:
         usable = usable.check(skip_unreadable=True)
-        if usable.skipped:
-            facts["left out as unreadable"] = f"{len(usable.skipped)}: {', '.join(usable.skipped[:5])}"
-    level = study.level if everything.labels else None
-    if everything.labels:
-        everything.level(level)  # an error here names the columns there are
-    return usable.sample(study.inputs, study.seed, level).check()
+        left_out = replace(left_out, unreadable=usable.skipped)
+    level = study.level if inputs.labels else None
+    if inputs.labels:
+        inputs.level(level)  # an error here names the columns of the data
+    return Drawn(usable.sample(study.inputs, study.seed, level).check(), left_out)
 
 
-def _corrupted(study: Study, drawn: Inputs, facts: dict[str, str]) -> Inputs:
-    """The inputs as the networks see them; sentences keep enough words to be players."""
-    if study.corruption is None:
-        return drawn
-    name, severity = corruption(study.corruption, drawn.kind)
-    facts["corrupted"] = f"{name}, {severity:g}"
-    if drawn.kind == "image":
-        return corrupted(drawn, name, severity, study.seed)
-    least = specification(study.players, drawn.kind)[1][0]
+def corruption_of(study: Study, kind: Literal["image", "text"]) -> Corruption | None:
+    """The corruption of a study's inputs; a ValueError where inputs of this kind have no such corruption."""
+    return None if study.corruption is None else Corruption(*corruption(study.corruption, kind))
+
+
+def corrupt_inputs(study: Study, inputs: Inputs) -> Inputs:
+    """The inputs as the networks see them; sentences keep enough words for the players."""
+    kind = corruption_of(study, inputs.kind)
+    if kind is None:
+        return inputs
+    if inputs.kind == "image":
+        return corrupted(inputs, kind.name, kind.severity, study.seed)
+    min_words = _player_count(study)
     return corrupted(
-        drawn, name, severity, study.seed, enough=lambda text: _words(text, study.stop_words) >= least
+        inputs,
+        kind.name,
+        kind.severity,
+        study.seed,
+        enough=lambda text: count_words(text, study.stop_words) >= min_words,
     )
 
 
-def _words(text: str, stop_words: tuple[str, ...]) -> int:
-    """A lower bound of the words that can be players: tokenizers split at punctuation, never join.
+def count_words(text: str, stop_words: tuple[str, ...]) -> int:
+    """A lower bound of the words that can be players: tokenizers split at punctuation, and never join words.
 
-    >>> _words("The cat, the dog -- and 'the' end.", ("the",))
+    >>> count_words("The cat, the dog -- and 'the' end.", ("the",))
     4
     """
     stopped = {word.lower() for word in stop_words}
     parts = [re.findall(r"[^\W_]+", word.lower()) for word in text.split()]
     return sum(any(part not in stopped for part in word) for word in parts)
+
+
+def _without_short(study: Study, sentences: Inputs) -> Inputs:
+    """The sentences with as many words as there are players."""
+    min_words = _player_count(study)
+    long = [count_words(text, study.stop_words) >= min_words for text in sentences.items]
+    if not any(long):
+        raise ValueError(f"none of the {len(sentences)} sentences of {study.data} has {min_words} words")
+    return sentences.select(np.array(long))
+
+
+def _player_count(study: Study) -> int:
+    """Players of a sentence."""
+    return specification(study.players, "text")[1][0]

@@ -14,8 +14,8 @@ from harsanyi.interactions.game.superpixels import merged_segments
 from harsanyi.models import Network
 from harsanyi.models.loading.preprocess import ImagePreprocess
 
-# Labels travel as the grey values of a picture.
-MOST_SEGMENTS = 256
+# A map goes through the preprocessing as the grey values of a picture.
+MAX_SEGMENTS = 256
 
 
 def mask_players(
@@ -25,42 +25,47 @@ def mask_players(
     images: UInt8[np.ndarray, "games height width channels"],
     k: int,
 ) -> Players:
-    """k segments of each input's label map, as the network's preprocessing places them, as players.
+    """Players from label maps: k segments of each input, where the network's preprocessing puts them.
 
-    Every number in a map is a segment, 0 too, whole or in pieces; there is no background. A map goes the way
-    of its image, resized without mixing labels and cropped alike; one that has the size of the network's
-    input, and not of its image, is taken as it is. Surplus segments are merged, the smallest first, into the
-    neighbour of nearest mean colour.
+    Every number in a map is a segment, 0 too, also where it is in several pieces; there is no background. A
+    map is resized and cropped like its image, without mixing labels. A map of the size of the network's
+    input, where its image has another size, stays as it is. Surplus segments are merged, the smallest first,
+    into the neighbour of nearest mean colour.
 
     Args:
-        folder: holds, for an input called class/shoe.jpg, class/shoe.png or class/shoe.npy, or the same
-            without class; for row 17 of a table, 17.png or 17.npy.
+        folder: of the maps. An input named class/shoe.jpg has its map in class/shoe.png or class/shoe.npy, or
+            in the same file without class; row 17 of a table in 17.png or 17.npy.
         inputs: the images.
-        images: the same as the network sees them, 0 to 255.
-        k: players.
+        network: whose preprocessing places the maps.
+        images: the inputs as the network sees them, 0 to 255.
+        k: number of players of each input.
+
+    Returns:
+        the players, with an owner map for each game.
 
     Raises:
-        FileNotFoundError: naming the input that has no map.
-        ValueError: naming the input whose map is none, or has fewer than k segments in the network's input.
+        FileNotFoundError: naming the input without a map.
+        ValueError: naming the input whose map cannot be read, or has fewer than k segments in the network's
+            input.
     """
     maps = []
     for item, name, image in zip(inputs.items, inputs.names, images, strict=True):
         labels = _placed(label_map(folder, name), item.size[::-1], image.shape[:2], network, name)
-        found = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-        if (count := int(found.max()) + 1) < k:
+        segments = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+        if (count := int(segments.max()) + 1) < k:
             raise ValueError(
-                f"the mask of {name} has {count} segments in the network's input, and {k} players are asked "
-                "for: choose fewer, or leave this input out"
+                f"the mask of {name} has {count} segments in the network's input, fewer than the "
+                f"{k} players: choose fewer players, or leave this input out"
             )
-        maps.append(merged_segments(found, image.astype(float), k))
+        maps.append(merged_segments(segments, image.astype(float), k))
     return Players(torch.from_numpy(np.stack(maps)), k, axis=-2, per_game=True)
 
 
 def label_map(folder: Path, name: str) -> np.ndarray:
-    """The integers `(height, width)` of an input's label map: a PNG picture, or an array saved by numpy.
+    """An input's label map, whole numbers `(height, width)`, from a PNG picture or an array saved by numpy.
 
     Raises:
-        FileNotFoundError, ValueError: naming the input, for no map, and for one that is no such array.
+        FileNotFoundError, ValueError: naming the input, for a missing map and for one of another form.
     """
     path = _file_of(folder, name)
     try:
@@ -68,7 +73,7 @@ def label_map(folder: Path, name: str) -> np.ndarray:
             labels = np.load(path, allow_pickle=False)
         else:
             with Image.open(path, formats=["PNG"]) as image:
-                labels = np.asarray(image)  # of a picture with a palette: the numbers of its colours
+                labels = np.asarray(image)  # a picture with a palette holds numbers of colours
     except (OSError, ValueError) as error:
         raise ValueError(f"the mask of {name} cannot be read: {path}: {error}") from error
     if labels.ndim != 2 or labels.dtype.kind not in "iub" or not labels.size:
@@ -80,15 +85,16 @@ def label_map(folder: Path, name: str) -> np.ndarray:
 
 
 def _file_of(folder: Path, name: str) -> Path:
+    """The file of an input's label map."""
     table, _, row = name.rpartition(":")
     stem = PurePosixPath(row if table and row.isdigit() else name).with_suffix("")
-    tried = [
+    candidates = [
         folder / f"{part}{ending}" for part in dict.fromkeys((stem, stem.name)) for ending in (".png", ".npy")
     ]
-    for path in tried:
+    for path in candidates:
         if path.is_file():
             return path
-    raise FileNotFoundError(f"there is no mask of {name}: expected {' or '.join(map(str, tried))}")
+    raise FileNotFoundError(f"there is no mask of {name}: expected {' or '.join(map(str, candidates))}")
 
 
 def _placed(
@@ -98,11 +104,11 @@ def _placed(
     if labels.shape == seen != image:
         return labels
     values = np.unique(labels)
-    if len(values) > MOST_SEGMENTS:
-        raise ValueError(f"the mask of {name} has {len(values)} segments: expected {MOST_SEGMENTS} at most")
+    if len(values) > MAX_SEGMENTS:
+        raise ValueError(f"the mask of {name} has {len(values)} segments: expected {MAX_SEGMENTS} at most")
     picture = Image.fromarray(np.searchsorted(values, labels).astype(np.uint8))
     preprocess = network.preprocess
     if isinstance(preprocess, ImagePreprocess):
-        plain = replace(preprocess, channels=1, mean=(0.0,), std=(1.0,), interpolation="nearest")
-        return plain([picture])[0, 0].mul(255).round().long().numpy()
+        grey = replace(preprocess, channels=1, mean=(0.0,), std=(1.0,), interpolation="nearest")
+        return grey([picture])[0, 0].mul(255).round().long().numpy()
     return np.asarray(picture.resize((seen[1], seen[0]), Image.Resampling.NEAREST)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""How the players of a study lie on its inputs, and what of it a drawing needs."""
+"""Where the players of a study lie on its inputs, for games and for drawings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,9 +28,9 @@ from harsanyi.models import Network
 from harsanyi.models.digest import digest
 
 TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS, UNATTENDED)
-# What influence may choose from, in words.
-UNITS = {"grid": "cells", "words": "words", "tokens": "tokens"}
-SPECIFICATIONS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
+# Players that influence may choose from, in words.
+PLAYER_UNITS = {"grid": "cells", "words": "words", "tokens": "tokens"}
+PLAYER_FORMS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Layout:
 
     Attributes:
         tensors, players, baselines: by network.
-        arrays: for drawings of images: `images` uint8 (games, height, width, 3) as the networks see them,
-            `owner` (height, width) or (games, height, width).
-        settings: what the value tables depend on; for drawings of text, `sentences` holds the words of each
-            game with their players, −1 for none.
+        arrays: for drawings of images: `images`, uint8 `(games, height, width, 3)`, as the networks see them;
+            `owner`, the player of each pixel, `(height, width)` or `(games, height, width)`.
+        settings: JSON values that the value tables depend on; for drawings of text, `sentences` holds the
+            words of each game with their players, −1 for none.
     """
 
     tensors: dict[str, Any]
@@ -51,15 +51,15 @@ class Layout:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def only(self, kept: Tensor) -> "Layout":
-        """With these players of each game alone, `(games, k)`; see `Players.only`."""
-        players = {name: one.only(kept) for name, one in self.players.items()}
+    def only(self, chosen: Tensor) -> "Layout":
+        """The layout of some players of each game, `(games, k)`; see `Players.only`."""
+        players = {name: whole.only(chosen) for name, whole in self.players.items()}
         arrays, settings = dict(self.arrays), dict(self.settings)
         if "images" in arrays:
             owner = next(iter(players.values())).owner
             arrays["owner"] = _on_pixels(owner, arrays["images"].shape[1:3])
         if "sentences" in settings:
-            numbers = [{old: new for new, old in enumerate(row)} for row in kept.tolist()]
+            numbers = [{old: new for new, old in enumerate(row)} for row in chosen.tolist()]
             settings["sentences"] = [
                 [(word, new.get(player, BACKGROUND)) for word, player in sentence]
                 for sentence, new in zip(settings["sentences"], numbers, strict=True)
@@ -68,16 +68,22 @@ class Layout:
 
 
 def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: Inputs | None = None) -> Layout:
-    """Lay the players of the study on its inputs; where influence chooses, all that it may choose from.
+    """Lay the players of a study on its inputs; where influence chooses, all that it may choose from.
 
     Args:
-        drawn: the inputs before they were corrupted, on whose images superpixels and masks are laid.
+        study: names players, baseline and layer.
+        networks: of the study, by name.
+        inputs: of the games, as the networks see them.
+        drawn: the same before their corruption; superpixels and masks are laid on these images.
+
+    Returns:
+        the players on the inputs.
 
     Raises:
-        ValueError: if the specification of the players, or the baseline, cannot be meant for these inputs.
+        ValueError: for players, or a baseline, that these inputs cannot have.
     """
     kind, sizes = specification(study.players, inputs.kind)
-    if study.choose == "influence" and (kind not in UNITS or (kind == "grid" and len(sizes) < 2)):
+    if study.choose == "influence" and (kind not in PLAYER_UNITS or (kind == "grid" and len(sizes) < 2)):
         raise ValueError(
             "--choose influence chooses K cells of a grid, words or tokens: expected --players "
             f"grid:ROWSxCOLUMNS:K, words:K or tokens:K, got {study.players!r}"
@@ -89,7 +95,21 @@ def lay(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: In
 
 
 def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
-    """The kind of players and its numbers."""
+    """Read what a study says of its players.
+
+    Args:
+        players: as for `--players`.
+        inputs: kind of the inputs, image or text.
+
+    Returns:
+        the kind of players, then its sizes: `(rows, columns)` as a tuple, numbers, and the folder of masks.
+
+    Raises:
+        ValueError: for players that such inputs cannot have.
+
+    >>> specification("grid:4x4:12", "image")
+    ('grid', [(4, 4), 12])
+    """
     kind, *parts = players.split(":")
     kinds = {"image": ("grid", "superpixels", "masks"), "text": ("words", "tokens")}[inputs]
     folder: list[Any] = []
@@ -104,13 +124,13 @@ def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
     except ValueError:
         raise ValueError(
             f"--players {players!r} does not say how to lay players on {inputs} inputs; expected "
-            f"{' or '.join(kinds)} as in {SPECIFICATIONS}"
+            f"{' or '.join(kinds)} as in {PLAYER_FORMS}"
         ) from None
     return kind, [size if len(size) == 2 else size[0] for size in sizes] + folder
 
 
 def chosen_of(players: str, inputs: str) -> int:
-    """How many players influence is to choose.
+    """Number of players that influence chooses.
 
     >>> chosen_of("grid:8x8:12", "image"), chosen_of("words:9", "text")
     (12, 9)
@@ -150,7 +170,7 @@ def _on_images(
         players = _cells(study, sizes, *_geometry(network, tensors[name], study.layer))
     baseline = "zeros" if study.baseline == "auto" else study.baseline
     if baseline not in BASELINES:
-        raise ValueError(f"--baseline {baseline} is none for images; there are {', '.join(BASELINES)}")
+        raise ValueError(f"--baseline {baseline} is no baseline of images; there are {', '.join(BASELINES)}")
     owner = _on_pixels(players.owner, images.shape[1:3])
     return Layout(
         tensors,
@@ -178,13 +198,15 @@ def _on_sentences(
     inputs: Inputs,
     tensors: dict[str, Any],
 ) -> Layout:
-    # A layer's output holds numbers and no tokens. Causal models know no mask token, and the token they pad
-    # with mostly ends a text: what stands before it would be another text.
+    # A layer's output holds numbers and no tokens. Causal models have no mask token, and their padding token
+    # mostly ends a text, so that what stands before it would be another text.
     tokens = EMBEDDING_ZEROS if study.score == NEXT_TOKEN else "mask_token"
     auto = "zeros" if study.layer is not None else tokens
     name = auto if study.baseline == "auto" else study.baseline
     if study.layer is None and name not in TOKEN_BASELINES:
-        raise ValueError(f"--baseline {name} is none for sentences; there are {', '.join(TOKEN_BASELINES)}")
+        raise ValueError(
+            f"--baseline {name} is no baseline of sentences; there are {', '.join(TOKEN_BASELINES)}"
+        )
     texts, players, baselines, sentences = list(inputs.items), {}, {}, []
     for network_name, network in networks.items():
         tokenizer = network.tokenizer
@@ -201,7 +223,7 @@ def _on_sentences(
                 for text, owner in zip(texts, laid.owner, strict=True)
             ]
         )
-    if any(other != sentences[0] for other in sentences):
+    if any(pieces != sentences[0] for pieces in sentences):
         raise ValueError(
             "the networks' tokenizers split the sentences differently: their players are not the same"
         )
@@ -215,7 +237,7 @@ def _on_sentences(
 
 
 def _laid(study: Study, kind: str, tokenizer: Any, texts: list[str], options: dict[str, Any]) -> Players:
-    """Words or tokens as players; a sentence that is too short is an error that says how to leave it out."""
+    """Words or tokens as players; the error for a short sentence says how to leave it out."""
     try:
         if kind == "words":
             return Players.words(tokenizer, texts, stop_words=study.stop_words, **options)
@@ -235,7 +257,7 @@ def _token_baseline(name: str, tokenizer: Any) -> Any:
 
 
 def _display(network: Network, tensor: Tensor) -> np.ndarray:
-    """The images as the network sees them, for the eye."""
+    """The images as the network sees them, as pixels of 0 to 255."""
     display = getattr(network.preprocess, "display", None)
     if display is not None:
         return display(tensor)
@@ -245,7 +267,7 @@ def _display(network: Network, tensor: Tensor) -> np.ndarray:
 
 
 def _geometry(network: Network, tensor: Tensor, layer: str | None) -> tuple[int, int]:
-    """Height and width of what is masked: the input, or a layer's feature map."""
+    """Height and width of the input, or of the layer's feature map, where players are laid."""
     if layer is None:
         return tensor.shape[-2], tensor.shape[-1]
     shapes: list[torch.Size] = []
@@ -262,7 +284,7 @@ def _geometry(network: Network, tensor: Tensor, layer: str | None) -> tuple[int,
 
 
 def _on_pixels(owner: Tensor, size: tuple[int, ...]) -> np.ndarray:
-    """An owner map at the size of the images: a layer's cells as large as what lies under them."""
+    """An owner map scaled to the size of the images."""
     maps = owner.reshape(-1, 1, *owner.shape[-2:]).float()
     scaled = interpolate(maps, size=tuple(size), mode="nearest-exact").long()
     return scaled[:, 0].view(*owner.shape[:-2], *size).to(torch.int16).numpy()

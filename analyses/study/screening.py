@@ -1,19 +1,17 @@
-"""Which players a study has where they are chosen by influence, and what these leave unexplained."""
-
-from __future__ import annotations
+"""Players chosen by influence, and the share of the score's variance that they leave unexplained."""
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
+from harsanyi.analyses.study.games import StudyGames
+from harsanyi.analyses.study.kept import read_kept, write_kept
 from harsanyi.analyses.study.layout import chosen_of
-from harsanyi.analyses.study.settings import write_whole
 from harsanyi.interactions import Store
 from harsanyi.interactions.many_players.influence import (
     Influences,
@@ -25,61 +23,72 @@ from harsanyi.interactions.many_players.influence import (
 from harsanyi.interactions.many_players.screening import HeldOutError, Screened, held_out_error
 from harsanyi.models.digest import digest
 
-if TYPE_CHECKING:  # games are asked for with their players chosen here
-    from harsanyi.analyses.study.games import Asked
-
-SCREENING = "screening"
-KEPT = "screening.json"
-# Random coalitions of all players: by which influence is measured, and others by which the choice is judged.
-DRAWN, HELD_OUT = 32, 256
+SCREENING_TABLE, SCREENING_FILE = "screening", "screening.json"
+# Random coalitions of all players: influence is measured on the first, the choice is judged on the others.
+INFLUENCE_COALITIONS, HELD_OUT_COALITIONS = 32, 256
 
 
-def influential(asked: Asked) -> Asked:
-    """The games of the players with the most influence on all networks together, the others never masked.
+@dataclass(frozen=True)
+class Screening:
+    """What was measured of each network, as JSON values, by network.
 
-    Of each network's influences, shares within the game; their sum over networks decides. What is measured is
-    kept in the study's folder, network by network, and not measured again.
+    Attributes:
+        influences: the fields of `Influences`.
+        held_out: the fields of `HeldOutError`.
+    """
+
+    influences: dict[str, dict[str, Any]] = field(default_factory=dict)
+    held_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def choose_by_influence(games: StudyGames) -> StudyGames:
+    """The games of the players with the most influence on all networks together; the others stay present.
+
+    Each network's influences count as shares within the game; their sum over networks decides. A network's
+    influences are measured once and kept in the study's folder.
+
+    Args:
+        games: of all players that may be chosen.
 
     Raises:
         ValueError: for more players than there are.
     """
-    keep = chosen_of(asked.study.players, asked.inputs.kind)
-    require_enough(next(iter(asked.layout.players.values())).counts, keep)
-    found = [_influences(asked, name, keep) for name in asked.networks]
-    kept = most_influential(found, keep)
-    layout = asked.layout.only(kept)
-    settings = {**asked.settings, **layout.settings, "kept": kept.tolist()}
-    return replace(asked, layout=layout, settings=settings, whole=asked)
+    k = chosen_of(games.study.players, games.inputs.kind)
+    require_enough(next(iter(games.layout.players.values())).counts, k)
+    chosen = most_influential([_influences(games, name, k) for name in games.networks], k)
+    layout = games.layout.only(chosen)
+    settings = {**games.settings, **layout.settings, "kept": chosen.tolist()}
+    return replace(games, layout=layout, settings=settings, all_players=games)
 
 
-def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
+def screening_table(games: StudyGames, store: Store) -> pd.DataFrame:
     """What the chosen players' tables leave unexplained of the score of coalitions of all players.
 
     Args:
-        asked: with players chosen by influence.
-        store: its value tables, of all networks.
+        games: with players chosen by influence.
+        store: the value tables of these games, of all networks.
 
     Returns:
-        a row for each network and input: network, game, input, players (those kept, numbers among all,
-        spaces between), all_players (of this input), influence (the kept players' share of the sum of all
+        a row for each network and input: network, game, input, players (the chosen, numbers among all,
+        spaces between), all_players (of this input), influence (the chosen players' share of the sum of all
         influences), held_out_error with its standard_error, mean_square and variance (squared unit of the
         score), coalitions; see `HeldOutError`.
     """
-    assert asked.whole is not None
-    kept = torch.tensor(asked.settings["kept"])
+    assert games.all_players is not None
+    chosen = torch.tensor(games.settings["kept"])
     tables = []
-    for name in asked.networks:
-        by = _influences(asked.whole, name, asked.n)
-        error = _held_out(asked, name, kept, by, store)
+    for name in games.networks:
+        influence = _influences(games.all_players, name, games.n)
+        error = _held_out(games, name, chosen, influence, store)
         tables.append(
             pd.DataFrame(
                 {
                     "network": name,
                     "game": range(store.games),
                     "input": store.settings["inputs"],
-                    "players": [" ".join(map(str, row)) for row in kept.tolist()],
-                    "all_players": by.counts,
-                    "influence": by.share.gather(1, kept).sum(1),
+                    "players": [" ".join(map(str, row)) for row in chosen.tolist()],
+                    "all_players": influence.counts,
+                    "influence": influence.share.gather(1, chosen).sum(1),
                     "held_out_error": error.error,
                     "standard_error": error.standard_error,
                     "mean_square": error.mean_square,
@@ -91,55 +100,58 @@ def screening_table(asked: Asked, store: Store) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _influences(whole: Asked, name: str, keep: int) -> Influences:
-    """Of all players on one network, from the study's folder or measured."""
+def _influences(games: StudyGames, name: str, k: int) -> Influences:
+    """The influences of all players on one network, from the study's folder or measured."""
 
-    def measure() -> dict[str, Any]:
-        game, study = whole.game(name), whole.study
+    def measure() -> Influences:
+        game, study = games.game(name), games.study
         options: dict[str, Any] = {"seed": study.seed, "batch_size": study.batch_size}
-        return _as_lists(influences(game, DRAWN, density=exact_game_densities(game, keep), **options))
+        return influences(game, INFLUENCE_COALITIONS, density=exact_game_densities(game, k), **options)
 
-    return Influences(**_as_tensors(_once(whole, "influences", name, measure)))
-
-
-def _held_out(asked: Asked, name: str, kept: torch.Tensor, by: Influences, store: Store) -> HeldOutError:
-    """Of the tables of one network, from the study's folder or measured."""
-    whole = asked.whole
-    assert whole is not None
-
-    def measure() -> dict[str, Any]:
-        chosen = Screened(asked.game(name), kept, by)
-        options: dict[str, Any] = {"coalitions": HELD_OUT, "batch_size": asked.study.batch_size}
-        return _as_lists(held_out_error(whole.game(name), chosen, store.v(name), **options))
-
-    return HeldOutError(**_as_tensors(_once(whole, "held_out", name, measure)))
+    return Influences(**_measured_once(games, "influences", name, measure))
 
 
-def _once(whole: Asked, kind: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What is in the study's folder for these settings; else measured, and written there."""
-    columns = [one.name for result in (Influences, HeldOutError) for one in fields(result)]
-    path, key = whole.study.out / KEPT, digest(json.dumps(whole.settings), DRAWN, HELD_OUT, *columns)
-    kept = _kept(path, key)
-    if name not in kept[kind]:
-        kept[kind][name] = measure()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(kept))
-    return kept[kind][name]
+def _held_out(
+    games: StudyGames, name: str, chosen: torch.Tensor, influence: Influences, store: Store
+) -> HeldOutError:
+    """The held-out error of one network's tables, from the study's folder or measured."""
+    all_players = games.all_players
+    assert all_players is not None
+
+    def measure() -> HeldOutError:
+        screened = Screened(games.game(name), chosen, influence)
+        return held_out_error(
+            all_players.game(name),
+            screened,
+            store.v(name),
+            coalitions=HELD_OUT_COALITIONS,
+            batch_size=games.study.batch_size,
+        )
+
+    return HeldOutError(**_measured_once(all_players, "held_out", name, measure))
 
 
-def _kept(path: Path, key: str) -> dict[str, Any]:
-    """What a folder holds of these settings; nothing where there is no such file, or a damaged one."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["of"] == key and isinstance(kept["influences"], dict) and isinstance(kept["held_out"], dict):
-            return kept
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return {"of": key, "influences": {}, "held_out": {}}
+def _measured_once(
+    games: StudyGames,
+    kind: Literal["influences", "held_out"],
+    name: str,
+    measure: Callable[[], Influences | HeldOutError],
+) -> dict[str, Any]:
+    """The fields of a network's result: from the study's folder, else measured and written there."""
+    columns = [column.name for result in (Influences, HeldOutError) for column in fields(result)]
+    settings = json.dumps(games.settings)
+    fingerprint = digest(settings, INFLUENCE_COALITIONS, HELD_OUT_COALITIONS, *columns)
+    path = games.study.out / SCREENING_FILE
+    screening = read_kept(path, Screening, fingerprint) or Screening()
+    results: dict[str, dict[str, Any]] = getattr(screening, kind)
+    if name not in results:
+        results[name] = _as_lists(measure())
+        write_kept(path, screening, fingerprint)
+    return _as_tensors(results[name])
 
 
 def _as_lists(result: Influences | HeldOutError) -> dict[str, Any]:
-    """A result as JSON values, which keep every digit of float64."""
+    """The fields of a result as JSON values, which keep every digit of float64."""
     return {
         name: value.tolist() if isinstance(value, torch.Tensor) else value
         for name, value in asdict(result).items()
@@ -147,7 +159,7 @@ def _as_lists(result: Influences | HeldOutError) -> dict[str, Any]:
 
 
 def _as_tensors(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a result from JSON."""
+    """The fields of a result from JSON values."""
     return {
         name: torch.from_numpy(np.array(value)) if isinstance(value, list) else value
         for name, value in values.items()

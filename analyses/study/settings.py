@@ -1,4 +1,4 @@
-"""Settings: a dataclass, its command line options and its TOML file in one."""
+"""Settings: one dataclass is the options of a command and the fields of a TOML file."""
 
 import tomllib
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import tomli_w
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Fields that are the options of a command and a TOML file in one."""
+    """A dataclass whose fields are the options of a command and the fields of a TOML file."""
 
     def settings(self) -> dict[str, Any]:
         """All fields that are set, as TOML values."""
@@ -30,18 +30,18 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:
-    """The fields of a study file, typed as `kind` has them; those it does not name are left out.
+    """The fields that a study file sets, typed as in `kind`.
 
     Raises:
-        FileNotFoundError, ValueError: for no file, no TOML, unknown or mistyped fields.
+        FileNotFoundError, ValueError: for no file, no TOML, and for unknown or mistyped fields.
     """
-    found, types = _toml(path), get_type_hints(kind)
-    unknown = sorted(set(found) - set(types))
+    values, types = read_toml(path), get_type_hints(kind)
+    unknown = sorted(set(values) - set(types))
     if unknown:
         raise ValueError(
             f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
         )
-    return {name: _typed(path, name, value, types[name]) for name, value in found.items()}
+    return {name: _typed(path, name, value, types[name]) for name, value in values.items()}
 
 
 def option(name: str) -> str:
@@ -64,22 +64,23 @@ def plain(annotation: Any) -> Any:
 
 
 def expected(kind: Any) -> str:
-    """What a value of this type is called, for a message.
+    """The name of a type in an error message.
 
     >>> expected(Literal["data", "predicted"])
     'data or predicted'
     """
     if get_origin(kind) is Literal:
-        *others, last = get_args(kind)
-        return f"{', '.join(others)} or {last}"
-    words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+        *first, last = get_args(kind)
+        return f"{', '.join(first)} or {last}"
+    names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     if get_origin(kind) is tuple:
         lists = {int: "a list of whole numbers", float: "a list of numbers"}
         return lists.get(get_args(kind)[0], "a list of names")
-    return words.get(kind, "a name")
+    return names.get(kind, "a name")
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file; a FileNotFoundError or ValueError where there is none."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no study file {path}")
     try:
@@ -95,7 +96,7 @@ def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
         return Path(value)
     if get_origin(kind) is tuple and isinstance(value, list):
         item = get_args(kind)[0]
-        if all(type(one) in ({item, int} if item is float else {item}) for one in value):
+        if all(type(part) in ({item, int} if item is float else {item}) for part in value):
             return tuple(map(item, value))
     if kind is float and type(value) is int:
         return float(value)

@@ -1,4 +1,4 @@
-"""A study: what is asked, of which networks, about which inputs; command line and TOML file in one."""
+"""A study: its networks, inputs and settings; command line and TOML file in one."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harsanyi.analyses.study.settings import Settings, _toml, option, read_study
+from harsanyi.analyses.study.settings import Settings, option, read_study, read_toml
 
 if TYPE_CHECKING:  # the command line reads options before it waits for torch
     from harsanyi.interactions import Method
@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # the command line reads options before it waits for torch
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
 NEXT_TOKEN = "next_token_log_odds"
-# The least that whole numbers can be.
-LEAST = {
+# The smallest value of each whole number.
+MINIMUMS = {
     "at_most": 2,
     "inputs": 1,
     "ranges": 0,
@@ -30,97 +30,100 @@ LEAST = {
 class Study(Settings):
     """Inputs, players and settings of a study.
 
-    A checkpoint is a file or folder of weights, `random` (an initialisation with `seed`) or `published` (the
-    library's own weights).
+    A checkpoint is a file or folder of weights, `random` (fresh weights drawn with `seed`) or `published`
+    (the library's own weights).
     """
 
     model: str
     """Network: timm:NAME, torchvision:NAME, transformers:NAME_OR_FOLDER, causal:NAME_OR_FOLDER, small:cnn,
     small:resnet20, package:efficientnet-lite0, package:minilm-l6, or your own path/to/net.py:build."""
     data: Path
-    """Inputs to explain: an image folder (one sub-folder a class), a parquet file, a saved data set, a CSV or
-    TSV file with named columns."""
+    """Inputs to explain: an image folder (one sub-folder a class), a parquet file, a saved data set, or a CSV
+    or TSV file with named columns."""
     out: Path
-    """Folder for value tables, interactions, table, figures and report. An unfinished study there goes on."""
+    """Folder for value tables, interactions, tables, figures, report. An unfinished study there goes on."""
     inputs: int = 50
     """Number of inputs (games), drawn evenly over the classes."""
     players: str = "grid:4x4:12"
-    """grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] (K random cells), superpixels:K,
-    masks:K:FOLDER (label maps called as the inputs, .png or .npy), words:K or tokens:K. 2**K forwards an
-    input."""
+    """What is masked as one player: grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] (the cells of a
+    grid, or K random cells of it), superpixels:K, masks:K:FOLDER (label maps named like the inputs, .png or
+    .npy), words:K or tokens:K. An input costs 2**K forwards."""
     choose: Literal["random", "influence"] = "random"
-    """How the K of grid:ROWSxCOLUMNS:K, words:K or tokens:K are chosen: at random (cells once for all
-    inputs); or in each input those that move the scores of all networks most, measured on 32 random
-    coalitions of all. The others stay as they are, and results are approximate for all together;
-    screening.csv says how far."""
+    """How the K of grid:ROWSxCOLUMNS:K, words:K or tokens:K are chosen. random: the same random cells for
+    all inputs, random words of each. influence: in each input, those with the most influence on the scores
+    of all networks, measured on 32 random coalitions of all; the others stay present. Results are then
+    APPROXIMATE for all together, and screening.csv says how far."""
     level: str | None = None
     """Label column, where the data has several."""
     label: Literal["data", "predicted"] = "data"
-    """The class that is scored: the data's label (a word, for next tokens), or what the (fine-tuned) network
-    predicts."""
+    """Class whose score is explained. data: the label in the data (a word, for next tokens). predicted: the
+    answer of the fine-tuned network, or of the first network where none is fine-tuned."""
     baseline: str = "auto"
-    """What a masked element becomes: zeros, data_mean, input_mean, blur; mask_token, pad_token,
-    embedding_zeros, unattended (nobody attends to it) for text. auto: zeros for images, mask_token for text,
+    """Value of a masked element. Images: zeros, data_mean, input_mean or blur. Text: mask_token, pad_token,
+    embedding_zeros, or unattended (no token attends to it). auto: zeros for images, mask_token for text,
     embedding_zeros for next tokens."""
     score: str = "log_odds"
-    """log_odds, logit, log_prob (in nats), output, next_token_log_odds."""
+    """Number that is read off the outputs for the label: log_odds, log_prob or next_token_log_odds (in nats),
+    logit, or output (the number that a regression gives)."""
     corruption: str | None = None
-    """Corrupt the inputs first, NAME:SEVERITY with a severity of 1 to 5: gaussian_noise, blur, contrast,
-    brightness, jpeg, pixelate; swapped_letters, dropped_words, case for text. noise:AMOUNT: any spread in
-    units of 0 to 255, any number of swapped letters. Labels and players are those of the inputs before."""
+    """Corrupt all inputs first, as NAME:SEVERITY with a severity of 1 to 5. Images: gaussian_noise, blur,
+    contrast, brightness, jpeg, pixelate. Text: swapped_letters, dropped_words, case. noise:AMOUNT takes any
+    standard deviation in units of 0 to 255, or any number of swapped letters. Labels and players stay those
+    of the clean inputs."""
     layer: str | None = None
-    """Mask the output of this layer instead of the input."""
+    """Layer whose output is masked, instead of the input."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
-    """How tables are split: with least strength, with least strength of all networks together, evenly, or all
-    AND."""
+    """How a value table is split into AND and OR interactions. sparse: with the least strength; joint: with
+    the least strength of all networks together; and-or: one half each; and: AND only."""
     noise: float = 0.04
-    """sparse, joint: share of |v(N) − v(∅)| that need not be explained."""
+    """sparse, joint: the split may miss each value of the table by this share of |v(N) − v(∅)|."""
     specific: float = 0.5
-    """joint: price, 0 to 1, of an interaction in every network but the one where it is strongest."""
+    """joint: price, from 0 to 1, of an interaction in every network but the one where it is strongest."""
     ranges: int = 0
-    """sparse: for how many of each input's strongest interactions to find the range of their effect among
-    splits that are up to 1% stronger; each costs a few times what the split does."""
+    """sparse: number of strongest interactions of each input whose effect gets a range: its values among
+    splits that are up to 1% stronger. Each costs a few times as much as the split."""
     threshold: float = 0.05
-    """Salient: stronger than this share of the game's strongest interaction."""
+    """An interaction is salient above this share of the strongest interaction of its game."""
     train_data: Path | None = None
-    """Labelled inputs to fit read-outs on. Without it, those of `data` that are not drawn."""
+    """Labelled inputs to fit read-outs on. By default those of `data` that are not drawn."""
     read_out: Literal["auto", "none"] = "auto"
-    """auto: a network that does not answer the data's classes gets a linear probe. none: an error."""
+    """auto: a network that does not answer the data's classes gets a linear probe. none: it is an error."""
     read_out_inputs: int = 2000
-    """At most so many inputs for a read-out."""
+    """Largest number of inputs that a read-out is fitted on."""
     keep_outputs: bool = False
-    """Keep the outputs of all classes, not only the score of the label: games × 2**K × classes × 4 bytes a
-    network. The same forwards; what relates knowledge to accuracy needs them."""
+    """Keep the outputs of all classes, not only the score of the label; harsanyi accuracy needs them. No more
+    forwards, but games × 2**K × classes × 4 bytes a network."""
     image_column: str | None = None
-    """Column of the images, in tables."""
+    """Column of the images, where the data is a table."""
     text_column: str | None = None
-    """Column of the sentences, in tables."""
+    """Column of the sentences, where the data is a table."""
     label_columns: tuple[str, ...] | None = None
-    """Columns of the labels, in tables."""
+    """Columns of the labels, where the data is a table."""
     skip_unreadable: bool = False
-    """Leave out images that cannot be read, and count them, instead of stopping."""
+    """Leave out images that cannot be read, and say how many; without it, such an image is an error."""
     skip_short: bool = False
-    """Leave out sentences with fewer words than players, and count them, instead of stopping."""
+    """Leave out sentences with fewer words than players, and say how many; without it, such a sentence is an
+    error."""
     stop_words: tuple[str, ...] = ()
     """Words that are never players."""
     image_size: int | None = None
-    """Pixels a side, instead of the network's own."""
+    """Pixels a side of the network's input. By default the network's own size."""
     ema: bool = False
     """Take timm's moving average of the weights."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, …; auto: cuda where there is one."""
+    """cpu, cuda, cuda:1, …; auto takes cuda where there is a GPU."""
     batch_size: int | None = None
-    """Masked inputs in one forward; found automatically without it."""
+    """Number of masked inputs in one forward. By default as many as fit the device's memory well."""
     plan: Literal["auto", "dense", "tables", "prefix", "drop"] = "auto"
-    """How the network is asked about all masked inputs, all exactly: dense, one by one; tables, prefix or
-    drop, which pay for what differs between them; auto, the cheapest that serves (see harsanyi plan)."""
+    """How all masked inputs are evaluated; every plan is exact. dense: one by one. tables, prefix, drop: only
+    the work that differs between masked inputs. auto: the cheapest that serves (see harsanyi plan)."""
     precision: Literal["float32", "tf32", "bf16", "fp16"] = "float32"
-    """Of the forwards: float32, strictly; or lower and faster, whose error in the interactions is measured on
-    two inputs against float64 first, and said. tf32 and fp16 need a GPU."""
+    """Number format of the forwards. The lower ones are faster; their error in the interactions is first
+    measured on two inputs against float64, and reported. tf32 and fp16 need a GPU."""
     memory: float | None = None
-    """GiB for what a plan keeps beside the forwards; by default 2 on a CPU, a quarter of a GPU's."""
+    """GiB that a plan may hold beside the forwards. By default 2 on a CPU, a quarter of a GPU's memory."""
     seed: int = 0
-    """Of every draw: inputs, players, read-out, bootstrap."""
+    """Seed of every draw: inputs, players, read-outs, bootstrap."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -133,11 +136,11 @@ class Study(Settings):
         return None if self.memory is None else int(self.memory * 2**30)
 
     def require_sense(self) -> None:
-        """Refuse numbers that mean nothing, before hours are spent on them; a ValueError names the option."""
-        for name, least in LEAST.items():
+        """Refuse senseless numbers before hours are spent on them; a ValueError names the option."""
+        for name, minimum in MINIMUMS.items():
             value = getattr(self, name, None)
-            if value is not None and value < least:
-                raise ValueError(f"{option(name)} is {value}: expected {least} or more")
+            if value is not None and value < minimum:
+                raise ValueError(f"{option(name)} is {value}: expected {minimum} or more")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
         if self.memory is not None and not 0 < self.memory < float("inf"):
@@ -174,7 +177,7 @@ class Compute(Study):
     """Value tables and interactions of one network."""
 
     checkpoint: str = PUBLISHED
-    """Its checkpoint."""
+    """Checkpoint of the network: a file or folder of weights, random, or published (the library's own)."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -190,7 +193,7 @@ class Compare(Study):
     after: str
     """Checkpoint of the fine-tuned network."""
     scratch: str | None = None
-    """Checkpoint of the same network trained from scratch, if there is one."""
+    """Checkpoint of the same network trained from scratch; by default none."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -203,12 +206,12 @@ class Reliability(Compare):
     """How far to trust a comparison: other inputs and networks, noise, shifted inputs, other players."""
 
     noise_levels: tuple[str, ...] | None = None
-    """Amounts of noise: standard deviations on the pixels, in units of 0 to 255, or swapped letters. By
-    default 4 8 16 for images, 1 2 for text."""
+    """Amounts of noise: standard deviations of the pixels in units of 0 to 255, or numbers of swapped
+    letters. By default 4 8 16 for images, 1 2 for text."""
     corruptions: tuple[str, ...] | None = None
-    """Shifts of the inputs, each NAME:SEVERITY as for --corruption. By default each with severity 3."""
+    """Shifts of the inputs, each NAME:SEVERITY as for --corruption. By default all, with severity 3."""
     layouts: tuple[str, ...] = ()
-    """Other players on the same inputs, each as for --players."""
+    """Other players on the same inputs, each as for --players. By default none."""
 
     def require_sense(self) -> None:
         super().require_sense()
@@ -228,31 +231,33 @@ class Track(Study):
     """Knowledge along training runs: what each keeps and learns, checkpoint by checkpoint, and how fast."""
 
     series: tuple[str, ...]
-    """The runs, each as NAME=FOLDER or NAME=GLOB of its checkpoints, in the order of the numbers in their
-    names."""
+    """Training runs, each as NAME=FOLDER or NAME=GLOB of its checkpoints. The number in a checkpoint's name
+    says its place in the run."""
     pretrained: str | None = None
-    """Checkpoint of the pretrained network, to tell what is preserved, discarded and new."""
+    """Checkpoint of the pretrained network. Without it, nothing is called preserved, discarded or new."""
     at_most: int = 8
-    """Checkpoints of each run: the first, the last, and others evenly between."""
+    """Largest number of checkpoints of each run: the first, the last, and others evenly between."""
 
     @cached_property
     def runs(self) -> "dict[str, list[NumberedCheckpoint]]":
         """The checkpoints of each run."""
         from harsanyi.models import series, thinned
 
-        named = dict(one.partition("=")[::2] for one in self.series)
-        return {name: thinned(series(where), self.at_most) for name, where in named.items()}
+        folders = dict(argument.partition("=")[::2] for argument in self.series)
+        return {name: thinned(series(folder), self.at_most) for name, folder in folders.items()}
 
     @property
     def checkpoints(self) -> dict[str, str]:
         first = {} if self.pretrained is None else {PRETRAINED: self.pretrained}
         return first | {
-            checkpoint_of(name, one.step): str(one.path) for name, run in self.runs.items() for one in run
+            checkpoint_of(name, checkpoint.step): str(checkpoint.path)
+            for name, run in self.runs.items()
+            for checkpoint in run
         }
 
     def require_sense(self) -> None:
         super().require_sense()
-        names = [one.partition("=")[0] for one in self.series]
+        names = [argument.partition("=")[0] for argument in self.series]
         if len(set(names)) < len(names) or not all(re.fullmatch(r"[\w-]+", name) for name in names):
             raise ValueError(
                 f"--series is {' '.join(self.series)}: expected NAME=FOLDER of each run, names of letters "
@@ -260,12 +265,12 @@ class Track(Study):
             )
         if PRETRAINED in names:
             raise ValueError(f"--series cannot call a run {PRETRAINED}: that is the network before all runs")
-        if missing := [one for one in self.series if not one.partition("=")[2]]:
+        if missing := [argument for argument in self.series if not argument.partition("=")[2]]:
             raise ValueError(f"--series {missing[0]} names no folder: expected NAME=FOLDER")
 
 
 def checkpoint_of(series: str, step: int) -> str:
-    """What a checkpoint of a run is called among the networks of a study.
+    """The name of a run's checkpoint among the networks of a study.
 
     >>> checkpoint_of("finetuned", 3)
     'finetuned@3'
@@ -274,12 +279,18 @@ def checkpoint_of(series: str, step: int) -> str:
 
 
 def study_in(path: Path) -> Study:
-    """The whole study of a file that `Study.write` wrote: its reliability where it has `layouts`, a
-    comparison where it has a `before`, runs where it has `series`."""
-    found = _toml(path)
-    kind: type[Study] = Compare if "before" in found else Track if "series" in found else Compute
-    kind = Reliability if "layouts" in found else kind
+    """The study of a file that `Study.write` wrote.
+
+    With `layouts` in the file it is a `Reliability`, else with `before` a `Compare`, else with `series` a
+    `Track`, else a `Compute`.
+
+    Raises:
+        FileNotFoundError, ValueError: for no file, no TOML, and for fields that are missing or unknown.
+    """
+    names = read_toml(path)
+    kind: type[Study] = Compare if "before" in names else Track if "series" in names else Compute
+    kind = Reliability if "layouts" in names else kind
     try:
         return kind(**read_study(path, kind))
-    except TypeError as error:  # a field without which there is no study
+    except TypeError as error:  # a field without default is missing
         raise ValueError(f"{path} is no whole study: {str(error).partition(') ')[2] or error}") from error

@@ -1,7 +1,4 @@
-"""Figures of training runs: what is kept and new by step, when the end is reached, which order comes when.
-
-Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
-"""
+"""Figures of training runs: shares by step, shares of the final knowledge, strength by order, loss."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -11,14 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
-    BAND,
     COLUMN,
     FAINT,
     FONT,
-    NETWORKS,
+    NETWORK_COLOURS,
     SHARE_COLOURS,
     label_axes,
     legend_above,
@@ -26,17 +23,19 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 
-# A start whose loss is so many times any later one is cut off.
-FAR_ABOVE = 4
-SHARES = ("preserved_share", "discarded_share", "new_share")
+# The first loss is cut off where it exceeds every later one by this factor.
+CUT_OFF_RATIO = 4
+FRACTIONS = {"fraction": "value", "fraction_low": "low", "fraction_high": "high"}
+PLOTTED_SHARES = ("preserved_share", "discarded_share", "new_share")
 
 
 def plot_shares_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
-    """What of the pretrained network's knowledge a run keeps and drops, and what of its own is new, by step.
+    """Shares of preserved, discarded and new strength along a run, by step; bands are intervals.
 
     Args:
         table: of `trajectory_table` with a pretrained network.
-        series: the run. Bands are the table's intervals.
+        series: the name of the run.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(series="run", kind="both", order="all", quantity="new_share", low=0.1, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "step": step, "value": step / 10} for step in (0, 3)])
@@ -44,11 +43,10 @@ def plot_shares_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
     1
     """
     ax = ax or new_axes(COLUMN, 2.4)
-    for quantity in SHARES:
+    for quantity in PLOTTED_SHARES:
         name, colour = SHARE_COLOURS[quantity]
         _line(ax, _rows(table, series, quantity), name, colour)
-    ax.set_ylim(0, 1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    share_axis(ax, 1)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_axes(ax, f"step of {series}", "share of strength")
     legend_above(ax)
@@ -62,11 +60,12 @@ def plot_reached(
     *,
     unit: Literal["step", "share of the run"] = "share of the run",
 ) -> Axes:
-    """How much of its final knowledge each run has, along its way; dotted where 50% and 90% are reached.
+    """The share of its final knowledge that each run has, by step; dotted lines at 50% and 90%.
 
     Args:
         table: of `trajectory_table`.
         quantity: "reached", or a similarity.
+        ax: to draw on; a new figure by default.
         unit: of the horizontal axis.
 
     >>> row = dict(series="run", kind="both", order="all", quantity="reached", low=0.1, high=0.5, games=9)
@@ -75,26 +74,27 @@ def plot_reached(
     'run'
     """
     ax = ax or new_axes(COLUMN, 2.4)
-    for colour, series in zip(cycle(NETWORKS[1:]), dict.fromkeys(table.series)):
+    for colour, series in zip(cycle(NETWORK_COLOURS[1:]), dict.fromkeys(table.series)):
         rows = _rows(table, series, quantity)
         if unit != "step":
             rows = rows.assign(step=rows.step / rows.step.max())
         _line(ax, rows, series, colour)
     for share in (0.5, 0.9):
         ax.axhline(share, color=FAINT, linewidth=0.6, linestyle="dotted")
-    ax.set_ylim(0, 1.02)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    words = {"reached": "share of the own final knowledge", "similarity_own": "similarity to the own end"}
-    label_axes(ax, unit, words.get(quantity, quantity.replace("_", " ")))
+    share_axis(ax)
+    labels = {"reached": "share of the own final knowledge", "similarity_own": "similarity to the own end"}
+    label_axes(ax, unit, labels.get(quantity, quantity.replace("_", " ")))
     legend_above(ax)
     return ax
 
 
 def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
-    """Strength by order (rows) at each checkpoint of a run (columns), each order's strongest set to 1.
+    """Strength by order (rows) at each checkpoint of a run (columns), relative to the maximum of the order.
 
     Args:
         table: of `trajectory_table`, or another with the columns series, step, quantity, kind, order, value.
+        series: the name of the run.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(series="run", kind="both", quantity="strength", games=9)
     >>> row = {**row, "value": 1.0}
@@ -113,10 +113,11 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
 
 
 def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """When each run has reached a share of its final knowledge, by order, as a share of its length.
+    """The time at which each run reaches a share of its final knowledge, by order, as a share of the run.
 
     Args:
-        times: tables of `time_to_reach` of several runs, one share.
+        times: tables of `time_to_reach` of several runs with the same share.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(kind="both", share=0.5, fraction=0.4, fraction_low=0.3, fraction_high=0.5, games=9)
     >>> times = pd.DataFrame([{**row, "series": "run", "order": order} for order in ("1", "all")])
@@ -126,27 +127,27 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     both = times[times.kind == "both"]
     orders, runs = orders_of(both), list(dict.fromkeys(both.series))
-    for number, (colour, series) in enumerate(zip(cycle(NETWORKS[1:]), runs, strict=False)):
-        rows = both[both.series == series].set_index("order").loc[orders]
+    for number, (colour, series) in enumerate(zip(cycle(NETWORK_COLOURS[1:]), runs, strict=False)):
+        rows = both[both.series == series].set_index("order").loc[orders, list(FRACTIONS)]
         x = np.arange(len(orders)) + 0.24 * (number - (len(runs) - 1) / 2)
-        ax.vlines(x, rows.fraction_low, rows.fraction_high, color=colour, linewidth=1.2)
-        ax.plot(x, rows.fraction, "o", color=colour, markersize=4, label=series)
+        dots_with_bars(ax, x, rows.rename(columns=FRACTIONS), colour, series)
     ax.set_xticks(range(len(orders)), orders)
-    ax.set_ylim(0, 1.02)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    share_axis(ax)
     label_axes(ax, "order", f"of the run, until {both.share.iloc[0]:.0%} is reached")
     legend_above(ax)
     return ax
 
 
 def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
-    """Loss of a run on its training and on held-out inputs, by step, and their gap.
+    """Loss of a run on training inputs and on held-out inputs, and the difference, by step.
 
-    Where the start lies far above all that follows, as that of random weights can, the axis ends below it and
-    the start's loss stands in words.
+    Where the first loss is far above all later ones, as with random weights, the axis ends below it and the
+    first loss is written as a number.
 
     Args:
         performance: columns series, step, split ("train", "held out"), loss.
+        series: the name of the run.
+        ax: to draw on; a new figure by default.
 
     >>> rows = [dict(series="run", step=s, split=p, loss=1.0) for s in (0, 3) for p in ("train", "held out")]
     >>> len(plot_performance(pd.DataFrame(rows), "run").lines)
@@ -161,7 +162,7 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
         )
     if set(styles) <= set(losses):
         gap = losses["held out"] - losses["train"]
-        ax.plot(losses.index, gap, color=NETWORKS[2], linewidth=1.2, label="gap")
+        ax.plot(losses.index, gap, color=NETWORK_COLOURS[2], linewidth=1.2, label="gap")
     _cut_off_start(ax, losses)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_axes(ax, f"step of {series}", "loss (nats)")
@@ -170,40 +171,47 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
 
 
 def _cut_off_start(ax: Axes, losses: pd.DataFrame) -> None:
-    """End the axis above all but the first checkpoint, if that lies far above, and say how far."""
+    """End the axis above all but the first loss where that is far above, and write the first loss."""
     start, rest = losses.iloc[0].max(), losses.iloc[1:].max().max()
-    if not start > FAR_ABOVE * rest:
+    if not start > CUT_OFF_RATIO * rest:
         return
     lowest = min(0.0, *(np.asarray(line.get_ydata(), dtype=float).min() for line in ax.lines))
     ax.set_ylim(lowest - 0.05 * rest, 1.15 * rest)
-    told = f"start: {start:.0f} ↑"
-    ax.text(0.98, 0.97, told, va="top", ha="right", fontsize=FONT, color=FAINT, transform=ax.transAxes)
+    note = f"start: {start:.0f} ↑"
+    ax.text(0.98, 0.97, note, va="top", ha="right", fontsize=FONT, color=FAINT, transform=ax.transAxes)
 
 
-def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], most: int = 9) -> AxesImage:
-    """Strengths, orders down and states across, each order's most as 1; `most` of the columns' ticks."""
+def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], max_ticks: int = 9) -> AxesImage:
+    """A picture of strengths relative to the maximum of the order.
+
+    Args:
+        ax: to draw on.
+        strength: a row for each order, a column for each state.
+        ticks: labels of the columns.
+        max_ticks: the number of labels that are written, at most; about every k-th.
+    """
     relative = strength.div(strength.max(axis=1).where(strength.max(axis=1) > 0, 1), axis=0)
     image = ax.imshow(relative.to_numpy(), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1)
     ax.set_yticks(range(len(strength)), list(strength.index))
-    every = range(0, len(ticks), 1 + (len(ticks) - 1) // most)
+    every = range(0, len(ticks), 1 + (len(ticks) - 1) // max_ticks)
     ax.set_xticks(list(every), [ticks[i] for i in every])
     return image
 
 
 def draw_scale(image: AxesImage, ax: Axes) -> None:
-    """The colours of `draw_orders`, right of the axes."""
+    """The colour scale of `draw_orders`, right of the axes."""
     bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
     bar.ax.tick_params(labelsize=FONT)
     bar.set_label("of the order's most", fontsize=FONT)
 
 
 def _rows(table: pd.DataFrame, series: str, quantity: str) -> pd.DataFrame:
-    """The totals of one quantity of one run, by step."""
+    """The rows of a quantity of a run over all kinds and orders, by step."""
     chosen = (table.series == series) & (table.quantity == quantity)
     return table[chosen & (table.kind == "both") & (table.order == "all")].sort_values("step")
 
 
 def _line(ax: Axes, rows: pd.DataFrame, name: str, colour: str) -> None:
+    """A quantity by step; nothing where it has no rows."""
     if len(rows):
-        ax.plot(rows.step, rows.value, "o-", color=colour, markersize=3, linewidth=1.4, label=name)
-        ax.fill_between(rows.step, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
+        line_with_band(ax, rows.step, rows, colour, name, marker="o", markersize=3)

@@ -1,9 +1,8 @@
-"""Succession: which orders a training run knows first, beside the succession that theory expects."""
+"""Succession: the time at which each order appears in a training run, beside theory."""
 
 from functools import partial
 from itertools import pairwise
 from math import log10
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,31 +10,34 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import rankdata
 
-from harsanyi.analyses.knowledge.similarity import there
-from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
-from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
+from harsanyi.analyses.knowledge.similarity import reached_amounts
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
+from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
 from harsanyi.interactions import Interactions
 
-# Of the final knowledge: theory is followed from the first share to the second, and then to the end.
-FIRST, NEARLY_ALL = 0.05, 0.99
+# Shares of the final knowledge in theory at the largest and at the smallest variance above 0.
+START_SHARE, END_SHARE = 0.05, 0.99
 CORRELATIONS = ("order_with_step", "order_with_noise", "step_with_noise")
 
 
-def telling_variances(final: Interactions, count: int = 16) -> list[float]:
-    """σ² from where theory expects 5% of the final knowledge to where it expects 99%, equal ratios, then 0.
+def theory_variances(final: Interactions, count: int = 16) -> list[float]:
+    """Variances σ² at which theory expects 5% to 99% of the final knowledge, in equal ratios, then 0.
 
-    The share is that of `reached`, Σ min(ŵ, w*) / Σ w* over the effects split by sign, of all orders.
+    The share is that of `reached`, Σ min(ŵ, w*) / Σ w* over the effects split by sign, over all orders.
 
     Args:
-        final: the end of a run.
-        count: variances, 0 among them; three or more.
+        final: the last checkpoint of a run.
+        count: number of variances with the 0, three or more.
+
+    Returns:
+        the variances, falling.
 
     Raises:
-        ValueError: for fewer than three, or an end without interactions, which are at no σ² on their way.
+        ValueError: for a count below three, or a last checkpoint without interactions.
 
     >>> from harsanyi.interactions import And, extract
-    >>> variances = telling_variances(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), count=4)
+    >>> variances = theory_variances(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), count=4)
     >>> [f"{variance:.2g}" for variance in variances]
     ['6.9', '0.084', '0.001', '0']
     """
@@ -47,41 +49,43 @@ def telling_variances(final: Interactions, count: int = 16) -> list[float]:
         raise ValueError("expected an end with interactions, got one whose score no player changes")
 
     def above(log_variance: float, share: float) -> float:
-        return float(there(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
+        return float(reached_amounts(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
 
-    # Far beyond the eigenvalues 0.22ⁿ and 2.28ⁿ that 2ⁿσ² is compared with, by `learned`.
-    far = -12.0 - end.n, 12.0
-    high, low = (brentq(above, *far, args=(share,), xtol=1e-3) for share in (FIRST, NEARLY_ALL))
+    # log σ², far beyond the eigenvalues 0.22ⁿ to 2.28ⁿ to which `learned_dividends` adds 2ⁿσ².
+    bounds = -12.0 - end.n, 12.0
+    high, low = (brentq(above, *bounds, args=(share,), xtol=1e-3) for share in (START_SHARE, END_SHARE))
     return [*np.logspace(high, low, count - 1).tolist(), 0.0]
 
 
-def theory_beside(run: Trajectory, variances: list[float], **bootstrap: Any) -> pd.DataFrame:
-    """Strength of each order at the checkpoints of a run, and as theory expects it at each σ².
+def theory_table(
+    run: Trajectory, variances: list[float], *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
+    """Strength of each order at the checkpoints of a run, and in theory at each σ².
 
-    Both are Σ|ŵ(S)| of the dividends of all that the network uses, an OR being dividends of all its subsets:
-    theory knows no other interactions.
+    Both are Σ|ŵ(S)| of dividends. Theory has AND interactions only, so an OR counts as the dividends of its
+    subsets.
 
     Args:
-        run: its last checkpoint is the end of the theory, too.
-        variances: σ², falling; see `telling_variances`.
-        bootstrap: confidence, resamples, seed.
+        run: a training run; theory ends at its last checkpoint too.
+        variances: σ², falling; see `theory_variances`.
+        bootstrap: of the intervals over games.
 
     Returns:
-        tidy: series, step (NaN of theory), variance (NaN of the run), and as `theory_curve`: sign, order,
-        strength, low, high, games.
+        tidy: series, step (NaN for theory), variance (NaN for the run), and as in `theory_curve`: sign,
+        order, strength, low, high, games.
 
     >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 3.0)]
-    >>> table = theory_beside(Trajectory("run", (0, 10), tuple(states)), [10.0, 0.0])
+    >>> table = theory_table(Trajectory("run", (0, 10), tuple(states)), [10.0, 0.0])
     >>> table = table[(table.sign == "both") & (table.order == "2")]
     >>> table[["step", "variance", "strength"]].round(2).values.tolist()
     [[0.0, nan, 0.0], [10.0, nan, 1.0], [nan, 10.0, 0.02], [nan, 0.0, 1.0]]
     """
     tables = [
-        theory_curve(checkpoint, [0.0], **bootstrap).assign(step=float(step), variance=np.nan)
+        theory_curve(checkpoint, [0.0], bootstrap=bootstrap).assign(step=float(step), variance=np.nan)
         for step, checkpoint in zip(run.steps, run.interactions, strict=True)
     ]
-    tables.append(theory_curve(run.final, variances, **bootstrap).assign(step=np.nan))
+    tables.append(theory_curve(run.final, variances, bootstrap=bootstrap).assign(step=np.nan))
     columns = ["series", "step", "variance", "sign", "order", "strength", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True).assign(series=run.name)[columns]
 
@@ -91,37 +95,36 @@ def succession_table(
     variances: list[float],
     share: float = 0.5,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """When each order reaches a share of its final dividends, in a run and in theory, and how these agree.
+    """When each order reaches a share of its final dividends, in a run and in theory, and their agreement.
 
-    Reached is Σ min(x, x_final) / Σ x_final over an order's dividends, split by sign, and over the games; its
-    first crossing is on a straight line between checkpoints, and between log σ². Rank correlations are
-    Spearman's, over the orders: of the order and its step (1: low orders first), of the order and the fall of
-    σ², and of the step and the fall of σ² (1: the run keeps to the theory's succession). With n players they
-    rest on n ranks. The bootstrap finds crossings and ranks again in every resample of the games.
+    The share is Σ min(x, x_final) / Σ x_final over the dividends of an order, split by sign, and over games.
+    Its first crossing is interpolated linearly between checkpoints, and between values of log σ². The
+    correlations are Spearman's over the orders: of order and step (1: low orders first), of order and falling
+    σ², and of step and falling σ² (1: the run has the succession of theory). With n players they rest on n
+    ranks. The bootstrap computes crossings and ranks anew in every resample of the games.
 
     Args:
         run: a training run.
-        variances: σ², falling to 0; see `telling_variances`. What is reached below the last but one is given
-            as if the logarithm fell as far again.
+        variances: σ², falling to 0; see `theory_variances`. The 0 counts as one more step of log σ², as far
+            from the last variance as that is from the one before.
         share: of the final dividends, above 0 and at most 1.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: series, quantity ("step", "variance": of each order; and for order "all" the correlations
         "order_with_step", "order_with_noise", "step_with_noise"), order, share, value, low, high, games. NaN
-        where an order has nothing in the end, or all come at once.
+        where an order has no strength at the end, or all orders come at once.
 
     Raises:
-        ValueError: for a share, or variances, that cannot be meant.
+        ValueError: for a share outside 0 to 1, or variances that do not fall to 0.
 
     >>> from harsanyi.interactions import And, extract
     >>> tables = ([0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 2.0], [0.0, 1.0, 1.0, 3.0])
     >>> states = tuple(extract(torch.tensor([table]), And()) for table in tables)
-    >>> found = succession_table(Trajectory("run", (0, 10, 20), states), [10.0, 1.0, 0.1, 0.01, 0.0])
-    >>> found[found.quantity != "variance"][["quantity", "order", "value"]].values.tolist()[:3]
+    >>> table = succession_table(Trajectory("run", (0, 10, 20), states), [10.0, 1.0, 0.1, 0.01, 0.0])
+    >>> table[table.quantity != "variance"][["quantity", "order", "value"]].values.tolist()[:3]
     [['step', '1', 5.0], ['step', '2', 15.0], ['order_with_step', 'all', 1.0]]
     """
     falling = all(later < earlier for earlier, later in pairwise(variances))
@@ -130,39 +133,40 @@ def succession_table(
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
     end = _dividends(run.final)
-    states = [_dividends(one) for one in run.interactions] + [_expected(end, one) for one in variances]
-    sums = tuple(there(one, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for one in states)
+    states = [_dividends(checkpoint) for checkpoint in run.interactions]
+    states += [_expected(end, variance) for variance in variances]
+    sums = tuple(reached_amounts(state, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for state in states)
     noise = [-log10(variance) for variance in variances[:-1]]
     times = partial(
         _times, steps=np.array(run.steps), noise=np.array([*noise, 2 * noise[-1] - noise[-2]]), share=share
     )
-    found = pd.DataFrame(map(vars, bootstrap_intervals(sums, times, confidence, resamples, seed)))
+    table = pd.DataFrame(map(vars, bootstrap_intervals(sums, times, bootstrap)))
     orders = [str(order) for order in range(1, end.n + 1)]
-    found.insert(0, "series", run.name)
-    found.insert(1, "quantity", ["step"] * end.n + ["variance"] * end.n + list(CORRELATIONS))
-    found.insert(2, "order", [*orders, *orders, *["all"] * len(CORRELATIONS)])
-    found.insert(3, "share", share)
-    noisy = found.quantity == "variance"
-    found.loc[noisy, ["value", "low", "high"]] = (
-        10.0 ** -found.loc[noisy, ["value", "high", "low"]].to_numpy()
-    )
-    return found.assign(games=end.games)
+    table.insert(0, "series", run.name)
+    table.insert(1, "quantity", ["step"] * end.n + ["variance"] * end.n + list(CORRELATIONS))
+    table.insert(2, "order", [*orders, *orders, *["all"] * len(CORRELATIONS)])
+    table.insert(3, "share", share)
+    variance = table.quantity == "variance"
+    # Back from −log σ²: the bounds change places.
+    logarithms = -table.loc[variance, ["value", "high", "low"]].to_numpy()
+    table.loc[variance, ["value", "low", "high"]] = 10.0**logarithms
+    return table.assign(games=end.games)
 
 
-def _dividends(found: Interactions) -> Interactions:
-    """The same as AND interactions only."""
-    dividends = final_dividends(found)
-    return Interactions(dividends, torch.zeros_like(dividends), found.v, "dividends")
+def _dividends(interactions: Interactions) -> Interactions:
+    """The same knowledge as AND interactions only."""
+    dividends = final_dividends(interactions)
+    return Interactions(dividends, torch.zeros_like(dividends), interactions.v, "dividends")
 
 
 def _expected(end: Interactions, variance: float) -> Interactions:
-    """What theory expects to be learned of the end's dividends."""
-    dividends = learned(end.and_, variance)
+    """The dividends of the end that theory expects at this variance."""
+    dividends = learned_dividends(end.and_, variance)
     return Interactions(dividends, end.or_, end.v, "dividends")
 
 
 def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float, axis: int) -> np.ndarray:
-    """Crossings of each order along the run, then along the theory, then their rank correlations."""
+    """Crossings of each order along the run and along theory, then their rank correlations."""
     run = crossing(*sums[: len(steps)], steps=steps, share=share, axis=axis)
     theory = crossing(*sums[len(steps) :], steps=noise, share=share, axis=axis)
     order = np.arange(1.0, len(run) + 1).reshape(-1, *[1] * (run.ndim - 1))
@@ -172,11 +176,11 @@ def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's along the first axis, over what is known in both; NaN where either is constant."""
+    """Spearman's along the first axis, over places where both are finite; NaN where either is constant."""
     known = np.isfinite(x) & np.isfinite(y)
     count = np.maximum(known.sum(0), 1)
-    ranks = [rankdata(np.where(known, one, np.nan), axis=0, nan_policy="omit") for one in (x, y)]
-    ranks = [np.where(known, one, 0) for one in ranks]
-    x, y = (np.where(known, one - one.sum(0) / count, 0) for one in ranks)
+    ranks = [rankdata(np.where(known, values, np.nan), axis=0, nan_policy="omit") for values in (x, y)]
+    ranks = [np.where(known, values, 0) for values in ranks]
+    x, y = (np.where(known, values - values.sum(0) / count, 0) for values in ranks)
     spread = np.sqrt((x**2).sum(0) * (y**2).sum(0))
     return np.divide((x * y).sum(0), spread, out=np.full(spread.shape, np.nan), where=spread > 0)

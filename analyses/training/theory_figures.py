@@ -1,7 +1,4 @@
-"""The two-phase picture: the orders of a run beside those of theory, when each comes, and the loss below.
-
-Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
-"""
+"""Figures of two-phase learning: the orders of a run beside those of theory, their succession, the loss."""
 
 from typing import Any
 
@@ -10,18 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from harsanyi.analyses.drawing.palette import COLUMN, FAINT, FONT, NETWORKS, PAGE, label_axes, new_axes
+from harsanyi.analyses.drawing.palette import COLUMN, FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.report.words import with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
 
 
 def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
-    """Strength by order (rows) that theory expects as σ² falls (columns), each order's strongest set to 1.
+    """Strength by order (rows) in theory as σ² falls (columns), relative to the maximum of the order.
 
     Args:
-        theory: of `theory_beside`.
-        series: the run whose end it is.
+        theory: of `theory_table`.
+        series: the name of the run from whose end theory starts.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(series="run", step=float("nan"), sign="both", order="1", strength=1.0)
     >>> table = pd.DataFrame([{**row, "variance": variance} for variance in (1.0, 0.0)])
@@ -29,21 +27,24 @@ def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None
     (1, 2)
     """
     ax = ax or new_axes(COLUMN, 0.8 + 0.17 * theory.order.nunique())
-    draw_scale(_theory(theory, series, ax), ax)
+    draw_scale(_draw_theory(theory, series, ax), ax)
     return ax
 
 
 def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
-    """When each order (number) reaches a share of its end: steps of the run up, theory's falling σ² across.
+    """When each order (number) reaches a share of its final strength: step of the run (y), σ² of theory (x).
+
+    Lines are intervals. The text is the rank correlation of step and falling σ².
 
     Args:
-        succession: of `succession`; lines are its intervals, the text its rank correlation of step and noise.
-        series: the run.
+        succession: of `succession_table`.
+        series: the name of the run.
+        ax: to draw on; a new figure by default.
 
     >>> row = dict(series="run", order="1", share=0.5, value=0.5, low=0.4, high=0.6, games=9)
-    >>> table = pd.DataFrame([{**row, "quantity": one} for one in ("step", "variance", "step_with_noise")])
+    >>> table = pd.DataFrame([{**row, "quantity": name} for name in ("step", "variance", "step_with_noise")])
     >>> print(plot_succession(table, "run").texts[-1].get_text())
-    50% of each order is there;
+    50% of each order is reached;
     rank correlation 0.50 [0.40, 0.60]
     """
     ax = ax or new_axes(COLUMN, 2.2)
@@ -52,15 +53,15 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     marks: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
     ax.vlines(variance.value, step.low, step.high, **marks)
     ax.hlines(step.value, variance.low, variance.high, **marks)
-    ax.scatter(variance.value, step.value, s=90, color="white", edgecolors=NETWORKS[1], zorder=2)
+    ax.scatter(variance.value, step.value, s=90, color="white", edgecolors=NETWORK_COLOURS[1], zorder=2)
     for order, x, y in zip(step.index, variance.value, step.value, strict=True):
         ax.text(x, y, order, ha="center", va="center_baseline", fontsize=FONT, clip_on=True)
     agreement = with_interval(rows.loc["step_with_noise"].iloc[0], "{:.2f}".format)
     ax.set_xscale("log")
     ax.invert_xaxis()
     ax.margins(0.12)
-    words = f"{rows.share.iloc[0]:.0%} of each order is there;\nrank correlation {agreement}"
-    ax.text(0, 1.04, words.replace("-", "−"), fontsize=FONT, transform=ax.transAxes)
+    note = f"{rows.share.iloc[0]:.0%} of each order is reached;\nrank correlation {agreement}"
+    ax.text(0, 1.04, note.replace("-", "−"), fontsize=FONT, transform=ax.transAxes)
     label_axes(ax, f"σ², theory of {series}", f"step of {series}")
     return ax
 
@@ -68,22 +69,25 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
 def draw_two_phases(
     theory: pd.DataFrame, succession: pd.DataFrame, performance: pd.DataFrame, series: str
 ) -> Figure:
-    """A run beside theory: strength by order of both, the loss under the run's steps, and when orders come.
+    """A run beside theory: strength by order of both, the loss of the run, and the succession of orders.
 
     Args:
-        theory: of `theory_beside`.
-        succession: of `succession`.
+        theory: of `theory_table`.
+        succession: of `succession_table`.
         performance: columns series, step, split, loss, as for `plot_performance`; without rows of the run,
-            there is no loss.
-        series: the run.
+            the loss is not drawn.
+        series: the name of the run.
+
+    Returns:
+        a figure that pyplot does not know.
 
     >>> import torch
-    >>> from harsanyi.analyses.training.succession import succession_table, theory_beside
+    >>> from harsanyi.analyses.training.succession import succession_table, theory_table
     >>> from harsanyi.analyses.training.trajectory import Trajectory
     >>> from harsanyi.interactions import And, extract
     >>> states = tuple(extract(torch.tensor([[0.0, 1.0, 1.0, v]] * 2), And()) for v in (2.0, 3.0))
     >>> run, noise = Trajectory("run", (0, 9), states), [1.0, 0.1, 0.0]
-    >>> tables = theory_beside(run, noise), succession_table(run, noise), pd.DataFrame({"series": []})
+    >>> tables = theory_table(run, noise), succession_table(run, noise), pd.DataFrame({"series": []})
     >>> len(draw_two_phases(*tables, "run").axes)  # with the scale of colours, without the loss
     4
     """
@@ -95,10 +99,10 @@ def draw_two_phases(
     steps = [f"{step:g}" for step in strength]
     draw_orders(left, strength, steps)
     label_axes(left, f"step of {series}", "order")
-    draw_scale(_theory(theory, series, right), right)
+    draw_scale(_draw_theory(theory, series, right), right)
     plot_succession(succession, series, corner)
     if series in set(performance.series):
-        # On the columns of the picture above, which are as far apart whatever the steps.
+        # Over the columns of the picture above, which are equally far apart whatever the steps.
         columns = {step: column for column, step in enumerate(strength)}
         plot_performance(performance.assign(step=performance.step.map(columns)), series, below)
         below.set_xticks(left.get_xticks(), [label.get_text() for label in left.get_xticklabels()])
@@ -108,15 +112,16 @@ def draw_two_phases(
     return figure
 
 
-def _theory(theory: pd.DataFrame, series: str, ax: Axes) -> AxesImage:
-    """The picture of theory and its labels."""
+def _draw_theory(theory: pd.DataFrame, series: str, ax: Axes) -> AxesImage:
+    """Strength by order in theory, with labels."""
     chosen = theory[(theory.series == series) & (theory.sign == "both") & theory.variance.notna()]
     strength = _strength(chosen, "variance").sort_index(axis=1, ascending=False)
-    image = draw_orders(ax, strength, [f"{variance:.1g}" for variance in strength], most=6)
+    image = draw_orders(ax, strength, [f"{variance:.1g}" for variance in strength], max_ticks=6)
     label_axes(ax, f"σ², theory of {series}", "order")
     return image
 
 
 def _strength(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
+    """Strength with orders down and `columns` across."""
     orders = [order for order in orders_of(rows) if order != "all"]
     return rows.pivot(index="order", columns=columns, values="strength").loc[orders]

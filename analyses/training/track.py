@@ -1,17 +1,18 @@
-"""Tracking: value tables of every checkpoint of training runs → trajectories → figures and report."""
+"""Tracking: checkpoints of training runs → value tables → trajectories → figures and report."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import whole
-from harsanyi.analyses.knowledge.amounts import orders_of, total
+from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes
+from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
@@ -22,23 +23,27 @@ from harsanyi.analyses.training.figures import (
 from harsanyi.analyses.training.succession import (
     CORRELATIONS,
     succession_table,
-    telling_variances,
-    theory_beside,
+    theory_table,
+    theory_variances,
 )
 from harsanyi.analyses.training.theory_figures import draw_two_phases
 from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
 THEORY, SUCCESSION = "theory", "succession"
-# When a run is said to have got somewhere.
-REACHED = (0.5, 0.9)
+# Shares of the final knowledge whose times are in the tables and in the summary.
+REACHED_SHARES = (0.5, 0.9)
 
 
 def track(study: Track, *, progress: bool = True) -> list[str]:
-    """Follow training runs; returns the summary in words.
+    """Follow the knowledge along training runs; returns the summary in words.
 
-    Writes into `study.out` what `compute` does, and trajectories, times, detours, theory and succession as
-    .csv and .h5, figures and report.html.
+    Writes into `study.out` the files of `compute`; trajectories, times, detours, theory and succession as
+    .csv and .h5; figures and report.html.
+
+    Args:
+        study: the runs and the settings of the analysis.
+        progress: whether to show progress bars.
     """
     run = compute(study, progress=progress)
     trajectories = trajectories_of(run)
@@ -50,15 +55,15 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         tables,
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
         summary=summary,
-        facts=_facts(run) | method_facts(run) | run.facts,
-        tables={"Until the final knowledge is reached, share of the run": _times_in_words(tables[TIMES])},
+        facts=_facts(run) | method_facts(run) | network_facts(run),
+        tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
         notes=[
-            "Intervals resample the inputs; they say nothing about other runs of the same recipe.",
-            "Steps are those in the checkpoints' names; what comes and goes between two of them is not seen.",
-            "Theory is of AND interactions alone: beside it, the run's effects are counted as dividends, an "
-            "OR as those of all its subsets. It tells a succession, no steps, and nothing of the first "
-            "phase, in which what was there at the start goes.",
+            "Intervals resample the inputs. They do not cover other runs of the same recipe.",
+            "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
+            "Theory has AND interactions only: beside it, the effects of the run are counted as dividends, "
+            "an OR as those of its subsets. It predicts a succession, not steps, and nothing about the first "
+            "phase, in which the interactions of the start disappear.",
             *method_notes(run),
         ],
     )
@@ -72,45 +77,51 @@ def trajectories_of(run: Run) -> list[Trajectory]:
     return [
         Trajectory(
             name,
-            tuple(one.step for one in checkpoints),
-            tuple(run.interactions[checkpoint_of(name, one.step)] for one in checkpoints),
+            tuple(checkpoint.step for checkpoint in checkpoints),
+            tuple(run.interactions[checkpoint_of(name, checkpoint.step)] for checkpoint in checkpoints),
         )
         for name, checkpoints in study.runs.items()
     ]
 
 
 def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataFrame]:
-    """All that is measured: along the runs with accuracy and loss, when the end is reached, and detours."""
+    """All tables: quantities along the runs with accuracy and loss, times, detours, theory and succession."""
     study = run.study
     pretrained = run.interactions.get(PRETRAINED)
-    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, seed=study.seed)
-    times = [time_to_reach(one, share, seed=study.seed) for one in trajectories for share in REACHED]
+    bootstrap = Bootstrap(seed=study.seed)
+    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
+    times = [
+        time_to_reach(trajectory, share, bootstrap=bootstrap)
+        for trajectory in trajectories
+        for share in REACHED_SHARES
+    ]
+    losses = [detours(trajectory, bootstrap=bootstrap) for trajectory in trajectories]
     return {
         TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
         TIMES: pd.concat(times, ignore_index=True),
-        DETOURS: pd.concat([detours(one, seed=study.seed) for one in trajectories], ignore_index=True),
-        **_two_phase_tables(trajectories, study.seed),
+        DETOURS: pd.concat(losses, ignore_index=True),
+        **_two_phase_tables(trajectories, bootstrap),
     }
 
 
-def _two_phase_tables(trajectories: list[Trajectory], seed: int) -> dict[str, pd.DataFrame]:
-    """The runs beside the theory of two-phase learning; without those that end with no interactions."""
-    beside, when = [], []
-    for one in trajectories:
-        if one.final.effects.any():
-            variances = telling_variances(one.final)
-            beside.append(theory_beside(one, variances, seed=seed))
-            when.append(succession_table(one, variances, seed=seed))
-    if not beside:
+def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
+    """Runs beside the theory of two-phase learning; without runs whose end has no interactions."""
+    theories, successions = [], []
+    for trajectory in trajectories:
+        if trajectory.final.effects.any():
+            variances = theory_variances(trajectory.final)
+            theories.append(theory_table(trajectory, variances, bootstrap=bootstrap))
+            successions.append(succession_table(trajectory, variances, bootstrap=bootstrap))
+    if not theories:
         return {}
     return {
-        THEORY: pd.concat(beside, ignore_index=True),
-        SUCCESSION: pd.concat(when, ignore_index=True),
+        THEORY: pd.concat(theories, ignore_index=True),
+        SUCCESSION: pd.concat(successions, ignore_index=True),
     }
 
 
 def performance_by_step(run: Run) -> pd.DataFrame:
-    """Accuracy and loss of each run's checkpoints: columns series, step, split, inputs, accuracy, loss."""
+    """Accuracy and loss of the checkpoints: columns series, step, split, inputs, accuracy, loss."""
     table = run.performance
     table = table[table.network.str.contains("@", regex=False)]
     named = [network.partition("@") for network in table.network]
@@ -119,14 +130,14 @@ def performance_by_step(run: Run) -> pd.DataFrame:
 
 
 def _performance_rows(run: Run) -> list[pd.DataFrame]:
-    """The same as rows of the trajectory table, if there are any; `games` counts the inputs."""
+    """Accuracy and loss as rows of the trajectory table, where they are known; `games` counts the inputs."""
     table = performance_by_step(run)
     if table.empty:
         return []
     rows = []
     for quantity in ("accuracy", "loss"):
-        named = table.assign(quantity=quantity + " " + table.split, kind="both", order="all")
-        rows.append(named.rename(columns={quantity: "value", "inputs": "games"}))
+        long = table.assign(quantity=quantity + " " + table.split, kind="both", order="all")
+        rows.append(long.rename(columns={quantity: "value", "inputs": "games"}))
     columns = ["series", "step", "quantity", "kind", "order", "value", "games"]
     return [part[columns] for part in rows]
 
@@ -134,89 +145,89 @@ def _performance_rows(run: Run) -> list[pd.DataFrame]:
 def track_figures(
     run: Run, trajectories: list[Trajectory], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, Figure]:
-    """The figures of tracked runs by caption; what stands before the colon names the file."""
+    """The figures of tracked runs by caption; the words before the colon are the name of the file."""
     along, times = tables[TRAJECTORIES], tables[TIMES]
     figures = {
-        "Reached: how much of its own final knowledge each run has, by the share of the run; bands are 95% "
+        "Reached: share of its own final knowledge that each run has, by the share of the run; bands are 95% "
         "bootstrap intervals over inputs": plot_reached(along),
         "Similarity to the end: Σ min / Σ max of the effects, split by sign": plot_reached(
             along, "similarity_own"
         ),
         "When half is reached: by order, with intervals": plot_times_to_reach(
-            times[times.share == REACHED[0]]
+            times[times.share == REACHED_SHARES[0]]
         ),
     }
     performance = performance_by_step(run)
-    for one in trajectories:
-        name = one.name
+    for name in (trajectory.name for trajectory in trajectories):
         if PRETRAINED in run.interactions:
             figures[
-                f"Kept and new in {name}: shares of the pretrained network's strength that is preserved and "
-                "discarded, and of the checkpoint's own that is new"
+                f"Kept and new in {name}: preserved and discarded share of the pretrained network's "
+                "strength, new share of the checkpoint's strength"
             ] = plot_shares_over_training(along, name)
-        figures[f"Orders of {name}: salient strength of each order, its most along the run set to 1"] = (
+        figures[f"Orders of {name}: salient strength of each order, relative to its maximum"] = (
             plot_orders_over_training(along, name)
         )
-    drawn = {caption: whole(ax) for caption, ax in figures.items()}
+    drawn = {caption: figure_of(ax) for caption, ax in figures.items()}
     if THEORY in tables:
         for name in dict.fromkeys(tables[THEORY].series):
             drawn[
-                f"Two phases of {name}: strength of the dividends by order, in the run (left) and as theory "
-                "expects it while noise falls (right); below, the loss, and when half of each order is there"
+                f"Two phases of {name}: strength of the dividends by order, in the run (left) and in theory "
+                "while noise falls (right); below, the loss, and when half of each order is reached"
             ] = draw_two_phases(tables[THEORY], tables[SUCCESSION], performance, name)
     return drawn
 
 
 def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What was found, in plain sentences."""
+    """The results in sentences: times, detours, preserved knowledge, succession of orders."""
     sentences = []
     for name in dict.fromkeys(tables[TRAJECTORIES].series):
-        half, most = (
-            with_interval(total(tables[TIMES], series=name, share=share), percent, of="fraction")
-            for share in REACHED
+        half, nine_tenths = (
+            with_interval(total_row(tables[TIMES], series=name, share=share), percent, of="fraction")
+            for share in REACHED_SHARES
         )
-        lost = with_interval(total(tables[DETOURS], series=name, quantity="detour_share"), percent)
+        lost = with_interval(total_row(tables[DETOURS], series=name, quantity="detour_share"), percent)
         sentences.append(
-            f"{name} has half of its final knowledge after {half} of its steps and nine tenths after {most}; "
-            f"it loses {lost} of what it learns again."
+            f"{name} has half of its final knowledge after {half} of its steps, and nine tenths after "
+            f"{nine_tenths}. Of the strength that it gains, it loses {lost} again."
         )
-    sentences += _kept_at_the_end(tables[TRAJECTORIES])
+    sentences += _preserved_at_the_end(tables[TRAJECTORIES])
     if SUCCESSION in tables:
         sentences += _successions(tables[SUCCESSION])
     games = int(tables[TIMES].games.iloc[0])
     return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
 
 
-def _kept_at_the_end(along: pd.DataFrame) -> list[str]:
-    """What of the pretrained knowledge is there at the end of each run."""
+def _preserved_at_the_end(along: pd.DataFrame) -> list[str]:
+    """The preserved share of the pretrained knowledge at the end of each run."""
     sentences = []
-    kept = along[along.quantity == "preserved_share"]
-    for name, rows in kept.groupby("series", sort=False):
+    shares = along[along.quantity == "preserved_share"]
+    for name, rows in shares.groupby("series", sort=False):
         last = rows[rows.step == rows.step.max()]
-        preserved = with_interval(total(last), percent)
+        preserved = with_interval(total_row(last), percent)
         sentences.append(
-            f"At the end of {name}, {preserved} of the pretrained network's salient strength is there."
+            f"At the end of {name}, {preserved} of the pretrained network's salient strength is preserved."
         )
     return sentences
 
 
-def _successions(when: pd.DataFrame) -> list[str]:
-    """Whether low orders come first in each run, and whether theory says so."""
+def _successions(successions: pd.DataFrame) -> list[str]:
+    """Whether low orders come first in each run, and in theory."""
     sentences = []
-    for name, rows in when.groupby("series", sort=False):
+    for name, rows in successions.groupby("series", sort=False):
         run, theory, both = (
             with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format)
             for quantity in CORRELATIONS
         )
         sentences.append(
-            f"In {name}, the rank correlation between an order and the step at which half of it is there is "
-            f"{run}, in theory {theory}; that of the run's steps with the theory's succession is {both}."
+            f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
+            f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
+            f"theory is {both}."
         )
     return sentences
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
-    """When each run has reached each share, orders down, runs and shares across."""
+    """The times of each run and share as text, orders down, runs and shares across."""
     both = times[times.kind == "both"]
     cells = both.assign(
         column=both.series + ", " + both.share.map("{:.0%}".format),
@@ -227,6 +238,7 @@ def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def _facts(run: Run) -> dict[str, str]:
+    """The pretrained network and the checkpoints of each run."""
     study = run.study
     assert isinstance(study, Track)
     runs = {

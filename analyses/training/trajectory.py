@@ -1,4 +1,4 @@
-"""Trajectories: what happens to knowledge along a training run."""
+"""Trajectories: knowledge along a training run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ import torch
 from harsanyi.analyses.knowledge.amounts import (
     Quantities,
     amounts_table,
+    by_sign_and_order,
     group_labels,
     group_sums,
     require_same_games,
 )
-from harsanyi.analyses.knowledge.change import SHARES, compare
-from harsanyi.analyses.knowledge.similarity import _alike, there
-from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
+from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare
+from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_amounts
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 
@@ -29,8 +30,8 @@ class Trajectory:
 
     Attributes:
         name: of the run.
-        steps: of training, one a checkpoint, rising from 0 or later; two at least.
-        interactions: one a step.
+        steps: training step of each checkpoint, rising from 0 or later; two at least.
+        interactions: of each checkpoint.
     """
 
     name: str
@@ -46,7 +47,10 @@ class Trajectory:
         if any(later <= earlier for earlier, later in pairwise((-1, *self.steps))):
             raise ValueError(f"expected rising steps of run {self.name!r}, from 0 or later; got {self.steps}")
         require_same_games(
-            {f"step {step}": one for step, one in zip(self.steps, self.interactions, strict=True)}
+            {
+                f"step {step}": checkpoint
+                for step, checkpoint in zip(self.steps, self.interactions, strict=True)
+            }
         )
 
     @property
@@ -59,27 +63,29 @@ def trajectory_table(
     pretrained: Interactions | None = None,
     *,
     threshold: float = SALIENT_THRESHOLD,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """What runs know at each checkpoint: how much, how much of it from before, how near to the end.
+    """The knowledge of runs at each checkpoint: strength, change from before, similarity to the end.
 
-    Quantities: strength, Σ|I| of salient interactions; salient_count; against `pretrained`, what
-    `compare(pretrained, checkpoint).table()` says for both signs: preserved, discarded, new, preserved_share,
-    discarded_share, new_share; similarity_own, `similarity` to the run's own last checkpoint, and
-    similarity_NAME to that of run NAME; `reached` of the own last checkpoint. Strengths are means a game, in
-    the unit of the score; shares are ratios of sums over games, NaN where there is nothing to share.
+    Quantities: strength, Σ|I| of salient interactions; salient_count; with `pretrained`, those of
+    `compare(pretrained, checkpoint).table()` for both signs together: preserved, discarded, new,
+    preserved_share, discarded_share, new_share; similarity_own, `similarity` to the last checkpoint of the
+    run, and similarity_NAME to that of run NAME; `reached` of the last checkpoint of the run. Strengths are
+    means over games, in the unit of the score; shares are ratios of sums over games, NaN where the
+    denominator is 0.
 
     Args:
         trajectories: runs of different names on the same games; their steps may differ.
-        pretrained: the network that the runs start from, or are to be compared with, on those games.
+        pretrained: the network before, for each checkpoint, on these games.
         threshold: of salience, in each checkpoint by itself.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
         tidy: series, step, quantity, kind ("and", "or", "both"), order ("1" … "n", "all"), value, low, high,
         games.
+
+    Raises:
+        ValueError: for runs of the same name or of the name "own", or for different games or players.
 
     >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 3.0, 5.0)]
@@ -92,19 +98,20 @@ def trajectory_table(
     new       0.0  1.0  3.0
     reached   0.4  0.6  1.0
     """
-    _check_runs(trajectories, pretrained)
+    _require_runs(trajectories, pretrained)
     tables = []
     for run in trajectories:
         for step, checkpoint in zip(run.steps, run.interactions, strict=True):
             quantities = {
                 **_amounts(checkpoint, threshold),
                 **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
-                **{_similarity_name(run, to): _alike(checkpoint, to.final) for to in trajectories},
-                "reached": there(checkpoint, run.final),
+                **{
+                    _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
+                    for other in trajectories
+                },
+                "reached": reached_amounts(checkpoint, run.final),
             }
-            table = amounts_table(
-                quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed
-            )
+            table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
             tables.append(table.assign(series=run.name, step=step))
     columns = ["series", "step", "quantity", "kind", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns]
@@ -114,21 +121,21 @@ def time_to_reach(
     trajectory: Trajectory,
     share: float = 0.5,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """The step at which `reached` first gets to a share, on a straight line between checkpoints.
+    """The step at which `reached` first attains a share, interpolated linearly between checkpoints.
 
     Args:
-        trajectory: the run. What it has reached at its first checkpoint gets that checkpoint's step.
+        trajectory: the run. Where its first checkpoint exceeds the share, the step is that of the checkpoint.
         share: of the final knowledge, above 0 and at most 1.
-        confidence, resamples, seed: of the bootstrap over games: the sums over games and their crossing are
-            done again in every resample.
+        bootstrap: of the intervals over games; every resample has its own sums and crossing.
 
     Returns:
         tidy: series, kind, order, share, value, low, high (steps), fraction, fraction_low, fraction_high (the
         same as fractions of the last step), games. NaN where the end has no strength.
+
+    Raises:
+        ValueError: for a share outside 0 to 1.
 
     >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 2.0, 2.0, v]]), And()) for v in (4.0, 6.0, 8.0)]
@@ -138,11 +145,13 @@ def time_to_reach(
     """
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    sums = tuple(group_sums(there(one, trajectory.final)[0], signs=False) for one in trajectory.interactions)
+    sums = tuple(
+        group_sums(reached_amounts(checkpoint, trajectory.final)[0], signs=False)
+        for checkpoint in trajectory.interactions
+    )
     first = partial(crossing, steps=np.array(trajectory.steps), share=share)
-    found = bootstrap_intervals(sums, first, confidence, resamples, seed)
     labels = group_labels(trajectory.final.n, signs=False)
-    times = pd.DataFrame(map(vars, found))
+    times = pd.DataFrame(map(vars, bootstrap_intervals(sums, first, bootstrap)))
     fractions = times.rename(columns={"value": "fraction", "low": "fraction_low", "high": "fraction_high"})
     table = pd.concat([pd.DataFrame(labels), times, fractions / trajectory.steps[-1]], axis=1)
     table.insert(0, "series", trajectory.name)
@@ -150,26 +159,24 @@ def time_to_reach(
     return table.assign(games=trajectory.final.games)
 
 
-def detours(
-    trajectory: Trajectory, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """How much of what a run learns it loses again.
+def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
+    """The strength that a run gains and loses again.
 
     For every effect x_t ≥ 0 split by sign, along checkpoints t = 0 … T: gained = Σ_t max(x_t − x_{t−1}, 0).
-    What remains of it at the end, last gained lost first, is x_T − min_t x_t: the effect is then a stack that
-    grows and shrinks at its top, so what lies below its lowest level was there at the start, and what lies
-    above it at the end was gained. lost = gained − remaining. detour_share = Σ lost / Σ gained, sums over
-    coalitions and games; 0 for a run that goes straight, 1 for one that keeps nothing of what it gained. To
-    lose what was there at the start, and to gain it back, is no detour. All effects count, and so does their
-    jitter; what comes and goes between two checkpoints is not seen.
+    Of this, x_T − min_t x_t remains at the end: the effect is like a stack that grows and shrinks at its top,
+    so the strength below its lowest level was there at the start, and the strength above it at the end was
+    gained. lost = gained − remaining. detour_share = Σ lost / Σ gained, sums over coalitions and games: 0 for
+    a run without detours, 1 for a run that loses all that it gained. Strength of the start that is lost and
+    gained back is no detour. All effects count, with their jitter; changes between two checkpoints do not
+    show.
 
     Args:
         trajectory: the run.
-        confidence, resamples, seed: of the bootstrap over games.
+        bootstrap: of the intervals over games.
 
     Returns:
-        tidy: series, quantity ("gained", "lost": means a game, in the unit of the score; "detour_share"),
-        kind, order, value, low, high, games. The share is NaN where nothing is gained.
+        tidy: series, quantity ("gained", "lost": means over games, in the unit of the score;
+        "detour_share"), kind, order, value, low, high, games. The share is NaN where nothing is gained.
 
     >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 6.0, 5.0)]
@@ -179,53 +186,66 @@ def detours(
     """
     gained, lost = (by_order(parts, trajectory.final.orders) for parts in _gained_and_lost(trajectory))
     quantities = {"gained": (gained,), "lost": (lost,), "detour_share": (lost, gained)}
-    table = amounts_table(quantities, signs=False, confidence=confidence, resamples=resamples, seed=seed)
+    table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
     table.insert(0, "series", trajectory.name)
     return table
 
 
 def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
     """Strength and number of the salient interactions."""
-    kept = checkpoint.only(checkpoint.salient(threshold))
-    count = by_order(split_by_sign(kept.effects.sign()), kept.orders)
-    return {"strength": (kept.strength(),), "salient_count": (count,)}
+    salient = checkpoint.only(checkpoint.salient(threshold))
+    count = by_sign_and_order(salient.effects.sign(), salient.orders)
+    return {"strength": (salient.strength(),), "salient_count": (count,)}
 
 
 def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float) -> Quantities:
-    """What of `compare` is told; its shares keep their parts."""
+    """Preserved, discarded and new strength, and their shares."""
     change = compare(pretrained, checkpoint, threshold=threshold)
-    names = {"preserved": ("preserved",), "discarded": ("discarded",), "new": ("new",), **SHARES}
-    return {name: tuple(getattr(change, part) for part in parts) for name, parts in names.items()}
+    return change.quantities(("preserved", "discarded", "new", *SHARE_AMOUNTS))
 
 
 def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
-    """What every effect gained on the way, and how much of that it lost; one checkpoint at a time."""
-    gained = lost = kept = torch.zeros_like(split_by_sign(trajectory.final.effects))
-    for before, after in pairwise(split_by_sign(one.effects) for one in trajectory.interactions):
+    """The gained and the lost strength of every effect; one checkpoint in memory at a time."""
+    gained = lost = remaining = torch.zeros_like(split_by_sign(trajectory.final.effects))
+    for before, after in pairwise(split_by_sign(state.effects) for state in trajectory.interactions):
         step = after - before
         gained = gained + step.clamp_min(0)
-        lost = lost + torch.minimum(kept, -step.clamp_max(0))  # a fall takes what was gained, while it lasts
-        kept = (kept + step).clamp_min(0)  # x_t − min_{s≤t} x_s
+        # A fall loses gained strength first, then strength of the start.
+        lost = lost + torch.minimum(remaining, -step.clamp_max(0))
+        remaining = (remaining + step).clamp_min(0)  # x_t − min_{s≤t} x_s
     return gained, lost
 
 
 def crossing(*parts: np.ndarray, steps: np.ndarray, share: float, axis: int) -> np.ndarray:
-    """The step at which Σ part / Σ of the last part first gets to `share`; `axis` is that of the games."""
+    """The step at which Σ part / Σ last part first attains a share, interpolated linearly.
+
+    Args:
+        parts: for each step, an array with an axis of games.
+        steps: rising, one for each part.
+        share: above 0 and at most 1.
+        axis: the axis of the games, over which parts are summed.
+
+    Returns:
+        a step for each column; NaN where the last sum is 0.
+
+    >>> crossing(np.array([[0.0]]), np.array([[4.0]]), steps=np.array([0, 10]), share=0.5, axis=0)
+    array([5.])
+    """
     sums = np.stack([part.sum(axis) for part in parts])
     known = sums[-1] > 0
     shares = np.divide(sums, sums[-1], out=np.zeros_like(sums), where=known)
     after = (shares >= share).argmax(0)
     before = np.maximum(after - 1, 0)
     low, high = (np.take_along_axis(shares, at[None], axis=0)[0] for at in (before, after))
-    way = np.divide(share - low, high - low, out=np.zeros_like(low), where=after > 0)
-    return np.where(known, steps[before] + way * (steps[after] - steps[before]), np.nan)
+    fraction = np.divide(share - low, high - low, out=np.zeros_like(low), where=after > 0)
+    return np.where(known, steps[before] + fraction * (steps[after] - steps[before]), np.nan)
 
 
-def _similarity_name(run: Trajectory, to: Trajectory) -> str:
-    return "similarity_own" if to is run else f"similarity_{to.name}"
+def _similarity_name(run: Trajectory, other: Trajectory) -> str:
+    return "similarity_own" if other is run else f"similarity_{other.name}"
 
 
-def _check_runs(trajectories: Sequence[Trajectory], pretrained: Interactions | None) -> None:
+def _require_runs(trajectories: Sequence[Trajectory], pretrained: Interactions | None) -> None:
     names = [run.name for run in trajectories]
     if not names or len({*names, "own"}) <= len(names):
         raise ValueError(f"expected runs of different names, none of them 'own'; got {names}")

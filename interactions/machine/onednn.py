@@ -9,7 +9,7 @@ the matrix product; then linear layers run as convolutions.
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import torch.nn.functional as F
@@ -146,6 +146,7 @@ class FasterLinear(TorchFunctionMode):
     torch.Size([400, 5])
     """
 
+    @no_type_check  # called for every operation: pytest's checks of its arguments, all Any, would cost most
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -1,4 +1,4 @@
-"""What a name stands for, before any weights are chosen."""
+"""Architectures: how to build a network, before its weights are chosen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ IMAGENET = ImagePreprocess()
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build a network and what to feed it.
+    """How to build a network and how to preprocess its inputs.
 
     Attributes:
         build: the model with random weights.
         published: the model with its published weights; None where there are none.
-        preprocess: as the published weights need it.
+        preprocess: that of the published weights.
         kind: "image" or "text".
-        classes: the names of its own classes, where known.
+        classes: the names of its own classes, or None.
         imagenet: whether 1000 classes are those of ImageNet.
     """
 
@@ -42,14 +42,14 @@ def find_head(model: nn.Module) -> str:
     >>> find_head(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)))
     '2'
     """
-    named = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
-    if isinstance(named, tuple | list):
+    classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
+    if isinstance(classifier, tuple | list):
         raise ValueError(
-            f"{type(model).__name__} has several heads ({', '.join(named)}): choose a network with one"
+            f"{type(model).__name__} has several heads ({', '.join(classifier)}): choose a network with one"
         )
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise ValueError(
             f"{type(model).__name__} has no linear layer: its last layer must be a torch.nn.Linear"
         )
-    return str(named) if named in linear else linear[-1]
+    return str(classifier) if classifier in linear else linear[-1]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
-# Where trainers keep the weights in what they save, and the exponential moving average of the weights.
+# The keys of the weights in the files of trainers, and of their exponential moving average.
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict")
 # Hugging Face folders, in the order in which transformers prefers them.
@@ -38,11 +38,11 @@ class Checkpoint:
         path: the file or folder they were read from.
         format: "harsanyi", "safetensors", "state_dict", "timm", "lightning", "trainer" (a dict with the
             weights in it) or "huggingface" (a folder).
-        classes: the names of the classes, in the order of the outputs, where they are known.
-        preprocessing: settings of the preprocessing ("size", "mean", "std", "channels", "crop",
-            "interpolation" for images, "max_length" for text), those that are known, or None.
-        epoch, step: how long it was trained, where known.
-        facts: what else :func:`save_checkpoint` was given.
+        classes: the names of the classes in the order of the outputs, or None.
+        preprocessing: the known settings of the preprocessing ("size", "mean", "std", "channels", "crop",
+            "interpolation" for images, "max_length" for text), or None.
+        epoch, step: of the training, or None.
+        facts: the other arguments of :func:`save_checkpoint`.
     """
 
     state: State
@@ -116,7 +116,7 @@ def _read_safetensors(path: Path, ema: bool) -> Checkpoint:
 
 
 class _Inert:
-    """Stands for NumPy's scalars in a file (timm's metric is one), so that NumPy unpickles nothing."""
+    """Stands for NumPy's scalars in a file (timm's metric, say), so that NumPy unpickles nothing."""
 
     def __init__(self, *_: Any): ...
 
@@ -155,8 +155,8 @@ def _from_saved(saved: Any, path: Path, ema: bool) -> Checkpoint:
     keys = EMA_KEYS if ema else STATE_KEYS
     if _is_state(saved) and not ema:
         return Checkpoint(dict(saved), path, "state_dict")
-    found = [key for key in keys if isinstance(saved, Mapping) and _is_state(saved.get(key))]
-    if not found:
+    state_keys = [key for key in keys if isinstance(saved, Mapping) and _is_state(saved.get(key))]
+    if not state_keys:
         content = (
             f"the keys {first_few([str(k) for k in saved])}"
             if isinstance(saved, Mapping)
@@ -169,7 +169,7 @@ def _from_saved(saved: Any, path: Path, ema: bool) -> Checkpoint:
     lightning = "pytorch-lightning_version" in saved or "hyper_parameters" in saved
     timm = isinstance(saved.get("args"), argparse.Namespace) or "arch" in saved
     return Checkpoint(
-        dict(saved[found[0]]),
+        dict(saved[state_keys[0]]),
         path,
         "lightning" if lightning else "timm" if timm else "trainer",
         preprocessing=_timm_preprocessing(saved.get("args")),
@@ -179,7 +179,7 @@ def _from_saved(saved: Any, path: Path, ema: bool) -> Checkpoint:
 
 
 def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
-    """The settings of timm's train.py that the user gave; the others are None there and left out here."""
+    """The settings of timm's train.py, without the options that the user left at None."""
     args = vars(args) if isinstance(args, argparse.Namespace) else {}
     values = {name: value for name, value in args.items() if value is not None}
     settings = {
@@ -239,14 +239,16 @@ def _read_shards(index: Path, ema: bool) -> State:
 
 
 def class_names(config: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of the classes in a Hugging Face config; None where it has only placeholders."""
     names = {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
-    known = sorted(names) == list(range(len(names))) and any(
-        name != f"LABEL_{i}" for i, name in names.items()
-    )
-    return tuple(names[i] for i in range(len(names))) if names and known else None
+    complete = sorted(names) == list(range(len(names)))
+    if not complete or all(name == f"LABEL_{i}" for i, name in names.items()):
+        return None
+    return tuple(names[i] for i in range(len(names)))
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is no file or it holds something else."""
     if not path.is_file():
         return {}
     try:

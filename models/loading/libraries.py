@@ -26,11 +26,11 @@ SMALL = {
 
 
 def timm_architecture(name: str, settings: dict[str, Any]) -> Architecture:
-    """Any classifier of timm, with the image size and the channels of the settings."""
+    """A classifier of timm, with the image size and the channels of the settings."""
     if not timm.is_model(name.split(".")[0]):
         raise ValueError(f"timm has no {name}{_near(name, timm.list_models())}: see timm.list_models()")
-    found = timm.get_pretrained_cfg(name)
-    config = found.to_dict() if found is not None else {}
+    pretrained_config = timm.get_pretrained_cfg(name)
+    config = pretrained_config.to_dict() if pretrained_config is not None else {}
     options: dict[str, Any] = {}
     if settings.get("channels", 3) != 3:
         options["in_chans"] = settings["channels"]
@@ -49,11 +49,11 @@ def timm_architecture(name: str, settings: dict[str, Any]) -> Architecture:
 
 
 def torchvision_architecture(name: str) -> Architecture:
-    """Any classifier of torchvision, preprocessed as its default weights are."""
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
+    """A classifier of torchvision, with the preprocessing of its default weights."""
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
         raise ValueError(
-            f"torchvision has no classifier {name}{_near(name, known)}: see torchvision.models.list_models()"
+            f"torchvision has no classifier {name}{_near(name, names)}: see torchvision.models.list_models()"
         )
 
     def build(num_classes: int | None) -> nn.Module:
@@ -89,13 +89,13 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool = Fal
     config = _from_hub(AutoConfig, source)
 
     def build(num_classes: int | None) -> nn.Module:
-        own = copy.deepcopy(config)
+        resized = copy.deepcopy(config)
         if num_classes is not None and not causal:
-            own.num_labels = num_classes
-        return auto.from_config(own)
+            resized.num_labels = num_classes
+        return auto.from_config(resized)
 
     def published(num_classes: int | None) -> nn.Module:
-        # A bare encoder gets a new head of the size asked for; a trained classifier keeps its own.
+        # A bare encoder gets a new head for num_classes; a trained classifier keeps its own.
         bare = not any("SequenceClassification" in kind for kind in config.architectures or ())
         count = {"num_labels": num_classes} if num_classes is not None and bare and not causal else {}
         return _from_hub(auto, name, **count)
@@ -109,10 +109,10 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool = Fal
 
 
 def text_preprocess(source: str, config: Any, left: bool = False) -> TextPreprocess:
-    """The tokenizer of a folder or hub name, cutting where the model's positions end (512 at the most)."""
+    """The tokenizer of a folder or hub name; cuts sentences to the model's positions, at most 512."""
     from transformers import AutoTokenizer
 
-    # A prompt is one segment; some tokenizers number it all the same, which GPT-2 would take for a token.
+    # A prompt is one segment. Some tokenizers number it all the same; GPT-2 would read that as a token.
     causal = {"padding_side": "left", "model_input_names": ["input_ids", "attention_mask"]} if left else {}
     tokenizer = _from_hub(AutoTokenizer, source, **causal)
     if tokenizer.pad_token is None:
@@ -159,18 +159,16 @@ def _vocabulary(tokenizer: Any, size: int) -> tuple[str, ...]:
 
 
 def _from_hub(auto: Any, source: str, **options: Any) -> Any:
-    """``from_pretrained`` that asks no hub about a local folder, and says in one sentence what went wrong."""
+    """``from_pretrained`` without a hub request for a local folder, and with errors in one sentence."""
     local = Path(source).is_dir()
     try:
         return auto.from_pretrained(source, local_files_only=local, **options)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]
         where = "the local folder" if local else "a local folder or on the Hugging Face hub"
-        raise FileNotFoundError(
-            f"{auto.__name__} found nothing usable for {source} in {where}: {reason}"
-        ) from error
+        raise FileNotFoundError(f"{auto.__name__} cannot load {source} from {where}: {reason}") from error
 
 
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
+def _near(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=3)
     return f" (near: {', '.join(near)})" if near else ""

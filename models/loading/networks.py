@@ -1,4 +1,4 @@
-"""Networks by name or file: the model, what it takes, and what its outputs are called."""
+"""Networks by name or file: the model, its preprocessing and the names of its outputs."""
 
 import copy
 import inspect
@@ -22,7 +22,7 @@ from harsanyi.models.loading.libraries import (
 )
 from harsanyi.models.loading.own_file import own_architecture
 from harsanyi.models.loading.packaged import packaged_architecture
-from harsanyi.models.loading.preprocess import ImagePreprocess, Inputs, Preprocess, TextPreprocess
+from harsanyi.models.loading.preprocess import ImagePreprocess, NetworkInputs, Preprocess, TextPreprocess
 from harsanyi.models.loading.weights import fit_names, load_state
 from harsanyi.models.seeds import seeded
 
@@ -31,14 +31,14 @@ PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "pack
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A classifier with all that is needed to ask it.
+    """A classifier with its preprocessing and the names of its classes.
 
     Attributes:
         model: in eval mode, as :func:`load` returns it.
-        preprocess: a list of PIL images (or of sentences) to the model's inputs: a float32 tensor (batch,
-            channels, height, width), or a dict of (batch, tokens) tensors.
+        preprocess: turns a list of PIL images (or of sentences) into the model's inputs: a float32 tensor
+            (batch, channels, height, width), or a dict of (batch, tokens) tensors.
         classes: the names of the outputs.
-        name: as it was given to :func:`load`.
+        name: the argument of :func:`load`.
         kind: "image" or "text".
         head: the dotted path of the last linear layer.
     """
@@ -57,14 +57,14 @@ class Network:
 
     @property
     def preprocessing(self) -> dict[str, Any] | None:
-        """The settings of the preprocessing, for :func:`save_checkpoint`, where it has any."""
+        """The settings of the preprocessing, for :func:`save_checkpoint`; None where it has none."""
         if isinstance(self.preprocess, ImagePreprocess | TextPreprocess):
             return self.preprocess.settings()
         return None
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.model.parameters()).device
 
     def to(self, device: torch.device | str) -> "Network":
@@ -72,39 +72,39 @@ class Network:
         self.model.to(device)
         return self
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: NetworkInputs) -> Tensor:
         """The model's outputs as one tensor, with gradients where the caller wants them."""
         inputs = self._on_device(inputs)
         outputs = self.model(**inputs) if isinstance(inputs, dict) else self.model(inputs)
         return getattr(outputs, "logits", outputs)
 
     @torch.no_grad()
-    def logits(self, inputs: Inputs) -> Tensor:
+    def logits(self, inputs: NetworkInputs) -> Tensor:
         """Logits (batch, classes), without gradients; of the token after the last one for a causal model."""
         return _last(self.forward(inputs))
 
     @torch.no_grad()
-    def features(self, inputs: Inputs) -> Tensor:
-        """What enters the head: (batch, features), without gradients.
+    def features(self, inputs: NetworkInputs) -> Tensor:
+        """The inputs of the head: (batch, features), without gradients.
 
         Raises:
             ValueError: the head is not reached, or is applied to each position of an input.
         """
-        entered: list[Tensor] = []
+        head_inputs: list[Tensor] = []
         hook = self.model.get_submodule(self.head).register_forward_pre_hook(
-            lambda _, args: entered.append(args[0])
+            lambda _, args: head_inputs.append(args[0])
         )
         try:
             outputs = self.forward(inputs)
         finally:
             hook.remove()
-        shapes = [tuple(tensor.shape) for tensor in entered]
-        if len(entered) != 1 or entered[0].ndim != outputs.ndim:
+        shapes = [tuple(tensor.shape) for tensor in head_inputs]
+        if len(head_inputs) != 1 or head_inputs[0].ndim != outputs.ndim:
             raise ValueError(
                 f"the head {self.head} of {self.name} must be applied once, to (batch, features), "
                 f"but got {shapes}"
             )
-        return _last(entered[0])
+        return _last(head_inputs[0])
 
     def with_head(self, weight: Tensor, bias: Tensor, classes: Sequence[str]) -> "Network":
         """A copy whose head is a linear layer with this weight (classes, features) and bias (classes,).
@@ -118,8 +118,8 @@ class Network:
                 f"expected weight ({len(classes)}, {features}) and bias ({len(classes)},) "
                 f"for {len(classes)} classes, but got {tuple(weight.shape)} and {tuple(bias.shape)}"
             )
-        old = self._head().weight
-        linear = nn.Linear(features, len(classes), device=old.device, dtype=old.dtype)
+        old_weight = self._head().weight
+        linear = nn.Linear(features, len(classes), device=old_weight.device, dtype=old_weight.dtype)
         with torch.no_grad():
             linear.weight.copy_(weight)
             linear.bias.copy_(bias)
@@ -135,10 +135,10 @@ class Network:
         model = copy.deepcopy(self.model)
         parent, _, child = self.head.rpartition(".")
         setattr(model.get_submodule(parent), child, linear.train(self._head().training))
-        for counted in (model, getattr(model, "config", None)):  # timm and transformers keep count
+        for holder in (model, getattr(model, "config", None)):  # timm and transformers store the number
             for attribute in ("num_classes", "num_labels"):
-                if isinstance(getattr(counted, attribute, None), int):
-                    setattr(counted, attribute, len(classes))
+                if isinstance(getattr(holder, attribute, None), int):
+                    setattr(holder, attribute, len(classes))
         return replace(self, model=model, classes=tuple(str(name) for name in classes))
 
     def _head(self) -> nn.Linear:
@@ -146,7 +146,7 @@ class Network:
         assert isinstance(head, nn.Linear)
         return head
 
-    def _on_device(self, inputs: Inputs) -> Inputs:
+    def _on_device(self, inputs: NetworkInputs) -> NetworkInputs:
         if isinstance(inputs, Tensor):
             return inputs.to(self.device)
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}
@@ -261,19 +261,23 @@ def _model(
         ) from error
 
 
-def _names(name: str, given: Sequence[str] | None, architecture: Architecture, count: int) -> tuple[str, ...]:
-    if given is not None and len(given) != count:
+def _names(
+    name: str, classes: Sequence[str] | None, architecture: Architecture, count: int
+) -> tuple[str, ...]:
+    """The names of the outputs: those of the user or checkpoint, else the architecture's, else numbers."""
+    if classes is not None and len(classes) != count:
         raise ValueError(
-            f"{name} answers {count} classes, but {len(given)} names were given ({first_few(list(given))}); "
-            "for other classes fit a read-out, or take network.with_new_head(classes)"
+            f"{name} answers {count} classes, but {len(classes)} names were given "
+            f"({first_few(list(classes))}); for other classes fit a read-out, or take "
+            "network.with_new_head(classes)"
         )
-    if given is None and architecture.classes is not None and len(architecture.classes) == count:
-        given = architecture.classes
-    if given is None and architecture.imagenet and count == 1000:
-        given = imagenet_classes()
-    return tuple(str(c) for c in given) if given is not None else tuple(str(i) for i in range(count))
+    if classes is None and architecture.classes is not None and len(architecture.classes) == count:
+        classes = architecture.classes
+    if classes is None and architecture.imagenet and count == 1000:
+        classes = imagenet_classes()
+    return tuple(map(str, classes if classes is not None else range(count)))
 
 
 def _last(outputs: Tensor) -> Tensor:
-    """Of outputs at every position (batch, positions, …) the last; batches are padded on the left."""
+    """The last position of outputs (batch, positions, …); batches are padded on the left."""
     return outputs[:, -1] if outputs.ndim == 3 else outputs

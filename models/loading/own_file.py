@@ -1,17 +1,14 @@
 """The user's own architecture: a function in a Python file, found by the file's path."""
 
-import hashlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.own_modules import OwnModules
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 
 
@@ -21,10 +18,12 @@ def own_architecture(name: str) -> Architecture:
     ``build`` returns the model, and is given ``num_classes=`` if it takes it. The file may also define
     ``classes`` (names), ``kind`` ("image" or "text"), and ``preprocess``: settings of
     :class:`harsanyi.models.ImagePreprocess`, or a function from a list of pictures (or sentences) to the
-    model's inputs.
+    model's inputs. The file may import what lies beside it: see
+    :class:`harsanyi.models.loading.own_modules.OwnModules`.
     """
     path, _, function = name.rpartition(":")
-    module = _load_file(Path(path))
+    own = OwnModules(Path(path))
+    module = own.load()
     build = getattr(module, function, None)
     if not callable(build):
         raise ValueError(
@@ -37,7 +36,8 @@ def own_architecture(name: str) -> Architecture:
     def build_model(num_classes: int | None) -> nn.Module:
         if required and num_classes is None:
             raise ValueError(f"{name} needs num_classes: give classes, or define classes in {path}")
-        model = build(num_classes=num_classes) if takes_count and num_classes is not None else build()
+        count = {"num_classes": num_classes} if takes_count and num_classes is not None else {}
+        model = own.run(build, **count)
         if not isinstance(model, nn.Module):
             raise ValueError(f"{name} returned {type(model).__name__}: expected a torch.nn.Module")
         return model
@@ -45,13 +45,13 @@ def own_architecture(name: str) -> Architecture:
     classes = getattr(module, "classes", None)
     return Architecture(
         build_model,
-        preprocess=_preprocess(getattr(module, "preprocess", None), path),
+        preprocess=_preprocess(getattr(module, "preprocess", None), path, own),
         kind=getattr(module, "kind", "image"),
         classes=None if classes is None else tuple(str(c) for c in classes),
     )
 
 
-def _preprocess(given: Any, path: str) -> Preprocess:
+def _preprocess(given: Any, path: str, own: OwnModules) -> Preprocess:
     if given is None:
         return ImagePreprocess()
     if isinstance(given, Mapping):
@@ -60,18 +60,5 @@ def _preprocess(given: Any, path: str) -> Preprocess:
         raise ValueError(
             f"preprocess in {path} is {type(given).__name__}: expected a function or a dict of settings"
         )
-    return given
-
-
-def _load_file(path: Path) -> ModuleType:
-    """The file as a module under a private name, so that a user's models.py is not taken for our package."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}: give the path of a Python file, as in path/to/net.py:build")
-    private = "_harsanyi_own_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    spec = importlib.util.spec_from_file_location(private, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[private] = module  # dataclasses in the file look their module up
-    spec.loader.exec_module(module)
-    return module
+    # What is no function may have attributes that are looked for: a tokenizer, a display.
+    return own.wrapped(given) if inspect.isroutine(given) else given

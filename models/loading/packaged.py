@@ -44,7 +44,7 @@ class SentenceClassifier(nn.Module):
 
 
 def packaged_architecture(name: str, folder: Path | None = None) -> Architecture:
-    """What ``package:NAME`` stands for.
+    """The architecture of ``package:NAME``.
 
     Raises:
         ImportError: the package is not installed.
@@ -67,10 +67,10 @@ def _efficientnet_lite0(_: Path | None) -> Architecture:
     def published(_: int | None) -> nn.Module:
         model = build(None)
         saved = read_checkpoint(next((folder / "models").glob("*.pth"))).state
-        own = model.state_dict()
+        names = model.state_dict()
         # The same layers in the same order under other names; the shapes guard against a change.
-        assert [t.shape for t in saved.values()] == [t.shape for t in own.values()]
-        model.load_state_dict(dict(zip(own, saved.values(), strict=True)))
+        assert [t.shape for t in saved.values()] == [t.shape for t in names.values()]
+        model.load_state_dict(dict(zip(names, saved.values(), strict=True)))
         return model
 
     # Trained on (x - 127) / 128 of 0..255, on a centre crop of 7/8 like the other EfficientNets.
@@ -90,7 +90,7 @@ def _minilm_l6(checkpoint: Path | None) -> Architecture:
 
     def build(num_classes: int | None, published: bool = False) -> nn.Module:
         if published:
-            with _unreported():
+            with _quiet():
                 encoder = AutoModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
         else:
             encoder = AutoModel.from_config(config, add_pooling_layer=False)
@@ -102,8 +102,8 @@ def _minilm_l6(checkpoint: Path | None) -> Architecture:
 
 
 @contextmanager
-def _unreported() -> Iterator[None]:
-    """Without transformers' report of the pooler that is left out on purpose."""
+def _quiet() -> Iterator[None]:
+    """Silences transformers' report of the missing pooler, which is left out on purpose."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()

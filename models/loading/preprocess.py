@@ -1,4 +1,4 @@
-"""From pictures and sentences to what a network takes."""
+"""Preprocessing: from pictures and sentences to the inputs of a network."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,24 +12,24 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as image_functional
 
-Inputs = Tensor | dict[str, Tensor]
+NetworkInputs = Tensor | dict[str, Tensor]
 
 
 class Preprocess(Protocol):
     """Items (pictures or sentences) to the inputs of a network."""
 
-    def __call__(self, items: Sequence[Any], /) -> Inputs: ...
+    def __call__(self, items: Sequence[Any], /) -> NetworkInputs: ...
 
 
 @dataclass(frozen=True)
 class ImagePreprocess:
-    """Resizes, crops the centre and normalises pictures, as networks see them when they are tested.
+    """Resizes, crops the centre and normalises pictures, as in the tests of published networks.
 
     Attributes:
         size: height and width in pixels.
         mean, std: of each channel, for values between 0 and 1.
         channels: 3 (RGB) or 1 (grey).
-        crop: the share of the resized picture that is kept; 1 keeps the whole shorter side.
+        crop: the share of the resized picture inside the crop; 1 is the whole shorter side.
         interpolation: "bilinear", "bicubic", "nearest", "lanczos", …
         crop_mode: "center" keeps the aspect ratio and crops, "squash" distorts to the size.
 
@@ -58,18 +58,18 @@ class ImagePreprocess:
             raise ValueError(f"expected size (height, width) ≥ 1, 0 < crop ≤ 1 and std > 0, but got {self}")
 
     def with_settings(self, settings: Mapping[str, Any] | None) -> "ImagePreprocess":
-        """A copy with those of the settings that this preprocessing has; one number serves all channels."""
-        known = {field.name for field in fields(self)}
-        given = {name: value for name, value in (settings or {}).items() if name in known}
-        channels = given.get("channels", self.channels)
+        """A copy with these settings, as far as it has them; a mean or std is averaged for other channels."""
+        names = {field.name for field in fields(self)}
+        changes = {name: value for name, value in (settings or {}).items() if name in names}
+        channels = changes.get("channels", self.channels)
         for name in ("mean", "std"):
-            values = tuple(float(value) for value in given.get(name, getattr(self, name)))
-            given[name] = values if len(values) == channels else (sum(values) / len(values),) * channels
-        given["size"] = tuple(given.get("size", self.size))
-        return replace(self, **given)
+            values = tuple(float(value) for value in changes.get(name, getattr(self, name)))
+            changes[name] = values if len(values) == channels else (sum(values) / len(values),) * channels
+        changes["size"] = tuple(changes.get("size", self.size))
+        return replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:
-        """What :func:`harsanyi.models.save_checkpoint` keeps."""
+        """All settings, for :func:`harsanyi.models.save_checkpoint`."""
         return asdict(self)
 
     def __call__(self, items: Sequence[Image.Image]) -> Tensor:
@@ -85,7 +85,7 @@ class ImagePreprocess:
         return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std).contiguous()
 
     def display(self, inputs: Tensor) -> np.ndarray:
-        """What the network saw, as pictures: uint8 (batch, height, width, 3), the normalisation undone."""
+        """Network inputs as pictures, uint8 (batch, height, width, 3), without the normalisation."""
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         pixels = (inputs.detach().cpu().float() * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
         return pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
@@ -99,15 +99,10 @@ class ImagePreprocess:
         height, width = self.size
         if self.crop_mode == "squash":
             resized = [math.floor(height / self.crop), math.floor(width / self.crop)]
-        else:  # the shorter side, relative to the size wanted, becomes size / crop
-            scale = max(
-                math.floor(side / self.crop) / have
-                for side, have in zip(self.size, image.size[::-1], strict=True)
-            )
-            resized = [
-                max(side, int(have * scale + 1e-6))
-                for side, have in zip(self.size, image.size[::-1], strict=True)
-            ]
+        else:  # the shorter side, relative to the size of the network, becomes size / crop
+            sides = list(zip(self.size, image.size[::-1], strict=True))
+            scale = max(math.floor(side / self.crop) / image_side for side, image_side in sides)
+            resized = [max(side, int(image_side * scale + 1e-6)) for side, image_side in sides]
         image = image_functional.resize(image, resized, InterpolationMode(self.interpolation))
         image = image_functional.center_crop(image, [height, width])
         return np.asarray(image).reshape(height, width, self.channels)
@@ -121,7 +116,7 @@ class TextPreprocess:
         tokenizer: of the transformers library.
         max_length: longer sentences are cut to so many tokens.
         count_positions: whether the batch holds position_ids, counted from a sentence's own first token.
-            Without them, padding on the left moves a sentence to positions that it does not have alone.
+            Without them, padding on the left would change the positions of a sentence in a batch.
     """
 
     tokenizer: Any
@@ -129,11 +124,11 @@ class TextPreprocess:
     count_positions: bool = False
 
     def with_settings(self, settings: Mapping[str, Any] | None) -> "TextPreprocess":
-        """A copy with the "max_length" of the settings, if they have one."""
+        """A copy with the "max_length" of the settings."""
         return replace(self, max_length=int((settings or {}).get("max_length", self.max_length)))
 
     def settings(self) -> dict[str, Any]:
-        """What :func:`harsanyi.models.save_checkpoint` keeps."""
+        """All settings, for :func:`harsanyi.models.save_checkpoint`."""
         return {"max_length": self.max_length}
 
     def __call__(self, items: Sequence[str]) -> dict[str, Tensor]:

@@ -20,8 +20,8 @@ def declare_operators() -> bool:
     """Declare torchvision's ``nms`` and ``qnms`` where its own compiled ones cannot be loaded.
 
     torchvision's wheels on PyPI are linked against CUDA. Beside a CPU-only PyTorch their library does not
-    load; torchvision shrugs, and then fails at import because it describes ``torchvision::nms``, which
-    nobody declared. The declarations have no implementation: ``torchvision.ops.nms`` still says that the
+    load; torchvision ignores this, and then fails at import because it describes ``torchvision::nms``, which
+    is not declared. The declarations have no implementation: ``torchvision.ops.nms`` still says that the
     compiled operators are missing, while models and transforms, which never call it, work. Call it before
     the first ``import torchvision``; calling it again does nothing.
 

@@ -1,4 +1,4 @@
-"""A model's weights: fitted from a checkpoint whatever wrapped it, and written as safetensors."""
+"""Weights of a model: loaded from a checkpoint, whatever wrapped it, and written as safetensors."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from torch import nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few
 
-# What DataParallel, Lightning modules and torch.compile put before the names of the weights.
+# Prefixes that DataParallel, Lightning modules and torch.compile put before the names of the weights.
 PREFIX = re.compile(r"module\.|model\.|_orig_mod\.")
 # Counters, not weights: PyTorch before 0.4.1 did not write the first, transformers since 4.31 not the second.
 OPTIONAL = (".num_batches_tracked", ".position_ids")
@@ -28,10 +28,20 @@ def save_checkpoint(
     epoch: int | None = None,
     **facts: Any,
 ) -> Path:
-    """Write a model's weights and what is needed to use them, as one safetensors file, whole or not at all.
+    """Write a model's weights with their facts as one safetensors file, whole or not at all.
 
-    Tied weights are written once. ``classes``, ``preprocessing``, ``epoch`` and ``facts`` must be
-    expressible in JSON; they come back from :func:`read_checkpoint`.
+    Tied weights are written once. :func:`read_checkpoint` returns everything again.
+
+    Args:
+        path: of the file; missing folders are made.
+        model: whose weights are written.
+        classes: names of the outputs.
+        preprocessing: of :attr:`Network.preprocessing`.
+        epoch: of the training.
+        facts: anything else in JSON's types.
+
+    Returns:
+        the path.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "a.safetensors"
@@ -43,17 +53,17 @@ def save_checkpoint(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     first_names = {names[0] for names in _ties(model)}
-    # clone: a view into a larger storage would be refused, and the file must not follow later training
+    # clone: save_file refuses a view into a larger storage, and the file must not follow later training.
     state = {
         n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if n in first_names
     }
-    known = {
+    fields = {
         "classes": None if classes is None else list(classes),
         "preprocessing": preprocessing,
         "epoch": epoch,
     }
-    known = {name: value for name, value in known.items() if value is not None}
-    metadata = {name: json.dumps(value) for name, value in {**known, **facts}.items()}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    metadata = {name: json.dumps(value) for name, value in {**fields, **facts}.items()}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
@@ -79,40 +89,40 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
     True
     """
     state = fit_names(checkpoint.state, model)
-    own = model.state_dict()
+    weights = model.state_dict()
     present = {name for names in _ties(model) if any(n in state for n in names) for name in names}
-    missing = [name for name in own if name not in present and not name.endswith(OPTIONAL)]
-    unexpected = [name for name in state if name not in own and not name.endswith(OPTIONAL)]
+    missing = [name for name in weights if name not in present and not name.endswith(OPTIONAL)]
+    unexpected = [name for name in state if name not in weights and not name.endswith(OPTIONAL)]
     misshapen = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in own.items()
+        for name, tensor in weights.items()
         if name in state and state[name].shape != tensor.shape
     ]
     if missing or unexpected or misshapen:
         problems = [("missing", missing), ("unexpected", unexpected), ("wrong shape", misshapen)]
         raise ValueError(
             f"{checkpoint.path} does not fit {type(model).__name__}: "
-            + "; ".join(f"{what}: {first_few(names)}" for what, names in problems if names)
+            + "; ".join(f"{problem}: {first_few(names)}" for problem, names in problems if names)
             + ". Give the architecture that the weights were saved from."
         )
-    model.load_state_dict({n: t for n, t in state.items() if n in own}, strict=False)
+    model.load_state_dict({n: t for n, t in state.items() if n in weights}, strict=False)
 
 
 def fit_names(state: State, model: nn.Module) -> State:
-    """The state with the prefixes of its names changed so that most of them are names of the model's."""
-    own = set(model.state_dict())
-    if not any("_orig_mod." in name for name in own):  # torch.compile of a part puts it inside the names, too
+    """The state with prefixes changed so that as many names as possible are names of the model."""
+    model_names = set(model.state_dict())
+    if not any("_orig_mod." in name for name in model_names):  # torch.compile of a part puts it inside names
         state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    prefixes = {prefix for name in own for prefix in _chains(name)}
-    best, most = state, len(own & state.keys())
+    prefixes = {prefix for name in model_names for prefix in _chains(name)}
+    best, most = state, len(model_names & state.keys())
     for strip in sorted({p for name in state for p in _chains(name)}, key=len):
         for add in sorted(prefixes, key=len):
             renamed = {
                 add + name.removeprefix(strip) if name.startswith(strip) else name: tensor
                 for name, tensor in state.items()
             }
-            # Two names must not become one; and of two that fit equally well the shorter change is taken.
-            if len(renamed) == len(state) and (fits := len(own & renamed.keys())) > most:
+            # Two names must not become one; of two changes that fit equally well the shorter one counts.
+            if len(renamed) == len(state) and (fits := len(model_names & renamed.keys())) > most:
                 best, most = renamed, fits
     return best
 

@@ -1,4 +1,4 @@
-"""Accelerate for one training: mixed precision, one or several processes, and no state left behind."""
+"""An accelerator for one training: mixed precision, one or several processes; global state is restored."""
 
 import os
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from accelerate.utils import (
 )
 
 Precision = Literal["float32", "bf16", "fp16"]
-# What accelerate calls them.
-NAMES = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
-KNOWN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+# The same precisions by accelerate's names.
+MIXED_PRECISIONS = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
+DISTRIBUTED_TYPES = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 STATES = (PartialState, AcceleratorState, GradientState)
-# The others wait while the main process evaluates, or compares the first run of a study.
-PATIENCE = timedelta(days=1)
+# The other processes wait while the main process evaluates, or compares the first run of a study.
+WAIT_TIMEOUT = timedelta(days=1)
 
 
 def is_main_process() -> bool:
@@ -36,11 +36,11 @@ def is_main_process() -> bool:
 
 @contextmanager
 def accelerated(device: torch.device, precision: Precision = "float32") -> Iterator[Accelerator]:
-    """An accelerator for the block; accelerate's state, which a process shares, is afterwards as it was.
+    """An accelerator for the block; afterwards accelerate's global state is as before.
 
     One process stays on the device. Of several processes on GPUs each takes the GPU of its local rank,
-    whichever the device is; on the CPU they speak through gloo. Settings of `accelerate launch` for precision
-    and gradient accumulation are not looked at.
+    whichever the device is; on the CPU they communicate through gloo. The settings of `accelerate launch` for
+    precision and gradient accumulation are ignored.
 
     Args:
         device: where the network is.
@@ -61,17 +61,17 @@ def accelerated(device: torch.device, precision: Precision = "float32") -> Itera
     try:
         accelerator = Accelerator(
             cpu=device.type == "cpu",
-            mixed_precision=NAMES[precision],
+            mixed_precision=MIXED_PRECISIONS[precision],
             # One step of the schedule for a step of all processes: they share each batch.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             kwargs_handlers=[
-                InitProcessGroupKwargs(timeout=PATIENCE),
-                # Some networks hold weights that their logits do not need.
+                InitProcessGroupKwargs(timeout=WAIT_TIMEOUT),
+                # Some networks have weights that do not enter their logits.
                 DistributedDataParallelKwargs(find_unused_parameters=True),
             ],
         )
-        if accelerator.distributed_type not in KNOWN:
+        if accelerator.distributed_type not in DISTRIBUTED_TYPES:
             raise ValueError(
                 f"expected a launch on one or more CPUs or GPUs, but got {accelerator.distributed_type}: "
                 "launch without DeepSpeed, FSDP and the like"
@@ -89,7 +89,7 @@ def accelerated(device: torch.device, precision: Precision = "float32") -> Itera
 
 
 def _set_states(contents: list[dict[str, Any]]) -> None:
-    """The dicts themselves stay: accelerate's objects hold them."""
+    """Replaces the contents of the dicts, not the dicts: accelerate's objects refer to them."""
     for state, content in zip(STATES, contents, strict=True):
         state._shared_state.clear()
         state._shared_state.update(content)

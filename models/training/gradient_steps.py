@@ -1,4 +1,4 @@
-"""Gradient steps: a network with its optimiser, schedule and order, each batch shared by all processes."""
+"""Gradient steps of a network, each batch shared by all processes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harsanyi.models.loading.networks import Network
-from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.preprocess import NetworkInputs
 
 
 @dataclass(frozen=True)
 class Training:
-    """A network in training, with all that its next step depends on.
+    """A network in training, with everything its next step depends on.
 
     Attributes:
         network: the copy that is trained; its model is free of wrappers, and in float32.
@@ -41,11 +41,14 @@ class Training:
         seed: int,
         accelerator: Accelerator,
     ) -> "Training":
-        """Takes the network over, in train mode and its stages frozen as they are to be.
+        """Takes over a network that is in train mode, with its stages frozen.
 
         Args:
-            optimiser_of: the optimiser over those weights that want gradients.
+            network: trained in place.
+            optimiser_of: makes the optimiser of the weights that require gradients.
             rate: the learning rate of a step, relative to the optimiser's.
+            seed: of the generator.
+            accelerator: of :func:`accelerated.accelerated`.
 
         Raises:
             ValueError: batch norms, and several processes on CPUs.
@@ -56,11 +59,18 @@ class Training:
         model, optimiser, schedule = accelerator.prepare(_Shell(network), optimiser, schedule)
         return cls(network, model, optimiser, schedule, torch.Generator().manual_seed(seed), accelerator)
 
-    def step(self, inputs: Inputs, target: Tensor, objective: Callable[[Tensor, Tensor], Tensor]) -> float:
-        """One step on a batch, of which each process takes its share.
+    def step(
+        self, inputs: NetworkInputs, target: Tensor, objective: Callable[[Tensor, Tensor], Tensor]
+    ) -> float:
+        """One gradient step on a batch, of which each process takes its share.
 
         With shares of n_r samples the objective's mean over the whole batch is Σ_r (n_r / n) L_r; processes
         average their gradients, so that each of R weighs its own by R n_r / n.
+
+        Args:
+            inputs: of the whole batch.
+            target: of the whole batch, samples first.
+            objective: the mean loss of outputs and target.
 
         Returns:
             n_r L_r: the sum of this process's losses.
@@ -75,8 +85,8 @@ class Training:
                 "none so small, or fewer processes"
             )
         if processes > 1:
-            own = torch.arange(whole).tensor_split(processes)[self.accelerator.process_index]
-            inputs, target = _chosen(inputs, own), target[own]
+            share = torch.arange(whole).tensor_split(processes)[self.accelerator.process_index]
+            inputs, target = _select(inputs, share), target[share]
         loss = objective(self.prepared(inputs), target.to(self.accelerator.device))
         self.optimiser.zero_grad()
         self.accelerator.backward(loss * (processes * len(target) / whole))
@@ -88,11 +98,11 @@ class Training:
         """The sum of a number over all processes."""
         if self.accelerator.num_processes == 1:
             return value
-        own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
-        return self.accelerator.reduce(own, "sum").item()
+        part = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return self.accelerator.reduce(part, "sum").item()
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, for :meth:`restore`; every process must ask for it."""
+        """Everything the next step depends on, for :meth:`restore`; every process must call it."""
         scaler = self.accelerator.scaler
         return {
             "model": self.network.model.state_dict(),
@@ -100,11 +110,11 @@ class Training:
             "schedule": self.schedule.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
             "generator": self.generator.get_state(),
-            "randomness": [self.accelerator.gather(one).cpu() for one in self._drawn()],
+            "randomness": [self.accelerator.gather(state).cpu() for state in self._random_states()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was asked for, in as many processes."""
+        """Go back to a state, in as many processes as wrote it."""
         self.network.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -112,33 +122,35 @@ class Training:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.generator.set_state(state["generator"])
         # clone: PyTorch 2.13 crashes on a state that is a row of a larger tensor.
-        cpu, *cuda = (states[self.accelerator.process_index].clone() for states in state["randomness"])
-        torch.set_rng_state(cpu)
-        for one in cuda:
-            torch.cuda.set_rng_state(one, self.accelerator.device)
+        cpu_state, *cuda_states = (
+            states[self.accelerator.process_index].clone() for states in state["randomness"]
+        )
+        torch.set_rng_state(cpu_state)
+        for cuda_state in cuda_states:
+            torch.cuda.set_rng_state(cuda_state, self.accelerator.device)
 
-    def _drawn(self) -> list[Tensor]:
-        """Where the random numbers of this process stand, each (1, bytes), on the device to be gathered."""
+    def _random_states(self) -> list[Tensor]:
+        """The states of this process's random generators, each (1, bytes), on the device."""
         device = self.accelerator.device
         states = [torch.get_rng_state()]
         if device.type == "cuda":
             states.append(torch.cuda.get_rng_state(device))
-        return [one[None].to(device) for one in states]
+        return [state[None].to(device) for state in states]
 
 
 class _Shell(nn.Module):
-    """Around the model, so that autocast and parallel wrappers do not reach the network that is kept."""
+    """Wraps the model, so that autocast and parallel wrappers do not change the network itself."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.model, self._network = network.model, network
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: NetworkInputs) -> Tensor:
         return self._network.forward(inputs)
 
 
 def _with_shared_norms(network: Network, accelerator: Accelerator) -> Network:
-    """With batch norms over the whole batch, not over a process's share of it."""
+    """The network with batch norms over the whole batch, not over a process's share of it."""
     norms = [module for module in network.model.modules() if isinstance(module, _BatchNorm)]
     if accelerator.num_processes == 1 or not any(norm.training for norm in norms):
         return network
@@ -150,7 +162,7 @@ def _with_shared_norms(network: Network, accelerator: Accelerator) -> Network:
     return replace(network, model=convert_sync_batchnorm(network.model))
 
 
-def _chosen(inputs: Inputs, samples: Tensor) -> Inputs:
+def _select(inputs: NetworkInputs, samples: Tensor) -> NetworkInputs:
     if isinstance(inputs, Tensor):
         return inputs[samples]
     return {name: tensor[samples] for name, tensor in inputs.items()}

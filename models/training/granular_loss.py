@@ -1,4 +1,4 @@
-"""The cross-entropy of fine classes, split over levels: coarse classes first, then what is within them.
+"""The cross-entropy of fine classes in parts: that of the coarse classes, then that within each of them.
 
 With P_C = Σ_{k ∈ C} p_k, −log p_y = −log P_{C(y)} − log(p_y / P_{C(y)}): L_fine = L_coarse + L_intra.
 """
@@ -17,15 +17,15 @@ Betas = Sequence[float | Tensor]
 def granular_losses(
     logits: Float[Tensor, "*batch classes"], labels: Int64[Tensor, "*batch"], groups: Groups
 ) -> Float[Tensor, "*batch levels"]:
-    """L_k = −log(P_k(y) / P_{k−1}(y)) in nats, a level each, coarsest first; their sum is the cross-entropy.
+    """L_k = −log(P_k(y) / P_{k−1}(y)) in nats, one a level, coarsest first; their sum is the cross-entropy.
 
     P_k(y) is the probability of the level's class that holds y; P of all classes is 1. The finest level is
     that of the logits themselves.
 
     Args:
         logits: of the fine classes, any leading axes.
-        labels: fine.
-        groups: for each coarser level, coarsest first, the level's class of each fine class.
+        labels: of the fine classes.
+        groups: for each coarser level, coarsest first, the coarse class of each fine class.
 
     Raises:
         ValueError: for groups of another length, or a level that does not lie within the coarser one.
@@ -99,7 +99,7 @@ def group_logits(
 ) -> Float[Tensor, "*batch groups"]:
     """log Σ exp over the members of each group, so that their softmax is that of the classes, summed.
 
-    A number below the largest that no class has stands for a group of probability 0.
+    Groups are numbered from 0; a number without a class stands for a group of probability 0.
 
     >>> group_logits(torch.zeros(3).double(), torch.tensor([0, 1, 1])).softmax(0).round(decimals=3).tolist()
     [0.333, 0.667]
@@ -110,7 +110,7 @@ def group_logits(
 
 
 def check_groups(groups: Groups, classes: int) -> None:
-    """Refuse groups that do not number all classes, or of which a finer one crosses a coarser one."""
+    """Refuse groups that do not number all classes, or a finer level that crosses a coarser level."""
     for group in groups:
         if group.shape != (classes,) or group.min() < 0:
             raise ValueError(

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 class PatchNetwork(nn.Module):
     """F_c(x) = Σ_r Σ_p ReLU(⟨w_{c,r}, x_p⟩ + b_{c,r}): m neurons a class, slid over patches, then summed.
 
-    The second layer is 1 and stays so. Weights start as Gaussian with standard deviation `scale`, biases at
-    −threshold · scale: a neuron starts silent on a feature of length 1 unless its weight along it exceeds the
-    threshold's number of standard deviations. After Hong et al. (2024), where the threshold grows with √log d
-    and m with d; with few neurons most would never wake at such a threshold, hence the lower default.
+    The second layer is fixed at 1. Weights start as Gaussian with standard deviation `scale`, biases at
+    −threshold · scale. So a neuron starts silent on a feature of length 1 unless its weight along the feature
+    exceeds `threshold` standard deviations. After Hong et al. (2024), where the threshold grows with √log d
+    and m with d. With few neurons most would stay silent at such a threshold; the default is lower.
 
     Args:
         classes, neurons, dimension: C, m and d.
@@ -66,17 +66,20 @@ def train_patch_network(
     learning_rate: float = 0.1,
     bias_rate: float = 0.0,
 ) -> dict[int, PatchNetwork]:
-    """SGD on the mean cross-entropy of a copy, without momentum, decay or schedule; the states at some steps.
+    """Trains a copy by plain SGD on the mean cross-entropy; returns its states at some steps.
 
     w ← w − η ∇_w, b ← b − λ ‖η ∇_w‖ for every neuron. Biases have no gradient step: they are fixed (λ = 0),
     or fall by a share of the length that the neuron's weight moves, after Hong et al. (2024).
 
     Args:
         network: where training starts; stays as it is.
-        draw: inputs and labels of a step's batch, from 0.
+        draw: inputs and labels of the batch of a step, counted from 0.
         steps: at which a copy is kept, 0 for the start; training ends with the last.
         learning_rate: η.
         bias_rate: λ.
+
+    Returns:
+        a network for each of the steps.
 
     Raises:
         ValueError: for no steps or negative ones, a rate that is not positive or a bias rate below 0.
@@ -103,7 +106,7 @@ def train_patch_network(
 def _descend(
     network: PatchNetwork, inputs: Tensor, labels: Tensor, learning_rate: float, bias_rate: float
 ) -> None:
-    """One step."""
+    """One step of SGD, in place."""
     loss = F.cross_entropy(network(inputs), labels)
     (gradient,) = torch.autograd.grad(loss, [network.weight])
     with torch.no_grad():

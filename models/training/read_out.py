@@ -1,4 +1,4 @@
-"""A linear probe that makes a pretrained backbone answer the labels of another task."""
+"""Read-outs: linear probes by which a pretrained backbone answers the labels of another task."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from harsanyi.models.digest import digest
 from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.networks import Network
-from harsanyi.models.loading.preprocess import Inputs
+from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.loading.weights import save_checkpoint
 
-# Raised whenever the same key would have to mean another read-out.
-RECIPE = "logistic regression, lbfgs, C=1, standardised features, 1"
+# Enters the key of the cache: change it whenever the same samples would give another read-out.
+FIT_METHOD = "logistic regression, lbfgs, C=1, standardised features, 1"
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class ReadOut:
     Attributes:
         network: the backbone with its head replaced.
         accuracy: on the held-out samples, which the layer was not fitted to.
-        train_accuracy: on the others.
-        samples: how many there were, of both sorts.
-        cached: whether the layer was found in the cache.
+        train_accuracy: on the samples it was fitted to.
+        samples: the number of both together.
+        cached: whether the layer comes from the cache.
     """
 
     network: Network
@@ -59,14 +59,17 @@ def fit_read_out(
 
     The features are standardised over the training samples, in float64; the standardisation is folded into
     the layer. Of every class the share ``held_out`` (at least one sample) only measures the accuracy. Layers
-    are kept as safetensors under a key of everything they follow from: the weights, the features of the
-    first batch (which stand for the code of the model), the preprocessed inputs, the labels, the settings.
+    are cached as safetensors. Their key covers the weights, the features of the first batch (which stand for
+    the code of the model), the preprocessed inputs, the labels and the settings.
 
     Args:
         network: the backbone.
         items: PIL images or sentences.
         labels: numbers into the classes, one an item.
         classes: names, at least two.
+        held_out: share of the samples that only measure the accuracy, between 0 and 1.
+        seed: of the draw of these samples.
+        batch_size: items a forward.
         cache: a folder, instead of harsanyi/read-outs in the user's cache folder (``XDG_CACHE_HOME``).
 
     Raises:
@@ -87,8 +90,8 @@ def fit_read_out(
     _check_counts(target, classes)
     settings = {"held_out": held_out, "seed": seed, "batch_size": batch_size, "classes": list(classes)}
     file = _cache_folder(cache) / f"{_key(network, items, target, settings)}.safetensors"
-    found = _read_cached(file)
-    if found is None:
+    cached = _read_cached(file)
+    if cached is None:
         features = torch.cat(
             [network.features(batch).cpu() for batch in _batches(network, items, batch_size)]
         )
@@ -103,20 +106,20 @@ def fit_read_out(
         layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
         save_checkpoint(file, layer, classes=classes, **facts)
     else:
-        weight, bias, facts = found
+        weight, bias, facts = cached
     return ReadOut(
         network.with_head(weight, bias, classes),
         facts["accuracy"],
         facts["train_accuracy"],
         samples=len(items),
-        cached=found is not None,
+        cached=cached is not None,
     )
 
 
 def check_labels(
     items: Sequence[Any], labels: Sequence[int] | np.ndarray, classes: Sequence[str]
 ) -> np.ndarray:
-    """The labels as an array, after checking that there is one for each item and that each names a class."""
+    """The labels as int64 (items,); refuses other than one label an item, each the number of a class."""
     target = np.asarray(labels)
     if target.shape != (len(items),) or not np.issubdtype(target.dtype, np.integer):
         raise ValueError(
@@ -124,9 +127,9 @@ def check_labels(
             f"but got {target.dtype} {target.shape}"
         )
     if len(target) == 0 or target.min() < 0 or target.max() >= len(classes):
-        got = f"{target.min()} to {target.max()}" if len(target) else "none"
+        labels_range = f"{target.min()} to {target.max()}" if len(target) else "none"
         raise ValueError(
-            f"expected labels from 0 to {len(classes) - 1} for {len(classes)} classes, but got {got}"
+            f"expected labels from 0 to {len(classes) - 1} for {len(classes)} classes, but got {labels_range}"
         )
     return target.astype(np.int64)
 
@@ -156,7 +159,7 @@ def _hold_out(target: np.ndarray, share: float, seed: int) -> np.ndarray:
 def _fit(features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
     """Weight (classes, features) and bias (classes,) in float64, for features that are not standardised."""
     mean, scale = features.mean(axis=0), features.std(axis=0)
-    # A feature that is constant up to rounding tells nothing; divided by its spread it would be noise.
+    # A feature that is constant up to rounding holds no information; divided by its spread it would be noise.
     scale[scale <= 1e-6 * np.abs(mean)] = np.inf
     scale[scale == 0] = np.inf
     probe = LogisticRegression(max_iter=5000).fit((features - mean) / scale, target)
@@ -167,7 +170,7 @@ def _fit(features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(weight), torch.from_numpy(bias - weight @ mean)
 
 
-def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterator[Inputs]:
+def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterator[NetworkInputs]:
     for start in range(0, len(items), batch_size):
         yield network.preprocess(items[start : start + batch_size])
 
@@ -175,21 +178,21 @@ def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterato
 def _key(network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any]) -> str:
     inputs = [digest(batch) for batch in _batches(network, items, settings["batch_size"])]
     first = network.features(next(_batches(network, items, settings["batch_size"])))
-    versions = [RECIPE, sklearn.__version__, torch.__version__]
+    versions = [FIT_METHOD, sklearn.__version__, torch.__version__]
     weights = network.model.state_dict()
     return digest(
         versions, repr(network.model), network.head, weights, inputs, first, target, json.dumps(settings)
     )
 
 
-def _cache_folder(given: str | os.PathLike[str] | None) -> Path:
-    if given is not None:
-        return Path(given)
+def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
+    if folder is not None:
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harsanyi" / "read-outs"
 
 
 def _read_cached(file: Path) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
-    """What was kept, or None; a damaged file is no reason to stop, it is written anew."""
+    """Weight, bias and accuracies of a cached layer; None where the file is missing or damaged."""
     try:
         with safetensors.safe_open(file, "pt") as opened:
             facts = {n: json.loads(opened.metadata()[n]) for n in ("accuracy", "train_accuracy")}

@@ -1,39 +1,80 @@
 """How to train: optimiser, learning rate, augmentation, and what is minimised."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harsanyi.models.training.accelerated import NAMES
+from harsanyi.models.loading.networks import Network
+from harsanyi.models.training.accelerated import MIXED_PRECISIONS, Precision
 from harsanyi.models.training.granular_loss import granular_loss
-from harsanyi.models.training.tasks import task_loss
+from harsanyi.models.training.stages import find_stages, stages
+from harsanyi.models.training.tasks import Task, task_loss
 
-WARM_UP = 0.1  # the share of the steps in which the learning rate rises
+WARM_UP_SHARE = 0.1  # of the steps, in which the learning rate rises
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; see :func:`harsanyi.models.train`."""
+    """How :func:`harsanyi.models.train` trains a network, by default with AdamW and cross-entropy.
 
-    epochs: int
-    optimiser: str
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    seed: int
-    flip: bool
-    crop_padding: int
-    freeze_backbone: bool
-    frozen: tuple[str, ...] = ()
-    reset: tuple[str, ...] = ()
-    levels: tuple[tuple[int, ...], ...] = ()
-    betas: tuple[float, ...] = ()
-    task: str = "classification"
-    precision: str = "float32"
+    The learning rate rises along a line over the first tenth of the steps, then falls to zero along a cosine.
+    (:class:`harsanyi.models.StackRecipe`, for stacks of small networks, counts steps instead of epochs,
+    lowers its rate once and stops early.)
+
+    Attributes:
+        epochs: passes over the samples, 0 or more; 0 only writes the network before training.
+        optimiser: "adamw", or "sgd" with Nesterov momentum 0.9.
+        learning_rate: the largest of the training, above 0.
+        weight_decay: of the optimiser.
+        batch_size: samples a step, over all processes; the last batch of an epoch may be smaller.
+        seed: of the order of the samples, of augmentation, of dropout, and of the stages in `reset`.
+        flip: mirror half of the images, at random.
+        crop_padding: shift images at random by up to so many pixels, 0 or more.
+        freeze_backbone: train the head alone; the rest stays in eval mode.
+        frozen: names of :func:`harsanyi.models.stages` whose weights and batch norms stay as they are, bit
+            for bit; dropout within them is off, as :func:`harsanyi.models.freeze_stages` leaves it.
+        reset: names of stages that begin with random weights, by :func:`harsanyi.models.reset_stages` with
+            the seed; epoch-000 has them. A stage that is reset and frozen stays random.
+        levels: coarser levels of the classes, the coarsest first, each the number of every class's group.
+            With them the objective is L_top + Σ β_k L_k, see :func:`harsanyi.models.granular_losses`, and
+            history.csv also has accuracy and loss on the coarsest classes, their probabilities summed.
+        betas: β of each level below the coarsest, that of the classes themselves last; as many as `levels`.
+            All 1 is cross-entropy, all 0 that of the coarsest classes alone.
+        task: "classification"; "multi-label", by binary cross-entropy, every class apart; or "regression", by
+            the mean squared error of one output. For the last two history.csv has held_out_average_precision
+            or held_out_r2 in place of the accuracy, and held_out_loss, see :func:`tasks.task_measures`.
+        precision: "float32"; or "bf16" or "fp16" (GPUs only, with a scaled loss) where autocast holds that
+            safe. Weights, checkpoints and evaluation are in float32 always.
+
+    Raises:
+        ValueError: a value outside these ranges, freeze_backbone with frozen, another number of betas than of
+            levels, or levels for a task other than classification.
+
+    >>> recipe = Recipe(epochs=2, learning_rate=0.1, frozen=["conv1"])
+    >>> recipe.rate(0, 20), recipe.rate(1, 20), recipe.rate(20, 20)
+    (0.5, 1.0, 0.0)
+    """
+
+    epochs: int = 20
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    batch_size: int = 64
+    seed: int = 0
+    flip: bool = False
+    crop_padding: int = 0
+    freeze_backbone: bool = False
+    frozen: Sequence[str] = ()
+    reset: Sequence[str] = ()
+    levels: Sequence[Sequence[int]] = ()
+    betas: Sequence[float] = ()
+    task: Task = "classification"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamw", "sgd"):
@@ -44,24 +85,41 @@ class Recipe:
             )
         if self.freeze_backbone and self.frozen:
             raise ValueError(f"expected freeze_backbone or frozen, but got both (frozen: {self.frozen})")
-        if self.precision not in NAMES:
-            raise ValueError(f"no precision {self.precision!r}: expected {', '.join(NAMES)}")
+        if self.precision not in MIXED_PRECISIONS:
+            raise ValueError(f"no precision {self.precision!r}: expected {', '.join(MIXED_PRECISIONS)}")
         if len(self.levels) != len(self.betas):
             raise ValueError(f"expected a beta for each of {len(self.levels)} levels, got {len(self.betas)}")
         if self.levels and self.task != "classification":
             raise ValueError(f"levels and betas are of classes: leave them out for {self.task}")
 
+    def for_network(self, network: Network) -> "Recipe":
+        """The same recipe with its stages in the network's order, and all lists as tuples of plain numbers.
+
+        Raises:
+            ValueError: the network has no stage of a name, or all its stages are frozen.
+        """
+        frozen, reset = (
+            tuple(stage.name for stage in find_stages(network, names)) for names in (self.frozen, self.reset)
+        )
+        if frozen and len(frozen) == len(stages(network)):
+            raise ValueError(f"all stages are frozen ({', '.join(frozen)}): leave one to train")
+        levels = tuple(tuple(map(int, level)) for level in self.levels)
+        return replace(self, frozen=frozen, reset=reset, levels=levels, betas=tuple(map(float, self.betas)))
+
     def settings(self) -> dict[str, Any]:
-        """The recipe in JSON's types; stages, levels, another task or precision only where there are any, so
-        that a series without them is the same series as before there could be any."""
+        """The recipe in JSON's types, as checkpoints hold it.
+
+        Stages, levels, task and precision are left out at their defaults: series from before there were such
+        options are then the same series.
+        """
         lists = {name: list(vars(self)[name]) for name in ("frozen", "reset", "betas")}
         lists["levels"] = [list(level) for level in self.levels]
-        plain = {name: value for name, value in vars(self).items() if name not in lists}
+        settings = {name: value for name, value in vars(self).items() if name not in lists}
         if self.task == "classification":
-            del plain["task"]
+            del settings["task"]
         if self.precision == "float32":
-            del plain["precision"]
-        return plain | {name: names for name, names in lists.items() if names}
+            del settings["precision"]
+        return settings | {name: values for name, values in lists.items() if values}
 
     def optimiser_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser over these parameters."""
@@ -76,8 +134,7 @@ class Recipe:
         return [torch.tensor(level, device=device) for level in self.levels]
 
     def objective(self, logits: Tensor, target: Tensor, groups: list[Tensor]) -> Tensor:
-        """What is minimised on a batch: cross-entropy, or its levels, `groups`, weighed by `betas`; or the
-        loss of another task."""
+        """The loss of a batch: cross-entropy, or its levels `groups` weighted by `betas`, or the task's."""
         if self.task != "classification":
             return task_loss(self.task, logits, target)
         if not groups:
@@ -86,7 +143,7 @@ class Recipe:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, relative to the largest: up a line, then down a cosine."""
-        warm_up = math.ceil(WARM_UP * steps)
+        warm_up = math.ceil(WARM_UP_SHARE * steps)
         if step < warm_up:
             return (step + 1) / warm_up
         return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))

@@ -1,4 +1,4 @@
-"""The checkpoints of one training run, in order, found by their names alone."""
+"""The checkpoints of one training run in order, read off their names."""
 
 import glob
 import re
@@ -13,12 +13,11 @@ from harsanyi.models.loading.checkpoints import FOLDER_FILES, first_few
 
 @dataclass(frozen=True)
 class NumberedCheckpoint:
-    """Where a checkpoint of a series lies, and when it was saved; its weights are not read yet.
+    """Path and step of a checkpoint in a series; its weights are not read yet.
 
     Attributes:
-        step: the number by which the run counts, as its trainer wrote it: epochs or optimiser steps. Epoch 0
-            is the network before training for :func:`train`, and the one after the first epoch for
-            timm and Lightning.
+        step: epochs or optimiser steps, as the trainer wrote them into the name. Epoch 0 is the network
+            before training for :func:`train`, and the network after the first epoch for timm and Lightning.
         path: a file or folder for :func:`harsanyi.models.read_checkpoint`.
     """
 
@@ -26,8 +25,8 @@ class NumberedCheckpoint:
     path: Path
 
 
-class Layout(NamedTuple):
-    """How a trainer names its checkpoints; the pattern's one group is the step."""
+class NamingScheme(NamedTuple):
+    """How a trainer names its checkpoints; the only group of the pattern is the step."""
 
     trainer: str
     example: str
@@ -36,46 +35,47 @@ class Layout(NamedTuple):
     left_out: str = ""
 
     def checkpoints(self, paths: Iterable[Path]) -> list[NumberedCheckpoint]:
-        """Those of the paths that this trainer named."""
-        of_kind = Path.is_dir if self.folders else Path.is_file
-        matches = [(re.fullmatch(self.pattern, path.name), path) for path in paths if of_kind(path)]
+        """The paths that carry a name of this trainer."""
+        is_checkpoint = Path.is_dir if self.folders else Path.is_file
+        matches = [(re.fullmatch(self.pattern, path.name), path) for path in paths if is_checkpoint(path)]
         return [NumberedCheckpoint(int(match[1]), path) for match, path in matches if match]
 
     def __str__(self) -> str:
         return f"{self.example} ({self.trainer}{self.left_out and f', without {self.left_out}'})"
 
 
-# Names with a step and names with an epoch alone are two layouts: their numbers cannot be compared.
-LAYOUTS = (
-    Layout("harsanyi", "epoch-012.safetensors", r"epoch-(\d+)\.safetensors"),
-    Layout("Hugging Face", "checkpoint-500/", r"checkpoint-(\d+)", True, "the final model beside them"),
-    Layout(
+# Names with a step and names with an epoch alone are two schemes: their numbers cannot be compared.
+NAMING_SCHEMES = (
+    NamingScheme("harsanyi", "epoch-012.safetensors", r"epoch-(\d+)\.safetensors"),
+    NamingScheme("Hugging Face", "checkpoint-500/", r"checkpoint-(\d+)", True, "the final model beside them"),
+    NamingScheme(
         "timm",
         "checkpoint-17.pth.tar",
         r"checkpoint-(\d+)\.pth\.tar",
         left_out="last, model_best, milestone-… and recovery-…",
     ),
-    Layout(
+    NamingScheme(
         "Lightning by step",
         "epoch=3-step=400.ckpt",
         r"(?=.*\bstep=(\d+)).*\.ckpt",
         left_out="last.ckpt",
     ),
-    Layout("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
+    NamingScheme("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
 )
 EXPECTED = (
-    f"expected a folder with checkpoints of one run, named as {', '.join(each.example for each in LAYOUTS)}, "
+    "expected a folder with checkpoints of one run, named as "
+    f"{', '.join(scheme.example for scheme in NAMING_SCHEMES)}, "
     "or a glob such as 'runs/a/*.pt' with a number in each name"
 )
 
 
 def series(where: str | Path) -> list[NumberedCheckpoint]:
-    """Find the checkpoints of one training run and put them in order; only names are looked at.
+    """Find the checkpoints of one training run and put them in order, by their names alone.
 
-    A folder is searched, and ``checkpoints/`` in it, where Lightning's loggers put them. What trainers keep
-    beside the numbered checkpoints is left out: Hugging Face's final model in the folder itself; timm's last
-    and model_best, its milestones, which count from one, and its recovery files; Lightning's last.
-    Lightning's names are ordered by their step, or by their epoch where none of them has a step.
+    A folder is searched, and ``checkpoints/`` in it, where Lightning's loggers put them. Other files of the
+    trainers are left out: Hugging Face's final model in the folder itself; timm's last and model_best, its
+    milestones, which count from one, and its recovery files; Lightning's last. Lightning's names are ordered
+    by their step, or by their epoch where no name has a step.
 
     Args:
         where: a folder as :func:`train`, Hugging Face's trainer, timm or Lightning writes it; or a
@@ -86,9 +86,9 @@ def series(where: str | Path) -> list[NumberedCheckpoint]:
 
     Raises:
         FileNotFoundError: there is no such folder, no file fits the glob, the folder holds no checkpoints of
-            a known layout, or one of them is a folder without weights.
-        ValueError: ``where`` is or holds a single checkpoint, mixes two layouts, or has two checkpoints of
-            one step; or a name that fits the glob has no number, or is unlike the others.
+            a known naming scheme, or one of them is a folder without weights.
+        ValueError: ``where`` is or holds a single checkpoint, mixes two naming schemes, or has two
+            checkpoints of one step; or a name that fits the glob has no number, or is unlike the others.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -109,17 +109,17 @@ def series(where: str | Path) -> list[NumberedCheckpoint]:
 
 
 def thinned(checkpoints: Sequence[NumberedCheckpoint], count: int) -> list[NumberedCheckpoint]:
-    """At most so many of the checkpoints, the first and the last among them, evenly spaced in position.
+    """At most `count` of the checkpoints, evenly spaced in position, with the first and the last.
 
     Args:
         checkpoints: a series.
-        count: how many to keep; all of them where there are no more.
+        count: how many to keep, at least 2; all of them where there are no more.
 
     Returns:
         The same choice each time, in the same order.
 
     Raises:
-        ValueError: fewer than two are asked for, which leaves no room for the first and the last.
+        ValueError: count is below 2, which leaves no room for the first and the last.
 
     >>> steps = [NumberedCheckpoint(step, Path(f"checkpoint-{step}")) for step in range(0, 1100, 100)]
     >>> [checkpoint.step for checkpoint in thinned(steps, 3)]
@@ -146,14 +146,14 @@ def _find(where: Path) -> list[NumberedCheckpoint]:
 
 def _in_folder(folder: Path) -> list[NumberedCheckpoint]:
     paths = sorted([*folder.glob("*"), *folder.glob("checkpoints/*")])
-    if found := _of_one_layout(folder, paths):
-        return found
+    if checkpoints := _by_scheme(folder, paths):
+        return checkpoints
     if _has_weights(folder):
         raise ValueError(f"{folder} is one checkpoint and no series: {EXPECTED}")
     raise FileNotFoundError(
         f"{folder} holds {first_few([path.name for path in paths]) or 'nothing'}, and no checkpoints named "
-        f"as {'; '.join(map(str, LAYOUTS))}: give another folder, or a glob such as '{folder / '*.pt'}' with "
-        "a number in each name"
+        f"as {'; '.join(map(str, NAMING_SCHEMES))}: give another folder, or a glob such as "
+        f"'{folder / '*.pt'}' with a number in each name"
     )
 
 
@@ -162,20 +162,21 @@ def _by_glob(pattern: Path) -> list[NumberedCheckpoint]:
     paths = sorted(map(Path, glob.glob(str(pattern))))  # noqa: PTH207
     if not paths:
         raise FileNotFoundError(f"nothing fits the glob {pattern}: {EXPECTED}")
-    known = _of_one_layout(pattern, paths)
-    if not known:
+    checkpoints = _by_scheme(pattern, paths)
+    if not checkpoints:
         return [_by_last_number(pattern, path) for path in paths]
-    _refuse_strays(pattern, set(paths), known)
-    return known
+    _refuse_strays(pattern, set(paths), checkpoints)
+    return checkpoints
 
 
-def _of_one_layout(where: Path, paths: Sequence[Path]) -> list[NumberedCheckpoint]:
-    """Those with a trainer's name; a run has one trainer."""
-    found = {layout.trainer: known for layout in LAYOUTS if (known := layout.checkpoints(paths))}
-    if len(found) > 1:
-        mixed = " and ".join(f"{known[0].path.name} ({trainer})" for trainer, known in found.items())
+def _by_scheme(where: Path, paths: Sequence[Path]) -> list[NumberedCheckpoint]:
+    """The checkpoints with a trainer's name; a run has one trainer."""
+    by_trainer = {scheme.trainer: scheme.checkpoints(paths) for scheme in NAMING_SCHEMES}
+    by_trainer = {trainer: checkpoints for trainer, checkpoints in by_trainer.items() if checkpoints}
+    if len(by_trainer) > 1:
+        mixed = " and ".join(f"{group[0].path.name} ({trainer})" for trainer, group in by_trainer.items())
         raise ValueError(f"{where} mixes {mixed}: expected one run; give a glob that fits one of them")
-    return next(iter(found.values()), [])
+    return next(iter(by_trainer.values()), [])
 
 
 def _by_last_number(pattern: Path, path: Path) -> NumberedCheckpoint:
@@ -188,27 +189,28 @@ def _by_last_number(pattern: Path, path: Path) -> NumberedCheckpoint:
     return NumberedCheckpoint(int(numbers[-1]), path)
 
 
-def _refuse_strays(pattern: Path, paths: set[Path], known: Sequence[NumberedCheckpoint]) -> None:
-    """Their last number may be no step: Lightning's val_loss=0.25, or the version of its last-v1.ckpt."""
-    strays = sorted(path.name for path in paths - {checkpoint.path for checkpoint in known})
+def _refuse_strays(pattern: Path, paths: set[Path], checkpoints: Sequence[NumberedCheckpoint]) -> None:
+    """Refuse other names: their last number may be a val_loss=0.25, or the version in last-v1.ckpt."""
+    strays = sorted(path.name for path in paths - {checkpoint.path for checkpoint in checkpoints})
     if strays:
         raise ValueError(
-            f"{first_few(strays)} is not named as {known[0].path.name}, which fits the glob {pattern}, "
+            f"{first_few(strays)} is not named as {checkpoints[0].path.name}, which fits the glob {pattern}, "
             "too: give a glob that fits the numbered checkpoints alone"
         )
 
 
 def _refuse_duplicates(checkpoints: Sequence[NumberedCheckpoint]) -> None:
-    for one, other in pairwise(checkpoints):
-        if one.step == other.step:
+    for earlier, later in pairwise(checkpoints):
+        if earlier.step == later.step:
             raise ValueError(
-                f"{one.path} and {other.path} are both of step {one.step}: expected one checkpoint for each "
-                "step; give a glob that fits one of them, or move the other away"
+                f"{earlier.path} and {later.path} are both of step {earlier.step}: expected one checkpoint "
+                "for each step; give a glob that fits one of them, or move the other away"
             )
 
 
 def _refuse_without_weights(checkpoints: Sequence[NumberedCheckpoint]) -> None:
-    empty = [each.path.name for each in checkpoints if each.path.is_dir() and not _has_weights(each.path)]
+    folders = [checkpoint.path for checkpoint in checkpoints if checkpoint.path.is_dir()]
+    empty = [folder.name for folder in folders if not _has_weights(folder)]
     if empty:
         raise FileNotFoundError(
             f"no weights in {first_few(empty)}: expected one of {', '.join(FOLDER_FILES)} in each folder; "

@@ -1,4 +1,4 @@
-"""Stages of a network in forward order, which training can freeze or reset, and the ladder of rungs."""
+"""Stages of a network, which training can freeze or reset, and the ladder of such choices."""
 
 import copy
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Stage:
     """A part of a network.
 
     Attributes:
-        name: as :func:`harsanyi.models.train` takes it.
+        name: as :class:`harsanyi.models.Recipe` takes it.
         modules: the dotted names of its modules, and of weights outside them (a class token, say).
 
     >>> Stage("stem", ("conv1", "bn1")).holds("bn1.running_mean")
@@ -51,21 +51,21 @@ def stages(network: Network) -> tuple[Stage, ...]:
     groups, at_head = _grouped(modules, body)
     names = _names(modules, groups)
     last = network.head if "head" in names else "head"
-    found = (
+    parts = (
         *(Stage(name, tuple(group)) for name, group in zip(names, groups, strict=True)),
         Stage(last, (*at_head, network.head)),
     )
     for name, _ in chain(network.model.named_parameters(), network.model.named_buffers()):
-        assert sum(stage.holds(name) for stage in found) == 1, name
-    assert len({stage.name for stage in found}) == len(found)
-    return found
+        assert sum(stage.holds(name) for stage in parts) == 1, name
+    assert len({stage.name for stage in parts}) == len(parts)
+    return parts
 
 
 def find_stages(network: Network, names: Sequence[str]) -> tuple[Stage, ...]:
     """The stages of these names, in forward order.
 
     Raises:
-        ValueError: the network has no stage of a name; the message lists those that it has.
+        ValueError: the network has no stage of a name; the message lists its stages.
 
     >>> find_stages(load("small:cnn", "random"), ["hidden", "conv1"])
     (Stage(name='conv1', modules=('conv1',)), Stage(name='hidden', modules=('hidden',)))
@@ -80,14 +80,14 @@ def find_stages(network: Network, names: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def ladder(network: Network) -> dict[str, dict[str, Any]]:
-    """The rungs of the freezing ladder, as arguments for :func:`harsanyi.models.train`.
+    """The rungs of the freezing ladder, each the fields it sets of a :class:`harsanyi.models.Recipe`.
 
     "free" trains everything. "freeze k" keeps the first k stages as they are, "freeze all" all but the head:
-    a linear probe, with the last norm where that joins the head. "reset k" begins the last k stages below the
-    head anew, "reset all" all of them: from scratch, but for the head, which is the network's on every rung.
+    a linear probe, with the last norm where that joins the head. "reset k" gives random weights to the last k
+    stages below the head, "reset all" to all of them. The head is the network's on every rung.
 
-    >>> for rung, arguments in ladder(load("small:cnn", "random")).items():
-    ...     print(rung, arguments)
+    >>> for rung, fields in ladder(load("small:cnn", "random")).items():
+    ...     print(rung, fields)
     free {}
     freeze 1 {'frozen': ('conv1',)}
     freeze 2 {'frozen': ('conv1', 'conv2')}
@@ -104,7 +104,7 @@ def ladder(network: Network) -> dict[str, dict[str, Any]]:
 
 
 def freeze_stages(network: Network, names: Sequence[str]) -> None:
-    """Hold stages still, in place: no gradients for their weights, and eval mode, which stops batch norms.
+    """Freeze stages in place: no gradients for their weights, and eval mode, which stops batch norms.
 
     ``model.train()`` ends the eval mode: freeze again after it.
 
@@ -117,7 +117,7 @@ def freeze_stages(network: Network, names: Sequence[str]) -> None:
     (False, True)
     """
     modules = dict(network.model.named_modules(remove_duplicate=False))
-    for tensor in _held(network, names).values():
+    for tensor in _tensors_of(network, names).values():
         if isinstance(tensor, nn.Parameter):
             tensor.requires_grad_(False)
     for part in chain(*(stage.modules for stage in find_stages(network, names))):
@@ -128,8 +128,8 @@ def freeze_stages(network: Network, names: Sequence[str]) -> None:
 def reset_stages(network: Network, names: Sequence[str], seed: int = 0) -> Network:
     """A copy whose stages have the weights and buffers of ``load(network.name, "random", seed=seed)``.
 
-    The architecture is built anew, rather than each layer asked for ``reset_parameters``: a network's own
-    initialisation (of residual branches, of tokens) is made where it is built, and not by its layers.
+    The whole architecture is built again. ``reset_parameters`` of each layer would not do: a network
+    initialises its residual branches and tokens itself, when it is built.
 
     Raises:
         ValueError: there is no such stage, one shares a weight with a stage that is not named, or the network
@@ -145,42 +145,42 @@ def reset_stages(network: Network, names: Sequence[str], seed: int = 0) -> Netwo
     size = network.preprocess.size if isinstance(network.preprocess, ImagePreprocess) else None
     random = load(network.name, "random", classes=network.classes, seed=seed, image_size=size)
     model = copy.deepcopy(network.model)
-    own, fresh = model.state_dict(), random.model.state_dict()
-    wanted = [name for name in _held(network, names) if name in own]
-    unlike = [name for name in wanted if name not in fresh or fresh[name].shape != own[name].shape]
-    if unlike:
-        raise ValueError(
-            f"{network.name} builds no {unlike[0]} of shape {tuple(own[unlike[0]].shape)}: to reset stages, "
-            "load the network by the name of its own architecture"
-        )
-    model.load_state_dict({name: fresh[name] for name in wanted}, strict=False)
+    weights, random_weights = model.state_dict(), random.model.state_dict()
+    names_to_reset = [name for name in _tensors_of(network, names) if name in weights]
+    for name in names_to_reset:
+        if name not in random_weights or random_weights[name].shape != weights[name].shape:
+            raise ValueError(
+                f"{network.name} builds no {name} of shape {tuple(weights[name].shape)}: to reset stages, "
+                "load the network by the name of its own architecture"
+            )
+    model.load_state_dict({name: random_weights[name] for name in names_to_reset}, strict=False)
     return replace(network, model=model)
 
 
-def _held(network: Network, names: Sequence[str]) -> dict[str, Tensor]:
-    """The weights and buffers of stages; refuses those that another stage shares."""
+def _tensors_of(network: Network, names: Sequence[str]) -> dict[str, Tensor]:
+    """The weights and buffers of stages; refuses tensors that another stage shares."""
     model, chosen = network.model, find_stages(network, names)
     if not chosen:
         return {}
-    others = [stage for stage in stages(network) if stage not in chosen]
+    rest = [stage for stage in stages(network) if stage not in chosen]
     tensors: dict[str, Tensor] = {
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),
     }
-    held = {name: tensor for name, tensor in tensors.items() if any(stage.holds(name) for stage in chosen)}
-    inside = {id(tensor) for tensor in held.values()}
-    for stage in others:
-        shared = [name for name in tensors if stage.holds(name) and id(tensors[name]) in inside]
+    inside = {name: tensor for name, tensor in tensors.items() if any(stage.holds(name) for stage in chosen)}
+    ids = {id(tensor) for tensor in inside.values()}
+    for stage in rest:
+        shared = [name for name in tensors if stage.holds(name) and id(tensors[name]) in ids]
         if shared:
             raise ValueError(
-                f"stage {stage.name} shares {shared[0]} with {[one.name for one in chosen]}: "
+                f"stage {stage.name} shares {shared[0]} with {[part.name for part in chosen]}: "
                 "name all stages that share a weight, or none"
             )
-    return held
+    return inside
 
 
 def _parts(modules: Modules, head: str) -> list[str]:
-    """The dotted names of the model's parts, after all opening."""
+    """The dotted names of the model's parts, wrappers opened."""
     parts = _children(modules, "")
     while (wrapper := _wrapper(modules, parts, head)) is not None:
         at = parts.index(wrapper)
@@ -191,9 +191,9 @@ def _parts(modules: Modules, head: str) -> list[str]:
 def _children(modules: Modules, path: str) -> list[str]:
     """What a module holds itself, then its children that hold weights or buffers."""
     module = modules[path]
-    own = chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
-    children = [name for name, child in module.named_children() if _holds_any(child)]
-    return [f"{path}.{name}".removeprefix(".") for name in (*(name for name, _ in own), *children)]
+    tensors = chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+    children = [name for name, child in module.named_children() if _has_tensors(child)]
+    return [f"{path}.{name}".removeprefix(".") for name in (*(name for name, _ in tensors), *children)]
 
 
 def _wrapper(modules: Modules, parts: list[str], head: str) -> str | None:
@@ -211,11 +211,11 @@ def _wrapper(modules: Modules, parts: list[str], head: str) -> str | None:
 
 def _depth(module: nn.Module | None) -> int:
     """The levels of modules with weights below a module; a weight of its own (None) has none."""
-    children = [child for child in module.children() if _holds_any(child)] if module is not None else []
+    children = [child for child in module.children() if _has_tensors(child)] if module is not None else []
     return max((1 + _depth(child) for child in children), default=0)
 
 
-def _holds_any(module: nn.Module) -> bool:
+def _has_tensors(module: nn.Module) -> bool:
     return any(True for _ in chain(module.parameters(), module.buffers()))
 
 
@@ -254,13 +254,13 @@ def _names(modules: Modules, groups: list[list[str]]) -> list[str]:
         next(part for part, kind in zip(*pair, strict=True) if kind != "small")
         for pair in zip(groups, kinds, strict=True)
     ]
-    short = [_short(part) for part in main]
+    short = [_short_name(part) for part in main]
     if "stem" not in short and "block" not in chain(*kinds[:1]) and any("block" in kind for kind in kinds):
         short[0] = "stem"
-    taken = [*short, "head"]
-    return [name if taken.count(name) == 1 else part for name, part in zip(short, main, strict=True)]
+    all_names = [*short, "head"]
+    return [name if all_names.count(name) == 1 else part for name, part in zip(short, main, strict=True)]
 
 
-def _short(part: str) -> str:
+def _short_name(part: str) -> str:
     parent, _, last = part.rpartition(".")
     return f"{parent.rpartition('.')[2]} {last}" if parent and last.isdigit() else last

@@ -1,4 +1,4 @@
-"""What a network is trained to say of an item: its class, the set of its labels, or a number."""
+"""Kinds of target: the class of an item, the set of its labels, or a number."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -18,7 +18,7 @@ Labels = Sequence[int] | Sequence[float] | np.ndarray
 
 
 def check_target(task: str, items: Sequence[Any], labels: Labels, classes: Sequence[str]) -> np.ndarray:
-    """The labels as an array of the task's shape, after checking that they fit the items and the classes.
+    """The labels as an array of the task's shape; refuses labels that do not fit the items and the classes.
 
     Args:
         task: "classification", "multi-label" or "regression".
@@ -45,32 +45,37 @@ def check_target(task: str, items: Sequence[Any], labels: Labels, classes: Seque
             f"regression has one output, but the network has {len(classes)}: "
             "take network.with_new_head([name of the number])"
         )
-    many = task == "multi-label"
-    wanted = "0 or 1 for every item and class" if many else "finite numbers, one an item"
-    target, shape = np.asarray(labels), (len(items), len(classes)) if many else (len(items),)
+    multi_label = task == "multi-label"
+    values = "0 or 1 for every item and class" if multi_label else "finite numbers, one an item"
+    target, shape = np.asarray(labels), (len(items), len(classes)) if multi_label else (len(items),)
     if not len(items) or target.shape != shape or target.dtype.kind not in "biuf":
         raise ValueError(
-            f"expected {task} labels of shape {shape}, {wanted}, but got {target.dtype} {target.shape}"
+            f"expected {task} labels of shape {shape}, {values}, but got {target.dtype} {target.shape}"
         )
     target = target.astype(np.float64)
-    right = np.isin(target, (0, 1)) if many else np.isfinite(target)
-    if not right.all():
-        raise ValueError(f"expected {task} labels, {wanted}, but got {target[~right][0]:g}")
+    valid = np.isin(target, (0, 1)) if multi_label else np.isfinite(target)
+    if not valid.all():
+        raise ValueError(f"expected {task} labels, {values}, but got {target[~valid][0]:g}")
     return target
 
 
 def task_loss(
     task: str, outputs: Float[Tensor, "items classes"], target: Float[Tensor, "items ..."]
 ) -> Float[Tensor, ""]:
-    """What is minimised where outputs are no logits of classes that exclude one another.
+    """The loss of tasks other than classification.
 
     multi-label: binary cross-entropy −mean(y log σ(z) + (1 − y) log(1 − σ(z))) over items and classes, in
     nats. regression: mean squared error mean((y − z)²) over items, in the square of the labels' unit.
 
+    Args:
+        task: "multi-label" or "regression".
+        outputs: of the network.
+        target: of `check_target`.
+
     >>> task_loss("regression", torch.tensor([[1.0], [4.0]]), torch.tensor([1.0, 2.0])).item()
     2.0
     """
-    # Numbers in half precision would be rounded before they are compared.
+    # In half precision the labels would be rounded before the comparison.
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
     target = target.to(outputs.dtype)
     if task == "multi-label":
@@ -81,35 +86,33 @@ def task_loss(
 def task_measures(
     task: str, outputs: Float64[Tensor, "items classes"], target: Float64[Tensor, "items ..."]
 ) -> dict[str, float]:
-    """How well outputs answer, and their loss.
+    """How well outputs answer the target, and their loss.
 
     Args:
-        task: "multi-label": average_precision, scikit-learn's, its mean over the classes that some item has.
+        task: "multi-label": average_precision of scikit-learn, averaged over the classes that occur.
             "regression": r2 = 1 − Σ(y − z)² / Σ(y − ȳ)², with ȳ the mean of these labels.
         outputs: logits, or numbers.
-        target: as `check_target` gives it.
+        target: of `check_target`.
 
     Returns:
-        the measure, and loss, by `task_loss`. NaN where no item has any class, and for equal numbers.
+        the measure, and loss, by `task_loss`. The measure is NaN without any class, and for equal numbers.
 
     >>> labels = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     >>> task_measures("regression", torch.full((3, 1), 2.0, dtype=torch.float64), labels)["r2"]
     0.0
     """
-    measured = _average_precision if task == "multi-label" else _r2
-    name = "average_precision" if task == "multi-label" else "r2"
-    return {
-        name: measured(outputs.numpy(), target.numpy()),
-        "loss": task_loss(task, outputs, target).item(),
-    }
+    loss = task_loss(task, outputs, target).item()
+    if task == "multi-label":
+        return {"average_precision": _average_precision(outputs.numpy(), target.numpy()), "loss": loss}
+    return {"r2": _r2(outputs.numpy(), target.numpy()), "loss": loss}
 
 
 def _average_precision(outputs: np.ndarray, target: np.ndarray) -> float:
     if not np.isfinite(outputs).all():  # of a training that diverged
         return float("nan")
-    there = np.flatnonzero(target.any(axis=0))
-    found = [average_precision_score(target[:, k], outputs[:, k]) for k in there]
-    return float(np.mean(found)) if found else float("nan")
+    classes = np.flatnonzero(target.any(axis=0))
+    precisions = [average_precision_score(target[:, k], outputs[:, k]) for k in classes]
+    return float(np.mean(precisions)) if precisions else float("nan")
 
 
 def _r2(outputs: np.ndarray, target: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What an interrupted series of checkpoints goes on from."""
+"""The state from which an interrupted training goes on."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-# Lies beside the checkpoints until the series is complete; no name of a checkpoint, see models.series.
+# Lies beside the checkpoints until the series is complete; models.series does not take it for a checkpoint.
 UNFINISHED = "unfinished.pt"
 
 
@@ -18,9 +18,9 @@ class Unfinished:
     """A series after some of its epochs.
 
     Attributes:
-        settings: those in the checkpoints.
+        settings: of the training, as in the checkpoints.
         history: a row for the start and for each whole epoch.
-        state: of :meth:`harsanyi.models.training.gradient_steps.Training.state` after the last of them.
+        state: of :meth:`harsanyi.models.training.gradient_steps.Training.state` after the last whole epoch.
     """
 
     settings: dict[str, Any]
@@ -29,7 +29,7 @@ class Unfinished:
 
 
 def save_unfinished(path: Path, unfinished: Unfinished) -> None:
-    """Write it, whole or not at all."""
+    """Write the state, whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
@@ -42,19 +42,20 @@ def save_unfinished(path: Path, unfinished: Unfinished) -> None:
 def read_unfinished(
     path: Path, checkpoints: Sequence[Path], settings: dict[str, Any], processes: int
 ) -> Unfinished | None:
-    """What was saved, read without running anything in it.
+    """Read the state of an interrupted training, without running anything that the file contains.
 
     Args:
-        checkpoints: those of the whole series, in order.
-        settings: those of the training that is to go on.
-        processes: how many it has.
+        path: of the file.
+        checkpoints: of the whole series, in order.
+        settings: of the training that is to go on.
+        processes: their number.
 
     Returns:
-        None where there is no such file, a checkpoint of its epochs is gone, or it is of other settings or
-        another number of processes; then the series starts again.
+        None where the series must start again: there is no such file, a checkpoint of its epochs is gone, or
+        settings or number of processes are others.
 
     Raises:
-        ValueError: it is damaged, or something else.
+        ValueError: the file is damaged, or something else.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / UNFINISHED
@@ -67,11 +68,11 @@ def read_unfinished(
     if not path.is_file():
         return None
     try:
-        kept = Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
+        unfinished = Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged file fails in whatever way its bytes suggest
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}): delete it, and the series starts again"
         ) from error
-    alike = kept.settings == settings and len(kept.state["randomness"][0]) == processes
-    there = all(checkpoint.is_file() for checkpoint in checkpoints[: len(kept.history)])
-    return kept if alike and there else None
+    fits = unfinished.settings == settings and len(unfinished.state["randomness"][0]) == processes
+    complete = all(checkpoint.is_file() for checkpoint in checkpoints[: len(unfinished.history)])
+    return unfinished if fits and complete else None

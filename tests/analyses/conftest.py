@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from harsanyi import data, models
@@ -15,6 +16,7 @@ from harsanyi.interactions import MaskedModel
 from tests import text_networks
 
 COARSE = ("top", "trouser-dress", "shoe", "bag")
+SAVE = Figure.savefig
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +25,20 @@ def cache(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pixels() -> Iterator[None]:
+    """Figures are laid out in full, but saved in few pixels: those are most of the time of a report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda *arguments, **more: SAVE(*arguments, **more | {"dpi": 50}))
+        yield
+
+
+@pytest.fixture
+def all_pixels(monkeypatch) -> None:
+    """Figures are saved as users have them."""
+    monkeypatch.setattr(Figure, "savefig", SAVE)
 
 
 @pytest.fixture(scope="session")

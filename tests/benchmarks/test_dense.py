@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.dense import (
+from benchmarks.dense.__main__ import (
     CASES,
     KEY,
     SHARES,
@@ -19,7 +19,7 @@ from benchmarks.dense import (
     show_noise,
     table,
 )
-from benchmarks.dense_compiled import LINEAR, as_module, compiled, compiled_scores, linear_convolved
+from benchmarks.dense.compilation import LINEAR, as_module, compiled, compiled_scores, linear_convolved
 from benchmarks.tables import store
 from harsanyi.interactions import MaskedModel, Players
 from harsanyi.interactions.plans.dense import DensePlan, dense_plan

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from benchmarks.masked_images import GRIDS, SIZE, masking, noise, players_of
-from benchmarks.peer_question import Counted, Question, masked_logits, question_of
-from benchmarks.peer_ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_sampling, moebius
-from benchmarks.peers import Timing, difference, timed_answer
-from benchmarks.peers_figure import figure_of, figure_rows
-from benchmarks.peers_table import table
+from benchmarks.peers.__main__ import Timing, difference, timed_answer
+from benchmarks.peers.figure import figure_of, figure_rows
+from benchmarks.peers.question import Counted, Question, masked_logits, question_of
+from benchmarks.peers.table import table
+from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_sampling, moebius
 from harsanyi.interactions import And, coalition_masks, evaluate
 
 

@@ -6,7 +6,7 @@ from time import sleep
 import pandas as pd
 import pytest
 
-from benchmarks.plan_rounds import KEY, table
+from benchmarks.plans.rounds import KEY, table
 from benchmarks.stopwatch import fastest, timed
 from benchmarks.tables import show, store
 
@@ -56,7 +56,7 @@ def test_the_plans_table_has_medians_of_the_ratios_of_each_round(rounds, tmp_pat
         "n": 12,
         "plan": "tables",
         "plan / plain": "0.200 (0.150–0.500)",
-        "asked for": "0.300",
+        "goal": "0.300",
         "plan / dense": "0.500 (0.400–0.600)",
         "dense / plain": "0.500 (0.250–1.000)",
         "counted": "0.174",

@@ -11,9 +11,9 @@ from harsanyi.data.clusterings import (
     SampleLevels,
     kmeans_hierarchy,
     misaligned,
-    numbered,
     one_per_sample,
     random_labels,
+    renumber,
     shuffled_labels,
 )
 from harsanyi.data.hierarchies import LabelHierarchy
@@ -134,7 +134,7 @@ def test_shuffled_labels_move():
     kept = np.mean([(shuffled_labels(labels, seed) == labels).mean() for seed in range(50)])
     # A sample keeps its label by chance 0.1; 5,000 samples leave ±0.004.
     assert kept == pytest.approx(0.1, abs=0.015)
-    with pytest.raises(ValueError, match=r"classes of 100 samples to deal out within, got \(99,\)"):
+    with pytest.raises(ValueError, match=r"classes of 100 samples to permute within, got \(99,\)"):
         shuffled_labels(labels, 0, labels[1:])
 
 
@@ -215,8 +215,8 @@ def test_label_sets_that_are_none():
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30))
-def test_numbered_closes_up(labels):
-    closed = numbered(np.array(labels))
+def test_renumber_leaves_no_gaps(labels):
+    closed = renumber(np.array(labels))
     assert sorted(set(closed.tolist())) == list(range(len(set(labels))))
     order = sorted(set(labels))
     assert [order[k] for k in closed] == labels

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -75,7 +75,6 @@ def test_draws_are_of_the_input_and_the_same_at_every_amount():
     assert corrupted(inputs, NOISE, 4, seed=3).items[0].tobytes() != whole.items[0].tobytes()
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.text(alphabet="abcdef ,.", min_size=1), st.integers(1, 4), st.integers(0, 99))
 def test_swaps_move_letters_inside_words(text, count, seed):
     found = corrupted(sentences(text), NOISE, count, seed).items[0]

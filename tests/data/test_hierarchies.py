@@ -200,7 +200,7 @@ def test_levels_that_are_none():
 def test_labels_and_levels_that_are_not_there(hierarchy):
     with pytest.raises(ValueError, match="no level 'top': the levels are fine, 1 up, 2 up"):
         hierarchy.groups("top")
-    with pytest.raises(ValueError, match="'2 up' do not tell those of the finer '1 up'"):
+    with pytest.raises(ValueError, match="'2 up' do not determine those of the finer '1 up'"):
         hierarchy.map(np.array([0]), "1 up", of="2 up")
     with pytest.raises(ValueError, match=r"level 'fine', 0\.\.5; got 0\.\.6"):
         hierarchy.map(np.array([0, 6]), "1 up")

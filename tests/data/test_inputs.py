@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.data import Inputs
@@ -18,7 +18,6 @@ label_lists = st.lists(st.integers(0, 5), min_size=2, max_size=60)
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(label_lists, seeds, st.data())
 def test_sample_is_even_ordered_deterministic_and_nested(labels, seed, data):
     inputs = texts(labels)
@@ -34,7 +33,6 @@ def test_sample_is_even_ordered_deterministic_and_nested(labels, seed, data):
     assert all(count == size or count >= counts.max() - 1 for size, count in zip(sizes, counts, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
 @given(label_lists, seeds, st.floats(0.01, 0.99))
 def test_split_is_disjoint_total_and_stratified(labels, seed, fraction):
     inputs = texts(labels)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.data.patterns import Pattern, PatternTask
@@ -46,7 +46,6 @@ PATTERNS = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(patterns=st.lists(PATTERNS, max_size=5))
 def test_game_is_the_literal_target(patterns):
     """Effects are integers, and so every sum is exact."""

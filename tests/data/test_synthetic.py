@@ -82,7 +82,7 @@ def test_scores_follow_the_game_protocol():
         (lambda: SyntheticGame(2, {(0, 2): 1.0}), r"distinct players of 0\.\.1"),
         (lambda: SyntheticGame(2, {(0, 0): 1.0}), "distinct players"),
         (lambda: SyntheticGame(2, {}, {(): 1.0}), "OR effect of the empty coalition"),
-        (lambda: planted(3), "3 players form 7 coalitions"),
+        (lambda: planted(3), "at most 7 terms, the coalitions of 3 players; got 10"),
         (lambda: xor(3).value(torch.ones(1, 2, dtype=torch.bool)), r"expected bool coalitions \(batch, 3\)"),
         (lambda: xor(3).value(torch.ones(1, 3)), "got torch.float32"),
     ],

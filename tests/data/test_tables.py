@@ -1,18 +1,22 @@
 """CSV, TSV, parquet and saved data sets, written by pandas and `datasets`."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
 from harsanyi.data import load
-from tests.places import SHARED
+from harsanyi.data.arrow import columns_of
+from tests.places import ROOT, SHARED
 
 CIFAR = SHARED / "cifar100-subset"
 
@@ -131,11 +135,11 @@ def test_parquet_in_row_groups(tmp_path, pictures):
 
 
 def test_row_groups_are_dropped_when_too_many(tmp_path, pictures, monkeypatch):
-    monkeypatch.setattr("harsanyi.data.arrow.ROW_GROUPS_KEPT", 1)
+    monkeypatch.setattr("harsanyi.data.arrow.MAX_CACHED_ROW_GROUPS", 1)
     pictures.to_parquet(tmp_path / "p.parquet", batch_size=2)
     inputs = load(tmp_path / "p.parquet")
     check_pictures(inputs, "p.parquet")
-    assert len(inputs.items.source.kept) == 1
+    assert len(inputs.items.source.cache) == 1
 
 
 def test_saved_data_set(tmp_path, pictures, capfd):
@@ -222,6 +226,100 @@ def test_labels_must_be_integers_or_strings(tmp_path):
         load(tmp_path / "t.parquet", label_columns=["y"])
 
 
+FEATURES = {
+    "picture": ImageFeature(),
+    "sound": Value("binary"),
+    "kind": ClassLabel(names=["b", "a"]),
+    "counted": ClassLabel(num_classes=3),
+    "id": Value("int32"),
+    "flag": Value("bool"),
+    "words": Value("string"),
+    "many_words": Value("large_string"),
+    "number": Value("float32"),
+    "day": Value("date32"),
+    "list": [Value("int64")],
+    "pair": {"bytes": Value("binary"), "path": Value("string")},
+    "other_pair": {"a": Value("int64"), "b": Value("string")},
+    "matrix": Array2D((2, 2), "float32"),
+}
+
+
+def kind_by_datasets(feature) -> str:
+    """By the feature's class, as `datasets` reads it."""
+    match feature:
+        case ClassLabel():
+            return "class"
+        case ImageFeature():
+            return "image"
+        case dict():
+            return "image" if set(feature) == {"bytes", "path"} else "other"
+        case Value(dtype=dtype) if "binary" in dtype:
+            return "image"
+        case Value(dtype=dtype) if "string" in dtype:
+            return "text"
+        case Value(dtype=dtype) if dtype.startswith(("int", "uint", "bool")):
+            return "integer"
+    return "other"
+
+
+@pytest.mark.parametrize("with_metadata", [True, False])
+def test_columns_are_what_datasets_says(with_metadata):
+    schema = Features(FEATURES).arrow_schema
+    schema = schema if with_metadata else schema.remove_metadata()
+    read = Features.from_arrow_schema(schema)
+    ours = columns_of(schema)
+    assert {name: column.kind for name, column in ours.items()} == {
+        name: kind_by_datasets(feature) for name, feature in read.items()
+    }
+    assert {name: column.classes for name, column in ours.items() if column.classes} == {
+        name: tuple(feature.names) for name, feature in read.items() if isinstance(feature, ClassLabel)
+    }
+
+
+def test_features_that_do_not_fit_their_columns_count_for_nothing():
+    schema = Features({"kind": ClassLabel(names=["b", "a"])}).arrow_schema
+    narrow = pa.schema([pa.field("kind", pa.int32())], metadata=schema.metadata)
+    assert isinstance(Features.from_arrow_schema(narrow)["kind"], Value)
+    assert columns_of(narrow)["kind"].kind == "integer"
+    sounds = pa.schema([pa.field("x", pa.struct({"bytes": pa.binary(), "path": pa.string()}))])
+    assert columns_of(sounds, {"x": {"_type": "Audio"}})["x"].kind == "other"
+
+
+def test_the_library_is_not_imported(tmp_path, pictures):
+    """It takes seconds, and on the path of a user's repository it may be the user's own `datasets`."""
+    pictures.to_parquet(tmp_path / "p.parquet")
+    pictures.save_to_disk(tmp_path / "saved")
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets/__init__.py").write_text("raise AssertionError('not the library')")
+    code = (
+        "import sys, harsanyi\n"
+        "for path in ('p.parquet', 'saved'):\n"
+        "    harsanyi.data.load(path).check()\n"
+        "assert 'datasets' not in sys.modules\n"
+    )
+    places = os.pathsep.join([".", str(ROOT)])
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": places}, check=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("state.json", "{"),
+        ("state.json", "[]"),
+        ("state.json", '{"_data_files": []}'),
+        ("state.json", '{"_data_files": [{"filename": "gone.arrow"}]}'),
+        ("state.json", '{"_data_files": [], "_indices_data_files": [{"filename": "i.arrow"}]}'),
+        ("dataset_info.json", "{}"),
+        ("data-00000-of-00001.arrow", "x"),
+    ],
+)
+def test_damaged_saved_data_sets(tmp_path, pictures, file, text):
+    pictures.save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / file).write_text(text)
+    with pytest.raises(ValueError, match="saved cannot be read as a saved data set"):
+        load(tmp_path / "saved")
+
+
 def test_cifar_subset():
     if not CIFAR.exists():
         pytest.skip(f"the CIFAR-100 subset is not at {CIFAR}")
@@ -244,7 +342,7 @@ def test_forms_not_understood(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"\*\.parquet does not exist"):
         load(tmp_path / "*.parquet")
-    with pytest.raises(ValueError, match="in no form understood: expected an image folder"):
+    with pytest.raises(ValueError, match="has an unknown form: expected an image folder"):
         load(write_text(tmp_path / "data.npz", "x"))
     with pytest.raises(ValueError, match=r"pattern .* for parquet files only, not data\.npz"):
         load(tmp_path / "*.npz")

@@ -8,7 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
-from harsanyi.analyses.drawing.palette import NETWORKS, NEW, PRESERVED
+from harsanyi.analyses.drawing.palette import NETWORK_COLOURS, NEW, PRESERVED
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 
 
@@ -52,7 +53,7 @@ def test_runs_are_joined_in_the_order_of_their_steps(points):
     assert [line.get_label() for line in ax.lines] == ["fine", "coarse"]
     assert [line.get_xdata().tolist() for line in ax.lines] == [[0.6, 0.4, 0.3], [0.5, 0.35, 0.2]]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.4, np.nan, 0.8])
-    assert [to_hex(line.get_color()).upper() for line in ax.lines] == list(NETWORKS[1:3])
+    assert [to_hex(line.get_color()).upper() for line in ax.lines] == list(NETWORK_COLOURS[1:3])
     assert {line.get_linestyle() for line in ax.lines} == {"-"}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("preserved share", "accuracy held out")
     assert all(label.get_text().endswith("%") for label in ax.get_xticklabels() + ax.get_yticklabels())
@@ -69,7 +70,9 @@ def test_points_of_their_own_are_not_joined(points):
 
 def test_the_corner_says_what_the_table_does(points):
     pair = ("preserved_share", "accuracy held out")
-    table = correlation_table(points, [pair, pair[::-1]], clusters="series", resamples=50)
+    table = correlation_table(
+        points, [pair, pair[::-1]], clusters="series", bootstrap=Bootstrap(resamples=50)
+    )
     # Two clusters say little; written here are numbers, not their sense.
     table = table.assign(value=[-0.5, 0.25, 0, 0], low=[-0.75, np.nan, 0, 0], high=[-0.125, np.nan, 0, 0])
     ax = drawn(plot_correlation(points, *pair, by="series", table=table))
@@ -78,7 +81,7 @@ def test_the_corner_says_what_the_table_does(points):
         "Spearman 0.25",
         "5 points in 2 clusters",
     ]
-    lone = correlation_table(points, [pair], resamples=50)
+    lone = correlation_table(points, [pair], bootstrap=Bootstrap(resamples=50))
     assert texts(plot_correlation(points, *pair, table=lone))[0].splitlines()[-1] == "5 points"
 
 
@@ -86,7 +89,7 @@ def test_the_corner_says_what_the_table_does(points):
 def test_the_corner_is_above_all_points(groups):
     points = pd.DataFrame({"x": np.arange(12.0), "y": np.arange(12.0) % 5})
     points["run"] = [f"run {i % groups}" for i in range(12)]
-    table = correlation_table(points, [("x", "y")], resamples=50)
+    table = correlation_table(points, [("x", "y")], bootstrap=Bootstrap(resamples=50))
     ax = drawn(plot_correlation(points, "x", "y", by="run" if groups > 1 else None, table=table))
     bottom = ax.texts[0].get_window_extent().y0
     highest = ax.transData.transform((0, points.y.max()))[1]
@@ -137,7 +140,7 @@ def test_unknown_bounds_are_left_out(curve):
 def test_other_tables(points, curve):
     with pytest.raises(ValueError, match=r"columns \['loss'\]"):
         plot_correlation(points, "preserved_share", "loss")
-    table = correlation_table(points, [("step", "preserved_share")], resamples=20)
+    table = correlation_table(points, [("step", "preserved_share")], bootstrap=Bootstrap(resamples=20))
     with pytest.raises(ValueError, match="coefficients of 'preserved_share' and 'step'"):
         plot_correlation(points, "preserved_share", "step", table=table)
     with pytest.raises(ValueError, match=r"columns \['low', 'high'\]"):

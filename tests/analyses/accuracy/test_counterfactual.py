@@ -7,26 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 from torch import nn
 
-from harsanyi.analyses.accuracy.calibration import calibration_table
-from harsanyi.analyses.accuracy.counterfactual import (
-    chosen_coalitions,
-    counterfactual_table,
-    derangement,
-    measured_change,
-    other_baselines,
-    other_tokens,
-    predicted_change,
-)
+from harsanyi.analyses.accuracy.chosen_coalitions import chosen_coalitions
+from harsanyi.analyses.accuracy.counterfactual import counterfactual_table, measured_change, predicted_change
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
+from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
+from harsanyi.analyses.accuracy.other_baselines import derangement, other_baselines, other_tokens
 from harsanyi.analyses.knowledge.change import compare
-from harsanyi.analyses.knowledge.strongest import CHANGED_PARTS, strongest_changes
-from harsanyi.analyses.statistics.bootstrap import bootstrap_intervals
+from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS, strongest_changes
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
 from harsanyi.data import planted
 from harsanyi.interactions import And, AndOr, Interactions, MaskedModel, Players, coalition_masks, extract
 from tests import reference
@@ -77,7 +71,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def found(table):
-    return calibration_table(table, resamples=40)
+    return calibration_table(table, bootstrap=Bootstrap(resamples=40))
 
 
 def rows_of(table, baseline, part, kind):
@@ -91,7 +85,6 @@ def rows_of(table, baseline, part, kind):
     return rows
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31), threshold=st.sampled_from([0.0, 0.2, 0.6]))
 def test_predicted_change_by_definition(seed, threshold):
     interactions = extract(random_tables(seed, games=2, n=3), AndOr())
@@ -204,7 +197,9 @@ def test_known_interactions_are_calibrated():
     change = compare(known(before), known(after))  # the weakest planted is ¼ of the strongest
     same = {name: Tables(getattr(change, name).v) for name in ("before", "after")}
     half = {name: Tables((game.v + game.v[:, -1:]) / 2) for name, game in same.items()}
-    found = calibration_table(counterfactual_table(change, {"same": same, "half": half}), resamples=30)
+    found = calibration_table(
+        counterfactual_table(change, {"same": same, "half": half}), bootstrap=Bootstrap(resamples=30)
+    )
     for baseline, slope in (("same", 1.0), ("half", 0.5)):
         rows = found[(found.baseline == baseline) & (found["sample"] != "chosen against control")]
         for quantity, expected in (
@@ -310,13 +305,13 @@ def test_calibration_by_definition(table, found, part):
 
             if kind == "both":
                 gathered = partial(gathered_quantities, by_game=list(by_game.values()), sample=sample)
-                literal = bootstrap_intervals((np.arange(len(games)),), gathered, 0.95, 40, 0)
+                literal = bootstrap_intervals((np.arange(len(games)),), gathered, Bootstrap(resamples=40))
                 bounds = here[["low", "high"]].to_numpy()
                 assert bounds == pytest.approx(np.array([[one.low, one.high] for one in literal]), abs=1e-8)
 
 
 def test_calibration_of_one_baseline_does_not_see_the_other(table, found):
-    alone = calibration_table(table[table.baseline == "noise"], resamples=40)
+    alone = calibration_table(table[table.baseline == "noise"], bootstrap=Bootstrap(resamples=40))
     rows = found[found.baseline == "noise"].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, rows)
 
@@ -365,7 +360,7 @@ def test_another_sentence_at_the_same_positions():
 
 
 def test_figures_show_the_tables(table, found):
-    ax = plot_calibration(table, "noise", found=found)
+    ax = plot_calibration(table, "noise", fit=found)
     rows = table[table.baseline == "noise"]
     dots = {one.get_label(): one.get_offsets() for one in ax.collections}
     for part in CHANGED_PARTS:
@@ -413,5 +408,5 @@ def test_what_cannot_be_meant(table):
         other_baselines(torch.zeros(3, 4))
     with pytest.raises(ValueError, match="integer token ids.*other_baselines"):
         other_tokens(torch.zeros(3, 4), {})
-    with pytest.raises(ValueError, match="no baseline is called 'snow'; there are 'same', 'noise'"):
+    with pytest.raises(ValueError, match="baseline of the table, which has 'same', 'noise'; got 'snow'"):
         plot_calibration(table, "snow")

@@ -9,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.accuracy.discrimination import NETWORK, discrimination_table, margins, of_labels
+from harsanyi.analyses.accuracy.discrimination import (
+    NETWORK_OF_PART,
+    discrimination_table,
+    margins,
+    of_labels,
+)
 from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums and ratios of a few dozen float64 terms of size ~1.
@@ -73,22 +79,27 @@ def literal_parts(networks: dict, limits: dict, y: int, game: int, kind: str, s:
     }
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=settings().max_examples // 4)  # the literal loops are slow
 @given(seed=st.integers(0, 2**31))
 def test_by_definition(seed):
     names = ("before", "after", "scratch")
     networks = {name: random_classes(seed + i) for i, name in enumerate(names)}
     labels = random_labels(seed)
     table = discrimination_table(
-        networks["before"], networks["after"], labels, scratch=networks["scratch"], threshold=0.3, resamples=2
+        networks["before"],
+        networks["after"],
+        labels,
+        scratch=networks["scratch"],
+        threshold=0.3,
+        bootstrap=Bootstrap(resamples=2),
     )
-    assert set(table.knowledge) == set(NETWORK)
+    assert set(table.knowledge) == set(NETWORK_OF_PART)
     limits = {
         (name, game): literal_limit(network, y, game)
         for name, network in networks.items()
         for game, y in enumerate(labels.tolist())
     }
-    for part, network in NETWORK.items():
+    for part, network in NETWORK_OF_PART.items():
         for kind, order in (("and", "1"), ("or", "2"), ("both", "2"), ("both", "all")):
             weight = lead = positive = 0.0
             for game, y in enumerate(labels.tolist()):
@@ -118,14 +129,14 @@ def test_strengths_are_those_of_compare():
     """In the true class's games, with any labels."""
     before, after, scratch = (random_classes(seed) for seed in range(3))
     labels = random_labels(3)
-    table = discrimination_table(before, after, labels, scratch=scratch, resamples=2)
+    table = discrimination_table(before, after, labels, scratch=scratch, bootstrap=Bootstrap(resamples=2))
     true = [of_labels(network, labels) for network in (before, after, scratch)]
     for game, y in enumerate(labels.tolist()):
         assert torch.equal(true[0].and_[game], before[y].and_[game])
         assert torch.equal(true[0].or_[game], before[y].or_[game])
-    change = compare(*true[:2], scratch=true[2]).table(resamples=2)
+    change = compare(*true[:2], scratch=true[2]).table(bootstrap=Bootstrap(resamples=2))
     change = change[change.sign == "both"]
-    for part in NETWORK:
+    for part in NETWORK_OF_PART:
         expected = change[change.quantity == part].set_index(KEYS).value
         pd.testing.assert_series_equal(found(table, part, "strength"), expected, rtol=EXACT)
 
@@ -164,7 +175,7 @@ def test_games_weigh_by_their_strength():
     by_class = [
         extract(torch.tensor([[0.0, x], [0.0, y]], dtype=torch.float64), And()) for x, y in ((6, 2), (0, 3))
     ]
-    table = discrimination_table(by_class, by_class, torch.tensor([0, 0]), resamples=200)
+    table = discrimination_table(by_class, by_class, torch.tensor([0, 0]), bootstrap=Bootstrap(resamples=200))
     row = table[(table.knowledge == "preserved") & (table.kind == "both") & (table.order == "all")]
     row = row.set_index("quantity")
     assert row.value["margin"] == pytest.approx((36 - 2) / 8)
@@ -177,7 +188,7 @@ def test_signs_apart():
     """Of two classes in log-odds, the discriminative effects are the positive ones."""
     one = random_classes(0)[0]
     by_class, labels = [one, one.scaled(-1.0)], random_labels(0) % 2
-    table = discrimination_table(by_class, by_class, labels, signs=True, resamples=2)
+    table = discrimination_table(by_class, by_class, labels, signs=True, bootstrap=Bootstrap(resamples=2))
     table = table[(table.knowledge == "preserved") & (table.quantity == "discriminative_share")].dropna()
     assert (table[table.sign == "positive"].value == 1).all()
     assert (table[table.sign == "negative"].value == 0).all()
@@ -185,7 +196,9 @@ def test_signs_apart():
 
 
 def test_columns():
-    table = discrimination_table(random_classes(0), random_classes(1), random_labels(0), resamples=20)
+    table = discrimination_table(
+        random_classes(0), random_classes(1), random_labels(0), bootstrap=Bootstrap(resamples=20)
+    )
     assert " ".join(table.columns) == "knowledge quantity kind order value low high games"
     assert list(dict.fromkeys(table.knowledge)) == ["preserved", "new", "discarded"]
     assert len(table) == 3 * 3 * 3 * 4

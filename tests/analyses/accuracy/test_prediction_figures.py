@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
 from harsanyi.analyses.accuracy.prediction_figures import (
-    COLOURS,
+    PART_COLOURS,
     plot_discrimination,
     plot_pruning,
     plot_restricted,
@@ -18,6 +18,7 @@ from harsanyi.analyses.accuracy.prediction_figures import (
 from harsanyi.analyses.accuracy.pruning import prune_until_flip
 from harsanyi.analyses.drawing.palette import FAINT, FONT, new_axes
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import AndOr, extract
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -39,7 +40,9 @@ def networks():
 
 @pytest.fixture(scope="module")
 def restricted(networks):
-    return restricted_prediction(*networks[:2], LABELS, scratch=networks[2], resamples=50)
+    return restricted_prediction(
+        *networks[:2], LABELS, scratch=networks[2], bootstrap=Bootstrap(resamples=50)
+    )
 
 
 def drawn(figure):
@@ -66,8 +69,8 @@ def segments(ax):
 @pytest.mark.parametrize("quantity", ["accuracy", "agreement", "accuracy_share"])
 def test_bars_are_the_table(restricted, quantity):
     ax = plot_restricted(restricted, quantity)
-    rows = restricted[(restricted.quantity == quantity) & restricted.knowledge.isin(COLOURS)]
-    colour_of = {COLOURS[name].lower(): name for name in COLOURS}
+    rows = restricted[(restricted.quantity == quantity) & restricted.knowledge.isin(PART_COLOURS)]
+    colour_of = {PART_COLOURS[name].lower(): name for name in PART_COLOURS}
     shown = {}
     for bar in ax.patches:
         if np.isfinite(bar.get_height()):
@@ -108,7 +111,9 @@ def test_no_value_is_a_dash():
 @pytest.mark.parametrize("signs", [False, True])
 @pytest.mark.parametrize("quantity", ["discriminative_share", "margin", "strength"])
 def test_dots_are_the_table(networks, quantity, signs):
-    table = discrimination_table(*networks[:2], LABELS, scratch=networks[2], signs=signs, resamples=50)
+    table = discrimination_table(
+        *networks[:2], LABELS, scratch=networks[2], signs=signs, bootstrap=Bootstrap(resamples=50)
+    )
     ax = plot_discrimination(table, quantity, unit="$x_{$")
     rows = table[(table.quantity == quantity) & (table.kind == "both")]
     rows = rows[rows.sign == "both"] if signs else rows
@@ -129,7 +134,10 @@ def test_dots_are_the_table(networks, quantity, signs):
 
 
 def test_steps_are_the_table(networks):
-    found = [prune_until_flip(networks[1], order=order).standing(resamples=50) for order in ORDERS]
+    found = [
+        prune_until_flip(networks[1], order=order).standing(bootstrap=Bootstrap(resamples=50))
+        for order in ORDERS
+    ]
     ax = new_axes(3, 2)
     assert plot_pruning(pd.concat(found), ax) is ax
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(ORDERS)
@@ -151,4 +159,4 @@ def test_one_game_and_nothing_removed():
 
 
 def test_colours_are_told_apart():
-    assert len({colour.lower() for colour in (*COLOURS.values(), FAINT)}) == len(COLOURS) + 1
+    assert len({colour.lower() for colour in (*PART_COLOURS.values(), FAINT)}) == len(PART_COLOURS) + 1

@@ -5,10 +5,11 @@ from itertools import combinations
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.analyses.accuracy.pruning import Pruning, prune_until_flip
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 # Sums of a few dozen float64 terms of size ~1.
@@ -79,7 +80,6 @@ def told(found: Pruning, game: int) -> tuple:
     return tuple(part[game].item() for part in parts)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31), threshold=st.sampled_from([0.0, 0.3]), order=st.sampled_from(ORDERS))
 def test_one_at_a_time(seed, threshold, order):
     by_class = random_classes(seed)
@@ -97,7 +97,6 @@ def test_one_at_a_time_with_four_players_and_four_classes(order):
         assert told(found, game) == pytest.approx(literal(by_class, game, 0.1, order), abs=EXACT)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_fewest_is_the_least_of_all_sets(seed):
     """Against every set of removals, the small ones first."""
@@ -117,7 +116,6 @@ def test_fewest_is_the_least_of_all_sets(seed):
         assert found.spare[game].item() == (len(items) if least is None else least - 1)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_no_order_is_shorter_than_the_fewest(seed):
     by_class = random_classes(seed, games=8)
@@ -183,17 +181,18 @@ def test_nothing_to_remove():
         assert found.answer.tolist() == [2, 2, 2]
         assert found.count.tolist() == found.spare.tolist() == [0, 0, 0]
         assert not found.flips.any()
-        table = found.table(resamples=20).set_index("quantity").value
+        table = found.table(bootstrap=Bootstrap(resamples=20)).set_index("quantity").value
         assert table["never_flips"] == 1
         assert table[["spare_share", "strength_share"]].isna().all()
-        assert found.standing(resamples=20)[["removed", "value"]].to_numpy().tolist() == [[0, 1]]
+        assert found.standing(bootstrap=Bootstrap(resamples=20))[
+            ["removed", "value"]
+        ].to_numpy().tolist() == [[0, 1]]
 
 
-@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**31), order=st.sampled_from(ORDERS))
 def test_tables_are_the_means(seed, order):
     found = prune_until_flip(random_classes(seed, games=6), order=order)
-    table = found.table(resamples=20)
+    table = found.table(bootstrap=Bootstrap(resamples=20))
     assert " ".join(table.columns) == "order quantity value low high games"
     assert (table.games == 6).all()
     value = table.set_index("quantity").value
@@ -205,7 +204,7 @@ def test_tables_are_the_means(seed, order):
     assert value["strength_share"] == pytest.approx(gone / strength, abs=EXACT)
     assert value["never_flips"] == pytest.approx(found.flips.tolist().count(False) / 6, abs=EXACT)
 
-    standing = found.standing(resamples=20)
+    standing = found.standing(bootstrap=Bootstrap(resamples=20))
     assert " ".join(standing.columns) == "order removed value low high games"
     literal_share = {
         r: sum(not flips or r <= s for s, flips in zip(spare, found.flips.tolist(), strict=True)) / 6
@@ -221,7 +220,7 @@ def test_tables_are_the_means(seed, order):
 def test_one_seed_one_table():
     found = prune_until_flip(random_classes(0, games=8))
     for tell in (found.table, found.standing):
-        pd.testing.assert_frame_equal(tell(seed=1), tell(seed=1))
+        pd.testing.assert_frame_equal(tell(bootstrap=Bootstrap(seed=1)), tell(bootstrap=Bootstrap(seed=1)))
 
 
 def test_refused():

@@ -10,6 +10,7 @@ from harsanyi import data, models
 from harsanyi.analyses import Run, read_table
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.run.by_class import interactions_by_class
 from harsanyi.interactions import MaskedModel
 
 INPUTS = 5
@@ -40,7 +41,7 @@ def test_what_the_command_writes(run):
         "report.html",
     }
     report = (run / "accuracy/report.html").read_text(encoding="utf-8")
-    for said in ("The network answers", "speaks for it more than for any other class", "5 inputs"):
+    for said in ("The network answers", "supports it more than any other class", "5 inputs"):
         assert said in report
     assert len(list((run / "accuracy/figures").glob("*.png"))) == 9
 
@@ -48,7 +49,7 @@ def test_what_the_command_writes(run):
 def test_accuracies_are_those_of_the_networks(run):
     opened = Run.open(run)
     table = read_table(run / "accuracy/restricted.h5")
-    found = [opened.by_class(name)[name] for name in ("before", "after", "scratch")]
+    found = [interactions_by_class(opened, [name])[name] for name in ("before", "after", "scratch")]
     expected = restricted_prediction(found[0], found[1], opened.labels, scratch=found[2])
     pd.testing.assert_frame_equal(table, expected)
     # The network itself, asked about the inputs as they are.
@@ -96,7 +97,7 @@ def test_only_interventions_ask_the_networks_and_a_second_run_writes_the_same(ru
 def test_inputs_that_are_answered_rightly(run):
     points = read_table(run / "accuracy/inputs.h5")
     opened = Run.open(run)
-    by_class = opened.by_class("after")["after"]
+    by_class = interactions_by_class(opened, ["after"])["after"]
     answers = torch.stack([one.v[:, -1] for one in by_class]).argmax(0)
     assert [str(one) == "True" for one in points.correct] == (answers == opened.labels).tolist()
 

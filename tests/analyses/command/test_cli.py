@@ -52,9 +52,10 @@ def test_help_lists_options_with_units_and_defaults(command, said, capsys):
 
 def test_the_command_line_does_not_wait_for_torch():
     code = """
-import sys, analyses.cli
-analyses.cli.main(["--help"])
-try: analyses.cli.main(["compare", "--help"])
+import sys
+from harsanyi.analyses.command.cli import main
+main(["--help"])
+try: main(["compare", "--help"])
 except SystemExit: pass
 slow = {"torch", "timm", "transformers", "matplotlib", "pandas"} & set(sys.modules)
 assert not slow, slow
@@ -146,7 +147,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
         ("--players=grid", "does not say how to lay players"),
         ("--players=grid:28x28", "784 players, 2**784 masked versions each, needs 1.819e+229 GiB"),
         ("--players=grid:28x28:40", "40 players, 2**40 masked versions each, needs 1.966e+5 GiB"),
-        ("--baseline=beige", "--baseline beige is none for images; there are zeros"),
+        ("--baseline=beige", "--baseline beige is no baseline of images; there are zeros"),
         ("--layer=attic", "has no layer 'attic'; its first layers are conv1"),
         ("--layer=hidden", "gives no feature map"),
         ("--score=next_token_log_odds", "next_token_log_odds needs a language model's outputs"),
@@ -207,8 +208,8 @@ def test_an_unreadable_picture_is_named_or_counted(refused, checkpoints, picture
     assert "bag/2.png cannot be read as an image" in refused(*run, "--inputs=8")
     assert "there are 7" in refused(*run, "--inputs=8", "--skip-unreadable")
     main([*run, "--inputs=7", "--skip-unreadable"])
-    facts = json.loads((tmp_path / "run/facts.json").read_text())["facts"]
-    assert facts["left out as unreadable"] == "1: bag/2.png"
+    left_out = json.loads((tmp_path / "run/facts.json").read_text())["left_out"]
+    assert left_out["unreadable"] == ["bag/2.png"]
 
 
 def test_short_sentences_are_named_or_counted(refused, berts, tmp_path):
@@ -221,8 +222,8 @@ def test_short_sentences_are_named_or_counted(refused, berts, tmp_path):
     assert "cannot draw 7 inputs: there are 6" in refused(*short, "--skip-short")
     assert "has 9 words" in refused(*run, "--inputs=1", "--players=words:9", "--skip-short")
     main([*run, "--inputs=6", "--players=words:4", "--skip-short"])
-    facts = json.loads((tmp_path / "run/facts.json").read_text())["facts"]
-    assert facts["left out as too short"] == "1 of 7 sentences"
+    left_out = json.loads((tmp_path / "run/facts.json").read_text())["left_out"]
+    assert (left_out["short"], left_out["sentences"]) == (1, 7)
 
 
 @pytest.mark.parametrize("baseline", ["zeros", "blur", "beige"])

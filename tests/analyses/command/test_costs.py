@@ -9,6 +9,7 @@ from harsanyi import data
 from harsanyi.analyses import Run
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.command.costs import in_words
+from harsanyi.analyses.run.notes import network_facts
 
 
 @pytest.fixture
@@ -52,8 +53,8 @@ def test_compute_by_tables(options, tmp_path: Path):
     # Logits in float32, of size 10: a sum in another order differs in the seventh digit.
     assert torch.allclose(v, w, rtol=0, atol=2e-5)
     assert not torch.equal(v, v.roll(1, 0))
-    assert "plan for network" not in dense.facts
-    assert tables.facts["plan for network"].startswith("tables, 0 of ")
+    assert not dense.facts.plans
+    assert network_facts(tables)["plan for network"].startswith("tables, 0 of ")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_lower_precision_is_measured_and_said(options, tmp_path: Path, capsys)
     main(["compute", *options, "--precision=bf16"])
     assert "network in bf16: interactions differ from those in float64 by up to " in capsys.readouterr().out
     run = Run.open(tmp_path / "run")
-    assert run.facts["precision of network"].endswith("(2 games)")
+    assert network_facts(run)["precision of network"].endswith("(2 games)")
     assert run.store.settings["precision"] == "bf16"
 
 

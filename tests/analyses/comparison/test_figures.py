@@ -19,6 +19,7 @@ from harsanyi.analyses.comparison.figures import (
     plot_sparsity,
     plot_strength_by_order,
 )
+from harsanyi.analyses.comparison.labels import change_label
 from harsanyi.analyses.comparison.on_image import (
     draw_change_on_image,
     draw_interaction_on_image,
@@ -30,8 +31,9 @@ from harsanyi.analyses.comparison.on_sentence import draw_change_on_sentence, dr
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED, SHARE_COLOURS
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.change import compare
-from harsanyi.analyses.knowledge.strongest import strongest_changes
+from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.analyses.report.page import write_figures
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.figures import plot_performance
 from harsanyi.data import fashion_mnist
 from harsanyi.interactions import And, AndOr, Interaction, Players, extract
@@ -63,7 +65,7 @@ def change():
 
 @pytest.fixture(scope="module")
 def table(change):
-    return change.table(resamples=50)
+    return change.table(bootstrap=Bootstrap(resamples=50))
 
 
 def drawn(figure):
@@ -139,7 +141,7 @@ def test_shares_show_values_intervals_and_the_total_apart(table):
 
 def test_shares_of_nothing_are_dashes():
     nothing = constant_interactions()
-    ax = plot_shares(compare(nothing, nothing, scratch=nothing).table(resamples=20))
+    ax = plot_shares(compare(nothing, nothing, scratch=nothing).table(bootstrap=Bootstrap(resamples=20)))
     assert not len(ax.patches)
     assert [text.get_text() for text in ax.texts] == ["–"] * 4 * (N + 1)
     drawn(ax.figure)
@@ -218,7 +220,7 @@ def test_few_and_many_players_fit(n):
     before, after = (extract(table, AndOr()) for table in v)
     change = compare(before, after, scratch=before)
     drawn(plot_strength_by_order(change).figure)
-    drawn(plot_shares(change.table(resamples=9)).figure)
+    drawn(plot_shares(change.table(bootstrap=Bootstrap(resamples=9))).figure)
     drawn(plot_sparsity({"a network of some name": before}).figure)
     drawn(plot_matching(before, 0).figure)
 
@@ -371,7 +373,7 @@ def test_change_on_a_sentence(change):
     texts = [text.get_text() for text in figure.axes[0].texts]
     for name, rows in strongest_changes(change, 0, 2).items():
         assert (name if rows else f"{name}: none") in texts
-        assert all(row.label in texts for row in rows)
+        assert all(change_label(row) in texts for row in rows)
     drawn(figure)
 
 

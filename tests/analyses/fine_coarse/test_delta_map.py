@@ -10,21 +10,18 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from harsanyi.analyses.fine_coarse.delta_map import (
+from harsanyi.analyses.fine_coarse.delta_map import delta_cell, delta_map, delta_table, draw_rows
+from harsanyi.analyses.fine_coarse.pool import (
     Pool,
     clothes,
     confused_across,
-    delta_cell,
-    delta_map,
-    delta_table,
     digits,
-    draw_rows,
     halvings,
     standardised,
     torchvision_pool,
 )
+from harsanyi.models import StackRecipe, StackSamples, train_stack
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, train_stack
 
 EXACT = 1e-12
 RECIPE = StackRecipe(4, rates=(0.1, 0.01), steps=60, check=20)

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harsanyi.analyses.fine_coarse.delta_map import Pool, delta_map, delta_table, draw_rows, standardised
+from harsanyi.analyses.fine_coarse.delta_map import delta_map, delta_table, draw_rows
 from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.fine_coarse.pool import Pool, standardised
 from harsanyi.analyses.fine_coarse.report import (
     delta_words,
     describe_deltas,
@@ -17,7 +18,8 @@ from harsanyi.analyses.fine_coarse.report import (
     dial_words,
     loss_words,
 )
-from harsanyi.models.training.stacked import StackRecipe, initial_stack
+from harsanyi.models import StackRecipe
+from harsanyi.models.training.stack import initial_stack
 
 RECIPE = StackRecipe(4, rates=(0.1, 0.01), steps=60, check=20)
 FLOAT32 = 1e-5  # losses near 1 of float32 logits
@@ -137,7 +139,7 @@ def test_words_hold_the_numbers(deltas, losses):
             f"after {rows.step.max():,} steps L_coarse of held-out samples is {rows.value.iloc[-1]:.3f}"
             in (sentence)
         )
-        assert f"at its least {rows.value.min():.3f}" in sentence
+        assert f"at its lowest {rows.value.min():.3f}" in sentence
     assert loss_words(losses).shape == (2, 4)
 
 

@@ -10,17 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from docs.studies import feature_learning as study
+from docs.studies.feature_learning import study
 from harsanyi.analyses.fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from harsanyi.analyses.fine_coarse.feature_learning import (
-    FeatureRun,
+from harsanyi.analyses.fine_coarse.feature_learning import FeatureRun, learn_features, superclass_outputs
+from harsanyi.analyses.fine_coarse.feature_tables import (
     alignment_table,
     error_table,
     grouped_effects,
     interaction_table,
-    learn_features,
     patch_interactions,
-    superclass_outputs,
 )
 from harsanyi.data.patches import ROLES, PatchTask
 from tests import reference

@@ -1,12 +1,12 @@
 """Networks trained on planted interactions: the analyses find them, date them and tell what changed.
 
-The functions are those of docs/studies/ground_truth.py, here on seven players, two seeds and fewer steps.
+The functions are those of docs/studies/ground_truth/study.py, on seven players, two seeds and fewer steps.
 """
 
 import pytest
 import torch
 
-from docs.studies import ground_truth as study
+from docs.studies.ground_truth import study
 from harsanyi.analyses import compare
 from harsanyi.data.patterns import Pattern, PatternTask
 from harsanyi.interactions import And, Interactions, SparseAndOr, extract

@@ -16,7 +16,7 @@ from harsanyi.data.hierarchies import LabelHierarchy
 
 EXACT = 1e-12
 # Steps of SGD are linear in the gradient, so that rounding in float32 stays rounding; Adam's would not be.
-RECIPE = {"epochs": 2, "optimiser": "sgd", "learning_rate": 0.1, "batch_size": 16, "progress": False}
+RECIPE = models.Recipe(epochs=2, optimiser="sgd", learning_rate=0.1, batch_size=16)
 SEEDS = (0, 1)
 HALVES = {"top": "body", "trouser-dress": "body", "shoe": "other", "bag": "other"}
 THREE = ((0, 0), (1, 0.3), (0, 1))
@@ -50,7 +50,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def swept(clothes, two, folder) -> pd.DataFrame:
-    return objective_sweep(start, clothes, two, [0, 0.3, 1], SEEDS, folder, size=50, **RECIPE)
+    return objective_sweep(start, clothes, two, [0, 0.3, 1], SEEDS, folder, RECIPE, size=50, progress=False)
 
 
 def weights(path: Path) -> dict:
@@ -65,15 +65,14 @@ def test_beta_one_is_plain_cross_entropy(clothes, swept, folder, tmp_path):
     for seed in SEEDS:
         sample = clothes.train.sample(50, seed, "fine")
         network = start(seed).with_new_head(sample.classes["fine"], seed)
-        held_out = clothes.test.items, clothes.test.labels["fine"]
+        held_out = models.Samples(clothes.test.items, clothes.test.labels["fine"])
         plain = models.train(
             network,
-            sample.items,
-            sample.labels["fine"],
+            models.Samples(sample.items, sample.labels["fine"]),
+            replace(RECIPE, seed=seed),
             folder=tmp_path / str(seed),
             held_out=held_out,
-            seed=seed,
-            **RECIPE,
+            progress=False,
         )
         of = {beta: folder / f"beta-{beta}/{seed}" for beta in ("0", "0.3", "1")}
         name = plain[-1].name
@@ -83,7 +82,7 @@ def test_beta_one_is_plain_cross_entropy(clothes, swept, folder, tmp_path):
             first, own = weights(plain[0]), weights(place / plain[0].name)
             assert all(torch.equal(first[part], own[part]) for part in first)
         row = swept[(swept.betas == "1") & (swept.level == "fine") & (swept.seed == seed)].iloc[0]
-        found = models.performance(models.load("small:cnn", plain[-1]), *held_out)
+        found = models.performance(models.load("small:cnn", plain[-1]), held_out.items, held_out.labels)
         # Weights agree to 1e-5: losses to a few times that, answers unless two logits tie to rounding.
         assert row.accuracy == pytest.approx(found.accuracy, abs=EXACT)
         assert row.loss == pytest.approx(found.loss, abs=1e-4)
@@ -98,7 +97,7 @@ def test_at_beta_zero_fine_labels_say_nothing(clothes, two, tmp_path):
     moved = replace(clothes.train, labels={**clothes.train.labels, "fine": other})
     for place, train in (("true", clothes.train), ("moved", moved)):
         samples = TransferData(train, clothes.test)
-        objective_sweep(start, samples, two, [0, 0.3], [0], tmp_path / place, **RECIPE)
+        objective_sweep(start, samples, two, [0, 0.3], [0], tmp_path / place, RECIPE, progress=False)
     for beta, same in (("0", True), ("0.3", False)):
         one, another = (
             weights(tmp_path / place / f"beta-{beta}/0/epoch-002.safetensors") for place in ("true", "moved")
@@ -107,7 +106,7 @@ def test_at_beta_zero_fine_labels_say_nothing(clothes, two, tmp_path):
 
 
 def test_the_table_by_literal_sums(clothes, three, tmp_path):
-    table = objective_sweep(start, clothes, three, THREE, [1], tmp_path, size=50, **RECIPE)
+    table = objective_sweep(start, clothes, three, THREE, [1], tmp_path, RECIPE, size=50, progress=False)
     assert " ".join(table.columns) == "betas level classes trained seed accuracy loss"
     assert len(table) == 9
     expected = [("0 0", [0, 0, 1]), ("1 0.3", [1, 1, 1]), ("0 1", [0, 0, 1])]
@@ -135,11 +134,11 @@ def test_the_table_by_literal_sums(clothes, three, tmp_path):
 
 def test_what_is_done_is_read(clothes, two, swept, folder):
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    again = objective_sweep(start, clothes, two, [0, 0.3, 1], SEEDS, folder, size=50, **RECIPE)
+    again = objective_sweep(start, clothes, two, [0, 0.3, 1], SEEDS, folder, RECIPE, size=50, progress=False)
     pd.testing.assert_frame_equal(again, swept)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == written
     with pytest.raises(ValueError, match="holds a series trained otherwise"):
-        objective_sweep(start, clothes, two, [0], [0], folder, size=40, **RECIPE)
+        objective_sweep(start, clothes, two, [0], [0], folder, RECIPE, size=40, progress=False)
 
 
 def test_differences_are_to_beta_zero_of_the_same_seed():
@@ -181,7 +180,7 @@ def test_one_seed_has_no_interval(swept):
 
 def test_bad_sweeps(clothes, two, three, tmp_path):
     def sweep(betas, hierarchy=two, samples=clothes, seeds=(0,)):
-        objective_sweep(start, samples, hierarchy, betas, seeds, tmp_path, **RECIPE)
+        objective_sweep(start, samples, hierarchy, betas, seeds, tmp_path, RECIPE, progress=False)
 
     for betas, hierarchy in (([(0, 1)], two), ([1], three), ([0, (1, 1)], two)):
         with pytest.raises(ValueError, match="a β for each below the coarsest"):

@@ -13,8 +13,10 @@ from harsanyi.analyses.fine_coarse.redundancy import (
     isotropic_chords,
     sample_segments,
 )
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.data.circles import Circles
-from harsanyi.models.training.stacked import StackRecipe, StackSamples, accuracies, train_stack
+from harsanyi.models import StackRecipe, StackSamples, train_stack
+from harsanyi.models.training.stack import accuracies
 
 # What the estimator promises on rings.
 CLOSE = 0.05
@@ -53,7 +55,9 @@ def test_pairs_of_samples_weigh_by_what_they_part():
     """Not by length: for a circle, by the mean number of crossings, by quadrature here."""
     circles = Circles((0, 0, 1))
     pairs = sample_segments(circles.sample(4000, seed=0)[0], 20_000, seed=0)
-    found = boundary_redundancy(circles.fine, pairs, torch.tensor(circles.coarse), resamples=200).value[0]
+    found = boundary_redundancy(
+        circles.fine, pairs, torch.tensor(circles.coarse), bootstrap=Bootstrap(resamples=200)
+    ).value[0]
     assert found > circles.redundancy + 2 * CLOSE
 
     def density(r):  # of the radius, classes as likely
@@ -115,7 +119,7 @@ def test_crossings_by_hand():
     assert crossings.tolist() == [3, 0, 3]
     assert redundant.tolist() == [1, 0, 1]
     none = boundary_redundancy(
-        lambda x: torch.zeros(len(x)).long(), ends, torch.tensor([0, 1]), resamples=20
+        lambda x: torch.zeros(len(x)).long(), ends, torch.tensor([0, 1]), bootstrap=Bootstrap(resamples=20)
     ).iloc[0]
     assert np.isnan([none.value, none.low, none.high]).all()
     assert none.crossings == 0

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from harsanyi.analyses.granularity.figures import (
     draw_beside_published,
     plot_granularity,
-    plot_ladder,
-    plot_ladder_orders,
     plot_misalignment,
     plot_published,
     plot_sizes,
 )
+from harsanyi.analyses.granularity.ladder_figures import plot_ladder, plot_ladder_orders
 
 CLASSES, SIZES = (4, 32, 256), (60, 240)
 

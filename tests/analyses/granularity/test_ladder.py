@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from harsanyi.analyses.granularity.ladder import rare_table
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12
@@ -64,11 +65,10 @@ def total(sums: dict, which: int, rare: bool | None = None, order: str = "all") 
 
 
 @given(seed=st.integers(0, 1000), rare=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-@settings(max_examples=12, deadline=None)
 def test_rare_shares_are_those_of_literal_loops(seed: int, rare: float):
     change = random_change(seed)
     labels = torch.randint(3, (9,), generator=torch.Generator().manual_seed(seed))
-    table = rare_table(change, labels, rare, resamples=10)
+    table = rare_table(change, labels, rare, bootstrap=Bootstrap(resamples=10))
     table = table[table.kind == "both"].set_index(["quantity", "order"]).value
     of = {
         name: literal(network, other, labels.tolist(), rare, 0.3)
@@ -127,7 +127,7 @@ def test_a_share_of_inputs_is_a_whole_number_in_spite_of_rounding():
     """0.29 · 100 is 28.999… in binary: 29 of 100 inputs are still at most that share."""
     network = ands(*[(4, 1)] * 29, *[(4, 0)] * 71)
     labels = torch.zeros(100, dtype=torch.int64)
-    table = rare_table(compare(network, network), labels, 0.29, resamples=10)
+    table = rare_table(compare(network, network), labels, 0.29, bootstrap=Bootstrap(resamples=10))
     assert value(table, "rare_before") == pytest.approx(29 / 429, abs=EXACT)
 
 
@@ -140,5 +140,5 @@ def test_bad_labels_and_shares(count: int, rare: float):
 def test_without_scratch_there_is_none(tmp_path):
     change = random_change(1)
     labels: Tensor = torch.zeros(9, dtype=torch.int64)
-    table = rare_table(compare(change.before, change.after), labels, resamples=10)
+    table = rare_table(compare(change.before, change.after), labels, bootstrap=Bootstrap(resamples=10))
     assert list(dict.fromkeys(table.quantity)) == [name for name in QUANTITIES if name != "rare_scratch"]

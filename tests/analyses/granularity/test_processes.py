@@ -11,9 +11,9 @@ import torch
 
 from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.granularity.report import SUMMARY
+from harsanyi.analyses.granularity.tables import SUMMARY
 from harsanyi.analyses.report.tables import read_table
-from harsanyi.analyses.run.run import STUDY
+from harsanyi.analyses.run.run import STUDY_FILE
 from tests.places import ROOT
 
 LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
@@ -59,7 +59,7 @@ def test_two_processes_write_what_one_writes(tmp_path: Path):
         for out in ("one", "two")
     ]
     assert files[0] == files[1]
-    assert {"report.html", STUDY, f"{SUMMARY}.csv"} <= files[0]
+    assert {"report.html", STUDY_FILE, f"{SUMMARY}.csv"} <= files[0]
     for name in sorted(one for one in files[0] if one.endswith(".safetensors")):
         ours, theirs = (models.read_checkpoint(tmp_path / out / name).state for out in ("one", "two"))
         for weight, tensor in ours.items():

@@ -9,19 +9,19 @@ from sklearn.cluster import KMeans
 
 from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.command.options import parse_options
 from harsanyi.analyses.granularity import labels as labels_module
 from harsanyi.analyses.granularity.labels import (
+    cached_features,
     features_of,
-    kept_features,
     labels_of_classes,
     levels_of,
-    numbered,
     pretraining_labels,
+    renumber_labels,
 )
-from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan
+from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.study.labels import _answers
+from harsanyi.analyses.study.labels import answers
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
 
@@ -53,11 +53,11 @@ def labels_of(study, kind: str, count: int, sample, network, **options) -> np.nd
 def test_the_settings_are_a_file_and_the_options(study, tmp_path: Path):
     whole = replace(study, sizes=(60, 120), misalignment=(0.0, 0.5), columns=("fine",), seeds=(4,), flip=True)
     whole.write(tmp_path / "study.toml")
-    assert parsed("granularity", Granularity, [str(tmp_path / "study.toml")]) == whole
+    assert parse_options("granularity", Granularity, [str(tmp_path / "study.toml")]) == whole
     given = ["--sizes", "60", "120", "--misalignment", "0", "0.5", "--columns=fine", "--seeds", "4", "--flip"]
     path = tmp_path / "short.toml"
     study.write(path)
-    assert parsed("granularity", Granularity, [str(path), *given]) == whole
+    assert parse_options("granularity", Granularity, [str(path), *given]) == whole
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_out_must_not_be_a_file(study, tmp_path: Path):
 
 def test_a_plan_has_every_kind_size_and_seed_and_a_baseline_of_each(study):
     small = replace(study, sizes=(60, 120), seeds=(0, 7), misalignment=(0.0, 0.5))
-    found = plan(small, TransferData.of(small))
+    found = plan_runs(small, TransferData.of(small))
     assert len({run.folder for run in found}) == len(found)
     levels = [("baseline", 4), ("columns", 10), ("columns", 4), ("random", 8)]
     levels += [("kmeans-aligned", 8), ("kmeans-unaligned", 8)]
@@ -140,14 +140,14 @@ def test_folders():
 def test_plans_that_cannot_be(study, option, said):
     wrong = replace(study, **option)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        plan(wrong, TransferData.of(wrong))
+        plan_runs(wrong, TransferData.of(wrong))
 
 
 def test_two_levels_of_as_many_classes_would_share_a_folder(study):
     found = TransferData.of(study)
     twin = found.train.relabel("fine", {name: f"a {name}" for name in found.train.classes["fine"]}, "twin")
     with pytest.raises(ValueError, match="columns has 3 levels, more than one with 10 classes: name one"):
-        plan(study, replace(found, train=twin))
+        plan_runs(study, replace(found, train=twin))
 
 
 def test_labels_of_columns(study, sample, network):
@@ -215,12 +215,12 @@ def test_features_are_made_once_for_the_same_network_and_samples(
     monkeypatch.setattr(
         labels_module, "features_of", lambda *given: made.append(given) or features_of(*given)
     )
-    first, again = (kept_features(tmp_path, network, sample) for _ in range(2))
+    first, again = (cached_features(tmp_path, network, sample) for _ in range(2))
     assert len(made) == 1
     assert np.array_equal(first, again)
     assert np.array_equal(first, features_of(network, sample))
-    kept_features(tmp_path, models.load("small:cnn", "random", seed=4), sample)
-    kept_features(tmp_path, network, sample.select(range(47)))
+    cached_features(tmp_path, models.load("small:cnn", "random", seed=4), sample)
+    cached_features(tmp_path, network, sample.select(range(47)))
     assert len(made) == 3
 
 
@@ -237,13 +237,13 @@ def test_test_labels_take_the_numbers_of_training():
         return data.Inputs(["x"] * len(labels), "text", names, {level: np.array(labels)}, {level: classes})
 
     train = inputs([0, 1, 2], ("cat", "dog", "ox"))
-    found = numbered(inputs([0, 1, 1], ("ox", "cat")), train)
+    found = renumber_labels(inputs([0, 1, 1], ("ox", "cat")), train)
     assert found.level("animal")[0].tolist() == [2, 0, 0]
     assert found.level("animal")[1] == ("cat", "dog", "ox")
-    with pytest.raises(ValueError, match=r"classes of 'animal' that training has not: \['elk'\]"):
-        numbered(inputs([0], ("elk",)), train)
+    with pytest.raises(ValueError, match=r"classes of 'animal' that training samples do not have: \['elk'\]"):
+        renumber_labels(inputs([0], ("elk",)), train)
     with pytest.raises(ValueError, match="no label column in common"):
-        numbered(inputs([0], ("elk",), "other"), train)
+        renumber_labels(inputs([0], ("elk",), "other"), train)
 
 
 def test_only_the_plan(study, tmp_path: Path, capsys):
@@ -260,4 +260,4 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
     """A network of four such classes answers none of a target's four: it needs a read-out."""
     _, target = sample.level("coarse")
     _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
-    assert not _answers(network.with_new_head(classes), target)
+    assert not answers(network.with_new_head(classes), target)

@@ -14,19 +14,20 @@ from scipy.stats import pearsonr
 
 from harsanyi import data, models
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
-from harsanyi.analyses.granularity.report import describe_plan, run_granularity
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import (
     TransferData,
     is_done,
     last_checkpoint,
     over_seeds,
-    plan,
+    plan_runs,
     runs_table,
     start_of,
     summary_table,
     train_runs,
 )
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 
@@ -75,7 +76,7 @@ def explained(study, finished, tmp_path_factory) -> Granularity:
 
 
 def runs_of(study: Granularity) -> list:
-    return plan(study, TransferData.of(study))
+    return plan_runs(study, TransferData.of(study))
 
 
 def weights(path: Path) -> dict:
@@ -205,7 +206,7 @@ def test_the_ladder_is_that_of_the_comparisons(explained):
 
 def test_the_report_says_what_was_found(study, finished):
     assert finished[0].startswith("With 60 training samples, the target trained directly has an error of ")
-    assert finished[1].startswith("After pretraining on columns labels it is least with 10 classes, ")
+    assert finished[1].startswith("After pretraining on columns labels it is lowest with 10 classes, ")
     assert finished[-1] == "This rests on 2 seeds; brackets hold bootstrap intervals over them."
     page = (study.out / "report.html").read_text(encoding="utf-8")
     for text in ("small:cnn: label granularity", "random, 8 classes, 60 samples", "50% moved"):

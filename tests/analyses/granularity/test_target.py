@@ -12,12 +12,13 @@ from sklearn.metrics import average_precision_score, r2_score
 
 from harsanyi import data, models
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.command.options import parsed
+from harsanyi.analyses.command.options import parse_options
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
-from harsanyi.analyses.granularity.report import describe_plan, run_granularity
-from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan
+from harsanyi.analyses.granularity.report import run_granularity
+from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import target_in_words, target_values, with_names_of
+from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.data import Inputs
 
@@ -108,7 +109,7 @@ def test_tested_numbers_and_sets_need_not_be_trained_ones():
     assert with_names_of(train, test, "target", "classification") is train
     sets = with_names_of(of_names("a;b", "c"), of_names("a;c"), "target", "multi-label")
     assert target_values(sets, "target", "multi-label")[1] == ("a", "b", "c")
-    with pytest.raises(ValueError, match=r"members in 'target' that training has not: \['d'\]"):
+    with pytest.raises(ValueError, match=r"members in 'target' that training samples do not have: \['d'\]"):
         with_names_of(of_names("a;b", "c"), of_names("a;d"), "target", "multi-label")
 
 
@@ -126,9 +127,9 @@ def done(study, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_errors_are_those_of_the_checkpoints(study, done, task):
     one = of_task(study, task, done)
-    assert parsed("granularity", Granularity, [str(done / f"{task}.toml")]) == one
+    assert parse_options("granularity", Granularity, [str(done / f"{task}.toml")]) == one
     found, table = TransferData.of(one), read_table(one.out / "runs.h5")
-    runs, named = plan(one, found), len(found.train.classes[one.target])
+    runs, named = plan_runs(one, found), len(found.train.classes[one.target])
     assert len(table) == len(runs) == 16
     assert describe_plan(one, runs)[1].startswith(f"  baseline, {named} distinct ")
     target, outputs = target_values(found.test, one.target, task)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from harsanyi.analyses.knowledge.amounts import total
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.generality import found_table, generality_table, sharing_table
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
@@ -64,7 +65,7 @@ def test_every_salient_interaction_has_its_row():
 
 @pytest.mark.parametrize("order", ["all", "1", "2", "3"])
 def test_the_share_in_at_least_k_inputs(order):
-    table = sharing_table(NETWORKS, THRESHOLD, resamples=50)
+    table = sharing_table(NETWORKS, THRESHOLD, bootstrap=Bootstrap(resamples=50))
     assert sorted(set(table.inputs)) == [1, 2, 3, 4, 5]
     for name, games in GAMES_OF.items():
         for k in range(1, GAMES + 1):
@@ -83,13 +84,13 @@ def test_the_share_in_at_least_k_inputs(order):
 
 def test_many_games_have_few_points_of_the_curve():
     one = random_interactions(7, games=60)
-    points = sharing_table({"one": one}, resamples=2).inputs.unique()
+    points = sharing_table({"one": one}, bootstrap=Bootstrap(resamples=2)).inputs.unique()
     assert len(points) == 20
     assert (points[0], points[-1]) == (1, 60)
 
 
 def test_what_is_found_in_other_networks():
-    table = found_table(NETWORKS, None, THRESHOLD, resamples=20)
+    table = found_table(NETWORKS, None, THRESHOLD, bootstrap=Bootstrap(resamples=20))
     for name, games in GAMES_OF.items():
         whole = sum(sum(game.values()) for game in games)
         for other in set(NETWORKS) - {name}:
@@ -99,7 +100,7 @@ def test_what_is_found_in_other_networks():
                 for key, strength in game.items()
                 if key in there
             )
-            row = total(table, network=name, quantity=f"found_in_{other}")
+            row = total_row(table, network=name, quantity=f"found_in_{other}")
             assert row.value == pytest.approx(common / whole, rel=EXACT)
     assert set(table[table.network == "after"].quantity) == {
         "found_in_before",
@@ -109,22 +110,22 @@ def test_what_is_found_in_other_networks():
 
 
 def test_the_share_of_other_inputs():
-    table = found_table(NETWORKS, None, THRESHOLD, resamples=20)
+    table = found_table(NETWORKS, None, THRESHOLD, bootstrap=Bootstrap(resamples=20))
     for name, games in GAMES_OF.items():
         terms = [(s, (count(name, key) - 1) / (GAMES - 1)) for game in games for key, s in game.items()]
         expected = sum(s * c for s, c in terms) / sum(s for s, _ in terms)
-        row = total(table, network=name, quantity="other_inputs")
+        row = total_row(table, network=name, quantity="other_inputs")
         assert row.value == pytest.approx(expected, rel=EXACT)
         assert row.games == GAMES
 
 
 def test_parts_of_a_change_average_to_the_whole():
     change = compare(NETWORKS["before"], NETWORKS["after"], threshold=THRESHOLD)
-    table = found_table(NETWORKS, change, THRESHOLD, resamples=20)
+    table = found_table(NETWORKS, change, THRESHOLD, bootstrap=Bootstrap(resamples=20))
     both = ("preserved", "discarded")
-    values = [total(table, network=part, quantity="other_inputs").value for part in both]
+    values = [total_row(table, network=part, quantity="other_inputs").value for part in both]
     weights = [getattr(change, part).sum().item() for part in both]
-    expected = total(table, network="before", quantity="other_inputs").value
+    expected = total_row(table, network="before", quantity="other_inputs").value
     assert np.average(values, weights=weights) == pytest.approx(expected, rel=EXACT)
     parts = table[table.network.isin(["preserved", "discarded", "new"])]
     assert set(parts.quantity) == {"other_inputs", "found_in_scratch"}
@@ -133,7 +134,8 @@ def test_parts_of_a_change_average_to_the_whole():
 def test_preserved_knowledge_in_scratch_is_what_compare_says():
     before, after, scratch = NETWORKS.values()
     change = compare(before, after, scratch=scratch, threshold=THRESHOLD)
-    row = total(found_table(NETWORKS, change, THRESHOLD), network="preserved", quantity="found_in_scratch")
+    table = found_table(NETWORKS, change, THRESHOLD)
+    row = total_row(table, network="preserved", quantity="found_in_scratch")
     assert row.value == pytest.approx(
         change.also_scratch.sum().item() / change.preserved.sum().item(), rel=EXACT
     )
@@ -145,7 +147,7 @@ def test_one_network_and_one_game():
     assert table[["inputs", "in_another", "in_all"]].values.tolist() == [[1, 0, 1], [1, 0, 1]]
     two = found_table({"one": one, "other": one})
     assert set(two.quantity) == {"found_in_one", "found_in_other"}
-    assert total(two, network="one").value == 1
+    assert total_row(two, network="one").value == 1
 
 
 def test_networks_of_other_games_are_refused():

@@ -5,11 +5,12 @@ import math
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.restricted import KNOWLEDGE, restricted_prediction
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract
 
 # Ratios of counts of a few games.
@@ -81,7 +82,7 @@ def test_by_definition(method, n, threshold):
     networks = [random_classes(seed, n=n, method=method) for seed in range(3)]
     labels = random_labels(3)
     table = restricted_prediction(
-        *networks[:2], labels, scratch=networks[2], threshold=threshold, resamples=2
+        *networks[:2], labels, scratch=networks[2], threshold=threshold, bootstrap=Bootstrap(resamples=2)
     )
     right, agrees = {}, {}
     for game, label in enumerate(labels.tolist()):
@@ -105,7 +106,9 @@ def test_by_definition(method, n, threshold):
 
 def test_rows():
     networks = [random_classes(seed) for seed in range(3)]
-    table = restricted_prediction(*networks[:2], random_labels(3), scratch=networks[2], resamples=20)
+    table = restricted_prediction(
+        *networks[:2], random_labels(3), scratch=networks[2], bootstrap=Bootstrap(resamples=20)
+    )
     assert " ".join(table.columns) == "knowledge version quantity value low high games"
     assert tuple(dict.fromkeys(table.knowledge)) == KNOWLEDGE
     without = set(table[table.version == "without"].knowledge)
@@ -114,30 +117,30 @@ def test_rows():
     assert (table.games == 6).all()
     known = table[table.quantity != "accuracy_share"]
     assert ((known.low <= known.value) & (known.value <= known.high)).all()
-    alone = restricted_prediction(*networks[:2], random_labels(3), resamples=20)
+    alone = restricted_prediction(*networks[:2], random_labels(3), bootstrap=Bootstrap(resamples=20))
     assert set(KNOWLEDGE) - set(alone.knowledge) == {"also_scratch", "exclusive"}
     kept = table[table.knowledge.isin(set(alone.knowledge))].reset_index(drop=True)
     # Every row has its own games, all rows the same resamples: a scratch network changes no other row.
     pd.testing.assert_frame_equal(alone, kept)
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_everything_is_the_sum_of_all_effects(seed):
     before, after = random_classes(seed, method=And()), random_classes(seed + 1, method=And())
-    table = restricted_prediction(before, after, random_labels(seed), threshold=0.0, resamples=2)
+    table = restricted_prediction(
+        before, after, random_labels(seed), threshold=0.0, bootstrap=Bootstrap(resamples=2)
+    )
     for quantity in ("accuracy", "agreement"):
         found = values(table, quantity)
         assert found["all salient", "only"] == found["everything", "only"]
     assert values(table, "agreement")["everything", "only"] == 1
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_a_network_that_stays(seed):
     """All is preserved; nothing is new, discarded or, with itself as scratch, exclusive."""
     network, labels = random_classes(seed), random_labels(seed)
-    table = restricted_prediction(network, network, labels, scratch=network, resamples=2)
+    table = restricted_prediction(network, network, labels, scratch=network, bootstrap=Bootstrap(resamples=2))
     for quantity in ("accuracy", "agreement"):
         found = values(table, quantity)
         for part in ("preserved", "also_scratch"):
@@ -184,7 +187,9 @@ def test_constants_belong_to_the_network_of_the_part():
 
 def test_one_seed_one_table():
     before, after, labels = random_classes(0), random_classes(1), random_labels(2)
-    one, same, other = (restricted_prediction(before, after, labels, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (
+        restricted_prediction(before, after, labels, bootstrap=Bootstrap(seed=seed)) for seed in (1, 1, 2)
+    )
     pd.testing.assert_frame_equal(one, same)
     assert one.value.equals(other.value)
 

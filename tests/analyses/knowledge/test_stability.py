@@ -9,6 +9,7 @@ import torch
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.similarity import similarity
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
@@ -25,17 +26,17 @@ def random_interactions(seed: int, n: int = N, games: int = GAMES) -> Interactio
 def test_stability_is_similarity_network_by_network():
     clean = {name: random_interactions(seed) for seed, name in enumerate(("before", "after"))}
     noisy = {name: random_interactions(seed + 9) for seed, name in enumerate(("before", "after"))}
-    table = stability_table(clean, noisy, seed=3)
+    table = stability_table(clean, noisy, bootstrap=Bootstrap(seed=3))
     for name in clean:
         rows = table[table.network == name].drop(columns="network").reset_index(drop=True)
-        assert rows.equals(similarity(clean[name], noisy[name], seed=3))
+        assert rows.equals(similarity(clean[name], noisy[name], bootstrap=Bootstrap(seed=3)))
     assert (stability_table(clean, clean).value.dropna() == 1).all()
 
 
 def test_shares_and_their_differences():
     changes = [compare(random_interactions(s), random_interactions(s + 1), threshold=0.3) for s in (0, 20)]
-    table = shares_table(*changes, seed=1).set_index(["quantity", "kind"])
-    whole = changes[0].table(seed=1)
+    table = shares_table(*changes, bootstrap=Bootstrap(seed=1)).set_index(["quantity", "kind"])
+    whole = changes[0].table(bootstrap=Bootstrap(seed=1))
     shares = {"preserved_share": ("preserved", "all_before"), "new_share": ("new", "all_after")}
     for quantity, (part, of) in shares.items():
         for i, kind in enumerate(("and", "or")):

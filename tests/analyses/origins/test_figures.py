@@ -14,6 +14,7 @@ from harsanyi.analyses.drawing.palette import NEW, PRESERVED, SCRATCH
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from harsanyi.analyses.origins.origins import compare_many, origin_similarities, origins_of
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, extract
 
 COLOURS = {"preserved_share": PRESERVED, "new_share": NEW, "scratch_share": SCRATCH}
@@ -36,7 +37,7 @@ def changes(request):
 
 @pytest.fixture(scope="module")
 def table(changes):
-    return compare_many(changes, resamples=20)
+    return compare_many(changes, bootstrap=Bootstrap(resamples=20))
 
 
 def drawn(figure):
@@ -87,7 +88,7 @@ def test_orders_are_lines(table, quantity):
 
 @pytest.mark.parametrize("network", ["before", "after"])
 def test_similarities_are_percentages(changes, network):
-    table = origin_similarities(changes, resamples=2)
+    table = origin_similarities(changes, bootstrap=Bootstrap(resamples=2))
     ax = plot_origin_similarities(table, network)
     across, down = (
         [label.get_text() for label in labels] for labels in (ax.get_xticklabels(), ax.get_yticklabels())
@@ -119,7 +120,7 @@ def test_an_origin_without_scratch_beside_one_with():
 def test_origins_of_nothing_are_drawn():
     nothing = extract(torch.ones(2, 8, dtype=torch.float64), And())
     changes = {name: compare(nothing, nothing) for name in ("a", "b")}
-    table = compare_many(changes, resamples=2)
+    table = compare_many(changes, bootstrap=Bootstrap(resamples=2))
     for ax in (
         plot_origins(table),
         plot_origin_orders(table),
@@ -132,7 +133,7 @@ def test_plots_draw_on_the_axes_they_are_given(table, changes):
     axes = Figure((12, 3), layout="constrained").subplots(1, 3)
     assert plot_origins(table, axes[0]) is axes[0]
     assert plot_origin_orders(table, "new", axes[1]) is axes[1]
-    alike = origin_similarities(changes, resamples=2)
+    alike = origin_similarities(changes, bootstrap=Bootstrap(resamples=2))
     assert isinstance(alike, pd.DataFrame)
     assert plot_origin_similarities(alike, ax=axes[2]) is axes[2]
     drawn(axes[0].figure)

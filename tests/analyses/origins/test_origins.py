@@ -13,6 +13,7 @@ from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, similarity
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.origins.origins import COMPARED, compare_many, origin_similarities, origins_of
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import AndOr, Interactions, extract
 from tests import reference
 
@@ -64,7 +65,7 @@ def literal_shares(change, games, kind, order) -> dict[str, float]:
 
 def test_differences_by_definition():
     one, other = random_change(1), random_change(2)
-    table = compare_many({"a": one, "b": other}, resamples=2)
+    table = compare_many({"a": one, "b": other}, bootstrap=Bootstrap(resamples=2))
     rows = table[table.origin == "a − b"]
     assert len(rows) == 4 * 3 * (3 + 1)
     assert (rows.sign == "both").all()
@@ -78,19 +79,19 @@ def test_differences_by_definition():
 
 def test_origins_keep_their_own_tables():
     changes = {"a": random_change(1), "b": random_change(2), "c": random_change(3)}
-    table = compare_many(changes, resamples=20, seed=5, confidence=0.9)
+    table = compare_many(changes, bootstrap=Bootstrap(resamples=20, seed=5, confidence=0.9))
     assert origins_of(table) == ["a", "b", "c"]
     assert list(dict.fromkeys(table.origin)) == ["a", "b", "c", "a − b", "a − c", "b − c"]
     for name, change in changes.items():
         own = table[table.origin == name].drop(columns="origin").reset_index(drop=True)
-        expected = change.table(resamples=20, seed=5, confidence=0.9)
+        expected = change.table(bootstrap=Bootstrap(resamples=20, seed=5, confidence=0.9))
         pd.testing.assert_frame_equal(own, expected, check_exact=True)
 
 
 def test_an_origin_does_not_differ_from_itself():
     """Paired: the same games on both sides of every resample, and so exactly 0."""
     change = random_change(1)
-    rows = compare_many({"a": change, "again": change}, resamples=50)
+    rows = compare_many({"a": change, "again": change}, bootstrap=Bootstrap(resamples=50))
     rows = rows[(rows.origin == "a − again") & (rows.order == "all")]
     assert (rows[["value", "low", "high"]].dropna() == 0).all(axis=None)
     assert rows.low.notna().sum() >= 8
@@ -101,7 +102,7 @@ def test_intervals_resample_the_same_games():
     one = random_change(1, games=12)
     # The other keeps of each game a little less than the first: alone each varies far more than both differ.
     other = compare(one.before, one.after.scaled(0.8), scratch=one.scratch, threshold=0.2)
-    table = compare_many({"a": one, "b": other}, confidence=0.8)
+    table = compare_many({"a": one, "b": other}, bootstrap=Bootstrap(confidence=0.8))
     table = table[(table.kind == "both") & (table.order == "all") & (table.sign == "both")]
     rows = table[table.quantity == "preserved_share"].set_index("origin")
 
@@ -125,13 +126,15 @@ def test_intervals_resample_the_same_games():
 
 
 def test_other_numbers_of_games_have_no_difference():
-    table = compare_many({"a": random_change(1), "b": random_change(2, games=3)}, resamples=2)
+    table = compare_many(
+        {"a": random_change(1), "b": random_change(2, games=3)}, bootstrap=Bootstrap(resamples=2)
+    )
     assert set(table.origin) == {"a", "b"}
 
 
 def test_other_numbers_of_players_share_their_orders():
     one, other = random_change(1, n=3), random_change(2, n=4)
-    table = compare_many({"a": one, "b": other}, resamples=2)
+    table = compare_many({"a": one, "b": other}, bootstrap=Bootstrap(resamples=2))
     rows = table[(table.origin == "a − b") & (table.kind == "both")].set_index(["quantity", "order"])
     assert set(rows.index.get_level_values("order")) == {"1", "2", "3", "all"}
     for order in ("3", "all"):
@@ -142,7 +145,9 @@ def test_other_numbers_of_players_share_their_orders():
 
 
 def test_without_scratch_there_is_no_share_of_it():
-    table = compare_many({"a": random_change(1), "b": random_change(2, scratch=False)}, resamples=2)
+    table = compare_many(
+        {"a": random_change(1), "b": random_change(2, scratch=False)}, bootstrap=Bootstrap(resamples=2)
+    )
     assert set(table[table.origin == "a − b"].quantity) == set(COMPARED) - {"scratch_share"}
 
 
@@ -155,12 +160,12 @@ def test_one_game_has_no_interval():
 
 def test_similarities_are_those_of_each_pair():
     changes = {"a": random_change(1), "b": random_change(2), "c": random_change(3)}
-    table = origin_similarities(changes, resamples=20)
+    table = origin_similarities(changes, bootstrap=Bootstrap(resamples=20))
     assert list(dict.fromkeys(zip(table.network, table.one, table.other, strict=True))) == [
         (network, *pair) for network in ("before", "after") for pair in (("a", "b"), ("a", "c"), ("b", "c"))
     ]
     rows = table[(table.network == "after") & (table.one == "a") & (table.other == "c")]
-    expected = similarity(changes["a"].after, changes["c"].after, resamples=20)
+    expected = similarity(changes["a"].after, changes["c"].after, bootstrap=Bootstrap(resamples=20))
     found = rows.drop(columns=["network", "one", "other"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert origin_similarities({"a": changes["a"]}).empty
@@ -231,7 +236,7 @@ def test_what_the_command_writes(runs, tmp_path, capsys):
     opened = {name: Run.open(runs / name) for name in ("one", "two")}
     changes = {name: run.change for name, run in opened.items()}
     found = read_table(out / "origins.h5")
-    expected = compare_many(changes | {"tracked": changes["one"]}, seed=0)
+    expected = compare_many(changes | {"tracked": changes["one"]})
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "one, two and tracked side by side" in report
@@ -276,7 +281,7 @@ def test_conditions_that_differ(option, said, runs, checkpoints, refused, tmp_pa
     changed = comparison(checkpoints, tmp_path / "run", "before", "after", option)
     message = refused("origins", f"a={runs / 'one'}", f"b={changed}", f"--out={tmp_path / 'beside'}")
     assert said in message
-    assert "only networks may differ" in message
+    assert "only their networks may differ" in message
 
 
 def test_runs_of_one_network_have_no_change(runs, checkpoints, refused, tmp_path):

@@ -12,7 +12,8 @@ from harsanyi.analyses import Run, read_table, study_in
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
 from harsanyi.analyses.reliability.reliability import same_players, variations
-from harsanyi.analyses.study.ask import ask
+from harsanyi.analyses.study.facts import Corruption
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import corrupted
 from tests import text_networks
@@ -67,11 +68,11 @@ def test_tables_are_those_of_the_runs(out):
     for one in VARIED:
         run = Run.open(folder_of(out, one))
         expected = {
-            "shares": shares_table(run.change, clean.change, seed=0),
-            "approximation": approximation_table(run.interactions, 0.05, seed=0),
+            "shares": shares_table(run.change, clean.change),
+            "approximation": approximation_table(run.interactions, 0.05),
         }
         if "superpixels" not in one:
-            expected["stability"] = stability_table(clean.interactions, run.interactions, seed=0)
+            expected["stability"] = stability_table(clean.interactions, run.interactions)
         for name, table in expected.items():
             found = read_table(out / f"{name}.h5")
             found = found[found.variation == one].drop(columns=["variation", "group"])
@@ -105,12 +106,12 @@ def test_again_without_a_forward_and_with_the_same_bytes(out):
 @pytest.mark.parametrize("label", ["data", "predicted"])
 def test_corrupted_inputs_keep_labels_and_players(label, comparison, tmp_path):
     clean = comparison(tmp_path, players="superpixels:4", label=label, inputs=4)
-    one, other = ask(clean), ask(replace(clean, corruption="contrast:5"))
+    one, other = prepare(clean), prepare(replace(clean, corruption="contrast:5"))
     assert one.labels == other.labels
     for name in ("before", "after"):
         assert torch.equal(one.layout.players[name].owner, other.layout.players[name].owner)
         assert not torch.equal(one.layout.tensors[name], other.layout.tensors[name])
-    assert other.facts["corrupted"] == "contrast, 5"
+    assert other.corruption == Corruption("contrast", 5)
     expected = corrupted(one.inputs, "contrast", 5, seed=0)
     assert torch.equal(
         other.networks["after"].preprocess(list(expected.items)), other.layout.tensors["after"]
@@ -121,7 +122,7 @@ def test_corrupted_inputs_keep_labels_and_players(label, comparison, tmp_path):
 
 def test_performance_is_that_on_corrupted_inputs(comparison, tmp_path):
     clean = comparison(tmp_path, inputs=4)
-    losses = [ask(one).performance()[0]["loss"] for one in (clean, replace(clean, corruption="noise:90"))]
+    losses = [prepare(one).performance()[0].loss for one in (clean, replace(clean, corruption="noise:90"))]
     assert losses[0] != losses[1]
 
 

@@ -16,6 +16,7 @@ from harsanyi.analyses.comparison.figures import plot_strength_by_order
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.report.page import write_report
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, extract
 
 N = 3
@@ -39,7 +40,7 @@ def effects(*rows):
 
 def sentences(before, after, scratch=None):
     change = compare(before, after, scratch=scratch)
-    return describe(change, change.table(resamples=100))
+    return describe(change, change.table(bootstrap=Bootstrap(resamples=100)))
 
 
 class Tags(HTMLParser):
@@ -88,7 +89,7 @@ def test_the_page_needs_no_other_file(page):
     assert page.index('class="summary"') < page.index('class="facts"') < page.index("<figure")
 
 
-def test_pictures_are_sharp_whole_and_the_same_again(change, page, tmp_path):
+def test_pictures_are_sharp_whole_and_the_same_again(change, all_pixels, page, tmp_path):
     picture = base64.b64decode(re.search(r"base64,([^\"]+)", page).group(1))
     figure = plot_strength_by_order(change).figure
     width = Image.open(io.BytesIO(picture)).width
@@ -102,7 +103,10 @@ def test_pictures_are_sharp_whole_and_the_same_again(change, page, tmp_path):
 
 
 def test_a_report_without_facts_figures_or_notes(change, tmp_path):
-    tables = {"Shares": shares_by_order(change.table(resamples=50)), "Nothing": pd.DataFrame()}
+    tables = {
+        "Shares": shares_by_order(change.table(bootstrap=Bootstrap(resamples=50))),
+        "Nothing": pd.DataFrame(),
+    }
     path = write_report(tmp_path / "bare.html", title="a", summary=["b"], facts={}, tables=tables, figures={})
     text = path.read_text(encoding="utf-8")
     assert "Limits" not in text
@@ -124,7 +128,7 @@ def test_an_unwritable_path_is_an_os_error(change, tmp_path):
 
 
 def test_shares_by_order_are_the_tables(change):
-    table = change.table(resamples=50)
+    table = change.table(bootstrap=Bootstrap(resamples=50))
     shares = shares_by_order(table)
     assert shares.index.tolist() == ["1", "2", "3", "all"]
     assert shares.columns.tolist() == [
@@ -186,7 +190,9 @@ def test_sentences_about_networks_that_do_nothing():
 
 
 def test_sentences_name_the_networks(change):
-    found = describe(change, change.table(resamples=50), before="epoch 1", after="epoch 9")
+    found = describe(
+        change, change.table(bootstrap=Bootstrap(resamples=50)), before="epoch 1", after="epoch 9"
+    )
     assert found[0].startswith("Of the epoch 1 network's")
     assert found[1].startswith("Of the epoch 9 network's")
 

@@ -76,7 +76,7 @@ def test_csv_hdf5_and_the_api_agree(run):
     pd.testing.assert_frame_equal(csv, table, check_exact=True)
     found = [Interactions.load(run / f"interactions-{name}.h5") for name in ("before", "after", "scratch")]
     change = compare(found[0], found[1], scratch=found[2])
-    pd.testing.assert_frame_equal(change.table(seed=0), table, check_exact=True)
+    pd.testing.assert_frame_equal(change.table(), table, check_exact=True)
     opened = Run.open(run)
     assert torch.equal(opened.change.shared, change.shared)
     assert torch.equal(found[0].v, opened.store.v("before"))
@@ -112,7 +112,7 @@ def test_ranges_stand_beside_effects_in_table_report_and_drawing(run, tmp_path, 
     assert inside.all()
     assert ((table.low <= table.effect + slip) & (table.effect <= table.high + slip)).all()
     report = (copy / "report.html").read_text(encoding="utf-8")
-    assert "the 36 strongest effects looked at can vary by" in report
+    assert "the 36 strongest effects can vary by" in report
     first = Run.open(copy).interactions["after"].top(3)[0][0]
     row = table[(table.network == "after") & (table.game == 0)].iloc[0]
     assert (first.effect, first.range) == (row.effect, (row.lowest, row.highest))
@@ -167,6 +167,20 @@ def test_again_from_its_study_file_without_a_forward(run, forwards, capsys):
     assert not forwards
     assert {name: (run / name).read_bytes() for name in files} == files
     assert "This rests on 4 inputs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", '{"of": "", "facts": {}, "classes": {}, "performance": [], "plans": {}}']
+)
+def test_facts_of_another_form_are_measured_again(damage, run, forwards, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    facts = (copy / "facts.json").read_bytes()
+    (copy / "facts.json").write_text(damage, encoding="utf-8")
+    assert Run.open(copy).performance.empty
+    main(["compare", str(run / "study.toml"), f"--out={copy}"])
+    assert (copy / "facts.json").read_bytes() == facts
+    assert len(Run.open(copy).performance) == 3
 
 
 def test_options_come_before_the_study_file(run, forwards, tmp_path):
@@ -285,7 +299,7 @@ def test_an_own_network(pictures, tmp_path, capsys):
 def test_a_failing_own_network(pictures, tmp_path, refused):
     source = "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(5, 2))"
     said = refused(*computing_own_network(source, pictures, tmp_path), f"--out={tmp_path / 'run'}")
-    assert "cannot be asked for its log_odds on these inputs (mat1 and mat2 shapes" in said
+    assert "cannot compute log_odds on these inputs (mat1 and mat2 shapes" in said
 
 
 @pytest.mark.parametrize(
@@ -354,7 +368,7 @@ def test_networks_that_answer_more_than_the_data_asks(checkpoints, pictures, tmp
 
 
 SLOWED = """
-import time, interactions.masked_model as model
+import time, harsanyi.interactions.game.masked_model as model
 scores = model.MaskedModel.scores
 def slowly(self, *asked):
     time.sleep(0.15)

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
-from harsanyi.analyses.knowledge.change import SCRATCH_SHARES, SHARES, compare
+from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, compare
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.training.trajectory import Trajectory, trajectory_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
@@ -38,11 +39,10 @@ def row(table: pd.DataFrame, coefficient: str) -> pd.Series:
 
 
 @given(seed=st.integers(0, 2**31), ties=st.booleans())
-@settings(max_examples=25, deadline=None)
 def test_values_are_those_of_scipy(seed, ties):
     points = random_points(seed, ties=ties)
     assume(points.x.nunique() > 1 and points.y.nunique() > 1)
-    table = correlation_table(points, [("x", "y")], resamples=2)
+    table = correlation_table(points, [("x", "y")], bootstrap=Bootstrap(resamples=2))
     for name, literal in SCIPY.items():
         assert row(table, name).value == pytest.approx(literal(points.x, points.y).statistic, abs=EXACT)
 
@@ -53,7 +53,10 @@ def test_intervals_are_those_of_a_literal_loop(clusters, ties):
     """Every draw's points put together, a run as often as it is drawn, and given to scipy."""
     points, seed, resamples = random_points(3, runs=8, ties=ties), 5, 60
     table = correlation_table(
-        points, [("x", "y")], clusters=clusters, confidence=0.8, resamples=resamples, seed=seed
+        points,
+        [("x", "y")],
+        clusters=clusters,
+        bootstrap=Bootstrap(confidence=0.8, resamples=resamples, seed=seed),
     )
     parts = [part for _, part in points.groupby(clusters or points.index)]
     draws = np.random.default_rng(seed).integers(0, len(parts), (resamples, len(parts)))
@@ -77,7 +80,9 @@ def test_intervals_with_clusters_cover_and_those_without_do_not():
         x, y = (np.sqrt(0.8) * own + np.sqrt(0.2) * generator.multivariate_normal([0, 0], covariance, 240)).T
         points = pd.DataFrame({"x": x, "y": y, "input": np.repeat(np.arange(40), 6)})
         for clusters in covered:
-            table = correlation_table(points, [("x", "y")], clusters=clusters, resamples=200)
+            table = correlation_table(
+                points, [("x", "y")], clusters=clusters, bootstrap=Bootstrap(resamples=200)
+            )
             found = row(table, "pearson")
             covered[clusters] += found.low <= truth <= found.high
             widths[clusters] += found.high - found.low
@@ -92,7 +97,9 @@ def test_the_table_has_a_row_for_each_pair_and_coefficient():
     points = random_points(0).assign(z=np.arange(15), right=np.arange(15) > 6)
     points.loc[[0, 3], "x"] = np.nan
     points.loc[[3, 4], "z"] = np.nan
-    table = correlation_table(points, [("x", "z"), ("y", "right")], clusters="series", resamples=20)
+    table = correlation_table(
+        points, [("x", "z"), ("y", "right")], clusters="series", bootstrap=Bootstrap(resamples=20)
+    )
     assert " ".join(table.columns) == "x y coefficient value low high points clusters left_out"
     assert list(zip(table.x, table.y, table.coefficient, strict=True)) == [
         (*pair, name) for pair in (("x", "z"), ("y", "right")) for name in ("pearson", "spearman")
@@ -111,7 +118,8 @@ def test_whole_clusters_left_out_are_not_drawn():
     points = random_points(0)
     gaps = pd.concat([points, points.assign(series="other", x=np.nan)])
     found, expected = (
-        correlation_table(table, [("x", "y")], clusters="series", resamples=50) for table in (gaps, points)
+        correlation_table(table, [("x", "y")], clusters="series", bootstrap=Bootstrap(resamples=50))
+        for table in (gaps, points)
     )
     assert found.left_out.tolist() == [15, 15]
     pd.testing.assert_frame_equal(found.drop(columns="left_out"), expected.drop(columns="left_out"))
@@ -121,7 +129,7 @@ def test_whole_clusters_left_out_are_not_drawn():
 def test_a_constant_column_has_no_correlation(constant):
     points = random_points(0).assign(x=constant)
     points.loc[::2, "x"] *= 1 + 1e-15  # rounding is no variation
-    table = correlation_table(points, [("x", "y"), ("y", "x")], resamples=20)
+    table = correlation_table(points, [("x", "y"), ("y", "x")], bootstrap=Bootstrap(resamples=20))
     assert table[["value", "low", "high"]].isna().all(axis=None)
 
 
@@ -146,7 +154,7 @@ def test_one_cluster_has_no_interval_and_no_point_no_value():
 def test_a_straight_line_and_a_curve():
     points = pd.DataFrame({"x": np.arange(30.0)})
     points = points.assign(line=5 - 1e-3 * points.x, curve=np.exp(points.x))
-    table = correlation_table(points, [("x", "line"), ("x", "curve")], resamples=100)
+    table = correlation_table(points, [("x", "line"), ("x", "curve")], bootstrap=Bootstrap(resamples=100))
     exact = table[["value", "low", "high"]].to_numpy()
     assert exact[:2] == pytest.approx(-1, abs=EXACT)
     assert exact[3] == pytest.approx(1, abs=EXACT)
@@ -155,7 +163,9 @@ def test_a_straight_line_and_a_curve():
 
 def test_one_seed_one_table():
     points = random_points(0)
-    once, again, other = (correlation_table(points, [("x", "y")], seed=seed) for seed in (1, 1, 2))
+    once, again, other = (
+        correlation_table(points, [("x", "y")], bootstrap=Bootstrap(seed=seed)) for seed in (1, 1, 2)
+    )
     pd.testing.assert_frame_equal(once, again)
     assert not once.low.equals(other.low)
 
@@ -183,10 +193,12 @@ def test_input_points_are_the_changes_of_each_input_alone():
     assert points.score_after.tolist() == after.v[:, -1].tolist()
     for game in range(6):
         alone = [one.select([game]) for one in (before, after, scratch)]
-        table = compare(alone[0], alone[1], scratch=alone[2], threshold=0.2).table(resamples=2)
+        table = compare(alone[0], alone[1], scratch=alone[2], threshold=0.2).table(
+            bootstrap=Bootstrap(resamples=2)
+        )
         table = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
         expected = table.set_index("quantity").value
-        for share in (*SHARES, *SCRATCH_SHARES):
+        for share in (*SHARE_AMOUNTS, *SCRATCH_SHARE_AMOUNTS):
             assert points[share][game] == pytest.approx(expected[share], abs=EXACT, nan_ok=True)
         assert points.strength_before[game] == pytest.approx(expected.all_before, abs=EXACT)
         assert points.strength_after[game] == pytest.approx(expected.all_after, abs=EXACT)
@@ -197,7 +209,7 @@ def test_inputs_with_nothing_to_share():
     points = input_points(compare(nothing, something))
     assert points.preserved_share.isna().all()
     assert points.new_share.tolist() == [1, 1]
-    assert not {"correct", *SCRATCH_SHARES} & set(points)
+    assert not {"correct", *SCRATCH_SHARE_AMOUNTS} & set(points)
     with pytest.raises(ValueError, match="expected `correct` of 2 games, one each; got 3"):
         input_points(compare(nothing, something), torch.ones(3, dtype=torch.bool))
 
@@ -208,7 +220,7 @@ def trajectories() -> pd.DataFrame:
         Trajectory(name, steps, tuple(random_interactions(seed + step) for step in steps))
         for seed, (name, steps) in enumerate([("fine", (0, 9, 100)), ("coarse", (0, 7))])
     ]
-    table = trajectory_table(runs, random_interactions(50), resamples=2)
+    table = trajectory_table(runs, random_interactions(50), bootstrap=Bootstrap(resamples=2))
     accuracy = [("fine", 0, 0.25), ("fine", 9, 0.5), ("fine", 100, 0.75), ("coarse", 7, 1.0)]
     rows = pd.DataFrame(accuracy, columns=["series", "step", "value"])
     rows = rows.assign(quantity="accuracy held out", kind="both", order="all", games=500)

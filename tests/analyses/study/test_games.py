@@ -8,10 +8,11 @@ import pytest
 
 from harsanyi import data
 from harsanyi.analyses import Compare, Compute
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.games import understood
-from harsanyi.analyses.study.inputs import _drawn, _words
-from harsanyi.analyses.study.labels import _answers, _numbers, _read_out_inputs
+from harsanyi.analyses.study.facts import LeftOut
+from harsanyi.analyses.study.games import error_sentence
+from harsanyi.analyses.study.inputs import count_words, draw_inputs
+from harsanyi.analyses.study.labels import answers, output_numbers, read_out_inputs
+from harsanyi.analyses.study.prepare import prepare
 
 
 @pytest.fixture
@@ -20,18 +21,18 @@ def study(comparison, tmp_path) -> Compare:
 
 
 def test_games_of_a_study(study):
-    asked = ask(study)
-    assert (len(asked.inputs), asked.n, list(asked.networks)) == (8, 4, ["before", "after"])
-    assert np.bincount(asked.inputs.labels["coarse"]).tolist() == [2, 2, 2, 2]
-    game = asked.game("after")
+    games = prepare(study)
+    assert (len(games.inputs), games.n, list(games.networks)) == (8, 4, ["before", "after"])
+    assert np.bincount(games.inputs.labels["coarse"]).tolist() == [2, 2, 2, 2]
+    game = games.game("after")
     assert (game.games, game.n) == (8, 4)
-    assert game.labels.tolist() == asked.inputs.labels["coarse"].tolist()
+    assert game.labels.tolist() == games.inputs.labels["coarse"].tolist()
     assert not study.out.exists()
 
 
 def test_settings_tell_studies_apart(study, checkpoints):
-    settings = ask(study).settings
-    assert ask(study).settings == settings
+    settings = prepare(study).settings
+    assert prepare(study).settings == settings
     changes = {
         "after": str(checkpoints / "scratch.safetensors"),
         "inputs": 9,
@@ -44,101 +45,103 @@ def test_settings_tell_studies_apart(study, checkpoints):
     }
     for name, value in changes.items():
         if name == "layer":
-            assert ask(replace(study, layer="pool", players="grid:7x7:4")).settings != settings
+            assert prepare(replace(study, layer="pool", players="grid:7x7:4")).settings != settings
         else:
-            assert ask(replace(study, **{name: value})).settings != settings, name
+            assert prepare(replace(study, **{name: value})).settings != settings, name
     same = {"method": "and", "threshold": 0.2, "noise": 0.1, "batch_size": 4, "device": "cpu"}
-    assert ask(replace(study, **same)).settings == settings
+    assert prepare(replace(study, **same)).settings == settings
 
 
-def test_labels_by_the_networks_own_numbers(study, checkpoints, tmp_path):
+def test_labels_by_the_networks_ownoutput_numbers(study, checkpoints, tmp_path):
     """A network may number the classes its own way: labels go by name."""
     from harsanyi import models
 
     network = models.load("small:cnn", "random", classes=("bag", "shoe", "top", "trouser-dress"), seed=5)
     models.save_checkpoint(tmp_path / "own.safetensors", network.model, classes=network.classes)
-    asked = ask(replace(study, after=str(tmp_path / "own.safetensors")))
-    names = [asked.inputs.classes["coarse"][label] for label in asked.inputs.labels["coarse"]]
-    assert [network.classes[label] for label in asked.labels["after"]] == names
-    assert asked.labels["before"] != asked.labels["after"]
-    assert not asked.facts
+    games = prepare(replace(study, after=str(tmp_path / "own.safetensors")))
+    names = [games.inputs.classes["coarse"][label] for label in games.inputs.labels["coarse"]]
+    assert [network.classes[label] for label in games.labels["after"]] == names
+    assert games.labels["before"] != games.labels["after"]
+    assert not games.read_outs
 
 
-def test_whether_a_network_answers(study, checkpoints):
+def test_whether_a_networkanswers(study, checkpoints):
     from harsanyi import models
 
     named = models.load("small:cnn", checkpoints / "before.safetensors")
     unnamed = replace(named, classes=("0", "1", "2", "3"))
-    assert _answers(named, ("bag", "shoe", "top", "trouser-dress"))
-    assert _answers(unnamed, ("a", "b", "c", "d"))
-    assert not _answers(named, ("a", "b", "c", "d"))
-    assert not _answers(unnamed, ("a", "b", "c"))
-    assert _numbers(study, unnamed, np.array([2, 0]), ("a", "b", "c", "d")) == [2, 0]
-    assert _numbers(study, named, np.array([0]), ("shoe",)) == [named.classes.index("shoe")]
+    assert answers(named, ("bag", "shoe", "top", "trouser-dress"))
+    assert answers(unnamed, ("a", "b", "c", "d"))
+    assert not answers(named, ("a", "b", "c", "d"))
+    assert not answers(unnamed, ("a", "b", "c"))
+    assert output_numbers(study, unnamed, np.array([2, 0]), ("a", "b", "c", "d")) == [2, 0]
+    assert output_numbers(study, named, np.array([0]), ("shoe",)) == [named.classes.index("shoe")]
 
 
 def test_read_out_inputs_are_no_games(study):
     everything = data.load(study.data)
-    drawn = _drawn(study, everything, {})
-    pool = _read_out_inputs(replace(study, read_out_inputs=2000), everything, drawn)
+    drawn = draw_inputs(study, everything).inputs
+    pool = read_out_inputs(replace(study, read_out_inputs=2000), everything, drawn)
     assert len(pool) == 792
     assert not set(pool.names) & set(drawn.names)
     with pytest.raises(ValueError, match="none is left to fit a read-out on"):
-        _read_out_inputs(study, drawn, drawn)
+        read_out_inputs(study, drawn, drawn)
 
 
 def test_training_data_of_other_classes(study, checkpoints, pictures):
     other = replace(study, before=str(checkpoints / "fine.safetensors"), train_data=pictures / "classes")
     with pytest.raises(ValueError, match="there is no level 'coarse'"):
-        ask(other)
+        prepare(other)
     classes = replace(other, data=pictures / "classes", train_data=study.data, level=None, inputs=2)
     with pytest.raises(ValueError, match="a level is needed"):
-        ask(classes)
+        prepare(classes)
 
 
 def test_unreadable_pictures_stay_out_of_read_outs(study, checkpoints, pictures):
     broken = replace(
         study, model="small:cnn", data=pictures / "broken", level=None, inputs=2, skip_unreadable=True
     )
-    asked = ask(replace(broken, before=str(checkpoints / "fine.safetensors")))
-    assert asked.facts["read-out of before"].startswith("logistic regression on 5 inputs")
-    assert asked.facts["left out as unreadable"] == "1: bag/2.png"
+    games = prepare(replace(broken, before=str(checkpoints / "fine.safetensors")))
+    assert games.read_outs["before"].samples == 5
+    assert games.left_out == LeftOut(unreadable=("bag/2.png",))
 
 
 def test_performance_is_that_of_the_networks(study):
     from harsanyi import models
 
-    asked = ask(study)
+    games = prepare(study)
     everything = data.load(study.data).sample(500, 0, "coarse")
-    found = models.performance(asked.networks["after"], everything.items, everything.labels["coarse"])
-    row = next(row for row in asked.performance() if row["network"] == "after")
-    assert (row["accuracy"], row["loss"], row["inputs"]) == (found.accuracy, found.loss, 500)
-    assert {row["split"] for row in asked.performance()} == {"held out"}
-    assert ask(replace(study, label="predicted")).performance() == []
+    found = models.performance(games.networks["after"], everything.items, everything.labels["coarse"])
+    row = next(row for row in games.performance() if row.network == "after")
+    assert (row.accuracy, row.loss, row.inputs) == (found.accuracy, found.loss, 500)
+    assert {row.split for row in games.performance()} == {"held out"}
+    assert prepare(replace(study, label="predicted")).performance() == ()
 
 
 def test_performance_on_training_data_too(study):
-    rows = ask(replace(study, train_data=data.fashion_mnist_path("train"))).performance()
-    assert [(row["network"], row["split"]) for row in rows] == [
+    rows = prepare(replace(study, train_data=data.fashion_mnist_path("train"))).performance()
+    assert [(row.network, row.split) for row in rows] == [
         (name, split) for split in ("held out", "train") for name in ("before", "after")
     ]
 
 
 def test_a_kind_of_inputs_that_the_network_does_not_take(study, berts):
     with pytest.raises(ValueError, match="small:cnn takes image inputs"):
-        ask(replace(study, data=berts / "questions.csv", text_column="question", label_columns=("verdict",)))
+        prepare(
+            replace(study, data=berts / "questions.csv", text_column="question", label_columns=("verdict",))
+        )
 
 
 def test_predicting_needs_networks_of_the_same_classes(study, checkpoints):
     other = replace(study, label="predicted", before=str(checkpoints / "fine.safetensors"))
     with pytest.raises(ValueError, match=r"networks of the same classes; they have \[4, 10\]"):
-        ask(other)
+        prepare(other)
 
 
 def test_published_weights_that_do_not_exist(tmp_path):
     study = Compute(model="small:cnn", data=data.fashion_mnist_path("test"), out=tmp_path)
     with pytest.raises(ValueError, match="small:cnn has no published weights"):
-        ask(study)
+        prepare(study)
 
 
 def test_words_are_never_more_than_a_tokenizer_finds(berts):
@@ -148,14 +151,14 @@ def test_words_are_never_more_than_a_tokenizer_finds(berts):
     tokenizer = text_networks.tokenizer(Path(berts) / "vocabulary", text_networks.MASKED_WORDS)
     for text in ("the cat, the dog", "the/the cat-dog", "don't -- sit!", "'the' the, _ 3.5"):
         for stop_words in ((), ("the",)):
-            least = _words(text, stop_words)
+            least = count_words(text, stop_words)
             assert Players.words(tokenizer, text, stop_words=stop_words).n >= least
 
 
 def test_failures_inside_a_network_become_one_sentence():
-    with pytest.raises(ValueError, match=r"^it fails \(first\)$"), understood("it fails"):
+    with pytest.raises(ValueError, match=r"^it fails \(first\)$"), error_sentence("it fails"):
         raise RuntimeError("first\nsecond")
-    with pytest.raises(ValueError, match=r"it fails \(IndexError\)"), understood("it fails"):
+    with pytest.raises(ValueError, match=r"it fails \(IndexError\)"), error_sentence("it fails"):
         raise IndexError
-    with pytest.raises(KeyError), understood("it fails"):
+    with pytest.raises(KeyError), error_sentence("it fails"):
         raise KeyError("a bug")

@@ -9,9 +9,9 @@ from PIL import Image
 
 from harsanyi import data, models
 from harsanyi.analyses import Compute
-from harsanyi.analyses.study.ask import ask
 from harsanyi.analyses.study.label_maps import label_map, mask_players
 from harsanyi.analyses.study.layout import specification
+from harsanyi.analyses.study.prepare import prepare
 from harsanyi.data import Inputs
 from harsanyi.models import ImagePreprocess
 
@@ -135,15 +135,15 @@ def test_games_with_masks(checkpoints, tmp_path):
     for labels in (QUARTERS, QUARTERS.T.copy()):
         for name in drawn.names:
             Image.fromarray(labels).save(tmp_path / f"{name.rpartition(':')[2]}.png")
-        asked = ask(study)
-        assert asked.n == 3
-        assert asked.layout.arrays["owner"].shape == (3, 28, 28)
-        settings.append(asked.settings)
+        games = prepare(study)
+        assert games.n == 3
+        assert games.layout.arrays["owner"].shape == (3, 28, 28)
+        settings.append(games.settings)
     assert settings[0]["masks"] != settings[1]["masks"]
-    corrupted = ask(replace(study, corruption="contrast:5"))
+    corrupted = prepare(replace(study, corruption="contrast:5"))
     assert corrupted.settings["masks"] == settings[1]["masks"]
     with pytest.raises(ValueError, match="masks lie on the input"):
-        ask(replace(study, layer="pool"))
+        prepare(replace(study, layer="pool"))
 
 
 @pytest.mark.parametrize("players", ["masks:3", "masks", "masks:3:", "masks:x:folder", "masks:3x3:folder"])

@@ -18,8 +18,8 @@ from harsanyi.analyses.origins.report import run_origins
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.notes import approximation
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.screening import DRAWN, HELD_OUT
+from harsanyi.analyses.study.prepare import prepare
+from harsanyi.analyses.study.screening import HELD_OUT_COALITIONS, INFLUENCE_COALITIONS
 from harsanyi.interactions import coalition_masks, evaluate
 from harsanyi.interactions.many_players.influence import exact_game_density, influences
 
@@ -48,11 +48,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_both_networks_have_the_players_of_the_largest_summed_shares(study, run):
-    whole = ask(replace(study, players="grid:7x7", choose="random"))
+    whole = prepare(replace(study, players="grid:7x7", choose="random"))
     density = exact_game_density(49, 4)
     total = torch.zeros(3, 49, dtype=torch.float64)
     for name in ("before", "after"):
-        found = influences(whole.game(name), DRAWN, density=density, seed=0).influence
+        found = influences(whole.game(name), INFLUENCE_COALITIONS, density=density, seed=0).influence
         total += found / found.sum(1, keepdim=True)
     kept = [sorted(row.argsort(descending=True)[:4].tolist()) for row in total]
     assert run.store.settings["kept"] == kept
@@ -66,7 +66,7 @@ def test_both_networks_have_the_players_of_the_largest_summed_shares(study, run)
 
 
 def test_tables_are_those_of_all_players_with_the_others_present(study, run):
-    whole = ask(replace(study, players="grid:7x7", choose="random")).game("after")
+    whole = prepare(replace(study, players="grid:7x7", choose="random")).game("after")
     for game, row in enumerate(run.store.settings["kept"]):
         everyone = torch.ones(16, 49, dtype=torch.bool)
         everyone[:, row] = coalition_masks(4)
@@ -78,7 +78,7 @@ def test_the_table_says_what_is_left_unexplained(study, run):
     table = pd.read_csv(study.out / "screening.csv")
     assert table.network.tolist() == ["before"] * 3 + ["after"] * 3
     assert set(table.all_players) == {49}
-    assert set(table.coalitions) == {HELD_OUT}
+    assert set(table.coalitions) == {HELD_OUT_COALITIONS}
     assert table.players.tolist() == [" ".join(map(str, row)) for row in run.store.settings["kept"]] * 2
     assert np.allclose(table.held_out_error, table.mean_square / table.variance, rtol=1e-12)
     assert (table.influence > 4 / 49).all()  # more than four cells drawn at random would have on average
@@ -93,7 +93,7 @@ def test_the_report_marks_it_as_approximate(study, run):
     one = table[table.network == "before"]
     interval = ratio_interval(one[["mean_square"]].to_numpy(), one[["variance"]].to_numpy())[0]
     assert f"{interval.value:.0%} [{interval.low:.0%}, {interval.high:.0%}] (before)" in report
-    assert f"3 inputs, {HELD_OUT} held-out coalitions" in report
+    assert f"3 inputs, {HELD_OUT_COALITIONS} held-out coalitions" in report
     assert "exact" in report
 
 
@@ -128,7 +128,9 @@ def test_what_was_measured_is_not_measured_again(study, run, forwards, tmp_path)
     del kept["held_out"]["after"]
     (copied / "screening.json").write_text(json.dumps(kept), encoding="utf-8")
     compute(again, progress=False)
-    assert sum(forwards) == 3 * HELD_OUT + 2  # of all players and of those chosen, one to try the games on
+    assert (
+        sum(forwards) == 3 * HELD_OUT_COALITIONS + 2
+    )  # of all players and of those chosen, one to try the games on
     for name in ("screening.json", "screening.csv", "values.h5"):
         assert (copied / name).read_bytes() == (study.out / name).read_bytes(), name
     (copied / "screening.json").write_text("{", encoding="utf-8")
@@ -137,15 +139,15 @@ def test_what_was_measured_is_not_measured_again(study, run, forwards, tmp_path)
 
 
 def test_the_middle_of_a_grid_may_be_chosen_from(study, tmp_path):
-    asked = ask(replace(study, players="grid:7x7:3:2x3", out=tmp_path / "middle"))
-    assert asked.whole is not None
-    assert (asked.n, asked.whole.n) == (3, 6)
+    games = prepare(replace(study, players="grid:7x7:3:2x3", out=tmp_path / "middle"))
+    assert games.all_players is not None
+    assert (games.n, games.all_players.n) == (3, 6)
 
 
 @pytest.mark.parametrize("players", ["grid:7x7", "superpixels:6"])
 def test_other_players_cannot_be_chosen_so(study, players, tmp_path):
     with pytest.raises(ValueError, match="--choose influence chooses K cells of a grid, words or tokens"):
-        ask(replace(study, players=players, out=tmp_path / "run"))
+        prepare(replace(study, players=players, out=tmp_path / "run"))
 
 
 def test_reliability_compares_the_same_players(study, tmp_path):
@@ -156,7 +158,7 @@ def test_reliability_compares_the_same_players(study, tmp_path):
 
 def test_more_than_there_are(study, tmp_path):
     with pytest.raises(ValueError, match="cannot keep 50 of 49 players: keep 1 to 49"):
-        ask(replace(study, players="grid:7x7:50", out=tmp_path / "run"))
+        prepare(replace(study, players="grid:7x7:50", out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -173,5 +175,5 @@ def test_one_networks_command_says_so(study, checkpoints, tmp_path, capsys):
 def test_runs_with_other_players_of_the_same_grid_are_not_set_side_by_side(study, run, tmp_path):
     by_lot = replace(study, choose="random", out=tmp_path / "by_lot")
     run_comparison(by_lot, progress=False)
-    with pytest.raises(ValueError, match="cannot be set side by side \\(players chosen: "):
+    with pytest.raises(ValueError, match="cannot be compared \\(players chosen: "):
         run_origins([f"one={study.out}", f"two={by_lot.out}"], tmp_path / "both")

@@ -13,8 +13,9 @@ from harsanyi.analyses import Compare, Run
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.comparison.comparison import run_comparison
 from harsanyi.analyses.comparison.on_sentence import draw_interactions_on_sentence
-from harsanyi.analyses.study.ask import ask
-from harsanyi.analyses.study.screening import DRAWN, HELD_OUT
+from harsanyi.analyses.study.facts import LeftOut
+from harsanyi.analyses.study.prepare import prepare
+from harsanyi.analyses.study.screening import HELD_OUT_COALITIONS, INFLUENCE_COALITIONS
 from harsanyi.interactions import evaluate
 from harsanyi.interactions.many_players.influence import exact_game_density, influences
 from harsanyi.interactions.many_players.screening import OthersPresent
@@ -82,24 +83,26 @@ def words_of(run: Run, game: int) -> list[str]:
 
 
 def test_each_sentence_has_the_words_that_it_would_have_alone(study):
-    predicted = ask(replace(study, label="predicted"))
+    predicted = prepare(replace(study, label="predicted"))
     chosen = dict(zip(predicted.inputs.items, predicted.settings["kept"], strict=True))
     for one in alone(study):
-        asked = ask(one)
-        total = torch.zeros(asked.n, dtype=torch.float64)
+        games = prepare(one)
+        total = torch.zeros(games.n, dtype=torch.float64)
         for name in ("before", "after"):
-            found = influences(asked.game(name), DRAWN, density=exact_game_density(asked.n, 4), seed=0)
+            found = influences(
+                games.game(name), INFLUENCE_COALITIONS, density=exact_game_density(games.n, 4), seed=0
+            )
             total += found.influence[0] / found.influence[0].sum()
-        assert chosen[asked.inputs.items[0]] == sorted(total.argsort(descending=True)[:4].tolist())
+        assert chosen[games.inputs.items[0]] == sorted(total.argsort(descending=True)[:4].tolist())
 
 
 @pytest.mark.parametrize("baseline", ["pad_token", "unattended", "embedding_zeros"])
 def test_tables_are_those_of_all_words_with_the_others_present(baseline, study, tmp_path):
-    asked = ask(replace(study, baseline=baseline, out=tmp_path / "run"))
-    assert asked.whole is not None
-    assert (asked.n, asked.whole.n) == (4, 19)
-    literal = OthersPresent(asked.whole.game("after"), torch.tensor(asked.settings["kept"]))
-    table = evaluate(asked.game("after"), progress=False)
+    games = prepare(replace(study, baseline=baseline, out=tmp_path / "run"))
+    assert games.all_players is not None
+    assert (games.n, games.all_players.n) == (4, 19)
+    literal = OthersPresent(games.all_players.game("after"), torch.tensor(games.settings["kept"]))
+    table = evaluate(games.game("after"), progress=False)
     assert (evaluate(literal, progress=False) - table).abs().max() < FLOAT32
     assert table.std(1).min() > 100 * FLOAT32
 
@@ -119,7 +122,7 @@ def test_the_table_counts_the_words_of_each_sentence(study, summary, run):
     labels = run.store.settings["labels"]
     assert table.all_players.tolist() == [COUNTS[label] for label in labels] * 2
     assert table.players.tolist() == [" ".join(map(str, row)) for row in run.store.settings["kept"]] * 2
-    assert set(table.coalitions) == {HELD_OUT}
+    assert set(table.coalitions) == {HELD_OUT_COALITIONS}
     assert table.held_out_error.between(0, 2).all()
     assert (table.influence < 1).all()
 
@@ -147,27 +150,27 @@ def test_a_second_run_is_the_same_bytes_without_a_forward(study, summary, forwar
 
 
 def test_forwards_are_those_of_the_words_there_are(study, tmp_path, forwards):
-    ask(replace(study, out=tmp_path / "run"))
+    prepare(replace(study, out=tmp_path / "run"))
     words = sum(COUNTS.values())
-    assert sum(forwards) == 2 * (DRAWN * (words + len(COUNTS)) + 1)  # one to try each network's games on
+    assert sum(forwards) == 2 * (INFLUENCE_COALITIONS * (words + len(COUNTS)) + 1)  # one tries the games
 
 
 def test_tokens_are_chosen_too(study, tmp_path):
-    asked = ask(replace(study, players="tokens:4", out=tmp_path / "run"))
-    counts = [len(SENTENCES[label].split()) for label in asked.settings["labels"]]
-    assert asked.whole is not None
-    assert asked.whole.layout.players["after"].counts.tolist() == counts
-    assert asked.n == 4
+    games = prepare(replace(study, players="tokens:4", out=tmp_path / "run"))
+    counts = [len(SENTENCES[label].split()) for label in games.settings["labels"]]
+    assert games.all_players is not None
+    assert games.all_players.layout.players["after"].counts.tolist() == counts
+    assert games.n == 4
 
 
 def test_short_sentences_are_an_error_or_left_out(study, tmp_path):
     more = replace(study, players="words:6", out=tmp_path / "run")
     with pytest.raises(ValueError, match="has 5 that can be players, 6 are asked for.*--skip-short"):
-        ask(more)
-    asked = ask(replace(more, skip_short=True, inputs=2))
-    assert asked.facts["left out as too short"] == "1 of 3 sentences"
-    assert asked.whole is not None
-    assert sorted(asked.whole.layout.players["after"].counts.tolist()) == [6, 19]
+        prepare(more)
+    games = prepare(replace(more, skip_short=True, inputs=2))
+    assert games.left_out == LeftOut(short=1, sentences=3)
+    assert games.all_players is not None
+    assert sorted(games.all_players.layout.players["after"].counts.tolist()) == [6, 19]
 
 
 def test_the_command_says_words(study, tmp_path, capsys):

@@ -35,7 +35,7 @@ def studies(kind):
 
 
 @pytest.mark.parametrize("kind", [Compute, Compare])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.data())
 def test_a_study_comes_back_from_its_file(kind, drawn, tmp_path):
     study = drawn.draw(studies(kind))

@@ -9,14 +9,15 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import spearmanr
 
-from harsanyi.analyses.training.succession import succession_table, telling_variances, theory_beside
-from harsanyi.analyses.training.theory import final_dividends, learned
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.training.succession import succession_table, theory_table, theory_variances
+from harsanyi.analyses.training.theory import final_dividends, learned_dividends
 from harsanyi.analyses.training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
 from harsanyi.analyses.training.trajectory import Trajectory, time_to_reach
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
-# Sums and ratios of a few dozen float64 terms of size ~1; the passes of `learned` at σ² = 0 included.
+# Sums and ratios of a few dozen float64 terms of size ~1, with the passes of `learned_dividends` at σ² = 0.
 EXACT = 1e-10
 STEPS = (0, 3, 10, 20)
 VARIANCES = [10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 0.0]
@@ -52,7 +53,7 @@ def values(table: pd.DataFrame, quantity: str) -> np.ndarray:
 def test_variances_span_what_theory_learns(n):
     """From 5% to 99% of the end, and then all of it, by literal sums."""
     final = random_interactions(n, n=n)
-    variances = telling_variances(final, count=9)
+    variances = theory_variances(final, count=9)
     assert len(variances) == 9
     assert variances[-1] == 0
     ratios = np.array(variances[1:-1]) / np.array(variances[:-2])
@@ -60,7 +61,7 @@ def test_variances_span_what_theory_learns(n):
     end = final_dividends(final)
     shares = []
     for variance in variances:
-        now = learned(end, variance)
+        now = learned_dividends(end, variance)
         both = [(a, b) for a, b in zip(now[:, 1:].flatten(), end[:, 1:].flatten(), strict=True)]
         shares.append(sum(min(abs(a), abs(b)) for a, b in both if a * b > 0) / end.abs().sum())
     # The root is found to 0.001 of a decade, in which the share moves by less than 0.01.
@@ -71,20 +72,20 @@ def test_variances_span_what_theory_learns(n):
 
 def test_no_variances():
     with pytest.raises(ValueError, match="expected a count of three variances or more, got 2"):
-        telling_variances(random_interactions(0), count=2)
+        theory_variances(random_interactions(0), count=2)
     with pytest.raises(ValueError, match="expected an end with interactions"):
-        telling_variances(extract(torch.ones(2, 8, dtype=torch.float64), And()))
+        theory_variances(extract(torch.ones(2, 8, dtype=torch.float64), And()))
 
 
 def test_strengths_by_definition():
     run = random_run(1)
-    table = theory_beside(run, VARIANCES, resamples=2)
+    table = theory_table(run, VARIANCES, bootstrap=Bootstrap(resamples=2))
     assert (table.series == "run").all()
     both = table[table.sign == "both"].set_index(["step", "variance", "order"]).strength
     tables = {
         (float(step), np.nan): final_dividends(one) for step, one in zip(STEPS, run.interactions, strict=True)
     }
-    tables |= {(np.nan, one): learned(final_dividends(run.final), one) for one in VARIANCES}
+    tables |= {(np.nan, one): learned_dividends(final_dividends(run.final), one) for one in VARIANCES}
     assert len(both) == len(tables) * 4
     for (step, variance), dividends in tables.items():
         rows = table[(table.sign == "both") & (table.step.eq(step) | table.variance.eq(variance))]
@@ -100,13 +101,13 @@ def test_strengths_by_definition():
 
 def test_steps_are_those_at_which_dividends_reach_half():
     run = random_run(3)
-    found = succession_table(run, VARIANCES, resamples=20)
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
     states = [final_dividends(one) for one in run.interactions]
     as_and = tuple(
         Interactions(one, torch.zeros_like(one), x.v, "and")
         for one, x in zip(states, run.interactions, strict=True)
     )
-    times = time_to_reach(Trajectory("run", STEPS, as_and), 0.5, resamples=20)
+    times = time_to_reach(Trajectory("run", STEPS, as_and), 0.5, bootstrap=Bootstrap(resamples=20))
     expected = times[(times.kind == "and") & (times.order != "all")]
     assert values(found, "step") == pytest.approx(expected.value.to_numpy(), abs=EXACT)
     assert list(found[found.quantity == "step"].order) == ["1", "2", "3"]
@@ -115,14 +116,14 @@ def test_steps_are_those_at_which_dividends_reach_half():
 
 def test_variances_are_read_between_their_logarithms():
     run = random_run(4)
-    found = succession_table(run, VARIANCES, resamples=2)
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=2))
     end = final_dividends(run.final)
     for order, value in zip((1, 2, 3), values(found, "variance"), strict=True):
         of_order = [reference.index(s, 3) for s in reference.subsets((0, 1, 2)) if len(s) == order]
         final = end[:, of_order]
         shares = []
         for variance in VARIANCES:
-            now = learned(end, variance)[:, of_order]
+            now = learned_dividends(end, variance)[:, of_order]
             there = torch.where(now * final > 0, torch.minimum(now.abs(), final.abs()), 0.0)
             shares.append(float(there.sum() / final.abs().sum()))
         after = next(i for i, share in enumerate(shares) if share >= 0.5)
@@ -133,7 +134,7 @@ def test_variances_are_read_between_their_logarithms():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_rank_correlations_are_those_of_scipy(seed):
-    found = succession_table(random_run(seed, n=5), VARIANCES, resamples=2)
+    found = succession_table(random_run(seed, n=5), VARIANCES, bootstrap=Bootstrap(resamples=2))
     step, noise, order = values(found, "step"), -np.log(values(found, "variance")), np.arange(1, 6)
     for quantity, pair in (
         ("order_with_step", (order, step)),
@@ -147,7 +148,7 @@ def test_low_orders_first_and_last():
     first = run_by_order([[0.0, 0.0, 0.0], [1.0, 0.2, 0.1], [1.0, 1.0, 0.3], [1.0, 1.0, 1.0]])
     last = run_by_order([[0.0, 0.0, 0.0], [0.1, 0.2, 1.0], [0.3, 1.0, 1.0], [1.0, 1.0, 1.0]])
     for run, expected in ((first, 1), (last, -1)):
-        found = succession_table(run, VARIANCES, resamples=20)
+        found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
         rows = found[found.quantity == "order_with_step"]
         assert (rows[["value", "low", "high"]] == expected).all(axis=None)
         assert values(found, "order_with_noise") == 1  # effects of one size: theory has low orders first
@@ -158,9 +159,13 @@ def test_orders_that_come_at_once_or_never():
     """All at once have no ranks; an order that is not there has no time, and the others keep their ranks."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        at_once = succession_table(run_by_order([[0.0] * 3, [1.0] * 3]), VARIANCES, resamples=20)
+        at_once = succession_table(
+            run_by_order([[0.0] * 3, [1.0] * 3]), VARIANCES, bootstrap=Bootstrap(resamples=20)
+        )
         never = succession_table(
-            run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]]), VARIANCES, resamples=20
+            run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]]),
+            VARIANCES,
+            bootstrap=Bootstrap(resamples=20),
         )
     assert np.isnan(values(at_once, "order_with_step")).all()
     assert list(np.isnan(values(never, "step"))) == [False, False, True]
@@ -185,13 +190,16 @@ def test_no_share(share):
 @pytest.fixture(scope="module")
 def tables():
     run = random_run(5)
-    variances = telling_variances(run.final)
+    variances = theory_variances(run.final)
     losses = [
         {"series": "run", "step": step, "split": split, "loss": 1 / (1 + step) + (split != "train")}
         for step in STEPS
         for split in ("train", "held out")
     ]
-    beside, when = theory_beside(run, variances, resamples=20), succession_table(run, variances, resamples=20)
+    beside, when = (
+        theory_table(run, variances, bootstrap=Bootstrap(resamples=20)),
+        succession_table(run, variances, bootstrap=Bootstrap(resamples=20)),
+    )
     return beside, when, pd.DataFrame(losses)
 
 
@@ -256,6 +264,8 @@ def test_succession_shows_times_and_intervals(tables):
 
 def test_orders_without_times_are_left_out():
     run = run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]])
-    when = succession_table(run, VARIANCES, resamples=20)
+    when = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
     losses = pd.DataFrame(columns=["series", "step", "split", "loss"])
-    drawn(draw_two_phases(theory_beside(run, VARIANCES, resamples=2), when, losses, "run"))
+    drawn(
+        draw_two_phases(theory_table(run, VARIANCES, bootstrap=Bootstrap(resamples=2)), when, losses, "run")
+    )

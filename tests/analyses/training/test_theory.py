@@ -5,11 +5,12 @@ from math import comb
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.training.theory import final_dividends, learned, theory_curve
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
 from harsanyi.interactions import And, AndOr, extract
 from harsanyi.interactions.effects.transforms import subset_sums, superset_sums
 from tests import reference
@@ -39,15 +40,14 @@ def by_definition(dividends: Tensor, variance: float) -> Tensor:
 def test_by_definition(n, variance):
     tables = random_tables(n, games=2, n=n)
     literal = torch.stack([by_definition(table, variance) for table in tables])
-    torch.testing.assert_close(learned(tables, variance), literal, rtol=0, atol=SOLVED)
+    torch.testing.assert_close(learned_dividends(tables, variance), literal, rtol=0, atol=SOLVED)
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), variance=st.floats(0, 100), n=st.integers(1, 9))
 def test_normal_equations(seed, variance, n):
     """(JᵀJ + 2ⁿ diag(c)) ŵ = JᵀJ w*, J by its butterfly."""
     tables = random_tables(seed, n=n)
-    found = learned(tables, variance)
+    found = learned_dividends(tables, variance)
     orders = torch.arange(2**n).apply_(lambda i: i.bit_count()).double()
     left = superset_sums(subset_sums(found)) + 2**n * variance * 2.0**orders * found
     right = superset_sums(subset_sums(tables))
@@ -57,13 +57,13 @@ def test_normal_equations(seed, variance, n):
 
 def test_without_noise_all_is_learned():
     tables = random_tables(0, n=12)
-    torch.testing.assert_close(learned(tables, 0.0), tables, rtol=0, atol=EXACT)
+    torch.testing.assert_close(learned_dividends(tables, 0.0), tables, rtol=0, atol=EXACT)
 
 
 def test_in_noise_nothing_is_learned():
     tables = random_tables(0)
-    assert (learned(tables, float("inf")) == 0).all()
-    weak, weaker = learned(tables, 1e6), learned(tables, 1e7)
+    assert (learned_dividends(tables, float("inf")) == 0).all()
+    weak, weaker = learned_dividends(tables, 1e6), learned_dividends(tables, 1e7)
     # ŵ = D⁻¹K w* / (2ⁿσ²) up to a relative error of the largest eigenvalue over 2ⁿσ²: 27 / 1.6e7.
     torch.testing.assert_close(weak, 10 * weaker, rtol=0, atol=1e-5 * weak.abs().max().item())
 
@@ -73,7 +73,9 @@ def test_low_orders_are_learned_first(variance):
     """Of a lone dividend of size 1, ever less is learned with its order; and less with more noise."""
     n = 8
     orders = torch.arange(2**n).apply_(lambda i: i.bit_count())
-    part, noisier = (learned(torch.eye(2**n).double(), s).diagonal() for s in (variance, 2 * variance))
+    part, noisier = (
+        learned_dividends(torch.eye(2**n).double(), s).diagonal() for s in (variance, 2 * variance)
+    )
     by_order = [part[orders == m] for m in range(n + 1)]
     assert all(one.max() - one.min() < EXACT for one in by_order)  # which players does not matter
     means = torch.stack([one.mean() for one in by_order])
@@ -96,7 +98,9 @@ def test_part_learned_is_the_mean_that_the_docstring_says():
             mean += chance * eigenvalue / (eigenvalue + 2**n * variance)
     lone = torch.zeros(1, 2**n, dtype=torch.float64)
     lone[0, reference.index((1, 4), n)] = 1
-    assert learned(lone, variance)[0, reference.index((1, 4), n)].item() == pytest.approx(mean, abs=EXACT)
+    assert learned_dividends(lone, variance)[0, reference.index((1, 4), n)].item() == pytest.approx(
+        mean, abs=EXACT
+    )
 
 
 def test_players_keep_their_places():
@@ -104,8 +108,8 @@ def test_players_keep_their_places():
     table = random_tables(1, games=1, n=3)
     exchanged = table.reshape(1, 2, 2, 2).transpose(1, 3).reshape(1, 8)
     torch.testing.assert_close(
-        learned(exchanged, 0.1),
-        learned(table, 0.1).reshape(1, 2, 2, 2).transpose(1, 3).reshape(1, 8),
+        learned_dividends(exchanged, 0.1),
+        learned_dividends(table, 0.1).reshape(1, 2, 2, 2).transpose(1, 3).reshape(1, 8),
         rtol=0,
         atol=EXACT,
     )
@@ -123,7 +127,9 @@ def test_or_is_given_as_dividends():
 
 def test_curve_is_the_mean_strength_of_each_order():
     found = extract(random_tables(3, games=4), And())
-    curve = theory_curve(found, [1.0, 0.01], resamples=100).set_index(["variance", "sign", "order"])
+    curve = theory_curve(found, [1.0, 0.01], bootstrap=Bootstrap(resamples=100)).set_index(
+        ["variance", "sign", "order"]
+    )
     assert list(curve.columns) == ["strength", "low", "high", "games"]
     for variance in (1.0, 0.01):
         literal = {(sign, m): 0.0 for sign in ("positive", "negative") for m in range(1, 5)}
@@ -140,7 +146,7 @@ def test_curve_is_the_mean_strength_of_each_order():
 
 def test_curve_ends_at_the_final_strength():
     found = extract(random_tables(3, games=4), And())
-    curve = theory_curve(found, [0.0], resamples=10).set_index(["sign", "order"])
+    curve = theory_curve(found, [0.0], bootstrap=Bootstrap(resamples=10)).set_index(["sign", "order"])
     strength = found.strength()[:, 0].sum(1).mean(0)
     np.testing.assert_allclose(
         curve.loc["both"].strength[[str(m) for m in range(1, 5)]], strength[1:], atol=EXACT
@@ -149,16 +155,19 @@ def test_curve_ends_at_the_final_strength():
 
 def test_a_constant_changes_nothing():
     v = random_tables(4)
-    one, other = (theory_curve(extract(table, And()), [0.1], resamples=10) for table in (v, v + 8.0))
+    one, other = (
+        theory_curve(extract(table, And()), [0.1], bootstrap=Bootstrap(resamples=10))
+        for table in (v, v + 8.0)
+    )
     np.testing.assert_allclose(one.strength, other.strength, atol=EXACT)
 
 
 @pytest.mark.parametrize("variance", [-0.1, float("nan")])
 def test_no_variance(variance):
     with pytest.raises(ValueError, match="expected a variance of 0 or more"):
-        learned(random_tables(0), variance)
+        learned_dividends(random_tables(0), variance)
 
 
 def test_no_table():
     with pytest.raises(ValueError, match="no power of two"):
-        learned(torch.zeros(1, 3, dtype=torch.float64), 0.1)
+        learned_dividends(torch.zeros(1, 3, dtype=torch.float64), 0.1)

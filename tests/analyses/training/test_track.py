@@ -9,7 +9,8 @@ import pytest
 from harsanyi import data, models
 from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.training.succession import succession_table, telling_variances
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.training.succession import succession_table, theory_variances
 from harsanyi.analyses.training.track import performance_by_step, trajectories_of
 
 STEPS = (0, 1, 2)
@@ -22,13 +23,12 @@ def runs(tmp_path_factory) -> Path:
     train, test = (
         data.load(data.fashion_mnist_path(part)).sample(120, 0, "coarse") for part in ("train", "test")
     )
-    labels, classes = train.level("coarse")
+    classes = train.classes["coarse"]
+    samples, held_out = (models.Samples(part.items, part.level("coarse")[0]) for part in (train, test))
     for seed, name in enumerate(("finetuned", "scratch")):
         network = models.load("small:cnn", "random", classes=classes, seed=seed)
-        held_out = test.items, test.level("coarse")[0]
-        models.train(
-            network, train.items, labels, folder=folder / name, epochs=2, held_out=held_out, progress=False
-        )
+        recipe = models.Recipe(epochs=2)
+        models.train(network, samples, recipe, folder=folder / name, held_out=held_out, progress=False)
     return folder
 
 
@@ -77,7 +77,7 @@ def test_trajectories_are_those_of_the_interactions(out):
     table = read_table(out / "trajectories.h5")
     runs = trajectories_of(opened)
     assert [one.steps for one in runs] == [STEPS, STEPS]
-    expected = trajectory_table(runs, opened.interactions["pretrained"], seed=0)
+    expected = trajectory_table(runs, opened.interactions["pretrained"], bootstrap=Bootstrap())
     found = table.iloc[: len(expected)]
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
@@ -101,9 +101,9 @@ def test_theory_and_succession_are_those_of_the_runs(out):
     assert set(theory.series) == set(found.series) == {"finetuned", "scratch"}
     run = trajectories_of(Run.open(out))[0]
     rows = theory[(theory.series == "finetuned") & theory.variance.notna()]
-    variances = telling_variances(run.final)
+    variances = theory_variances(run.final)
     assert list(dict.fromkeys(rows.variance)) == variances
-    expected = succession_table(run, variances, seed=0)
+    expected = succession_table(run, variances, bootstrap=Bootstrap())
     pd.testing.assert_frame_equal(found.iloc[: len(expected)], expected, check_exact=True)
 
 

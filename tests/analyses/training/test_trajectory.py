@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.similarity import reached, similarity
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
@@ -67,12 +68,11 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table[["value", "low", "high", "games"]]
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_similarity_and_reached_by_definition(seed):
     one, other = random_interactions(seed), random_interactions(seed + 1)
-    alike = similarity(one, other, resamples=2).set_index(KEYS).value
-    there = reached(one, other, resamples=2).set_index(KEYS).value
+    alike = similarity(one, other, bootstrap=Bootstrap(resamples=2)).set_index(KEYS).value
+    there = reached(one, other, bootstrap=Bootstrap(resamples=2)).set_index(KEYS).value
     assert len(alike) == len(there) == 3 * 4
     for kind, order in alike.index:
         pairs = list(zip(parts_of(one, kind, order), parts_of(other, kind, order), strict=True))
@@ -84,14 +84,15 @@ def test_similarity_and_reached_by_definition(seed):
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
 def test_similarity_is_symmetric_and_a_share(seed):
     one, other = random_interactions(seed), random_interactions(seed + 1)
-    there, back = (similarity(*pair, resamples=2) for pair in ((one, other), (other, one)))
+    there, back = (
+        similarity(*pair, bootstrap=Bootstrap(resamples=2)) for pair in ((one, other), (other, one))
+    )
     pd.testing.assert_frame_equal(numbers(there), numbers(back))
     assert there.value.dropna().between(0, 1).all()
     # Σ max ≥ Σ of either.
-    assert (there.value <= reached(one, other, resamples=2).value + EXACT).all()
+    assert (there.value <= reached(one, other, bootstrap=Bootstrap(resamples=2)).value + EXACT).all()
 
 
 def test_known_similarities():
@@ -109,7 +110,7 @@ def test_nothing_to_share_is_nan():
 
 def test_table_has_every_quantity_at_every_step():
     runs = [random_run(0, "fine"), random_run(10, "coarse")]
-    table = trajectory_table(runs, random_interactions(20), resamples=2)
+    table = trajectory_table(runs, random_interactions(20), bootstrap=Bootstrap(resamples=2))
     assert " ".join(table.columns) == "series step quantity kind order value low high games"
     common = (
         "strength salient_count preserved discarded new preserved_share discarded_share new_share reached"
@@ -119,15 +120,17 @@ def test_table_has_every_quantity_at_every_step():
         assert set(found.quantity) == {*common.split(), "similarity_own", f"similarity_{other}"}
         assert len(found) == 11 * len(STEPS) * 3 * 4
         assert not found.duplicated(["step", "quantity", *KEYS]).any()
-    assert "preserved" not in set(trajectory_table(runs, resamples=2).quantity)
+    assert "preserved" not in set(trajectory_table(runs, bootstrap=Bootstrap(resamples=2)).quantity)
 
 
 def test_table_says_what_compare_says():
     run, pretrained = random_run(0), random_interactions(9)
-    table = trajectory_table([run], pretrained, threshold=0.2, confidence=0.8, resamples=50, seed=3)
+    table = trajectory_table(
+        [run], pretrained, threshold=0.2, bootstrap=Bootstrap(confidence=0.8, resamples=50, seed=3)
+    )
     for step, checkpoint in zip(run.steps, run.interactions, strict=True):
         change = compare(pretrained, checkpoint, threshold=0.2)
-        literal = change.table(confidence=0.8, resamples=50, seed=3)
+        literal = change.table(bootstrap=Bootstrap(confidence=0.8, resamples=50, seed=3))
         literal = literal[literal.sign == "both"]
         for name in ("preserved", "discarded", "new", "preserved_share", "discarded_share", "new_share"):
             found, expected = (numbers(quantity(t, name)) for t in (table[table.step == step], literal))
@@ -136,13 +139,13 @@ def test_table_says_what_compare_says():
 
 def test_table_says_what_similarity_and_reached_say():
     runs = [random_run(0, "fine"), random_run(10, "coarse")]
-    table = trajectory_table(runs, resamples=50)
+    table = trajectory_table(runs, bootstrap=Bootstrap(resamples=50))
     fine = table[(table.series == "fine") & (table.step == 40)]
     state, (own, other) = runs[0].interactions[2], (run.final for run in runs)
     for name, expected in (
-        ("similarity_own", similarity(state, own, resamples=50)),
-        ("similarity_coarse", similarity(state, other, resamples=50)),
-        ("reached", reached(state, own, resamples=50)),
+        ("similarity_own", similarity(state, own, bootstrap=Bootstrap(resamples=50))),
+        ("similarity_coarse", similarity(state, other, bootstrap=Bootstrap(resamples=50))),
+        ("reached", reached(state, own, bootstrap=Bootstrap(resamples=50))),
     ):
         found = quantity(fine, name).droplevel("step")
         pd.testing.assert_frame_equal(numbers(found), numbers(expected.set_index(KEYS)))
@@ -150,7 +153,7 @@ def test_table_says_what_similarity_and_reached_say():
 
 def test_strength_and_count_by_definition():
     run = random_run(0)
-    table = trajectory_table([run], threshold=0.3, resamples=2)
+    table = trajectory_table([run], threshold=0.3, bootstrap=Bootstrap(resamples=2))
     for step, state in zip(run.steps, run.interactions, strict=True):
         strength, count = {}, {}
         for game in range(state.games):
@@ -175,7 +178,9 @@ def test_strength_and_count_by_definition():
 def test_end_of_a_run():
     """All is reached, at any step that is the same as the end."""
     state = random_interactions(0)
-    table = trajectory_table([Trajectory("run", (3, 5), (state, state))], state, resamples=50)
+    table = trajectory_table(
+        [Trajectory("run", (3, 5), (state, state))], state, bootstrap=Bootstrap(resamples=50)
+    )
     for name in ("reached", "similarity_own", "preserved_share"):
         found = quantity(table, name)[["value", "low", "high"]].dropna()
         assert len(found) >= 2 * 9  # one player's OR is an AND
@@ -188,7 +193,7 @@ def test_time_to_reach_of_a_straight_run():
     end = random_interactions(0)
     run = Trajectory("run", STEPS, tuple(end.scaled(step / 100) for step in STEPS))
     for share in (0.05, 0.5, 0.75, 1.0):
-        table = time_to_reach(run, share, resamples=50)
+        table = time_to_reach(run, share, bootstrap=Bootstrap(resamples=50))
         found = table[["value", "low", "high"]].dropna().to_numpy()
         assert len(found) >= 9
         # An interpolation between ratios that are exact but for rounding.
@@ -232,7 +237,11 @@ def test_time_to_reach_is_found_anew_in_every_resample():
     end = random_interactions(0, games=12)
     powers = torch.linspace(0.3, 3, 12, dtype=torch.float64)
     run = Trajectory("run", STEPS, tuple(end.scaled((step / 100) ** powers) for step in STEPS))
-    row = time_to_reach(run, 0.5, confidence=0.8, resamples=2000).set_index(KEYS).loc[("both", "all")]
+    row = (
+        time_to_reach(run, 0.5, bootstrap=Bootstrap(confidence=0.8, resamples=2000))
+        .set_index(KEYS)
+        .loc[("both", "all")]
+    )
 
     def literal(games: list[int]) -> float:
         shares = []
@@ -268,12 +277,11 @@ def stack_detour(path: list[int]) -> tuple[int, int]:
     return gained, gained - stack.count("new")
 
 
-@settings(max_examples=50, deadline=None)
 @given(paths=st.lists(st.lists(st.integers(-4, 4), min_size=4, max_size=4), min_size=3, max_size=3))
 def test_detours_by_definition(paths):
     """Three effects, of x₁, x₂ and x₁x₂, along four checkpoints; integers, so that sums are exact."""
     effects = torch.tensor([[0] * 4, *paths], dtype=torch.float64).T[:, None]
-    table = detours(run_of(list(effects)), resamples=2)
+    table = detours(run_of(list(effects)), bootstrap=Bootstrap(resamples=2))
     parts = {i: [[max(sign * x, 0) for x in path] for sign in (1, -1)] for i, path in enumerate(paths)}
     for order, members in (("1", (0, 1)), ("2", (2,)), ("all", (0, 1, 2))):
         walks = [stack_detour(part) for i in members for part in parts[i]]
@@ -284,11 +292,10 @@ def test_detours_by_definition(paths):
         assert share == pytest.approx(lost / gained if gained else np.nan, nan_ok=True)
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_what_remains_is_the_end_above_the_lowest(seed):
     run = random_run(seed)
-    table = detours(run, resamples=2)
+    table = detours(run, bootstrap=Bootstrap(resamples=2))
     gained, lost, share = (quantity(table, name).value for name in ("gained", "lost", "detour_share"))
     assert (lost >= 0).all()
     assert (lost <= gained + EXACT).all()
@@ -302,10 +309,10 @@ def test_what_remains_is_the_end_above_the_lowest(seed):
 def test_a_run_that_stays():
     state = random_interactions(0)
     run = Trajectory("run", STEPS, (state,) * len(STEPS))
-    table = detours(run, resamples=2)
+    table = detours(run, bootstrap=Bootstrap(resamples=2))
     assert (quantity(table, "gained").value == 0).all()
     assert quantity(table, "detour_share").value.isna().all()
-    assert (time_to_reach(run, 1.0, resamples=2).value.dropna() == 0).all()
+    assert (time_to_reach(run, 1.0, bootstrap=Bootstrap(resamples=2)).value.dropna() == 0).all()
 
 
 def test_a_straight_run_has_no_detours():
@@ -313,7 +320,7 @@ def test_a_straight_run_has_no_detours():
     end = random_interactions(0)
     for shares in ((0.0, 0.1, 0.4, 1.0), (0.9, 0.5, 0.3, 0.0), (1.0, 0.2, -0.3, -1.0)):
         run = Trajectory("run", STEPS, tuple(end.scaled(share) for share in shares))
-        assert (quantity(detours(run, resamples=2), "lost").value == 0).all()
+        assert (quantity(detours(run, bootstrap=Bootstrap(resamples=2)), "lost").value == 0).all()
 
 
 def test_a_run_that_comes_back():
@@ -322,7 +329,7 @@ def test_a_run_that_comes_back():
     # With −1 the old signs are lost and come back, the new ones come and are lost.
     for factor, expected in ((3.0, 1), (0.2, 0), (-1.0, 0.5)):
         run = Trajectory("run", (0, 5, 9), (start, start.scaled(factor), start))
-        share = quantity(detours(run, resamples=50), "detour_share").dropna()
+        share = quantity(detours(run, bootstrap=Bootstrap(resamples=50)), "detour_share").dropna()
         assert len(share) >= 9
         assert share[["value", "low", "high"]].to_numpy() == pytest.approx(expected, abs=EXACT)
 
@@ -337,8 +344,8 @@ def test_one_game_has_no_interval():
 def test_one_seed_one_table():
     run = random_run(0)
     for analysis in (
-        lambda seed: trajectory_table([run], seed=seed),
-        lambda seed: time_to_reach(run, seed=seed),
+        lambda seed: trajectory_table([run], bootstrap=Bootstrap(seed=seed)),
+        lambda seed: time_to_reach(run, bootstrap=Bootstrap(seed=seed)),
     ):
         pd.testing.assert_frame_equal(analysis(1), analysis(1))
         assert not analysis(1).low.equals(analysis(2).low)
@@ -361,7 +368,7 @@ def test_no_run():
 
 def test_other_games_or_players():
     one, fewer, larger = random_interactions(0), random_interactions(0, 2), random_interactions(0, 4, 4)
-    with pytest.raises(ValueError, match="one has 4 games of 3 players, other has 2 of 3"):
+    with pytest.raises(ValueError, match="first has 4 games of 3 players, second has 2 of 3"):
         similarity(one, fewer)
     with pytest.raises(ValueError, match="final has 4 of 4"):
         reached(one, larger)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.interactions.many_players.group_testing import (
@@ -14,7 +14,6 @@ from harsanyi.interactions.many_players.group_testing import (
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 8), st.integers(1, 9), st.integers(0, 10**6), st.data())
 def test_decoders_bound_the_coalition_from_both_sides(tests, players, seed, data):
     design = constant_weight_design(tests, players, data.draw(st.integers(1, tests)), seed)

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.data import SyntheticGame, planted
@@ -40,7 +40,6 @@ def walsh(v: torch.Tensor, n: int, density: float) -> dict[tuple[int, ...], floa
     return found
 
 
-@settings(max_examples=10, deadline=None)
 @given(n=st.integers(1, 8), seed=st.integers(0, 1000))
 def test_all_coalitions_give_the_walsh_coefficients(n, seed):
     game = planted(n, 3, 3, seed) if n > 2 else SyntheticGame(n, {(0,): 1.5, tuple(range(n)): -2.0})

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harsanyi.data import SyntheticGame
@@ -147,7 +147,6 @@ def test_the_fit_drops_terms_of_no_effect():
     assert np.allclose(effects, least, atol=EXACT)
 
 
-@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 8), st.integers(0, 8), st.integers(0, 10**6))
 def test_low_orders_are_those_of_the_full_transforms(n, order, seed):
     order = min(order, n)

@@ -189,7 +189,7 @@ def test_the_multiplier_alone_proves_the_bound(method, noise):
         assert ((fit.lower_bound - proved).abs() <= ROUNDING * unit).all()
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(
     n=st.integers(1, 6),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3),

@@ -15,9 +15,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from harsanyi.models import load, read_checkpoint, train
+from harsanyi.models import Recipe, Samples, load, read_checkpoint, train
 from harsanyi.models.training.accelerated import accelerated
-from harsanyi.models.training.recipe import Recipe
 from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
 from tests.places import ROOT
 
@@ -31,8 +30,10 @@ def network():
 
 
 def run(network, samples, folder: Path, **options) -> list[Path]:
-    defaults = {"epochs": 3, "held_out": samples, "batch_size": 16, "progress": False}
-    return train(network, *samples, folder=folder, **{**defaults, **options})
+    recipe = Recipe(**{"epochs": 3, "batch_size": 16, **options})
+    return train(
+        network, Samples(*samples), recipe, folder=folder, held_out=Samples(*samples), progress=False
+    )
 
 
 def states(paths: list[Path]) -> list[dict]:
@@ -47,7 +48,7 @@ def plain_loop(network, samples, epochs: int, batch_size: int, seed: int) -> tup
     """AdamW on cross-entropy, written out; the weights and mean loss after each epoch."""
     model, inputs = network.model, network.preprocess(samples[0])
     target, generator = torch.tensor(samples[1]), torch.Generator().manual_seed(seed)
-    recipe = Recipe(epochs, "adamw", 1e-3, 0.01, batch_size, seed, False, 0, False)
+    recipe = Recipe(epochs, batch_size=batch_size, seed=seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=0.01)
     steps, step, weights, losses = epochs * -(-len(target) // batch_size), 0, [], []
     for _ in range(epochs):
@@ -224,17 +225,21 @@ import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from harsanyi.models import load, train
+from harsanyi.models import Recipe, Samples, load, train
 
 folder = Path(sys.argv[1])
 images = [Image.fromarray(image) for image in np.load(folder / "images.npy")]
-samples = images, np.load(folder / "labels.npy")
-options = {"held_out": samples, "epochs": 2, "flip": True, "crop_padding": 2, "optimiser": "sgd",
-           "learning_rate": 0.03, "progress": False}
+samples = Samples(images, np.load(folder / "labels.npy"))
+
+def run(network, batch_size, out):
+    recipe = Recipe(epochs=2, batch_size=batch_size, optimiser="sgd", learning_rate=0.03,
+                    flip=True, crop_padding=2)
+    train(network, samples, recipe, folder=folder / out, held_out=samples, progress=False)
+
 for name, batch_size, out in (("cnn", 16, "two"), ("cnn", 19, "small"), ("resnet8", 16, "norms")):
     network = load(f"small:{name}", "random", classes=["dark", "light"])
     try:
-        train(network, *samples, folder=folder / out, batch_size=batch_size, **options)
+        run(network, batch_size, out)
     except ValueError as error:
         print(error)
 
@@ -249,7 +254,7 @@ def stop(module, _):
 network.model.register_forward_pre_hook(stop)
 for _ in range(2):
     try:
-        train(network, *samples, folder=folder / "killed", batch_size=16, **options)
+        run(network, 16, "killed")
     except KeyboardInterrupt:
         pass
 print("steps:", len(steps))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from harsanyi.models import NumberedCheckpoint, load, read_checkpoint, series, thinned, train
+from harsanyi.models import NumberedCheckpoint, Recipe, Samples, load, read_checkpoint, series, thinned, train
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -35,9 +35,8 @@ def numbered(count: int) -> list[NumberedCheckpoint]:
 
 def test_our_own_training(dark_and_light, tmp_path: Path):
     network = load("small:cnn", "random", classes=["dark", "light"])
-    paths = train(
-        network, *dark_and_light, folder=tmp_path, epochs=2, held_out=dark_and_light, progress=False
-    )
+    samples = Samples(*dark_and_light)
+    paths = train(network, samples, Recipe(epochs=2), folder=tmp_path, held_out=samples, progress=False)
     checkpoints = series(tmp_path)
     assert checkpoints == [NumberedCheckpoint(epoch, path) for epoch, path in enumerate(paths)]
     assert [read_checkpoint(each.path).epoch for each in checkpoints] == [0, 1, 2]

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from harsanyi.models import (
     ImagePreprocess,
     Network,
+    Recipe,
+    Samples,
     Stage,
     find_stages,
     freeze_stages,
@@ -29,7 +31,7 @@ from harsanyi.models import (
 from harsanyi.models.loading.architecture import find_head
 from tests.places import ROOT
 
-SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder.py"
+SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder" / "train.py"
 
 
 def network_of(model: nn.Module, size: int = 32) -> Network:
@@ -179,7 +181,6 @@ TREES = st.recursive(st.sampled_from(["linear", "norm", "relu"]), lambda tree: s
 
 
 @given(trees=st.lists(TREES, max_size=4))
-@settings(max_examples=60, deadline=None)
 def test_any_tree_of_modules_is_parted(trees):
     network = network_of(nn.Sequential(*map(module_of, trees), nn.Linear(2, 2)))
     assert all(len(holding) == 1 for holding in owners(network))
@@ -291,13 +292,13 @@ def test_a_network_that_its_name_does_not_build():
 
 def test_a_rung_of_text(tiny_bert, tmp_path: Path):
     network = load(str(tiny_bert[0]))
-    samples = ["good cat", "bad cat", "good dog", "bad dog"], [1, 0, 1, 0]
+    samples = Samples(["good cat", "bad cat", "good dog", "bad dog"], [1, 0, 1, 0])
     rungs = ladder(network)
     assert list(rungs) == ["free", *(f"{verb} {k}" for verb in ("freeze", "reset") for k in (1, 2, "all"))]
-    options = {"epochs": 1, "held_out": samples, "learning_rate": 0.03, "progress": False}
+    recipe = Recipe(epochs=1, learning_rate=0.03, **rungs["freeze 2"])
     first, last = (
         read_checkpoint(path).state
-        for path in train(network, *samples, folder=tmp_path, **options, **rungs["freeze 2"])
+        for path in train(network, samples, recipe, folder=tmp_path, held_out=samples, progress=False)
     )
     still = {name for name in first if torch.equal(first[name], last[name])}
     assert still == {name for name in first if name.startswith(("bert.embeddings", "bert.encoder"))}

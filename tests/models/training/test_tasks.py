@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor
 
-from harsanyi.models import load, read_checkpoint, train
+from harsanyi.models import Recipe, Samples, load, read_checkpoint, train
 from harsanyi.models.training.tasks import check_target, task_loss, task_measures
 
 EXACT = 1e-12
@@ -50,14 +50,14 @@ def pictures(count: int, seed: int) -> tuple[list[Image.Image], np.ndarray, np.n
     return [Image.fromarray(image) for image in images], sets, numbers
 
 
-def fit(task: str, folder: Path, **options) -> pd.DataFrame:
-    """The history of a short training on pictures, measured on others."""
+def fit(task: str, folder: Path, held_out: Samples | None = None, **options) -> pd.DataFrame:
+    """The history of a short training on pictures, measured on others or on those held out."""
     (images, sets, numbers), (others, other_sets, other_numbers) = pictures(96, 0), pictures(48, 1)
     labels, held = (sets, other_sets) if task == "multi-label" else (numbers, other_numbers)
     network = load("small:cnn", "random", classes=PLACES if task == "multi-label" else ["brightness"])
-    defaults = {"epochs": 24, "batch_size": 16, "learning_rate": 3e-3, "progress": False}
-    options = defaults | {"held_out": (others, held)} | options
-    train(network, images, labels, folder=folder, task=task, **options)
+    recipe = Recipe(task=task, **({"epochs": 24, "batch_size": 16, "learning_rate": 3e-3} | options))
+    held_out = held_out or Samples(others, held)
+    train(network, Samples(images, labels), recipe, folder=folder, held_out=held_out, progress=False)
     return pd.read_csv(folder / "history.csv")
 
 
@@ -155,7 +155,7 @@ def test_a_network_learns_what_a_trivial_answer_does_not_know(tmp_path: Path, ta
 def test_what_is_minimised_is_the_loss_that_is_measured(tmp_path: Path, task):
     """One step on all samples: its loss is that of the start on the same samples."""
     images, sets, numbers = pictures(96, 0)
-    held = images, sets if task == "multi-label" else numbers
+    held = Samples(images, sets if task == "multi-label" else numbers)
     history = fit(task, tmp_path, epochs=1, batch_size=96, held_out=held)
     assert history.loss[1] == pytest.approx(history.held_out_loss[0], rel=FLOAT32)
     assert history.held_out_loss[1] < history.held_out_loss[0]
@@ -163,9 +163,10 @@ def test_what_is_minimised_is_the_loss_that_is_measured(tmp_path: Path, task):
 
 def test_classification_is_as_it_was(tmp_path: Path, dark_and_light):
     network = load("small:cnn", "random", classes=["dark", "light"])
-    options = {"epochs": 1, "held_out": dark_and_light, "progress": False}
+    samples = Samples(*dark_and_light)
     for name, task in (("plain", {}), ("named", {"task": "classification"})):
-        (*_, last) = train(network, *dark_and_light, folder=tmp_path / name, **options, **task)
+        recipe = Recipe(epochs=1, **task)
+        (*_, last) = train(network, samples, recipe, folder=tmp_path / name, held_out=samples, progress=False)
         assert "task" not in read_checkpoint(last).facts["settings"]
     plain, named = ((tmp_path / name / "history.csv").read_bytes() for name in ("plain", "named"))
     assert plain == named
@@ -175,11 +176,11 @@ def test_classification_is_as_it_was(tmp_path: Path, dark_and_light):
 def test_a_series_of_one_task_is_none_of_another(tmp_path: Path):
     images, sets, _ = pictures(96, 0)
     whole = sets[:, 0].astype(float)
-    fit("regression", tmp_path, epochs=0, held_out=(images, whole))
+    fit("regression", tmp_path, epochs=0, held_out=Samples(images, whole))
     network = load("small:cnn", "random", classes=["brightness"])
-    options = {"epochs": 0, "progress": False, "held_out": (images, whole[:, None])}
+    samples, recipe = Samples(images, whole[:, None]), Recipe(epochs=0, task="multi-label")
     with pytest.raises(ValueError, match=r"task \('regression' there, 'multi-label' now\)"):
-        train(network, images, whole[:, None], folder=tmp_path, task="multi-label", **options)
+        train(network, samples, recipe, folder=tmp_path, held_out=samples, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from harsanyi.models import ladder, load, performance, read_checkpoint, train
-from harsanyi.models.training.recipe import Recipe, _shift
-from harsanyi.models.training.train import keep_inputs
+from harsanyi.models import Recipe, Samples, ladder, load, performance, read_checkpoint, train
+from harsanyi.models.training.recipe import _shift
+from harsanyi.models.training.samples import input_batches
 
 
 @pytest.fixture
@@ -19,8 +19,10 @@ def network():
 
 
 def run(network, samples, folder: Path, **options) -> list[Path]:
-    defaults = {"epochs": 2, "held_out": samples, "batch_size": 8, "progress": False}
-    return train(network, *samples, folder=folder, **{**defaults, **options})
+    recipe = Recipe(**{"epochs": 2, "batch_size": 8, **options})
+    return train(
+        network, Samples(*samples), recipe, folder=folder, held_out=Samples(*samples), progress=False
+    )
 
 
 def states(paths: list[Path]) -> list[dict]:
@@ -174,7 +176,7 @@ def test_text(tiny_bert, tmp_path: Path):
 
 
 def recipe(flip: bool = False) -> Recipe:
-    return Recipe(1, "sgd", 0.1, 0.0, batch_size=8, seed=0, flip=flip, crop_padding=0, freeze_backbone=False)
+    return Recipe(1, "sgd", 0.1, 0.0, batch_size=8, flip=flip)
 
 
 def test_rate_rises_then_falls():
@@ -207,8 +209,8 @@ def test_flip_mirrors_some_images_and_not_others():
 
 def test_large_sets_are_preprocessed_again_with_the_same_result(network, dark_and_light):
     chosen = torch.tensor([3, 1, 39])
-    kept, again = (keep_inputs(network, dark_and_light[0], size)(chosen) for size in (2**30, 0))
-    assert torch.equal(kept, again)
+    cached, again = (input_batches(network, dark_and_light[0], size)(chosen) for size in (2**30, 0))
+    assert torch.equal(cached, again)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +230,11 @@ def test_labels_beyond_the_classes(network, dark_and_light, tmp_path: Path):
 def granular(tmp_path, name, betas, levels=((0, 0, 1),), **options):
     """A short run on three shades of grey, with the objective split over levels; its last row of history."""
     images = [Image.new("L", (28, 28), grey) for grey in (0, 30, 220) * 6]
-    samples = images, [0, 1, 2] * 6
+    samples = Samples(images, [0, 1, 2] * 6)
     network = load("small:cnn", "random", classes=["black", "dark", "light"])
     folder = tmp_path / name
-    options = {"epochs": 2, "held_out": samples, "progress": False, "batch_size": 9} | options
-    train(network, *samples, folder=folder, levels=levels, betas=betas, **options)
+    recipe = Recipe(levels=levels, betas=betas, **({"epochs": 2, "batch_size": 9} | options))
+    train(network, samples, recipe, folder=folder, held_out=samples, progress=False)
     return folder, pd.read_csv(folder / "history.csv").iloc[-1]
 
 

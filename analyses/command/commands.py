@@ -1,0 +1,117 @@
+"""All commands: their options and the functions that perform them. Imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """Draw something of a finished run."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compute, compare or track wrote."""
+    what: Literal["top", "change", "matching", "sparsity", "orders", "ranges"] = "top"
+    """top: the strongest interactions of one input; change: the strongest preserved, discarded and new ones;
+    matching: the network's outputs and the sums of its salient interactions; sparsity: all strengths,
+    sorted; orders: strength by order; ranges: how far the strongest effects can vary (needs a run with
+    --ranges)."""
+    input: int = 0
+    """Number of the input (game) in the run, from 0."""
+    network: str | None = None
+    """Name of the network in the run: before, after or scratch of a comparison. By default after, or else
+    the first network of the run."""
+    top: int = 7
+    """Number of interactions that are drawn."""
+    save: Path | None = None
+    """Picture file to write (.png, .pdf or .svg). By default RUN/figures/WHAT-NETWORK-INPUT.png."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origins:
+    """Set finished runs side by side: what different pretraining, or training, keeps and learns."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME=RUN…")]
+    """Two or more folders that compare wrote, on the same inputs, players, score and method. NAME=RUN:SERIES
+    takes a tracked run, from its pretrained network to the last checkpoint of the series."""
+    out: Path
+    """Folder for tables, figures and report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Relate what a finished run kept and learned to how well the network answers."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compare or track wrote with --keep-outputs. Results go to RUN/accuracy."""
+    series: str | None = None
+    """Of tracked runs: the series whose last checkpoint is used; by default the first."""
+    scratch: str | None = None
+    """Of tracked runs: the series that was trained from scratch; by default none."""
+    strongest: int = 3
+    """Number of interactions, of each part and input, whose players are masked with other baselines."""
+    controls: int = 3
+    """Number of random coalitions of the same size to compare each of them with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Compute):
+    """Say what value tables would cost by each plan, and which plan compute would take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Pretrain, fine-tune and train from scratch on bundled images, then run the whole comparison on them."""
+
+    out: Path = Path("runs/demo")
+    """Folder for checkpoints, tables, figures and report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GranularityDemo:
+    """Small studies of fine and coarse labels on bundled data: Δ by width, size and redundancy, a ladder."""
+
+    out: Path = Path("runs/granularity_demo")
+    """Folder for checkpoints, tables, figures and report. An unfinished demo in it goes on."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `harsanyi`.
+
+    Attributes:
+        settings: dataclass of its options; the first line of its docstring says what the command does.
+        function: "module:function" from these settings to an `Outcome`; imported when the command runs.
+        demo: what --demo runs in place of the command.
+        processes: whether the command may run in several processes at once.
+    """
+
+    settings: type
+    function: str
+    demo: "Command | None" = None
+    processes: bool = False
+
+
+HERE = "harsanyi.analyses.command"
+COMMANDS: dict[str, Command] = {
+    "compute": Command(Compute, f"{HERE}.studies:compute_outcome"),
+    "plan": Command(Plan, f"{HERE}.costs:plan_outcome"),
+    "compare": Command(Compare, f"{HERE}.studies:compare_outcome"),
+    "track": Command(Track, f"{HERE}.studies:track_outcome"),
+    "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
+    "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
+    "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
+    "granularity": Command(
+        Granularity,
+        f"{HERE}.pretraining:granularity_outcome",
+        demo=Command(GranularityDemo, f"{HERE}.pretraining:granularity_demo_outcome"),
+        processes=True,
+    ),
+    "show": Command(Show, f"{HERE}.finished:show_outcome"),
+    "demo": Command(Demo, f"{HERE}.demo:demo_outcome"),
+}

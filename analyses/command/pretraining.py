@@ -1,0 +1,26 @@
+"""Commands about pretraining on few or many classes."""
+
+from harsanyi.analyses.command.commands import GranularityDemo
+from harsanyi.analyses.command.outcome import Outcome
+from harsanyi.analyses.command.studies import report_and_table
+from harsanyi.analyses.fine_coarse.demo import granularity_demo
+from harsanyi.analyses.granularity.report import run_granularity
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.tables import SUMMARY
+from harsanyi.analyses.report.page import REPORT_FILE
+
+
+def granularity_outcome(settings: Granularity) -> Outcome:
+    """`harsanyi granularity`; nothing is said by a process that is not the main one."""
+    summary = run_granularity(settings)
+    if not summary:
+        return Outcome()
+    if settings.only_plan:
+        return Outcome(["", *summary])
+    return Outcome(summary, report_and_table(settings.out, SUMMARY))
+
+
+def granularity_demo_outcome(settings: GranularityDemo) -> Outcome:
+    """`harsanyi granularity --demo`."""
+    files = {"Report": settings.out / REPORT_FILE, "the ladder's": settings.out / "ladder" / REPORT_FILE}
+    return Outcome(granularity_demo(settings.out), files)

@@ -1,0 +1,50 @@
+"""Commands that compute a study: of one network, of a comparison, of training runs, of variations."""
+
+from pathlib import Path
+
+from harsanyi.analyses.command.outcome import Outcome
+from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
+from harsanyi.analyses.reliability.reliability import run_reliability
+from harsanyi.analyses.reliability.report import SHARES_TABLE
+from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
+from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.notes import approximations
+from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
+from harsanyi.analyses.training.track import TRAJECTORIES, track
+
+
+def compute_outcome(study: Compute) -> Outcome:
+    """`harsanyi compute`."""
+    said = approximations(compute(study))
+    where = f"Value tables and interactions are in {study.out}; draw them: harsanyi show {study.out}"
+    return Outcome(said, next_step=where)
+
+
+def compare_outcome(study: Compare) -> Outcome:
+    """`harsanyi compare`."""
+    return comparison_outcome(run_comparison(study), study.out)
+
+
+def comparison_outcome(summary: list[str], out: Path) -> Outcome:
+    """What is said of a comparison that lies in the folder `out`."""
+    files = {
+        "Report": out / REPORT_FILE,
+        "table": out / f"{CHANGE_TABLE}.csv",
+        "figures": out / FIGURES_FOLDER,
+    }
+    return Outcome(summary, files, f"Look at one input: harsanyi show {out} --what change --input 0")
+
+
+def reliability_outcome(study: Reliability) -> Outcome:
+    """`harsanyi reliability`."""
+    return Outcome(run_reliability(study), report_and_table(study.out, SHARES_TABLE))
+
+
+def track_outcome(study: Track) -> Outcome:
+    """`harsanyi track`."""
+    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES))
+
+
+def report_and_table(out: Path, table: str) -> dict[str, Path]:
+    """The report of a folder and the table of that name."""
+    return {"Report": out / REPORT_FILE, "table": out / f"{table}.csv"}

@@ -1,0 +1,84 @@
+"""Lines with whiskers, the baseline and logarithmic axes, for the figures of a granularity study."""
+
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+
+from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, NETWORK_COLOURS, label_axes
+from harsanyi.analyses.granularity.runs import BASELINE
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+# With more values than these, ticks are powers of ten.
+MAX_TICKS = 7
+# Between ticks, as a share of a logarithmic axis.
+MIN_TICK_DISTANCE = 0.06
+
+
+def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
+    """A line for each kind; points of equal x are moved aside a little, so that whiskers do not overlap."""
+    kinds = list(dict.fromkeys(rows.kind))
+    for i, (kind, style) in enumerate(zip(kinds, cycle(line_styles()), strict=False)):
+        line = rows[rows.kind == kind].sort_values(x)
+        draw_whiskered(ax, line[x] * 1.03 ** (i - (len(kinds) - 1) / 2), line, kind, **style)
+
+
+def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **style: Any) -> None:
+    """A line of values with the whiskers of their intervals."""
+    ax.plot(x, rows.value, markersize=3.5, linewidth=1.2, label=name, **style)
+    bounded = np.isfinite(rows.low.to_numpy(float))
+    ax.vlines(x[bounded], rows.low[bounded], rows.high[bounded], color=style["color"], linewidth=0.9)
+
+
+def draw_baseline(ax: Axes, rows: pd.DataFrame) -> None:
+    """The baseline's value as a dashed line, its interval as a band."""
+    for value, low, high in rows[["value", "low", "high"]].to_numpy(float):
+        ax.axhline(value, color=FAINT, linewidth=1, linestyle="dashed", label=BASELINE)
+        if np.isfinite(low):
+            ax.axhspan(low, high, color=DISCARDED, alpha=2 * BAND, linewidth=0)
+
+
+def set_class_axis(ax: Axes, classes: pd.Series, y: str) -> None:
+    """A logarithmic axis of pretraining classes, and an axis of percentages with the label `y`."""
+    set_log_axis(ax, classes)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    label_axes(ax, "pretraining classes", y)
+
+
+def set_log_axis(ax: Axes, values: pd.Series) -> None:
+    """A logarithmic axis, with ticks at the values where these are few."""
+    ax.set_xscale("log")
+    shown = _readable_ticks(sorted(set(values)))
+    if 0 < len(shown) <= MAX_TICKS:
+        ax.set_xticks(shown)
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+
+
+def level_colour(share: float) -> Any:
+    """The colour of a level, by its place from few (0) to many (1) classes."""
+    return colormaps["cividis"](share)
+
+
+def line_styles() -> list[dict[str, Any]]:
+    """A style for each kind, then the same styles dotted."""
+    return [
+        {"color": colour, "marker": marker, "linestyle": line}
+        for line in ("solid", "dotted")
+        for colour, marker in zip((*NETWORK_COLOURS[1:], NETWORK_COLOURS[0]), MARKERS, strict=True)
+    ]
+
+
+def _readable_ticks(values: list[float]) -> list[float]:
+    """Values far enough apart that their labels do not touch."""
+    if not values:
+        return values
+    span, ticks = values[-1] / values[0], values[:1]
+    for value in values[1:]:
+        if value / ticks[-1] > span**MIN_TICK_DISTANCE:
+            ticks.append(value)
+    return ticks

@@ -1,0 +1,69 @@
+"""The figures of a granularity study, each by its caption."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.granularity.figures import (
+    draw_beside_published,
+    plot_granularity,
+    plot_misalignment,
+    plot_sizes,
+)
+from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder, plot_ladder_orders
+from harsanyi.analyses.granularity.runs import BASELINE
+from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.tables import LADDER_SUMMARY, SUMMARY
+from harsanyi.analyses.granularity.target import ERRORS
+from harsanyi.analyses.run.run import SCORE_UNITS
+
+
+def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """The figures of a study by caption; the part of a caption before its colon names the file."""
+    summary, error = tables[SUMMARY], ERRORS[study.task]
+    intervals = "with 95% bootstrap intervals over seeds"
+    sizes = sorted(set(summary["size"]))
+    kinds = [kind for kind in dict.fromkeys(summary.kind) if kind != BASELINE]
+    figures = {
+        f"Error with {size} samples: {error} on the target, by the number of pretraining classes, "
+        f"{intervals}": figure_of(plot_granularity(summary, size, error=error))
+        for size in sizes
+    }
+    if study.published:
+        figures[
+            "Beside published points: this study (left), and errors published for ImageNet-21k to "
+            "ImageNet-1k, other data, networks and recipes (right)"
+        ] = draw_beside_published(summary, sizes[-1])
+    for kind in kinds if len(sizes) > 1 else ():
+        caption = f"Sizes for {kind}: {error} on the target by training samples, {intervals}"
+        figures[caption] = figure_of(plot_sizes(summary, kind, error=error))
+    if len(study.misalignment) > 1:
+        caption = f"Misalignment with {sizes[-1]} samples: {error} by the share of labels moved, {intervals}"
+        figures[caption] = figure_of(plot_misalignment(summary, sizes[-1], error=error))
+    if LADDER_SUMMARY in tables:
+        figures |= _ladder_figures(tables, kinds, sizes[-1], intervals)
+    return figures
+
+
+def _ladder_figures(
+    tables: Mapping[str, pd.DataFrame], kinds: list[str], size: int, intervals: str
+) -> dict[str, Figure]:
+    summary = tables[SUMMARY]
+    figures = {
+        f"Ladders: accuracy, what fine-tuning preserves of pretraining, and what is rare after it, "
+        f"with {size} samples, {intervals}": draw_ladders(summary, tables[LADDER_SUMMARY], size)
+    }
+    for kind in kinds:
+        if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
+            continue  # a single rung is no ladder
+        figures[
+            f"Ladder of {kind}: accuracy, what fine-tuning preserves, and what is rare after it, "
+            f"with {size} samples, {intervals}"
+        ] = figure_of(plot_ladder(summary, tables[LADDER_SUMMARY], kind, size))
+        figures[
+            f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
+            f"with {size} samples, {intervals}"
+        ] = figure_of(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=SCORE_UNITS["log_odds"]))
+    return figures

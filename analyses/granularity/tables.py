@@ -1,0 +1,34 @@
+"""The tables of a granularity study, by the names of their files."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_summary, ladder_table
+from harsanyi.analyses.granularity.runs import TransferRun, runs_table, summary_table
+from harsanyi.analyses.granularity.settings import Granularity
+
+RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
+CORRELATION = "correlation"
+
+
+def granularity_tables(
+    study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True
+) -> dict[str, pd.DataFrame]:
+    """The tables of the finished runs: runs and their summary; with `inputs` also the ladder's.
+
+    Args:
+        study: the study.
+        runs: of `plan_runs`.
+        progress: show a bar for each comparison.
+
+    Returns:
+        each table by the name of its file.
+    """
+    runs_done = runs_table(study, runs)
+    tables = {RUNS: runs_done, SUMMARY: summary_table(runs_done)}
+    if study.inputs:
+        ladder = ladder_table(study, runs, progress=progress)
+        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
+        tables[CORRELATION] = ladder_correlation(runs_done, ladder)
+    return tables

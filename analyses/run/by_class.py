@@ -1,0 +1,51 @@
+"""A run's interactions in the score of every class; without a forward, from the outputs that it kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from harsanyi.analyses.knowledge.class_tables import class_tables
+from harsanyi.analyses.run.extraction import load_or_extract, progress_bar
+from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.study.games import device_named
+from harsanyi.interactions import Interactions, JointSparseAndOr
+
+
+def interactions_by_class(run: Run, networks: Sequence[str]) -> dict[str, list[Interactions]]:
+    """The interactions of networks in the score of every class that all networks answer.
+
+    They are extracted once and read from files beside the others from then on.
+
+    Args:
+        run: a finished run that kept the outputs of all classes.
+        networks: their names in the run.
+
+    Returns:
+        by network, the interactions of all games in the score of each class.
+
+    Raises:
+        ValueError: where the study did not keep the outputs of all classes.
+    """
+    method = replace(run.study, ranges=0).extraction()
+    joint = isinstance(method, JointSparseAndOr)
+    tables = {name: _class_tables(run, name) for name in (run.store.networks if joint else networks)}
+    paths = {name: run.folder / f"interactions-{name}-classes.h5" for name in tables}
+    with progress_bar(True, len(tables), "interactions of all classes", "network") as bar:
+        interactions = load_or_extract(tables, paths, method, device_named(run.study.device), bar)
+    games = run.store.games
+    parts = [slice(start, start + games) for start in range(0, len(run.classes) * games, games)]
+    return {name: [interactions[name].select(part) for part in parts] for name in networks}
+
+
+def compared_by_class(run: Run, compared: Mapping[str, str]) -> dict[str, list[Interactions]]:
+    """`interactions_by_class` of the networks that `Run.compared` names, by the side they stand for."""
+    by_class = interactions_by_class(run, list(compared.values()))
+    return dict(zip(compared, by_class.values(), strict=True))
+
+
+def _class_tables(run: Run, network: str) -> torch.Tensor:
+    """The value tables of a network, class after class, all games of one class together."""
+    outputs = run.store.outputs(network)
+    numbers = run.known_classes.outputs[network]
+    return class_tables(outputs, numbers, run.study.score).flatten(0, 1)

@@ -1,0 +1,123 @@
+"""What a study measures besides its value tables: typed results, kept as JSON in the study's folder."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FACTS_FILE = "facts.json"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Inputs that a study left out before it drew its games.
+
+    Attributes:
+        short: number of sentences with fewer words than players; None where a study does not look for them.
+        sentences: number of sentences that were looked at.
+        unreadable: names of the images that could not be read.
+    """
+
+    short: int | None = None
+    sentences: int = 0
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A corruption of all inputs, with its severity."""
+
+    name: str
+    severity: float
+
+
+@dataclass(frozen=True)
+class ReadOutAccuracy:
+    """How well a read-out answers.
+
+    Attributes:
+        samples: number of inputs that it was fitted and tested on.
+        accuracy: share of right answers on the inputs that it was not fitted to.
+        train_accuracy: the same on the inputs that it was fitted to.
+    """
+
+    samples: int
+    accuracy: float
+    train_accuracy: float
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that all networks of a study answer.
+
+    Attributes:
+        names: of the classes.
+        outputs: by network, the number of its output for each class.
+    """
+
+    names: tuple[str, ...]
+    outputs: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class NetworkPerformance:
+    """How well a network answers on one data set.
+
+    Attributes:
+        network: its name in the study.
+        split: "held out" or "train".
+        data: path of the data set.
+        inputs: number of inputs.
+        accuracy: share of right answers.
+        loss: mean cross-entropy, in nats.
+    """
+
+    network: str
+    split: str
+    data: str
+    inputs: int
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class PrecisionLoss:
+    """How far interactions at a lower precision are from those in float64; see `PrecisionError`."""
+
+    precision: str
+    games: int
+    by_order: tuple[float, ...]
+    largest_effect: float
+
+
+@dataclass(frozen=True)
+class PlanTaken:
+    """A plan that evaluated a network's masked inputs, and the reason for it, in words."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a study measured once of its inputs and its networks.
+
+    A file with another version, such as one by an older program, counts as absent: `compute` measures anew.
+
+    Attributes:
+        left_out: inputs that were left out.
+        corruption: of all inputs; None for inputs as they are.
+        read_outs: of the networks that did not answer the data's classes, by network.
+        classes: where the study keeps the outputs of all classes.
+        performance: of each network on each data set with labels.
+        precision_losses: of forwards in less than float32, by network.
+        plans: of the networks that were not evaluated densely, by network.
+        version: of this form.
+    """
+
+    left_out: LeftOut = LeftOut()
+    corruption: Corruption | None = None
+    read_outs: dict[str, ReadOutAccuracy] = field(default_factory=dict)
+    classes: Classes | None = None
+    performance: tuple[NetworkPerformance, ...] = ()
+    precision_losses: dict[str, PrecisionLoss] = field(default_factory=dict)
+    plans: dict[str, PlanTaken] = field(default_factory=dict)
+    version: Literal[2] = 2
