@@ -135,7 +135,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
         ("--before=none.pt", "no checkpoint at none.pt"),
         ("--before={checkpoints}/corrupt.safetensors", "is not a whole safetensors file"),
         ("--model=small:resnet20", "does not fit SmallResNet"),
-        ("--model=net.py:build", "no file net.py"),
+        ("--model=net.py:build", "net.py: give the path of a Python file"),
         ("--data=none", "none does not exist"),
         ("--data={pictures}/empty", "no image in"),
         ("--data={berts}/questions.csv", "name the label columns"),
@@ -183,7 +183,7 @@ def test_a_nan_names_its_game_and_coalition(options, refused, checkpoints, tmp_p
 
 def test_inputs_that_are_not_finite(refused, checkpoints, tmp_path):
     (tmp_path / "net.py").write_text(
-        "import torch\nfrom models import small_cnn\nclasses = ['top', 'trouser-dress', 'shoe', 'bag']\n"
+        "import torch\nfrom harsanyi.models import small_cnn\nclasses = ['top', 'trouser-dress', 'shoe', 'bag']\n"
         "def build(): return small_cnn(4)\n"
         "def preprocess(pictures): return torch.full((len(pictures), 1, 28, 28), torch.nan)\n",
         encoding="utf-8",
