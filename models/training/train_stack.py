@@ -211,6 +211,7 @@ class _Progress:
 
     @staticmethod
     def start(networks: int, recipe: StackRecipe, like: Tensor) -> "_Progress":
+        """Progress before the first check; `like` has the dtype and the device."""
         false = torch.zeros(networks, dtype=torch.bool, device=like.device)
         rate = torch.full((networks, 1, 1), recipe.rates[0], dtype=like.dtype, device=like.device)
         return _Progress(rate, false.double(), false.long(), false, false.clone())
@@ -228,6 +229,7 @@ class _Progress:
         return better
 
     def select(self, networks: Tensor) -> "_Progress":
+        """The progress of some of the networks."""
         return _Progress(*(values[networks] for values in vars(self).values()))
 
 
