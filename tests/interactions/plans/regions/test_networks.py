@@ -115,10 +115,10 @@ def errors(tables, game, exact, chosen):
     games = torch.ones(len(chosen), dtype=torch.int64)
     with torch.inference_mode(), game.prepared(), exact.prepared():
         truth, dense = exact.forward(games, chosen), game.forward(games, chosen)
-        found = torch.full_like(dense, torch.nan)
+        values = torch.full_like(dense, torch.nan)
         for numbers, outputs in tables.outputs(games, chosen, batch_size=5):
-            found[numbers] = outputs
-    by_plan, by_dense = (found - truth).abs(), (dense - truth).abs()
+            values[numbers] = outputs
+    by_plan, by_dense = (values - truth).abs(), (dense - truth).abs()
     both = [(float(one.square().mean().sqrt()), float(one.max())) for one in (by_plan, by_dense)]
     return *both, float(truth.abs().max())
 
