@@ -196,7 +196,7 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     masked, traced = traced_game(game)
     shape = tuple(masked.masked_elements(*probes(masked)).shape[1:])
     if len(shape) > 3:
-        raise NotApplicable(f"what is masked is neither an image nor tokens: {shape}")
+        raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
     plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
     with torch.inference_mode(), masked.prepared():
         require_agreement(replace(plan, on_trial=True))
