@@ -38,9 +38,9 @@ def evaluate(
         coalitions: boolean masks, present players True. All 2**n in index order by default.
         games: the games to evaluate, all by default.
         plan: the way to the network's outputs. "dense" runs a forward for every masked input. "tables",
-        "prefix"
-            and "drop" compute once what masked inputs share, and give the same numbers up to rounding. "auto"
-            takes the cheapest of these for all 2**n coalitions, and plain forwards for chosen coalitions.
+            "prefix" and "drop" compute once what masked inputs share, and give the same numbers up to
+            rounding. "auto" takes the cheapest of these for all 2**n coalitions, and plain forwards for
+            chosen coalitions.
         memory: bytes for tables or caches of a plan; by default 2 GiB on a CPU, a quarter of a GPU's.
         batch_size: coalitions in a batch; by default what the game suggests. Halved, for the rest of the run,
             whenever memory runs out.
@@ -51,8 +51,7 @@ def evaluate(
 
     Raises:
         ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that does not
-        suit
-            the game, saying why.
+            suit the game, saying why.
         MemoryError: if the table does not fit, saying what it needs.
 
     >>> from harsanyi.interactions import MaskedModel, Players

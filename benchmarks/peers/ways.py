@@ -1,20 +1,16 @@
 """How `benchmarks.peers` calls each package, and what the package gives.
 
 - harsanyi gives every interaction, and the Shapley values with them. "first input" includes the work done
-once for a
-  network and its players (trace, regions, indices), and is measured once, at the start. "further input" is
-  each input after that. Its masked inputs are those it answers for, not forwards.
+  once for a network and its players (trace, regions, indices), and is measured once, at the start. "further
+  input" is each input after that. Its masked inputs are those it answers for, not forwards.
 - shapiq gives every interaction by ExactComputer("Moebius") on a function of coalitions: a plain one (batches
-of 32, no
-  gradients) and a tuned one (channels-last, inference mode, the fastest batch of 4, 8 and 16). The time
-  includes its own transform, 3ⁿ steps of Python.
+  of 32, no gradients) and a tuned one (channels-last, inference mode, the fastest batch of 4, 8 and 16). The
+  time includes its own transform, 3ⁿ steps of Python.
 - shap's Exact makes 2ⁿ forwards. Its Partition, which divides pixels and not players, may make 2ⁿ; its values
-are
-  summed over the pixels of a player.
+  are summed over the pixels of a player.
 - captum's ShapleyValueSampling gets as many whole permutations as fit 2ⁿ forwards, with the players as n
-numbers. With
-  its feature mask of pixels, it loops over every pixel in Python for each permutation, and is timed up to 8
-  players. FeatureAblation makes n + 1 forwards; its forwards a second can be compared.
+  numbers. With its feature mask of pixels, it loops over every pixel in Python for each permutation, and is
+  timed up to 8 players. FeatureAblation makes n + 1 forwards; its forwards a second can be compared.
 
 shap and captum get the tuned network with the fastest batch. The work before the first forward (explainers,
 the tree of pixels, the choice of a batch) is done by a way's `prepare` and not timed.

@@ -5,8 +5,7 @@ The file has one row a round of a case:
     round, plain, dense, planned: seconds of the whole table of a game in each way; the first two are scaled
         from a part of the coalitions.
     first, another: seconds of the first whole table with all work done once, and of the choice of the plan
-    for
-        another checkpoint; the same in all rounds.
+        for another checkpoint; the same in all rounds.
     counted: the plan's own estimate of its work, as a share of the dense plan's.
     difference: the largest difference of a score from the dense plan's, over the largest score.
     torch, processor, threads: versions and machine.

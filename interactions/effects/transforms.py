@@ -82,7 +82,7 @@ def superset_sums(table: Table) -> Table:
 
 
 def touching_sums(table: Table) -> Table:
-    """Σ_{S∩T≠∅} table(S): all of the table less what lies inside the complement of T.
+    """Σ_{S∩T≠∅} table(S): the sum of the whole table less that over the subsets of the complement of T.
 
     >>> touching_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [0.0, 10.0, 12.0, 14.0]

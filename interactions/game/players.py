@@ -30,8 +30,8 @@ class Players:
         names: of the players of each game (words); None where players have only a place.
         cells: (rows, columns) of the grid that the players are the cells of; None for others.
         uneven: whether games may have fewer players than n, as sentences have fewer words. The last numbers
-        of
-            such a game own nothing: null players, which move no score. `counts` has the number of the others.
+            of such a game own nothing: null players, which move no score. `counts` has the number of the
+            others.
 
     >>> players = Players.grid(28, 28, 4, 4).choose(10, seed=0)
     >>> players.n, players.owner.shape
@@ -144,8 +144,7 @@ class Players:
             text: one text, or a sequence of texts.
             choose: how many tokens, drawn at random, are players; the others are background. None: all.
             at_least: in place of `choose`: all tokens of each text are players (`uneven`), and no text may
-            have
-                fewer than this.
+                have fewer than this.
             seed: of the draw.
             options: for the tokenizer (max_length, …), the same as for the network's inputs.
 

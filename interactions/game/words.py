@@ -14,7 +14,7 @@ def sentence_pieces(
         tokenizer, options: as for the players.
         text: one sentence.
         owner: the owner map `(tokens,)` of this text, from `Players.words` or, with `by_word=False`,
-        `.tokens`.
+            `.tokens`.
         by_word: whether pieces are words; else tokens.
     """
     encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
@@ -59,6 +59,6 @@ def require_units(text: str, pieces: dict[int, str], k: int) -> None:
     """Refuse a text with fewer candidate units than k players."""
     if len(pieces) < k:
         raise ValueError(
-            f"fewer words than players: {text!r} has {len(pieces)} that can be players, {k} are asked for; "
+            f"fewer words than players: {text!r} has {len(pieces)} that can be players, expected {k}; "
             "choose fewer players or drop this sentence"
         )

@@ -42,12 +42,11 @@ def spex(
     Args:
         game: a batch of games.
         budget: the most forwards to estimate the effects from; `samples` counts a repeated coalition once.
-        The
-            held-out coalitions come on top.
+            The held-out coalitions come on top.
         game_number: which of the games.
         method: "spex" or "proxyspex".
         order: of the largest Fourier coefficients that SPEX looks for; it lowers it where the budget is
-        small.
+            small.
         held_out: random coalitions to measure the error on.
         seed: of all draws.
 

@@ -83,7 +83,7 @@ def influences(
     Args:
         game: of any number of players n.
         coalitions: how many to draw, m(n + 1) forwards a game; or the coalitions themselves, in place of a
-        draw.
+            draw.
         density: p, more than 0 and less than 1; for all games, or one for each.
         seed: of the draw.
         batch_size, progress: as for `evaluate`.

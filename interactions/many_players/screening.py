@@ -43,7 +43,7 @@ class Screened:
 
     Attributes:
         game: of the kept players only; a `MaskedModel` where the whole game is one, so that plans can serve
-        it.
+            it.
         kept: their numbers among all players, in ascending order.
         influences: of all players, which the choice was made by.
     """

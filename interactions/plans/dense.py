@@ -35,7 +35,7 @@ class DensePlan(Plan):
         return 1.0
 
     def describe(self) -> str:
-        """What is saved, in words."""
+        """The saved work, in words."""
         return "every masked input by itself, batch norms folded"
 
     def outputs(

@@ -46,7 +46,7 @@ class Plan(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """What is saved, in words."""
+        """The saved work, in words."""
 
     @abstractmethod
     def outputs(

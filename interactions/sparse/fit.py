@@ -79,7 +79,7 @@ def sparse_and_or(
             tolerance.
         max_steps: after these the other games are returned with the gap they have; by default `MAX_STEPS`.
         start: the fit of similar tables (the same inputs, the checkpoint before) that the splitting starts
-        from.
+            from.
 
     Raises:
         ValueError: for tables that are not finite, naming the game; for noise or tolerance below zero; for a

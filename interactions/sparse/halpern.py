@@ -181,7 +181,7 @@ class _Splitting:
         return multiplier, z, torch.lerp(towards, z, 2.0)
 
     def certify(self, state: _State, multiplier: Tensor, z: Tensor) -> None:
-        """Offer the iterate, made feasible, and the multiplier; the answer takes what is better."""
+        """Offer the iterate, made feasible, and the multiplier; the answer takes the better of each."""
         or_, delta = (_as_tables(part, state.program.u) for part in self._feasible(state, z))
         state.answer.offer(state.program, or_, delta.clamp(-state.program.bound, state.program.bound))
         y = -multiplier / _columns(state.step, multiplier)

@@ -23,19 +23,19 @@ MASK = PLAYERS.owner[None, None]
 def test_it_is_the_same_engine(net, target):
     attribution = HarsanyiInteractions(net)
     assert isinstance(attribution, PerturbationAttribution)
-    found = attribution.attribute(
+    result = attribution.attribute(
         (X,), baselines=0.5, target=target, feature_mask=MASK, perturbations_per_eval=3, method=AndOr()
     )
     labels = torch.as_tensor(target).expand(2)
     game = MaskedModel(net, X, PLAYERS, labels=labels, baseline=0.5, score="logit")
     expected = extract(game, AndOr(), progress=False)
-    torch.testing.assert_close(found.or_, expected.or_, rtol=0, atol=1e-12)
+    torch.testing.assert_close(result.or_, expected.or_, rtol=0, atol=1e-12)
 
 
 def test_functions_of_one_output_and_every_element_a_player():
-    found = HarsanyiInteractions(lambda x: x.prod(1)).attribute(torch.tensor([[2.0, 3.0, 4.0]]))
-    assert found.n == 3
-    assert found.and_[0].tolist() == [0] * 7 + [24]
+    result = HarsanyiInteractions(lambda x: x.prod(1)).attribute(torch.tensor([[2.0, 3.0, 4.0]]))
+    assert result.n == 3
+    assert result.and_[0].tolist() == [0] * 7 + [24]
 
 
 def test_additional_arguments_follow_their_input(net):
@@ -43,10 +43,10 @@ def test_additional_arguments_follow_their_input(net):
         return (net(x) * weight[:, None]) ** power
 
     weight = torch.tensor([1.0, -2.0], dtype=torch.float64)
-    found = HarsanyiInteractions(forward).attribute(
+    result = HarsanyiInteractions(forward).attribute(
         X, target=0, additional_forward_args=(weight, 2), feature_mask=MASK
     )
-    torch.testing.assert_close(found.v[:, -1], (net(X)[:, 0] * weight).detach() ** 2)
+    torch.testing.assert_close(result.v[:, -1], (net(X)[:, 0] * weight).detach() ** 2)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -26,7 +26,7 @@ def game(net: nn.Module, precision: str = "float32", **options) -> MaskedModel:
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_error_is_the_literal_one(precision, net):
-    found = precision_error(game(net, precision), 2)
+    error = precision_error(game(net, precision), 2)
     exact = game(copy.deepcopy(net).double())
     # The same two games and no third: how a product is rounded may depend on how many rows it has.
     own, right = (
@@ -36,11 +36,11 @@ def test_the_error_is_the_literal_one(precision, net):
     for order in range(5):
         of_order = [s for s in range(16) if s.bit_count() == order]
         expected = (own - right)[:, of_order].abs().max()
-        assert found.by_order[order].item() == pytest.approx(expected.item(), rel=1e-9, abs=1e-15)
-    assert found.largest_effect == pytest.approx(right[:, 1:].abs().max().item())
-    assert found.largest == found.by_order.max().item()
-    assert f"{precision}: interactions differ" in found.describe()
-    assert found.describe().endswith("(2 games)")
+        assert error.by_order[order].item() == pytest.approx(expected.item(), rel=1e-9, abs=1e-15)
+    assert error.largest_effect == pytest.approx(right[:, 1:].abs().max().item())
+    assert error.largest == error.by_order.max().item()
+    assert f"{precision}: interactions differ" in error.describe()
+    assert error.describe().endswith("(2 games)")
 
 
 def test_the_network_stays_as_it_is(net):

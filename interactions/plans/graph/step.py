@@ -128,5 +128,5 @@ class Step:
 
 
 def shape_of(node: fx.Node) -> tuple[Any, ...]:
-    """The shape of what a node stands for; the length of the batch may be symbolic."""
+    """The shape of a node's value; the length of the batch may be symbolic."""
     return tuple(node.meta["val"].shape)

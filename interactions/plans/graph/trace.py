@@ -95,7 +95,7 @@ def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | N
                 _require_deterministic(node)
                 constants[node] = _constant(node, constants)
     if not isinstance(result, fx.Node) or result in constants:
-        raise NotApplicable("what it returns does not depend on what is masked")
+        raise NotApplicable("its result does not depend on the masked input")
     return folded(Traced(tuple(steps), source, read, result, constants, sizes))
 
 

@@ -119,6 +119,6 @@ def _rows(table: Table, rows: slice) -> Table:
 
 
 def _empty_like(table: Table, rows: int) -> Table:
-    """An uninitialised table with so many rows like those of another."""
+    """An uninitialised table with `rows` rows like those of another table."""
     parts = tuple(part.new_empty(rows, *part.shape[1:]) for part in _parts(table))
     return parts[0] if isinstance(table, Tensor) else parts

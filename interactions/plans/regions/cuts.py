@@ -127,7 +127,7 @@ def plan_step(node: fx.Node, layouts: Mapping[fx.Node, Any], constants: Mapping[
 
     rule = rule_of(node.target)
     if rule is None:
-        raise NotApplicable(f"{node.target} is not understood on rows")
+        raise NotApplicable(f"{node.target} has no rule for rows")
     if rule is reshape:  # its sizes may be of the batch; the rule reads them off the result
         step = LayoutStep(node, (value_of(Step.of(node).input),), {})
     else:
@@ -152,7 +152,7 @@ def plan_regions(
     layouts: dict[fx.Node, Any] = {traced.source: source} | _beside(traced, source)
     constants = dict(traced.constants)
     planned: list[RowStep] = []
-    obstacle = "all steps are understood"
+    obstacle = "all steps have a rule"
     for step in traced.steps:
         try:
             if layouts.keys().isdisjoint(step.all_input_nodes):

@@ -200,7 +200,9 @@ def _joined_places(step: LayoutStep, parts: Sequence[Any], dim: int, whole: Tabl
 def _layout_of_constant(step: LayoutStep, part: Any, whole: TableLayout) -> TableLayout:
     """How a constant, the same for all inputs, lies beside an activation."""
     if not isinstance(part, Tensor) or part.ndim != 1 + len(whole.shape) or len(part) != 1:
-        raise NotApplicable(f"{step.name} joins what is neither an activation nor the same for all inputs")
+        raise NotApplicable(
+            f"{step.name} joins neither an activation nor a constant that is the same for all inputs"
+        )
     places = tuple(part.shape[1 + whole.before : 1 + whole.before + len(whole.regions.shape)])
     channels = (*part.shape[1 : 1 + whole.before], *part.shape[1 + whole.before + len(places) :])
     return TableLayout(Regions(np.zeros(prod(places), np.int64), places), channels, whole.after)
@@ -223,7 +225,7 @@ def getitem(step: LayoutStep) -> RowStep:
     whole, number = step.args
     if isinstance(whole, tuple):
         return RowStep(whole[number], lambda rows, tables: tables[number], 0.0)
-    raise NotApplicable(f"{step.name} takes a part of what is not understood")
+    raise NotApplicable(f"{step.name} reads a part of a result that is no tuple of activations")
 
 
 def identity(step: LayoutStep) -> RowStep:

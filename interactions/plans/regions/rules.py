@@ -48,5 +48,5 @@ RULES: dict[Any, RowRule] = dict.fromkeys(CONVOLUTIONS, convolutions.convolution
 
 
 def rule_of(target: Any) -> RowRule | None:
-    """The rule of an operation; None where it is not understood on rows."""
+    """The rule of an operation; None where there is none."""
     return RULES.get(target, pointwise.pointwise if is_pointwise(target) else None)

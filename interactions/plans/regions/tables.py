@@ -39,16 +39,16 @@ class RegionTables(Plan):
         memory: bytes for tables, beside the dense parts. Where one game needs more, its last players are
             fixed, present and absent in turn, until the rest fits.
         plans: of the games used last, by number; one plan where all games share their players.
-        trying: whether the tables of the next call stay in `tried`, as on a trial of the plan.
-        tried: tables of the trial, by game and fixed players.
+        on_trial: whether the tables of the next call stay in `trial_tables`, as on a trial of the plan.
+        trial_tables: tables of the trial, by game and fixed players.
     """
 
     traced: Traced
     shape: tuple[int, ...]
     memory: int
     plans: dict[int, RegionPlan] = field(default_factory=dict)
-    trying: bool = False
-    tried: dict[tuple[int, ...], dict[fx.Node, Tensor]] = field(default_factory=dict)
+    on_trial: bool = False
+    trial_tables: dict[tuple[int, ...], dict[fx.Node, Tensor]] = field(default_factory=dict)
     name = "tables"
 
     @property
@@ -113,10 +113,10 @@ class RegionTables(Plan):
             size: of a batch; None for the largest that suits the device.
         """
         key = (game, *map(int, fixed))
-        tables = self.tried.pop(key) if key in self.tried else self._tables(game, plan, fixed)
-        if self.trying:
-            self.tried.clear()  # at most one
-            self.tried[key] = tables
+        tables = self.trial_tables.pop(key) if key in self.trial_tables else self._tables(game, plan, fixed)
+        if self.on_trial:
+            self.trial_tables.clear()  # at most one
+            self.trial_tables[key] = tables
         size = size or batch_fitting(self.traced.largest(plan.stop), fixed.device)
 
         def last(chosen: Tensor) -> Tensor:
@@ -196,8 +196,8 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     masked, traced = traced_game(game)
     shape = tuple(masked.masked_elements(*probes(masked)).shape[1:])
     if len(shape) > 3:
-        raise NotApplicable(f"what is masked is neither an image nor tokens: {shape}")
+        raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
     plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
     with torch.inference_mode(), masked.prepared():
-        require_agreement(replace(plan, trying=True))
+        require_agreement(replace(plan, on_trial=True))
     return plan

@@ -38,7 +38,7 @@ class DropPlan(Plan):
     name = "drop"
 
     def describe(self) -> str:
-        """What is saved, in words."""
+        """The saved work, in words."""
         return f"unattended tokens are left out: {self.share:.1%} of the tokens"
 
     @property

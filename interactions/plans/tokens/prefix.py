@@ -89,7 +89,7 @@ class PrefixPlan(Plan):
     name = "prefix"
 
     def describe(self) -> str:
-        """What is saved, in words."""
+        """The saved work, in words."""
         return f"every prefix is read once: {self.share:.1%} of the tokens"
 
     @property

@@ -165,7 +165,7 @@ def test_tokens_are_chosen_too(study, tmp_path):
 
 def test_short_sentences_are_an_error_or_left_out(study, tmp_path):
     more = replace(study, players="words:6", out=tmp_path / "run")
-    with pytest.raises(ValueError, match="has 5 that can be players, 6 are asked for.*--skip-short"):
+    with pytest.raises(ValueError, match="has 5 that can be players, expected 6.*--skip-short"):
         prepare(more)
     games = prepare(replace(more, skip_short=True, inputs=2))
     assert games.left_out == LeftOut(short=1, sentences=3)

@@ -41,35 +41,35 @@ def v():
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_values_by_definition(v, method):
-    found = extract(v, method)
+    result = extract(v, method)
     for game in range(2):
         torch.testing.assert_close(
-            shapley_values(found)[game], reference.shapley_values(v[game]), rtol=0, atol=1e-10
+            shapley_values(result)[game], reference.shapley_values(v[game]), rtol=0, atol=1e-10
         )
         torch.testing.assert_close(
-            banzhaf_values(found)[game], reference.banzhaf_values(v[game]), rtol=0, atol=1e-10
+            banzhaf_values(result)[game], reference.banzhaf_values(v[game]), rtol=0, atol=1e-10
         )
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_interaction_indices_are_shapiqs(v, method):
     computer = ExactComputer(TableGame(v[0]))
-    found = shapley_interaction_indices(extract(v, method))[0]
+    result = shapley_interaction_indices(extract(v, method))[0]
     for order in (1, 2, 3):
         exact = computer("SII", order)
         for coalition in reference.subsets(tuple(range(N))):
             if len(coalition) == order:
-                assert found[reference.index(coalition, N)].item() == pytest.approx(
+                assert result[reference.index(coalition, N)].item() == pytest.approx(
                     exact[coalition], abs=1e-10
                 )
-    assert found[0].item() == 0
+    assert result[0].item() == 0
 
 
 @pytest.mark.parametrize(("name", "ours"), [("SV", shapley_values), ("BV", banzhaf_values)])
 def test_values_are_shapiqs(v, name, ours):
     exact = ExactComputer(TableGame(v[0]))(name, 1)
-    found = ours(extract(v, AndOr()))[0]
-    assert found.tolist() == pytest.approx([exact[(i,)] for i in range(N)], abs=1e-10)
+    result = ours(extract(v, AndOr()))[0]
+    assert result.tolist() == pytest.approx([exact[(i,)] for i in range(N)], abs=1e-10)
 
 
 def test_shapley_values_are_captums():

@@ -19,20 +19,20 @@ def v():
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_every_method_explains_the_table(v, method):
-    found = extract(v, method)
+    result = extract(v, method)
     residual = v - torch.stack(
-        [reference.reconstruct(a, o) for a, o in zip(found.and_, found.or_, strict=True)]
+        [reference.reconstruct(a, o) for a, o in zip(result.and_, result.or_, strict=True)]
     )
-    torch.testing.assert_close(found.residual, residual, rtol=0, atol=1e-10)
+    torch.testing.assert_close(result.residual, residual, rtol=0, atol=1e-10)
     noise = getattr(method, "noise", 0.0)
     assert (residual.abs().amax(1) <= noise * (v[:, -1] - v[:, 0]).abs() + 1e-10).all()
-    assert (found.gap is None) == (not isinstance(method, SparseAndOr))
+    assert (result.gap is None) == (not isinstance(method, SparseAndOr))
 
 
 def test_the_even_split(v):
-    found = extract(v, AndOr())
-    torch.testing.assert_close(found.and_[1], reference.and_interactions(v[1] / 2), rtol=0, atol=1e-10)
-    torch.testing.assert_close(found.or_[1], reference.or_interactions(v[1] / 2), rtol=0, atol=1e-10)
+    result = extract(v, AndOr())
+    torch.testing.assert_close(result.and_[1], reference.and_interactions(v[1] / 2), rtol=0, atol=1e-10)
+    torch.testing.assert_close(result.or_[1], reference.or_interactions(v[1] / 2), rtol=0, atol=1e-10)
 
 
 def test_sparse_is_sparser_than_even(v):
@@ -42,11 +42,11 @@ def test_sparse_is_sparser_than_even(v):
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.5])
 def test_salient_by_the_literal_rule(v, threshold):
-    found = extract(v, AndOr())
-    salient = found.salient(threshold)
+    result = extract(v, AndOr())
+    salient = result.salient(threshold)
     for game in range(4):
-        strongest = max(abs(e) for e in [*found.and_[game, 1:].tolist(), *found.or_[game, 1:].tolist()])
-        for kind, mask in ((found.and_, salient.and_), (found.or_, salient.or_)):
+        strongest = max(abs(e) for e in [*result.and_[game, 1:].tolist(), *result.or_[game, 1:].tolist()])
+        for kind, mask in ((result.and_, salient.and_), (result.or_, salient.or_)):
             assert not mask[game, 0]
             for s in range(1, 32):
                 assert mask[game, s].item() == (abs(kind[game, s].item()) > threshold * strongest)
@@ -61,36 +61,36 @@ def test_thresholds_that_make_no_sense(v, threshold):
 
 
 def test_only_the_salient(v):
-    found = extract(v, AndOr())
-    salient = found.salient(0.3)
-    kept = found.only(salient)
+    result = extract(v, AndOr())
+    salient = result.salient(0.3)
+    kept = result.only(salient)
     assert torch.equal(kept.and_[:, 1:] != 0, salient.and_[:, 1:])
-    assert torch.equal(kept.and_[:, 0], found.and_[:, 0])
+    assert torch.equal(kept.and_[:, 0], result.and_[:, 0])
     assert kept.residual.abs().max() > 0
 
 
 def test_top(v):
-    found = extract(v, AndOr())
+    result = extract(v, AndOr())
     everything = sorted(
         (
             (kind, s, effects[2, reference.index(s, 5)].item())
-            for kind, effects in (("and", found.and_), ("or", found.or_))
+            for kind, effects in (("and", result.and_), ("or", result.or_))
             for s in reference.subsets(tuple(range(5)))
             if s
         ),
         key=lambda item: -abs(item[2]),
     )
-    top = [(i.kind, i.players, i.effect) for i in found.top(10)[2]]
+    top = [(i.kind, i.players, i.effect) for i in result.top(10)[2]]
     assert top == everything[:10]
-    assert found.top(1)[2][0].order == len(everything[0][1])
+    assert result.top(1)[2][0].order == len(everything[0][1])
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_strength_by_order_player_and_total(v):
-    found = extract(v, AndOr())
-    by_order, by_player, total = (found.strength(by=by) for by in ("order", "player", "total"))
+    result = extract(v, AndOr())
+    by_order, by_player, total = (result.strength(by=by) for by in ("order", "player", "total"))
     literal_order, literal_player = torch.zeros(2, 2, 6), torch.zeros(2, 2, 5)
-    for k, effects in enumerate((found.and_, found.or_)):
+    for k, effects in enumerate((result.and_, result.or_)):
         for s in reference.subsets(tuple(range(5))):
             if s:
                 effect = effects[3, reference.index(s, 5)].item()
@@ -101,25 +101,25 @@ def test_strength_by_order_player_and_total(v):
     torch.testing.assert_close(by_player[3].float(), literal_player)
     torch.testing.assert_close(total[..., 0], by_order.sum(-1))
     with pytest.raises(ValueError, match='"order", "player" or "total"'):
-        found.strength(by="size")
+        result.strength(by="size")
 
 
 def test_scaled(v):
-    found = extract(v, AndOr())
+    result = extract(v, AndOr())
     factors = torch.tensor([1.0, 2.0, -1.0, 0.5])
-    torch.testing.assert_close(found.scaled(factors).residual, torch.zeros_like(v), rtol=0, atol=1e-10)
-    torch.testing.assert_close(found.scaled(3.0).and_, 3 * found.and_)
+    torch.testing.assert_close(result.scaled(factors).residual, torch.zeros_like(v), rtol=0, atol=1e-10)
+    torch.testing.assert_close(result.scaled(3.0).and_, 3 * result.and_)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_saved_and_loaded(v, method, tmp_path):
-    found = extract(v, method)
-    found.save(tmp_path / "i.h5")
+    result = extract(v, method)
+    result.save(tmp_path / "i.h5")
     back = Interactions.load(tmp_path / "i.h5")
     assert back.method == str(method)
     for name in ("and_", "or_", "v"):
-        assert torch.equal(getattr(back, name), getattr(found, name))
-    assert (back.gap is None) == (found.gap is None)
+        assert torch.equal(getattr(back, name), getattr(result, name))
+    assert (back.gap is None) == (result.gap is None)
     assert back.to("cpu").games == 4
 
 
@@ -161,5 +161,5 @@ def test_to_shapiq_agrees_with_shapiq(v):
 
 
 def test_residual_is_zero_without_noise(v):
-    found = extract(v, SparseAndOr(noise=0.0))
-    torch.testing.assert_close(reconstruct(found.and_, found.or_), v, rtol=0, atol=1e-10)
+    result = extract(v, SparseAndOr(noise=0.0))
+    torch.testing.assert_close(reconstruct(result.and_, result.or_), v, rtol=0, atol=1e-10)

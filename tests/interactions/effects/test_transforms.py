@@ -67,9 +67,9 @@ def test_polynomial_by_hand():
         lambda t: 3 * (0 in t) - 2 * ({1, 2} <= set(t)) - ({2, 3, 4} <= set(t)) + 5 * ({3, 5} <= set(t)), 6
     )
     expected = {(0,): 3.0, (1, 2): -2.0, (2, 3, 4): -1.0, (3, 5): 5.0}
-    found = and_interactions(v)
+    result = and_interactions(v)
     for coalition in reference.subsets(tuple(range(6))):
-        assert found[reference.index(coalition, 6)].item() == expected.get(coalition, 0.0)
+        assert result[reference.index(coalition, 6)].item() == expected.get(coalition, 0.0)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
@@ -126,10 +126,10 @@ def test_symmetry(seed):
 
 def test_unit_noise_has_variance_two_to_the_order():
     games = 40_000
-    found = and_interactions(random_table(4, seed=0, games=(games,)))
+    result = and_interactions(random_table(4, seed=0, games=(games,)))
     expected = 2.0 ** coalition_orders(4).double()
     # The variance of a normal variable is estimated with relative error √(2/games) = 0.7%; five of those.
-    torch.testing.assert_close(found.var(0), expected, rtol=5 * (2 / games) ** 0.5, atol=0)
+    torch.testing.assert_close(result.var(0), expected, rtol=5 * (2 / games) ** 0.5, atol=0)
 
 
 def test_any_leading_batch_and_the_order_of_players():
@@ -185,7 +185,7 @@ def test_n_of_24():
     v = torch.zeros(2**24, dtype=torch.float64)
     v[2**23 :] += 2.0  # player 0
     v[-1] += 3.0
-    found = and_interactions(v)
-    assert found[2**23].item() == 2.0
-    assert found[-1].item() == 3.0
-    assert found.abs().sum().item() == 5.0
+    result = and_interactions(v)
+    assert result[2**23].item() == 2.0
+    assert result[-1].item() == 3.0
+    assert result.abs().sum().item() == 5.0

@@ -82,8 +82,8 @@ def test_chosen_coalitions_and_games(net):
     game = MaskedModel(net.double(), images().double(), Players.grid(8, 8, 2, 2), labels=LABELS)
     whole = evaluate(game, progress=False)
     some = coalition_masks(4)[[3, 9, 15]]
-    found = evaluate(game, some, games=[2, 0], progress=False)
-    torch.testing.assert_close(found, whole[[2, 0]][:, [3, 9, 15]], rtol=0, atol=1e-12)
+    chosen_scores = evaluate(game, some, games=[2, 0], progress=False)
+    torch.testing.assert_close(chosen_scores, whole[[2, 0]][:, [3, 9, 15]], rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match=r"\(coalitions, 4\)"):
         evaluate(game, some[:, :3], progress=False)
 
@@ -97,8 +97,8 @@ def test_pairs_are_entries_of_the_table(net):
     games = torch.randint(3, (40,), generator=generator)
     which = torch.randint(16, (40,), generator=generator)
     for size in (1, 7, 1000):
-        found = evaluate_pairs(game, games, coalition_masks(4)[which], batch_size=size)
-        torch.testing.assert_close(found, whole[games, which], rtol=0, atol=1e-12)
+        chosen_scores = evaluate_pairs(game, games, coalition_masks(4)[which], batch_size=size)
+        torch.testing.assert_close(chosen_scores, whole[games, which], rtol=0, atol=1e-12)
     assert max(limited.batches) <= 5
     assert evaluate_pairs(game, games[:0], coalition_masks(4)[:0]).shape == (0,)
 

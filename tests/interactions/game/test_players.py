@@ -208,7 +208,7 @@ def test_words_of_several_texts_are_padded(tokenizer):
 
 
 def test_fewer_words_than_players(tokenizer):
-    with pytest.raises(ValueError, match=r"'far \?' has 1 .* 2 are asked for"):
+    with pytest.raises(ValueError, match=r"'far \?' has 1 .* expected 2"):
         Players.words(tokenizer, "far ?", choose=2)
 
 
@@ -230,7 +230,7 @@ def test_all_words_of_texts_of_different_length(tokenizer):
     assert (some.uneven, some.names) == (False, (("far", "it"), ("far", "denver")))
     with pytest.raises(ValueError, match=r"expected players that own something; games have \[4, 2\]"):
         players.only(torch.tensor([[1, 2], [1, 2]]))
-    with pytest.raises(ValueError, match=r"'far to denver \?' has 2 .* 3 are asked for"):
+    with pytest.raises(ValueError, match=r"'far to denver \?' has 2 .* expected 3"):
         Players.words(tokenizer, texts, at_least=3, stop_words=["to"])
     with pytest.raises(ValueError, match="got both"):
         Players.words(tokenizer, texts, at_least=3, choose=3)

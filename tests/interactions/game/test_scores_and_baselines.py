@@ -23,14 +23,14 @@ LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
 @pytest.mark.parametrize("name", ["log_odds", "logit", "log_prob"])
 def test_scores_of_a_label(outputs, name):
     z = outputs.double().numpy()
-    for row, y, found in zip(z, LABELS.tolist(), SCORES[name](outputs, LABELS).tolist(), strict=True):
+    for row, y, values in zip(z, LABELS.tolist(), SCORES[name](outputs, LABELS).tolist(), strict=True):
         others = [row[c] for c in range(5) if c != y]
         literal = {
             "log_odds": row[y] - logsumexp(others),
             "logit": row[y],
             "log_prob": row[y] - logsumexp(row),
         }
-        assert found == pytest.approx(literal[name], abs=EXACT)
+        assert values == pytest.approx(literal[name], abs=EXACT)
 
 
 def test_log_odds_survive_huge_logits():

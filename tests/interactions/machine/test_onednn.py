@@ -18,8 +18,8 @@ from harsanyi.interactions.machine.onednn import (
 
 MEASURED = onednn.convolving_is_faster
 
-# Sums of up to 40 products of numbers near 1 in float32.
-ROUNDING = 2e-5
+# Rounding of sums of up to 40 products of numbers near 1 in float32.
+PRODUCT_ROUNDING = 2e-5
 
 
 @pytest.fixture(params=[True, False], autouse=True)
@@ -32,10 +32,10 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def require_same(found, expected):
-    assert found.shape == expected.shape
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=ROUNDING)
+def require_same(outputs, expected):
+    assert outputs.shape == expected.shape
+    assert outputs.dtype == torch.float32
+    torch.testing.assert_close(outputs.double(), expected, rtol=0, atol=PRODUCT_ROUNDING)
 
 
 WIDTH = 200
@@ -111,10 +111,10 @@ def test_linear_layers_of_any_network():
     for rows in (3, max(ROWS)):
         x = random(rows, 40)
         with torch.inference_mode(), FasterLinear():
-            found, by_keyword = net(x), F.linear(input=x, weight=weight)
+            outputs, by_keyword = net(x), F.linear(input=x, weight=weight)
         with torch.inference_mode():
-            torch.testing.assert_close(found, net(x), rtol=0, atol=ROUNDING)
-            torch.testing.assert_close(by_keyword, F.linear(x, weight), rtol=0, atol=ROUNDING)
+            torch.testing.assert_close(outputs, net(x), rtol=0, atol=PRODUCT_ROUNDING)
+            torch.testing.assert_close(by_keyword, F.linear(x, weight), rtol=0, atol=PRODUCT_ROUNDING)
 
 
 def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
@@ -165,7 +165,7 @@ def test_gradients_go_through():
     """Outside of inference it is torch's own."""
     x, weight = random(max(ROWS), 40).requires_grad_(), random(WIDTH, 40, seed=1)
     (linear(x, weight) + PackedLinear(weight)(x)).sum().backward()
-    torch.testing.assert_close(x.grad, 2 * weight.sum(0).expand_as(x), rtol=0, atol=WIDTH * ROUNDING)
+    torch.testing.assert_close(x.grad, 2 * weight.sum(0).expand_as(x), rtol=0, atol=WIDTH * PRODUCT_ROUNDING)
     images = random(2, 3, 5, 5).requires_grad_()
     PackedConvolution(torch.ones(1, 3, 1, 1))(images).sum().backward()
     assert torch.equal(images.grad, torch.ones_like(images))

@@ -26,7 +26,7 @@ SAME = {"rtol": 1e-10, "atol": 1e-12}
 def walsh(v: torch.Tensor, n: int, density: float) -> dict[tuple[int, ...], float]:
     """f̂(S) = E_T[v(T) Π_{i∈S} φ(T_i)], φ = (x − p)/√(p(1−p)), literally."""
     scale = (density * (1 - density)) ** 0.5
-    found = {}
+    effects = {}
     for s in reference.subsets(tuple(range(n))):
         total = 0.0
         for bits in product((0, 1), repeat=n):
@@ -36,18 +36,18 @@ def walsh(v: torch.Tensor, n: int, density: float) -> dict[tuple[int, ...], floa
             for i in s:
                 term *= (bits[i] - density) / scale
             total += term
-        found[s] = total
-    return found
+        effects[s] = total
+    return effects
 
 
 @given(n=st.integers(1, 8), seed=st.integers(0, 1000))
 def test_all_coalitions_give_the_walsh_coefficients(n, seed):
     game = planted(n, 3, 3, seed) if n > 2 else SyntheticGame(n, {(0,): 1.5, tuple(range(n)): -2.0})
-    found = influences(game, coalition_masks(n)).influence[0]
+    estimates = influences(game, coalition_masks(n)).influence[0]
     coefficients = walsh(game.table(), n, 0.5) if n <= 5 else _butterfly(game.table(), n)
     for i in range(n):
         literal = sum(c**2 for s, c in coefficients.items() if i in s)
-        assert found[i].item() == pytest.approx(literal, rel=1e-12, abs=1e-12)
+        assert estimates[i].item() == pytest.approx(literal, rel=1e-12, abs=1e-12)
 
 
 def _butterfly(v: torch.Tensor, n: int) -> dict[tuple[int, ...], float]:
@@ -78,8 +78,8 @@ def test_estimates_lie_within_their_standard_error():
     exact = influences(game, coalition_masks(8)).influence
     off = []
     for seed in range(40):
-        found = influences(game, 64, seed=seed)
-        off.append((found.influence - exact) / found.standard_error.clamp_min(1e-9))
+        estimates = influences(game, 64, seed=seed)
+        off.append((estimates.influence - exact) / estimates.standard_error.clamp_min(1e-9))
     z = torch.cat(off)
     assert z.shape == (40, 8)
     # 320 ratios, near standard normal: the mean of 40 is off by more than 4/√40 once in 16,000 players.
@@ -89,14 +89,19 @@ def test_estimates_lie_within_their_standard_error():
 
 def test_draws_are_of_the_density_and_the_seed():
     game = SyntheticGame(30, {(0,): 2.0})
-    found = influences(game, 50, density=0.9, seed=4)
-    assert found.influence[0, 0].item() == pytest.approx(0.9 * 0.1 * 4, rel=1e-12)  # the same in every T
-    assert found.standard_error[0, 0].item() == pytest.approx(0, abs=1e-12)
+    estimates = influences(game, 50, density=0.9, seed=4)
+    assert estimates.influence[0, 0].item() == pytest.approx(0.9 * 0.1 * 4, rel=1e-12)  # the same in every T
+    assert estimates.standard_error[0, 0].item() == pytest.approx(0, abs=1e-12)
     both = SyntheticGame(30, {(0, 1): 2.0})
-    one, again, other = (influences(both, 50, density=0.9, seed=seed) for seed in (4, 4, 5))
-    assert torch.equal(one.influence, again.influence)
-    assert not torch.equal(one.influence, other.influence)
-    assert (one.coalitions, one.density.tolist(), one.counts.tolist(), one.seed) == (50, [0.9], [30], 4)
+    first, again, other = (influences(both, 50, density=0.9, seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(first.influence, again.influence)
+    assert not torch.equal(first.influence, other.influence)
+    assert (first.coalitions, first.density.tolist(), first.counts.tolist(), first.seed) == (
+        50,
+        [0.9],
+        [30],
+        4,
+    )
 
 
 def test_players_of_several_networks_by_the_sum_of_their_shares():
@@ -117,31 +122,33 @@ def test_a_sentence_has_the_influences_that_it_has_alone(sentences):
     density = exact_game_densities(game, keep)
     assert density.tolist() == [exact_game_density(n, keep) for n in (18, 5, 70, 5)]
     sentences.model.asked = 0
-    found = influences(game, m, density=density, seed=3)
+    estimates = influences(game, m, density=density, seed=3)
     assert sentences.model.asked == m * (18 + 5 + 70 + 5 + 4)  # no forward for those who own nothing
-    for number, one in enumerate(sentences.alone):
-        alone = influences(one, m, density=exact_game_density(one.n, keep), seed=3)
-        torch.testing.assert_close(found.influence[number, : one.n], alone.influence[0], **SAME)
-        torch.testing.assert_close(found.standard_error[number, : one.n], alone.standard_error[0], **SAME)
+    for number, sentence in enumerate(sentences.alone):
+        alone = influences(sentence, m, density=exact_game_density(sentence.n, keep), seed=3)
+        torch.testing.assert_close(estimates.influence[number, : sentence.n], alone.influence[0], **SAME)
+        torch.testing.assert_close(
+            estimates.standard_error[number, : sentence.n], alone.standard_error[0], **SAME
+        )
         assert alone.influence.min() > 0
-        assert not found.influence[number, one.n :].any()
-    assert torch.equal(found.counts, player_counts(game))
+        assert not estimates.influence[number, sentence.n :].any()
+    assert torch.equal(estimates.counts, player_counts(game))
 
 
 def test_given_coalitions_are_asked_of_every_sentence(sentences):
     drawn = torch.rand(5, 70, generator=torch.Generator().manual_seed(1)) < 0.7
-    found = influences(sentences.together, drawn, density=0.7)
-    for number, one in enumerate(sentences.alone):
-        alone = influences(one, drawn[:, : one.n], density=0.7)
-        torch.testing.assert_close(found.influence[number, : one.n], alone.influence[0], **SAME)
+    estimates = influences(sentences.together, drawn, density=0.7)
+    for number, sentence in enumerate(sentences.alone):
+        alone = influences(sentence, drawn[:, : sentence.n], density=0.7)
+        torch.testing.assert_close(estimates.influence[number, : sentence.n], alone.influence[0], **SAME)
 
 
 def test_null_players_are_never_chosen():
     nobody = torch.zeros(2, 3, dtype=torch.float64)
-    found = Influences(nobody, nobody, torch.tensor([3, 2]), 4, torch.tensor([0.5, 0.5]).double(), 0)
-    assert most_influential([found], 2).tolist() == [[0, 1], [0, 1]]
+    estimates = Influences(nobody, nobody, torch.tensor([3, 2]), 4, torch.tensor([0.5, 0.5]).double(), 0)
+    assert most_influential([estimates], 2).tolist() == [[0, 1], [0, 1]]
     with pytest.raises(ValueError, match="cannot keep 3 of 2 players: keep 1 to 2"):
-        most_influential([found], 3)
+        most_influential([estimates], 3)
 
 
 def test_what_cannot_be_asked(unchecked):

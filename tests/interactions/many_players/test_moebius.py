@@ -39,7 +39,7 @@ def planted(n: int, terms: int, order: int, seed: int, noise: float = 0.0) -> Sy
     )
 
 
-def found(fit: SparseMoebius) -> dict[tuple[int, ...], float]:
+def effects_of(fit: SparseMoebius) -> dict[tuple[int, ...], float]:
     return {
         tuple(row.nonzero().flatten().tolist()): effect
         for row, effect in zip(fit.coalitions, fit.effects.tolist(), strict=True)
@@ -53,7 +53,7 @@ def found(fit: SparseMoebius) -> dict[tuple[int, ...], float]:
 def test_sparse_games_come_back_exactly_from_few_samples(n, terms, order, budget, seed):
     game = planted(n, terms, order, seed)
     fit = sparse_moebius(game, budget, order=order, seed=seed)
-    assert found(fit) == pytest.approx(game.and_effects, abs=EXACT)
+    assert effects_of(fit) == pytest.approx(game.and_effects, abs=EXACT)
     assert fit.samples <= budget < 2**n / 200
     assert fit.held_out_error < EXACT**2
     assert fit.approximate
@@ -63,7 +63,7 @@ def test_small_games_against_the_full_transform():
     game = planted(10, 6, 3, seed=5)
     fit = sparse_moebius(game, 900)
     table = torch.zeros(2**10, dtype=torch.float64)
-    for members, effect in found(fit).items():
+    for members, effect in effects_of(fit).items():
         table[sum(2 ** (9 - player) for player in members)] = effect
     assert torch.allclose(table, and_interactions(game.table()), atol=EXACT, rtol=0)
     assert torch.allclose(fit.predict(coalition_masks(10)), game.table(), atol=EXACT, rtol=0)
@@ -73,18 +73,20 @@ def test_without_exact_orders_and_orders_above_the_expected():
     """Without noise nothing is needed beside the tables, and larger coalitions are told by COMP."""
     game = SyntheticGame(30, and_effects={(): 0.7, (1,): 1.0, (2, 9): -1.5, (3, 8, 17, 25, 29): 0.8})
     fit = sparse_moebius(game, 6000, exact_order=0)
-    assert found(fit) == pytest.approx(game.and_effects, abs=EXACT)
+    assert effects_of(fit) == pytest.approx(game.and_effects, abs=EXACT)
 
 
 def test_noise_leaves_the_terms_that_stand_out():
     game = planted(40, 20, 3, seed=1, noise=0.05)
     fit = sparse_moebius(game, 4000)
-    assert set(game.and_effects) <= set(found(fit))
+    assert set(game.and_effects) <= set(effects_of(fit))
     # Fitted to 4000 samples, an effect in an eighth of them errs by a few times 0.05 / √500.
-    assert {key: found(fit)[key] for key in game.and_effects} == pytest.approx(game.and_effects, abs=0.05)
+    assert {key: effects_of(fit)[key] for key in game.and_effects} == pytest.approx(
+        game.and_effects, abs=0.05
+    )
     assert 1e-5 < fit.held_out_error < 0.01
     given = sparse_moebius(game, 4000, noise=0.05)
-    assert set(game.and_effects) <= set(found(given))
+    assert set(game.and_effects) <= set(effects_of(given))
 
 
 def test_a_game_that_is_not_sparse_says_so():
@@ -99,9 +101,9 @@ def test_a_game_that_is_not_sparse_says_so():
 
 def test_a_constant_game_and_one_of_noise_about_it():
     constant = sparse_moebius(SyntheticGame(20, and_effects={(): 2.0}), 2000)
-    assert found(constant) == pytest.approx({(): 2.0}, abs=EXACT)
+    assert effects_of(constant) == pytest.approx({(): 2.0}, abs=EXACT)
     nothing = sparse_moebius(SyntheticGame(20), 2000)
-    assert found(nothing) == {}
+    assert effects_of(nothing) == {}
     assert nothing.held_out_error == 0.0
 
 
@@ -172,7 +174,7 @@ def test_low_orders_of_many_players_and_the_error_of_their_sum():
     pairs = low_order(game, 2)
     assert not pairs.approximate
     truth = {k: e for k, e in game.and_effects.items() if len(k) <= 2}
-    assert {k: e for k, e in found(pairs).items() if e} == pytest.approx(truth)
+    assert {k: e for k, e in effects_of(pairs).items() if e} == pytest.approx(truth)
     # Variances e² p (1 − p) with p = 2^−k of the three; the mean square of the one left out is 16 · 2^−3.
     left, total = 16 / 8, 1 / 4 + 4 * 3 / 16 + 16 * 7 / 64
     assert pairs.held_out_error == pytest.approx(left / total, rel=0.3)  # from 1000 coalitions
@@ -181,7 +183,7 @@ def test_low_orders_of_many_players_and_the_error_of_their_sum():
 def test_or_effects_of_many_players():
     game = SyntheticGame(30, and_effects={(): 0.5}, or_effects={(1, 2): 2.0, (7,): -1.0})
     fit = low_order(game, 2, kind="or")
-    assert {k: e for k, e in found(fit).items() if abs(e) > EXACT} == pytest.approx(
+    assert {k: e for k, e in effects_of(fit).items() if abs(e) > EXACT} == pytest.approx(
         {(): 0.5, (1, 2): 2.0, (7,): -1.0}
     )
     assert fit.held_out_error < EXACT**2
@@ -201,7 +203,7 @@ def test_the_table_and_the_error_are_what_they_say():
     table = fit.table(tuple("abcdefghijklmnopqrst"))
     assert list(table.columns) == ["players", "order", "effect"]
     assert table["effect"].abs().is_monotonic_decreasing
-    strongest = max(found(fit).items(), key=lambda item: abs(item[1]))
+    strongest = max(effects_of(fit).items(), key=lambda item: abs(item[1]))
     assert table["players"][0] == tuple("abcdefghijklmnopqrst"[i] for i in strongest[0])
 
 
@@ -209,7 +211,7 @@ def test_the_table_and_the_error_are_what_they_say():
 def test_spex_finds_few_effects():
     game = SyntheticGame(20, and_effects={(3,): 1.0, (4, 7): -2.0})
     fit = spex(game, 3000, order=2)
-    assert {k: e for k, e in found(fit).items() if abs(e) > EXACT} == pytest.approx(game.and_effects)
+    assert {k: e for k, e in effects_of(fit).items() if abs(e) > EXACT} == pytest.approx(game.and_effects)
     assert fit.held_out_error < EXACT**2
     assert fit.samples <= 3000
     assert fit.method == "SPEX"

@@ -65,8 +65,8 @@ def test_the_tables_plan_gives_the_dense_tables(game):
 def test_chosen_games_and_coalitions(game):
     chosen = coalition_masks(4)[torch.tensor([13, 0, 7, 7])]
     v = evaluate(game, plan="dense")
-    found = evaluate(game, chosen, games=[2, 0], plan="tables")
-    assert torch.allclose(found, v[[2, 0]][:, [13, 0, 7, 7]], **SAME)
+    table = evaluate(game, chosen, games=[2, 0], plan="tables")
+    assert torch.allclose(table, v[[2, 0]][:, [13, 0, 7, 7]], **SAME)
 
 
 def test_few_forwards_are_dense_and_nothing_is_traced(game, plans_made):
@@ -183,7 +183,7 @@ def test_weights_that_change_are_seen(monkeypatch, plan):
     with torch.no_grad():
         net[0].weight.mul_(2.0)
         net[1].running_mean.add_(0.5)
-    found = evaluate(game, plan=plan, progress=False)
+    table = evaluate(game, plan=plan, progress=False)
     expected = game.scores(torch.zeros(256, dtype=torch.int64), coalition_masks(8))
-    torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-12)
-    assert (found - before).abs().max() > 1e-3
+    torch.testing.assert_close(table[0], expected, rtol=0, atol=1e-12)
+    assert (table - before).abs().max() > 1e-3

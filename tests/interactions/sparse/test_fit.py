@@ -33,9 +33,9 @@ HIGHS = 1e-8
 FEASIBLE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 # A share of max|v|: sums of 2**n terms in float64, and the terms can be 2**n times as large.
 MATCHING = 1e-9
-# Of the dual's constraints, which are of size 1, and of a bound relative to the objective: sums of 2**n terms
-# in float64, in another order.
-ROUNDING = 1e-9
+# Rounding of the dual's constraints, which are of size 1, and of a bound relative to the objective: sums of
+# 2**n terms in float64, in another order.
+CERTIFICATE_ROUNDING = 1e-9
 KINDS = ["random", "network", "spike", "planted", "constant", "far", "mixed"]
 NOISES = [0.0, 0.04, 0.3]
 EXACT_METHODS = ["splitting", "interior-point"]
@@ -106,7 +106,7 @@ def assert_encloses(fit: SparseFit, best: Tensor, unit: Tensor) -> None:
     assert (fit.lower_bound <= best + HIGHS * unit).all(), (fit.lower_bound - best) / unit
     assert (fit.objective >= best - HIGHS * unit).all(), (fit.objective - best) / unit
     gap = (1 - fit.lower_bound / fit.objective).where(fit.objective > 0, 0.0)
-    torch.testing.assert_close(fit.gap, gap.clamp_min(0), rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(fit.gap, gap.clamp_min(0), rtol=0, atol=CERTIFICATE_ROUNDING)
 
 
 def assert_feasible(fit: SparseFit, v: Tensor, noise: float) -> None:
@@ -116,7 +116,9 @@ def assert_feasible(fit: SparseFit, v: Tensor, noise: float) -> None:
     unexplained = (reconstruct(fit.and_, fit.or_) + fit.residual - v).abs().amax(-1)
     assert (unexplained <= MATCHING * v.abs().amax(-1)).all(), unexplained
     strength = (fit.and_[:, 1:].abs() + fit.or_[:, 1:].abs()).sum(-1)
-    torch.testing.assert_close(fit.objective, strength, rtol=ROUNDING, atol=MATCHING * v.abs().max().item())
+    torch.testing.assert_close(
+        fit.objective, strength, rtol=CERTIFICATE_ROUNDING, atol=MATCHING * v.abs().max().item()
+    )
     single = coalition_masks(v.shape[-1].bit_length() - 1).sum(1) <= 1
     assert (fit.or_[:, single] == 0).all()  # an OR of one player is given as AND
     assert torch.equal(fit.and_[:, 0], v[:, 0])
@@ -129,11 +131,11 @@ def certified(y: Tensor, v: Tensor, noise: float) -> float:
     of = {t: y[reference.index(t, n)].item() for t in coalitions}
     complement = {t: tuple(i for i in players if i not in t) for t in coalitions}
     size = max(1.0, sum(map(abs, of.values())))
-    assert abs(sum(of.values())) <= ROUNDING * size
+    assert abs(sum(of.values())) <= CERTIFICATE_ROUNDING * size
     for s in coalitions[1:]:
         supersets = [t for t in coalitions if set(t) >= set(s)]
-        assert abs(sum(of[t] for t in supersets)) <= 1 + ROUNDING * size
-        assert abs(sum(of[complement[t]] for t in supersets)) <= 1 + ROUNDING * size
+        assert abs(sum(of[t] for t in supersets)) <= 1 + CERTIFICATE_ROUNDING * size
+        assert abs(sum(of[complement[t]] for t in supersets)) <= 1 + CERTIFICATE_ROUNDING * size
     u, bound = v - v[0], noise_bound(v, noise)
     return sum(y * u).item() - sum(y.abs() * bound).item()
 
@@ -186,7 +188,7 @@ def test_the_multiplier_alone_proves_the_bound(method, noise):
         fit = sparse_and_or(v, noise, method=method, max_steps=steps)
         proved = v.new_tensor([certified(y, game, noise) for y, game in zip(fit.multiplier, v, strict=True)])
         unit = (v - v[:, :1]).abs().amax(1)
-        assert ((fit.lower_bound - proved).abs() <= ROUNDING * unit).all()
+        assert ((fit.lower_bound - proved).abs() <= CERTIFICATE_ROUNDING * unit).all()
 
 
 @settings(derandomize=True)
@@ -202,7 +204,7 @@ def test_every_split_is_feasible(n, kinds, seed, noise, scale, method):
     v = scale * torch.stack([table(kind, n, seed) for kind in kinds])
     fit = sparse_and_or(v, noise, method=method, max_steps=FEW_STEPS[method])
     assert_feasible(fit, v, noise)
-    assert (fit.lower_bound <= fit.objective * (1 + ROUNDING)).all()
+    assert (fit.lower_bound <= fit.objective * (1 + CERTIFICATE_ROUNDING)).all()
     assert ((fit.gap >= 0) & (fit.gap <= 1)).all()
 
 
@@ -237,10 +239,10 @@ def test_planted_terms_come_back(n, terms):
     games = [sparse_game(n, terms, seed) for seed in range(5)]
     fit = sparse_and_or(torch.stack([game.table() for game in games]), noise=0.0, tolerance=1e-7)
     assert fit.gap.max() <= 1e-7
-    for game, *found in zip(games, fit.and_, fit.or_, strict=True):
+    for game, *answer in zip(games, fit.and_, fit.or_, strict=True):
         # All effects, the zeros as well: the terms' values are at most 2, and the gap is 1e-7 of their sum.
-        torch.testing.assert_close(torch.stack(found), effects_of(game), rtol=0, atol=1e-6)
-        salient = torch.stack(found).abs() > 0.05 * 2
+        torch.testing.assert_close(torch.stack(answer), effects_of(game), rtol=0, atol=1e-6)
+        salient = torch.stack(answer).abs() > 0.05 * 2
         assert torch.equal(salient, effects_of(game) != 0)
 
 
@@ -352,8 +354,8 @@ def test_a_start_from_the_own_fit_ends_at_once(noise, scale):
     fit = sparse_and_or(v, noise)
     again = sparse_and_or(v, noise, start=fit)
     assert again.steps.max() <= 40  # those of one certificate
-    assert (again.objective <= fit.objective * (1 + ROUNDING)).all()
-    assert (again.lower_bound >= fit.lower_bound - ROUNDING * fit.objective).all()
+    assert (again.objective <= fit.objective * (1 + CERTIFICATE_ROUNDING)).all()
+    assert (again.lower_bound >= fit.lower_bound - CERTIFICATE_ROUNDING * fit.objective).all()
     assert_feasible(again, v, noise)
 
 
@@ -439,14 +441,14 @@ def test_a_table_whose_length_is_no_power_of_two():
 @pytest.mark.parametrize("method", SPARSE_METHODS)
 def test_extract_gives_what_the_solver_found(method):
     v = tables(3)
-    found = extract(v, SparseAndOr(noise=0.02, tolerance=1e-5, method=method, max_steps=50))
+    answer = extract(v, SparseAndOr(noise=0.02, tolerance=1e-5, method=method, max_steps=50))
     fit = sparse_and_or(v, 0.02, tolerance=1e-5, method=method, max_steps=50)
-    assert torch.equal(found.and_, fit.and_)
-    assert torch.equal(found.or_, fit.or_)
-    assert torch.equal(found.gap, fit.gap)
-    assert torch.equal(found.v, v)
+    assert torch.equal(answer.and_, fit.and_)
+    assert torch.equal(answer.or_, fit.or_)
+    assert torch.equal(answer.gap, fit.gap)
+    assert torch.equal(answer.v, v)
     for said in ("noise=0.02", "tolerance=1e-05", f"method='{method}'", "max_steps=50"):
-        assert said in found.method
+        assert said in answer.method
 
 
 def test_the_methods_have_names():

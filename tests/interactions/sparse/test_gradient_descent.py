@@ -9,8 +9,8 @@ from harsanyi.interactions.sparse.gradient_descent import gradient_descent
 from harsanyi.interactions.sparse.program import Answer, Program, remaining_and
 from tests import reference
 
-# Fifty steps of sums of at most 2**n terms near 1 in float64, in another order.
-ROUNDING = 1e-9
+# Rounding of fifty steps of sums of at most 2**n terms near 1 in float64, in another order.
+DESCENT_ROUNDING = 1e-9
 
 
 def program(n: int, noise: float, games: int = 3) -> Program:
@@ -63,9 +63,9 @@ def test_the_recipe_as_it_is_written(n, noise, dense):
         and_, or_, delta = recipe(tables.u[game], tables.bound[game], 50, rate=1e-3)
         and_[single] += or_[single]  # the two say the same
         or_[single] = and_[0] = or_[0] = 0
-        torch.testing.assert_close(found_and[game], and_, rtol=0, atol=ROUNDING)
-        torch.testing.assert_close(answer.or_[game], or_, rtol=0, atol=ROUNDING)
-        torch.testing.assert_close(answer.delta[game], delta, rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(found_and[game], and_, rtol=0, atol=DESCENT_ROUNDING)
+        torch.testing.assert_close(answer.or_[game], or_, rtol=0, atol=DESCENT_ROUNDING)
+        torch.testing.assert_close(answer.delta[game], delta, rtol=0, atol=DESCENT_ROUNDING)
         assert answer.objective[game].item() == pytest.approx((and_.abs() + or_.abs()).sum().item())
     assert steps.tolist() == [50, 50, 50]
 
@@ -83,9 +83,9 @@ def test_games_do_not_depend_on_their_batch(optimizer):
     tables = program(5, noise=0.05, games=4)
     together, _ = gradient_descent(tables, 50, optimizer=optimizer)
     alone, _ = gradient_descent(tables.select(torch.tensor([2])), 50, optimizer=optimizer)
-    torch.testing.assert_close(together.or_[2:3], alone.or_, rtol=0, atol=ROUNDING)
-    torch.testing.assert_close(together.delta[2:3], alone.delta, rtol=0, atol=ROUNDING)
-    torch.testing.assert_close(together.lower[2:3], alone.lower, rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(together.or_[2:3], alone.or_, rtol=0, atol=DESCENT_ROUNDING)
+    torch.testing.assert_close(together.delta[2:3], alone.delta, rtol=0, atol=DESCENT_ROUNDING)
+    torch.testing.assert_close(together.lower[2:3], alone.lower, rtol=0, atol=DESCENT_ROUNDING)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])

@@ -13,8 +13,8 @@ from harsanyi.interactions.sparse.interior_point import _pairs, _signs, _State, 
 from harsanyi.interactions.sparse.program import Answer, Program, adjoint, remaining_and
 from tests import reference
 
-# Sums of 2**7 terms of size 1 in float64, with a margin.
-ROUNDING = 1e-12
+# Rounding of sums of 2**7 terms of size 1 in float64, with a margin.
+SUM_ROUNDING = 1e-12
 
 
 def table(kind: str, n: int, seed: int = 0) -> Tensor:
@@ -67,10 +67,10 @@ def check(program: Program, answer: Answer) -> None:
     """Feasible, and what the objective and the bound say they are."""
     and_ = remaining_and(program.u, answer.or_, answer.delta)
     matched = reconstruct(and_, answer.or_) + answer.delta
-    assert (matched - program.u).abs().max() <= ROUNDING * max(1, and_.abs().max())
+    assert (matched - program.u).abs().max() <= SUM_ROUNDING * max(1, and_.abs().max())
     assert (answer.delta.abs() <= program.bound).all()
     strength = and_[:, 1:].abs().sum(1) + answer.or_[:, 1:].abs().sum(1)
-    torch.testing.assert_close(answer.objective, strength, rtol=ROUNDING, atol=ROUNDING)
+    torch.testing.assert_close(answer.objective, strength, rtol=SUM_ROUNDING, atol=SUM_ROUNDING)
     # Where both are the optimum, rounding may put either above the other.
     assert (answer.lower <= answer.objective * (1 + 1e-9)).all()
 
@@ -162,9 +162,9 @@ def test_the_dividends_have_the_same_dual():
     signs = _signs(w)
     y = signs * superset_sums(w)
     of_and, of_or = adjoint(y)
-    torch.testing.assert_close(y.sum(1), torch.zeros(3, dtype=torch.float64), rtol=0, atol=ROUNDING)
-    torch.testing.assert_close(of_and[:, 1:], (signs * w)[:, 1:], rtol=0, atol=ROUNDING)
-    torch.testing.assert_close(of_or[:, 1:], subset_sums(w)[:, 1:], rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(y.sum(1), torch.zeros(3, dtype=torch.float64), rtol=0, atol=SUM_ROUNDING)
+    torch.testing.assert_close(of_and[:, 1:], (signs * w)[:, 1:], rtol=0, atol=SUM_ROUNDING)
+    torch.testing.assert_close(of_or[:, 1:], subset_sums(w)[:, 1:], rtol=0, atol=SUM_ROUNDING)
 
 
 def test_the_gathered_matrix_is_the_product():
@@ -179,7 +179,7 @@ def test_the_gathered_matrix_is_the_product():
     of_w, of_sums, of_share = (torch.diag(block) for block in system.weights[0])
     box = torch.diag(problem.bound[0])
     dense = of_w + zeta.T @ of_sums @ zeta + zeta @ box @ torch.linalg.inv(of_share) @ box @ zeta.T
-    torch.testing.assert_close(system.matrix(*pairs)[0], dense[1:, 1:], rtol=ROUNDING, atol=ROUNDING)
+    torch.testing.assert_close(system.matrix(*pairs)[0], dense[1:, 1:], rtol=SUM_ROUNDING, atol=SUM_ROUNDING)
 
 
 @pytest.mark.slow

@@ -19,7 +19,15 @@ from harsanyi.interactions import (
 )
 from harsanyi.interactions.sparse.joint import JointProgram, onto_l1_ball
 from tests import reference
-from tests.interactions.sparse.test_fit import FEASIBLE, HIGHS, MATCHING, ROUNDING, maps, noise_bound, table
+from tests.interactions.sparse.test_fit import (
+    CERTIFICATE_ROUNDING,
+    FEASIBLE,
+    HIGHS,
+    MATCHING,
+    maps,
+    noise_bound,
+    table,
+)
 
 SPECIFIC = [0.0, 0.3, 1.0]
 
@@ -64,7 +72,7 @@ def assert_feasible(fit: SparseFit, v: Tensor, noise: float, specific: float) ->
     assert unexplained.max() <= MATCHING * v.abs().max()
     effects = torch.cat([fit.and_[..., 1:], fit.or_[..., 1:]], dim=-1).abs()
     strength = (1 - specific) * effects.amax(1).sum(-1) + specific * effects.sum((1, 2))
-    torch.testing.assert_close(fit.objective, strength, rtol=ROUNDING, atol=MATCHING)
+    torch.testing.assert_close(fit.objective, strength, rtol=CERTIFICATE_ROUNDING, atol=MATCHING)
 
 
 def certified(y: Tensor, v: Tensor, noise: float, specific: float) -> float:
@@ -74,14 +82,14 @@ def certified(y: Tensor, v: Tensor, noise: float, specific: float) -> float:
     count, size = v.shape
     n = size.bit_length() - 1
     coalitions = list(reference.subsets(tuple(range(n))))
-    assert y.sum(-1).abs().max() <= ROUNDING * y.abs().sum()
+    assert y.sum(-1).abs().max() <= CERTIFICATE_ROUNDING * y.abs().sum()
     for s in coalitions[1:]:
         supersets = [reference.index(t, n) for t in coalitions if set(t) >= set(s)]
         complements = [size - 1 - index for index in supersets]
         for slopes in (y[:, supersets].sum(-1).abs(), y[:, complements].sum(-1).abs()):
             for k in range(1, count + 1):
                 steepest = max(sum(slopes[i].item() for i in some) for some in combinations(range(count), k))
-                assert steepest <= (1 - specific + specific * k) * (1 + ROUNDING)
+                assert steepest <= (1 - specific + specific * k) * (1 + CERTIFICATE_ROUNDING)
     return ((v - v[:, :1]) * y).sum().item() - (noise_bound(v, noise) * y.abs()).sum().item()
 
 
@@ -107,7 +115,9 @@ def test_the_multipliers_alone_prove_the_bound(specific, noise):
     for steps in (40, 400):
         fit = sparse_and_or_joint(v, noise, specific=specific, max_steps=steps)
         proved = [certified(y, game, noise, specific) for y, game in zip(fit.multiplier, v, strict=True)]
-        torch.testing.assert_close(fit.lower_bound, v.new_tensor(proved), rtol=ROUNDING, atol=ROUNDING)
+        torch.testing.assert_close(
+            fit.lower_bound, v.new_tensor(proved), rtol=CERTIFICATE_ROUNDING, atol=CERTIFICATE_ROUNDING
+        )
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
@@ -187,8 +197,8 @@ def test_the_nearest_point_of_an_l1_ball(entries, radius):
     """Its threshold is where Σ max(|x| − t, 0) meets the radius: found by bisection."""
     x = torch.randn(20, entries, dtype=torch.float64, generator=torch.Generator().manual_seed(entries))
     x[0], x[1] = 0.0, 1.0  # nothing, and ties
-    found = onto_l1_ball(x, torch.full((20, 1), radius, dtype=torch.float64))
-    for row, projected in zip(x.numpy(), found.numpy(), strict=True):
+    answer = onto_l1_ball(x, torch.full((20, 1), radius, dtype=torch.float64))
+    for row, projected in zip(x.numpy(), answer.numpy(), strict=True):
         threshold = 0.0
         if np.abs(row).sum() > radius:
             threshold = brentq(
@@ -210,13 +220,13 @@ def test_the_prox_is_the_numeric_minimum(count, specific):
     step = torch.tensor([[0.3], [1.0]], dtype=torch.float64)
     tables = torch.zeros(2, count, 4, dtype=torch.float64)
     program = JointProgram(tables, tables, torch.full((2,), specific, dtype=torch.float64))
-    found = program.prox(split, step)
-    assert torch.equal(found[:, 0], split[:, 0])  # the empty coalition is free
+    answer = program.prox(split, step)
+    assert torch.equal(answer[:, 0], split[:, 0])  # the empty coalition is free
     for kind, coalition, game in np.ndindex(2, 3, 2):
         w = split[kind, coalition + 1, game].numpy()
         expected = _prox(w, step[game].item(), specific)
         # SLSQP ends when a step improves by less than 1e-14, half the square of what x is off by, or some.
-        np.testing.assert_allclose(found[kind, coalition + 1, game].numpy(), expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(answer[kind, coalition + 1, game].numpy(), expected, rtol=0, atol=1e-5)
 
 
 def _prox(w: np.ndarray, step: float, specific: float) -> np.ndarray:
@@ -267,10 +277,10 @@ def test_other_arguments_are_checked_as_those_of_one_network():
 def test_together_gives_each_network_its_part_by_name():
     v = networks(4)
     method = JointSparseAndOr(noise=0.02, specific=0.3, tolerance=1e-5, networks=("before", "after"))
-    found = method.together({"before": v[:, 0], "after": v[:, 1]})
+    answer = method.together({"before": v[:, 0], "after": v[:, 1]})
     fit = sparse_and_or_joint(v, 0.02, specific=0.3, tolerance=1e-5)
-    assert list(found) == ["before", "after"]
-    for i, part in enumerate(found.values()):
+    assert list(answer) == ["before", "after"]
+    for i, part in enumerate(answer.values()):
         assert torch.equal(part.v, v[:, i])
         assert torch.equal(part.and_, fit.and_[:, i])
         assert torch.equal(part.or_, fit.or_[:, i])
@@ -284,5 +294,5 @@ def test_the_joint_method_of_one_game_is_the_sparse_one():
     joint, sparse = (
         extract(v, method) for method in (JointSparseAndOr(tolerance=1e-6), SparseAndOr(tolerance=1e-6))
     )
-    strengths = [found.effects.abs().sum((1, 2)) for found in (joint, sparse)]
+    strengths = [answer.effects.abs().sum((1, 2)) for answer in (joint, sparse)]
     torch.testing.assert_close(*strengths, rtol=2e-6, atol=0)  # both within 1e-6 of the optimum

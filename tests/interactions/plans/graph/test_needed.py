@@ -59,8 +59,8 @@ def narrowed(net: nn.Module, example: torch.Tensor) -> tuple[Traced, Traced, boo
     needed = only_needed(whole)
     batch = torch.randn(3, *example.shape[1:], dtype=torch.float64)
     with torch.inference_mode():
-        found, expected = [one(batch) for one in (whole, needed)], net(batch)
-    return whole, needed, all(torch.allclose(one, expected, **SAME) for one in found)
+        outputs, expected = [one(batch) for one in (whole, needed)], net(batch)
+    return whole, needed, all(torch.allclose(one, expected, **SAME) for one in outputs)
 
 
 def numbers(traced: Traced) -> int:
@@ -288,7 +288,7 @@ def test_a_language_model_asked_for_the_next_token_makes_the_last_one_alone():
     one = 24 * 24 + 24 * 24 + 3 * 24 * 40 + 24 * 30
     attention = 2 * 2 * 8 * 8 * 24 + 2 * 8 * 24
     assert multiplied(traced) == 8 * (2 * a_block + 2 * 24 * 12) + one + attention
-    found, expected = evaluate(game, plan="dense", progress=False), torch.empty(16, dtype=torch.float64)
+    outputs, expected = evaluate(game, plan="dense", progress=False), torch.empty(16, dtype=torch.float64)
     for number, mask in enumerate(coalition_masks(4)):
         there = torch.cat([mask, torch.tensor([True])])[game.players.owner]  # -1 is the last
         logits = game.model(input_ids=torch.where(there, ids, 7)).logits[0, -1]
@@ -296,7 +296,7 @@ def test_a_language_model_asked_for_the_next_token_makes_the_last_one_alone():
     assert torch.allclose(
         dense_plan(game).scores(torch.zeros(16).long(), coalition_masks(4)), expected, **SAME
     )
-    assert torch.allclose(found[0], expected, **SAME)
+    assert torch.allclose(outputs[0], expected, **SAME)
 
 
 def test_the_mean_of_the_tokens_needs_them_all():

@@ -55,8 +55,8 @@ def traced_like(net, lengths=(1, 3, 5)):
     for length in lengths:
         batch = batch_of(length, length, channels)
         expected = net(batch.clone())
-        found = traced.run(0, len(traced.steps), {traced.source: batch}, length)
-        torch.testing.assert_close(found[traced.result], expected, rtol=0, atol=EXACT)
+        outputs = traced.run(0, len(traced.steps), {traced.source: batch}, length)
+        torch.testing.assert_close(outputs[traced.result], expected, rtol=0, atol=EXACT)
     return traced
 
 
@@ -276,8 +276,8 @@ RETURNED = {
 @pytest.mark.parametrize("name", RETURNED)
 def test_what_a_network_may_return_or_call(name):
     game = game_of(made(lambda: Net(RETURNED[name], head=nn.Linear(4, 3))))
-    found = evaluate(game, plan="tables", progress=False)
-    torch.testing.assert_close(found, evaluate(game, plan="dense", progress=False), rtol=0, atol=EXACT)
+    outputs = evaluate(game, plan="tables", progress=False)
+    torch.testing.assert_close(outputs, evaluate(game, plan="dense", progress=False), rtol=0, atol=EXACT)
 
 
 def test_modes_come_back():
@@ -288,13 +288,13 @@ def test_modes_come_back():
     net.drop.eval()
     modes = {name: part.training for name, part in net.named_modules()}
     game = game_of(net)
-    found = evaluate(game, plan="tables", progress=False)
+    outputs = evaluate(game, plan="tables", progress=False)
     assert {name: part.training for name, part in net.named_modules()} == modes
-    torch.testing.assert_close(found, evaluate(game, plan="dense", progress=False), rtol=0, atol=EXACT)
+    torch.testing.assert_close(outputs, evaluate(game, plan="dense", progress=False), rtol=0, atol=EXACT)
 
 
 def test_a_result_that_depends_on_shapes_alone():
     net = made(lambda: Net(lambda self, x: x.new_ones(x.size(0), 3)))
     traced_like(net)
-    found = evaluate(game_of(net, score="logit"), plan="tables", progress=False)
-    assert (found == 1).all()
+    outputs = evaluate(game_of(net, score="logit"), plan="tables", progress=False)
+    assert (outputs == 1).all()

@@ -102,7 +102,7 @@ def plans_that_fit(traced, players):
     return [plan, plan_regions(traced, source, players.n, (places[len(places) // 3], places[-1]))]
 
 
-def stumbled(traced, players):
+def first_obstacle(traced, players):
     """Why rows end where they do."""
     source = TableLayout(Regions(players.players_at((3, SIDE, SIDE)), (SIDE, SIDE)), (3,))
     with pytest.raises(NotApplicable) as reason:
@@ -115,10 +115,10 @@ def errors(tables, game, exact, chosen):
     games = torch.ones(len(chosen), dtype=torch.int64)
     with torch.inference_mode(), game.prepared(), exact.prepared():
         truth, dense = exact.forward(games, chosen), game.forward(games, chosen)
-        found = torch.full_like(dense, torch.nan)
+        values = torch.full_like(dense, torch.nan)
         for numbers, outputs in tables.outputs(games, chosen, batch_size=5):
-            found[numbers] = outputs
-    by_plan, by_dense = (found - truth).abs(), (dense - truth).abs()
+            values[numbers] = outputs
+    by_plan, by_dense = (values - truth).abs(), (dense - truth).abs()
     both = [(float(one.square().mean().sqrt()), float(one.max())) for one in (by_plan, by_dense)]
     return *both, float(truth.abs().max())
 
@@ -139,10 +139,10 @@ def require_no_larger_error(name, layouts, factor=2):
             for own, right, times in zip(error, dense, (factor, OUTLIER * factor), strict=True):
                 bound = max(times * right, ULPS * torch.finfo(torch.float32).eps * largest)
                 assert own <= bound, f"{layout}, steps {plan.start} to {plan.stop}: {error} against {dense}"
-    return stumbled(traced, LAYOUTS["grid"])
+    return first_obstacle(traced, LAYOUTS["grid"])
 
 
-# Where the rows end: at the first step that they are not understood for. In most it is the pooling of the
+# Where the rows end: at the first step without a rule. In most it is the pooling of the
 # whole map before the head; squeeze-excitation, attention over channels and norms over places come earlier.
 ENDS = {
     "torchvision/alexnet": POOL,

@@ -57,9 +57,9 @@ def test_rows_are_counted_place_by_place(sets):
 @given(SETS)
 def test_each_place_in_each_coalition_has_the_row_of_its_own_players(sets):
     present = (torch.arange(2**N)[:, None] >> torch.arange(N)) & 1 == 1
-    found = regions_of(sets).rows_of(present)
+    numbers = regions_of(sets).rows_of(present)
     for coalition in range(2**N):
-        assert found[coalition].tolist() == [row_of(sets, place, coalition) for place in range(len(sets))]
+        assert numbers[coalition].tolist() == [row_of(sets, place, coalition) for place in range(len(sets))]
 
 
 @given(windows_over())
@@ -78,12 +78,12 @@ def test_a_row_finds_the_rows_of_its_window_in_every_coalition(given_windows, mo
     own = regions_of(sets)
     larger = own.seen_through(windows, (1, len(windows)))
     larger = Regions(larger.players | more, larger.shape)
-    found = own.rows_seen_by(larger, windows)
-    assert found.shape == (larger.rows, windows.shape[1])
+    numbers = own.rows_seen_by(larger, windows)
+    assert numbers.shape == (larger.rows, windows.shape[1])
     for coalition in range(2**N):
         for place, row in enumerate(windows):
             expected = [own.rows if one == OUTSIDE else row_of(sets, one, coalition) for one in row]
-            assert found[row_of(larger.players.tolist(), place, coalition)].tolist() == expected
+            assert numbers[row_of(larger.players.tolist(), place, coalition)].tolist() == expected
 
 
 @given(st.lists(SETS, min_size=1, max_size=3))
@@ -116,8 +116,8 @@ def test_covering_coalitions_hold_every_row(sets):
     """With each player as its colour is: where a row stands among them is a coalition that is in that row."""
     regions = regions_of(sets)
     colours = colours_of([regions], N)
-    found = regions.rows_among(colours).tolist()
-    for row, stands in enumerate(found):
+    numbers = regions.rows_among(colours).tolist()
+    for row, stands in enumerate(numbers):
         number, place = divmod(stands, len(sets))
         assert number < 2 ** (1 + max(colours))
         coalition = sum(2**player for player in range(N) if number >> colours[player] & 1)
@@ -134,8 +134,8 @@ def test_moved_places_keep_their_players(sets, data):
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**N - 1)] * 3), min_size=1, max_size=6))
 def test_united_regions_hold_the_players_of_all(rows):
-    found = united(*(regions_of(list(sets)) for sets in zip(*rows, strict=True)))
-    assert found.players.tolist() == [a | b | c for a, b, c in rows]
+    numbers = united(*(regions_of(list(sets)) for sets in zip(*rows, strict=True)))
+    assert numbers.players.tolist() == [a | b | c for a, b, c in rows]
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_keys_tell_regions_apart():
 def test_rows_of_many_players_do_not_overflow():
     """One place of 20 players has a million rows; a second starts after them."""
     regions = Regions(np.array([2**20 - 1, 0], np.int64), (1, 2))
-    found = regions.rows_of(torch.ones(1, 20, dtype=torch.bool))
-    assert found.tolist() == [[2**20 - 1, 2**20]]
+    numbers = regions.rows_of(torch.ones(1, 20, dtype=torch.bool))
+    assert numbers.tolist() == [[2**20 - 1, 2**20]]

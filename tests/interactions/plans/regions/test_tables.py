@@ -55,8 +55,8 @@ def game_of(net=None, players=None, games=2, **options):
 
 
 def require_dense_numbers(game, **options):
-    found = evaluate(game, plan="tables", progress=False, **options)
-    torch.testing.assert_close(found, evaluate(game, plan="dense", progress=False), rtol=0, atol=EXACT)
+    v = evaluate(game, plan="tables", progress=False, **options)
+    torch.testing.assert_close(v, evaluate(game, plan="dense", progress=False), rtol=0, atol=EXACT)
 
 
 def cells(seed, n=4, background=99.0):
@@ -125,8 +125,8 @@ def test_pairs_in_any_order(asked):
     coalitions = torch.rand(asked, 4, generator=generator) < 0.5
     with torch.inference_mode(), game.prepared():
         expected = game.scores(games, coalitions)
-    found = tables_plan(game).scores(games, coalitions, batch_size=3)
-    torch.testing.assert_close(found, expected, rtol=0, atol=EXACT)
+    v = tables_plan(game).scores(games, coalitions, batch_size=3)
+    torch.testing.assert_close(v, expected, rtol=0, atol=EXACT)
 
 
 def test_each_pair_is_given_once():
@@ -141,9 +141,9 @@ def test_each_pair_is_given_once():
 def test_chosen_coalitions_and_games():
     game = game_of(games=3)
     masks = coalition_masks(4)[[5, 0, 15, 5]]
-    found = evaluate(game, masks, games=[2, 0], plan="tables", progress=False)
+    v = evaluate(game, masks, games=[2, 0], plan="tables", progress=False)
     whole = evaluate(game, plan="dense", progress=False)
-    torch.testing.assert_close(found, whole[[2, 0]][:, [5, 0, 15, 5]], rtol=0, atol=EXACT)
+    torch.testing.assert_close(v, whole[[2, 0]][:, [5, 0, 15, 5]], rtol=0, atol=EXACT)
 
 
 @pytest.mark.parametrize("numbers", [64, 2**19])
@@ -178,8 +178,8 @@ def test_a_game_that_runs_out_of_memory_is_begun_again_in_smaller_batches(monkey
     bar = tqdm(total=expected.numel(), disable=True)
     counted = []
     monkeypatch.setattr(bar, "update", counted.append)
-    found = evaluate(game, plan="tables", progress=bar, batch_size=8)
-    torch.testing.assert_close(found, expected, rtol=0, atol=EXACT)
+    v = evaluate(game, plan="tables", progress=bar, batch_size=8)
+    torch.testing.assert_close(v, expected, rtol=0, atol=EXACT)
     assert max(batches) == 2  # 8, 4, 2
     assert sum(counted) == expected.numel()
 
@@ -196,8 +196,8 @@ def test_the_memory_is_kept_and_the_numbers_are_the_same():
     assert 1 < little.plan(0).n < 8
     fixed = 8 - little.plan(0).n
     assert f"{2**fixed} times, with {fixed} players fixed" in little.describe()
-    found = little.scores(torch.zeros(256, dtype=torch.int64), coalition_masks(8))
-    torch.testing.assert_close(found, expected, rtol=0, atol=EXACT)
+    v = little.scores(torch.zeros(256, dtype=torch.int64), coalition_masks(8))
+    torch.testing.assert_close(v, expected, rtol=0, atol=EXACT)
 
 
 def test_too_little_memory_for_anything_is_refused():
@@ -217,11 +217,11 @@ def test_bytes_bound_what_tables_and_indices_take(dtype):
         plan = plan_regions(traced, source, 8, (0, stop))
         masked = game.masked_elements(torch.zeros(len(plan.covering), dtype=torch.int64), plan.covering)
         with torch.inference_mode():
-            found = plan.tables({traced.source: masked.to(dtype)})
-        assert set(found) == set(traced.live(stop))
-        at_once = sum(table.nbytes for table in {**before, **found}.values())
+            v = plan.tables({traced.source: masked.to(dtype)})
+        assert set(v) == set(traced.live(stop))
+        at_once = sum(table.nbytes for table in {**before, **v}.values())
         assert plan.bytes >= at_once + sum(step.index_bytes for step in plan.steps)
-        before = found
+        before = v
 
 
 class Chain(Small):

@@ -77,9 +77,9 @@ def all_pairs(game):
 
 
 def require_dense_numbers(game, plan, **options):
-    found = plan.scores(*all_pairs(game), **options).view(game.games, -1)
-    torch.testing.assert_close(found, evaluate(game, progress=False), rtol=0, atol=EXACT)
-    assert found.std(1).min() > 1e-5  # the players matter
+    v = plan.scores(*all_pairs(game), **options).view(game.games, -1)
+    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=EXACT)
+    assert v.std(1).min() > 1e-5  # the players matter
 
 
 @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS.keys())
@@ -115,9 +115,9 @@ def test_inputs_beside_the_tokens_and_positions_of_ones_own():
 
 def test_float32_differs_by_rounding():
     game = attended_game(bert().float(), OWNERS["several tokens, interleaved"])
-    found = drop_plan(game).scores(*all_pairs(game)).view(2, -1)
+    v = drop_plan(game).scores(*all_pairs(game)).view(2, -1)
     # Logits near 0.1 from sums of 32 and 48 terms.
-    torch.testing.assert_close(found, evaluate(game, progress=False), rtol=0, atol=1e-5)
+    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=1e-5)
 
 
 def test_pairs_in_any_order_and_more_than_once():
@@ -126,8 +126,8 @@ def test_pairs_in_any_order_and_more_than_once():
     games, which = torch.randint(2, (20,), generator=generator), torch.randint(16, (20,), generator=generator)
     plan, whole = drop_plan(game), evaluate(game, progress=False)
     for size in (1, 3, 100):
-        found = plan.scores(games, coalition_masks(4)[which], batch_size=size)
-        torch.testing.assert_close(found, whole[games, which], rtol=0, atol=EXACT)
+        v = plan.scores(games, coalition_masks(4)[which], batch_size=size)
+        torch.testing.assert_close(v, whole[games, which], rtol=0, atol=EXACT)
     assert plan.scores(games[:0], coalition_masks(4)[:0]).shape == (0,)
 
 

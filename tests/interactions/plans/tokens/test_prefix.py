@@ -106,9 +106,9 @@ def all_pairs(game):
 
 
 def require_dense_numbers(game, plan, **options):
-    found = plan.scores(*all_pairs(game), **options).view(game.games, -1)
-    torch.testing.assert_close(found, evaluate(game, progress=False), rtol=0, atol=EXACT)
-    assert found.std(1).min() > 1e-4  # the players matter
+    v = plan.scores(*all_pairs(game), **options).view(game.games, -1)
+    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=EXACT)
+    assert v.std(1).min() > 1e-4  # the players matter
 
 
 @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS.keys())
@@ -149,9 +149,9 @@ def test_position_ids_and_bare_tensors_and_masked_attention():
 
 def test_float32_differs_by_rounding():
     game = language_game(llama().float(), OWNERS["interleaved"])
-    found = prefix_plan(game).scores(*all_pairs(game)).view(2, -1)
+    v = prefix_plan(game).scores(*all_pairs(game)).view(2, -1)
     # Logits near 0.1 from sums of 32 and 48 terms.
-    torch.testing.assert_close(found, evaluate(game, progress=False), rtol=0, atol=1e-5)
+    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=1e-5)
 
 
 def test_pairs_in_any_order_and_more_than_once():
@@ -160,8 +160,8 @@ def test_pairs_in_any_order_and_more_than_once():
     games, which = torch.randint(2, (20,), generator=generator), torch.randint(16, (20,), generator=generator)
     plan, whole = prefix_plan(game), evaluate(game, progress=False)
     for size in (1, 3, 100):
-        found = plan.scores(games, coalition_masks(4)[which], batch_size=size)
-        torch.testing.assert_close(found, whole[games, which], rtol=0, atol=EXACT)
+        v = plan.scores(games, coalition_masks(4)[which], batch_size=size)
+        torch.testing.assert_close(v, whole[games, which], rtol=0, atol=EXACT)
     assert plan.scores(games[:0], coalition_masks(4)[:0]).shape == (0,)
 
 
@@ -173,10 +173,10 @@ def test_segments_count_the_distinct_prefixes(drawn):
         return
     owner = [players.index(player) if player >= 0 else -1 for player in drawn]
     masks = coalition_masks(len(players)).tolist()
-    found = [s.prefixes for s in segments(torch.tensor(owner)) for _ in range(s.start, s.end)]
+    v = [s.prefixes for s in segments(torch.tensor(owner)) for _ in range(s.start, s.end)]
     for end in range(len(owner)):
         prefixes = {tuple(p < 0 or mask[p] for p in owner[: end + 1]) for mask in masks}
-        assert found[end] == len(prefixes)
+        assert v[end] == len(prefixes)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 1000])
@@ -220,8 +220,8 @@ def test_caches_keep_to_the_memory():
     for times in (1, 3, 100):
         plan = prefix_plan(game, memory=times * path)
         live.clear()
-        found = plan.scores(*all_pairs(game), batch_size=64)
-        torch.testing.assert_close(found, expected, rtol=0, atol=EXACT)
+        v = plan.scores(*all_pairs(game), batch_size=64)
+        torch.testing.assert_close(v, expected, rtol=0, atol=EXACT)
         most.append(max(live))
         calls.append(len(live))
         assert most[-1] <= times * path
