@@ -98,14 +98,14 @@ class ParquetImages:
         self.cache: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, row: int) -> bytes | Path:
-        which = int(np.searchsorted(self.starts, row, side="right")) - 1
-        if which not in self.cache:
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        if number not in self.cache:
             if len(self.cache) >= MAX_CACHED_ROW_GROUPS:
                 self.cache.clear()
-            file, group = self.groups[which]
+            file, group = self.groups[number]
             with pq.ParquetFile(file) as parquet:
-                self.cache[which] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
-        return encoded(self.cache[which][row - int(self.starts[which])].as_py())
+                self.cache[number] = parquet.read_row_group(group, columns=[self.column]).column(self.column)
+        return encoded(self.cache[number][row - int(self.starts[number])].as_py())
 
 
 def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:

@@ -130,7 +130,7 @@ def test_folders():
     ("option", "said"),
     [
         ({"sizes": (5000,)}, "--sizes has 5000: .* holds 3200 samples"),
-        ({"counts": (10,)}, "kmeans-aligned makes equally many clusters in each of 4 classes of coarse"),
+        ({"counts": (10,)}, "kmeans-aligned makes equally many clusters in each of the 4 classes of coarse"),
         ({"counts": (80,), "sizes": (60,)}, "--counts has 80: there are 60 training samples"),
         ({"columns": ("finest",)}, "there is no level 'finest'"),
         ({"target": "coarser"}, "there is no level 'coarser'"),
