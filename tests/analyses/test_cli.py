@@ -52,9 +52,9 @@ def test_help_lists_options_with_units_and_defaults(command, said, capsys):
 
 def test_the_command_line_does_not_wait_for_torch():
     code = """
-import sys, analyses.cli
-analyses.cli.main(["--help"])
-try: analyses.cli.main(["compare", "--help"])
+import sys, harsanyi.analyses.cli as cli
+cli.main(["--help"])
+try: cli.main(["compare", "--help"])
 except SystemExit: pass
 slow = {"torch", "timm", "transformers", "matplotlib", "pandas"} & set(sys.modules)
 assert not slow, slow

@@ -354,7 +354,7 @@ def test_networks_that_answer_more_than_the_data_asks(checkpoints, pictures, tmp
 
 
 SLOWED = """
-import time, interactions.masked_model as model
+import time, harsanyi.interactions.masked_model as model
 scores = model.MaskedModel.scores
 def slowly(self, *asked):
     time.sleep(0.15)
