@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import coverage
 import jaxtyping
 import pytest
 import torch
@@ -25,12 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // len(processes))))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Coverage is that of the wing's own tests: counting lines in all others would double their time."""
-    if config.pluginmanager.hasplugin("_cov"):
-        for item in items:
-            if "interactions" not in item.path.parts:
-                item.add_marker("no_cover")
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Coverage is that of the wing's own tests: counting lines would double the time of all others."""
+    counter = None if "interactions" in item.path.parts else coverage.Coverage.current()
+    if counter:
+        counter.stop()
+    result = yield
+    if counter:
+        counter.start()
+    return result
 
 
 @pytest.fixture

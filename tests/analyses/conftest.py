@@ -1,5 +1,6 @@
 """Small checkpoints, pictures and sentences for studies that take seconds."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from harsanyi import data, models
 from harsanyi.analyses import Compare
 from harsanyi.analyses.command.cli import main
+from harsanyi.data import images
 from harsanyi.interactions import MaskedModel
 from tests import text_networks
 
@@ -24,6 +26,20 @@ def cache(tmp_path_factory) -> Iterator[None]:
     """Read-outs are kept in a folder of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoded_once() -> Iterator[None]:
+    """The bundled clothes are read by nearly every study here."""
+    decode = images.decode
+    of_bytes = functools.cache(decode)
+
+    def decoded(source: bytes | Path) -> Image.Image:
+        return of_bytes(source).copy() if isinstance(source, bytes) else decode(source)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "decode", decoded)
         yield
 
 

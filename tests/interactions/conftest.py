@@ -1,12 +1,17 @@
-"""Sentences of different lengths as games, for what chooses among their words."""
+"""Sentences of different lengths as games, for what chooses among their words; and traces uncounted."""
 
+import functools
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-from harsanyi.interactions import MaskedModel, Players
+from harsanyi.interactions import MaskedModel, Players, tracing
 
 LENGTHS = (18, 5, 70, 5)
 
@@ -24,6 +29,30 @@ class Bag(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         self.asked += len(input_ids)
         return self.last(torch.tanh((self.embedding(input_ids) * attention_mask[..., None]).cumsum(1)).sum(1))
+
+
+def uncounted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Called without the tracer that counts lines."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **more: Any) -> Any:
+        counter = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return function(*arguments, **more)
+        finally:
+            sys.settrace(counter)
+
+    return call
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uncounted_export() -> Iterator[None]:
+    """torch.export is most of the time of these tests, twice as much where its lines are counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracing, "export", uncounted(tracing.export))
+        patch.setattr(ExportedProgram, "run_decompositions", uncounted(ExportedProgram.run_decompositions))
+        yield
 
 
 @dataclass(frozen=True)
