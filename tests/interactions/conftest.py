@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from harsanyi.interactions import MaskedModel, Players, tracing
+from harsanyi.interactions import MaskedModel, Players
+from harsanyi.interactions.plans.graph import trace
 
 LENGTHS = (18, 5, 70, 5)
 
@@ -50,7 +51,7 @@ def uncounted(function: Callable[..., Any]) -> Callable[..., Any]:
 def uncounted_export() -> Iterator[None]:
     """torch.export is most of the time of these tests, twice as much where its lines are counted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracing, "export", uncounted(tracing.export))
+        patch.setattr(trace, "export", uncounted(trace.export))
         patch.setattr(ExportedProgram, "run_decompositions", uncounted(ExportedProgram.run_decompositions))
         yield
 

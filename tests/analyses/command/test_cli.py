@@ -183,7 +183,8 @@ def test_a_nan_names_its_game_and_coalition(options, refused, checkpoints, tmp_p
 
 def test_inputs_that_are_not_finite(refused, checkpoints, tmp_path):
     (tmp_path / "net.py").write_text(
-        "import torch\nfrom harsanyi.models import small_cnn\nclasses = ['top', 'trouser-dress', 'shoe', 'bag']\n"
+        "import torch\nfrom harsanyi.models import small_cnn\n"
+        "classes = ['top', 'trouser-dress', 'shoe', 'bag']\n"
         "def build(): return small_cnn(4)\n"
         "def preprocess(pictures): return torch.full((len(pictures), 1, 28, 28), torch.nan)\n",
         encoding="utf-8",
