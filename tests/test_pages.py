@@ -88,7 +88,7 @@ def test_study_files_are_read_by_the_command_they_name(file):
     command, path = first.groups()
     assert path == named(file)
     settings = parse_options(command, COMMANDS[command].settings, [str(file)])
-    assert isinstance(settings, COMMANDS[command])
+    assert isinstance(settings, COMMANDS[command].settings)
 
 
 def test_the_table_of_studies_has_each_of_them():
