@@ -35,6 +35,7 @@ from benchmarks.stopwatch import timed
 from benchmarks.tables import Rows
 from harsanyi.interactions import MaskedModel
 from harsanyi.interactions.machine.batching import batch_fitting
+from harsanyi.interactions.many_players.draws import uniform_coalitions
 from harsanyi.interactions.plans.dense import DensePlan, dense_plan
 
 CSV = Path("benchmarks/dense/dense.csv")
@@ -111,7 +112,7 @@ def measured(name: str, game: MaskedModel, rounds: int) -> pd.DataFrame:
     """
     plan = dense_plan(game)
     batch = batch_fitting(plan.traced.largest(), game.device)
-    coalitions = random_coalitions(batch, game.n)
+    coalitions = timed_coalitions(batch, game.n)
     compiling, whole = compiled_way(plan, coalitions, batch)
     ways = {way: dense_way(plan, coalitions, int(batch * share)) for way, share in SHARES.items()}
     ways["compiled"] = whole
@@ -128,10 +129,10 @@ def measured(name: str, game: MaskedModel, rounds: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def random_coalitions(batch: int, n: int) -> Bool[Tensor, "coalitions players"]:
+def timed_coalitions(batch: int, n: int) -> Bool[Tensor, "coalitions players"]:
     """Random coalitions, enough for whole batches of every size."""
     count = max(MIN_COALITIONS, torch.get_num_threads() * MIN_BATCHES * int(batch * max(SHARES.values())))
-    return torch.rand(count, n, generator=torch.Generator().manual_seed(0)) < 0.5
+    return uniform_coalitions(n, count, seed=0)
 
 
 Way = Callable[[], Float64[Tensor, " coalitions"]]

@@ -15,9 +15,9 @@ from benchmarks.dense.__main__ import (
     dense_way,
     largest_difference,
     measured,
-    random_coalitions,
     show_noise,
     table,
+    timed_coalitions,
 )
 from benchmarks.dense.compilation import LINEAR, as_module, compiled, compiled_scores, linear_convolved
 from benchmarks.tables import store
@@ -88,15 +88,15 @@ def test_the_module_to_compile_is_the_network(convolving, batch):
 
 def test_coalitions_fill_whole_batches_of_every_size():
     for batch in (4, 64):
-        coalitions = random_coalitions(batch, 5)
+        coalitions = timed_coalitions(batch, 5)
         assert len(coalitions) >= 128
         assert [len(coalitions) % int(batch * share) for share in SHARES.values()] == [0] * len(SHARES)
         assert len(coalitions) >= torch.get_num_threads() * 16 * batch
-        assert torch.equal(coalitions, random_coalitions(batch, 5))
+        assert torch.equal(coalitions, timed_coalitions(batch, 5))
 
 
 def test_each_size_of_batch_gives_the_scores_of_the_game(game, plan):
-    coalitions = random_coalitions(4, game.n)[:16]
+    coalitions = timed_coalitions(4, game.n)[:16]
     with torch.inference_mode(), game.prepared():
         expected = game.scores(torch.zeros(16, dtype=torch.int64), coalitions)
     for batch in (1, 4, 16):
@@ -107,7 +107,7 @@ def test_each_size_of_batch_gives_the_scores_of_the_game(game, plan):
 @needs_compiler
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_what_is_compiled_gives_the_scores_and_is_compiled_once(game, plan):
-    coalitions = random_coalitions(4, game.n)[:16]
+    coalitions = timed_coalitions(4, game.n)[:16]
     with torch.inference_mode():
         games = torch.zeros(8, dtype=torch.int64)
         example = game.masked_elements(games, coalitions[:8], images_last=True)

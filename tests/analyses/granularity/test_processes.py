@@ -1,6 +1,7 @@
 """A granularity study in two processes, as `accelerate launch` starts them."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +44,11 @@ def options(folder: Path, out: str) -> list[str]:
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(tmp_path: Path):
     script = Path(sys.executable).with_name("harsanyi")
+    with socket.socket() as free:  # accelerate's own choice may be taken by tests that run beside
+        free.bind(("127.0.0.1", 0))
+        port = ("--main_process_port", str(free.getsockname()[1]))
     done = subprocess.run(
-        [sys.executable, *LAUNCH, str(script), *options(tmp_path, "two")],
+        [sys.executable, *LAUNCH, *port, str(script), *options(tmp_path, "two")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         cwd=ROOT,
         capture_output=True,
