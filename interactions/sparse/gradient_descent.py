@@ -59,7 +59,7 @@ def gradient_descent(
         dense: multiply with 2ⁿ×2ⁿ matrices, as the published code does, instead of the fast transforms.
 
     Returns:
-        The last iterate of each game, even if worse than its start, with a weak bound; and the steps `(games,)`.
+        The last iterate of each game, even if worse than its start, with a weak bound, and the steps.
     """
     gamma, delta, multiplier = (torch.zeros_like(program.u) for _ in range(3))
     rate = RATES[optimizer] if learning_rate is None else learning_rate
