@@ -109,7 +109,20 @@ class ParquetImages:
 
 
 def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
-    """Parquet files of one schema, one after the other, with the features that `datasets` wrote."""
+    """Read parquet files of one schema, one after the other, with the features that `datasets` wrote.
+
+    Args:
+        files: one or more, of one split.
+        source: the name of the files in messages.
+        named: the names of the columns; `choose_columns` has the rule where a name is None.
+
+    Returns:
+        the inputs, in the order of the files; images are decoded on access.
+
+    Raises:
+        ValueError: for files that cannot be read, or of several splits, columns or classes, and as
+            `choose_columns` and `as_inputs`.
+    """
     refuse_several_splits(files, source)
     try:
         tables = [columns_of(pq.read_schema(file)) for file in files]

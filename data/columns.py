@@ -38,18 +38,24 @@ def choose_columns(
     text_column: str | None,
     label_columns: Sequence[str] | None,
 ) -> Columns:
-    """The columns by their names, and by rule where there is no name.
+    """Choose the columns by their names, and by rule where there is no name.
 
     Labels: all ClassLabel columns; without any, the integer and text columns whose name has the word
     label, fine, coarse, class, category, intent, domain or target in it (words are separated by "_", "-", " "
     or "."). Items: the only image column; without any, the text column called text, sentence, question or
-    prompt, else the only text column that is no label. ValueError lists the columns where no column, or more
-    than one, fits a rule.
+    prompt, else the only text column that is no label.
 
     Args:
         source: of the table, for messages.
         kinds: what each column holds.
         image_column, text_column, label_columns: the names, if any.
+
+    Returns:
+        the column of the items, what it holds, and the label columns.
+
+    Raises:
+        ValueError: for a name that is no column or does not hold such items, and where no
+            column, or more than one, fits a rule; the message lists the columns.
     """
     listing = ", ".join(kinds) or "(none)"
     if image_column and text_column:
@@ -101,10 +107,21 @@ def item_name(kinds: Mapping[str, ColumnKind], labels: Sequence[str]) -> str | N
 def encode_labels(
     source: str, column: pd.Series[Any], declared: Sequence[str] | None
 ) -> tuple[Labels, tuple[str, ...]]:
-    """(labels int64, class names) of one column without gaps.
+    """Number the labels of a column without gaps.
 
     Declared names are kept; integers are their own labels, classes "0", "1", …; strings and booleans are
-    numbered in sorted order. ValueError naming the row for a gap or a label outside the classes.
+    numbered in sorted order.
+
+    Args:
+        source: of the table, for messages.
+        column: integers, strings or booleans, one a row.
+        declared: the names of the classes, where the table declares them.
+
+    Returns:
+        the labels, int64 `(rows,)`, and the names of the classes.
+
+    Raises:
+        ValueError: for other values, a gap or a label outside the classes; the message names the row.
 
     >>> encode_labels("pets.csv", pd.Series(["dog", "cat", "dog"], name="label"), None)
     (array([1, 0, 1]), ('cat', 'dog'))

@@ -33,7 +33,7 @@ def corrupted(
     *,
     enough: Callable[[Any], bool] = lambda item: True,
 ) -> Inputs:
-    """The same inputs, each corrupted on access; names and labels stay.
+    """Corrupt each input on access; names and labels stay.
 
     The random draws of an input depend on the seed and on its name only. They are the same in every selection
     of inputs and at every severity, so that severities differ in nothing else.
@@ -47,6 +47,9 @@ def corrupted(
         enough: a condition on corrupted items. Where an item fails it, the next smaller severities are tried,
             and in the end the item stays as it is.
 
+    Returns:
+        the inputs; `items` corrupts an item each time it is read.
+
     Raises:
         ValueError: for a name or severity that these inputs do not have.
 
@@ -54,7 +57,7 @@ def corrupted(
     >>> corrupted(inputs, "case", 5).items[0]
     'a PLAIN SENTENCE'
     """
-    require_corruption(name, severity, inputs.kind)
+    _require_corruption(name, severity, inputs.kind)
     return replace(inputs, items=_Corrupted(inputs, name, severity, seed, enough))
 
 
@@ -72,11 +75,11 @@ def corruption(specification: str, kind: Literal["image", "text"]) -> tuple[str,
             f"{specification!r} is no corruption: expected NAME:SEVERITY, as "
             f"{next(iter(CORRUPTIONS[kind]))}:3"
         ) from None
-    require_corruption(name, severity, kind)
+    _require_corruption(name, severity, kind)
     return name, severity
 
 
-def require_corruption(name: str, severity: float, kind: Literal["image", "text"]) -> None:
+def _require_corruption(name: str, severity: float, kind: Literal["image", "text"]) -> None:
     """Refuse a name or a severity that inputs of this kind do not have."""
     if name not in CORRUPTIONS[kind]:
         raise ValueError(

@@ -23,7 +23,7 @@ class Level:
         classes: their names, unique; label k is called classes[k].
 
     Raises:
-        ValueError: for no classes, or a name given twice.
+        ValueError: for no classes, or two classes of one name.
     """
 
     name: str
@@ -75,12 +75,15 @@ class LabelHierarchy:
     def map(
         self, labels: Int64[np.ndarray, " samples"], level: str, of: str | None = None
     ) -> Int64[np.ndarray, " samples"]:
-        """Labels of one level as labels of a coarser level.
+        """Map labels of one level to a coarser level.
 
         Args:
-            labels: of the finest level, or of the level `of`.
+            labels: numbers of classes of the level `of`.
             level: the coarser level, or the same.
-            of: the level of the labels.
+            of: the level of the labels; the finest by default.
+
+        Returns:
+            the labels of the coarser level, int64 `(samples,)`.
 
         Raises:
             ValueError: for a level that is not there or is finer than `of`, and for labels outside its
@@ -162,13 +165,16 @@ class LabelHierarchy:
     def from_maps(
         cls, classes: Sequence[str], maps: Mapping[str, Mapping[str, str]], finest: str = "fine"
     ) -> LabelHierarchy:
-        """The hierarchy above `classes` by maps of names.
+        """Make the hierarchy above `classes` from maps of names.
 
         Args:
             classes: of the finest level, in the order of their labels.
             maps: name of a level → (class of the level before → class of this level), from fine to coarse.
                 Classes are numbered in the order in which the classes of the level before first reach them.
             finest: name of the finest level.
+
+        Returns:
+            the hierarchy: the finest level, then a level for each map.
 
         Raises:
             ValueError: for a map that leaves out a class of the level before, or names one it has not, as a
@@ -193,6 +199,9 @@ class LabelHierarchy:
             leaves: the finest classes.
             parent: name → name of its parent; a name without a parent is a root, on the coarsest level.
             finest: name of the finest level.
+
+        Returns:
+            the hierarchy; the roots are its coarsest level.
 
         Raises:
             ValueError: for a loop, naming it; for leaves with different numbers of levels above them; for a

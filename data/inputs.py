@@ -81,14 +81,17 @@ class Inputs:
         )
 
     def sample(self, k: int, seed: int, level: str | None = None) -> Inputs:
-        """k inputs drawn at random, as evenly over the classes of `level` as their sizes allow.
+        """Draw k inputs at random, as evenly over the classes of `level` as their sizes allow.
 
         The order is that of the inputs. The same seed draws the same inputs, and a smaller k a part of them.
 
         Args:
-            k: how many.
+            k: number of inputs.
             seed: of the draw.
             level: by default the only level; without labels the draw is uniform.
+
+        Returns:
+            the k inputs.
 
         Raises:
             ValueError: there are fewer than k inputs.
@@ -104,7 +107,7 @@ class Inputs:
         return self.select(np.sort(np.lexsort((position, turn))[:k]))
 
     def split(self, fraction: float, seed: int, level: str | None = None) -> tuple[Inputs, Inputs]:
-        """Two disjoint parts: round(fraction · len) inputs drawn at random, and the rest.
+        """Split into two disjoint parts: round(fraction · len) inputs drawn at random, and the rest.
 
         Each class of `level` gives ⌊fraction · size⌋ inputs to the first part, or one more.
 
@@ -112,6 +115,9 @@ class Inputs:
             fraction: of the first part, between 0 and 1.
             seed: of the draw.
             level: as in `sample`.
+
+        Returns:
+            the first part and the rest, each in the order of the inputs.
 
         Raises:
             ValueError: a part would be empty.
@@ -140,13 +146,16 @@ class Inputs:
         yield from (rows for label in range(len(classes)) if len(rows := np.flatnonzero(labels == label)))
 
     def relabel(self, level_from: str, mapping: Mapping[str, str], name: str) -> Inputs:
-        """Adds a level, whose classes are those of `level_from` renamed by the mapping, many to few.
+        """Add a level, whose classes are those of `level_from` renamed by the mapping, many to few.
 
         Args:
-            level_from: the finer level.
+            level_from: name of the finer level.
             mapping: old class name → new class name. New classes are numbered in the order in which the old
                 ones first reach them.
             name: of the new level.
+
+        Returns:
+            the same inputs with one more level.
 
         Raises:
             ValueError: the mapping leaves out a class or names an unknown class, or the level is there

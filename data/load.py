@@ -28,7 +28,7 @@ def load(
     label_columns: Sequence[str] | None = None,
     skip_unreadable: bool = False,
 ) -> Inputs:
-    """Inputs from an image folder, parquet, a saved data set, a table, or labelled sentences.
+    """Read an image folder, parquet, a saved data set, a table, or labelled sentences.
 
     Image folder: DIR/class/…image as torchvision's ImageFolder has it, on the level "label"; images
     without sub-folders are unlabelled. Parquet: a file, a folder of files of one split, or a pattern such
@@ -43,8 +43,11 @@ def load(
 
     Args:
         path: of the inputs.
-        image_column, text_column, label_columns: of a table.
+        image_column, text_column, label_columns: names of a table's columns; chosen by rule without them.
         skip_unreadable: leave out images that cannot be decoded.
+
+    Returns:
+        the inputs, without those that `skip_unreadable` leaves out.
 
     Raises:
         FileNotFoundError: there is nothing at the path.

@@ -62,7 +62,7 @@ class PatchTask:
         superclasses: two or more.
         subclasses: of each superclass.
         patches: P, more than the common and the fine ones.
-        common_patches, fine_patches: how many carry either feature.
+        common_patches, fine_patches: numbers of patches that carry a common and a fine feature.
         noise: standard deviation of every number.
         spread: of α².
         distraction: least and greatest α of another superclass's feature; (0, 0) leaves noise alone.
@@ -127,12 +127,15 @@ class PatchTask:
         return self.superclasses * (1 if level == "coarse" else self.subclasses)
 
     def sample(self, count: int, seed: int, hard: float = 0.0) -> PatchSamples:
-        """Independent samples, all subclasses as likely as each other.
+        """Draw independent samples; all subclasses are equally likely.
 
         Args:
-            count: how many.
+            count: number of samples.
             seed: of all draws.
             hard: the probability of a hard sample.
+
+        Returns:
+            the samples, with their labels of both levels.
 
         Raises:
             ValueError: for a share outside 0 to 1 or a negative count.

@@ -182,16 +182,19 @@ def planted(
     seed: int = 0,
     strengths: tuple[float, float] = (0.5, 2.0),
 ) -> SyntheticGame:
-    """Random AND and OR effects of random signs, with uniform strengths.
+    """Draw random AND and OR effects of random signs, with uniform strengths.
 
     The coalitions of a kind are distinct, their orders uniform in 1..n. An OR of one player is the AND of
     that player: no method can separate the two.
 
     Args:
         n: players.
-        and_terms, or_terms: how many effects of each kind.
+        and_terms, or_terms: number of effects of each kind.
         seed: of the draw.
-        strengths: smallest and largest.
+        strengths: smallest and largest |effect|, in the unit of the game's outputs.
+
+    Returns:
+        the game with these effects.
 
     Raises:
         ValueError: for more terms than coalitions.

@@ -22,7 +22,22 @@ def as_inputs(
     image_source: Callable[[int], bytes | Path] | None = None,
     declared: Mapping[str, Sequence[str]] | None = None,
 ) -> Inputs:
-    """Inputs of the chosen columns; `frame` holds all of them but the images."""
+    """Make inputs of the chosen columns of a table.
+
+    Args:
+        source: of the table, for messages.
+        columns: the chosen columns.
+        names: one for each row.
+        frame: the label columns, and the column of the sentences; images come from `image_source`.
+        image_source: the encoded image of a row, or its path; for columns of images only.
+        declared: names of classes by label column, where the table declares them.
+
+    Returns:
+        the inputs, a level for each label column; images are decoded on access.
+
+    Raises:
+        ValueError: for a table without rows, a gap among the sentences, and as `encode_labels`.
+    """
     if not names:
         raise ValueError(f"{source} has no rows")
     items: Sequence[Any]

@@ -154,7 +154,18 @@ def delta_table(
 
 
 def draw_rows(pool: int, size: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rows that train and rows that validate, a line a seed; a smaller size draws a part of a larger draw.
+    """Draw the training set of each network from a pool; a smaller size draws a part of a larger draw.
+
+    Args:
+        pool: samples in the pool.
+        size: samples to draw for each network; a fifth of them validates.
+        seeds: one for each network.
+
+    Returns:
+        the rows that train, int64 `(seeds, samples)`, and the rows that validate, int64 `(seeds, held)`.
+
+    Raises:
+        ValueError: for fewer than 3 samples, or more than the pool has.
 
     >>> [tuple(rows.shape) for rows in draw_rows(100, 20, seeds=[0, 1])]
     [(2, 16), (2, 4)]

@@ -74,7 +74,7 @@ class DemoExtent:
 
 
 def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: bool = True) -> list[str]:
-    """Do small studies on bundled data and write one report on them; returns the results in sentences.
+    """Do small studies on bundled data and write one report on them.
 
     Δ = accuracy of fine training − accuracy of coarse training, on coarse answers. Writes into `out`: cells
     (the accuracies of each network), delta, circles, dial and loss as .csv and .h5, ladder (a whole
@@ -84,6 +84,9 @@ def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: b
         out: the folder.
         extent: the size of the studies.
         progress: print the name of each study at its start.
+
+    Returns:
+        the results, in sentences.
 
     Raises:
         ValueError: for a file in the place of the folder, or an error of the studies.

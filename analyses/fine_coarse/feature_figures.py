@@ -32,6 +32,10 @@ def plot_alignment(
         table: of `alignment_table`. Bands are its intervals.
         level: "coarse" or "fine".
         quantity: "alignment" or "response".
+        ax: to draw on; new axes by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(level="fine", quantity="alignment", feature="common", low=0.1, high=0.3, games=2)
     >>> table = pd.DataFrame([{**row, "step": step, "value": 0.2} for step in (0, 10)])
@@ -62,6 +66,10 @@ def plot_errors(table: pd.DataFrame, by: str, ax: Axes | None = None) -> Axes:
     Args:
         table: of `error_table`, with one more column for the setting. Bars are its intervals.
         by: the name of that column.
+        ax: to draw on; new axes by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(level="fine", samples="hard", value=0.2, low=0.1, high=0.3, games=2)
     >>> table = pd.DataFrame([{**row, "neurons": m} for m in (8, 16)])
@@ -99,6 +107,10 @@ def plot_patch_effects(
         table: of `interaction_table`.
         samples: "easy" or "hard".
         quantity: "effect", "strength" or "salient".
+        ax: to draw on; new axes by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(level="fine", samples="easy", quantity="effect", low=0.1, high=0.3, games=2, value=0.2)
     >>> table = pd.DataFrame([{**row, "patches": "fine", "order": order} for order in (1, 2)])

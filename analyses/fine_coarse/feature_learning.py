@@ -72,6 +72,9 @@ def learn_features(
         learning_rate, bias_rate: as in `train_patch_network`.
         hard: the share of hard samples in training.
 
+    Returns:
+        the run, with the network at each of the steps.
+
     Raises:
         ValueError: for an unknown level, and what `PatchTask`, `PatchNetwork` and their training refuse.
 
@@ -100,6 +103,9 @@ def superclass_outputs(
         outputs: those of the subclasses of one superclass side by side.
         superclasses: their number.
         reading: "max" takes max_s F_{c,s} instead.
+
+    Returns:
+        float64 `(batch, superclasses)`, in the unit of the outputs.
 
     Raises:
         ValueError: for outputs that do not fall into equal superclasses, or another reading.

@@ -39,7 +39,11 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
 
     Args:
         table: width, size, value, low, high, one row a cell.
+        ax: to draw on; new axes by default.
         limit: Δ of the darkest colours, a share; by default the largest there is.
+
+    Returns:
+        the axes.
 
     >>> row = dict(width=2, size=50, value=0.1, low=0.05, high=0.15)
     >>> table = pd.DataFrame([row, {**row, "size": 9, "low": -0.1}])

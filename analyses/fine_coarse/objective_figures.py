@@ -33,7 +33,11 @@ def plot_objectives(table: pd.DataFrame, ax: Axes | None = None, *, quantity: st
 
     Args:
         table: of `harsanyi.analyses.fine_coarse.objective_sweep.objective_summary`, for two levels.
+        ax: to draw on; new axes by default.
         quantity: accuracy, loss, or the difference of either to β = 0, which is 0 there.
+
+    Returns:
+        the axes.
 
     Raises:
         ValueError: for another quantity, no rows of it, several data sets, or more than one β an objective.
@@ -65,7 +69,11 @@ def plot_objective_rows(table: pd.DataFrame, ax: Axes | None = None, *, quantity
     """A quantity of the coarsest answers, a row for each objective (β from coarse to fine), with whiskers.
 
     Args:
-        table, quantity: as for `plot_objectives`, for any number of levels; rows are in the table's order.
+        table, ax, quantity: as for `plot_objectives`, for any number of levels; rows are in the table's
+            order.
+
+    Returns:
+        the axes.
 
     Raises:
         ValueError: as `plot_objectives`, but for several β.

@@ -47,7 +47,16 @@ class Pool:
 def standardised(
     name: str, inputs: np.ndarray, labels: np.ndarray, test_inputs: np.ndarray, test_labels: np.ndarray
 ) -> Pool:
-    """A pool whose inputs (count, features) are shifted and scaled by two numbers to mean 0, variance 1.
+    """Shift and scale all inputs by two numbers, to mean 0 and variance 1 over the inputs of the pool.
+
+    Args:
+        name: of the pool.
+        inputs: numbers `(pool, features)`.
+        labels: of the inputs, numbers of fine classes `(pool,)`.
+        test_inputs, test_labels: `(test, features)` and `(test,)`; shifted and scaled as the pool.
+
+    Returns:
+        the pool, inputs in float32 and labels in int64.
 
     >>> two = np.array([[0.0], [2.0]]), np.arange(2)
     >>> standardised("two", *two, np.array([[3.0]]), np.zeros(1)).test_inputs

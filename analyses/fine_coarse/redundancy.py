@@ -80,7 +80,16 @@ def crossing_counts(
     coarse: Int64[Tensor, " classes"],
     points: int = 200,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Redundant crossings and all crossings of each segment.
+    """Count the crossings of the fine boundary on each segment, as `boundary_redundancy` defines them.
+
+    Args:
+        classify, segments, coarse, points: as for `boundary_redundancy`.
+
+    Returns:
+        the redundant crossings and all crossings, int64 `(segments,)` each.
+
+    Raises:
+        ValueError: for a class without coarse label.
 
     >>> line = torch.tensor([[[0.0], [1.0]]])
     >>> crossing_counts(lambda x: (x[:, 0] > 0.5).long(), line, torch.tensor([0, 1]))
@@ -118,6 +127,12 @@ def isotropic_chords(
         dimensions: of the space, 2 or more.
         radius: of the ball.
 
+    Returns:
+        both ends of each chord, float64 `(count, 2, dimensions)`.
+
+    Raises:
+        ValueError: for no chord, fewer than 2 dimensions, or a radius of 0 or less.
+
     >>> chords = isotropic_chords(4, seed=0)
     >>> chords.norm(dim=-1).round(decimals=9).unique().tolist()
     [1.0]
@@ -141,7 +156,18 @@ def isotropic_chords(
 def sample_segments(
     samples: Float[Tensor, "samples features"], count: int, seed: int
 ) -> Float[Tensor, "count 2 features"]:
-    """Segments between pairs of different samples, pairs drawn independently.
+    """Draw segments between pairs of different samples, each pair independently.
+
+    Args:
+        samples: two or more.
+        count: segments.
+        seed: of the draw.
+
+    Returns:
+        both ends of each segment, `(count, 2, features)`.
+
+    Raises:
+        ValueError: for fewer than two samples, or no segment.
 
     >>> sample_segments(torch.arange(5.0)[:, None], 3, seed=0).shape
     torch.Size([3, 2, 1])

@@ -20,7 +20,13 @@ MIN_TICK_DISTANCE = 0.06
 
 
 def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
-    """A line for each kind; points of equal x are moved aside a little, so that whiskers do not overlap."""
+    """Draw a line for each kind. Points of equal x are moved aside a little, so that whiskers do not overlap.
+
+    Args:
+        ax: to draw on.
+        rows: kind, value, low, high and the column `x`.
+        x: the name of the column on the horizontal axis.
+    """
     kinds = list(dict.fromkeys(rows.kind))
     for i, (kind, style) in enumerate(zip(kinds, cycle(line_styles()), strict=False)):
         line = rows[rows.kind == kind].sort_values(x)
@@ -28,7 +34,15 @@ def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
 
 
 def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **style: Any) -> None:
-    """A line of values with the whiskers of their intervals."""
+    """Draw a line of values with the whiskers of their intervals.
+
+    Args:
+        ax: to draw on.
+        x: the horizontal place of each row.
+        rows: value, low, high; a row whose low is NaN has no whisker.
+        name: of the line, in the legend.
+        style: of the line, as `Axes.plot` takes it; with a colour.
+    """
     ax.plot(x, rows.value, markersize=3.5, linewidth=1.2, label=name, **style)
     bounded = np.isfinite(rows.low.to_numpy(float))
     ax.vlines(x[bounded], rows.low[bounded], rows.high[bounded], color=style["color"], linewidth=0.9)
@@ -43,7 +57,13 @@ def draw_baseline(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def set_class_axis(ax: Axes, classes: pd.Series, y: str) -> None:
-    """A logarithmic axis of pretraining classes, and an axis of percentages with the label `y`."""
+    """Set a logarithmic axis of pretraining classes, and a vertical axis of percentages.
+
+    Args:
+        ax: to change.
+        classes: the numbers of classes that are drawn, for the ticks.
+        y: the label of the vertical axis.
+    """
     set_log_axis(ax, classes)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     label_axes(ax, "pretraining classes", y)

@@ -52,9 +52,13 @@ def plot_granularity(
     Args:
         summary: of `summary_table`. Whiskers, and the band around the baseline, are its intervals over seeds.
         size: training samples.
+        ax: to draw on; new axes by default.
         quantity: error, accuracy or error_difference (to the baseline, which is then the line at 0).
         misalignment: of the labels.
         error: the name of the table's error, one of `ERRORS`.
+
+    Returns:
+        the axes.
 
     >>> row = dict(level="", size=9, misalignment=0.0, quantity="error", low=0.2, high=0.5, seeds=3)
     >>> rows = [{**row, "kind": "random", "classes": k, "value": 0.4} for k in (4, 16)]
@@ -127,7 +131,11 @@ def plot_sizes(
     Args:
         summary: of `summary_table`.
         kind: of pretraining labels; without misalignment.
+        ax: to draw on; new axes by default.
         quantity, error: as for `plot_granularity`.
+
+    Returns:
+        the axes.
 
     >>> row = dict(kind="random", level="", classes=4, misalignment=0.0, quantity="error", seeds=3)
     >>> rows = [{**row, "size": size, "value": 0.4, "low": 0.2, "high": 0.5} for size in (8, 64)]
@@ -169,7 +177,11 @@ def plot_misalignment(
     Args:
         summary: of `summary_table`; levels without moved labels are left out.
         size: training samples.
+        ax: to draw on; new axes by default.
         error: as for `plot_granularity`.
+
+    Returns:
+        the axes.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, quantity="error", seeds=3)
     >>> rows = [{**row, "misalignment": share, "value": 0.4, "low": 0.2, "high": 0.5} for share in (0.0, 0.5)]

@@ -25,13 +25,16 @@ BATCH_SIZE = 64  # inputs a forward, for features
 
 
 def levels_of(study: Granularity, inputs: Inputs, kind: str, size: int) -> dict[str, int]:
-    """The levels of a kind of pretraining labels, each with its number of classes.
+    """The levels of a kind of pretraining labels.
 
     Args:
         study: its columns, counts and target.
         inputs: the training samples.
         kind: of the labels.
         size: training samples of a run.
+
+    Returns:
+        the number of classes of each level, by the level's name.
 
     Raises:
         ValueError: for unknown columns, and for counts that do not fit the samples or the target.
@@ -69,7 +72,17 @@ def columns_of(study: Granularity, inputs: Inputs) -> list[str]:
 def labels_of_classes(
     study: Granularity, kind: str, level: str, inputs: Inputs
 ) -> tuple[Labels, tuple[str, ...]]:
-    """The labels of a column or of a WordNet level, and the names of their classes."""
+    """The labels of a column or of a WordNet level.
+
+    Args:
+        study: its columns.
+        kind: of the labels, "columns" or "wordnet".
+        level: one of `levels_of`.
+        inputs: the samples.
+
+    Returns:
+        the label of each sample, int64 `(samples,)`, and the names of the classes.
+    """
     if kind == "columns":
         return inputs.level(level)
     finest, _ = inputs.level(columns_of(study, inputs)[0])
@@ -90,15 +103,19 @@ def pretraining_labels(
     seed: int,
     misalignment: float = 0.0,
 ) -> tuple[Labels, tuple[str, ...]]:
-    """The pretraining label of each training sample, and the names of the classes.
+    """The pretraining label of each training sample.
 
     Args:
         study: its target, embedding and folder.
-        kind, level, count: of `levels_of`.
+        kind: of the labels.
+        level, count: a level of `levels_of` and its number of classes.
         inputs: the training samples.
         network: at the start of the study; its features are clustered unless the study names an embedding.
         seed: of clusters, random labels and moved labels.
         misalignment: share of the labels that are moved to other classes.
+
+    Returns:
+        the labels, int64 `(samples,)`, and the names of the classes.
     """
     if kind in ("columns", "wordnet"):
         labels, classes = labels_of_classes(study, kind, level, inputs)
@@ -156,7 +173,16 @@ def _of_samples(
 def cached_features(
     folder: Path, network: Network, inputs: Inputs
 ) -> Float64[np.ndarray, "samples features"]:
-    """`features_of`, cached in the folder: every number of clusters needs the same features."""
+    """`features_of`, cached in the folder: every number of clusters needs the same features.
+
+    Args:
+        folder: of the cache.
+        network: whose features are computed.
+        inputs: the samples.
+
+    Returns:
+        the features, float64 `(samples, features)`.
+    """
     key = digest(repr(network.preprocessing), network.model.state_dict(), list(inputs.items))
     path = folder / f"{key[:16]}.npy"
     if not path.is_file():

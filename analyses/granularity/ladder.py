@@ -100,17 +100,17 @@ def rare_table(
     quantities: dict[str, tuple[Tensor, ...]] = {}
     for name in ("before", "after", "scratch"):
         if (whole := strength.get(f"all_{name}")) is not None:
-            rare_part = torch.where(is_rare(whole, labels, rare), whole, 0.0)
+            rare_part = torch.where(_is_rare(whole, labels, rare), whole, 0.0)
             quantities[f"rare_{name}"] = by_order(rare_part, orders), by_order(whole, orders)
     after = strength["all_after"]
-    rare_mask = is_rare(after, labels, rare)
+    rare_mask = _is_rare(after, labels, rare)
     for name, mask in (("rare", rare_mask), ("common", ~rare_mask)):
         preserved, whole = (torch.where(mask, part, 0.0) for part in (strength["preserved"], after))
         quantities[f"{name}_preserved"] = by_order(preserved, orders), by_order(whole, orders)
     return amounts_table(quantities, signs=False, bootstrap=bootstrap)
 
 
-def is_rare(
+def _is_rare(
     strength: Float64[Tensor, "games kinds signs coalitions"], labels: Int64[Tensor, " games"], rare: float
 ) -> Bool[Tensor, "games kinds signs coalitions"]:
     """Whether an interaction is present in an input, and in few inputs of the same class."""
@@ -161,12 +161,18 @@ def ladder_table(
 ) -> pd.DataFrame:
     """The knowledge change of every finished run, in the folder comparison of the run; computed once.
 
+    Args:
+        study: of the runs.
+        runs: of `plan_runs`; runs that are not finished are left out.
+        progress: show a bar for each comparison.
+        bootstrap: of the intervals over inputs.
+
     Returns:
         the columns of a run, then quantity, order ("all", "1" … "n"), value, low, high, games, of AND and OR
         together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
         at the end of pretraining; where players are the cells of a grid, those of `rare_table`; with
         restricted prediction, the accuracy of each part of the knowledge alone, as preserved_accuracy,
-        new_accuracy, …, everything_accuracy. The intervals are over inputs. Empty where no run is done.
+        new_accuracy, …, everything_accuracy. Empty where no run is done.
     """
     tables = [
         _change_of(study, run, progress, bootstrap).assign(**vars(run))

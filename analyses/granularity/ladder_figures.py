@@ -45,6 +45,10 @@ def plot_ladder(
         ladder: of `ladder_summary`; a quantity that it does not have is not drawn.
         kind: of pretraining labels, without misalignment.
         size: training samples.
+        ax: to draw on; new axes by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, seeds=3, low=0.2, high=0.5)
     >>> summary = pd.DataFrame([{**row, "quantity": "accuracy", "value": 0.4}])
@@ -72,6 +76,9 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
         summary: of `summary_table`.
         ladder: of `ladder_summary`; a quantity that it does not have has no panel.
         size: training samples.
+
+    Returns:
+        a figure that pyplot does not know.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, seeds=3, low=0.2, high=0.5)
     >>> summary = pd.DataFrame([{**row, "quantity": "accuracy", "value": 0.4}])
@@ -112,7 +119,11 @@ def plot_ladder_orders(
         kind: of pretraining labels, without misalignment.
         size: training samples.
         quantity: all_before, all_after, preserved, discarded or new.
+        ax: to draw on; new axes by default.
         unit: of the score.
+
+    Returns:
+        the axes.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, seeds=3, low=0.2, high=0.5)
     >>> row |= {"quantity": "all_before", "value": 0.3}

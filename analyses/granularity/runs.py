@@ -122,7 +122,7 @@ def is_done(study: Granularity, run: TransferRun) -> bool:
 def train_runs(
     study: Granularity, runs: Sequence[TransferRun], data: TransferData, *, progress: bool = True
 ) -> Iterator[TransferRun]:
-    """Train the runs one after another; yields each when it is done.
+    """Train the runs one after another.
 
     Each writes the folders pretrain and finetune, with every epoch's checkpoint and history.csv, and
     labels.csv, the pretraining labels of its samples. A training that is complete with the same settings is
@@ -133,6 +133,9 @@ def train_runs(
         runs: of `plan_runs`.
         data: of the study.
         progress: show a bar of epochs.
+
+    Yields:
+        each run, when it is done.
     """
     for run in runs:
         _train(study, run, data, progress)
@@ -193,7 +196,7 @@ def over_seeds(
 
     Args:
         table: tidy, with the columns of a run, quantity and value; NaN is left out.
-        extra: other columns whose values are kept apart.
+        extra: more columns to group by.
         by: the columns of a run without the seed.
 
     Returns:
@@ -218,7 +221,16 @@ def start_of(study: Granularity, seed: int) -> Network:
 
 
 def last_checkpoint(study: Granularity, run: TransferRun, phase: str) -> Path:
-    """The last checkpoint of a finished run's phase, "pretrain" or "finetune"."""
+    """The last checkpoint of a phase of a finished run.
+
+    Args:
+        study: of the run.
+        run: finished.
+        phase: "pretrain" or "finetune".
+
+    Returns:
+        the path of the checkpoint.
+    """
     return models.series(study.out / run.folder / phase)[-1].path
 
 

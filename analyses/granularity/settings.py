@@ -62,7 +62,7 @@ class Granularity(Settings):
     """Numbers of pretraining classes, for the kmeans kinds and random; kmeans-aligned takes those that are
     multiples of the number of the target's classes."""
     hops: tuple[int, ...] = (1, 2, 4)
-    """wordnet: how many hypernym steps up."""
+    """wordnet: numbers of hypernym steps up."""
     depths: tuple[int, ...] = ()
     """wordnet: also levels so many steps below the root; --hops "" for these alone."""
     wordnet: Path = Path("/usr/share/wordnet")

@@ -72,7 +72,7 @@ def target_values(
 
 
 def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs:
-    """The training inputs, with the names of the test inputs added to the names of their column.
+    """Add the target's names in the test inputs to those of the training inputs.
 
     A number or a set that only test inputs have is no unknown class: numbers are on one scale, sets share
     members.
@@ -81,6 +81,10 @@ def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs
         train, test: the inputs.
         column: of the target.
         task: as in `target_values`.
+
+    Returns:
+        the training inputs with all names, their own first. They stay as they are for
+        classification, and where the test inputs do not have the column.
 
     Raises:
         ValueError: for a member that no training name has, and as `target_values`.
@@ -103,7 +107,16 @@ def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs
 
 
 def target_in_words(inputs: Inputs, column: str, task: str) -> str:
-    """The target in words, for a report.
+    """Describe the target, for a report.
+
+    Args:
+        inputs, column, task: as in `target_values`.
+
+    Returns:
+        the kind of target, and its size or range, in words.
+
+    Raises:
+        ValueError: as `target_values`.
 
     >>> inputs = Inputs(["x", "y"], "text", ("a", "b"), {"size": np.array([0, 1])}, {"size": ("1", "5")})
     >>> [target_in_words(inputs, "size", task) for task in ("classification", "multi-label", "regression")]

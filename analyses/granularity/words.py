@@ -27,7 +27,7 @@ HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
-    """The plan in words: the runs, and how many of them are done."""
+    """The plan in words: the runs, and the number of finished runs."""
     done = sum(is_done(study, run) for run in runs)
     lines = [f"{len(runs)} runs: {done} done, {len(runs) - done} to do"]
     kinds = pd.DataFrame([vars(run) for run in runs])

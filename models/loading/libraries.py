@@ -80,7 +80,10 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool = Fal
     Args:
         name: the folder or the hub's name.
         folder: a checkpoint's folder; its config and tokenizer are preferred, so that no hub is needed.
-        causal: the next-token predictor, whose classes are the vocabulary.
+        causal: make a next-token predictor, whose classes are the vocabulary.
+
+    Returns:
+        the architecture; nothing of its weights is loaded yet.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -109,7 +112,16 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool = Fal
 
 
 def text_preprocess(source: str, config: Any, left: bool = False) -> TextPreprocess:
-    """The tokenizer of a folder or hub name; cuts sentences to the model's positions, at most 512."""
+    """Load a tokenizer. It cuts sentences to the model's number of positions, to 512 tokens at most.
+
+    Args:
+        source: the folder or the hub's name.
+        config: of the model, as transformers has it.
+        left: pad on the left, and number no segments, as next-token predictors need it.
+
+    Returns:
+        the preprocessing of sentences.
+    """
     from transformers import AutoTokenizer
 
     # A prompt is one segment. Some tokenizers number it all the same; GPT-2 would read that as a token.

@@ -107,7 +107,15 @@ class Network:
         return _last(head_inputs[0])
 
     def with_head(self, weight: Tensor, bias: Tensor, classes: Sequence[str]) -> "Network":
-        """A copy whose head is a linear layer with this weight (classes, features) and bias (classes,).
+        """Copy the network with another linear layer as its head.
+
+        Args:
+            weight: of the layer (classes, features).
+            bias: of the layer (classes,).
+            classes: names of the outputs.
+
+        Returns:
+            the copy; the new layer has the device and dtype of the old head.
 
         Raises:
             ValueError: the shapes do not fit the head or the classes.
@@ -161,7 +169,7 @@ def load(
     seed: int = 0,
     image_size: int | tuple[int, int] | None = None,
 ) -> Network:
-    """A network by name, on the CPU in eval mode and float32.
+    """Load a network by name.
 
     Args:
         name: ``timm:resnet50``, ``torchvision:vgg16``, ``transformers:FOLDER_OR_NAME`` (text classifiers),
@@ -175,6 +183,9 @@ def load(
         ema: take the moving average of the weights that timm saves beside them.
         seed: of everything random in here; the global random state stays as it is.
         image_size: pixels, or (height, width), instead of the size of the checkpoint or the architecture.
+
+    Returns:
+        the network, on the CPU, in eval mode and float32.
 
     Raises:
         ValueError: the name is unknown, or name, checkpoint and classes do not fit together.

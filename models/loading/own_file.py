@@ -1,4 +1,4 @@
-"""The user's own architecture: a function in a Python file, found by the file's path."""
+"""The user's own architecture: a function in a Python file, which a path names."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 
 
 def own_architecture(name: str) -> Architecture:
-    """What ``path/to/net.py:build`` stands for.
+    """The architecture that ``path/to/net.py:build`` names.
 
-    ``build`` returns the model, and is given ``num_classes=`` if it takes it. The file may also define
-    ``classes`` (names), ``kind`` ("image" or "text"), and ``preprocess``: settings of
+    ``build`` returns the model. It is called with ``num_classes=`` if it has such a parameter. The file may
+    also define ``classes`` (names), ``kind`` ("image" or "text"), and ``preprocess``: settings of
     :class:`harsanyi.models.ImagePreprocess`, or a function from a list of pictures (or sentences) to the
     model's inputs. The file may import what lies beside it: see
     :class:`harsanyi.models.loading.own_modules.OwnModules`.
@@ -51,14 +51,15 @@ def own_architecture(name: str) -> Architecture:
     )
 
 
-def _preprocess(given: Any, path: str, own: OwnModules) -> Preprocess:
-    if given is None:
+def _preprocess(setting: Any, path: str, own: OwnModules) -> Preprocess:
+    """The preprocessing that a file defines; the usual preprocessing of images where it defines none."""
+    if setting is None:
         return ImagePreprocess()
-    if isinstance(given, Mapping):
-        return ImagePreprocess().with_settings(given)
-    if not callable(given):
+    if isinstance(setting, Mapping):
+        return ImagePreprocess().with_settings(setting)
+    if not callable(setting):
         raise ValueError(
-            f"preprocess in {path} is {type(given).__name__}: expected a function or a dict of settings"
+            f"preprocess in {path} is {type(setting).__name__}: expected a function or a dict of settings"
         )
-    # What is no function may have attributes that are looked for: a tokenizer, a display.
-    return own.wrapped(given) if inspect.isroutine(given) else given
+    # An object stays unwrapped, as its attributes (a tokenizer, say) are read elsewhere.
+    return own.wrapped(setting) if inspect.isroutine(setting) else setting

@@ -230,7 +230,7 @@ class OwnModules:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Modules of this repository, as Python finds them but with a loader of ours; None for all others."""
+        """As `MetaPathFinder.find_spec`: modules of this repository, with a loader of ours; else None."""
         turn = _turns[-1] if _turns else None
         if turn is None or turn.own is not self:
             return None
@@ -326,7 +326,7 @@ class OwnModules:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a file as it is now (bytecode is told by whole seconds), with an `import` of its repository."""
+    """Runs a file from its text, as bytecode can be outdated by a second, with its repository's `import`."""
 
     def __init__(self, name: str, path: str, names: dict[str, Any]) -> None:
         super().__init__(name, path)

@@ -83,6 +83,7 @@ class SmallResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits `(batch, classes)` of images `(batch, 3, h, w)`."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean(dim=(2, 3)))
@@ -101,6 +102,7 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, width_in, h, w)` to `(batch, width, ⌈h / stride⌉, ⌈w / stride⌉)`."""
         half = self.new_channels // 2
         shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, half))
         return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + shortcut)

@@ -57,7 +57,7 @@ def _torchvision_folder() -> Path | None:
 
 
 def _load_compiled(folder: Path) -> bool:
-    """Load torchvision's compiled operators, found as torchvision/extension.py finds them."""
+    """Load torchvision's compiled operators, from the place where torchvision/extension.py looks."""
     loader = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
     spec = importlib.machinery.FileFinder(str(folder), loader).find_spec("_C")
     if spec is None or spec.origin is None:

@@ -1,4 +1,4 @@
-"""Weights of a model: loaded from a checkpoint, whatever wrapped it, and written as safetensors."""
+"""Weights of a model: loaded from a checkpoint of any wrapper, and written as safetensors."""
 
 import json
 import os

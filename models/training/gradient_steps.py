@@ -41,7 +41,7 @@ class Training:
         seed: int,
         accelerator: Accelerator,
     ) -> "Training":
-        """Takes over a network that is in train mode, with its stages frozen.
+        """Prepare the training of a network that is in train mode, with its stages frozen.
 
         Args:
             network: trained in place.
@@ -49,6 +49,9 @@ class Training:
             rate: the learning rate of a step, relative to the optimiser's.
             seed: of the generator.
             accelerator: of :func:`accelerated.accelerated`.
+
+        Returns:
+            the training before its first step.
 
         Raises:
             ValueError: batch norms, and several processes on CPUs.

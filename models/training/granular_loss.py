@@ -17,7 +17,7 @@ Betas = Sequence[float | Tensor]
 def granular_losses(
     logits: Float[Tensor, "*batch classes"], labels: Int64[Tensor, "*batch"], groups: Groups
 ) -> Float[Tensor, "*batch levels"]:
-    """L_k = −log(P_k(y) / P_{k−1}(y)) in nats, one a level, coarsest first; their sum is the cross-entropy.
+    """L_k = −log(P_k(y) / P_{k−1}(y)) of each level, coarsest first; their sum is the cross-entropy.
 
     P_k(y) is the probability of the level's class that holds y; P of all classes is 1. The finest level is
     that of the logits themselves.
@@ -26,6 +26,9 @@ def granular_losses(
         logits: of the fine classes, any leading axes.
         labels: of the fine classes.
         groups: for each coarser level, coarsest first, the coarse class of each fine class.
+
+    Returns:
+        L_k in nats `(*batch, levels)`; the last level is that of the fine classes.
 
     Raises:
         ValueError: for groups of another length, or a level that does not lie within the coarser one.
@@ -49,11 +52,14 @@ def granular_loss(
     groups: Groups,
     betas: Betas,
 ) -> Float[Tensor, "*batch"]:
-    """L_top + Σ_k β_k L_k of each sample, in nats: β = 1 is cross-entropy, β = 0 that of the coarsest level.
+    """L_top + Σ_k β_k L_k of each sample: β = 1 is cross-entropy, β = 0 that of the coarsest level.
 
     Args:
         logits, labels, groups: as in `granular_losses`.
         betas: one for each level but the coarsest; numbers, or tensors that broadcast over the samples.
+
+    Returns:
+        a loss for each sample `(*batch,)`, in nats.
 
     Raises:
         ValueError: as `granular_losses`, and for another number of betas.
@@ -77,7 +83,16 @@ def granular_gradient(
 ) -> Float[Tensor, "*batch classes"]:
     """∂ granular_loss / ∂ logits in closed form: Σ_k (β_k − β_{k+1}) (p − p given the class of level k).
 
-    β of the coarsest level is 1, and 0 below the finest. Arguments and errors as in `granular_loss`.
+    β of the coarsest level is 1, and 0 below the finest.
+
+    Args:
+        logits, labels, groups, betas: as in `granular_loss`.
+
+    Returns:
+        the gradient of each sample's loss `(*batch, classes)`, in nats per unit of the logits.
+
+    Raises:
+        ValueError: as `granular_loss`.
 
     >>> logits, labels = torch.zeros(1, 4).double(), torch.tensor([3])
     >>> granular_gradient(logits, labels, [torch.tensor([0, 0, 1, 1])], [0.5]).tolist()

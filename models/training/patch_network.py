@@ -74,7 +74,7 @@ def train_patch_network(
     Args:
         network: where training starts; stays as it is.
         draw: inputs and labels of the batch of a step, counted from 0.
-        steps: at which a copy is kept, 0 for the start; training ends with the last.
+        steps: of the copies, 0 for the start; training ends with the last.
         learning_rate: η.
         bias_rate: λ.
 

@@ -33,13 +33,16 @@ class Performance:
 def performance(
     network: Network, items: Sequence[Any], labels: Sequence[int] | np.ndarray, batch_size: int = 64
 ) -> Performance:
-    """Accuracy and loss of a network on labelled items.
+    """Measure a network on labelled items.
 
     Args:
         network: in eval mode.
         items: PIL images or sentences.
         labels: numbers of the network's classes (items,).
         batch_size: items a forward.
+
+    Returns:
+        accuracy (a share) and mean loss (nats).
 
     Raises:
         ValueError: the labels are not one a item, or go beyond the classes.

@@ -72,6 +72,9 @@ def fit_read_out(
         batch_size: items a forward.
         cache: a folder, instead of harsanyi/read-outs in the user's cache folder (``XDG_CACHE_HOME``).
 
+    Returns:
+        a copy of the network with the layer as its head, and its accuracies.
+
     Raises:
         ValueError: a class has fewer than two samples, or labels, items and classes do not fit together.
 
@@ -119,7 +122,19 @@ def fit_read_out(
 def check_labels(
     items: Sequence[Any], labels: Sequence[int] | np.ndarray, classes: Sequence[str]
 ) -> np.ndarray:
-    """The labels as int64 (items,); refuses other than one label an item, each the number of a class."""
+    """Refuse labels that are not one for each item, or not the number of a class.
+
+    Args:
+        items: PIL images or sentences.
+        labels: whole numbers (items,).
+        classes: names of the classes.
+
+    Returns:
+        the labels, int64 (items,).
+
+    Raises:
+        ValueError: for no labels, labels of another shape or type, or outside the classes.
+    """
     target = np.asarray(labels)
     if target.shape != (len(items),) or not np.issubdtype(target.dtype, np.integer):
         raise ValueError(

@@ -134,7 +134,16 @@ class Recipe:
         return [torch.tensor(level, device=device) for level in self.levels]
 
     def objective(self, logits: Tensor, target: Tensor, groups: list[Tensor]) -> Tensor:
-        """The loss of a batch: cross-entropy, or its levels `groups` weighted by `betas`, or the task's."""
+        """Compute the loss of a batch: cross-entropy, or its levels weighted by `betas`, or the task's loss.
+
+        Args:
+            logits: the network's outputs (items, classes).
+            target: as of :func:`tasks.check_target`, on the device of the logits.
+            groups: the levels as tensors, of :meth:`groups`.
+
+        Returns:
+            the mean over the batch, a scalar: in nats, for regression in the square of the labels' unit.
+        """
         if self.task != "classification":
             return task_loss(self.task, logits, target)
         if not groups:

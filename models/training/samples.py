@@ -35,12 +35,15 @@ class Samples:
 def input_batches(
     network: Network, items: Sequence[Any], cache_bytes: int = CACHE_BYTES
 ) -> Callable[[Tensor], NetworkInputs]:
-    """A function from the numbers of samples (batch,) to the network's inputs for them.
+    """Prepare the inputs of a network for batches of samples.
 
     Args:
         network: whose preprocessing makes the inputs.
         items: PIL images or sentences, at least one.
-        cache_bytes: images are preprocessed once, and kept, if all of them fit; else for every batch.
+        cache_bytes: images are preprocessed only once if all of them fit into it; else for every batch.
+
+    Returns:
+        a function from the numbers of samples, int64 (batch,), to the network's inputs for them.
     """
     first = network.preprocess(items[:1])
     if not isinstance(first, Tensor) or first.nbytes * len(items) > cache_bytes:

@@ -113,10 +113,10 @@ def thinned(checkpoints: Sequence[NumberedCheckpoint], count: int) -> list[Numbe
 
     Args:
         checkpoints: a series.
-        count: how many to keep, at least 2; all of them where there are no more.
+        count: the largest number of checkpoints, at least 2.
 
     Returns:
-        The same choice each time, in the same order.
+        the chosen checkpoints, in their order; all of them where there are no more than `count`.
 
     Raises:
         ValueError: count is below 2, which leaves no room for the first and the last.

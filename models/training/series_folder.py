@@ -24,12 +24,15 @@ def checkpoint_paths(folder: Path, epochs: int) -> list[Path]:
 
 
 def is_complete(folder: Path, checkpoints: Sequence[Path], settings: dict[str, Any]) -> bool:
-    """Whether the whole series is there.
+    """Look for all checkpoints of a series, and its history.
 
     Args:
-        folder: of the series.
-        checkpoints: of the whole series.
-        settings: of this training.
+        folder: of the series; it need not exist.
+        checkpoints: the paths of `checkpoint_paths`.
+        settings: of this training, in JSON's types.
+
+    Returns:
+        whether all of these files exist.
 
     Raises:
         ValueError: the folder holds a checkpoint of other settings.
@@ -43,14 +46,21 @@ def is_complete(folder: Path, checkpoints: Sequence[Path], settings: dict[str, A
         ]
         if differing:
             raise ValueError(
-                f"{folder} holds a series trained otherwise: {'; '.join(differing)}. "
+                f"{folder} holds a series of other settings: {'; '.join(differing)}. "
                 "Give another folder, or delete it"
             )
     return all(path.is_file() for path in [*checkpoints, folder / HISTORY])
 
 
 def save_epoch(path: Path, network: Network, settings: dict[str, Any], row: dict[str, Any]) -> None:
-    """Write a checkpoint with its settings and its row of the history."""
+    """Write a checkpoint with its settings and its row of the history.
+
+    Args:
+        path: of the checkpoint.
+        network: after the epoch.
+        settings: of the training, in JSON's types.
+        row: of the history, by column.
+    """
     # The loss before training is nan, which JSON does not have.
     facts = {name: value for name, value in row.items() if not (isinstance(value, float) and np.isnan(value))}
     save_checkpoint(

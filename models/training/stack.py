@@ -77,7 +77,7 @@ class StackSamples:
 def initial_stack(
     seeds: Sequence[int], features: int, width: int, outputs: int, dtype: torch.dtype = torch.float32
 ) -> Stack:
-    """Networks with weights and biases uniform in ±1/√(inputs of the layer), as in `torch.nn.Linear`.
+    """Draw weights and biases uniformly in ±1/√(inputs of the layer), as in `torch.nn.Linear`.
 
     Args:
         seeds: one a network.
@@ -85,6 +85,9 @@ def initial_stack(
         width: hidden units.
         outputs: of a network.
         dtype: of the weights.
+
+    Returns:
+        a network for each seed; it does not depend on the other seeds.
 
     >>> initial_stack([7], 4, 3, 2).weight.abs().max().item() <= 3**-0.5
     True
@@ -108,7 +111,7 @@ def accuracies(
     labels: Int64[Tensor, " samples"],
     group: Int64[Tensor, " outputs"] | None = None,
 ) -> Float[Tensor, " networks"]:
-    """The share of samples that each network answers with the label, or with the label's group.
+    """Measure how often each network answers with the label, or with the label's group.
 
     A group's probability is the sum over its classes (:func:`group_logits`).
 
@@ -117,6 +120,9 @@ def accuracies(
         inputs: the same for all networks.
         labels: numbers of outputs.
         group: the group of each output; without it answers are the outputs themselves.
+
+    Returns:
+        the share of samples, float64 `(networks,)`.
 
     >>> stack = initial_stack([0], 1, 2, 3)
     >>> accuracies(stack, torch.zeros(4, 1), torch.zeros(4).long(), torch.zeros(3).long()).tolist()

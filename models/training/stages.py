@@ -126,10 +126,18 @@ def freeze_stages(network: Network, names: Sequence[str]) -> None:
 
 
 def reset_stages(network: Network, names: Sequence[str], seed: int = 0) -> Network:
-    """A copy whose stages have the weights and buffers of ``load(network.name, "random", seed=seed)``.
+    """Give stages the weights and buffers of ``load(network.name, "random", seed=seed)``.
 
     The whole architecture is built again. ``reset_parameters`` of each layer would not do: a network
     initialises its residual branches and tokens itself, when it is built.
+
+    Args:
+        network: stays as it is.
+        names: of the stages.
+        seed: of the random weights.
+
+    Returns:
+        a copy of the network with the new weights.
 
     Raises:
         ValueError: there is no such stage, one shares a weight with a stage that is not named, or the network

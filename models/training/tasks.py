@@ -72,6 +72,9 @@ def task_loss(
         outputs: of the network.
         target: of `check_target`.
 
+    Returns:
+        the mean loss, a scalar, in float32 or float64.
+
     >>> task_loss("regression", torch.tensor([[1.0], [4.0]]), torch.tensor([1.0, 2.0])).item()
     2.0
     """

@@ -138,7 +138,7 @@ def run_epochs(
     unfinished: Unfinished | None = None,
     title: str | None = None,
 ) -> Iterator[tuple[Training, float]]:
-    """Yields a copy in eval mode with its mean loss: before training (nan) and after each epoch.
+    """Train a copy of a network epoch by epoch.
 
     Args:
         network: where training starts; stays as it is.
@@ -148,6 +148,10 @@ def run_epochs(
         accelerator: of :func:`accelerated.accelerated`.
         unfinished: an interrupted series; only the epochs after it are yielded.
         title: of the progress bar; none without it.
+
+    Yields:
+        the training, its network in eval mode, and the mean loss of a sample, in the unit of
+        :meth:`Recipe.objective`: before training (nan) and after each epoch.
     """
     training = _prepare(network, recipe, len(target), accelerator)
     trained, groups = training.network, recipe.groups(accelerator.device)

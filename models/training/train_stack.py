@@ -105,6 +105,9 @@ def train_stack(
             tensor with a number for each network.
         device: where to train.
 
+    Returns:
+        the networks at their lowest validation objective, and the history of their training.
+
     Raises:
         ValueError: for another number of seeds, labels outside the outputs, or groups that do not fit.
 

@@ -137,7 +137,7 @@ def test_what_is_done_is_read(clothes, two, swept, folder):
     again = objective_sweep(start, clothes, two, [0, 0.3, 1], SEEDS, folder, RECIPE, size=50, progress=False)
     pd.testing.assert_frame_equal(again, swept)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == written
-    with pytest.raises(ValueError, match="holds a series trained otherwise"):
+    with pytest.raises(ValueError, match="holds a series of other settings"):
         objective_sweep(start, clothes, two, [0], [0], folder, RECIPE, size=40, progress=False)
 
 

@@ -171,7 +171,7 @@ def test_a_killed_study_goes_on_and_ends_in_the_same_tables(study, finished, tmp
 
 
 def test_other_settings_need_another_folder(study, finished):
-    with pytest.raises(ValueError, match="trained otherwise: learning_rate"):
+    with pytest.raises(ValueError, match="of other settings: learning_rate"):
         run_granularity(replace(study, pretrain_rate=0.5), progress=False)
 
 

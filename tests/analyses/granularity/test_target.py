@@ -199,7 +199,7 @@ def test_a_column_of_names_is_refused_before_anything_is_trained(study, refused,
 
 def test_other_tasks_need_another_folder(study, done):
     one = of_task(study, "multi-label", done)
-    with pytest.raises(ValueError, match="holds a series trained otherwise: "):
+    with pytest.raises(ValueError, match="holds a series of other settings: "):
         run_granularity(replace(one, task="classification"), progress=False)
     history = pd.read_csv(one.out / "baseline/40/0/finetune/history.csv")
     assert history.columns.tolist() == ["epoch", "loss", "held_out_average_precision", "held_out_loss"]

@@ -76,7 +76,7 @@ def test_a_complete_series_is_kept_and_a_broken_one_begun_again(network, dark_an
 @pytest.mark.parametrize("option", [{"epochs": 3}, {"learning_rate": 0.5}, {"seed": 4}, {"flip": True}])
 def test_other_settings_need_another_folder(network, dark_and_light, tmp_path: Path, option):
     run(network, dark_and_light, tmp_path)
-    with pytest.raises(ValueError, match=f"trained otherwise: {next(iter(option))} "):
+    with pytest.raises(ValueError, match=f"of other settings: {next(iter(option))} "):
         run(network, dark_and_light, tmp_path, **option)
 
 
