@@ -58,6 +58,9 @@ class HarsanyiInteractions(PerturbationAttribution):
             perturbations_per_eval: masked inputs in one forward; by default what suits the device.
             method: `And()` by default.
             show_progress: whether to show a bar.
+
+        Returns:
+            Interactions `(batch, 2**n)` in float64, in the unit of the output.
         """
         elements, baseline, mask = (
             _only(value, name)

@@ -84,11 +84,14 @@ def evaluate_outputs(
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = True,
 ) -> Float[Tensor, "games coalitions classes"]:
-    """The network's outputs for all classes on all 2**n masked inputs, in its own floating type.
+    """The network's outputs for all classes on all 2**n masked inputs.
 
     Args:
         game: one with `outputs`, such as `MaskedModel`.
         games, plan, memory, batch_size, progress: as for `evaluate`; the batches are the same.
+
+    Returns:
+        Outputs `(games, 2**n, classes)` in the network's own floating type, on the game's device.
 
     Raises:
         ValueError: if the game has no outputs of its own.

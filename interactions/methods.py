@@ -126,6 +126,9 @@ def extract(game: Game | Tensor, method: Method, **options: Any) -> Interactions
         method: `And()`, `AndOr()`, `SparseAndOr()` or `JointSparseAndOr()`.
         options: for `evaluate` (batch_size, progress).
 
+    Returns:
+        Interactions `(games, 2**n)` in float64, in the unit of the score.
+
     >>> v = torch.tensor([[0.0, 2.0, 2.0, 2.0]])
     >>> extract(v, AndOr()).and_.tolist()
     [[0.0, 1.0, 1.0, -1.0]]
@@ -149,6 +152,8 @@ def extract_each(
         tables: value tables by name of the network.
         method: as for `extract`.
 
+    Yields:
+        The name of a network and its interactions.
 
     >>> v = torch.tensor([[0.0, 2.0, 2.0, 2.0]])
     >>> [name for name, _ in extract_each({"before": v, "after": v}, JointSparseAndOr())]

@@ -68,6 +68,9 @@ class Store:
             games, n: how many games and players.
             outputs: the number of outputs of each network, to store them all in float32 beside the scores.
             arrays: further arrays by name (images, owner maps).
+
+        Returns:
+            The store, with no game done.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,10 @@ def coalition_masks(
     Args:
         n: players.
         indices: of the coalitions; all 2**n in order by default.
-        device: of all 2**n.
+        device: of the masks of all 2**n; those of `indices` are on its device.
+
+    Returns:
+        `(coalitions, n)`, True for the players of a coalition.
 
     >>> coalition_masks(2).int().tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -157,6 +160,9 @@ def butterfly_(table: Tensor, *, lower: bool = False, sign: int = 1, axis: int =
         lower: add the half with i to the half without.
         sign: 1 to add, −1 to subtract.
         axis: of the coalitions.
+
+    Returns:
+        The table itself, with its new values.
     """
     shape = table.shape[: axis % table.ndim]
     if not table.numel():

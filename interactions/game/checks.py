@@ -34,13 +34,19 @@ def masked_key(inputs: Mapping[str, Tensor], masked: str | None) -> str:
 
 
 def checked_labels(labels: Any, games: int, score: Score, device: torch.device) -> Tensor | None:
-    """Labels as an int64 vector with one entry a game; None for a score that needs none.
+    """Check the labels of the games.
 
     Args:
-        labels: integers, in any form torch takes.
+        labels: integers, in any form torch takes, or None.
         games: how many games.
         score: to read off at the labels.
         device: of the result.
+
+    Returns:
+        Labels `(games,)` in int64, or None for None.
+
+    Raises:
+        ValueError: for None where the score needs labels, for labels of another number or type.
     """
     if labels is None:
         if score in LABELLED:
@@ -55,7 +61,19 @@ def checked_labels(labels: Any, games: int, score: Score, device: torch.device) 
 
 
 def attention_mask_of(inputs: Any, masked: str | None, layer: str | None) -> str:
-    """The name of the attention mask, for the baseline that takes attention from absent tokens."""
+    """The input to mask for the baseline that takes attention from absent tokens.
+
+    Args:
+        inputs: of the network.
+        masked: the key that the caller wants to mask; None for no wish.
+        layer: the layer whose output the caller wants to mask; None for no wish.
+
+    Returns:
+        The key of the attention mask.
+
+    Raises:
+        ValueError: for inputs without an attention mask, or a wish to mask something else.
+    """
     key = "attention_mask"
     if not isinstance(inputs, Mapping) or key not in inputs:
         raise ValueError(
@@ -95,7 +113,19 @@ def require_last_token(inputs: Tensor | Mapping[str, Tensor]) -> None:
 
 
 def require_fit(baseline: Tensor, players: Players, elements: Tensor) -> Tensor:
-    """The baseline with an axis of games; a ValueError if it or the players do not fit the elements."""
+    """Check that players and a baseline fit the elements to mask.
+
+    Args:
+        baseline: values that broadcast over the elements, with or without an axis of games.
+        players: the owner of each element.
+        elements: `(games, ...)`, to be masked.
+
+    Returns:
+        The baseline with an axis of games, whose length is 1 or that of the elements.
+
+    Raises:
+        ValueError: where they do not fit, with the shapes.
+    """
     games = torch.zeros(1, dtype=torch.int64, device=elements.device)
     coalitions = torch.zeros(1, players.n, dtype=torch.bool, device=elements.device)
     try:

@@ -11,22 +11,26 @@ from torch import Tensor
 class Game(Protocol):
     """A batch of cooperative games over the same number of players.
 
-    Attributes:
-        n: players of each game.
-        games: how many games.
-        device: of the tensors that `scores` takes and gives.
-
     A game may also have `prepared()`, a context manager around all calls of `scores`; `batch_size()`, the
     number of coalitions that suits a batch; and `outputs` with `scored`, the outputs for all classes and the
     scores that follow from them (see `MaskedModel`).
     """
 
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """Players of each game."""
+        ...
+
     @property
-    def games(self) -> int: ...
+    def games(self) -> int:
+        """How many games."""
+        ...
+
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """The device of the tensors that `scores` takes and gives."""
+        ...
+
     def scores(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float64[Tensor, " batch"]:

@@ -207,7 +207,10 @@ class MaskedModel:
         Args:
             games: the game of each pair.
             coalitions: the coalition of each pair.
-            images_last: whether to put the channels of images last in memory, which convolutions like.
+            images_last: whether to put the channels of images last in memory, where convolutions are faster.
+
+        Returns:
+            `(pairs, ...)` in the type of the elements, the baseline in place of absent players.
         """
         elements = _rows(self._elements, games)
         last = images_last or self._images_last

@@ -72,7 +72,16 @@ class Players:
 
     @classmethod
     def grid(cls, height: int, width: int, rows: int, columns: int) -> "Players":
-        """The rows × columns equal patches of an image of height × width pixels, row by row.
+        """A player for each of rows × columns equal patches of an image, numbered row by row.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image, in pixels.
+            rows: patches from top to bottom.
+            columns: patches from left to right.
+
+        Returns:
+            rows · columns players, the same in every game; their map is `(height, width)`.
 
         Raises:
             ValueError: if the grid does not divide the image.
@@ -120,6 +129,9 @@ class Players:
             k: players. SLIC's own count varies, so surplus segments are merged, smallest first, into the
                 neighbour of nearest mean colour.
             compactness: of SLIC; higher values give squarer segments.
+
+        Returns:
+            k players. Their map is `(height, width)` for one image, `(games, height, width)` for several.
         """
         single = hasattr(image, "convert") or (isinstance(image, np.ndarray) and image.ndim < 4)
         maps = [superpixels(picture, k, compactness) for picture in ([image] if single else image)]
@@ -148,6 +160,10 @@ class Players:
             seed: of the draw.
             options: for the tokenizer (max_length, …), the same as for the network's inputs.
 
+        Returns:
+            Players with their tokens as names. Their map is `(tokens,)` for one text, `(games, tokens)` for
+            several.
+
         Raises:
             ValueError: if a text has fewer tokens than `choose` or `at_least`, texts differ in length without
                 either, or both are given.
@@ -168,8 +184,18 @@ class Players:
     ) -> "Players":
         """Each word of the text(s) a player, with all its tokens.
 
-        Special tokens, padding, punctuation (words without a letter or digit) and `stop_words` (compared in
-        lower case) are background. The rest as `Players.tokens`.
+        Special tokens, padding, punctuation (words without a letter or digit) and stop words are background.
+
+        Args:
+            tokenizer, text, seed, options: as for `tokens`.
+            choose, at_least: as for `tokens`, words in place of tokens.
+            stop_words: words that are no players, compared in lower case.
+
+        Returns:
+            Players with their words as names, else as `tokens`.
+
+        Raises:
+            ValueError: as `tokens`.
         """
         stopped = {word.lower() for word in stop_words}
 
@@ -190,12 +216,15 @@ class Players:
         )
 
     def choose(self, k: int, seed: int = 0, *, central: tuple[int, int] | None = None) -> "Players":
-        """A random selection of k players, in their order; the others become background.
+        """A random selection of the players.
 
         Args:
             k: players to keep.
             seed: of the draw, the same for every game.
-            central: (rows, columns) of cells in the middle of the grid to draw from.
+            central: (rows, columns) of cells in the middle of the grid to draw from; by default all.
+
+        Returns:
+            The k players in their order; the others become background, which is never masked.
         """
         candidates = torch.arange(self.n) if central is None else self._central(*central)
         if not 1 <= k <= len(candidates):
@@ -246,12 +275,15 @@ class Players:
     def keep(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"], ndim: int
     ) -> Bool[Tensor, "batch *elements"]:
-        """A mask of the elements that stay as they are; it broadcasts against inputs of `ndim` axes.
+        """The elements that stay as they are: those of present players and the background.
 
         Args:
             games: the game of each coalition.
             coalitions: on the device of the owner map (see `to`).
             ndim: axes of the inputs, batch included.
+
+        Returns:
+            A mask of `ndim` axes that broadcasts against the inputs `(batch, ...)`, True where they stay.
         """
         always = torch.ones(len(coalitions), 1, dtype=torch.bool, device=coalitions.device)
         present = torch.cat([coalitions, always], dim=1)  # index −1, the background, reads True

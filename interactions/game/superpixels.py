@@ -9,12 +9,15 @@ SMOOTHING = 0.01
 
 
 def superpixels(image: Any, k: int, compactness: float) -> np.ndarray:
-    """The segment of each pixel, 0 … k−1, by SLIC; surplus segments are merged into a neighbour.
+    """k segments of an image by SLIC; surplus segments are merged into a neighbour.
 
     Args:
         image: (height, width[, channels]) in uint8 or floats.
         k: segments.
         compactness: of SLIC; higher values give squarer segments.
+
+    Returns:
+        The segment of each pixel, 0 … k−1, as integers `(height, width)`.
 
     Raises:
         ValueError: for an array that is no image, or where SLIC never gives k segments.
@@ -51,6 +54,9 @@ def merged_segments(labels: np.ndarray, pixels: np.ndarray, k: int) -> np.ndarra
         labels: `(height, width)`, numbers 0, 1, … without gaps.
         pixels: colours `(height, width, channels)`.
         k: segments of the result; an image with fewer stays as it is.
+
+    Returns:
+        The new segment of each pixel, 0, 1, … without gaps, as integers `(height, width)`.
     """
     while (count := labels.max() + 1) > k:
         smallest = np.bincount(labels.ravel(), minlength=count).argmin()

@@ -8,7 +8,7 @@ from torch import Tensor
 def sentence_pieces(
     tokenizer: Any, text: str, owner: Tensor, *, by_word: bool = True, **options: Any
 ) -> list[tuple[str, int]]:
-    """The words (or tokens) of a text in reading order, each with the player that owns it, or −1.
+    """The words (or tokens) of a text, and who owns them.
 
     Args:
         tokenizer, options: as for the players.
@@ -16,6 +16,9 @@ def sentence_pieces(
         owner: the owner map `(tokens,)` of this text, from `Players.words` or, with `by_word=False`,
             `.tokens`.
         by_word: whether pieces are words; else tokens.
+
+    Returns:
+        The pieces in reading order, each with the player that owns it, or −1 for the background.
     """
     encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
     units = units_of(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
@@ -26,13 +29,16 @@ def sentence_pieces(
 
 
 def units_of(text: str, word_ids: list[int | None], offsets: Any, by_word: bool) -> list[int | None]:
-    """The unit of each token position, its word or the token itself; None for special tokens and padding.
+    """The unit of each token position: its word or the token itself.
 
     Args:
         text: one sentence.
         word_ids: the tokenizer's word of each token.
-        offsets: first and last character of each token.
+        offsets: start and end of each token, in characters.
         by_word: whether units are words; else tokens.
+
+    Returns:
+        The number of the unit for each token; None for special tokens and padding.
     """
     if not by_word:
         return [None if word is None else i for i, word in enumerate(word_ids)]
@@ -46,7 +52,16 @@ def units_of(text: str, word_ids: list[int | None], offsets: Any, by_word: bool)
 
 
 def spans_of(text: str, units: list[int | None], offsets: Any) -> dict[int, str]:
-    """The text of each unit, a word or a token, from its first character to its last."""
+    """The text of each unit, a word or a token, from its first character to its last.
+
+    Args:
+        text: one sentence.
+        units: the unit of each token, as `units_of` gives them.
+        offsets: start and end of each token, in characters.
+
+    Returns:
+        Texts by the number of the unit.
+    """
     spans: dict[int, tuple[int, int]] = {}
     for unit, (start, end) in zip(units, offsets, strict=True):
         if unit is not None:
@@ -56,7 +71,13 @@ def spans_of(text: str, units: list[int | None], offsets: Any) -> dict[int, str]
 
 
 def require_units(text: str, pieces: dict[int, str], k: int) -> None:
-    """Refuse a text with fewer candidate units than k players."""
+    """Refuse a text with fewer candidate units than players, with a ValueError.
+
+    Args:
+        text: one sentence.
+        pieces: the texts of the units that can be players.
+        k: players.
+    """
     if len(pieces) < k:
         raise ValueError(
             f"fewer words than players: {text!r} has {len(pieces)} that can be players, expected {k}; "

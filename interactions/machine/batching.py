@@ -36,6 +36,9 @@ def batch_fitting(activation: int, device: torch.device, *, threads: int = 1) ->
         device: of the network.
         threads: that share a batch on a CPU; each has a cache of its own.
 
+    Returns:
+        The number of inputs in a batch.
+
     >>> batch_fitting(2**20, torch.device("cpu")), batch_fitting(2**20, torch.device("cpu"), threads=2)
     (4, 8)
     """
@@ -48,7 +51,7 @@ def batch_fitting(activation: int, device: torch.device, *, threads: int = 1) ->
 
 
 def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Result]:
-    """The results of `work` on batches of tables, in order.
+    """Work on tables batch by batch.
 
     The operations are many and small. Threads that share them mostly wait for each other; two are three to
     four times slower than one. So on a CPU each batch has one thread for itself.
@@ -56,6 +59,9 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
     Args:
         work: takes the indices of a batch along the first axis of the tables.
         tables: `(tables, ...)`.
+
+    Returns:
+        The result for each batch, in order.
 
     >>> over_batches(lambda rows: rows.tolist(), torch.zeros(3, 2))
     [[0, 1, 2]]
@@ -68,14 +74,16 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
 def in_rounds(
     work: Callable[[Tensor], Tensor], count: int, size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The numbers 0 … count − 1 in order, round by round, with the results of `work` on them.
+    """Work on the numbers 0 … count − 1 in order, round by round.
 
     Args:
-        work: takes the numbers of a batch.
+        work: takes the numbers of a batch, and gives a row for each.
         count: how many numbers.
         size: of a batch.
         device: of the numbers.
 
+    Yields:
+        The numbers of a round `(numbers,)`, and the results `(numbers, ...)`.
 
     >>> rounds = in_rounds(torch.neg, 3, 2, torch.device("cpu"))
     >>> [(numbers.tolist(), made.tolist()) for numbers, made in rounds]
@@ -88,13 +96,15 @@ def in_rounds(
 def in_workers(
     work: Callable[[Batch], Result], batches: Sequence[Batch], device: torch.device
 ) -> list[Result]:
-    """The results of `work` on each batch, in order; on a CPU several batches at a time, one thread each.
+    """Work on batches; on a CPU on several at a time, one thread each.
 
     Args:
         work: takes a batch.
         batches: in order.
         device: where the work runs.
 
+    Returns:
+        The result for each batch, in order.
 
     >>> in_workers(sum, [(1, 2), (3, 4)], torch.device("cpu"))
     [3, 7]

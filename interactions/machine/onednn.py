@@ -52,7 +52,13 @@ def multiply_into(
     rows: Float[Tensor, "rows channels"],
     weight: Float[Tensor, "width channels"],
 ) -> None:
-    """Write rows times the transposed weight into the target."""
+    """Write rows times the transposed weight into the target.
+
+    Args:
+        target: `(rows, width)`, overwritten.
+        rows: `(rows, channels)`.
+        weight: `(width, channels)`.
+    """
     if len(rows) >= MIN_ROWS and _pays(rows, weight):
         target.copy_(_over_places(rows, _with_torch_weights(weight, None)))
     else:

@@ -21,8 +21,11 @@ def biased_coalitions(
         generator: its state moves on, so that the next draw is independent.
         players: columns of the result; null players have those from n on.
 
+    Returns:
+        `(count, players)` on the CPU, True for the players of a coalition.
+
     Raises:
-        ValueError: for fewer than 2.
+        ValueError: for a count of fewer than 2.
     """
     if count < MIN_DRAWS:
         raise ValueError(f"expected {MIN_DRAWS} random coalitions or more, got {count}")
@@ -37,5 +40,8 @@ def uniform_coalitions(n: int, count: int, seed: int) -> Bool[Tensor, "count n"]
         n: players.
         count: how many to draw.
         seed: of the draw.
+
+    Returns:
+        `(count, n)` on the CPU, True for the players of a coalition.
     """
     return torch.rand(count, n, generator=torch.Generator().manual_seed(seed)) < 0.5

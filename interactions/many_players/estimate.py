@@ -103,12 +103,15 @@ class SparseMoebius:
 def appearances(
     terms: Bool[Tensor, "terms n"], coalitions: Bool[Tensor, "coalitions n"], kind: Kind = "and"
 ) -> Float64[Tensor, "coalitions terms"]:
-    """1 where a term's effect appears in a coalition, else 0: the design matrix of the sum of effects.
+    """The design matrix of a sum of effects.
 
     Args:
         terms: the players of each effect.
         coalitions: to evaluate.
         kind: "and", where all players of a term must be present, or "or", where one is enough.
+
+    Returns:
+        `(coalitions, terms)` in float64: 1 where a term's effect appears in a coalition, else 0.
     """
     assert kind in KINDS, kind
     common, orders = coalitions.double() @ terms.double().T, terms.sum(1)
@@ -130,12 +133,18 @@ def masks_of(terms: Collection[tuple[int, ...]], n: int) -> Bool[Tensor, "terms 
 def scores_of(
     game: Game, game_number: int, coalitions: Bool[Tensor, "coalitions n"]
 ) -> Float64[Tensor, " coalitions"]:
-    """The scores of coalitions of one game, on the CPU.
+    """The scores of coalitions of one game.
 
     Args:
         game: a batch of games.
         game_number: which of them.
         coalitions: to evaluate.
+
+    Returns:
+        `(coalitions,)` in float64 on the CPU.
+
+    Raises:
+        ValueError: for an unknown game number; as `evaluate` for scores that are not finite.
     """
     if not 0 <= game_number < game.games:
         raise ValueError(f"expected a game number of 0 to {game.games - 1}, got {game_number}")
@@ -157,15 +166,21 @@ def with_held_out_error(
     kind: Kind = "and",
     approximate: bool = True,
 ) -> SparseMoebius:
-    """The result of a transform, with the scores of random coalitions to measure its error on.
+    """Measure the error of a transform's estimate on random coalitions.
 
     Args:
         game, game_number: the game, and which of its batch.
-        terms, effects: the estimate.
+        terms, effects: the estimate: the players of each effect, and the effect in the unit of the score.
         used: the samples that it was made from.
         held_out: how many random coalitions to draw; those among the samples are left out.
         seed: of the draw.
         method, kind, approximate: for the result.
+
+    Returns:
+        The estimate, with the scores and the sums of effects of the random coalitions.
+
+    Raises:
+        ValueError: for fewer than 2 random coalitions.
     """
     if held_out < 2:
         raise ValueError(f"expected 2 or more coalitions to be held out, got {held_out}")

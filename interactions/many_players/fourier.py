@@ -50,6 +50,9 @@ def spex(
         held_out: random coalitions to measure the error on.
         seed: of all draws.
 
+    Returns:
+        Effects other than 0, in the unit of the score, and held-out coalitions to measure their error on.
+
     Raises:
         ImportError: naming what to install: shapiq, and for ProxySPEX lightgbm.
         ValueError: for an unknown method, an order outside 1 to n, a budget that is too small for SPEX.

@@ -25,6 +25,9 @@ def constant_weight_design(
         weight: tests of each player.
         seed: of the draw.
 
+    Returns:
+        `(tests, players)`, True where a player is in the group of a test.
+
     Raises:
         ValueError: for a weight that is not 1 to `tests`.
 

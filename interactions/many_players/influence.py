@@ -88,6 +88,9 @@ def influences(
         seed: of the draw.
         batch_size, progress: as for `evaluate`.
 
+    Returns:
+        Estimates and their standard errors, `(games, n)` each, in the squared unit of the score.
+
     Raises:
         ValueError: for fewer than 2 draws, a density outside (0, 1), coalitions of other players.
 
@@ -122,13 +125,16 @@ def influences(
     return Influences(influence, error, counts, m, each, seed)
 
 
-def most_influential(found: Sequence[Influences], keep: int) -> Int64[Tensor, "games keep"]:
+def most_influential(networks: Sequence[Influences], keep: int) -> Int64[Tensor, "games keep"]:
     """The players with the largest sum of shares of influence over several networks, in ascending order.
 
     Args:
-        found: the influences of each network, on the same games. For one network the players with its largest
-            influences are picked.
+        networks: the influences of each network, on the same games. For one network the players with its
+            largest influences are picked.
         keep: how many players, null players never; of equal players the first.
+
+    Returns:
+        The numbers of the players, `(games, keep)`.
 
     Raises:
         ValueError: for no networks, unequal shapes, or more players than there are.
@@ -140,12 +146,12 @@ def most_influential(found: Sequence[Influences], keep: int) -> Int64[Tensor, "g
     >>> most_influential(both, 2).tolist(), most_influential(both[:1], 2).tolist()
     ([[0, 3]], [[0, 2]])
     """
-    shapes = {tuple(network.influence.shape) for network in found}
+    shapes = {tuple(network.influence.shape) for network in networks}
     if len(shapes) != 1:
         raise ValueError(f"expected influences of the same games and players; got shapes {sorted(shapes)}")
-    for network in found:
+    for network in networks:
         require_enough(network.counts, keep)
-    total = torch.stack([network.share for network in found]).sum(0)
+    total = torch.stack([network.share for network in networks]).sum(0)
     # Null players have the share 0 and the highest numbers: in a tie the other player comes first.
     return total.argsort(dim=1, descending=True, stable=True)[:, :keep].sort(dim=1).values
 
@@ -198,7 +204,7 @@ def evaluate_alike(
         coalitions: gives the coalitions for games of n players and density p.
         batch_size, progress: as for `evaluate`.
 
-    Returns:
+    Yields:
         For each group the numbers of its games, their coalitions and their scores.
     """
     groups: dict[tuple[int, float], list[int]] = {}

@@ -93,13 +93,13 @@ def coalitions_up_to(n: int, order: int) -> Bool[Tensor, "coalitions players"]:
     masks = torch.zeros(count, n, dtype=torch.bool)
     start = 0
     for k in range(order + 1):
-        members = members_of_order(n, k)
+        members = _members_of_order(n, k)
         masks[start : start + len(members)].scatter_(1, members, True)
         start += len(members)
     return masks
 
 
-def members_of_order(n: int, order: int) -> Int64[Tensor, "coalitions order"]:
+def _members_of_order(n: int, order: int) -> Int64[Tensor, "coalitions order"]:
     """The members of each coalition of an order, ascending, by `rank`."""
     members = torch.tensor(list(combinations(range(n), order)), dtype=torch.int64).view(comb(n, order), order)
     return members[rank(members, n).argsort()]
@@ -118,11 +118,14 @@ def dividends(v: Float64[Tensor, " coalitions"], n: int, order: int) -> Float64[
         v: the scores of `coalitions_up_to(n, order)`, in their order.
         n: players.
         order: the largest.
+
+    Returns:
+        I(S) of the same coalitions `(coalitions,)`, in the unit of the score.
     """
     starts = [sum(comb(n, j) for j in range(k)) for k in range(order + 1)]
     effects = []
     for k in range(order + 1):
-        members = members_of_order(n, k)
+        members = _members_of_order(n, k)
         of_order = torch.zeros(len(members), dtype=torch.float64)
         for size in range(k + 1):
             for places in combinations(range(k), size):

@@ -76,6 +76,10 @@ def sparse_moebius(
         held_out: random coalitions to measure the error on.
         seed: of all draws.
 
+    Returns:
+        The effects that stand out, in the unit of the score, and held-out coalitions to measure their error
+        on.
+
     Raises:
         ValueError: for an order outside 1 to n, an exact order above it, a budget too small, negative noise,
             no delays, an unknown game number; as `evaluate` for scores that are not finite.

@@ -82,6 +82,9 @@ def hashes(n: int, bits: int, delays: int, order: int, count: int, seed: int) ->
         order: of the coalitions to find.
         count: of hashes.
         seed: of the draw.
+
+    Returns:
+        `count` hashes, each with groups `(bits, n)` and delays `(1 + delays, n)`.
     """
 
     def design(tests: int, number: int) -> Tensor:

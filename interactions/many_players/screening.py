@@ -178,6 +178,9 @@ def screened(
             players that matter while half of all are masked need not matter there.
         coalitions, seed, batch_size, progress: as for `influences`.
 
+    Returns:
+        The smaller game, the numbers of its players in the whole game, and the influences of all players.
+
     Raises:
         ValueError: for more players than there are, and as `influences`.
 
@@ -219,6 +222,9 @@ def held_out_error(
         table: v_K `(games, 2**keep)`, `evaluate(screened.game)`.
         coalitions: how many to draw; a forward each.
         batch_size, progress: as for `evaluate`.
+
+    Returns:
+        The error of each game `(games,)`, a share of the variance, with its standard error.
 
     Raises:
         ValueError: for fewer than 2 draws, or a table of other games or players.

@@ -65,7 +65,7 @@ class Plan(ABC):
             coalitions: the coalition of each pair.
             batch_size: inputs in a dense batch; shorter inputs make larger batches. By default the game's.
 
-        Returns:
+        Yields:
             Numbers of pairs, and the outputs that `game.scored` reads.
         """
 
@@ -80,6 +80,9 @@ class Plan(ABC):
 
         Args:
             games, coalitions, batch_size: as for `outputs`; here on any device.
+
+        Returns:
+            `(pairs,)` in float64 on the game's device.
         """
         games, coalitions = games.to(self.game.device), coalitions.to(self.game.device)
         v = torch.full((len(games),), torch.nan, dtype=torch.float64, device=self.game.device)

@@ -81,6 +81,9 @@ def sparse_and_or(
         start: the fit of similar tables (the same inputs, the checkpoint before) that the splitting starts
             from.
 
+    Returns:
+        The split of each game, in the unit of v, with the bound and the gap that it reached.
+
     Raises:
         ValueError: for tables that are not finite, naming the game; for noise or tolerance below zero; for a
             start of other shape, or with another method.
@@ -116,13 +119,19 @@ def solve_tables(
     solve: Callable[[Program, Answer | None], tuple[Answer, Tensor]],
     start: SparseFit | None = None,
 ) -> SparseFit:
-    """The fits of all tables, batch by batch, each solved in the unit of its largest entry.
+    """Solve the programs of all games batch by batch, each in the unit of its largest entry.
 
     Args:
         v: `(games, *networks, 2**n)`.
         noise, tolerance, start: as for `sparse_and_or`.
         program: gives the program of tables u and bounds ε.
         solve: solves a program, from another answer if there is one; gives the answer and the steps.
+
+    Returns:
+        The fits of all games in their order, in the unit of v.
+
+    Raises:
+        ValueError: as `sparse_and_or`.
     """
     _check(v, noise, tolerance, start)
     v = v.detach().double()

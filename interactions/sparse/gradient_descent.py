@@ -49,7 +49,7 @@ def gradient_descent(
     optimizer: Literal["sgd", "adam"] = "sgd",
     dense: bool = False,
 ) -> tuple[Answer, Int64[Tensor, " games"]]:
-    """The last iterate of each game, even if worse than its start, with a weak bound; and its steps.
+    """Descend from the even split of each game.
 
     Args:
         program: with max|u| = 1; the descent depends on the scale.
@@ -57,6 +57,9 @@ def gradient_descent(
         learning_rate: at the start; by default that of `RATES`.
         optimizer: "adam" descends as the recipe does, each entry's step scaled by its past gradients.
         dense: multiply with 2ⁿ×2ⁿ matrices, as the published code does, instead of the fast transforms.
+
+    Returns:
+        The last iterate of each game, even if worse than its start, with a weak bound; and the steps `(games,)`.
     """
     gamma, delta, multiplier = (torch.zeros_like(program.u) for _ in range(3))
     rate = RATES[optimizer] if learning_rate is None else learning_rate

@@ -60,6 +60,9 @@ def onto_l1_ball(x: Tensor, radius: Tensor) -> Tensor:
     Args:
         x: `(..., entries)`.
         radius: broadcasts over x, with one entry on the last axis.
+
+    Returns:
+        The point, of the shape of x.
     """
     strength = x.abs()
     threshold = torch.zeros_like(strength[..., :1])
@@ -94,6 +97,12 @@ def sparse_and_or_joint(
         specific: α between 0 and 1. At 0 only the strongest network of each interaction counts; at 1 each
             network has a split of its own, as by `sparse_and_or`.
         tolerance, max_steps: as in `sparse_and_or`, for the networks of a game together.
+
+    Returns:
+        Interactions `(games, networks, 2**n)` in the unit of v; objective, bound and gap are `(games,)`.
+
+    Raises:
+        ValueError: as `sparse_and_or`, and for `specific` outside 0 to 1.
 
     >>> sum_ = torch.tensor([0.0, 1.0, 1.0, 2.0], dtype=torch.float64)  # x₁ + x₂, or AND and OR of both
     >>> and_ = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)  # only the AND

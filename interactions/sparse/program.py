@@ -69,8 +69,11 @@ class Program:
         """argmin_x step · objective(x) + ½‖x − split‖²: the soft threshold.
 
         Args:
-            split: a and b, `(2, 2**n, games, networks)`, a program of one network having one.
+            split: a and b, `(2, 2**n, games, networks)`; networks is 1 for a program of one network.
             step: `(games, 1)`.
+
+        Returns:
+            x, of the shape of the split.
         """
         shrunk = split - split.clamp(-step, step)
         shrunk[:, 0] = split[:, 0]
@@ -142,7 +145,13 @@ class Answer:
             getattr(self, name)[games] = value
 
     def offer(self, program: Program, or_: Tables, delta: Tables) -> None:
-        """Take a feasible split where it is better; of splits equal up to rounding the first stays."""
+        """Take a feasible split where it is better; of splits equal up to rounding the first stays.
+
+        Args:
+            program: of the same games.
+            or_: OR interactions, in the unit of the program.
+            delta: δ, in the same unit, within the bound.
+        """
         objective, or_, delta = program.candidate(or_, delta)
         better = objective < self.objective - STRENGTH_ROUNDING * self.objective.abs()
         self.objective = torch.where(better, objective, self.objective)
@@ -184,7 +193,16 @@ def joint(or_: Tables) -> Tables:
 
 
 def remaining_and(u: Tables, or_: Tables, delta: Tables) -> Tables:
-    """The AND interactions that explain exactly the rest of u after joint OR interactions and δ."""
+    """The AND interactions that explain exactly what OR interactions and δ leave of a table.
+
+    Args:
+        u: tables `(games, *networks, 2**n)`.
+        or_: OR interactions of the same shape and unit; their entry at ∅ does not count.
+        delta: δ of the same shape and unit.
+
+    Returns:
+        AND interactions of the same shape and unit.
+    """
     return and_interactions(u - delta - touching_sums(or_))
 
 

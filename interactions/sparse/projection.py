@@ -96,7 +96,14 @@ def _swapped(halves: Tensor, other: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def projection(n: int, kappa: float, device: torch.device) -> Projection:
-    """The `Projection` for n and κ, computed once and cached."""
+    """The `Projection` of a number of players and a scale, from a cache of the last few.
+
+    Args:
+        n, kappa, device: as for `Projection`.
+
+    Returns:
+        The projection; do not change it.
+    """
     return Projection(n, kappa, device)
 
 

@@ -103,7 +103,7 @@ class RangeProgram(Program):
 
 
 def effect_ranges(
-    found: Interactions,
+    interactions: Interactions,
     noise: float = 0.04,
     *,
     top: int = 5,
@@ -115,16 +115,19 @@ def effect_ranges(
 
     The sparsest split need not be the only one, and there are many nearly sparsest splits. For each of the
     strongest interactions, two programs make its effect as small and as large as the noise and
-    Σ|I_and| + |I_or| ≤ (1 + slack) · (its value in `found`) allow. They start from the split in `found`.
+    Σ|I_and| + |I_or| ≤ (1 + slack) · (its value in `interactions`) allow. They start from that split.
 
     Args:
-        found: interactions of a sparse method, their gaps well below the slack.
+        interactions: those of a sparse method, their gaps well below the slack.
         noise: of that method.
         top: how many interactions of each game.
         slack: share of the strength.
         tolerance: how far `lowest` may be from `low`, and `highest` from `high`, as a share of the game's
             strongest effect.
         max_steps: of each program. One that misses the tolerance keeps its wider certified range.
+
+    Returns:
+        Ranges and certified ranges `(games, top)` in the unit of the score, the strongest effects first.
 
     Raises:
         ValueError: where more is left unexplained than the noise allows; for a top that is no number of
@@ -136,13 +139,15 @@ def effect_ranges(
     >>> bool(ranges.low[0, 0] < 0.1), bool(ranges.high[0, 0] > 0.9)
     (True, True)
     """
-    if not 1 <= top < found.v.shape[-1]:
-        raise ValueError(f"expected top between 1 and {found.v.shape[-1] - 1}, the coalitions; got {top}")
-    if found.or_[:, found.orders == 1].any():
+    if not 1 <= top < interactions.v.shape[-1]:
+        raise ValueError(
+            f"expected top between 1 and {interactions.v.shape[-1] - 1}, the coalitions; got {top}"
+        )
+    if interactions.or_[:, interactions.orders == 1].any():
         raise ValueError("expected ORs of one player to be given as ANDs, as sparse methods give them")
     if not slack >= 0:
         raise ValueError(f"expected a slack ≥ 0, a share of the strength; got {slack}")
-    program, unit = _programs(found, noise, top, slack)
+    program, unit = _programs(interactions, noise, top, slack)
 
     def solve(rows: Tensor) -> Answer:
         part = program.select(rows)
@@ -153,23 +158,24 @@ def effect_ranges(
     parts = over_batches(solve, program.u)
     objective, lower = (torch.cat([getattr(part, name) for part in parts]) for name in ("objective", "lower"))
     (low, high), (lowest, highest) = (
-        (unit * program.sign * value).view(found.games, top, 2).unbind(-1) for value in (objective, lower)
+        (unit * program.sign * value).view(interactions.games, top, 2).unbind(-1)
+        for value in (objective, lower)
     )
-    places = program.place.view(found.games, top, 2)[..., 0]
-    kind, coalition = places // found.v.shape[-1], places % found.v.shape[-1]
-    effect = found.effects.flatten(1).gather(-1, places)
+    places = program.place.view(interactions.games, top, 2)[..., 0]
+    kind, coalition = places // interactions.v.shape[-1], places % interactions.v.shape[-1]
+    effect = interactions.effects.flatten(1).gather(-1, places)
     return EffectRanges(kind, coalition, effect, low, high, lowest, highest)
 
 
-def _programs(found: Interactions, noise: float, top: int, slack: float) -> tuple[RangeProgram, Games]:
+def _programs(interactions: Interactions, noise: float, top: int, slack: float) -> tuple[RangeProgram, Games]:
     """Two programs for every interaction, for its smallest and largest effect, and the unit of each."""
-    u, bound, unit = in_units(found.v, noise)
-    if (found.residual.abs() > bound + STRENGTH_ROUNDING * unit).any():
+    u, bound, unit = in_units(interactions.v, noise)
+    if (interactions.residual.abs() > bound + STRENGTH_ROUNDING * unit).any():
         raise ValueError(
             f"the split leaves more unexplained than a noise of {noise:g} allows: give that of its method"
         )
-    strength = found.effects.abs().flatten(1)
-    counted = torch.cat([found.orders > 0, found.orders > 1])
+    strength = interactions.effects.abs().flatten(1)
+    counted = torch.cat([interactions.orders > 0, interactions.orders > 1])
     strongest, places = torch.where(counted, strength, -1.0).topk(top)
     strongest, limit = strongest[:, :1] / unit, (1 + slack) * strength.sum(-1, keepdim=True) / unit
 
@@ -180,10 +186,10 @@ def _programs(found: Interactions, noise: float, top: int, slack: float) -> tupl
         u=each(u / unit),
         bound=each(bound / unit),
         place=places.flatten().repeat_interleave(2),
-        sign=found.v.new_tensor([1.0, -1.0]).repeat(found.games * top),
+        sign=interactions.v.new_tensor([1.0, -1.0]).repeat(interactions.games * top),
         limit=each(limit)[:, 0],
-        inner_or=each(found.or_ / unit),
-        inner_delta=each((found.residual / unit).clamp(-bound / unit, bound / unit)),
+        inner_or=each(interactions.or_ / unit),
+        inner_delta=each((interactions.residual / unit).clamp(-bound / unit, bound / unit)),
         unit=each(torch.where(strongest > 0, strongest, 1.0))[:, 0],
     )
     return program, each(unit)[:, 0]

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def few_pixels() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda *arguments, **more: SAVE(*arguments, **more | {"dpi": 50}))
         yield
+
+
+@pytest.fixture
+def no_pixels(monkeypatch) -> None:
+    """Figures are made and saved as one white pixel: for tests of what stands beside them."""
+
+    def save(figure: Figure, file: Any, **options: Any) -> None:
+        Image.new("RGB", (1, 1), "white").save(file, format="png")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture

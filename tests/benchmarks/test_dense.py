@@ -1,6 +1,7 @@
 """The dense plan beside other batches and torch.compile: the same scores in every way, and the table."""
 
 import shutil
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -104,9 +105,13 @@ def test_each_size_of_batch_gives_the_scores_of_the_game(game, plan):
         torch.testing.assert_close(dense_way(plan, coalitions, batch)(), expected, rtol=0, atol=1e-5)
 
 
-@needs_compiler
+# inductor compiles C++ for a quarter of a minute; what is captured, and how often, is the same without it.
+@pytest.mark.parametrize(
+    "backend", ["eager", pytest.param("inductor", marks=[pytest.mark.slow, needs_compiler])]
+)
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_what_is_compiled_gives_the_scores_and_is_compiled_once(game, plan):
+def test_what_is_compiled_gives_the_scores_and_is_compiled_once(backend, game, plan, monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     coalitions = timed_coalitions(4, game.n)[:16]
     with torch.inference_mode():
         games = torch.zeros(8, dtype=torch.int64)

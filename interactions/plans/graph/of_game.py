@@ -45,7 +45,16 @@ def traced_game(game: Game) -> tuple[MaskedModel, Traced]:
 
 
 def beside(game: MaskedModel, traced: Traced, games: Int64[Tensor, " pairs"]) -> dict[str, Tensor]:
-    """The inputs that the traced network reads beside the masked one, by name, a row for each game."""
+    """The inputs that a traced network reads beside the masked one.
+
+    Args:
+        game: whose inputs they are.
+        traced: its network.
+        games: the game of each pair.
+
+    Returns:
+        Tensors `(pairs, ...)` by the name of the input.
+    """
     inputs = game.beside
     return {name: inputs[name][games] for name in traced.beside}
 

@@ -95,7 +95,16 @@ class Step:
         return node
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:
-        """An argument by position or by name; the default where the call leaves it out."""
+        """An argument by position or by name.
+
+        Args:
+            position: among the arguments by position.
+            name: among the arguments by name.
+            default: what torch takes where the call leaves the argument out.
+
+        Returns:
+            The argument as it stands in the step, or the default.
+        """
         return self.args[position] if position < len(self.args) else self.options.get(name, default)
 
     def axis(self, position: int = 1, ndim: int | None = None) -> int:

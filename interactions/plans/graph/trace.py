@@ -47,6 +47,9 @@ def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | N
         beside: the second argument of the function: names to tensors with one row for each input of the
             batch. `Traced.beside` has those that the result depends on.
 
+    Returns:
+        The operations in order with their constants; they run on a batch of any length.
+
     Raises:
         NotApplicable: where torch.export cannot follow (control flow that depends on values, …), where a
             step draws at random or changes with every call, where an operation takes several inputs of the

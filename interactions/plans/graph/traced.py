@@ -76,12 +76,15 @@ class Traced:
         return tuple(node for node in (self.source, *self.steps) if node in computed and node in used)
 
     def run(self, start: int, stop: int, values: Mapping[fx.Node, Any], batch: int) -> dict[fx.Node, Any]:
-        """The activations that live at `stop`, from those that live at `start`; others are freed early.
+        """Run the steps from `start` until before `stop`; activations without further use are freed early.
 
         Args:
             start, stop: numbers of steps.
             values: of the nodes that live at `start`, and of the inputs beside.
             batch: its length.
+
+        Returns:
+            The values of the nodes that live at `stop`.
         """
         live = dict(values) | {node: size(batch) for node, size in self.sizes.items()}
         if start == 0:

@@ -23,12 +23,15 @@ SLICE_NUMBERS = {"cpu": 2**19, "cuda": 2**26}
 def run_chains(
     planned: Mapping[fx.Node, RowStep], tables: Mapping[fx.Node, Table], wanted: set[fx.Node]
 ) -> dict[fx.Node, Table]:
-    """The wanted tables, from those at the start.
+    """Run planned steps; tables without further use are freed early.
 
     Args:
         planned: the steps in order.
-        tables: of the activations that the steps read from before.
-        wanted: the nodes whose tables to give; others are freed as soon as no step needs them.
+        tables: of the activations before the steps.
+        wanted: the nodes whose tables to give.
+
+    Returns:
+        The tables of the wanted nodes, `(rows, channels…)` each.
     """
     steps = {node: step for node, step in planned.items() if step.layout is not None}
     last_user = {source: node for node, step in steps.items() for source in step.sources}

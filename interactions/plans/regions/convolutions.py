@@ -54,10 +54,10 @@ def convolution(step: LayoutStep) -> RowStep:
     )
 
     def by_products(rows: slice, table: Tensor) -> Tensor:
-        return sum_products(table, seen.terms(rows, table.device), by_place, bias, groups)
+        return _sum_products(table, seen.terms(rows, table.device), by_place, bias, groups)
 
     def by_windows(rows: slice, table: Tensor) -> Tensor:
-        return multiply_windows(table, seen.rows(table.device)[rows], by_place, bias)
+        return _multiply_windows(table, seen.rows(table.device)[rows], by_place, bias)
 
     windows_first = groups == 1 and cost_of_windows < cost_of_products
     apply, cost = (by_windows, cost_of_windows) if windows_first else (by_products, cost_of_products)
@@ -83,7 +83,7 @@ def _linear(after: TableLayout, weight: Tensor, bias: Tensor | None) -> RowStep:
     return RowStep(after, lambda rows, table: linear(table, weight, bias), cost)
 
 
-def sum_products(
+def _sum_products(
     table: Float[Tensor, "before channels"],
     terms: Terms,
     weight: Float[Tensor, "seen width inner"],
@@ -110,13 +110,13 @@ def sum_products(
         products[-1] = 0.0
         end = 0
         for place in (place for place in rows if place not in terms.straight):
-            multiply_rows(
+            _multiply_rows(
                 rows[place], weight[place, part], groups, products[end : (end := end + len(rows[place]))]
             )
         sums[:, part] = F.embedding_bag(terms.sums, products, mode="sum") if terms.products else 0.0
     for place in terms.straight:
         product = table.new_empty(sums.shape)
-        multiply_rows(rows[place], weight[place], groups, product)
+        _multiply_rows(rows[place], weight[place], groups, product)
         sums += product
     return sums if bias is None else sums.add_(bias)
 
@@ -125,7 +125,7 @@ def _select_rows(table: Tensor, rows: slice | Tensor) -> Tensor:
     return table[rows] if isinstance(rows, slice) else table.index_select(0, rows)
 
 
-def multiply_rows(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> None:
+def _multiply_rows(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> None:
     """Write rows times weights `(width, inner)` into the target, group by group."""
     if groups == 1:
         multiply_into(target, rows, weight)
@@ -137,7 +137,7 @@ def multiply_rows(rows: Tensor, weight: Tensor, groups: int, target: Tensor) -> 
         target.view(len(rows), groups, -1).copy_(torch.bmm(left, right).transpose(0, 1))
 
 
-def multiply_windows(
+def _multiply_windows(
     table: Float[Tensor, "before channels"],
     seen: Tensor,
     weight: Float[Tensor, "seen width channels"],

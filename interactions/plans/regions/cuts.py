@@ -104,7 +104,7 @@ class RegionPlan:
         return activations
 
 
-def plan_step(node: fx.Node, layouts: Mapping[fx.Node, Any], constants: Mapping[fx.Node, Any]) -> RowStep:
+def _plan_step(node: fx.Node, layouts: Mapping[fx.Node, Any], constants: Mapping[fx.Node, Any]) -> RowStep:
     """How one operation runs on rows.
 
     Args:
@@ -146,6 +146,9 @@ def plan_regions(
         n: players.
         cuts: the numbers of the first step on rows and of the first step after them, instead of the cheapest.
 
+    Returns:
+        The two cuts, the steps between them, and the cost of one game in multiply-adds.
+
     Raises:
         NotApplicable: where no pair of cuts saves work; it names the first step that has no rule.
     """
@@ -159,7 +162,7 @@ def plan_regions(
                 constants[step] = _same_for_all(step, traced, constants)
                 planned.append(DONE)
                 continue
-            planned.append(plan_step(step, layouts, constants))
+            planned.append(_plan_step(step, layouts, constants))
         except NotApplicable as error:
             obstacle = f"from {step.name} on ({error})"
             break
@@ -207,11 +210,11 @@ def _same_for_all(node: fx.Node, traced: Traced, constants: Mapping[fx.Node, Any
             raise NotApplicable("it is of the batch and no activation")
         return Step.with_values(node, lambda source: sizes.get(source, constants.get(source))).run()
 
-    one, two = result(1), result(2)
-    same = isinstance(one, Tensor) and one.shape[1:] == two.shape[1:] and bool((two == one).all())
-    if not same or len(one) != 1:
+    row, rows = result(1), result(2)
+    same = isinstance(row, Tensor) and row.shape[1:] == rows.shape[1:] and bool((rows == row).all())
+    if not same or len(row) != 1:
         raise NotApplicable("it differs from input to input")
-    return one
+    return row
 
 
 def _costs(

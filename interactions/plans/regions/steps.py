@@ -158,8 +158,11 @@ def gathered(layout: TableLayout, seen: RowsSeen, fill: float = 0.0) -> RowStep:
 
     Args:
         layout: of the result.
-        seen: the one row of the input that each row of the result is.
+        seen: for each row of the result, the number of its row in the input.
         fill: the value of places beyond the edge of the input.
+
+    Returns:
+        The step; its cost is that of moving all numbers.
     """
 
     def apply(rows: slice, table: Tensor) -> Tensor:

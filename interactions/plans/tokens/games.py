@@ -21,6 +21,9 @@ def token_game(game: Game, masked: tuple[str, ...], *needed: str) -> MaskedModel
         masked: the inputs that may be masked.
         needed: arguments that the model must take, beside input_ids.
 
+    Returns:
+        The same game.
+
     Raises:
         NotApplicable: saying what the game is instead.
     """
@@ -49,7 +52,16 @@ def arguments(model: Any) -> set[str]:
 
 
 def token_inputs(game: MaskedModel, games: Tensor, coalitions: Tensor) -> dict[str, Tensor]:
-    """The inputs of pairs (game, coalition) by keyword, `(pairs, tokens)` each, one of them masked."""
+    """The inputs of pairs (game, coalition), one of them masked.
+
+    Args:
+        game: as `token_game` gives it.
+        games: the game of each pair, `(pairs,)`.
+        coalitions: the coalition of each pair, `(pairs, players)`.
+
+    Returns:
+        Tensors `(pairs, tokens)` by the name of the model's argument.
+    """
     inputs = {"input_ids": game.inputs} if isinstance(game.inputs, Tensor) else game.inputs
     key = game.masked or "input_ids"
     rows = {name: value[games] for name, value in inputs.items()}

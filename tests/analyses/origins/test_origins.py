@@ -267,6 +267,7 @@ def test_runs_that_cannot_be_side_by_side(named, said, runs, refused, tmp_path):
     assert not (tmp_path / "beside").exists()
 
 
+@pytest.mark.usefixtures("no_pixels")
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -284,6 +285,7 @@ def test_conditions_that_differ(option, said, runs, checkpoints, refused, tmp_pa
     assert "only their networks may differ" in message
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_runs_of_one_network_have_no_change(runs, checkpoints, refused, tmp_path):
     main(
         [

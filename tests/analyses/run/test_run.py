@@ -92,6 +92,7 @@ def test_the_table_of_games_tells_every_gap(run):
         assert rows.input.tolist() == [Run.open(run).title_of(game) for game in range(4)]
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_a_gap_that_stays_open_is_told_in_table_and_report(checkpoints, tmp_path, monkeypatch):
     monkeypatch.setitem(MAX_STEPS, "splitting", 1)
     main(comparison(checkpoints, tmp_path / "run"))
@@ -127,6 +128,7 @@ def test_ranges_that_were_not_asked_for(run, refused):
     )
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_networks_split_together(run, tmp_path, forwards):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -169,6 +171,7 @@ def test_again_from_its_study_file_without_a_forward(run, forwards, capsys):
     assert "This rests on 4 inputs" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_pixels")
 @pytest.mark.parametrize(
     "damage", ["{", '{"of": "", "facts": {}, "classes": {}, "performance": [], "plans": {}}']
 )
@@ -183,6 +186,7 @@ def test_facts_of_another_form_are_measured_again(damage, run, forwards, tmp_pat
     assert len(Run.open(copy).performance) == 3
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_options_come_before_the_study_file(run, forwards, tmp_path):
     copy = tmp_path / "copy"
     main(["compare", str(run / "study.toml"), f"--out={copy}", "--inputs=3", "--method=and"])
@@ -206,6 +210,7 @@ def test_show_draws(what, run, capsys):
     assert path.stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_interactions_are_extracted_again_where_their_file_is_cut_short(checkpoints, tmp_path, capsys):
     out = tmp_path / "run"
     main(comparison(checkpoints, out))
@@ -216,12 +221,14 @@ def test_interactions_are_extracted_again_where_their_file_is_cut_short(checkpoi
     assert torch.equal(Interactions.load(path).and_, whole.and_)
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_an_empty_store_stands_in_nobodys_way(checkpoints, tmp_path, refused):
     nan = f"--before={checkpoints / 'nan.safetensors'}"
     assert "is nan for coalition" in refused(*comparison(checkpoints, tmp_path / "run", nan))
     main(comparison(checkpoints, tmp_path / "run"))
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_a_read_out_where_the_classes_differ(checkpoints, tmp_path):
     out = tmp_path / "run"
     main(
@@ -253,6 +260,7 @@ def test_superpixels(checkpoints, tmp_path, capsys):
     main(["show", str(tmp_path / "run"), "--what=change"])
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_a_layers_output_is_masked(checkpoints, tmp_path, capsys):
     main(comparison(checkpoints, tmp_path / "run", "--layer=pool", "--players=grid:7x7:3", "--inputs=2"))
     store = Store(tmp_path / "run/values.h5")
@@ -263,6 +271,7 @@ def test_a_layers_output_is_masked(checkpoints, tmp_path, capsys):
     main(["show", str(tmp_path / "run")])
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_what_the_network_predicts_on_unlabelled_pictures(checkpoints, pictures, tmp_path, capsys):
     out = tmp_path / "run"
     main(comparison(checkpoints, out, f"--data={pictures / 'flat'}", "--label=predicted"))
@@ -361,6 +370,7 @@ def test_tokens_of_a_network_without_a_mask_token(berts, refused, tmp_path):
     assert "the tokenizer has no mask_token; use --baseline pad_token or embedding_zeros" in said
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_networks_that_answer_more_than_the_data_asks(checkpoints, pictures, tmp_path):
     """Two networks with the same classes are compared as they are, without read-outs."""
     main(comparison(checkpoints, tmp_path / "run", f"--data={pictures / 'classes'}", "--level=label"))
