@@ -29,7 +29,15 @@ def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
 
 
 def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **style: Any) -> None:
-    """A line of values with the whiskers of their intervals."""
+    """Draw a line of values with the whiskers of their intervals.
+
+    Args:
+        ax: to draw on.
+        x: the horizontal place of each row.
+        rows: value, low, high; a row whose low is NaN has no whisker.
+        name: of the line, in the legend.
+        style: of the line, as `Axes.plot` takes it; with a colour.
+    """
     line: dict[str, Any] = {"markersize": 3.5, "linewidth": 1.2, "linestyle": "solid"}
     dots_with_bars(ax, x, rows, style.pop("color"), name, bar_width=0.9, **line | style)
 
