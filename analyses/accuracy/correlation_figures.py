@@ -7,9 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from harsanyi.analyses.drawing.marks import share_axis
+from harsanyi.analyses.drawing.marks import line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
-    BAND,
     COLUMN,
     FAINT,
     FONT,
@@ -46,6 +45,9 @@ def plot_correlation(
             `step`, where there is such a column.
         ax: to draw on; a new figure by default.
         table: of `correlation_table`; its coefficients of x and y are written in the corner.
+
+    Returns:
+        the axes.
 
     Raises:
         ValueError: for columns that `points` lacks, or coefficients that `table` lacks.
@@ -94,6 +96,9 @@ def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: fl
         ax: to draw on; a new figure by default.
         half_width: distance of the dotted lines from each value.
 
+    Returns:
+        the axes.
+
     >>> curve = pd.DataFrame({"quantity": "new_share", "inputs": [2, 4], "value": 0.5, "low": [0.2, 0.3]})
     >>> ax = plot_planning(curve.assign(high=[0.8, 0.6]))
     >>> ax.get_xlabel(), [label.get_text() for label in ax.get_xticklabels()]
@@ -106,10 +111,9 @@ def plot_planning(curve: pd.DataFrame, ax: Axes | None = None, *, half_width: fl
         default = (str(quantity).replace("_", " "), next(colours))
         name, colour = SHARE_COLOURS.get(str(quantity), default)
         value = rows.value.iloc[0]
-        ax.fill_between(rows.inputs, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
+        line_with_band(ax, rows.inputs, rows, colour, name)
         for bound in (rows.low, rows.high):
             ax.plot(rows.inputs, bound, color=colour, linewidth=0.8, marker="o", markersize=2)
-        ax.plot(rows.inputs, rows.value, color=colour, linewidth=1.4, label=name)
         for limit in (value - half_width, value + half_width):
             ax.axhline(limit, color=colour, linewidth=0.8, linestyle="dotted")
     ax.set_xscale("log", base=2)

@@ -41,6 +41,9 @@ def plot_calibration(
         fit: of `calibration_table`, for lines with the slopes through the origin ("chosen: 0.86 x").
         unit: of the score.
 
+    Returns:
+        the axes.
+
     Raises:
         ValueError: for a baseline that is not in the table.
 
@@ -85,6 +88,9 @@ def plot_effect_sizes(fit: pd.DataFrame, ax: Axes | None = None, *, unit: str = 
         fit: of `calibration_table`.
         ax: to draw on; a new figure by default.
         unit: of the score.
+
+    Returns:
+        the axes.
 
     >>> row = {"baseline": "blur", "kind": "both", "quantity": "mean_measured", "low": 0.5, "high": 2.0}
     >>> both = [{**row, "part": "new", "sample": s, "value": 1.0} for s in ("chosen", "control")]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
@@ -63,6 +63,9 @@ def plot_restricted(
         quantity: of the table.
         ax: to draw on; a new figure by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(version="only", quantity="accuracy", value=0.4, low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "knowledge": name} for name in ("nothing", "new", "everything")])
     >>> [label.get_text() for label in plot_restricted(table).get_xticklabels()]
@@ -81,8 +84,8 @@ def plot_restricted(
     ax.bar([0], [np.nan], color=FAINT, linewidth=0, label="only")
     ax.bar([0], [np.nan], facecolor="none", edgecolor=FAINT, linewidth=1.4, label="without")
     ax.set_xticks(range(len(parts)), [PART_LABELS.get(name, name) for name in parts])
-    ax.set(xlim=(-0.7, len(parts) - 0.3), ylim=(0, None if quantity == "accuracy_share" else 1.02))
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_xlim(-0.7, len(parts) - 0.3)
+    share_axis(ax, None if quantity == "accuracy_share" else 1.02)
     labels = {
         "accuracy_share": "accuracy,\nof that of all salient",
         "agreement": "same answer as the network",
@@ -108,6 +111,9 @@ def plot_discrimination(
         quantity: of the table.
         ax: to draw on; a new figure by default.
         unit: of the score, for the axis.
+
+    Returns:
+        the axes.
 
     >>> row = dict(quantity="margin", kind="both", value=0.4, low=0.2, high=0.5, games=9, knowledge="new")
     >>> ax = plot_discrimination(pd.DataFrame([{**row, "order": o} for o in ("all", "1")]), "margin")
@@ -141,6 +147,9 @@ def plot_pruning(standing: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Args:
         standing: tables of `Pruning.standing()` of several orders of removal, one below the other.
         ax: to draw on; a new figure by default.
+
+    Returns:
+        the axes.
 
     >>> rows = [dict(order="greedy", removed=r, value=1 - r / 2, low=0.1, high=0.9) for r in (0, 2)]
     >>> len(plot_pruning(pd.DataFrame(rows)).lines)

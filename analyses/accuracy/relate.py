@@ -59,7 +59,7 @@ ByClass = Mapping[str, list[Interactions]]
 def relate(
     folder: Path, series: str | None = None, scratch: str | None = None, *, k: int = 3, controls: int = 3
 ) -> list[str]:
-    """Relate the knowledge change of a finished run to accuracy; returns the summary in words.
+    """Relate the knowledge change of a finished run to accuracy.
 
     Three kinds of evidence, the weakest first: correlation of shares and accuracy; restricted prediction, the
     accuracy of a part of the knowledge alone; and intervention, masking the players of interactions with
@@ -75,6 +75,9 @@ def relate(
         scratch: of tracked runs, the one that was trained from scratch, if there is one.
         k: number of the strongest interactions of each part and input whose players are masked.
         controls: number of random coalitions for each of them.
+
+    Returns:
+        the summary, a sentence each.
     """
     run = Run.open(folder)
     names = run.compared(series, scratch)

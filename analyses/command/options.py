@@ -14,12 +14,15 @@ from harsanyi.analyses.study.settings import Settings, expected, option, plain, 
 
 
 def parse_options(name: str, kind: type, arguments: Sequence[str]) -> Any:
-    """The options of a command as its dataclass; a study file as first argument sets their defaults.
+    """Parse the options of a command; a study file as first argument sets their defaults.
 
     Args:
         name: of the command, for messages.
         kind: its dataclass.
         arguments: after the command's name.
+
+    Returns:
+        an object of the dataclass.
 
     Raises:
         ValueError, FileNotFoundError: for a mistake, in one sentence.

@@ -15,9 +15,9 @@ from harsanyi.analyses.training.track import TRAJECTORIES, track
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
-    said = approximations(compute(study))
-    where = f"Value tables and interactions are in {study.out}; draw them: harsanyi show {study.out}"
-    return Outcome(said, next_step=where)
+    summary = approximations(compute(study))
+    next_step = f"Value tables and interactions are in {study.out}; draw them: harsanyi show {study.out}"
+    return Outcome(summary, next_step=next_step)
 
 
 def compare_outcome(study: Compare) -> Outcome:
@@ -26,7 +26,7 @@ def compare_outcome(study: Compare) -> Outcome:
 
 
 def comparison_outcome(summary: list[str], out: Path) -> Outcome:
-    """What is said of a comparison that lies in the folder `out`."""
+    """The outcome of a comparison in the folder `out`."""
     files = {
         "Report": out / REPORT_FILE,
         "table": out / f"{CHANGE_TABLE}.csv",

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harsanyi.analyses.comparison.labels import sign_colour
+from harsanyi.analyses.drawing.marks import line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     DISCARDED,
@@ -125,9 +126,9 @@ def plot_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         _share_bars(ax, x, widths / len(shown), rows, *SHARE_COLOURS[quantity])
     ax.axvline(centres[-1] - 1.05, color=FAINT, linewidth=0.6)
     ax.set_xticks(centres, orders)
-    ax.set(xlim=(-0.7, centres[-1] + 1.1), ylim=(0, 1.12))
+    ax.set_xlim(-0.7, centres[-1] + 1.1)
+    share_axis(ax, 1.12)
     ax.set_yticks([0, 0.5, 1])
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
     label_axes(ax, "order", "share of strength")
     legend_above(ax)
     return ax
@@ -164,12 +165,12 @@ def plot_sparsity(
         largest = strength.amax(1, keepdim=True)
         relative = (strength / largest.where(largest > 0, 1)).sort(descending=True).values
         relative = relative[:, : _possible(interactions)]
-        low, middle, high = np.quantile(relative.cpu().numpy(), [0.25, 0.5, 0.75], axis=0)
-        rank = np.arange(1, len(middle) + 1)
+        quartiles = np.quantile(relative.cpu().numpy(), [0.25, 0.5, 0.75], axis=0)
+        rows = pd.DataFrame(quartiles.T, columns=["low", "value", "high"])
+        rank = np.arange(1, len(rows) + 1)
         count = interactions.salient(threshold).count().double().mean()
         label = f"{name}: {count:,.1f} of {len(rank):,} salient (mean)"
-        ax.plot(rank, middle, color=colour, linewidth=1.4, label=label)
-        ax.fill_between(rank, low, high, color=colour, alpha=0.18, linewidth=0)
+        line_with_band(ax, rank, rows, colour, label)
     ax.axhline(threshold, color="black", linewidth=0.8, linestyle="dashed")
     if threshold > 0:
         words, across = f"salient above {threshold:g}", ax.get_yaxis_transform()

@@ -11,7 +11,14 @@ from harsanyi.analyses.drawing.palette import BAND
 
 
 def line_with_band(
-    ax: Axes, x: pd.Series, rows: pd.DataFrame, colour: str, label: str, *, step: bool = False, **line: Any
+    ax: Axes,
+    x: pd.Series | np.ndarray,
+    rows: pd.DataFrame,
+    colour: str,
+    label: str = "",
+    *,
+    step: bool = False,
+    **line: Any,
 ) -> None:
     """A line of values, and a band between their bounds.
 
@@ -20,7 +27,7 @@ def line_with_band(
         x: places along the axis.
         rows: columns value, low, high; no band where a bound is NaN.
         colour: of line and band.
-        label: in the legend.
+        label: in the legend; no entry by default.
         step: whether each value holds up to the next place.
         line: style of the line.
 
@@ -38,24 +45,26 @@ def line_with_band(
 
 def dots_with_bars(
     ax: Axes,
-    places: np.ndarray,
+    places: pd.Series | np.ndarray | range,
     rows: pd.DataFrame,
     colour: str,
-    label: str,
+    label: str = "",
     *,
-    marker: str = "o",
     horizontal: bool = False,
+    bar_width: float = 1.2,
+    **dots: Any,
 ) -> None:
     """Dots of values, and bars between their bounds.
 
     Args:
         ax: to draw on.
         places: along the x axis; along the y axis where `horizontal`.
-        rows: columns value, low, high; no dot and no bar where they are NaN.
+        rows: columns value, low, high; no dot where the value is NaN, no bar where a bound is.
         colour: of dots and bars.
-        label: in the legend.
-        marker: of the dots.
+        label: in the legend; no entry by default.
         horizontal: whether values are on the x axis.
+        bar_width: in points.
+        dots: style of the dots; a `linestyle` joins them.
 
     >>> from harsanyi.analyses.drawing.palette import new_axes
     >>> ax, rows = new_axes(3, 2), pd.DataFrame({"value": [0.5], "low": 0.4, "high": 0.7})
@@ -64,9 +73,13 @@ def dots_with_bars(
     [[0.5, 2.0]]
     """
     bars = ax.hlines if horizontal else ax.vlines
-    bars(places, rows.low, rows.high, color=colour, linewidth=1.2)
+    bounded = rows[["low", "high"]].notna().all(axis=1).to_numpy()
+    bars(
+        np.asarray(places)[bounded], rows.low[bounded], rows.high[bounded], color=colour, linewidth=bar_width
+    )
     x, y = (rows.value, places) if horizontal else (places, rows.value)
-    ax.plot(x, y, marker, color=colour, markersize=4, label=label)
+    style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
+    ax.plot(x, y, color=colour, label=label, **style | dots)
 
 
 def share_axis(ax: Axes, top: float | None = 1.02) -> None:

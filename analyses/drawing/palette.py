@@ -35,7 +35,13 @@ def new_axes(width: float, height: float) -> Axes:
 
 
 def label_axes(ax: Axes, x: str, y: str) -> None:
-    """Axis labels as plain text (a user's unit may contain $), and no frame."""
+    """Write axis labels as plain text (a user's unit may contain $), and remove the frame.
+
+    Args:
+        ax: to draw on.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+    """
     ax.set_xlabel(x, fontsize=FONT, parse_math=False)
     ax.set_ylabel(y, fontsize=FONT, parse_math=False)
     ax.tick_params(labelsize=FONT, length=3, width=0.6)

@@ -3,13 +3,15 @@
 Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
 from harsanyi.analyses.drawing.palette import (
-    BAND,
     COLUMN,
     NETWORK_COLOURS,
     label_axes,
@@ -47,8 +49,8 @@ def plot_alignment(
     for feature, colour in FEATURE_COLOURS.items():
         rows = chosen[chosen.feature == feature].sort_values("step")
         if len(rows):
-            ax.plot(rows.step, rows.value, "o-", color=colour, markersize=3, label=f"{feature} features")
-            ax.fill_between(rows.step, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
+            label = f"{feature} features"
+            line_with_band(ax, rows.step, rows, colour, label, marker="o", markersize=3, linewidth=1.5)
     steps = sorted(chosen.step.unique())
     ax.set_xscale("symlog", linthresh=next((step for step in steps if step > 0), 1))
     ticks = [0, *(10**k for k in range(1, 7) if 10**k <= max(steps))]
@@ -82,8 +84,8 @@ def plot_errors(table: pd.DataFrame, by: str, ax: Axes | None = None) -> Axes:
             rows = table[(table.level == level) & (table.samples == samples)].sort_values(by)
             if len(rows):
                 name = f"{level} labels, {samples}"
-                ax.plot(rows[by], rows.value, color=colour, linestyle=line, linewidth=1.4, label=name)
-                ax.vlines(rows[by], rows.low, rows.high, color=colour, linewidth=1)
+                style: dict[str, Any] = {"marker": "", "linestyle": line, "linewidth": 1.4}
+                dots_with_bars(ax, rows[by], rows, colour, name, bar_width=1, **style)
     values = sorted(table[by].unique())
     if values[0] > 0:  # counts that grow by factors
         ax.set_xscale("log", base=2)

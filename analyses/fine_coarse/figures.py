@@ -4,12 +4,14 @@ Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.
 """
 
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
 from harsanyi.analyses.drawing.palette import (
     BAND,
     COLUMN,
@@ -91,8 +93,7 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     ax.axhline(0, color=FAINT, linewidth=0.6)
     for colour, (name, rows) in zip(cycle(NETWORK_COLOURS[1:]), table.groupby("data", sort=False)):
-        ax.plot(rows.redundancy, rows.value, "o", color=colour, markersize=4, label=name)
-        ax.vlines(rows.redundancy, rows.low, rows.high, color=colour, linewidth=1.2)
+        dots_with_bars(ax, rows.redundancy, rows, colour, str(name))
         if "redundancy_low" in rows:
             ax.hlines(rows.value, rows.redundancy_low, rows.redundancy_high, color=colour, linewidth=1.2)
         if "grouping" in rows:
@@ -122,8 +123,7 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             rows = table[(table.part == part) & (table.split == split)].sort_values("step")
             if len(rows):
                 label = f"{name}, {split}"
-                ax.plot(rows.step, rows.value, color=colour, linestyle=style, linewidth=1.2, label=label)
-                ax.fill_between(rows.step, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
+                line_with_band(ax, rows.step, rows, colour, label, linestyle=style, linewidth=1.2)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -152,16 +152,8 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     coarse = rows[rows.training == "coarse"]
     swept = rows[rows.training != "coarse"]
     swept = swept.assign(beta=[_beta(name) for name in swept.training]).sort_values("beta")
-    ax.plot(
-        swept.beta,
-        swept.value,
-        "o-",
-        color=NETWORK_COLOURS[1],
-        markersize=3,
-        linewidth=1.2,
-        label="fine classes",
-    )
-    ax.fill_between(swept.beta, swept.low, swept.high, color=NETWORK_COLOURS[1], alpha=BAND, linewidth=0)
+    style: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.2}
+    line_with_band(ax, swept.beta, swept, NETWORK_COLOURS[1], "fine classes", **style)
     for value, low, high in coarse[["value", "low", "high"]].to_numpy(float).tolist():
         ax.axhline(value, color=NETWORK_COLOURS[2], linewidth=1.2, linestyle="dashed", label="coarse labels")
         ax.axhspan(low, high, color=NETWORK_COLOURS[2], alpha=BAND, linewidth=0)

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from harsanyi.analyses.drawing.palette import BAND, COLUMN, FAINT, NETWORK_COLOURS, label_axes, new_axes
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
+from harsanyi.analyses.drawing.palette import COLUMN, FAINT, NETWORK_COLOURS, label_axes, new_axes
 from harsanyi.analyses.fine_coarse.figures import POINTS, signed_points
 from harsanyi.analyses.fine_coarse.objective_sweep import betas_of
 from harsanyi.analyses.statistics.correlation import require_columns
@@ -53,8 +54,7 @@ def plot_objectives(table: pd.DataFrame, ax: Axes | None = None, *, quantity: st
         raise ValueError("expected one β an objective, got several: draw them with plot_objective_rows")
     rows = rows.assign(beta=[beta for (beta,) in betas]).sort_values("beta")
     ax, colour = ax or new_axes(COLUMN, 2.4), NETWORK_COLOURS[1]
-    ax.plot(rows.beta, rows.value, "o-", color=colour, markersize=3.5, linewidth=1.2)
-    ax.fill_between(rows.beta, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
+    line_with_band(ax, rows.beta, rows, colour, marker="o", markersize=3.5, linewidth=1.2)
     if quantity.endswith("difference"):
         ax.axhline(0, color=FAINT, linewidth=0.6)
     _scale(ax, rows.beta.tolist())
@@ -86,8 +86,7 @@ def plot_objective_rows(table: pd.DataFrame, ax: Axes | None = None, *, quantity
     rows = _coarsest(table, quantity)
     ax = ax or new_axes(COLUMN, 0.8 + 0.26 * len(rows))
     heights = range(len(rows))
-    ax.hlines(heights, rows.low, rows.high, color=NETWORK_COLOURS[1], linewidth=1.2)
-    ax.plot(rows.value, heights, "o", color=NETWORK_COLOURS[1], markersize=4)
+    dots_with_bars(ax, heights, rows, NETWORK_COLOURS[1], horizontal=True)
     if quantity.endswith("difference"):
         ax.axvline(0, color=FAINT, linewidth=0.6)
     ax.set_yticks(heights, [_row_name(words) for words in rows.betas])

@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
+from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, NETWORK_COLOURS, label_axes
 from harsanyi.analyses.granularity.runs import BASELINE
 
@@ -43,9 +44,8 @@ def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **styl
         name: of the line, in the legend.
         style: of the line, as `Axes.plot` takes it; with a colour.
     """
-    ax.plot(x, rows.value, markersize=3.5, linewidth=1.2, label=name, **style)
-    bounded = np.isfinite(rows.low.to_numpy(float))
-    ax.vlines(x[bounded], rows.low[bounded], rows.high[bounded], color=style["color"], linewidth=0.9)
+    line: dict[str, Any] = {"markersize": 3.5, "linewidth": 1.2, "linestyle": "solid"}
+    dots_with_bars(ax, x, rows, style.pop("color"), name, bar_width=0.9, **line | style)
 
 
 def draw_baseline(ax: Axes, rows: pd.DataFrame) -> None:

@@ -67,10 +67,12 @@ class KnowledgeChange:
 
     @property
     def games(self) -> int:
+        """The number of games."""
         return self.before.games
 
     @property
     def n(self) -> int:
+        """The number of players."""
         return self.before.n
 
     def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
@@ -140,17 +142,27 @@ def compare(
 def knowledge_parts(
     before: Interactions, after: Interactions, scratch: Interactions | None, *, threshold: float
 ) -> dict[str, Float64[Tensor, "games kinds coalitions"]]:
-    """The signed effects whose strengths are the amounts of `compare`, by the names of the amounts."""
-    known, learned = salient_effects(before, threshold), salient_effects(after, threshold)
-    shared = shared_effects(known, learned)
-    parts = {"preserved": shared, "discarded": known - shared, "new": learned - shared}
-    parts |= {"all_before": known, "all_after": learned}
+    """Split the salient effects of two or three networks into the parts that `compare` measures.
+
+    Args:
+        before: interactions of the network before.
+        after: of the network after, on the same games.
+        scratch: of the network trained from scratch, if there is one.
+        threshold: of salience, in each network by itself.
+
+    Returns:
+        signed effects in the unit of the score, by the names of the amounts of `KnowledgeChange`.
+    """
+    all_before, all_after = salient_effects(before, threshold), salient_effects(after, threshold)
+    shared = shared_effects(all_before, all_after)
+    parts = {"preserved": shared, "discarded": all_before - shared, "new": all_after - shared}
+    parts |= {"all_before": all_before, "all_after": all_after}
     if scratch:
-        known_by_scratch = salient_effects(scratch, threshold)
-        common = shared_effects(shared, known_by_scratch)
+        all_scratch = salient_effects(scratch, threshold)
+        common = shared_effects(shared, all_scratch)
         parts |= {"also_scratch": common, "exclusive": shared - common}
-        parts |= {"only_scratch": known_by_scratch - shared_effects(known_by_scratch, learned)}
-        parts |= {"all_scratch": known_by_scratch}
+        parts |= {"only_scratch": all_scratch - shared_effects(all_scratch, all_after)}
+        parts |= {"all_scratch": all_scratch}
     return parts
 
 

@@ -32,6 +32,9 @@ def plot_origins(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: of `compare_many`; a share that it lacks is not drawn.
         ax: to draw on; a new figure by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(quantity="new_share", kind="both", sign="both", order="all", low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "origin": name, "value": 0.4} for name in ("a", "b", "a − b")])
     >>> [label.get_text() for label in plot_origins(table).get_yticklabels()]
@@ -73,6 +76,9 @@ def plot_origin_orders(
         ax: to draw on; a new figure by default.
         unit: of the score, for the axis.
 
+    Returns:
+        the axes.
+
     >>> row = dict(quantity="new", kind="both", sign="both", low=0.2, high=0.5, games=9, value=0.4)
     >>> table = pd.DataFrame([{**row, "origin": "a", "order": order} for order in ("1", "2", "all")])
     >>> len(plot_origin_orders(table, "new").lines)
@@ -86,8 +92,7 @@ def plot_origin_orders(
         rows = chosen[chosen.origin == name]
         # Side by side, so that no interval hides another.
         x = rows.order.astype(int) + 0.3 * (i - (len(names) - 1) / 2) / max(len(names), 2)
-        ax.plot(x, rows.value, markersize=3, linewidth=1.2, label=name, **style)
-        ax.vlines(x, rows.low, rows.high, color=style["color"], linewidth=0.8)
+        dots_with_bars(ax, x, rows, label=name, bar_width=0.8, markersize=3, linewidth=1.2, **style)
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     label_axes(ax, "order", f"{quantity} strength Σ|I| per input\n({unit})")
@@ -104,6 +109,9 @@ def plot_origin_similarities(
         table: of `origin_similarities`.
         network: of each origin, before or after.
         ax: to draw on; a new figure by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(network="after", kind="both", order="all", low=0.2, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "one": "a", "other": "b", "value": 0.4}])
@@ -128,9 +136,9 @@ def plot_origin_similarities(
 
 
 def _styles() -> list[dict[str, Any]]:
-    """Line styles: every colour solid, then every colour dashed."""
+    """Arguments of `dots_with_bars`: every colour solid, then every colour dashed."""
     return [
-        {"color": colour, "marker": marker, "linestyle": line}
+        {"colour": colour, "marker": marker, "linestyle": line}
         for line, marker in zip(("solid", "dashed"), MARKERS, strict=False)
         for colour in NETWORK_COLOURS
     ]

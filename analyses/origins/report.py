@@ -49,11 +49,12 @@ class Origin:
 
     @property
     def change(self) -> KnowledgeChange:
+        """The knowledge change from before to after."""
         return self.run.change_of(self.compared)
 
 
 def run_origins(runs: Sequence[str], out: Path) -> list[str]:
-    """Compare finished runs with each other, without a forward; returns the summary in words.
+    """Compare finished runs with each other, without a forward.
 
     Writes into `out`: origins and similarities as .csv and .h5, figures and report.html.
 
@@ -61,6 +62,9 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         runs: each NAME=RUN, the folder of a comparison, or NAME=RUN:SERIES, a tracked run from its
             pretrained network to the last checkpoint of a series (by default the first series).
         out: a folder, not that of a run.
+
+    Returns:
+        the summary, a sentence each.
 
     Raises:
         FileNotFoundError: for runs that are not there.

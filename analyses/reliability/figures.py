@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
-    BAND,
     COLUMN,
     FAINT,
     FONT,
@@ -33,6 +33,9 @@ def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: of `sharing_table`.
         ax: to draw on; new axes by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(network="net", order="all", value=1.0, low=0.5, high=1.0)
     >>> len(plot_sharing(pd.DataFrame([{**row, "inputs": k} for k in (1, 2)])).lines)
     1
@@ -40,10 +43,8 @@ def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     rows = table[table.order == "all"]
     for colour, (name, line) in zip(cycle(NETWORK_COLOURS), rows.groupby("network", sort=False)):
-        ax.plot(line.inputs, line.value, color=colour, linewidth=1.4, label=name)
-        ax.fill_between(line.inputs, line.low, line.high, color=colour, alpha=BAND, linewidth=0)
-    ax.set_ylim(0, 1.02)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+        line_with_band(ax, line.inputs, line, colour, str(name))
+    share_axis(ax)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_axes(ax, "in at least so many inputs", "share of salient strength")
     legend_above(ax)
@@ -59,6 +60,9 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: of `found_table`.
         ax: to draw on; new axes by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(network="a", quantity="found_in_b", kind="both", sign="both", value=1.0, low=0.5, high=1.0)
     >>> ax = plot_found(pd.DataFrame([{**row, "order": order} for order in ("1", "all")]))
     >>> ax.get_legend().get_texts()[0].get_text()
@@ -73,12 +77,10 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         by_order = pair.set_index("order").loc[orders]
         x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8
         label = f"{name}, in {str(quantity).removeprefix(FOUND_PREFIX)}"
-        ax.plot(x, by_order.value, "o", color=colour, markersize=3, label=label)
-        ax.vlines(x, by_order.low, by_order.high, color=colour, linewidth=1)
+        dots_with_bars(ax, x, by_order, colour, label, bar_width=1, markersize=3)
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)
     ax.set_xticks(range(len(orders)), orders)
-    ax.set_ylim(0, 1.02)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    share_axis(ax)
     label_axes(ax, "order", "share found with the same sign")
     legend_above(ax)
     return ax
@@ -96,6 +98,9 @@ def plot_variations(
         ax: to draw on; new axes by default.
         label: of the horizontal axis.
 
+    Returns:
+        the axes.
+
     >>> row = dict(network="net", value=1.0, low=0.5, high=1.0)
     >>> table = pd.DataFrame([{**row, "variation": name} for name in ("clean", "noise:4")])
     >>> [label.get_text() for label in plot_variations(table, "network").get_yticklabels()]
@@ -107,8 +112,7 @@ def plot_variations(
         words, colour = SHARE_COLOURS.get(group, (group.replace("_", " "), colour))
         rows = table[table[by] == group].set_index("variation").reindex(names)
         y = np.arange(len(names)) + ((i + 0.5) / len(groups) - 0.5) * 0.7
-        ax.hlines(y, rows.low, rows.high, color=colour, linewidth=1)
-        ax.plot(rows.value, y, "o", color=colour, markersize=4, label=words)
+        dots_with_bars(ax, y, rows, colour, words, horizontal=True, bar_width=1)
         if "clean" in names:
             ax.axvline(rows.value["clean"], color=colour, linewidth=0.6, linestyle="dashed")
     ax.set_yticks(range(len(names)), names)

@@ -134,13 +134,13 @@ def _generality_tables(clean: Run) -> dict[str, pd.DataFrame]:
     """How general the interactions are; over inputs only where players are the cells of a grid."""
     study, networks = clean.study, clean.interactions
     bootstrap = Bootstrap(seed=study.seed)
-    found = found_table(networks, clean.change, study.threshold, bootstrap=bootstrap)
+    table = found_table(networks, clean.change, study.threshold, bootstrap=bootstrap)
     if not study.players.startswith("grid"):
-        return {FOUND_TABLE: found[found.quantity != OTHER_INPUTS]}
+        return {FOUND_TABLE: table[table.quantity != OTHER_INPUTS]}
     return {
         GENERALITY_TABLE: generality_table(networks, study.threshold),
         SHARING_TABLE: sharing_table(networks, study.threshold, bootstrap=bootstrap),
-        FOUND_TABLE: found,
+        FOUND_TABLE: table,
     }
 
 

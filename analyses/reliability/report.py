@@ -22,8 +22,8 @@ GROUP_WORDS = {NOISE: "With noise", SHIFT: "On shifted inputs", OTHER_PLAYERS: "
 
 def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of reliability by caption; the part before the colon names the file."""
-    found = tables[FOUND_TABLE]
-    whole_networks = found[found.network.isin(list(study.checkpoints))]
+    table = tables[FOUND_TABLE]
+    whole_networks = table[table.network.isin(list(study.checkpoints))]
     axes = {
         "Found elsewhere: of one network's salient strength, what another has on the same inputs, by order": (
             plot_found(whole_networks)
@@ -44,9 +44,9 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
         plot_variations(shares[shares.group != OTHER_PLAYERS], "quantity")
     )
     if study.layouts:
-        other = shares[shares.group.isin([CLEAN, OTHER_PLAYERS])]
-        other = other.assign(variation=other.variation.replace(CLEAN, study.players))
-        axes["Shares with other players: on the same inputs"] = plot_variations(other, "quantity")
+        layouts = shares[shares.group.isin([CLEAN, OTHER_PLAYERS])]
+        layouts = layouts.assign(variation=layouts.variation.replace(CLEAN, study.players))
+        axes["Shares with other players: on the same inputs"] = plot_variations(layouts, "quantity")
     errors = tables[APPROXIMATION_TABLE]
     axes["Approximation: what the salient interactions leave unexplained, root mean square by the spread"] = (
         plot_variations(errors[errors.quantity == "error"], "network", label="error, of the outputs' spread")
@@ -56,15 +56,15 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
 
 def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """The results in sentences."""
-    found, shares = tables[FOUND_TABLE], tables[SHARES_TABLE]
-    kept = with_interval(total_row(found, network="after", quantity=f"{FOUND_PREFIX}before"), percent)
+    overlaps, shares = tables[FOUND_TABLE], tables[SHARES_TABLE]
+    shared = with_interval(total_row(overlaps, network="after", quantity=f"{FOUND_PREFIX}before"), percent)
     sentences = [
-        f"Of the fine-tuned network's salient strength, {kept} is in the pretrained network on the same "
+        f"Of the fine-tuned network's salient strength, {shared} is in the pretrained network on the same "
         "input."
     ]
     if SHARING_TABLE in tables:
         parts = ("preserved", "discarded", "new")
-        others = [total_row(found, network=part, quantity=OTHER_INPUTS) for part in parts]
+        others = [total_row(overlaps, network=part, quantity=OTHER_INPUTS) for part in parts]
         sentences.append(
             "What is salient in one input is so in this share of the others: "
             + listed([f"{with_interval(row, percent)} for the {row.network}" for row in others])
@@ -73,7 +73,7 @@ def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame])
     if STABILITY_TABLE in tables:
         rows = _all_orders(tables[STABILITY_TABLE])
         rows = rows[(rows.network == "after") & rows.value.notna()]
-        sentences += [_least_alike(one) for _, one in rows.groupby("group", sort=False)]
+        sentences += [_least_alike(group) for _, group in rows.groupby("group", sort=False)]
     for group, name in GROUP_WORDS.items():
         rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
         sentences += [_most_moved(rows, name)] if rows.difference.notna().any() else []

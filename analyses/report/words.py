@@ -28,12 +28,15 @@ def points(difference: float) -> str:
 
 
 def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> str:
-    """A value with its interval: without it where it is unknown, and – for no value.
+    """Write a value with its interval.
 
     Args:
         row: has `value`, `low` and `high`; or NAME, NAME_low and NAME_high.
         write: turns a number into text.
         of: NAME; empty for the first form.
+
+    Returns:
+        "value [low, high]"; the value alone where a bound is not finite; "–" where the value is NaN.
 
     >>> from harsanyi.analyses import Interval
     >>> with_interval(Interval(0.41, 0.3, 0.5), percent)

@@ -106,19 +106,19 @@ def _write_tables(run: Run, games: StudyGames) -> None:
 def _require_room(games: StudyGames) -> None:
     """Refuse tables that memory or disk cannot hold, before the first forward."""
     study, count = games.study, len(games.inputs)
-    what = f"tables of {count} games of {games.n} players, 2**{games.n} masked versions each,"
+    work = f"tables of {count} games of {games.n} players, 2**{games.n} masked versions each,"
     table = 8 * count << games.n
-    require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {what}")
+    require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {work}")
     if (study.out / STORE_FILE).exists():
         return
     needed = DISK_TABLES * table * len(study.checkpoints)
     if study.keep_outputs:
-        what = f"{what} with the outputs of all classes,"
+        work = f"{work} with the outputs of all classes,"
         needed += sum(_output_counts(games).values()) * table // 2
     free = shutil.disk_usage(next(path for path in study.out.absolute().parents if path.exists())).free
     if needed > free:
         raise MemoryError(
-            f"{what} need {gibibytes(needed)} of disk, and {gibibytes(free)} are free: choose fewer players "
+            f"{work} need {gibibytes(needed)} of disk, and {gibibytes(free)} are free: choose fewer players "
             "or fewer games"
         )
 

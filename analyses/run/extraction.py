@@ -65,13 +65,16 @@ def load_or_extract(
 
 
 def progress_bar(progress: bool, total: int, title: str, unit: str) -> "tqdm[Any]":
-    """A progress bar on a terminal; in a log a line a minute, if it lasts so long.
+    """Start a progress bar. In a terminal it moves; a log gets a line each minute.
 
     Args:
         progress: whether there is a bar at all.
         total: number of units.
         title: in front of the bar.
         unit: what is counted.
+
+    Returns:
+        the bar, a context manager.
     """
     rare: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": 60, "delay": 60}
     return tqdm(total=total, unit=unit, unit_scale=total > 1000, desc=title, disable=not progress, **rare)

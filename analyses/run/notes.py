@@ -160,7 +160,7 @@ def unit_of(players: str) -> str:
 
 
 def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = False, seed: int = 0) -> str:
-    """The sentence that marks all results of a study whose players were chosen by influence.
+    """Say how far tables are approximate whose players were chosen by influence.
 
     The share left unexplained is Σ mean_square / Σ variance over inputs; its interval resamples these.
 
@@ -169,6 +169,9 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
         unit: plural name of the players, see `unit_of`.
         together: one share for all networks together; else a share for each.
         seed: of the interval's draws.
+
+    Returns:
+        the sentence that marks all results of the study.
 
     >>> rows = {"network": "net", "game": [0, 1], "players": "3 5", "all_players": 64, "coalitions": 256}
     >>> sentence = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))

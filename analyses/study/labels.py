@@ -94,6 +94,12 @@ def read_out_inputs(study: Study, inputs: Inputs, drawn: Inputs) -> Inputs:
         study: names the training data and the largest number of inputs.
         inputs: all inputs of the study's data, which serve where there is no training data.
         drawn: those of the games.
+
+    Returns:
+        at most `study.read_out_inputs` inputs.
+
+    Raises:
+        ValueError: where all inputs are games and there is no training data.
     """
     if study.train_data is not None:
         pool = load_inputs(study, study.train_data)

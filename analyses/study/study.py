@@ -181,6 +181,7 @@ class Compute(Study):
 
     @property
     def checkpoints(self) -> dict[str, str]:
+        """As `Study.checkpoints`."""
         return {"network": self.checkpoint}
 
 
@@ -197,8 +198,9 @@ class Compare(Study):
 
     @property
     def checkpoints(self) -> dict[str, str]:
-        all_three = {"before": self.before, "after": self.after, "scratch": self.scratch}
-        return {name: checkpoint for name, checkpoint in all_three.items() if checkpoint is not None}
+        """As `Study.checkpoints`."""
+        networks = {"before": self.before, "after": self.after, "scratch": self.scratch}
+        return {name: checkpoint for name, checkpoint in networks.items() if checkpoint is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +216,7 @@ class Reliability(Compare):
     """Other players on the same inputs, each as for --players. By default none."""
 
     def require_sense(self) -> None:
+        """As `Study.require_sense`."""
         super().require_sense()
         if self.corruption is not None:
             raise ValueError(
@@ -248,6 +251,7 @@ class Track(Study):
 
     @property
     def checkpoints(self) -> dict[str, str]:
+        """As `Study.checkpoints`."""
         first = {} if self.pretrained is None else {PRETRAINED: self.pretrained}
         return first | {
             checkpoint_of(name, checkpoint.step): str(checkpoint.path)
@@ -256,6 +260,7 @@ class Track(Study):
         }
 
     def require_sense(self) -> None:
+        """As `Study.require_sense`."""
         super().require_sense()
         names = [argument.partition("=")[0] for argument in self.series]
         if len(set(names)) < len(names) or not all(re.fullmatch(r"[\w-]+", name) for name in names):

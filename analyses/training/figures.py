@@ -37,6 +37,9 @@ def plot_shares_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
         series: the name of the run.
         ax: to draw on; a new figure by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(series="run", kind="both", order="all", quantity="new_share", low=0.1, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "step": step, "value": step / 10} for step in (0, 3)])
     >>> len(plot_shares_over_training(table, "run").lines)
@@ -68,6 +71,9 @@ def plot_reached(
         ax: to draw on; a new figure by default.
         unit: of the horizontal axis.
 
+    Returns:
+        the axes.
+
     >>> row = dict(series="run", kind="both", order="all", quantity="reached", low=0.1, high=0.5, games=9)
     >>> table = pd.DataFrame([{**row, "step": step, "value": step / 3} for step in (0, 3)])
     >>> plot_reached(table).get_legend().get_texts()[0].get_text()
@@ -96,6 +102,9 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
         series: the name of the run.
         ax: to draw on; a new figure by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(series="run", kind="both", quantity="strength", games=9)
     >>> row = {**row, "value": 1.0}
     >>> table = pd.DataFrame([{**row, "step": s, "order": o} for s in (0, 3) for o in ("1", "all")])
@@ -118,6 +127,9 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Args:
         times: tables of `time_to_reach` of several runs with the same share.
         ax: to draw on; a new figure by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(kind="both", share=0.5, fraction=0.4, fraction_low=0.3, fraction_high=0.5, games=9)
     >>> times = pd.DataFrame([{**row, "series": "run", "order": order} for order in ("1", "all")])
@@ -148,6 +160,9 @@ def plot_performance(performance: pd.DataFrame, series: str, ax: Axes | None = N
         performance: columns series, step, split ("train", "held out"), loss.
         series: the name of the run.
         ax: to draw on; a new figure by default.
+
+    Returns:
+        the axes.
 
     >>> rows = [dict(series="run", step=s, split=p, loss=1.0) for s in (0, 3) for p in ("train", "held out")]
     >>> len(plot_performance(pd.DataFrame(rows), "run").lines)
@@ -182,13 +197,16 @@ def _cut_off_start(ax: Axes, losses: pd.DataFrame) -> None:
 
 
 def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], max_ticks: int = 9) -> AxesImage:
-    """A picture of strengths relative to the maximum of the order.
+    """Draw strengths relative to the maximum of the order.
 
     Args:
         ax: to draw on.
         strength: a row for each order, a column for each state.
         ticks: labels of the columns.
-        max_ticks: the number of labels that are written, at most; about every k-th.
+        max_ticks: largest number of labels that are written; they are evenly spaced.
+
+    Returns:
+        the picture, for `draw_scale`.
     """
     relative = strength.div(strength.max(axis=1).where(strength.max(axis=1) > 0, 1), axis=0)
     image = ax.imshow(relative.to_numpy(), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1)

@@ -21,6 +21,9 @@ def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None
         series: the name of the run from whose end theory starts.
         ax: to draw on; a new figure by default.
 
+    Returns:
+        the axes.
+
     >>> row = dict(series="run", step=float("nan"), sign="both", order="1", strength=1.0)
     >>> table = pd.DataFrame([{**row, "variance": variance} for variance in (1.0, 0.0)])
     >>> plot_theory_orders(table, "run").images[0].get_array().shape
@@ -40,6 +43,9 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
         succession: of `succession_table`.
         series: the name of the run.
         ax: to draw on; a new figure by default.
+
+    Returns:
+        the axes.
 
     >>> row = dict(series="run", order="1", share=0.5, value=0.5, low=0.4, high=0.6, games=9)
     >>> table = pd.DataFrame([{**row, "quantity": name} for name in ("step", "variance", "step_with_noise")])

@@ -36,7 +36,7 @@ REACHED_SHARES = (0.5, 0.9)
 
 
 def track(study: Track, *, progress: bool = True) -> list[str]:
-    """Follow the knowledge along training runs; returns the summary in words.
+    """Follow the knowledge along training runs.
 
     Writes into `study.out` the files of `compute`; trajectories, times, detours, theory and succession as
     .csv and .h5; figures and report.html.
@@ -44,6 +44,9 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     Args:
         study: the runs and the settings of the analysis.
         progress: whether to show progress bars.
+
+    Returns:
+        the summary, a sentence each.
     """
     run = compute(study, progress=progress)
     trajectories = trajectories_of(run)
@@ -145,7 +148,16 @@ def _performance_rows(run: Run) -> list[pd.DataFrame]:
 def track_figures(
     run: Run, trajectories: list[Trajectory], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, Figure]:
-    """The figures of tracked runs by caption; the words before the colon are the name of the file."""
+    """Draw the figures of tracked runs.
+
+    Args:
+        run: a finished study of training runs.
+        trajectories: of `trajectories_of`.
+        tables: of `track_tables`.
+
+    Returns:
+        the figures by caption, whose words before the colon are the name of the file.
+    """
     along, times = tables[TRAJECTORIES], tables[TIMES]
     figures = {
         "Reached: share of its own final knowledge that each run has, by the share of the run; bands are 95% "

@@ -55,6 +55,7 @@ class Trajectory:
 
     @property
     def final(self) -> Interactions:
+        """The interactions of the last checkpoint."""
         return self.interactions[-1]
 
 
