@@ -102,6 +102,7 @@ def test_inputs_that_are_answered_rightly(run):
     assert [str(one) == "True" for one in points.correct] == (answers == opened.labels).tolist()
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_path):
     folder = tmp_path / "series"
     for name, (first, last) in {"finetuned": ("before", "after"), "scratch": ("nan", "scratch")}.items():
@@ -133,6 +134,7 @@ def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_pat
         run.compared("probe")
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_without_the_outputs_of_all_classes(options, refused, tmp_path):
     main(["compare", *options, "--method=and", f"--out={tmp_path / 'run'}"])
     said = refused("accuracy", tmp_path / "run")

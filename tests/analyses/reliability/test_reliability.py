@@ -126,6 +126,7 @@ def test_performance_is_that_on_corrupted_inputs(comparison, tmp_path):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_sentences(berts, tmp_path):
     named = [f"--{name}={berts / name}" for name in ("before", "after")]
     main(

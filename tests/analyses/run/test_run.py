@@ -311,6 +311,7 @@ def test_a_failing_own_network(pictures, tmp_path, refused):
     assert "cannot compute log_odds on these inputs (mat1 and mat2 shapes" in said
 
 
+@pytest.mark.usefixtures("no_pixels")
 @pytest.mark.parametrize(
     "more",
     [
@@ -389,6 +390,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on_where_it_stopped(checkpoints, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     few = ("--inputs=12", "--batch-size=8")

@@ -127,6 +127,7 @@ def test_again_from_its_study_file_with_the_same_bytes(out, capsys):
     assert study_in(out / "study.toml").runs["scratch"][-1].step == 2
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_without_a_pretrained_network_and_with_fewer_checkpoints(runs, tmp_path):
     arguments = [one for one in tracking(runs, tmp_path / "run", "--at-most=2") if "--pretrained" not in one]
     main(arguments)
@@ -138,6 +139,7 @@ def test_without_a_pretrained_network_and_with_fewer_checkpoints(runs, tmp_path)
     assert not math.isnan(last.value.iloc[0])
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_answers_of_the_network_have_no_accuracy(runs, tmp_path):
     """Without labels nothing is known of the loss, and the figures do without."""
     main(tracking(runs, tmp_path / "run", "--label=predicted", "--at-most=2"))

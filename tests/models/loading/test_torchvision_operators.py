@@ -36,6 +36,7 @@ def test_everything_imports_after_models():
     assert out.startswith("(3, 3, 4) ")
 
 
+@pytest.mark.slow
 def test_a_failed_import_of_torchvision_is_forgotten():
     out = run(
         """
