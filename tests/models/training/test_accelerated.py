@@ -15,33 +15,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from harsanyi.models import Recipe, Samples, load, read_checkpoint, train
+from harsanyi.models import Recipe, load, read_checkpoint
 from harsanyi.models.training.accelerated import accelerated
 from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from tests.models.training.series import same, states, train_series
 from tests.places import ROOT
 
 CPU = torch.device("cpu")
 FILES = ["epoch-000.safetensors", "epoch-001.safetensors", "epoch-002.safetensors", "epoch-003.safetensors"]
 
 
-@pytest.fixture
-def network():
-    return load("small:cnn", "random", classes=["dark", "light"])
-
-
 def run(network, samples, folder: Path, **options) -> list[Path]:
-    recipe = Recipe(**{"epochs": 3, "batch_size": 16, **options})
-    return train(
-        network, Samples(*samples), recipe, folder=folder, held_out=Samples(*samples), progress=False
-    )
-
-
-def states(paths: list[Path]) -> list[dict]:
-    return [read_checkpoint(path).state for path in paths]
-
-
-def same(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    return train_series(network, samples, folder, **{"epochs": 3, "batch_size": 16, **options})
 
 
 def plain_loop(network, samples, epochs: int, batch_size: int, seed: int) -> tuple[list[dict], list[float]]:

@@ -29,6 +29,7 @@ from harsanyi.models import (
     train,
 )
 from harsanyi.models.loading.architecture import find_head
+from tests.models.training.series import same
 from tests.places import ROOT
 
 SCRIPT = ROOT / "docs" / "studies" / "resnet20_ladder" / "train.py"
@@ -251,10 +252,6 @@ def test_reset_stages_are_those_of_a_random_network(name: str):
             elsewhere = [state_of(one, stage) for one in (network, other)]
             assert not any(same(state_of(found, stage), one) for one in elsewhere)
     assert same(network.model.state_dict(), before)
-
-
-def same(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_reset_keeps_the_image_size():

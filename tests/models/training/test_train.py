@@ -11,26 +11,11 @@ from PIL import Image
 from harsanyi.models import Recipe, Samples, ladder, load, performance, read_checkpoint, train
 from harsanyi.models.training.recipe import _shift
 from harsanyi.models.training.samples import input_batches
-
-
-@pytest.fixture
-def network():
-    return load("small:cnn", "random", classes=["dark", "light"])
+from tests.models.training.series import same, states, train_series
 
 
 def run(network, samples, folder: Path, **options) -> list[Path]:
-    recipe = Recipe(**{"epochs": 2, "batch_size": 8, **options})
-    return train(
-        network, Samples(*samples), recipe, folder=folder, held_out=Samples(*samples), progress=False
-    )
-
-
-def states(paths: list[Path]) -> list[dict]:
-    return [read_checkpoint(path).state for path in paths]
-
-
-def same(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    return train_series(network, samples, folder, **{"epochs": 2, "batch_size": 8, **options})
 
 
 @pytest.mark.parametrize(("optimiser", "rate"), [("adamw", 3e-3), ("sgd", 3e-2)])

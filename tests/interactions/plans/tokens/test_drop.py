@@ -14,13 +14,17 @@ from transformers import (
 )
 
 from harsanyi.data import planted
-from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
+from harsanyi.interactions import MaskedModel, Players, coalition_masks, token
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.tokens.drop import drop_plan
 from harsanyi.interactions.plans.tokens.games import arguments
+from tests.interactions.plans.tokens.dense_numbers import (
+    all_pairs,
+    require_any_order,
+    require_dense_numbers,
+    require_rounding_in_float32,
+)
 
-# Sums in another order, in float64, of log-odds near 0.1.
-EXACT = 1e-11
 VOCABULARY, TOKENS, PADDING = 40, 9, 1
 SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -71,34 +75,27 @@ def attended_game(model, owner, lengths=(9, 6), **options):
     return MaskedModel(model, inputs, Players(owner, int(owner.max()) + 1, 0, per_game=True), **options)
 
 
-def all_pairs(game):
-    count = 2**game.n
-    return torch.arange(game.games).repeat_interleave(count), coalition_masks(game.n).repeat(game.games, 1)
-
-
-def require_dense_numbers(game, plan, **options):
-    v = plan.scores(*all_pairs(game), **options).view(game.games, -1)
-    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=EXACT)
-    assert v.std(1).min() > 1e-5  # the players matter
+def require_same_table(game, plan, **options):
+    require_dense_numbers(game, plan, min_spread=1e-5, **options)
 
 
 @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS.keys())
 def test_a_table_is_the_dense_one(owner):
     game = attended_game(bert(), owner)
-    require_dense_numbers(game, drop_plan(game))
+    require_same_table(game, drop_plan(game))
 
 
 def test_roberta_counts_positions_from_its_padding():
     game = attended_game(roberta(), OWNERS["several tokens, interleaved"])
     plan = drop_plan(game)
     assert plan.positions[1].tolist() == [2, 3, 4, 5, 6, 7, 1, 1, 1]
-    require_dense_numbers(game, plan)
+    require_same_table(game, plan)
 
 
 def test_distilbert_is_served_where_it_takes_positions():
     game = attended_game(distilbert(), OWNERS["several tokens, interleaved"])
     if "position_ids" in arguments(game.model):
-        require_dense_numbers(game, drop_plan(game))
+        require_same_table(game, drop_plan(game))
     else:
         with pytest.raises(NotApplicable, match="takes no position_ids"):
             drop_plan(game)
@@ -110,25 +107,17 @@ def test_inputs_beside_the_tokens_and_positions_of_ones_own():
         "position_ids": torch.arange(TOKENS).flip(0).expand(2, -1),
     }
     game = attended_game(bert(), OWNERS["several tokens, interleaved"], inputs=others)
-    require_dense_numbers(game, drop_plan(game))
+    require_same_table(game, drop_plan(game))
 
 
 def test_float32_differs_by_rounding():
     game = attended_game(bert().float(), OWNERS["several tokens, interleaved"])
-    v = drop_plan(game).scores(*all_pairs(game)).view(2, -1)
-    # Logits near 0.1 from sums of 32 and 48 terms.
-    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=1e-5)
+    require_rounding_in_float32(game, drop_plan(game))
 
 
 def test_pairs_in_any_order_and_more_than_once():
     game = attended_game(bert(), OWNERS["several tokens, interleaved"])
-    generator = torch.Generator().manual_seed(0)
-    games, which = torch.randint(2, (20,), generator=generator), torch.randint(16, (20,), generator=generator)
-    plan, whole = drop_plan(game), evaluate(game, progress=False)
-    for size in (1, 3, 100):
-        v = plan.scores(games, coalition_masks(4)[which], batch_size=size)
-        torch.testing.assert_close(v, whole[games, which], rtol=0, atol=EXACT)
-    assert plan.scores(games[:0], coalition_masks(4)[:0]).shape == (0,)
+    require_any_order(game, drop_plan(game))
 
 
 @pytest.mark.parametrize("name", OWNERS)
@@ -168,7 +157,7 @@ class Pooled(nn.Module):
 def test_mean_pooling_needs_the_mask():
     owner = OWNERS["several tokens, interleaved"]
     served = attended_game(Pooled(True), owner)
-    require_dense_numbers(served, drop_plan(served))
+    require_same_table(served, drop_plan(served))
     with pytest.raises(NotApplicable, match="not those of the dense forward"):
         drop_plan(attended_game(Pooled(False), owner))
 

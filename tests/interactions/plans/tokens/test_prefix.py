@@ -28,9 +28,14 @@ from harsanyi.data import planted
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.tokens.prefix import prefix_plan, segments
+from tests.interactions.plans.tokens.dense_numbers import (
+    EXACT,
+    all_pairs,
+    require_any_order,
+    require_dense_numbers,
+    require_rounding_in_float32,
+)
 
-# Sums in another order, in float64, of log-odds near 1.
-EXACT = 1e-11
 VOCABULARY, TOKENS = 40, 10
 
 
@@ -100,21 +105,14 @@ def language_game(model, owner, padding=(0, 0), **options):
     return MaskedModel(model, inputs, players, **options)
 
 
-def all_pairs(game):
-    count = 2**game.n
-    return torch.arange(game.games).repeat_interleave(count), coalition_masks(game.n).repeat(game.games, 1)
-
-
-def require_dense_numbers(game, plan, **options):
-    v = plan.scores(*all_pairs(game), **options).view(game.games, -1)
-    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=EXACT)
-    assert v.std(1).min() > 1e-4  # the players matter
+def require_same_table(game, plan, **options):
+    require_dense_numbers(game, plan, min_spread=1e-4, **options)
 
 
 @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS.keys())
 def test_a_table_is_the_dense_one(owner):
     game = language_game(llama(), owner)
-    require_dense_numbers(game, prefix_plan(game))
+    require_same_table(game, prefix_plan(game))
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -122,13 +120,13 @@ def test_left_padding_and_games_of_their_own(name):
     """Positions from the mask (OPT), from the place in the row, and rotary ones."""
     owners = [OWNERS["interleaved"], OWNERS["several tokens"], [-1, -1, -1, -1, 2, 1, 0, 3, 1, -1]]
     game = language_game(CAUSAL[name](), owners, padding=(1, 0, 4))
-    require_dense_numbers(game, prefix_plan(game))
+    require_same_table(game, prefix_plan(game))
 
 
 def test_biases_by_distance():
     """Bloom's own outputs are NaN behind padding."""
     game = language_game(bloom(), OWNERS["interleaved"])
-    require_dense_numbers(game, prefix_plan(game))
+    require_same_table(game, prefix_plan(game))
     with pytest.raises(NotApplicable, match="not finite"):
         prefix_plan(language_game(bloom(), OWNERS["interleaved"], padding=(1, 0)))
 
@@ -137,32 +135,24 @@ def test_position_ids_and_bare_tensors_and_masked_attention():
     positions = torch.arange(TOKENS).sub(2).clamp_min(0).expand(2, -1)
     interleaved = OWNERS["interleaved"]
     given = language_game(llama(), interleaved, padding=(2, 0), inputs={"position_ids": positions})
-    require_dense_numbers(given, prefix_plan(given))
+    require_same_table(given, prefix_plan(given))
     bare = MaskedModel(
         gpt2(), given.inputs["input_ids"], given.players, labels=[3, 3], baseline=token(1),
         score="next_token_log_odds",
     )  # fmt: skip
-    require_dense_numbers(bare, prefix_plan(bare))
+    require_same_table(bare, prefix_plan(bare))
     unattended = language_game(llama(), [*interleaved[:-1], -1], masked="attention_mask", baseline="zeros")
-    require_dense_numbers(unattended, prefix_plan(unattended))
+    require_same_table(unattended, prefix_plan(unattended))
 
 
 def test_float32_differs_by_rounding():
     game = language_game(llama().float(), OWNERS["interleaved"])
-    v = prefix_plan(game).scores(*all_pairs(game)).view(2, -1)
-    # Logits near 0.1 from sums of 32 and 48 terms.
-    torch.testing.assert_close(v, evaluate(game, progress=False), rtol=0, atol=1e-5)
+    require_rounding_in_float32(game, prefix_plan(game))
 
 
 def test_pairs_in_any_order_and_more_than_once():
     game = language_game(gpt2(), OWNERS["interleaved"])
-    generator = torch.Generator().manual_seed(0)
-    games, which = torch.randint(2, (20,), generator=generator), torch.randint(16, (20,), generator=generator)
-    plan, whole = prefix_plan(game), evaluate(game, progress=False)
-    for size in (1, 3, 100):
-        v = plan.scores(games, coalition_masks(4)[which], batch_size=size)
-        torch.testing.assert_close(v, whole[games, which], rtol=0, atol=EXACT)
-    assert plan.scores(games[:0], coalition_masks(4)[:0]).shape == (0,)
+    require_any_order(game, prefix_plan(game))
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=9))
@@ -283,7 +273,7 @@ def test_models_that_cannot_be_served(fault, reason):
     with pytest.raises(NotApplicable, match=reason):
         prefix_plan(game)
     sound = language_game(Wrapped(gpt2(), lambda outputs, past: outputs), OWNERS["interleaved"])
-    require_dense_numbers(sound, prefix_plan(sound))
+    require_same_table(sound, prefix_plan(sound))
 
 
 def test_architectures_that_cannot_be_served():
@@ -303,7 +293,7 @@ def test_sliding_windows():
     """The caches hold every token and the attention mask keeps to the window: nothing is lost."""
     narrow, wide = (language_game(mistral(window), OWNERS["interleaved"]) for window in (3, TOKENS + 1))
     for game in (narrow, wide):
-        require_dense_numbers(game, prefix_plan(game))
+        require_same_table(game, prefix_plan(game))
     difference = evaluate(narrow, progress=False) - evaluate(wide, progress=False)
     assert difference.abs().max() > 1e-4  # the window matters
 
