@@ -39,7 +39,14 @@ from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.by_class import compared_by_class
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
+from harsanyi.analyses.run.notes import (
+    alarms,
+    approximations,
+    method_facts,
+    method_notes,
+    network_facts,
+    read_out_lines,
+)
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
@@ -92,7 +99,13 @@ def relate(
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
     figures = accuracy_figures(tables, run.unit)
-    summary = [*describe(change, tables[CHANGE_TABLE]), *describe_accuracy(tables), *approximations(run)]
+    summary = [
+        *alarms(run.facts),
+        *describe(change, tables[CHANGE_TABLE]),
+        *describe_accuracy(tables),
+        *read_out_lines(run.facts),
+        *approximations(run),
+    ]
     publish(
         folder / FOLDER,
         tables,

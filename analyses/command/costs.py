@@ -1,11 +1,13 @@
 """The cost of a study's value tables by each plan."""
 
 import time
+from dataclasses import replace
 
 import torch
 
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.report.words import percent
+from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.study.games import error_sentence
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Study
@@ -28,6 +30,7 @@ def describe_plans(study: Study) -> list[str]:
     The dense plan's time is measured on a few batches; the work of the others is counted, not timed.
     """
     games = prepare(study)
+    read = network_lines(replace(games.facts, performance=games.performance()))
     name = next(iter(games.networks))
     game = games.game(name)
     with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
@@ -36,8 +39,9 @@ def describe_plans(study: Study) -> list[str]:
         choice = choose(game, study.plan, memory=study.plan_memory)
     forwards = game.games << game.n
     lines = [
+        *read,
         f"{game.games:,} inputs × 2^{game.n} = {forwards:,} masked inputs; densely about "
-        f"{in_words(seconds * forwards)}, {1e3 * seconds:.2g} ms each"
+        f"{in_words(seconds * forwards)}, {1e3 * seconds:.2g} ms each",
     ]
     for plan in plans:
         work = "impossible" if plan.share == float("inf") else percent(plan.share)

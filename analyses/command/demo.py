@@ -43,6 +43,7 @@ def demo(out: Path) -> list[str]:
         data=data.fashion_mnist_path("test"),
         train_data=data.fashion_mnist_path("train"),
         level="coarse",
+        read_out=("before",),  # it was pretrained on ten kinds of clothing
         inputs=INPUTS,
         players=PLAYERS,
         out=out / "comparison",

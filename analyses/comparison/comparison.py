@@ -16,7 +16,14 @@ from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
+from harsanyi.analyses.run.notes import (
+    alarms,
+    approximations,
+    method_facts,
+    method_notes,
+    network_facts,
+    read_out_lines,
+)
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
@@ -41,7 +48,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     change = run.change
     table = change.table(bootstrap=Bootstrap(seed=study.seed))
     figures = _figures(run, change, table)
-    summary = [*describe(change, table), *approximations(run)]
+    summary = [*alarms(run.facts), *describe(change, table), *read_out_lines(run.facts), *approximations(run)]
     publish(
         study.out,
         {CHANGE_TABLE: table},

@@ -34,7 +34,7 @@ from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
-from harsanyi.analyses.study.study import Compare
+from harsanyi.analyses.study.study import AUTO, Compare
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
 COMPARISON, ACCURACY = "comparison", "accuracy"
@@ -139,6 +139,7 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
         data=study.test_data,
         train_data=study.data,
         level=study.target,
+        read_out=(AUTO,),
         inputs=study.inputs,
         players=study.players,
         skip_short=study.skip_short,

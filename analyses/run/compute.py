@@ -11,6 +11,7 @@ import torch
 from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.analyses.run.extraction import progress_bar, study_interactions
+from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.run.run import GAMES_TABLE, RANGES_TABLE, STORE_FILE, STUDY_FILE, Run
 from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
 from harsanyi.analyses.study.games import StudyGames, error_sentence
@@ -57,6 +58,8 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     )
     study.write(study.out / STUDY_FILE)
     facts = _measure_once(games)
+    if progress:
+        print("\n".join(network_lines(facts)), flush=True)
     if masked:
         facts = _evaluate(games, masked, store, facts, progress)
         _write_facts(games, facts)
@@ -124,14 +127,10 @@ def _require_room(games: StudyGames) -> None:
 
 
 def _twins(games: StudyGames, name: str) -> list[str]:
-    """The networks before this one that are the same: of equal weights, and classes of equal numbers."""
+    """The networks before this one that are the same: of equal weights, and scored at equal outputs."""
     before = list(games.networks)[: list(games.networks).index(name)]
-    weights, networks = games.settings["weights"], games.networks
-    return [
-        twin
-        for twin in before
-        if weights[twin] == weights[name] and networks[twin].classes == networks[name].classes
-    ]
+    weights, labels = games.settings["weights"], games.labels
+    return [twin for twin in before if weights[twin] == weights[name] and labels[twin] == labels[name]]
 
 
 def _output_counts(games: StudyGames) -> dict[str, int]:

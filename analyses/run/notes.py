@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -11,7 +13,7 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
-from harsanyi.analyses.study.facts import LeftOut, PrecisionLoss
+from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkReading, PrecisionLoss
 from harsanyi.analyses.study.layout import PLAYER_UNITS
 from harsanyi.analyses.study.screening import SCREENING_TABLE
 from harsanyi.interactions.many_players.influence import from_to
@@ -20,8 +22,8 @@ from harsanyi.interactions.precision import PrecisionError
 
 # Figures of more networks than this are given for all together.
 MAX_NETWORKS_LISTED = 4
-# As many names are listed of the images that could not be read.
-MAX_NAMES_LISTED = 5
+# As many names are listed of images, networks or classes.
+MAX_NAMES_LISTED = 20
 
 
 def method_facts(run: Run) -> dict[str, str]:
@@ -57,11 +59,92 @@ def network_facts(run: Run) -> dict[str, str]:
         words
         | {f"precision of {name}": _in_words(loss) for name, loss in facts.precision_losses.items()}
         | {f"plan for {name}": f"{plan.name}, {plan.reason}" for name, plan in facts.plans.items()}
+        | {f"outputs of {name}": _reading(reading) for name, reading in facts.networks.items()}
+        | {
+            f"how {name} was read": " ".join(reading.notes)
+            for name, reading in facts.networks.items()
+            if reading.notes
+        }
         | {
             f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
             for row in held_out.itertuples()
         }
     )
+
+
+def network_lines(facts: Facts) -> list[str]:
+    """What a command says of each network at once: its outputs, how it was read, and how well it answers.
+
+    Args:
+        facts: of the study.
+
+    Returns:
+        a line for each network, and one for each reason to be wary.
+    """
+    accuracy = {row.network: f"{row.accuracy:.1%} of {row.inputs}" for row in facts.performance}
+    lines = []
+    for name, reading in facts.networks.items():
+        parts = [f"{name}: {_reading(reading)}"]
+        if read_out := facts.read_outs.get(name):
+            parts.append(f"READ-OUT in place of its head, right for {read_out.accuracy:.1%} held out")
+        if name in accuracy:
+            parts.append(f"right for {accuracy[name]} inputs")
+        lines.append("; ".join([*parts, *reading.notes]))
+    return [*lines, *alarms(facts)]
+
+
+def alarms(facts: Facts) -> list[str]:
+    """The reasons to be wary of a study's networks, a sentence each.
+
+    Args:
+        facts: of the study.
+
+    Returns:
+        sentences that begin with WARNING; none where nothing is suspicious.
+    """
+    lines = [
+        f"WARNING: {row.network} is right for {row.accuracy:.0%} of {row.inputs} inputs, but would be for "
+        f"{row.best_accuracy:.0%} if its outputs were {_listed(row.best_order)}: are they called as they "
+        "should be (--classes)?"
+        for row in facts.performance
+        if row.alarm == "order"
+    ]
+    weak = [row for row in facts.performance if row.alarm == "chance" and row.split == "held out"]
+    if weak:
+        accuracies = _listed([f"{row.network} ({row.accuracy:.0%})" for row in weak])
+        lines.append(
+            f"WARNING: a constant answer, right for {weak[0].chance:.0%} of {weak[0].inputs} inputs, is as "
+            f"good as {accuracies}: are these the right checkpoints, and their outputs called as they should "
+            "be (--classes)?"
+        )
+    return lines
+
+
+def read_out_lines(facts: Facts) -> list[str]:
+    """The sentence of a summary that says which networks have a read-out in place of their head.
+
+    Args:
+        facts: of the study.
+
+    Returns:
+        the sentence; none where every network has its own head.
+    """
+    if not facts.read_outs:
+        return []
+    accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
+    own = [name for name in facts.networks if name not in facts.read_outs]
+    others = f"; {', '.join(own)} with their own heads" if own else ""
+    return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names with commas, the first few of many."""
+    return ", ".join(names[:MAX_NAMES_LISTED]) + (", …" if len(names) > MAX_NAMES_LISTED else "")
+
+
+def _reading(reading: NetworkReading) -> str:
+    """The number of a network's outputs, and which is which class."""
+    return f"{reading.outputs:,} output{'s' if reading.outputs > 1 else ''}, classes {reading.match}"
 
 
 def _left_out(left_out: LeftOut) -> dict[str, str]:

@@ -45,6 +45,21 @@ class ReadOutAccuracy:
 
 
 @dataclass(frozen=True)
+class NetworkReading:
+    """How a network was read from its checkpoint.
+
+    Attributes:
+        outputs: number of its outputs.
+        match: which output is which class of the data, in words.
+        notes: what was noticed, in sentences; see `Network`.
+    """
+
+    outputs: int
+    match: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Classes:
     """The classes that all networks of a study answer.
 
@@ -68,6 +83,11 @@ class NetworkPerformance:
         inputs: number of inputs.
         accuracy: share of right answers.
         loss: mean cross-entropy, in nats.
+        alarm: what is suspicious of its answers: "order" where another order of its outputs is far more
+            accurate, "chance" where a constant answer would be as good; "" for nothing.
+        chance: share of the most frequent class.
+        best_accuracy: share of right answers in the best order of its outputs, found on other inputs.
+        best_order: what its outputs are called in that order; kept for the alarm "order".
     """
 
     network: str
@@ -76,6 +96,10 @@ class NetworkPerformance:
     inputs: int
     accuracy: float
     loss: float
+    alarm: Literal["", "order", "chance"] = ""
+    chance: float | None = None
+    best_accuracy: float | None = None
+    best_order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +129,8 @@ class Facts:
     Attributes:
         left_out: inputs that were left out.
         corruption: of all inputs; None for inputs as they are.
-        read_outs: of the networks that did not answer the data's classes, by network.
+        networks: how each was read.
+        read_outs: of the networks that have one in place of their head, by network.
         classes: where the study keeps the outputs of all classes.
         performance: of each network on each data set with labels.
         precision_losses: of forwards in less than float32, by network.
@@ -115,6 +140,7 @@ class Facts:
 
     left_out: LeftOut = LeftOut()
     corruption: Corruption | None = None
+    networks: dict[str, NetworkReading] = field(default_factory=dict)
     read_outs: dict[str, ReadOutAccuracy] = field(default_factory=dict)
     classes: Classes | None = None
     performance: tuple[NetworkPerformance, ...] = ()

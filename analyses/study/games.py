@@ -2,28 +2,32 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from harsanyi import models
+from harsanyi.analyses.study.agreement import require_order, suspicion
 from harsanyi.analyses.study.facts import (
     Classes,
     Corruption,
     Facts,
     LeftOut,
     NetworkPerformance,
+    NetworkReading,
     ReadOutAccuracy,
 )
 from harsanyi.analyses.study.inputs import corrupt_inputs, load_inputs
-from harsanyi.analyses.study.labels import output_numbers
+from harsanyi.analyses.study.labels import Answering, class_match, classes_of, output_numbers
 from harsanyi.analyses.study.layout import Layout
-from harsanyi.analyses.study.study import Study
+from harsanyi.analyses.study.study import NEXT_TOKEN, OUTPUT, Study
 from harsanyi.data import Inputs
 from harsanyi.interactions import MaskedModel
 from harsanyi.models import Network, ReadOut
+from harsanyi.models.classes.agreement import agreement
+from harsanyi.models.classes.matching import ClassMatch
 
 # More inputs than this say little more about an accuracy or a loss.
 MAX_PERFORMANCE_INPUTS = 500
@@ -35,29 +39,37 @@ class StudyGames:
 
     Attributes:
         study: the settings.
-        networks: in the order of the study, each with outputs for the labels.
         all_inputs: all inputs of the study's data.
         inputs: those of the games, one a game, as the networks see them.
+        answers: the networks in the order of the study, and which output of each is which class.
         labels: of the games, by network: each network may number the classes its own way.
         layout: how the players lie on the inputs.
         settings: all that the value tables depend on; JSON values.
         left_out: the inputs that the draw left out.
         corruption: of the inputs; None for inputs as they are.
-        read_outs: of the networks that did not answer the labels, by network.
         all_players: the games of all players, where influence chose the players of these games.
     """
 
     study: Study
-    networks: dict[str, Network]
     all_inputs: Inputs
     inputs: Inputs
+    answers: Answering
     labels: dict[str, list[int]]
     layout: Layout
     settings: dict[str, Any]
     left_out: LeftOut
     corruption: Corruption | None
-    read_outs: dict[str, ReadOut]
     all_players: "StudyGames | None" = None
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """The networks in the order of the study, each with outputs for the labels."""
+        return self.answers.networks
+
+    @property
+    def read_outs(self) -> dict[str, ReadOut]:
+        """The read-outs of the networks that have one in place of their head."""
+        return self.answers.read_outs
 
     @property
     def n(self) -> int:
@@ -70,18 +82,13 @@ class StudyGames:
 
         All of the networks' classes where these are the same, else those of the data's labels.
         """
-        class_lists = {network.classes for network in self.networks.values()}
-        names = next(iter(class_lists))
-        if len(class_lists) > 1 and self.inputs.labels:
-            names = self.inputs.level(self.study.level)[1]
-        labels = np.arange(len(names))
-        return Classes(
-            tuple(names),
-            {
-                name: tuple(output_numbers(self.study, network, labels, names))
-                for name, network in self.networks.items()
-            },
-        )
+        own = next(iter(self.networks.values()))
+        same = all(network.classes == own.classes for network in self.networks.values())
+        if same and (own.named or not self.answers.matches):
+            every = tuple(range(len(own.classes)))
+            return Classes(own.classes, dict.fromkeys(self.networks, every))
+        names, _ = classes_of(self.study, self.inputs)
+        return Classes(names, {name: match.outputs for name, match in self.answers.matches.items()})
 
     @property
     def facts(self) -> Facts:
@@ -93,7 +100,17 @@ class StudyGames:
                 name: ReadOutAccuracy(read_out.samples, read_out.accuracy, read_out.train_accuracy)
                 for name, read_out in self.read_outs.items()
             },
+            networks={
+                name: NetworkReading(len(network.classes), self._match_in_words(name), network.notes)
+                for name, network in self.networks.items()
+            },
         )
+
+    def _match_in_words(self, name: str) -> str:
+        """How the outputs of a network were matched to classes."""
+        if match := self.answers.matches.get(name):
+            return match.why
+        return "next tokens" if self.study.score == NEXT_TOKEN else "the network's own answers"
 
     def game(self, name: str, baseline: Any = None) -> MaskedModel:
         """The games of one network, tried on one coalition.
@@ -130,31 +147,58 @@ class StudyGames:
 
         Returns:
             a row for each network and data set; none of a network whose read-out was fitted to the study's
-            data, and none where labels are predicted.
+            data, and none where labels are predicted or outputs are numbers of a regression.
+
+        Raises:
+            ValueError: the order of a network's outputs was assumed, and another one is far more accurate.
         """
         study = self.study
-        if study.label != "data":
+        if study.label != "data" or study.score == OUTPUT:
             return ()
         splits = {"held out": (study.data, self.all_inputs)}
         if study.train_data is not None:
             splits["train"] = study.train_data, load_inputs(study, study.train_data)
         return tuple(
-            NetworkPerformance(network, split, str(path), count, **asdict(performance))
+            row
             for split, (path, inputs) in splits.items()
-            for network, count, performance in self._performance_on(inputs)
+            for row in self._performance_on(split, path, inputs)
         )
 
-    def _performance_on(self, inputs: Inputs) -> Iterator[tuple[str, int, models.Performance]]:
-        """Each network's name, the number of inputs, and its performance on them."""
+    def _performance_on(self, split: str, path: Path, inputs: Inputs) -> Iterator[NetworkPerformance]:
+        """How well each network that the inputs are not of its read-out answers them.
+
+        Raises:
+            ValueError: another order of the outputs than the assumed one is far more accurate.
+        """
         study = self.study
         count = min(MAX_PERFORMANCE_INPUTS, len(inputs))
         sample = inputs.sample(count, study.seed, study.level).check(skip_unreadable=True)
         sample = corrupt_inputs(study, sample)
         labels, classes = sample.level(study.level)
         for name, network in self.networks.items():
-            if study.train_data is not None or name not in self.read_outs:
-                numbers = output_numbers(study, network, labels, classes)
-                yield name, len(sample), models.performance(network, sample.items, numbers)
+            if study.train_data is None and name in self.read_outs:
+                continue
+            match = self._match_on(name, sample)
+            numbers = output_numbers(study, network, match, labels, classes)
+            measured = models.performance(network, sample.items, numbers)
+            agreed = None if match is None else agreement(measured.answers, labels, match.outputs)
+            if agreed is not None and match is not None and match.assumed:
+                require_order(name, agreed, classes)
+            yield NetworkPerformance(
+                name,
+                split,
+                str(path),
+                len(sample),
+                measured.accuracy,
+                measured.loss,
+                **({} if agreed is None else suspicion(agreed, classes)),
+            )
+
+    def _match_on(self, name: str, inputs: Inputs) -> ClassMatch | None:
+        """The output of each class of other inputs, which may number the classes another way."""
+        if name not in self.answers.matches:
+            return None
+        return class_match(self.study, self.networks[name], *classes_of(self.study, inputs))
 
 
 @contextmanager

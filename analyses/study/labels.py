@@ -1,89 +1,162 @@
-"""The labels of a study, and read-outs for networks that do not answer them."""
+"""The labels of a study: which output of each network is which class, and read-outs where none is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from harsanyi import models
 from harsanyi.analyses.study.inputs import load_inputs
-from harsanyi.analyses.study.study import NEXT_TOKEN, Study
+from harsanyi.analyses.study.networks import RANDOM, series_of
+from harsanyi.analyses.study.settings import option
+from harsanyi.analyses.study.study import AUTO, MISSING, NEXT_TOKEN, NONE, OUTPUT, Study
 from harsanyi.data import Inputs
 from harsanyi.models import Network, ReadOut
+from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
+
+READ_OUT_WHY = "by its read-out"
 
 
-def answers(network: Network, classes: tuple[str, ...]) -> bool:
-    """Whether a network's outputs are these classes: by name, or by number where they have no names."""
-    by_number = network.classes == tuple(map(str, range(len(classes))))
-    return by_number or (len(network.classes) == len(classes) and set(network.classes) == set(classes))
+@dataclass(frozen=True)
+class Answering:
+    """Networks with an output for each class of the data.
+
+    Attributes:
+        networks: as they are, or with a read-out in place of the head.
+        matches: the output of each class, by network; none where labels are words of a language model.
+        read_outs: by network; none of a network that answers with its own head.
+    """
+
+    networks: dict[str, Network]
+    matches: dict[str, ClassMatch]
+    read_outs: dict[str, ReadOut]
 
 
-def output_numbers(study: Study, network: Network, labels: np.ndarray, classes: tuple[str, ...]) -> list[int]:
+def answering(study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: Inputs) -> Answering:
+    """Match each network's outputs to the data's classes, with read-outs for those without a head.
+
+    Args:
+        study: names the level of the labels, the inputs for read-outs, and who gets one.
+        networks: of the study.
+        inputs: all inputs of the study's data.
+        drawn: those of the games, which no read-out is fitted to.
+
+    Returns:
+        the networks, with a read-out in place of the head where the study says so.
+
+    Raises:
+        ValueError: a network has no output for the classes, or no head; the message says what to do.
+    """
+    classes, order = classes_of(study, inputs)
+    whole = {name: _with_random_head(study, name, net, classes, order) for name, net in networks.items()}
+    probed = _probed(study, whole, classes, order)
+    read_outs = fit_read_outs(study, {name: whole[name] for name in probed}, inputs, drawn)
+    whole |= {name: read_out.network for name, read_out in read_outs.items()}
+    matches, problems = {}, []
+    for name, network in whole.items():
+        try:
+            matches[name] = class_match(study, network, classes, order)
+        except ClassMismatchError as mismatch:
+            problems.append((name, f"{name} ({network.name}) {mismatch}"))
+    if problems:
+        raise ValueError(_advice(problems))
+    matches |= {name: ClassMatch(matches[name].outputs, READ_OUT_WHY) for name in read_outs}
+    return Answering(whole, matches, read_outs)
+
+
+def classes_of(study: Study, inputs: Inputs) -> tuple[tuple[str, ...], Order]:
+    """The classes of the study's level of labels, and who gave them their numbers."""
+    level = study.level if study.level is not None else next(iter(inputs.labels))
+    return inputs.level(study.level)[1], getattr(inputs, "orders", {}).get(level, "sorted")
+
+
+def class_match(study: Study, network: Network, classes: tuple[str, ...], order: Order) -> ClassMatch:
+    """The output of each class; see `match_classes`, and for single outputs the cases here.
+
+    Args:
+        study: its score says what a single output means.
+        network: whose outputs are matched.
+        classes: names of the data's classes.
+        order: who numbered them.
+
+    Returns:
+        the match.
+
+    Raises:
+        ClassMismatchError: the network's outputs are not these classes.
+    """
+    if len(network.classes) > 1:
+        return match_classes(network.classes, classes, order)
+    if study.score == OUTPUT:
+        return ClassMatch((0,) * len(classes), "its only output, for every label")
+    outputs = network.classes if network.named else ()
+    if len(classes) == 2 and outputs and outputs[0] in classes:
+        of_output = classes.index(outputs[0])
+        return ClassMatch(
+            (1 - of_output, of_output), "a single output, the log-odds of the class of its name"
+        )
+    if len(classes) == 2:
+        match = match_classes(("0", "1"), classes, order)
+        return ClassMatch(match.outputs, f"a single output, log-odds; {match.why}", match.assumed)
+    return match_classes(network.classes, classes, order)
+
+
+def output_numbers(
+    study: Study, network: Network, match: ClassMatch | None, labels: np.ndarray, classes: tuple[str, ...]
+) -> list[int]:
     """The network's own numbers of labels.
 
     Args:
         study: where it scores the next token, labels are words, and their numbers are those of tokens.
         network: whose outputs are numbered.
+        match: of the classes to the outputs; None for the next token, and for labels that are outputs.
         labels: numbers into `classes`.
         classes: names of the data's classes.
 
     Returns:
         a number among the network's outputs for each label.
     """
-    if network.classes == classes:
-        return labels.tolist()
+    if match is not None:
+        return np.array(match.outputs)[labels].tolist()
     if study.score == NEXT_TOKEN and study.label == "data":
         if network.tokenizer is None:
             raise ValueError(
                 f"{NEXT_TOKEN} needs a language model's outputs, and {network.name} has no tokens"
             )
         return models.next_tokens(network.tokenizer, [classes[label] for label in labels])
-    if set(classes) <= set(network.classes):
-        return [network.classes.index(classes[label]) for label in labels]
     return labels.tolist()
 
 
 def fit_read_outs(
-    study: Study, networks: dict[str, Network], inputs: Inputs, drawn: Inputs
+    study: Study, networks: Mapping[str, Network], inputs: Inputs, drawn: Inputs
 ) -> dict[str, ReadOut]:
-    """Fit a read-out for each network that does not answer the data's classes.
+    """Fit a read-out of the data's classes for each of these networks.
 
     Args:
         study: names the level of the labels and the inputs for read-outs.
-        networks: of the study.
+        networks: that get one.
         inputs: all inputs of the study's data.
         drawn: those of the games, which no read-out is fitted to.
 
     Returns:
-        the read-outs by network; none of a network that answers the classes.
+        the read-outs by network.
 
     Raises:
-        ValueError: where a read-out is needed and the study wants none, or its inputs cannot serve.
+        ValueError: the inputs for read-outs cannot serve.
     """
-    _, classes = inputs.level(study.level)
-    same_classes = len({network.classes for network in networks.values()}) == 1
-    without = [
-        name
-        for name, network in networks.items()
-        # Networks that all answer the same classes are comparable, also where those are more than the data's.
-        if not (answers(network, classes) or (same_classes and set(classes) <= set(network.classes)))
-    ]
-    if not without:
+    if not networks:
         return {}
-    if study.read_out == "none":
-        counts = ", ".join(f"{name} has {len(network.classes)}" for name, network in networks.items())
-        raise ValueError(
-            f"the data has {len(classes)} classes ({_first_names(classes)}), which are not those of "
-            f"{' and '.join(without)} ({counts}): without a read-out (--read-out auto) the labels mean "
-            "nothing"
-        )
+    _, classes = inputs.level(study.level)
     pool = read_out_inputs(study, inputs, drawn)
     labels, pool_classes = pool.level(study.level)
     if pool_classes != classes:
         raise ValueError(
-            f"{study.train_data} has other classes than {study.data}: {_first_names(pool_classes)} there, "
-            f"{_first_names(classes)} here"
+            f"{study.train_data} has other classes than {study.data}: {listed(pool_classes)} there, "
+            f"{listed(classes)} here"
         )
     return {
-        name: models.fit_read_out(networks[name], pool.items, labels, classes, seed=study.seed)
-        for name in without
+        name: models.fit_read_out(network, pool.items, labels, classes, seed=study.seed)
+        for name, network in networks.items()
     }
 
 
@@ -115,16 +188,77 @@ def read_out_inputs(study: Study, inputs: Inputs, drawn: Inputs) -> Inputs:
     return pool.check(study.skip_unreadable)
 
 
-def predicted_labels(networks: dict[str, Network], inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
+def predicted_labels(networks: Mapping[str, Network], inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
     """The fine-tuned network's answer to each input, else the first network's; and that network's classes."""
     counts = {len(network.classes) for network in networks.values()}
     if len(counts) > 1:
         raise ValueError(f"--label predicted needs networks of the same classes; they have {sorted(counts)}")
+    if headless := [name for name, network in networks.items() if not network.has_head]:
+        raise ValueError(
+            f"--label predicted needs networks that answer, and {', '.join(headless)} came without a head: "
+            "give labels in the data, and a read-out is fitted to them"
+        )
     judge = networks.get("after") or next(iter(networks.values()))
     batches = [judge.preprocess([item]) for item in inputs.items]
     labels = [int(judge.logits(batch).argmax(-1).item()) for batch in batches]
     return np.array(labels), judge.classes
 
 
-def _first_names(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+def _with_random_head(
+    study: Study, name: str, network: Network, classes: tuple[str, ...], order: Order
+) -> Network:
+    """A network of random weights with a head for the classes, also where its own has other outputs."""
+    if study.checkpoints[name] != RANDOM or study.score == OUTPUT:
+        return network
+    try:
+        class_match(study, network, classes, order)
+    except ClassMismatchError:
+        return network.with_new_head(classes, seed=study.seed)
+    return network
+
+
+def _probed(
+    study: Study, networks: Mapping[str, Network], classes: tuple[str, ...], order: Order
+) -> list[str]:
+    """The networks that get a read-out: those that the study names, and those without a head."""
+    wanted = set(study.read_out)
+    unknown = wanted - {MISSING, AUTO, NONE} - {s for n in networks for s in (n, series_of(n))}
+    if unknown:
+        raise ValueError(
+            f"{option('read_out')} names {', '.join(sorted(unknown))}: expected {MISSING}, {AUTO}, {NONE} or "
+            f"names of networks, {', '.join(dict.fromkeys(map(series_of, networks)))}"
+        )
+    headless = [name for name, network in networks.items() if not network.has_head]
+    if NONE in wanted and headless:
+        raise ValueError(
+            f"{', '.join(headless)} came without a head, and {option('read_out')} {NONE} wants no read-out: "
+            f"leave it out, or give checkpoints with a head for {len(classes)} classes"
+        )
+    probed = [n for n in networks if n in headless or wanted & {n, series_of(n)}]
+    if AUTO not in wanted:
+        return probed
+    return [
+        name
+        for name, network in networks.items()
+        if name in probed or not _answers(study, network, classes, order)
+    ]
+
+
+def _answers(study: Study, network: Network, classes: tuple[str, ...], order: Order) -> bool:
+    """Whether a network has an output for each class."""
+    try:
+        class_match(study, network, classes, order)
+    except ClassMismatchError:
+        return False
+    return True
+
+
+def _advice(problems: list[tuple[str, str]]) -> str:
+    """What is wrong with each network, and what can be done."""
+    names = " ".join(dict.fromkeys(series_of(name) for name, _ in problems))
+    return (
+        "; ".join(sentence for _, sentence in problems)
+        + ". Say what the outputs are called, in their order (--classes NAME… or --classes FILE); score the "
+        "network's own answers (--label predicted); or put a linear probe of the data's classes in place of "
+        f"the head (--read-out {names})"
+    )

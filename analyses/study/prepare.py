@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from harsanyi import models
 from harsanyi.analyses.study.games import StudyGames, device_named, error_sentence
 from harsanyi.analyses.study.inputs import corrupt_inputs, corruption_of, draw_inputs, load_study_inputs
-from harsanyi.analyses.study.labels import fit_read_outs, output_numbers, predicted_labels
+from harsanyi.analyses.study.labels import Answering, answering, output_numbers, predicted_labels
 from harsanyi.analyses.study.layout import Layout, lay
+from harsanyi.analyses.study.networks import load_networks, preprocessing_of
 from harsanyi.analyses.study.screening import choose_by_influence
-from harsanyi.analyses.study.study import NEXT_TOKEN, PUBLISHED, Study
+from harsanyi.analyses.study.study import NEXT_TOKEN, Study
 from harsanyi.data import Inputs
 from harsanyi.interactions import SCORES
-from harsanyi.models import Network, ReadOut
+from harsanyi.models import Network
 from harsanyi.models.digest import digest
 
 
@@ -29,31 +29,34 @@ def prepare(study: Study) -> StudyGames:
         ValueError, FileNotFoundError, ImportError: for a setting that cannot be followed.
     """
     _require_score(study)
-    networks = _load_networks(study)
+    networks = load_networks(study, device_named(study.device))
     all_inputs = load_study_inputs(study, next(iter(networks.values())).kind)
     drawn = draw_inputs(study, all_inputs)
     inputs = corrupt_inputs(study, drawn.inputs)
-    read_outs: dict[str, ReadOut] = {}
+    answers = Answering(networks, {}, {})
     with error_sentence(f"{study.model} cannot be run on {study.data}"):
         if study.label == "data":
             labels, classes = inputs.level(study.level)
             if study.score != NEXT_TOKEN:
-                read_outs = fit_read_outs(study, networks, all_inputs, inputs)
-                networks |= {name: read_out.network for name, read_out in read_outs.items()}
+                answers = answering(study, networks, all_inputs, inputs)
         else:
             labels, classes = predicted_labels(networks, drawn.inputs)
+        networks = answers.networks
         layout = lay(study, networks, inputs, drawn.inputs)
+        numbers = {
+            name: output_numbers(study, network, answers.matches.get(name), labels, classes)
+            for name, network in networks.items()
+        }
     games = StudyGames(
         study,
-        networks,
         all_inputs,
         inputs,
-        {name: output_numbers(study, network, labels, classes) for name, network in networks.items()},
+        answers,
+        numbers,
         layout,
-        _settings(study, networks, inputs, [classes[label] for label in labels], layout),
+        _settings(study, networks, inputs, [classes[label] for label in labels], numbers, layout),
         drawn.left_out,
         corruption_of(study, inputs.kind),
-        read_outs,
     )
     if study.choose == "random":
         return games
@@ -70,18 +73,19 @@ def _require_score(study: Study) -> None:
         raise ValueError(f"{study.model} predicts the next token: score it with --score {NEXT_TOKEN}")
 
 
-def _load_networks(study: Study) -> dict[str, Network]:
-    """The networks of the study, by name, on their device."""
-    device = device_named(study.device)
-    options: dict[str, Any] = {"ema": study.ema, "seed": study.seed, "image_size": study.image_size}
-    weights = {name: None if path == PUBLISHED else path for name, path in study.checkpoints.items()}
-    return {name: models.load(study.model, path, **options).to(device) for name, path in weights.items()}
-
-
 def _settings(
-    study: Study, networks: dict[str, Network], inputs: Inputs, labels: list[str], layout: Layout
+    study: Study,
+    networks: dict[str, Network],
+    inputs: Inputs,
+    labels: list[str],
+    numbers: dict[str, list[int]],
+    layout: Layout,
 ) -> dict[str, Any]:
-    """All that the value tables depend on; JSON values, from which the store makes its fingerprint."""
+    """All that the value tables depend on; JSON values, from which the store makes its fingerprint.
+
+    `numbers` are those of the outputs for the labels, by network.
+    """
+    stated = preprocessing_of(study)
     return {
         **{key: getattr(study, key) for key in ("model", "players", "score", "layer", "seed", "image_size")},
         "data": str(study.data),
@@ -94,4 +98,7 @@ def _settings(
         **({} if study.corruption is None else {"corruption": study.corruption}),
         **({} if study.precision == "float32" else {"precision": study.precision}),
         **({} if study.choose == "random" else {"choose": study.choose}),
+        **({"outputs": numbers} if study.classes else {}),
+        **({"preprocessing": stated} if stated else {}),
+        **({"key": list(study.key)} if study.key else {}),
     }

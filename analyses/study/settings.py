@@ -94,8 +94,9 @@ def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
     kind = plain(annotation)
     if kind is Path and isinstance(value, str):
         return Path(value)
-    if get_origin(kind) is tuple and isinstance(value, list):
+    if get_origin(kind) is tuple and isinstance(value, list | str):
         item = get_args(kind)[0]
+        value = [value] if isinstance(value, str) else value  # one name stands for a list of it
         if all(type(part) in ({item, int} if item is float else {item}) for part in value):
             return tuple(map(item, value))
     if kind is float and type(value) is int:

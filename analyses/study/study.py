@@ -13,7 +13,9 @@ if TYPE_CHECKING:  # the command line reads options before it waits for torch
     from harsanyi.models import NumberedCheckpoint
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
-NEXT_TOKEN = "next_token_log_odds"
+NEXT_TOKEN, OUTPUT = "next_token_log_odds", "output"
+# Values of --read-out that are no names of networks.
+MISSING, AUTO, NONE = "missing", "auto", "none"
 # The smallest value of each whole number.
 MINIMUMS = {
     "at_most": 2,
@@ -58,6 +60,10 @@ class Study(Settings):
     label: Literal["data", "predicted"] = "data"
     """Class whose score is explained. data: the label in the data (a word, for next tokens). predicted: the
     answer of the fine-tuned network, or of the first network where none is fine-tuned."""
+    classes: tuple[str, ...] = ()
+    """What the networks' outputs are called, in their order: the names, or one file with a name on each line
+    (or .json), or imagenet; NETWORK=FILE for one network alone. By default the names in the checkpoint; for
+    outputs without names the order of the data's own classes, which is stated and checked."""
     baseline: str = "auto"
     """Value of a masked element. Images: zeros, data_mean, input_mean or blur. Text: mask_token, pad_token,
     embedding_zeros, or unattended (no token attends to it). auto: zeros for images, mask_token for text,
@@ -86,8 +92,10 @@ class Study(Settings):
     """An interaction is salient above this share of the strongest interaction of its game."""
     train_data: Path | None = None
     """Labelled inputs to fit read-outs on. By default those of `data` that are not drawn."""
-    read_out: Literal["auto", "none"] = "auto"
-    """auto: a network that does not answer the data's classes gets a linear probe. none: it is an error."""
+    read_out: tuple[str, ...] = (MISSING,)
+    """Networks that get a linear probe of the data's classes in place of their head. missing: those whose
+    checkpoint has no head; names of networks: these as well; auto: also all that have no output for a class
+    of the data; none: no network, a missing head is an error."""
     read_out_inputs: int = 2000
     """Largest number of inputs that a read-out is fitted on."""
     keep_outputs: bool = False
@@ -108,8 +116,23 @@ class Study(Settings):
     """Words that are never players."""
     image_size: int | None = None
     """Pixels a side of the network's input. By default the network's own size."""
+    mean: tuple[float, ...] = ()
+    """Mean of each channel that is subtracted from pixels between 0 and 1. By default, like std, crop and
+    interpolation: the checkpoint's own, those of a file beside it, or the architecture's."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel that pixels between 0 and 1 are divided by."""
+    crop: float | None = None
+    """Share of the resized picture inside the crop; 1 keeps the whole shorter side."""
+    interpolation: str | None = None
+    """How pictures are resized: bilinear, bicubic, nearest or lanczos."""
+    preprocessing: Path | None = None
+    """TOML file of settings of the preprocessing: size, mean, std, crop, interpolation, crop_mode, channels,
+    or max_length of sentences."""
     ema: bool = False
-    """Take timm's moving average of the weights."""
+    """Take the moving average of the weights that trainers save beside them."""
+    key: tuple[str, ...] = ()
+    """Part of the checkpoints to read, where several networks lie in them: teacher, ema_model, …;
+    NETWORK=KEY for one network alone."""
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes cuda where there is a GPU."""
     batch_size: int | None = None

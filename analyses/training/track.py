@@ -10,7 +10,14 @@ from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, method_facts, method_notes, network_facts
+from harsanyi.analyses.run.notes import (
+    alarms,
+    approximations,
+    method_facts,
+    method_notes,
+    network_facts,
+    read_out_lines,
+)
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
@@ -52,7 +59,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)
-    summary = [*describe_track(tables), *approximations(run)]
+    summary = [*alarms(run.facts), *describe_track(tables), *read_out_lines(run.facts), *approximations(run)]
     publish(
         study.out,
         tables,

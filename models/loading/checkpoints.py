@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from harsanyi.models.classes.names import class_names
+
 State = dict[str, Tensor]
 
 # The keys of the weights in the files of trainers, and of their exponential moving average.
@@ -236,15 +238,6 @@ def _read_shards(index: Path, ema: bool) -> State:
             raise ValueError(f"{index} names {name}, which is not a file of its own folder")
         state |= read_checkpoint(index.parent / name, ema).state
     return state
-
-
-def class_names(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The names of the classes in a Hugging Face config; None where it has only placeholders."""
-    names = {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
-    complete = sorted(names) == list(range(len(names)))
-    if not complete or all(name == f"LABEL_{i}" for i, name in names.items()):
-        return None
-    return tuple(names[i] for i in range(len(names)))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 import copy
 import difflib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import timm
 import torchvision
-from timm.data import ImageNetInfo, resolve_data_config
+from timm.data import resolve_data_config
 from torch import nn
 
+from harsanyi.models.classes.names import class_names
 from harsanyi.models.loading.architecture import Architecture
-from harsanyi.models.loading.checkpoints import class_names, read_json
+from harsanyi.models.loading.checkpoints import read_json
 from harsanyi.models.loading.preprocess import ImagePreprocess, TextPreprocess
 from harsanyi.models.loading.small import resnet8, resnet20, small_cnn, small_vit
 
@@ -141,22 +141,6 @@ def small_architecture(name: str) -> Architecture:
         )
     build, preprocess = SMALL[name]
     return Architecture(lambda count: build(10 if count is None else count), preprocess=preprocess)
-
-
-@cache
-def imagenet_classes() -> tuple[str, ...]:
-    """Short names of the 1000 classes of ImageNet: the first synonym, made unique with another or the synset.
-
-    >>> imagenet_classes()[:2], len(set(imagenet_classes()))
-    (('tench', 'goldfish'), 1000)
-    """
-    info = ImageNetInfo()
-    descriptions, synsets = info.label_descriptions(), info.label_names()
-    short = [description.split(",")[0] for description in descriptions]
-    return tuple(
-        name if short.count(name) == 1 else f"{name} ({synset})"
-        for name, synset in zip(short, synsets, strict=True)
-    )
 
 
 def is_hub_folder(name: str) -> bool:

@@ -2,18 +2,21 @@
 
 import copy
 import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from harsanyi.models.classes.imagenet import imagenet_classes, is_imagenet
+from harsanyi.models.classes.matching import ClassMismatchError, Order, match_classes
+from harsanyi.models.classes.names import numbered
 from harsanyi.models.loading.architecture import Architecture, find_head
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few, read_checkpoint
 from harsanyi.models.loading.libraries import (
-    imagenet_classes,
     is_hub_folder,
     small_architecture,
     timm_architecture,
@@ -26,6 +29,8 @@ from harsanyi.models.loading.preprocess import ImagePreprocess, NetworkInputs, P
 from harsanyi.models.loading.weights import fit_names, load_state
 from harsanyi.models.seeds import seeded
 
+# Where the names of the outputs are from; "numbers" are no names.
+ClassSource = Literal["given", "checkpoint", "architecture", "ImageNet", "numbers"]
 PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
 
 
@@ -41,6 +46,9 @@ class Network:
         name: the argument of :func:`load`.
         kind: "image" or "text".
         head: the dotted path of the last linear layer.
+        class_source: where the names of the classes are from.
+        has_head: whether the head has saved weights; False for a newly drawn one, which answers nothing.
+        notes: how the network was read, in sentences.
     """
 
     model: nn.Module = field(repr=False)
@@ -49,6 +57,9 @@ class Network:
     name: str
     kind: str
     head: str
+    class_source: ClassSource = "given"
+    has_head: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def tokenizer(self) -> Any:
@@ -61,6 +72,59 @@ class Network:
         if isinstance(self.preprocess, ImagePreprocess | TextPreprocess):
             return self.preprocess.settings()
         return None
+
+    @property
+    def named(self) -> bool:
+        """Whether the outputs have names; "0", "1", … are none."""
+        return self.classes != numbered(len(self.classes))
+
+    def with_names(self, classes: Sequence[str]) -> "Network":
+        """The same model, its outputs called otherwise.
+
+        Args:
+            classes: a name for each output, in their order.
+
+        Returns:
+            the network with these names.
+
+        Raises:
+            ValueError: there are more or fewer names than outputs.
+        """
+        if len(classes) != len(self.classes):
+            raise ValueError(_wrong_count(self.name, classes, len(self.classes)))
+        return replace(self, classes=tuple(map(str, classes)), class_source="given")
+
+    def outputs_of(self, labels: Sequence[int], classes: Sequence[str], order: Order = "sorted") -> list[int]:
+        """The numbers of this network's outputs for labels of a data set.
+
+        Args:
+            labels: numbers into the classes.
+            classes: names of the data's classes.
+            order: who numbered them; see :func:`harsanyi.models.classes.matching.match_classes`.
+
+        Returns:
+            the number of an output for each label.
+
+        Raises:
+            ValueError: the outputs are not these classes.
+
+        Warns:
+            UserWarning: the outputs have no names, and the classes were numbered by their reader.
+
+        >>> load("small:cnn", "random", classes=["cat", "dog"]).outputs_of([0, 1, 1], ["dog", "cat"])
+        [1, 0, 0]
+        """
+        try:
+            match = match_classes(self.classes, classes, order)
+        except ClassMismatchError as mismatch:
+            raise ValueError(f"{self.name} {mismatch}; see Network.with_names and fit_read_out") from mismatch
+        if match.assumed:
+            warnings.warn(
+                f"the outputs of {self.name} are taken for {', '.join(classes)}, in this order: {match.why}. "
+                "Say what they are called: network.with_names([...])",
+                stacklevel=2,
+            )
+        return [match.outputs[label] for label in labels]
 
     @property
     def device(self) -> torch.device:
@@ -147,7 +211,8 @@ class Network:
             for attribute in ("num_classes", "num_labels"):
                 if isinstance(getattr(holder, attribute, None), int):
                     setattr(holder, attribute, len(classes))
-        return replace(self, model=model, classes=tuple(str(name) for name in classes))
+        names = tuple(str(name) for name in classes)
+        return replace(self, model=model, classes=names, class_source="given", has_head=True)
 
     def _head(self) -> nn.Linear:
         head = self.model.get_submodule(self.head)
@@ -215,7 +280,8 @@ def load(
         preprocess = replace(preprocess, count_positions=counts)
     count = model.get_submodule(head).out_features
     assert isinstance(count, int)
-    return Network(model, preprocess, _names(name, names, architecture, count), name, architecture.kind, head)
+    named, source = _names(name, classes, saved, architecture, count)
+    return Network(model, preprocess, named, name, architecture.kind, head, class_source=source)
 
 
 def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> Architecture:
@@ -273,20 +339,30 @@ def _model(
 
 
 def _names(
-    name: str, classes: Sequence[str] | None, architecture: Architecture, count: int
-) -> tuple[str, ...]:
+    name: str, given: Sequence[str] | None, saved: Checkpoint | None, architecture: Architecture, count: int
+) -> tuple[tuple[str, ...], ClassSource]:
     """The names of the outputs: those of the user or checkpoint, else the architecture's, else numbers."""
-    if classes is not None and len(classes) != count:
-        raise ValueError(
-            f"{name} answers {count} classes, but {len(classes)} names were given "
-            f"({first_few(list(classes))}); for other classes fit a read-out, or take "
-            "network.with_new_head(classes)"
-        )
-    if classes is None and architecture.classes is not None and len(architecture.classes) == count:
-        classes = architecture.classes
-    if classes is None and architecture.imagenet and count == 1000:
-        classes = imagenet_classes()
-    return tuple(map(str, classes if classes is not None else range(count)))
+    names: tuple[str, ...] = numbered(count)
+    source: ClassSource = "numbers"
+    if given is not None:
+        names, source = tuple(map(str, given)), "given"
+    elif saved is not None and saved.classes is not None:
+        names, source = saved.classes, "checkpoint"
+    elif architecture.classes is not None and len(architecture.classes) == count:
+        names, source = architecture.classes, "architecture"
+    elif architecture.imagenet and is_imagenet(count):
+        names, source = imagenet_classes(count), "ImageNet"
+    if len(names) != count:
+        raise ValueError(_wrong_count(name, names, count))
+    return names, "numbers" if names == numbered(count) else source
+
+
+def _wrong_count(name: str, classes: Sequence[str], count: int) -> str:
+    """What is wrong with names of another number than that of the outputs."""
+    return (
+        f"{name} answers {count} classes, but {len(classes)} names were given ({first_few(list(classes))}); "
+        "for other classes fit a read-out, or take network.with_new_head(classes)"
+    )
 
 
 def _last(outputs: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from harsanyi.models.loading.networks import Network
@@ -17,17 +18,19 @@ from harsanyi.models.training.samples import input_batches
 from harsanyi.models.training.tasks import task_measures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Performance:
     """How well a network answers.
 
     Attributes:
         accuracy: the share of items whose largest logit is that of the label.
         loss: mean cross-entropy, in nats.
+        answers: number of the largest logit of each item, `(items,)`.
     """
 
     accuracy: float
     loss: float
+    answers: Int64[np.ndarray, " items"]
 
 
 def performance(
@@ -36,26 +39,61 @@ def performance(
     """Measure a network on labelled items.
 
     Args:
-        network: in eval mode.
+        network: in eval mode. A single output is the log-odds of class 1 against class 0.
         items: PIL images or sentences.
         labels: numbers of the network's classes (items,).
         batch_size: items a forward.
 
     Returns:
-        accuracy (a share) and mean loss (nats).
+        accuracy (a share), mean loss (nats) and answers.
 
     Raises:
         ValueError: the labels are not one a item, or go beyond the classes.
 
     >>> from PIL import Image
     >>> from harsanyi.models import load
-    >>> network = load("small:cnn", "random", classes=["only"])
+    >>> network = load("small:cnn", "random", classes=["cat", "dog"])
     >>> measured = performance(network, [Image.new("L", (28, 28))], [0])
-    >>> measured.accuracy, abs(measured.loss)
-    (1.0, 0.0)
+    >>> measured.accuracy == float(measured.answers[0] == 0)
+    True
     """
-    target = torch.from_numpy(check_labels(items, labels, network.classes))
-    return Performance(**measure(network, input_batches(network, items, cache_bytes=0), target, batch_size))
+    target = torch.from_numpy(check_labels(items, labels, class_names_of(network)))
+    inputs_of = input_batches(network, items, cache_bytes=0)
+    answers, loss = [], 0.0
+    for batch in torch.arange(len(target)).split(batch_size):
+        logits = class_logits(network.logits(inputs_of(batch))).cpu().double()
+        answers.append(logits.argmax(dim=1))
+        loss += F.cross_entropy(logits, target[batch], reduction="sum").item()
+    answered = torch.cat(answers)
+    accuracy = float((answered == target).double().mean())
+    return Performance(accuracy, loss / len(target), answered.numpy())
+
+
+def class_names_of(network: Network) -> tuple[str, ...]:
+    """The classes that a network tells apart: two for a single output, which is their log-odds.
+
+    Args:
+        network: whose outputs are counted.
+
+    Returns:
+        names of the classes.
+    """
+    return network.classes if len(network.classes) > 1 else ("0", "1")
+
+
+def class_logits(outputs: Float[Tensor, "items outputs"]) -> Float[Tensor, "items classes"]:
+    """Logits of the classes: of a single output z the logits 0 and z, whose log-odds are z.
+
+    Args:
+        outputs: of a network.
+
+    Returns:
+        logits, two or more for each item.
+
+    >>> class_logits(torch.tensor([[3.0]])).tolist()
+    [[0.0, 3.0]]
+    """
+    return F.pad(outputs, (1, 0)) if outputs.shape[-1] == 1 else outputs
 
 
 def measure(

@@ -229,11 +229,16 @@ def test_an_empty_store_stands_in_nobodys_way(checkpoints, tmp_path, refused):
 
 
 @pytest.mark.usefixtures("no_pixels")
-def test_a_read_out_where_the_classes_differ(checkpoints, tmp_path):
+def test_a_read_out_where_the_study_asks_for_it(checkpoints, tmp_path, capsys):
     out = tmp_path / "run"
     main(
-        comparison(checkpoints, out, f"--before={checkpoints / 'fine.safetensors'}", "--read-out-inputs=120")
+        [
+            *comparison(checkpoints, out, f"--before={checkpoints / 'fine.safetensors'}"),
+            "--read-out=before",
+            "--read-out-inputs=120",
+        ]
     )
+    assert "A linear read-out answers in place of the head of before (right for" in capsys.readouterr().out
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "read-out of before" in report
     assert "logistic regression on 120 inputs, accuracy" in report
@@ -245,6 +250,7 @@ def test_a_read_out_where_the_classes_differ(checkpoints, tmp_path):
         [
             *comparison(checkpoints, again, f"--before={checkpoints / 'fine.safetensors'}"),
             f"--train-data={data.fashion_mnist_path('train')}",
+            "--read-out=before",
             "--read-out-inputs=120",
             "--players=grid:1x2",
         ]

@@ -11,7 +11,7 @@ from harsanyi.analyses import Compare, Compute
 from harsanyi.analyses.study.facts import LeftOut
 from harsanyi.analyses.study.games import error_sentence
 from harsanyi.analyses.study.inputs import count_words, draw_inputs
-from harsanyi.analyses.study.labels import answers, output_numbers, read_out_inputs
+from harsanyi.analyses.study.labels import read_out_inputs
 from harsanyi.analyses.study.prepare import prepare
 
 
@@ -52,7 +52,7 @@ def test_settings_tell_studies_apart(study, checkpoints):
     assert prepare(replace(study, **same)).settings == settings
 
 
-def test_labels_by_the_networks_ownoutput_numbers(study, checkpoints, tmp_path):
+def test_labels_by_the_networks_own_output_numbers(study, checkpoints, tmp_path):
     """A network may number the classes its own way: labels go by name."""
     from harsanyi import models
 
@@ -63,19 +63,6 @@ def test_labels_by_the_networks_ownoutput_numbers(study, checkpoints, tmp_path):
     assert [network.classes[label] for label in games.labels["after"]] == names
     assert games.labels["before"] != games.labels["after"]
     assert not games.read_outs
-
-
-def test_whether_a_networkanswers(study, checkpoints):
-    from harsanyi import models
-
-    named = models.load("small:cnn", checkpoints / "before.safetensors")
-    unnamed = replace(named, classes=("0", "1", "2", "3"))
-    assert answers(named, ("bag", "shoe", "top", "trouser-dress"))
-    assert answers(unnamed, ("a", "b", "c", "d"))
-    assert not answers(named, ("a", "b", "c", "d"))
-    assert not answers(unnamed, ("a", "b", "c"))
-    assert output_numbers(study, unnamed, np.array([2, 0]), ("a", "b", "c", "d")) == [2, 0]
-    assert output_numbers(study, named, np.array([0]), ("shoe",)) == [named.classes.index("shoe")]
 
 
 def test_read_out_inputs_are_no_games(study):
@@ -89,7 +76,12 @@ def test_read_out_inputs_are_no_games(study):
 
 
 def test_training_data_of_other_classes(study, checkpoints, pictures):
-    other = replace(study, before=str(checkpoints / "fine.safetensors"), train_data=pictures / "classes")
+    other = replace(
+        study,
+        before=str(checkpoints / "fine.safetensors"),
+        read_out=("before",),
+        train_data=pictures / "classes",
+    )
     with pytest.raises(ValueError, match="there is no level 'coarse'"):
         prepare(other)
     classes = replace(other, data=pictures / "classes", train_data=study.data, level=None, inputs=2)
@@ -101,7 +93,8 @@ def test_unreadable_pictures_stay_out_of_read_outs(study, checkpoints, pictures)
     broken = replace(
         study, model="small:cnn", data=pictures / "broken", level=None, inputs=2, skip_unreadable=True
     )
-    games = prepare(replace(broken, before=str(checkpoints / "fine.safetensors")))
+    fine = str(checkpoints / "fine.safetensors")
+    games = prepare(replace(broken, before=fine, read_out=("before",)))
     assert games.read_outs["before"].samples == 5
     assert games.left_out == LeftOut(unreadable=("bag/2.png",))
 

@@ -167,7 +167,7 @@ def test_one_networks_command_says_so(study, checkpoints, tmp_path, capsys):
     chosen = ["--inputs=2", "--players=grid:4x4:3", "--choose=influence", f"--out={tmp_path / 'run'}"]
     main(["compute", *options, f"--data={data.fashion_mnist_path('test')}", *chosen])
     said = capsys.readouterr().out
-    assert said.startswith("APPROXIMATE: 3 of 16 cells chosen by influence in each input")
+    assert "\nAPPROXIMATE: 3 of 16 cells chosen by influence in each input" in said
     assert "(2 inputs, 256 held-out coalitions of each)" in said
     assert 'choose = "influence"' in (tmp_path / "run" / "study.toml").read_text(encoding="utf-8")
 
