@@ -20,8 +20,9 @@ STRETCHED = {"PPM", "JPEG2000"}
 # Of these the first frame is the picture, further ones are previews or layers.
 ONE_PICTURE = {"MPO", "PSD"}
 
-BITS_PER_SAMPLE, WHITE_IS_ZERO, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
-SIGNED = 2
+# Tags of TIFF, and values of theirs.
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, SAMPLE_FORMAT = 258, 262, 284, 339
+WHITE_IS_ZERO, SEPARATE, SIGNED = 0, 2, 2
 
 
 class UnknownRangeError(ValueError):
@@ -56,22 +57,22 @@ def as_rgb_or_grey(picture: Image.Image, bits: int | None = None) -> Image.Image
     if bits is not None:
         check_bits(bits)
     _refuse_frames(picture)
+    _refuse_misread(picture)
     cut = _is_cut(picture)  # before its pixels are read: then Pillow closes the file
-    known, room = bits or _header_bits(picture), 15 if _tag(picture, SAMPLE_FORMAT) == (SIGNED,) else 16
-    inverted = picture.mode[0] in "IF" and _tag(picture, WHITE_IS_ZERO) == 0
+    known, room = bits or _header_bits(picture), _room(picture)
+    inverted = picture.mode[0] in "IF" and _tag(picture, PHOTOMETRIC) == WHITE_IS_ZERO
     picture = ImageOps.exif_transpose(picture)
     if picture.mode[0] in "IF":
         values = np.asarray(picture)
         grey = _of_floats(values) if picture.mode == "F" else _of_integers(values, known, room)
         return Image.fromarray(255 - grey if inverted else grey)
+    if cut:
+        _refuse_lost_bits(picture, bits)
     if picture.mode in ("La", "RGBa"):  # Pillow divides by alpha on the way to these alone
         picture = picture.convert(picture.mode[:-1] + "A")
     if picture.mode == "P" and "transparency" in picture.info:  # directly to RGB, Pillow warns
         picture = picture.convert("RGBA")
-    picture = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
-    if cut:
-        _refuse_lost_bits(picture, bits)
-    return picture
+    return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
 
 
 def check_bits(bits: int) -> None:
@@ -90,6 +91,15 @@ def _refuse_frames(picture: Image.Image) -> None:
             f"it holds {getattr(picture, 'n_frames', 'several')} frames, but an input is one picture: "
             "keep the frame that you mean as a picture of its own"
         )
+
+
+def _refuse_misread(picture: Image.Image) -> None:
+    """ValueError for two forms of TIFF whose values Pillow reads as others."""
+    depths = _tag(picture, BITS_PER_SAMPLE) or (8,)
+    planes = _tag(picture, PLANAR_CONFIGURATION) == SEPARATE and depths[0] > 8
+    if planes or (depths == (8,) and _tag(picture, SAMPLE_FORMAT) == (SIGNED,)):
+        form = "colours of 16 bits in separate planes" if planes else "signed values of 8 bits"
+        raise ValueError(f"it holds {form}, which Pillow misreads: save it with 8 unsigned bits a colour")
 
 
 def _of_floats(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -124,7 +134,8 @@ def _of_integers(values: npt.NDArray[Any], known: int | None, room: int) -> npt.
 
 def _refuse_lost_bits(picture: Image.Image, bits: int | None) -> None:
     """UnknownRangeError where the upper 8 of 16 bits, which Pillow keeps of colours, may lack the picture."""
-    high = np.asarray(picture).max()
+    colours = np.array([band not in "AaX" for band in picture.getbands()])  # without alpha
+    high = np.asarray(picture).reshape(-1, len(colours))[:, colours].max()
     if bits not in (None, 16) or (bits is None and high < 2**8 * DARK):
         raise UnknownRangeError(
             f"its colours are kept in 16 bits, of which Pillow reads the upper 8, and these go up to {high}. "
@@ -140,6 +151,12 @@ def _is_cut(picture: Image.Image) -> bool:
         return any(kind == b"IHDR" and chunk[8:9] == b"\x10" for kind, chunk in _png_chunks(picture))
     depths = _tag(picture, BITS_PER_SAMPLE) or (8,)
     return max(depths) > 8
+
+
+def _room(picture: Image.Image) -> int:
+    """The bits that the values have room for, as far as they are used: 16, or 15 beside a sign."""
+    signed = _tag(picture, SAMPLE_FORMAT) == (SIGNED,)
+    return 15 if signed and _tag(picture, BITS_PER_SAMPLE) == (16,) else 16
 
 
 def _header_bits(picture: Image.Image) -> int | None:

@@ -61,6 +61,7 @@ DEEP = {
     "compressed big-endian tiff": lambda: opened(tiff(RAMP, byteorder=">", compression="zlib")),
     "tiff where white is zero": lambda: opened(tiff(65535 - RAMP, photometric="miniswhite")),
     "signed tiff": lambda: opened(tiff((RAMP // 2).astype(np.int16))),
+    "32-bit tiff": lambda: opened(tiff(RAMP.astype(np.int32))),
     "pgm": lambda: opened(b"P5 64 64 65535\n" + RAMP.astype(">u2").tobytes()),
     "pgm of 12 bits": lambda: opened(b"P5 64 64 4095\n" + (RAMP // 16).astype(">u2").tobytes()),
     "floats to 1": lambda: Image.fromarray((RIGHT / 255).astype(np.float32)),
@@ -175,6 +176,27 @@ def test_dark_colours_of_16_bits_are_refused(make):
     with pytest.raises(UnknownRangeError, match="save it with 8 bits a colour"):
         as_rgb_or_grey(opened(content), bits=12)
     assert close(as_rgb_or_grey(opened(content), bits=16), RIGHT_COLOURS / 16)
+
+
+def test_dark_inks_of_16_bits_are_refused():
+    """12 bits of ink in 16 are nearly none: the picture would be white."""
+    inks = np.dstack([COLOURS, RAMP])
+    assert as_rgb_or_grey(opened(tiff(inks, photometric="separated"))).mode == "RGB"
+    with pytest.raises(UnknownRangeError, match="these go up to 15"):
+        as_rgb_or_grey(opened(tiff(inks >> 4, photometric="separated")))
+
+
+def test_alpha_does_not_tell_the_range_of_colours():
+    with pytest.raises(UnknownRangeError, match="these go up to 15"):
+        as_rgb_or_grey(opened(png(np.dstack([COLOURS >> 4, np.full_like(RAMP, 65535)]))))
+
+
+def test_what_pillow_misreads_is_refused():
+    planes = tiff(np.moveaxis(COLOURS, -1, 0), photometric="rgb", planarconfig="separate")
+    with pytest.raises(ValueError, match="colours of 16 bits in separate planes, which Pillow misreads"):
+        as_rgb_or_grey(opened(planes))
+    with pytest.raises(ValueError, match="signed values of 8 bits, which Pillow misreads"):
+        as_rgb_or_grey(opened(tiff((RAMP >> 9).astype(np.int8))))
 
 
 def test_black_is_black_in_any_depth():
