@@ -30,7 +30,7 @@ class UnknownRangeError(ValueError):
 
 
 def as_rgb_or_grey(picture: Image.Image, bits: int | None = None) -> Image.Image:
-    """The picture upright as 8-bit "RGB", or "L" where it has no colour; alpha is dropped.
+    """The picture upright as 8-bit "RGB", or "L" where it has no colour, without its alpha.
 
     A whole number v of b bits becomes round(255 v / (2ᵇ − 1)). b is `bits`, else what the file's header
     says, else 16 where a value is at least 2¹⁴: a darker picture may as well hold 10, 12 or 14 bits, and is
@@ -46,7 +46,7 @@ def as_rgb_or_grey(picture: Image.Image, bits: int | None = None) -> Image.Image
 
     Raises:
         UnknownRangeError: nothing says which value is white, or a value lies outside the range.
-        ValueError: for a picture of several frames.
+        ValueError: for a picture of several frames, and for forms of TIFF that Pillow misreads.
 
     >>> deep = Image.fromarray(np.array([[0, 2048, 4095]], dtype=np.uint16))
     >>> np.asarray(as_rgb_or_grey(deep, bits=12)).tolist()
