@@ -70,6 +70,8 @@ def _kind(type: pa.DataType, declared: str | None) -> ColumnKind:
         return "image"
     if pa.types.is_string(type) or pa.types.is_large_string(type):
         return "text"
+    if pa.types.is_nested(type) and not pa.types.is_struct(type):
+        return "list"
     return "integer" if pa.types.is_integer(type) or pa.types.is_boolean(type) else "other"
 
 

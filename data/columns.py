@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,14 +11,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from harsanyi.data.inputs import Labels
+from harsanyi.data.inputs import Labels, Order
 
-ColumnKind = Literal["image", "text", "class", "integer", "other"]
+ColumnKind = Literal["image", "text", "class", "integer", "list", "other"]
 
 TEXT_NAMES = {"text", "sentence", "question", "prompt"}
 LABEL_WORDS = {"label", "labels", "fine", "coarse", "class", "category", "intent", "domain", "target"}
 # Labels number the outputs of a network; a larger integer is an id or a count.
 MAX_CLASSES = 100_000
+SMALL_NUMBER = re.compile("0|[1-9][0-9]{0,4}")
 
 # The names of the image, text and label columns; None where a rule chooses them.
 Named = tuple[str | None, str | None, Sequence[str] | None]
@@ -40,7 +43,7 @@ def choose_columns(
 ) -> Columns:
     """Choose the columns by their names, and by rule where there is no name.
 
-    Labels: all ClassLabel columns; without any, the integer and text columns whose name has the word
+    Labels: all ClassLabel columns; without any, the integer, text and list columns whose name has the word
     label, fine, coarse, class, category, intent, domain or target in it (words are separated by "_", "-", " "
     or "."). Items: the only image column; without any, the text column called text, sentence, question or
     prompt, else the only text column that is no label.
@@ -55,7 +58,7 @@ def choose_columns(
 
     Raises:
         ValueError: for a name that is no column or does not hold such items, and where no
-            column, or more than one, fits a rule; the message lists the columns.
+            column, or more than one, fits a rule; the message lists the columns. For a label column of lists.
     """
     listing = ", ".join(kinds) or "(none)"
     if image_column and text_column:
@@ -69,6 +72,8 @@ def choose_columns(
         raise ValueError(
             f"{source}: name the image or text column, as no rule decides which of {listing} holds the items"
         )
+    if several := [name for name in labels if kinds[name] == "list"]:
+        raise several_labels(source, several[0])
     if item in labels:
         raise ValueError(f"{source}: column {item!r} cannot hold both the items and the labels")
     if label_columns is None and not labels and len(kinds) > 1:
@@ -82,7 +87,7 @@ def choose_columns(
 
 
 def label_names(kinds: Mapping[str, ColumnKind]) -> tuple[str, ...]:
-    """The label columns by rule: ClassLabel columns, else integer and text columns named as labels are."""
+    """The label columns by rule: ClassLabel columns, else columns named as labels are."""
     if declared := tuple(name for name, kind in kinds.items() if kind == "class"):
         return declared
 
@@ -92,7 +97,9 @@ def label_names(kinds: Mapping[str, ColumnKind]) -> tuple[str, ...]:
             words = words.replace(mark, "_")
         return not LABEL_WORDS.isdisjoint(words.split("_"))
 
-    return tuple(name for name, kind in kinds.items() if kind in ("integer", "text") and is_label(name))
+    return tuple(
+        name for name, kind in kinds.items() if kind in ("integer", "text", "list") and is_label(name)
+    )
 
 
 def item_name(kinds: Mapping[str, ColumnKind], labels: Sequence[str]) -> str | None:
@@ -106,11 +113,11 @@ def item_name(kinds: Mapping[str, ColumnKind], labels: Sequence[str]) -> str | N
 
 def encode_labels(
     source: str, column: pd.Series[Any], declared: Sequence[str] | None
-) -> tuple[Labels, tuple[str, ...]]:
+) -> tuple[Labels, tuple[str, ...], Order]:
     """Number the labels of a column without gaps.
 
-    Declared names are kept; integers are their own labels, classes "0", "1", …; strings and booleans are
-    numbered in sorted order.
+    Declared names are kept; integers are their own labels, classes "0", "1", …, also where they are written
+    as strings; False is 0 and True is 1; other strings are numbered in sorted order.
 
     Args:
         source: of the table, for messages.
@@ -118,30 +125,65 @@ def encode_labels(
         declared: the names of the classes, where the table declares them.
 
     Returns:
-        the labels, int64 `(rows,)`, and the names of the classes.
+        the labels, int64 `(rows,)`, the names of the classes, and who gave their order (`Inputs.orders`).
 
     Raises:
-        ValueError: for other values, a gap or a label outside the classes; the message names the row.
+        ValueError: for other values, as lists, a gap or a label outside the classes; the message names the
+            row.
 
     >>> encode_labels("pets.csv", pd.Series(["dog", "cat", "dog"], name="label"), None)
-    (array([1, 0, 1]), ('cat', 'dog'))
+    (array([1, 0, 1]), ('cat', 'dog'), 'sorted')
+    >>> encode_labels("stars.csv", pd.Series(["1", "0", "2"], name="label"), None)
+    (array([1, 0, 2]), ('0', '1', '2'), 'integers')
     """
     refuse_gaps(source, column)
-    values = column.to_numpy()
-    if column.dtype.kind not in "iu" and declared is None:
-        if not all(isinstance(value, str | bool | np.bool_) for value in values):
-            raise ValueError(f"{source}: label column {column.name!r} holds neither integers nor strings")
-        classes, labels = np.unique(values.astype(str), return_inverse=True)
-        return labels.astype(np.int64), tuple(classes.tolist())
-    labels = values.astype(np.int64)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    values, name = column.to_numpy(), str(column.name)
+    if declared is None and column.dtype.kind == "b":
+        return values.astype(np.int64), ("False", "True"), "integers"
+    if declared is not None or column.dtype.kind in "iu":
+        return _encode_numbers(source, name, values.astype(np.int64), declared)
+    if not all(isinstance(value, str | bool | np.bool_) for value in values):
+        raise ValueError(f"{source}: label column {name!r} holds neither integers nor strings")
+    words = values.astype(str)
+    if all(_is_list(word) for word in words):
+        raise several_labels(source, name)
+    if all(SMALL_NUMBER.fullmatch(word) for word in words):
+        return _encode_numbers(source, name, words.astype(np.int64), None)
+    classes, labels = np.unique(words, return_inverse=True)
+    return labels.astype(np.int64), tuple(classes.tolist()), "sorted"
+
+
+def _encode_numbers(
+    source: str, name: str, labels: Labels, declared: Sequence[str] | None
+) -> tuple[Labels, tuple[str, ...], Order]:
+    """Numbers as they are, if there is a class for each."""
     limit = len(declared) if declared is not None else MAX_CLASSES
     if len(outside := np.flatnonzero((labels < 0) | (labels >= limit))):
         raise ValueError(
-            f"{source}: row {outside[0]} has label {labels[outside[0]]} in column {column.name!r}: "
+            f"{source}: row {outside[0]} has label {labels[outside[0]]} in column {name!r}: "
             f"expected 0..{limit - 1}"
         )
-    count = int(labels.max(initial=-1)) + 1
-    return labels, tuple(declared) if declared is not None else tuple(map(str, range(count)))
+    if declared is not None:
+        return labels, tuple(declared), "declared"
+    return labels, tuple(map(str, range(int(labels.max(initial=-1)) + 1))), "integers"
+
+
+def _is_list(word: str) -> bool:
+    """Whether a cell of text is a list, as tables of text have it: [1, 3] or ['red', 'round']."""
+    try:
+        return word.startswith("[") and isinstance(json.loads(word.replace("'", '"')), list)
+    except ValueError:
+        return False
+
+
+def several_labels(source: str, name: str) -> ValueError:
+    """The error for a column with a list of labels in each row."""
+    return ValueError(
+        f"{source}: label column {name!r} holds lists, several labels in a row, but an input has one label a "
+        "level: name columns with one label in label_columns, or none, as label_columns=()"
+    )
 
 
 def refuse_gaps(source: str, column: pd.Series[Any]) -> None:

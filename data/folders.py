@@ -3,54 +3,106 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from harsanyi.data.images import Images
-from harsanyi.data.inputs import Inputs
+from harsanyi.data.images import Images, extensions
+from harsanyi.data.inputs import Inputs, Order
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
+USUAL = ".jpg, .png, .gif, .webp, .bmp, .tif"
+# What operating systems put into folders.
+SYSTEM_NAMES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
 
 
-def image_files(folder: Path) -> list[Path]:
-    """All image files under a folder, sorted, links followed, hidden ones left out."""
+def visible_files(folder: Path) -> list[Path]:
+    """All files under a folder, sorted, links followed, without hidden ones and the system's own."""
     return sorted(
         Path(place) / name
         for place, _, names in os.walk(folder, followlinks=True)
         for name in names
-        if Path(name).suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in (Path(place) / name).relative_to(folder).parts)
+        if not any(
+            part.startswith(".") or part.lower() in SYSTEM_NAMES
+            for part in (Path(place) / name).relative_to(folder).parts
+        )
     )
+
+
+def by_extension(files: Iterable[Path]) -> dict[str, int]:
+    """How many of the files have each extension, in lower case; "" is that of files without one.
+
+    >>> by_extension([Path("a.NPY"), Path("b.npy"), Path("README")])
+    {'': 1, '.npy': 2}
+    """
+    return dict(sorted(Counter(file.suffix.lower() for file in files).items()))
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Numbers of files by extension in words.
+
+    >>> in_words({"": 1, ".npy": 2})
+    '1 without extension, 2 .npy'
+    """
+    return ", ".join(f"{count} {ending or 'without extension'}" for ending, count in counts.items())
 
 
 def image_folder(folder: Path) -> Inputs:
     """The images of a folder, labelled on the level "label" by sub-folder, or unlabelled if it has none.
 
-    Classes are the sorted names of the sub-folders; images may lie deeper inside them. ValueError for a
-    folder of splits, for a class without images, for images beside class folders, and for no image.
+    Classes are the sorted names of the sub-folders; images may lie deeper inside them. Files that are no
+    images are counted in `Inputs.other_files`. ValueError for a folder of splits, for a class without images,
+    for images beside class folders, and for no image.
     """
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    classes = class_folders(folder)
     refuse_splits(folder, classes)
-    files = image_files(folder)
+    endings, present = extensions(), visible_files(folder)
+    files = [file for file in present if file.suffix.lower() in endings]
+    others = [file for file in present if file.suffix.lower() not in endings]
     if not files:
-        extensions = ", ".join(sorted(EXTENSIONS))
-        raise ValueError(f"no image in {folder} or its sub-folders: expected files ending in {extensions}")
+        raise ValueError(
+            f"no image in {folder} or its sub-folders, but {in_words(by_extension(others)) or 'no file'}: "
+            f"expected {USUAL}, or another format of pictures that Pillow reads"
+        )
     parts = [file.relative_to(folder).parts for file in files]
     names = tuple("/".join(part) for part in parts)
-    images = Images(files.__getitem__, names)
+    inputs = Inputs(Images(files.__getitem__, names), "image", names, other_files=by_extension(others))
     if not classes:
-        return Inputs(images, "image", names)
+        return inputs
     if loose := [name for name in names if "/" not in name]:
         raise ValueError(
             f"{folder} holds images beside its class folders ({loose[0]}, {len(loose)} in all): "
             "move them into a class folder, or elsewhere"
         )
-    if empty := sorted(set(classes) - {part[0] for part in parts}):
-        raise ValueError(f"no image in the class folders {', '.join(empty)} of {folder}: remove or fill them")
-    labels = np.searchsorted(classes, [part[0] for part in parts]).astype(np.int64)
-    return Inputs(images, "image", names, {"label": labels}, {"label": tuple(classes)})
+    _refuse_empty_classes(folder, sorted(set(classes) - {part[0] for part in parts}), others)
+    labels = np.array([classes.index(part[0]) for part in parts], np.int64)
+    order: Order = "integers" if classes == [str(k) for k in range(len(classes))] else "sorted"
+    return replace(
+        inputs, labels={"label": labels}, classes={"label": tuple(classes)}, orders={"label": order}
+    )
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The sorted names of the sub-folders, without hidden ones and the system's own."""
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and entry.name[0] != "." and entry.name.lower() not in SYSTEM_NAMES
+    )
+
+
+def _refuse_empty_classes(folder: Path, classes: Sequence[str], others: Sequence[Path]) -> None:
+    """ValueError naming the classes without images, and what lies there instead."""
+    if not classes:
+        return
+    there = by_extension(file for file in others if file.relative_to(folder).parts[0] in classes)
+    raise ValueError(
+        f"no image in the class folders {', '.join(classes)} of {folder}, but {in_words(there) or 'no file'}:"
+        " remove the folders, or fill them with images that Pillow reads"
+    )
 
 
 def refuse_splits(folder: Path, subfolders: list[str]) -> None:

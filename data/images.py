@@ -7,31 +7,40 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from harsanyi.pictures import UnknownRangeError, as_rgb_or_grey, check_bits
+
+# Pillow only recognises these, or lets another program or the operating system draw them, or does not read
+# how their values are scaled (FITS).
+NOT_READ = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
-def as_rgb_or_grey(image: Image.Image) -> Image.Image:
-    """The image as 8-bit "RGB", or "L" where it has no colour; alpha is dropped, 16 bits become 8.
+def formats() -> tuple[str, ...]:
+    """The formats that are read: all that Pillow decodes itself, with its plugins.
 
-    >>> as_rgb_or_grey(Image.new("RGBA", (2, 2))).mode, as_rgb_or_grey(Image.new("1", (2, 2))).mode
-    ('RGB', 'L')
+    >>> {"GIF", "JPEG", "PNG", "TIFF"} <= set(formats()), "EPS" in formats()
+    (True, False)
     """
-    if image.mode.startswith("I"):  # Pillow's own conversion clips 16 bits at 255 instead of scaling them
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
-    if image.mode in ("1", "L", "LA", "La"):
-        return image.convert("L")
-    if image.mode == "P" and "transparency" in image.info:  # directly to RGB, Pillow warns
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - NOT_READ))
 
 
-def decode(source: bytes | Path) -> Image.Image:
-    """A whole image decoded to the last pixel and turned upright as its EXIF tag says."""
+def extensions() -> set[str]:
+    """The lower-case endings of files in these formats.
+
+    >>> {".gif", ".jfif", ".png"} <= extensions(), ".npy" in extensions()
+    (True, False)
+    """
+    readable = {*formats(), "MPO"}  # which Pillow opens as JPEG
+    return {ending for ending, form in Image.registered_extensions().items() if form in readable}
+
+
+def decode(source: bytes | Path, bits: int | None = None) -> Image.Image:
+    """A whole picture decoded to the last pixel, as :func:`harsanyi.pictures.as_rgb_or_grey` has it."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with Image.open(file) as image:
-        image.load()
-        return as_rgb_or_grey(ImageOps.exif_transpose(image))
+    with Image.open(file, formats=formats()) as image:
+        return as_rgb_or_grey(image, bits)
 
 
 def encoded(cell: Any) -> bytes | Path:
@@ -48,7 +57,8 @@ class Images(Sequence[Image.Image]):
     """A sequence of PIL images that holds their places, not their pixels.
 
     `source(row)` gives the file or the encoded bytes of one image; `rows` says which rows are in the
-    sequence. Indexing decodes, and raises ValueError with the image's name where that fails.
+    sequence; `bits` is that of :func:`harsanyi.pictures.as_rgb_or_grey`. Indexing decodes, and raises
+    ValueError with the image's name where that fails, an UnknownRangeError where its white is not known.
 
     >>> png = io.BytesIO()
     >>> Image.new("L", (3, 2)).save(png, "PNG")
@@ -57,9 +67,13 @@ class Images(Sequence[Image.Image]):
     """
 
     def __init__(
-        self, source: Callable[[int], bytes | Path], names: Sequence[str], rows: Sequence[int] | None = None
+        self,
+        source: Callable[[int], bytes | Path],
+        names: Sequence[str],
+        rows: Sequence[int] | None = None,
+        bits: int | None = None,
     ) -> None:
-        self.source, self.names = source, tuple(names)
+        self.source, self.names, self.bits = source, tuple(names), bits
         self.rows = tuple(range(len(self.names)) if rows is None else rows)
         assert len(self.rows) == len(self.names), (len(self.rows), len(self.names))
 
@@ -71,7 +85,9 @@ class Images(Sequence[Image.Image]):
             return self.select(range(len(self))[index])
         row, name = self.rows[index], self.names[index]
         try:
-            return decode(self.source(row))
+            return decode(self.source(row), self.bits)
+        except UnknownRangeError as error:
+            raise UnknownRangeError(f"{name}: {error}") from error
         except Exception as error:  # on damaged bytes Pillow raises nearly anything
             reason = str(error) or type(error).__name__
             raise ValueError(
@@ -83,4 +99,11 @@ class Images(Sequence[Image.Image]):
 
     def select(self, indices: Sequence[int]) -> Images:
         """The images at these indices, still undecoded."""
-        return Images(self.source, [self.names[i] for i in indices], [self.rows[i] for i in indices])
+        return Images(
+            self.source, [self.names[i] for i in indices], [self.rows[i] for i in indices], self.bits
+        )
+
+    def with_bits(self, bits: int) -> Images:
+        """The same images, whose whole numbers in more than 8 bits have so many."""
+        check_bits(bits)
+        return Images(self.source, self.names, self.rows, bits)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from harsanyi.data.images import Images
+from harsanyi.pictures import UnknownRangeError
 
 Labels = npt.NDArray[np.int64]
+
+# Who gave the classes of a level their numbers: see `Inputs.orders`.
+Order = Literal["declared", "integers", "sorted", "derived"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +29,15 @@ class Inputs:
         labels: level → int64 (len,); empty for unlabelled inputs.
         classes: level → class names; label k of a level is called classes[level][k].
         skipped: names of the unreadable images that `check` left out.
+        orders: level → who gave its classes their numbers. The data: "declared", a list of names in the data
+            set, or the caller's own, which is the default; "integers", the labels are numbers, and class k is
+            called str(k), or False and True. Or the reader: "sorted", by name; "derived", in the order in
+            which the classes of another level reach them.
+        other_files: extension → number of files of the folder that were not read, as {".npy": 3}; "" stands
+            for none.
 
     Raises:
-        ValueError: lengths disagree, or a label has no class.
+        ValueError: lengths disagree, a label has no class, or there is no such order.
 
     >>> trec = Inputs(["who?", "where?", "when?"], "text", ("a", "b", "c"),
     ...               {"fine": np.array([0, 1, 2])}, {"fine": ("person", "place", "date")})
@@ -42,6 +52,8 @@ class Inputs:
     labels: Mapping[str, Labels] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    other_files: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in ("image", "text"):
@@ -55,6 +67,10 @@ class Inputs:
                 raise ValueError(f"{len(self)} inputs but labels {level!r} of shape {labels.shape}")
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes[level]):
                 raise ValueError(f"labels {level!r} go outside 0..{len(self.classes[level]) - 1}")
+        orders: dict[str, Order] = {level: self.orders.get(level, "declared") for level in self.labels}
+        if unknown := set(orders.values()) - set(get_args(Order)):
+            raise ValueError(f"there is no order {unknown.pop()!r}: expected {', '.join(get_args(Order))}")
+        object.__setattr__(self, "orders", orders)  # of each level, and of no level that is gone
 
     def __len__(self) -> int:
         return len(self.items)
@@ -67,6 +83,19 @@ class Inputs:
             problem = "a level is needed" if name is None else f"there is no level {name!r}"
             raise ValueError(f"{problem}: the label columns are {', '.join(self.labels) or '(none)'}")
         return self.labels[name], self.classes[name]
+
+    def numbered(self, name: str | None = None) -> bool:
+        """Whether the data themselves number the classes of a level, and not the reader; as `level`.
+
+        Only such numbers can mean the outputs of a network that has no names for them.
+
+        >>> from harsanyi.data import fashion_mnist
+        >>> fashion_mnist("test").numbered("coarse")
+        True
+        """
+        self.level(name)
+        (name,) = self.labels if name is None else (name,)
+        return self.orders[name] in ("declared", "integers")
 
     def select(self, indices: Sequence[int] | npt.NDArray[Any]) -> Inputs:
         """The inputs at these indices, in their order, or where a boolean mask is true."""
@@ -176,6 +205,7 @@ class Inputs:
             self,
             labels={**self.labels, name: of_class[labels]},
             classes={**self.classes, name: coarser},
+            orders={**self.orders, name: "derived"},
         )
 
     def check(self, skip_unreadable: bool = False) -> Inputs:
@@ -186,6 +216,7 @@ class Inputs:
 
         Raises:
             ValueError: an image cannot be read, or with `skip_unreadable` none can.
+            UnknownRangeError: nothing says which value of an image is white.
         """
         if self.kind == "text":
             return self
@@ -193,6 +224,8 @@ class Inputs:
         for i in range(len(self)):
             try:
                 self.items[i]
+            except UnknownRangeError:  # to leave these out would leave out the dark ones
+                raise
             except ValueError:
                 if not skip_unreadable:
                     raise

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harsanyi.data.arrow import read_parquet, read_saved
 from harsanyi.data.columns import Named
-from harsanyi.data.folders import image_folder
+from harsanyi.data.folders import by_extension, image_folder, visible_files
+from harsanyi.data.images import Images
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.labelled_text import read_label_lines, read_label_pairs
 from harsanyi.data.tables import read_text_table
@@ -27,6 +29,7 @@ def load(
     text_column: str | None = None,
     label_columns: Sequence[str] | None = None,
     skip_unreadable: bool = False,
+    bits: int | None = None,
 ) -> Inputs:
     """Read an image folder, parquet, a saved data set, a table, or labelled sentences.
 
@@ -37,21 +40,24 @@ def load(
     Labelled sentences: "train.txt" with a label, a space and a sentence a line, as TREC and SST are
     published, or "data_full.json/train", as CLINC150 is; see `harsanyi.data.labelled_text`.
 
-    Images are turned upright as their EXIF tag says, as `datasets` does and torchvision does not. They are
-    decoded on access, not here, except with `skip_unreadable`: for large folders sample first, then call
-    `Inputs.check(skip_unreadable=True)`.
+    Images are of any mode and in any format that Pillow decodes, with one frame; see
+    :func:`harsanyi.pictures.as_rgb_or_grey`. They are turned upright as their EXIF tag says, as `datasets`
+    does and torchvision does not. They are decoded on access, not here, except with `skip_unreadable`: for
+    large folders sample first, then call `Inputs.check(skip_unreadable=True)`.
 
     Args:
         path: of the inputs.
         image_column, text_column, label_columns: names of a table's columns; chosen by rule without them.
         skip_unreadable: leave out images that cannot be decoded.
+        bits: of the values of images that are kept in more than 8 bits; white is 2**bits − 1. By default what
+            their headers say, else 16, and images too dark to tell are refused when they are decoded.
 
     Returns:
         the inputs, without those that `skip_unreadable` leaves out.
 
     Raises:
         FileNotFoundError: there is nothing at the path.
-        ValueError: the form is unknown, or the file is damaged.
+        ValueError: the form is unknown, or the file is damaged; bits are named for sentences.
 
     >>> from harsanyi.data import fashion_mnist_path
     >>> inputs = load(fashion_mnist_path("test"))
@@ -63,6 +69,10 @@ def load(
         label_columns = (label_columns,)
     named = (image_column, text_column, label_columns)
     inputs = read(path, named)
+    if bits is not None:
+        if not isinstance(inputs.items, Images):
+            raise ValueError(f"{path} holds sentences: bits are of the values of images")
+        inputs = replace(inputs, items=inputs.items.with_bits(bits))
     return inputs.check(skip_unreadable=True) if skip_unreadable else inputs
 
 
@@ -99,7 +109,8 @@ def read_folder(folder: Path, named: Named) -> Inputs:
     if (folder / "state.json").exists() and (folder / "dataset_info.json").exists():
         return read_saved(folder, named)
     if files := sorted(folder.glob("*.parquet")):
-        return read_parquet(files, str(folder), named)
+        others = set(visible_files(folder)) - set(files)
+        return replace(read_parquet(files, str(folder), named), other_files=by_extension(others))
     refuse_names(folder, named)
     return image_folder(folder)
 

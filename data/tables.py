@@ -52,8 +52,9 @@ def as_inputs(
         items,
         columns.kind,
         names,
-        {level: labels for level, (labels, _) in encoding.items()},
-        {level: classes for level, (_, classes) in encoding.items()},
+        {level: labels for level, (labels, _, _) in encoding.items()},
+        {level: classes for level, (_, classes, _) in encoding.items()},
+        orders={level: order for level, (_, _, order) in encoding.items()},
     )
 
 

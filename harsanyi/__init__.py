@@ -15,6 +15,7 @@ network's output on all 2ⁿ masked versions of each input. From checkpoints to 
 The names here are the most used ones. All others are in four packages: `harsanyi.interactions` (games, value
 tables, effects), `harsanyi.models` (networks and checkpoints), `harsanyi.data` (inputs and labels) and
 `harsanyi.analyses` (questions about knowledge, figures, reports, the command line).
+`harsanyi.pictures` makes 8-bit pictures of those of any other mode.
 
 Nothing is imported before it is asked for:
 

@@ -1,4 +1,4 @@
-from . import analyses, data, interactions, models
+from . import analyses, data, interactions, models, pictures
 from .analyses.comparison.comparison import run_comparison
 from .analyses.comparison.figures import plot_matching, plot_shares, plot_strength_by_order
 from .analyses.knowledge.change import KnowledgeChange, compare
@@ -36,6 +36,7 @@ __all__ = [
     "extract",
     "interactions",
     "models",
+    "pictures",
     "plot_matching",
     "plot_shares",
     "plot_strength_by_order",

@@ -228,7 +228,8 @@ def test_the_wheel_holds_one_name_and_all_of_it(built: Built):
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    own = {"harsanyi/__init__.py", "harsanyi/__init__.pyi", "harsanyi/__main__.py", "harsanyi/py.typed"}
+    modules = ("__init__.py", "__init__.pyi", "__main__.py", "pictures.py", "py.typed")
+    own = {f"harsanyi/{name}" for name in modules}
     assert set(names[built.wheel]) == here | own
     for ending in ("report.html.jinja", "fashion_mnist_subset/test.parquet", "analyses/__init__.pyi"):
         assert any(name.endswith(ending) for name in names[built.wheel])

@@ -12,6 +12,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as image_functional
 
+from harsanyi.pictures import as_rgb_or_grey
+
 NetworkInputs = Tensor | dict[str, Tensor]
 
 
@@ -95,7 +97,7 @@ class ImagePreprocess:
             raise ValueError(
                 f"expected PIL images, but got {type(image).__name__}: open pictures with PIL.Image.open"
             )
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        image = as_rgb_or_grey(image).convert("L" if self.channels == 1 else "RGB")
         height, width = self.size
         if self.crop_mode == "squash":
             resized = [math.floor(height / self.crop), math.floor(width / self.crop)]

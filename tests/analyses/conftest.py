@@ -37,8 +37,8 @@ def decoded_once() -> Iterator[None]:
     decode = images.decode
     of_bytes = functools.cache(decode)
 
-    def decoded(source: bytes | Path) -> Image.Image:
-        return of_bytes(source).copy() if isinstance(source, bytes) else decode(source)
+    def decoded(source: bytes | Path, bits: int | None = None) -> Image.Image:
+        return of_bytes(source, bits).copy() if isinstance(source, bytes) else decode(source, bits)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "decode", decoded)

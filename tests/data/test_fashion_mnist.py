@@ -23,6 +23,7 @@ def test_counts_sizes_and_levels(split):
     assert len(inputs) == 10 * PER_CLASS[split]
     assert np.bincount(inputs.labels["fine"]).tolist() == [PER_CLASS[split]] * 10
     assert all(image.size == (28, 28) and image.mode == "L" for image in inputs.items)
+    assert inputs.orders == {"fine": "declared", "coarse": "declared"}
     coarser = inputs.relabel("fine", COARSE, "again")
     assert [coarser.classes["again"][k] for k in coarser.labels["again"]] == [
         inputs.classes["coarse"][k] for k in inputs.labels["coarse"]

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from harsanyi.data import load
+from harsanyi.data.images import extensions
+from harsanyi.pictures import UnknownRangeError
 
 
 def write(path, mode="RGB", size=(6, 4), colour=None, **options):
@@ -33,6 +35,9 @@ def pets(tmp_path):
     write(folder / ".cache" / "hidden.png")
     write(folder / "cat" / "._c.png")
     (folder / "cat" / "notes.txt").write_text("no image")
+    (folder / "dog" / "Thumbs.db").write_text("no image")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "e.png").write_text("no image")
     return folder
 
 
@@ -42,6 +47,8 @@ def test_folder_classes_are_the_sorted_subfolders(pets):
     assert inputs.names == ("Emu/d.bmp", "cat/c.webp", "dog/a.JPG", "dog/deep/b.png")
     labels, classes = inputs.level()
     assert classes == ("Emu", "cat", "dog")
+    assert inputs.orders == {"label": "sorted"}
+    assert inputs.other_files == {".txt": 1}
     assert labels.dtype == np.int64
     assert labels.tolist() == [0, 1, 2, 2]
     assert [image.size for image in inputs.items] == [(6, 4)] * 4
@@ -91,6 +98,83 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     pixels = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
     Image.fromarray(pixels).save(tmp_path / "deep.png")
     assert np.asarray(load(tmp_path).items[0]).tolist() == [[0, 1, 128, 255]]
+
+
+def test_few_bits_in_many_are_said_to_load_or_refused(tmp_path):
+    for name, values in (("a", [[0, 4095]]), ("b", [[16, 1]])):
+        Image.fromarray(np.array(values, dtype=np.uint16)).save(tmp_path / f"{name}.png")
+    inputs = load(tmp_path)
+    for check in (inputs.check, lambda: inputs.check(skip_unreadable=True), lambda: inputs.items[:1][0]):
+        with pytest.raises(UnknownRangeError, match=r"^a\.png: its largest value is 4095, .* bits=12"):
+            check()
+    images = load(tmp_path, bits=12).check().select([1, 0]).items
+    assert [np.asarray(image).tolist() for image in images] == [[[1, 0]], [[0, 255]]]
+    with pytest.raises(ValueError, match="bits is 40: expected 8 to 32"):
+        load(tmp_path, bits=40)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "jfif", "JPG", "Gif", "jp2", "tga", "webp", "apng", "pbm"])
+def test_whatever_pillow_decodes_is_read(tmp_path, suffix):
+    form = {"jfif": "JPEG", "jpg": "JPEG", "apng": "PNG", "pbm": "PPM", "jp2": "JPEG2000"}.get(suffix.lower())
+    picture = Image.new("1" if suffix == "pbm" else "RGB", (6, 4), "white")
+    picture.save(tmp_path / f"a.{suffix}", format=form)
+    (image,) = load(tmp_path).items
+    assert np.asarray(image).min() > 250  # white, some of it after lossy compression
+
+
+def test_formats_of_plugins_are_read(tmp_path, monkeypatch):
+    """As those of pillow-heif, once it is registered."""
+    write(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.heic")
+    with pytest.raises(ValueError, match=r"no image in .*, but 1 \.heic: expected \.jpg"):
+        load(tmp_path)
+    extensions()  # registers Pillow's own
+    monkeypatch.setitem(Image.EXTENSION, ".heic", "PNG")
+    assert load(tmp_path).items[0].size == (6, 4)
+
+
+def test_postscript_is_never_run(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\n")
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as an image \(cannot identify"):
+        load(tmp_path).items[0]
+
+
+def test_animations_are_refused_and_counted(tmp_path):
+    write(tmp_path / "a.gif")
+    frame = Image.new("RGB", (6, 4), "red")
+    frame.save(tmp_path / "b.gif", save_all=True, append_images=[Image.new("RGB", (6, 4), "blue")])
+    with pytest.raises(ValueError, match=r"b\.gif cannot be read as an image \(it holds 2 frames"):
+        load(tmp_path).check()
+    assert load(tmp_path, skip_unreadable=True).skipped == ("b.gif",)
+
+
+def test_files_that_are_no_images_are_counted(tmp_path):
+    write(tmp_path / "cat" / "a.png")
+    for name in ("cat/b.npy", "cat/c.NPY", "cat/d", "README.md", ".hidden", "cat/desktop.ini"):
+        (tmp_path / name).write_text("no image")
+    inputs = load(tmp_path)
+    assert inputs.names == ("cat/a.png",)
+    assert inputs.select([0]).other_files == {"": 1, ".md": 1, ".npy": 2}
+    (tmp_path / "dog").mkdir()
+    for name in ("a.npy", "b.npy", "c.heic"):
+        (tmp_path / "dog" / name).write_text("no image")
+    with pytest.raises(
+        ValueError, match=r"class folders dog of .*, but 1 \.heic, 2 \.npy: remove the folders"
+    ):
+        load(tmp_path)
+    (tmp_path / "cat" / "a.png").unlink()
+    with pytest.raises(
+        ValueError, match=r"no image in .*, but 1 without extension, 1 \.heic, 1 \.md, 4 \.npy"
+    ):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(("count", "order"), [(10, "integers"), (11, "sorted")])
+def test_folders_called_by_numbers(tmp_path, count, order):
+    """Sorted as strings, "10" comes before "2": label 2 is no longer class 2."""
+    for k in range(count):
+        write(tmp_path / str(k) / "a.png")
+    assert load(tmp_path).orders == {"label": order}
 
 
 def test_palette_with_transparency_and_exif_orientation(tmp_path):
@@ -159,11 +243,11 @@ def test_a_class_called_train_is_a_class(tmp_path):
 
 
 def test_folders_without_the_expected_images(tmp_path):
-    with pytest.raises(ValueError, match=r"no image in .* expected files ending in \.bmp"):
+    with pytest.raises(ValueError, match=r"no image in .* but no file: expected \.jpg"):
         load(tmp_path)
     write(tmp_path / "cat" / "a.png")
     (tmp_path / "dog").mkdir()
-    with pytest.raises(ValueError, match="no image in the class folders dog"):
+    with pytest.raises(ValueError, match="no image in the class folders dog of .*, but no file"):
         load(tmp_path)
     write(tmp_path / "loose.png")
     with pytest.raises(ValueError, match=r"beside its class folders \(loose\.png, 1 in all\)"):

@@ -1,5 +1,7 @@
 """Selecting, drawing, splitting and relabelling inputs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,6 +112,35 @@ def test_relabel_wants_a_total_map_and_a_new_name(mapping, name, message):
         texts([0, 1], ("cat", "dog")).relabel("fine", mapping, name)
 
 
+def test_orders_stay_with_their_levels():
+    inputs = texts([0, 1, 2, 2], ("cat", "dog", "rose"))
+    assert inputs.orders == {"fine": "declared"}  # the caller's own
+    by_name = replace(inputs, orders={"fine": "sorted"})
+    coarse = by_name.relabel("fine", {"cat": "animal", "dog": "animal", "rose": "plant"}, "coarse")
+    assert coarse.orders == {"fine": "sorted", "coarse": "derived"}
+    for part in (coarse.select([3, 0]), coarse.sample(2, 0, "fine"), *coarse.split(0.5, 0, "fine")):
+        assert part.orders == coarse.orders
+    alone = replace(
+        coarse, labels={"coarse": coarse.labels["coarse"]}, classes={"coarse": ("animal", "plant")}
+    )
+    assert alone.orders == {"coarse": "derived"}
+
+
+@pytest.mark.parametrize(
+    ("order", "own"), [("declared", True), ("integers", True), ("sorted", False), ("derived", False)]
+)
+def test_the_data_or_the_reader_number_the_classes(order, own):
+    inputs = replace(texts([0, 1]), orders={"fine": order})
+    assert inputs.numbered() is inputs.numbered("fine") is own
+    with pytest.raises(ValueError, match="no level 'coarse'"):
+        inputs.numbered("coarse")
+
+
+def test_counts_of_other_files_stay():
+    inputs = replace(texts([0, 1]), other_files={".npy": 2})
+    assert inputs.select([0]).other_files == {".npy": 2}
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -118,6 +149,7 @@ def test_relabel_wants_a_total_map_and_a_new_name(mapping, name, message):
         ({"classes": {}}, "classes for"),
         ({"labels": {"fine": np.array([0])}}, "shape"),
         ({"labels": {"fine": np.array([0, 1])}}, "outside 0..0"),
+        ({"orders": {"fine": "random"}}, "no order 'random': expected declared, integers, sorted, derived"),
     ],
 )
 def test_inconsistent_inputs_are_refused(kwargs, message):

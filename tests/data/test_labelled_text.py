@@ -23,8 +23,9 @@ def test_a_label_and_a_sentence_a_line(tmp_path: Path):
     path.write_bytes("3 It 's a  lovely film .\r\n0 Grüße: none\n\n".encode())
     inputs = load(path)
     assert list(inputs.items) == ["It 's a  lovely film .", "Grüße: none"]
-    assert inputs.classes == {"label": ("0", "3")}
-    assert inputs.labels["label"].tolist() == [1, 0]
+    assert inputs.classes == {"label": ("0", "1", "2", "3")}
+    assert inputs.orders == {"label": "integers"}
+    assert inputs.labels["label"].tolist() == [3, 0]
     assert inputs.names == ("sst.txt:0", "sst.txt:1")
 
 
@@ -34,6 +35,7 @@ def test_coarse_and_fine_labels(tmp_path: Path):
     inputs = load(path)
     assert inputs.classes == {"coarse": ("ENTY", "NUM"), "fine": ("ENTY:other", "NUM:date", "NUM:other")}
     assert inputs.labels["fine"].tolist() == [2, 0, 1]
+    assert inputs.orders == {"coarse": "sorted", "fine": "sorted"}
 
 
 @pytest.mark.parametrize("line", ["alone", " no label", "label  "])
@@ -60,6 +62,7 @@ def test_pairs_with_domains_beside_them(pairs: Path):
     assert inputs.classes["domain"] == ("bank", "talk")
     assert inputs.labels["domain"].tolist() == [0, 1]
     assert inputs.names[1] == "data.json/train:1"
+    assert inputs.orders == {"intent": "sorted", "domain": "sorted"}
 
 
 def test_a_json_file_without_its_split_names_the_splits(pairs: Path):

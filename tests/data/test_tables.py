@@ -56,6 +56,7 @@ def test_csv_with_quotes_commas_umlauts_and_words_like_none(tmp_path):
     assert inputs.names[3] == "trec.csv:3"
     assert inputs.classes == {"coarse": ("x", "y"), "fine": ("0", "1", "2", "3", "4")}
     assert inputs.labels["coarse"].tolist() == [0, 1, 0, 1, 0]
+    assert inputs.orders == {"coarse": "sorted", "fine": "integers"}
     assert inputs.check() is inputs
 
 
@@ -123,6 +124,7 @@ def check_pictures(inputs, stem):
     assert inputs.names[4] == f"{stem}:4"
     assert inputs.classes == {"kind": ("b", "a")}
     assert inputs.labels["kind"].tolist() == [0, 1, 1, 0, 1, 0]
+    assert inputs.orders == {"kind": "declared"}
     chosen = inputs.select([5, 2, 0])
     assert [image.getpixel((0, 0)) for image in chosen.items] == [5, 2, 0]
     assert chosen.check() is chosen
@@ -159,8 +161,11 @@ def test_saved_splits_are_to_be_named(tmp_path, pictures):
 def test_folder_of_parquet_files_and_patterns(tmp_path, pictures):
     pictures.select(range(4)).to_parquet(tmp_path / "train-00000-of-00002.parquet")
     pictures.select([4, 5]).to_parquet(tmp_path / "train-00001-of-00002.parquet")
+    write_text(tmp_path / "README.md", "about them")
+    grey(9).save(tmp_path / "lost.png")
     inputs = load(tmp_path)
     assert len(inputs) == 6
+    assert inputs.other_files == {".md": 1, ".png": 1}
     assert inputs.names[4] == "train-00001-of-00002.parquet:0"
     assert inputs.items[5].getpixel((0, 0)) == 5
     pictures.to_parquet(tmp_path / "test.parquet")
@@ -186,7 +191,11 @@ def test_parquet_without_metadata(tmp_path):
     with pytest.raises(ValueError, match=r"plain\.parquet:1 cannot be read as an image"):
         inputs.check()
     assert inputs.check(skip_unreadable=True).skipped == ("plain.parquet:1",)
-    assert load(tmp_path / "plain.parquet", label_columns=["good"]).classes["good"] == ("False", "True")
+    assert inputs.orders == {"label": "integers", "big_class": "sorted"}
+    truths = load(tmp_path / "plain.parquet", label_columns=["good"])
+    assert truths.classes["good"] == ("False", "True")
+    assert truths.labels["good"].tolist() == [1, 0]
+    assert truths.orders["good"] == "integers"
 
 
 def test_images_kept_as_paths_or_not_at_all(tmp_path):
@@ -226,6 +235,80 @@ def test_labels_must_be_integers_or_strings(tmp_path):
         load(tmp_path / "t.parquet", label_columns=["y"])
 
 
+@pytest.mark.parametrize("kept", ["strings", "integers", "small integers", "categories", "text"])
+def test_numbers_with_gaps_keep_their_numbers(tmp_path, kept):
+    labels = pd.Series([10, 3, 9])
+    forms = {
+        "strings": labels.astype(str),
+        "integers": labels,
+        "small integers": labels.astype("uint8"),
+        "categories": labels.astype("category"),
+    }
+    table = pd.DataFrame({"text": list("abc"), "label": forms.get(kept, labels)})
+    if kept == "text":
+        table.to_csv(tmp_path / "t.csv", index=False)
+    else:
+        table.to_parquet(tmp_path / "t.parquet")
+    inputs = load(next(tmp_path.iterdir()))
+    assert inputs.labels["label"].tolist() == [10, 3, 9]
+    assert inputs.classes["label"] == tuple(map(str, range(11)))
+    assert inputs.orders == {"label": "integers"}
+
+
+def test_only_true_is_class_1(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "label": [True]}), tmp_path / "t.parquet")
+    assert load(tmp_path / "t.parquet").labels["label"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "names", [["01", "02"], ["123456", "9"], ["-1", "1"], ["True", "False"], ["[x]", "[y"]]
+)
+def test_other_strings_are_names(tmp_path, names):
+    pq.write_table(pa.table({"text": ["a", "b"], "label": names}), tmp_path / "t.parquet")
+    inputs = load(tmp_path / "t.parquet")
+    assert inputs.classes["label"] == tuple(sorted(names))
+    assert inputs.orders == {"label": "sorted"}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[0, 2], [1]],
+        [["red"], ["red", "round"]],
+        pa.array([[0, 1], [1, 0]], pa.list_(pa.int8(), 2)),
+        pa.array([[0], []], pa.large_list(pa.int64())),
+        ["[0, 2]", "[]"],
+        ["['red']", "['red', 'round']"],
+    ],
+)
+@pytest.mark.parametrize("named", [{}, {"label_columns": ["labels"]}])
+def test_lists_of_labels_are_refused(tmp_path, labels, named):
+    pq.write_table(pa.table({"text": ["a", "b"], "labels": labels}), tmp_path / "t.parquet")
+    with pytest.raises(
+        ValueError, match=r"'labels' holds lists, several labels in a row, .* label_columns=\(\)"
+    ):
+        load(tmp_path / "t.parquet", **named)
+    assert load(tmp_path / "t.parquet", text_column="text", label_columns=()).labels == {}
+
+
+def test_lists_of_declared_classes_are_refused(tmp_path):
+    features = Features(
+        {"text": Value("string"), "labels": [ClassLabel(names=["p", "q"])], "id": Value("int64")}
+    )
+    rows = {"text": ["a", "b"], "labels": [[0, 1], [1]], "id": [1, 2]}
+    data = Dataset.from_dict(rows, features=features)
+    data.to_parquet(tmp_path / "t.parquet")
+    data.save_to_disk(tmp_path / "saved")
+    for name in ("t.parquet", "saved"):
+        with pytest.raises(ValueError, match="'labels' holds lists"):
+            load(tmp_path / name)
+
+
+def test_bits_are_of_images(tmp_path):
+    with pytest.raises(ValueError, match="holds sentences: bits are of the values of images"):
+        load(write_text(tmp_path / "t.csv", "text,label\na,x\n"), bits=12)
+
+
 FEATURES = {
     "picture": ImageFeature(),
     "sound": Value("binary"),
@@ -259,6 +342,8 @@ def kind_by_datasets(feature) -> str:
             return "text"
         case Value(dtype=dtype) if dtype.startswith(("int", "uint", "bool")):
             return "integer"
+        case feature if type(feature).__name__ in ("list", "List", "Sequence"):  # in this order of versions
+            return "list"
     return "other"
 
 
