@@ -151,7 +151,12 @@ def renumber_labels(inputs: Inputs, like: Inputs) -> Inputs:
         raise ValueError(
             f"no label column in common: {list(like.labels)} and, to test, {list(inputs.labels)}"
         )
-    return replace(inputs, labels=labels, classes={name: like.classes[name] for name in shared})
+    return replace(
+        inputs,
+        labels=labels,
+        classes={name: like.classes[name] for name in shared},
+        orders={name: like.orders[name] for name in shared},
+    )
 
 
 def _of_samples(

@@ -16,6 +16,7 @@ from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkReading, PrecisionLoss
 from harsanyi.analyses.study.layout import PLAYER_UNITS
 from harsanyi.analyses.study.screening import SCREENING_TABLE
+from harsanyi.data import folders
 from harsanyi.interactions.many_players.influence import from_to
 from harsanyi.interactions.many_players.screening import APPROXIMATE
 from harsanyi.interactions.precision import PrecisionError
@@ -90,6 +91,8 @@ def network_lines(facts: Facts) -> list[str]:
         if name in accuracy:
             parts.append(f"right for {accuracy[name]} inputs")
         lines.append("; ".join([*parts, *reading.notes]))
+    if others := facts.left_out.other_files:
+        lines.append(f"{folders.in_words(others)} in the folder of the data: no pictures, left out")
     return [*lines, *alarms(facts)]
 
 
@@ -152,6 +155,8 @@ def _left_out(left_out: LeftOut) -> dict[str, str]:
     words = {}
     if left_out.short is not None:
         words["left out as too short"] = f"{left_out.short} of {left_out.sentences} sentences"
+    if left_out.other_files:
+        words["files that are no pictures"] = folders.in_words(left_out.other_files)
     if names := left_out.unreadable:
         words["left out as unreadable"] = f"{len(names)}: {', '.join(names[:MAX_NAMES_LISTED])}"
     return words

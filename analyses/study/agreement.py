@@ -22,8 +22,8 @@ def require_order(name: str, agreed: Agreement, classes: tuple[str, ...]) -> Non
     better = best_order(agreed, classes)
     raise ValueError(
         f"the outputs of {name} have no names, and nobody says which is which; in the order of the data's "
-        f"classes ({', '.join(classes)}) they are right for {agreed.accuracy:.0%} of {agreed.inputs} inputs, in the "
-        f"order {', '.join(better)} for {agreed.best_accuracy:.0%}: say what the outputs are called, "
+        f"classes ({', '.join(classes)}) they are right for {agreed.accuracy:.0%} of {agreed.inputs} inputs, "
+        f"in the order {', '.join(better)} for {agreed.best_accuracy:.0%}: say what the outputs are called, "
         f"--classes {' '.join(map(shlex.quote, better))}"
     )
 

@@ -14,11 +14,13 @@ class LeftOut:
         short: number of sentences with fewer words than players; None where a study does not look for them.
         sentences: number of sentences that were looked at.
         unreadable: names of the images that could not be read.
+        other_files: number of files of the folder that are no pictures, by the ending of their names.
     """
 
     short: int | None = None
     sentences: int = 0
     unreadable: tuple[str, ...] = ()
+    other_files: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

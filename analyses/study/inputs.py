@@ -30,6 +30,7 @@ def load_inputs(study: Study, path: Path) -> Inputs:
         image_column=study.image_column,
         text_column=study.text_column,
         label_columns=study.label_columns,
+        bits=study.bits,
     )
 
 
@@ -62,10 +63,10 @@ def draw_inputs(study: Study, inputs: Inputs) -> Drawn:
         ValueError: for too few usable inputs, and for an input that cannot be read.
     """
     specification(study.players, inputs.kind)  # what is wrong with the players is said first
-    usable, left_out = inputs, LeftOut()
+    usable, left_out = inputs, LeftOut(other_files=dict(inputs.other_files))
     if study.skip_short and inputs.kind == "text":
         usable = _without_short(study, inputs)
-        left_out = LeftOut(short=len(inputs) - len(usable), sentences=len(inputs))
+        left_out = replace(left_out, short=len(inputs) - len(usable), sentences=len(inputs))
     if study.skip_unreadable:
         usable = usable.check(skip_unreadable=True)
         left_out = replace(left_out, unreadable=usable.skipped)

@@ -67,7 +67,7 @@ def answering(study: Study, networks: Mapping[str, Network], inputs: Inputs, dra
 def classes_of(study: Study, inputs: Inputs) -> tuple[tuple[str, ...], Order]:
     """The classes of the study's level of labels, and who gave them their numbers."""
     level = study.level if study.level is not None else next(iter(inputs.labels))
-    return inputs.level(study.level)[1], getattr(inputs, "orders", {}).get(level, "sorted")
+    return inputs.level(study.level)[1], inputs.orders[level]
 
 
 def class_match(study: Study, network: Network, classes: tuple[str, ...], order: Order) -> ClassMatch:

@@ -107,6 +107,8 @@ class Study(Settings):
     """Column of the sentences, where the data is a table."""
     label_columns: tuple[str, ...] | None = None
     """Columns of the labels, where the data is a table."""
+    bits: int | None = None
+    """Bits of the brightest value of pictures with more than 8, where their files do not say it: 12 or 16."""
     skip_unreadable: bool = False
     """Leave out images that cannot be read, and say how many; without it, such an image is an error."""
     skip_short: bool = False
