@@ -30,7 +30,7 @@ from harsanyi.models.digest import digest
 DISK_TABLES = 4
 
 
-def compute(study: Study, *, progress: bool = True) -> Run:
+def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Run:
     """Value tables and interactions of every network of a study, kept in its folder.
 
     Nothing in the folder is computed again: a killed run goes on where it stopped, and a finished run is
@@ -39,6 +39,7 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     Args:
         study: its settings; `study.out` is the folder.
         progress: whether to draw bars.
+        announce: whether to say beside the bars how each network was read and how well it answers.
 
     Returns:
         the finished run.
@@ -58,7 +59,7 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     )
     study.write(study.out / STUDY_FILE)
     facts = _measure_once(games)
-    if progress:
+    if progress and announce:
         print("\n".join(network_lines(facts)), flush=True)
     if masked:
         facts = _evaluate(games, masked, store, facts, progress)
