@@ -131,7 +131,7 @@ def fit(checkpoint: Checkpoint, model: nn.Module, head: str | None = None) -> Fi
     embeds = _embeds(everything, names)
     tensors = {name: everything[name] for name in chosen}
     fits = list(_fits(tensors, names, embeds))
-    if not any(each.complete for each in fits):
+    if not any(each.complete and (each.has_head or embeds) for each in fits):
         fits += _converted_fits(tensors, model, names, embeds)
     complete = [each for each in fits if each.complete]
     if not complete:
@@ -238,8 +238,10 @@ def _judged(part: _Part, tensors: State, names: Names, embeds: bool) -> Fit:
     """The fit of one part, with what is wrong with it."""
     state = {own: tensors[part.file[name]] for name, own in part.own.items() if name in part.file}
     has_head = names.weight is None or (not embeds and _answers(state, names))
-    if not has_head:  # a pooler belongs to the encoder as well
-        state = {name: t for name, t in state.items() if name not in names.head or "pooler." in name}
+    if not has_head:  # earlier layers of a head (a pooler) may be there all the same
+        state = {
+            name: t for name, t in state.items() if name not in names.head or _is_reusable(name, t, names)
+        }
     missing = [
         group[0]
         for group in names.needed
@@ -283,6 +285,11 @@ def _head_weight(state: State, names: Names) -> Tensor | None:
     return next((state[name] for name in tied if name in state), None)
 
 
+def _is_reusable(name: str, tensor: Tensor, names: Names) -> bool:
+    """Whether a tensor of a head without its last layer fits."""
+    return not _of_last_layer(name, names) and tensor.shape == names.shapes[name]
+
+
 def _of_last_layer(name: str, names: Names) -> bool:
     return names.weight is not None and name.rpartition(".")[0] == names.weight.rpartition(".")[0]
 
@@ -310,11 +317,17 @@ def _converted_fits(tensors: State, model: nn.Module, names: Names, embeds: bool
         part = {name.removeprefix(prefix): file[name] for name in file if name.startswith(prefix)}
         place = _Part(prefix, part, {}, wrappers).place
         for state in converted({name: tensors[part[name]] for name in part}, model):
-            kept = {part[name] for name in state if name in part}
             for each in _fits(state, names, embeds):
-                taken = {part[name] for name in each.names if name in part}
-                renamed = set(part.values()) - kept
-                yield replace(each, prefix=_joined(place, each.prefix), names=frozenset(taken | renamed))
+                read = _read_names(part, tensors, state, each.names)
+                yield replace(each, prefix=_joined(place, each.prefix), names=read)
+
+
+def _read_names(part: dict[str, str], tensors: State, result: State, taken: frozenset[str]) -> frozenset[str]:
+    """The names of a file's part that a conversion read: those in its result, or all."""
+    left = {original for name, original in part.items() if name in result and name not in taken}
+    memory = {tensor.untyped_storage().data_ptr() for tensor in result.values()}
+    shared = {name for name in part.values() if tensors[name].untyped_storage().data_ptr() in memory}
+    return frozenset(shared - left or set(part.values()) - left)
 
 
 def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> Fit:
@@ -360,8 +373,8 @@ def _notes(taken: Fit, tensors: State, names: Names) -> Iterator[str]:
             }
         )
         yield (
-            f"the checkpoint holds no weights for {first_few(drawn)}, which is newly drawn: "
-            "the outputs mean nothing yet"
+            f"the checkpoint holds no weights for {first_few(drawn)}: newly drawn by the seed, "
+            "so the outputs mean nothing yet"
         )
 
 
