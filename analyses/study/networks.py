@@ -35,7 +35,7 @@ def load_networks(study: Study, device: Any) -> dict[str, Network]:
         network = models.load(
             study.model,
             checkpoint,
-            **({"key": keys[name]} if name in keys else {}),
+            key=keys.get(name),
             **({"preprocessing": p} if (p := preprocessing_of(study)) else {}),
             **options,
         )

@@ -23,6 +23,7 @@ class Architecture:
         kind: "image" or "text".
         classes: the names of its own classes, or None.
         imagenet: whether 1000 classes are those of ImageNet.
+        published_head: whether the published weights hold a head.
     """
 
     build: Build
@@ -31,6 +32,7 @@ class Architecture:
     kind: str = "image"
     classes: tuple[str, ...] | None = None
     imagenet: bool = False
+    published_head: bool = True
 
 
 def find_head(model: nn.Module) -> str:

@@ -97,7 +97,11 @@ def _minilm_l6(checkpoint: Path | None) -> Architecture:
         return SentenceClassifier(encoder, config.hidden_size, 2 if num_classes is None else num_classes)
 
     return Architecture(
-        build, lambda count: build(count, published=True), text_preprocess(str(folder), config), "text"
+        build,
+        lambda count: build(count, published=True),
+        text_preprocess(str(folder), config),
+        "text",
+        published_head=False,
     )
 
 
