@@ -53,8 +53,8 @@ class HarsanyiInteractions(PerturbationAttribution):
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | None = None,
         perturbations_per_eval: int | None = None,
-        method: Method | None = None,
         show_progress: bool = False,
+        method: Method | None = None,
     ) -> Interactions:
         """Interactions of each example, or of each number that the function gives for the whole batch.
 
@@ -73,8 +73,8 @@ class HarsanyiInteractions(PerturbationAttribution):
                 holds the whole batch, all examples masked by the same coalition, and the function may give
                 numbers for the whole batch. By default what suits the device, where two coalitions in one
                 forward give what each gives alone; else 1.
-            method: `And()` by default.
             show_progress: whether to show a bar.
+            method: `And()` by default.
 
         Returns:
             Interactions `(batch, 2**n)` in float64, in the unit of the output; a game for each number where

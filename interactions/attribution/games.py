@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float64, Int64, Num
 from torch import Tensor
 
 from harsanyi.interactions.attribution.inputs import MaskedInputs
@@ -44,8 +44,13 @@ class Function:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Evaluation mode, and the arithmetic of `MaskedModel` in float32; undone afterwards."""
+        """Evaluation mode, and the arithmetic of `MaskedModel` in float32; undone afterwards.
+
+        Without gradients, as in captum; a function may turn them on for itself, unlike in inference mode.
+        """
         with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.no_grad())
             stack.enter_context(evaluating(self.forward))
             stack.enter_context(computing("float32", self.device))
             if self.device.type == "cpu":
@@ -59,13 +64,13 @@ class Function:
         self.target.read(outputs)
         return outputs
 
-    def of_batch(self, coalition: Bool[Tensor, " players"]) -> Float[Tensor, " outputs"]:
+    def of_batch(self, coalition: Bool[Tensor, " players"]) -> Num[Tensor, " outputs"]:
         """The numbers of the whole batch, all examples masked by one coalition."""
         return self.target.read(self.forward(*self.masked.whole(coalition), *self.arguments))
 
     def of_examples(
         self, examples: Int64[Tensor, " rows"], coalitions: Bool[Tensor, "rows players"]
-    ) -> Float[Tensor, " rows"]:
+    ) -> Num[Tensor, " rows"]:
         """The numbers of some examples, each masked by its own coalition."""
         arguments = (
             argument[examples.to(argument.device)] if self._has_rows(argument) else argument

@@ -75,7 +75,7 @@ def target_of(target: Any, batch: int) -> Target:
     >>> target_of([(0, 1), (2, 0)], 2).places.tolist()
     [[0, 1], [2, 0]]
     """
-    if target is None or target == ():
+    if target is None or (isinstance(target, tuple) and not target):
         return Target(None)
     entries = target.reshape(-1).tolist() if isinstance(target, Tensor) and target.ndim < 2 else target
     rows = entries if isinstance(entries, list) else [entries]

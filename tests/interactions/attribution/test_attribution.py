@@ -4,7 +4,10 @@ import pytest
 import torch
 from captum.attr import PerturbationAttribution
 
-from harsanyi.interactions import AndOr, HarsanyiInteractions, MaskedModel, Players, extract
+from harsanyi.interactions import AndOr, HarsanyiInteractions, MaskedModel, Players, evaluate, extract
+from harsanyi.interactions.attribution.games import BatchGame, Function
+from harsanyi.interactions.attribution.inputs import masked_inputs
+from harsanyi.interactions.attribution.outputs import target_of
 
 
 @pytest.fixture
@@ -181,6 +184,28 @@ def test_answers_without_a_number_are_refused():
         HarsanyiInteractions(lambda x: x.sum(1) * 1j).attribute(ONES)
     with pytest.raises(ValueError, match="got str"):
         HarsanyiInteractions(lambda x: "cat").attribute(ONES)
+
+
+def test_whole_numbers_are_scores():
+    result = HarsanyiInteractions(lambda x: (x > 0).all(1).long()).attribute(ONES)
+    assert result.and_[0].tolist() == [0] * 7 + [1]
+
+
+def test_a_function_may_take_gradients():
+    def slope(x):
+        with torch.enable_grad():
+            x = x.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad((x**2).prod(1).sum(), x)
+        return gradient[:, 0]
+
+    result = HarsanyiInteractions(slope).attribute(torch.tensor([[2.0, 3.0]]))
+    assert result.v[0].tolist() == [0, 0, 0, 2 * 2 * 3**2]
+
+
+def test_a_batch_is_a_game_of_its_sum():
+    masked = masked_inputs(ONES, None, None)
+    game = BatchGame(Function(lambda x: x.sum(1), masked, (), target_of(None, 2)))
+    assert evaluate(game, progress=False)[0].tolist() == [0, 2, 2, 4, 2, 4, 4, 6]
 
 
 @pytest.mark.parametrize("shape", [(1, 40), (1, 3, 224, 224)])
