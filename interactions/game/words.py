@@ -108,10 +108,10 @@ def units_of(
     """
     spans = [None if word is None else tuple(span) for word, span in zip(word_ids, offsets, strict=True)]
     if not by_word:
-        units = [None if span is None else i for i, span in enumerate(spans)]
-        return units, {i: text[slice(*span)].strip() for i, span in enumerate(spans) if span is not None}
+        tokens = [None if span is None else i for i, span in enumerate(spans)]
+        return tokens, {i: text[slice(*span)].strip() for i, span in enumerate(spans) if span is not None}
     words = words_of(text)
-    word_at = [None] * len(text)
+    word_at: list[int | None] = [None] * len(text)
     for number, (start, end) in enumerate(words):
         word_at[start:end] = [number] * (end - start)
     reached = [
@@ -120,7 +120,7 @@ def units_of(
     first = _joined(len(words), reached)
     units = [first[numbers[0]] if numbers else None for numbers in reached]
     last = {unit: number for number, unit in enumerate(first)}
-    return units, {unit: text[words[unit][0] : words[last[unit]][1]] for unit in set(units) - {None}}
+    return units, {unit: text[words[unit][0] : words[last[unit]][1]] for unit in units if unit is not None}
 
 
 def require_units(text: str, pieces: dict[int, str], k: int) -> None:
