@@ -36,7 +36,7 @@ def load_networks(study: Study, device: Any) -> dict[str, Network]:
             study.model,
             checkpoint,
             key=keys.get(name),
-            **({"preprocessing": p} if (p := preprocessing_of(study)) else {}),
+            preprocessing=preprocessing_of(study) or None,
             **options,
         )
         networks[name] = network.to(device)
