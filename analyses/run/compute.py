@@ -58,7 +58,7 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
         arrays=games.layout.arrays,
     )
     study.write(study.out / STUDY_FILE)
-    facts = _measure_once(games)
+    facts = _with_notes(_measure_once(games), masked)
     if progress and announce:
         print("\n".join(network_lines(facts)), flush=True)
     if masked:
@@ -158,6 +158,15 @@ def _measure_once(games: StudyGames) -> Facts:
         facts = replace(games.facts, classes=classes, performance=games.performance())
         _write_facts(games, facts)
     return facts
+
+
+def _with_notes(facts: Facts, masked: dict[str, MaskedModel]) -> Facts:
+    """The facts, with what the trials of games showed of how outputs are read."""
+    networks = dict(facts.networks)
+    for name, game in masked.items():
+        new = tuple(note for note in game.notes if note not in networks[name].notes)
+        networks[name] = replace(networks[name], notes=(*networks[name].notes, *new))
+    return replace(facts, networks=networks)
 
 
 def _write_facts(games: StudyGames, facts: Facts) -> None:

@@ -12,7 +12,7 @@ from captum._utils.common import _format_feature_mask
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from harsanyi.interactions.game.checks import placed
+from harsanyi.interactions.game.inputs import placed
 from harsanyi.interactions.game.players import BACKGROUND, Players
 
 

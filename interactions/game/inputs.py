@@ -48,7 +48,7 @@ class ModelInputs:
         """
         rest = {name: _placed_copy(value, model) for name, value in (shared or {}).items()}
         if isinstance(inputs, Tensor):
-            return cls(_placed(inputs, model), None, rest)
+            return cls(placed(inputs, model), None, rest)
         if not isinstance(inputs, Mapping):
             raise ValueError(
                 f"expected inputs as a tensor or a mapping of tensors, got {type(inputs).__name__}"
@@ -58,7 +58,7 @@ class ModelInputs:
         _require_tensors(inputs)
         key = masked_key(inputs, masked)
         _require_rows(inputs, key)
-        return cls({name: _placed(value, model) for name, value in inputs.items()}, key, rest)
+        return cls({name: placed(value, model) for name, value in inputs.items()}, key, rest)
 
     @property
     def source(self) -> Tensor:
@@ -132,12 +132,20 @@ def _require_rows(inputs: Mapping[str, Tensor], masked: str) -> None:
             )
 
 
-def _placed(tensor: Tensor, model: Any) -> Tensor:
-    """A tensor on the model's device, floats in the model's floating type."""
+def placed(tensor: Tensor, model: Any) -> Tensor:
+    """A tensor on the model's device, floats in the model's floating type.
+
+    Args:
+        tensor: an input.
+        model: whose parameters say where and in which type.
+
+    Returns:
+        the tensor, or a copy of it.
+    """
     tensor = tensor.detach().to(device_of(model, tensor.device))
     return tensor.to(floating_type_of(model, tensor.dtype)) if tensor.is_floating_point() else tensor
 
 
 def _placed_copy(value: Any, model: Any) -> Any:
     """A copy of a tensor, placed; other values as they are."""
-    return _placed(value, model).clone() if isinstance(value, Tensor) else value
+    return placed(value, model).clone() if isinstance(value, Tensor) else value
