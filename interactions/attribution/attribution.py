@@ -71,7 +71,7 @@ class HarsanyiInteractions(PerturbationAttribution):
                 a tensor are numbered after those of the tensors before it.
             perturbations_per_eval: the most coalitions of each example in one forward. With 1, every forward
                 holds the whole batch, all examples masked by the same coalition, and the function may give
-                numbers for the whole batch. By default what suits the device, where two coalitions in one
+                numbers for the whole batch. By default what suits the device, where masked examples in one
                 forward give what each gives alone; else 1.
             show_progress: whether to show a bar.
             method: `And()` by default.
@@ -108,33 +108,43 @@ def _value_tables(
     function: Function, per_forward: int | None, progress: bool
 ) -> Float64[Tensor, "games coalitions"]:
     """The value table of each example, or of each number of the whole batch."""
+    forms = _forms(function)
+    if per_forward != 1:
+        with torch.inference_mode(), function.prepared():
+            of_each = next((form for form in forms if form.is_of_each_example()), None)
+        if of_each is not None:
+            size = per_forward and per_forward * function.masked.batch
+            return evaluate(_game_of_examples(of_each), batch_size=size, progress=progress)
     with torch.inference_mode(), function.prepared():
-        function, outputs = _accepted(function)
-        each = per_forward != 1 and function.is_of_each_example()
-    if each:
-        size = per_forward and per_forward * function.masked.batch
-        return evaluate(_game_of_examples(function, outputs), batch_size=size, progress=progress)
+        function, count = _accepted(forms)
     if per_forward not in (None, 1):
         raise ValueError(
-            f"perturbations_per_eval={per_forward}, but two coalitions in one forward give other numbers "
+            f"perturbations_per_eval={per_forward}, but masked examples in one forward give other numbers "
             "than each alone: the function does not answer each example by itself. Pass "
             "perturbations_per_eval=1"
         )
-    function.masked.require_shared_players(len(function.target.read(outputs)))
+    function.masked.require_shared_players(count)
     v = evaluate_outputs(BatchGame(function), progress=progress)[0].T.contiguous()
     require_finite(v, torch.arange(len(v)))
     return v
 
 
-def _accepted(function: Function) -> tuple[Function, Tensor]:
-    """The function with inputs that it takes, and its outputs: as they are, or placed where the model is."""
-    try:
-        return function, function.outputs_of_batch()
-    except RuntimeError:
-        placed = replace(function, masked=function.masked.placed(function.forward))
-        if _kinds(placed) == _kinds(function):
-            raise
-        return placed, placed.outputs_of_batch()
+def _forms(function: Function) -> list[Function]:
+    """The function with its inputs as they are, and with those placed where the model is, if these differ."""
+    placed = replace(function, masked=function.masked.placed(function.forward))
+    return [function] if _kinds(placed) == _kinds(function) else [function, placed]
+
+
+def _accepted(forms: list[Function]) -> tuple[Function, int]:
+    """The first form that takes the whole batch, and how many numbers it gives."""
+    everyone = torch.ones(forms[0].n, dtype=torch.bool, device=forms[0].device)
+    for form in forms:
+        try:
+            return form, len(form.of_batch(everyone))
+        except RuntimeError:
+            if form is forms[-1]:
+                raise
+    raise AssertionError("there is a form")
 
 
 def _kinds(function: Function) -> list[Any]:
@@ -142,22 +152,21 @@ def _kinds(function: Function) -> list[Any]:
     return [(tensor.dtype, tensor.device) for tensor in function.masked.tensors]
 
 
-def _game_of_examples(function: Function, outputs: Tensor) -> Game:
+def _game_of_examples(function: Function) -> Game:
     """A network of one tensor as a `MaskedModel`, which has plans; else the function's own games."""
-    masked, places, players = function.masked, function.target.places, function.masked.single_players()
-    known = places is None or (outputs.ndim == 2 and places.shape[1] == 1)
-    placed = replace(function, masked=masked.placed(function.forward))
+    masked = function.masked
     network = isinstance(function.forward, nn.Module) and not function.arguments
-    if players is None or not known or not network or _kinds(placed) != _kinds(function):
+    players = masked.single_players() if network and len(_forms(function)) == 1 else None
+    classes = function.classes()
+    if players is None or (classes is None and function.target.places is not None):
         return ExampleGames(function)
-    labels = None if places is None else (places[:, 0] % outputs.shape[1]).expand(masked.batch)
     return MaskedModel(
         function.forward,
         masked.tensors[0],
         players,
-        labels=labels,
+        labels=classes,
         baseline=masked.baselines[0],
-        score="output" if labels is None else "logit",
+        score="output" if classes is None else "logit",
     )
 
 

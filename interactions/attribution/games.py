@@ -57,27 +57,25 @@ class Function:
                 stack.enter_context(FasterLinear())
             yield
 
-    def outputs_of_batch(self) -> Tensor:
-        """The outputs for the batch as it is, of which the target can be read."""
-        everyone = torch.ones(self.n, dtype=torch.bool, device=self.device)
-        outputs = tensor_of(self.forward(*self.masked.whole(everyone), *self.arguments))
-        self.target.read(outputs)
-        return outputs
-
     def of_batch(self, coalition: Bool[Tensor, " players"]) -> Num[Tensor, " outputs"]:
         """The numbers of the whole batch, all examples masked by one coalition."""
         return self.target.read(self.forward(*self.masked.whole(coalition), *self.arguments))
+
+    def outputs_of(
+        self, examples: Int64[Tensor, " rows"], coalitions: Bool[Tensor, "rows players"]
+    ) -> Tensor:
+        """The outputs for some examples, each masked by its own coalition."""
+        arguments = (
+            argument[examples.to(argument.device)] if self._has_rows(argument) else argument
+            for argument in self.arguments
+        )
+        return tensor_of(self.forward(*self.masked.rows(examples, coalitions), *arguments))
 
     def of_examples(
         self, examples: Int64[Tensor, " rows"], coalitions: Bool[Tensor, "rows players"]
     ) -> Num[Tensor, " rows"]:
         """The numbers of some examples, each masked by its own coalition."""
-        arguments = (
-            argument[examples.to(argument.device)] if self._has_rows(argument) else argument
-            for argument in self.arguments
-        )
-        returned = self.forward(*self.masked.rows(examples, coalitions), *arguments)
-        numbers = self.target.read(returned, examples)
+        numbers = self.target.read(self.outputs_of(examples, coalitions), examples)
         if len(numbers) != len(examples):
             raise ValueError(
                 f"the function gave {len(numbers)} numbers for {len(examples)} masked inputs in one forward: "
@@ -86,22 +84,30 @@ class Function:
         return numbers
 
     def is_of_each_example(self) -> bool:
-        """Whether two coalitions in one forward give what each gives alone."""
+        """Whether masked examples in one forward give what each gives alone, without an error."""
         last = self.masked.batch - 1
         if not self.masked.aligned:
             return False
-        coalitions = torch.zeros(2, self.n, dtype=torch.bool, device=self.device)
-        coalitions[1] = True
-        examples, which = torch.tensor([[last, 0, last], [0, 1, 1]], device=self.device)
-        alone = [self.of_batch(coalition) for coalition in coalitions]
-        if any(len(numbers) != self.masked.batch for numbers in alone):
-            return False
+        examples = torch.tensor([last, 0, last], device=self.device)
+        coalitions = torch.ones(3, self.n, dtype=torch.bool, device=self.device)
+        coalitions[0] = False
         try:
-            together = self.of_examples(examples, coalitions[which])
+            rows = zip(examples.split(1), coalitions.split(1), strict=True)
+            alone = torch.cat([self.of_examples(*row) for row in rows])
+            return _same(self.of_examples(examples, coalitions), alone)
         except Exception:  # whatever a function raises that was made for one batch
             return False
-        expected = torch.stack(alone)[which.to(alone[0].device), examples.to(alone[0].device)]
-        return _same(together, expected)
+
+    def classes(self) -> Int64[Tensor, " batch"] | None:
+        """The class of each example; None where the target is no class of outputs `(batch, classes)`."""
+        places = self.target.places
+        example = torch.zeros(1, dtype=torch.int64, device=self.device)
+        everyone = torch.ones(1, self.n, dtype=torch.bool, device=self.device)
+        with torch.inference_mode(), self.prepared():
+            outputs = self.outputs_of(example, everyone)
+        if places is None or places.shape[1] != 1 or outputs.ndim != 2:
+            return None
+        return (places[:, 0] % outputs.shape[1]).expand(self.masked.batch)
 
     def _has_rows(self, argument: Any) -> bool:
         """Whether an argument has a row for each example."""
@@ -189,7 +195,8 @@ class BatchGame:
 
 
 def _same(numbers: Tensor, expected: Tensor) -> bool:
-    """Whether numbers are equal, floats up to rounding."""
+    """Whether numbers are equal, floats up to rounding; numbers that are not finite are for `evaluate`."""
+    finite = expected.isfinite()
     if numbers.is_floating_point() and expected.is_floating_point():
-        return same_to_rounding(numbers, expected)
-    return bool((numbers == expected).all())
+        return torch.equal(finite, numbers.isfinite()) and same_to_rounding(numbers[finite], expected[finite])
+    return torch.equal(numbers, expected)

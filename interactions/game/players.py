@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from harsanyi.interactions.game.superpixels import superpixels
-from harsanyi.interactions.game.words import comparable, is_word, require_units, units_of
+from harsanyi.interactions.game.words import comparable, is_word, require_offsets, require_units, units_of
 
 # The owner of elements that are never masked.
 BACKGROUND = -1
@@ -350,8 +350,7 @@ class Players:
             raise ValueError(
                 f"expected choose={choose}, some players of each text, or at_least={at_least}, all; got both"
             )
-        if not getattr(tokenizer, "is_fast", False):
-            raise ValueError("expected a fast transformers tokenizer, which knows the word of each token")
+        require_offsets(tokenizer)
         texts = [text] if isinstance(text, str) else list(text)
         encoded = tokenizer(texts, padding=True, truncation=True, return_offsets_mapping=True, **options)
         generator = torch.Generator().manual_seed(seed)

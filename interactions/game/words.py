@@ -45,6 +45,7 @@ def sentence_pieces(
     Returns:
         The pieces in reading order, each with the player that owns it, or −1 for the background.
     """
+    require_offsets(tokenizer)
     encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
     units, pieces = units_of(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
     # This encoding has no padding; that of the owner map may have it on either side.
@@ -121,6 +122,15 @@ def units_of(
     units = [first[numbers[0]] if numbers else None for numbers in reached]
     last = {unit: number for number, unit in enumerate(first)}
     return units, {unit: text[words[unit][0] : words[last[unit]][1]] for unit in units if unit is not None}
+
+
+def require_offsets(tokenizer: Any) -> None:
+    """Refuse tokenizers that do not know the characters of their tokens, with a ValueError."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(
+            "expected a fast transformers tokenizer, which knows the characters of each token; got "
+            f"{type(tokenizer).__name__}"
+        )
 
 
 def require_units(text: str, pieces: dict[int, str], k: int) -> None:
