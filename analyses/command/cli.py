@@ -41,7 +41,7 @@ def _guarded(arguments: list[str]) -> None:
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
-def _said(message: Warning | str, *_: Any) -> None:
+def _said(message: Warning | str, *place: Any, **more: Any) -> None:
     """A warning in one line, without the place in the code where it arose."""
     print(f"harsanyi: WARNING: {' '.join(str(message).split())}", file=sys.stderr)
 
