@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few
 from harsanyi.models.loading.conversions import converted
-from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below
+from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, starts
 
 # Counters, not weights: PyTorch before 0.4.1 did not write the first, transformers since 4.31 not the second.
 OPTIONAL = (".num_batches_tracked", ".position_ids")
@@ -185,11 +185,15 @@ def _fits(tensors: State, names: Names, embeds: bool) -> Iterator[Fit]:
     own = {bare(name, wrappers): name for name in names.shapes}
     for inside in _shared_prefixes([bare(name, wrappers) for name in names.backbone]):
         relative = {name.removeprefix(inside): own[name] for name in own if name.startswith(inside)}
-        counts = Counter(name[:start] for name in file for start in _starts(name) if name[start:] in relative)
-        for prefix, count in counts.items():
-            if 2 * count >= max(counts.values()):
-                below_it = {name.removeprefix(prefix): file[name] for name in file if name.startswith(prefix)}
-                yield _judged(_Part(prefix, below_it, relative, wrappers), tensors, names, embeds)
+        counts = Counter(name[:start] for name in file for start in starts(name) if name[start:] in relative)
+        most = max(counts.values(), default=0)
+        parts: dict[str, dict[str, str]] = {p: {} for p, count in counts.items() if 2 * count >= most}
+        for name, original in file.items():
+            for start in starts(name):
+                if name[:start] in parts:
+                    parts[name[:start]][name[start:]] = original
+        for prefix, below_it in parts.items():
+            yield _judged(_Part(prefix, below_it, relative, wrappers), tensors, names, embeds)
 
 
 @dataclass(frozen=True)
@@ -221,17 +225,12 @@ def _wrappers(*states: Iterable[str]) -> set[str]:
     return WRAPPERS if clash else wider
 
 
-def _starts(name: str) -> list[int]:
-    """Where the pieces of a dotted name begin."""
-    return [0, *(match.end() for match in re.finditer(r"\.", name))]
-
-
 def _shared_prefixes(names: Sequence[str]) -> list[str]:
     """The dotted prefixes that all names share, the empty one first."""
     if not names:
         return [""]
     first, last = min(names), max(names)
-    return [first[:start] for start in _starts(first) if first[:start] == last[:start]]
+    return [first[:start] for start in starts(first) if first[:start] == last[:start]]
 
 
 def _judged(part: _Part, tensors: State, names: Names, embeds: bool) -> Fit:
@@ -311,15 +310,24 @@ def _converted_fits(tensors: State, model: nn.Module, names: Names, embeds: bool
     """The fits of what the library's conversions make of each part of the file that is large enough."""
     wrappers = _wrappers(tensors)
     file = {bare(name, wrappers): name for name in tensors}
-    counts = Counter(name[:start] for name in file for start in _starts(name))
-    large = [prefix for prefix, count in counts.items() if count >= len(names.backbone) // 2]
-    for prefix in sorted(large, key=len)[:8]:
+    for prefix in _large_parts(file, len(names.backbone) // 2):
         part = {name.removeprefix(prefix): file[name] for name in file if name.startswith(prefix)}
         place = _Part(prefix, part, {}, wrappers).place
         for state in converted({name: tensors[part[name]] for name in part}, model):
             for each in _fits(state, names, embeds):
                 read = _read_names(part, tensors, state, each.names)
                 yield replace(each, prefix=_joined(place, each.prefix), names=read)
+
+
+def _large_parts(names: Iterable[str], least: int) -> list[str]:
+    """Prefixes with as many names; of a chain of containers that hold nothing else, the last two."""
+    chains: dict[int, list[str]] = {}
+    for prefix, count in Counter(name[:start] for name in names for start in starts(name)).items():
+        if count >= least:
+            chains.setdefault(count, []).append(prefix)
+    return sorted((prefix for chain in chains.values() for prefix in sorted(chain, key=len)[-2:]), key=len)[
+        :4
+    ]
 
 
 def _read_names(part: dict[str, str], tensors: State, result: State, taken: frozenset[str]) -> frozenset[str]:
@@ -344,7 +352,7 @@ def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> F
     parts = list(dict.fromkeys(each.prefix for each in plain))
     raise ValueError(
         f"{checkpoint.path} holds several networks that fit, under "
-        f"{', '.join(part or 'no prefix' for part in parts)}: choose one by key={max(parts, key=len)!r}"
+        f"{first_few([part or 'no prefix' for part in parts], 8)}: choose one by key={max(parts, key=len)!r}"
     )
 
 
