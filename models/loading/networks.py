@@ -1,7 +1,7 @@
 """Networks by name or file: the model, its preprocessing and the names of its outputs."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,19 @@ from torch import Tensor, nn
 
 from harsanyi.models.loading.answers import answer_of, tried_size
 from harsanyi.models.loading.architecture import Architecture, guarded
-from harsanyi.models.loading.checkpoints import Checkpoint, first_few, read_checkpoint
-from harsanyi.models.loading.heads import class_layers, find_head, head_input, is_linear
-from harsanyi.models.loading.libraries.adapters import CAUSAL, adapted, base_name, is_adapter, read_adapter
-from harsanyi.models.loading.libraries.adapters import FORMAT as ADAPTER
+from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, first_few, read_checkpoint
+from harsanyi.models.loading.fit import fit, likely_classes, ties
+from harsanyi.models.loading.heads import class_layers, find_head, head_input, is_linear, width
+from harsanyi.models.loading.libraries.adapters import (
+    ADAPTER,
+    CAUSAL,
+    adapted,
+    base_name,
+    head_rows,
+    is_adapter,
+    read_adapter,
+    trained_by_build,
+)
 from harsanyi.models.loading.libraries.built_in import small_architecture
 from harsanyi.models.loading.libraries.hugging_face import is_hub_folder, transformers_architecture
 from harsanyi.models.loading.libraries.names import imagenet_classes
@@ -26,7 +35,6 @@ from harsanyi.models.loading.own_file import own_architecture
 from harsanyi.models.loading.preparation import described, prepared
 from harsanyi.models.loading.preprocess import NetworkInputs, Preprocess
 from harsanyi.models.loading.settings import settings_of
-from harsanyi.models.loading.weights import fit_names, load_state
 from harsanyi.models.seeds import seeded
 
 PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
@@ -45,8 +53,9 @@ class Network:
         kind: "image" or "text".
         head: the dotted path of the last linear layer, or of the 1 × 1 convolution in its place; "" where
             no single layer gives the answer.
-        notes: sentences on how it was read: the preprocessing and where it is from, and what was taken that
-            no file says.
+        has_head: False where the checkpoint held no weights for the head: it is newly drawn, answers nothing.
+        notes: sentences on how the network was read: where its weights lay and what was left aside, the
+            preprocessing and where it is from, and what was taken that no file says.
     """
 
     model: nn.Module = field(repr=False)
@@ -55,6 +64,7 @@ class Network:
     name: str
     kind: str
     head: str
+    has_head: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -208,7 +218,7 @@ class Network:
             for attribute in ("num_classes", "num_labels"):
                 if isinstance(getattr(holder, attribute, None), int):
                     setattr(holder, attribute, len(classes))
-        return replace(self, model=model, classes=tuple(str(name) for name in classes))
+        return replace(self, model=model, classes=tuple(str(name) for name in classes), has_head=True)
 
     def _on_device(self, inputs: NetworkInputs) -> NetworkInputs:
         if isinstance(inputs, Tensor):
@@ -222,6 +232,7 @@ def load(
     *,
     classes: Sequence[str] | None = None,
     ema: bool = False,
+    key: str | None = None,
     seed: int = 0,
     image_size: int | tuple[int, int] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
@@ -236,7 +247,8 @@ def load(
         checkpoint: a path for :func:`read_checkpoint`; None for the published weights; "random" for an
             initialisation with the seed. A checkpoint's head decides how many classes there are.
         classes: the names of the classes, else the checkpoint's, else ImageNet's, else "0", "1", …
-        ema: take the moving average of the weights that timm saves beside them.
+        ema: take the moving average of the weights that trainers save beside them.
+        key: the part of the checkpoint to read, where several networks fit: "teacher", "state_dict.net".
         seed: of everything random in here; the global random state stays as it is.
         image_size: pixels, or (height, width), instead of the size of the checkpoint or the architecture.
         preprocessing: settings instead of those of the checkpoint, of the files beside it (args.yaml of timm,
@@ -257,20 +269,27 @@ def load(
     torch.Size([5, 2])
     """
     base, checkpoint = _resolved(name, checkpoint)
-    saved = None if checkpoint in (None, "random") else _read(Path(str(checkpoint)), ema)
+    saved = None if checkpoint in (None, "random") else _read(Path(str(checkpoint)), ema, key)
     settings = settings_of(saved, preprocessing, image_size)
     architecture = guarded(name, _architecture(base, settings.values, saved))
     names = classes if classes is not None else saved.classes if saved is not None else None
+
+    def prepare(model: nn.Module) -> Preprocess:
+        return prepared(name, architecture, settings, model)
+
     with seeded(seed):
-        model = _model(name, architecture, checkpoint, saved, names).float().eval()
-        preprocess = prepared(name, architecture, settings, model)
+        weighted = _model(base, architecture, checkpoint, saved, names, prepare)
+        model = weighted.model.float().eval()
+        preprocess = prepare(model)
         tried_size(name, architecture, model, preprocess)
         head, count, found = answer_of(name, architecture, model, preprocess)
+    if classes is None and saved is not None and saved.format not in ("harsanyi", "huggingface"):
+        names = names if names is not None and len(names) == count else None  # of another task, say
     if architecture.own and names is None and architecture.classes is not None:
         _require_as_many(name, architecture.classes, count)
-    notes = (*architecture.notes, described(architecture, settings, preprocess), *found)
-    names = _names(name, names, architecture, count)
-    return Network(model, preprocess, names, name, architecture.kind, head, notes=notes)
+    notes = (*weighted.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
+    outputs = _names(name, names, architecture, count)
+    return Network(model, preprocess, outputs, name, architecture.kind, head, weighted.has_head, notes)
 
 
 def _resolved(name: str, checkpoint: str | Path | None) -> tuple[str, str | Path | None]:
@@ -279,14 +298,12 @@ def _resolved(name: str, checkpoint: str | Path | None) -> tuple[str, str | Path
     if is_adapter(path):
         name = base_name(Path(path), f"{library}:" if library else "")
         return name, path if checkpoint is None else checkpoint
-    if checkpoint is None and (folder := folder_of(name.removeprefix("timm:"))) is not None:
-        return name, folder
-    return name, checkpoint
+    return name, _local_folder(name) if checkpoint is None else checkpoint
 
 
-def _read(path: Path, ema: bool) -> Checkpoint:
+def _read(path: Path, ema: bool, key: str | None) -> Checkpoint:
     """A checkpoint of any kind."""
-    return read_adapter(path) if is_adapter(path) else read_checkpoint(path, ema)
+    return read_adapter(path) if is_adapter(path) else read_checkpoint(path, ema, key)
 
 
 def _architecture(name: str, settings: dict[str, Any], saved: Checkpoint | None) -> Architecture:
@@ -317,36 +334,125 @@ def _architecture(name: str, settings: dict[str, Any], saved: Checkpoint | None)
             return transformers_architecture(rest, folder, causal=library == "causal")
 
 
+@dataclass(frozen=True)
+class _Weighted:
+    """A model with its weights, whether they have a head, how they were read, and which were not there."""
+
+    model: nn.Module
+    has_head: bool = True
+    notes: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
+
+
 def _model(
     name: str,
     architecture: Architecture,
     checkpoint: str | Path | None,
     saved: Checkpoint | None,
     classes: Sequence[str] | None,
-) -> nn.Module:
+    prepare: Callable[[nn.Module], Preprocess],
+) -> _Weighted:
     count = len(classes) if classes is not None else None
+    own_count = count or (len(architecture.classes) if architecture.classes else None)
     if saved is not None and saved.format == ADAPTER:
-        return adapted(name, architecture, saved, count)
+        return _adapted(name, architecture, saved, count, prepare)
     if saved is not None:
-        model = architecture.build(count or 2)
-        head = f"{(architecture.head or next(iter(class_layers(model)), ''))}.weight"
-        weight = fit_names(saved.state, model).get(head)
-        if weight is not None and weight.ndim in (2, 4) and weight.shape != model.state_dict()[head].shape:
-            model = architecture.build(weight.shape[0])
-        load_state(model, saved)
-        return model
+        return _from_checkpoint(name, architecture, saved, count, own_count, prepare)
     if checkpoint == "random":
-        return architecture.build(count or (len(architecture.classes) if architecture.classes else None))
+        return _Weighted(architecture.build(own_count))
     if architecture.published is None:
         raise ValueError(f"{name} has no published weights: give a checkpoint, or checkpoint='random'")
     try:
-        return architecture.published(count)
+        return _published(architecture.published(count))
     except Exception as error:  # hubs, proxies and file systems each fail in their own way
         reason = str(error).strip().split("\n")[0]
         raise FileNotFoundError(
             f"the published weights of {name} could not be fetched ({reason}): "
             "give a checkpoint, or checkpoint='random'"
         ) from error
+
+
+def _from_checkpoint(
+    name: str,
+    architecture: Architecture,
+    saved: Checkpoint,
+    count: int | None,
+    own_count: int | None,
+    prepare: Callable[[nn.Module], Preprocess],
+) -> _Weighted:
+    """The model with the checkpoint's weights; its head has the checkpoint's classes, or is newly drawn."""
+    model = architecture.build(count or 2)
+    layers = _class_layers(name, architecture, model, prepare)
+    if not layers:  # which layer has the classes is not known
+        model = architecture.build(own_count)
+    likely = likely_classes(saved, model, layers[0]) if layers else None
+    if likely is not None and likely != width(model.get_submodule(layers[0])):
+        model = architecture.build(likely)
+    # Where several layers answer together, all of them must be in the file.
+    head = layers[0] if len(layers) == 1 else None
+    weights = fit(saved, model, head)
+    rows = weights.classes if weights.has_head else own_count
+    if head is not None and rows != width(model.get_submodule(head)):
+        model = architecture.build(rows)
+    model.load_state_dict(weights.tensors, strict=False)
+    drawn = () if weights.has_head else _absent(model, weights.tensors)
+    return _Weighted(model, weights.has_head, weights.notes, drawn)
+
+
+def _class_layers(
+    name: str, architecture: Architecture, model: nn.Module, prepare: Callable[[nn.Module], Preprocess]
+) -> tuple[str, ...]:
+    """The layers with one output a class: of a user's network the one that runs, else those by name."""
+    if not architecture.own:
+        return class_layers(model)
+    model = model.float().eval()
+    head, _, _ = answer_of(name, architecture, model, prepare(model))
+    return (head,) if head else ()
+
+
+def _absent(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The names of a model's tensors that are not there, under any name of theirs."""
+    return tuple(group[0] for group in ties(model) if not any(name in tensors for name in group))
+
+
+def _adapted(
+    name: str,
+    architecture: Architecture,
+    adapter: Checkpoint,
+    count: int | None,
+    prepare: Callable[[nn.Module], Preprocess],
+) -> _Weighted:
+    """The network of a name with an adapter merged into it."""
+    rows = head_rows(architecture, adapter) or count
+    folder = _local_folder(name)
+    if folder is not None:
+        base = _from_checkpoint(name, architecture, _read(folder, False, None), rows, rows, prepare)
+    elif architecture.published is not None:
+        base = _model(name, architecture, None, None, [""] * rows if rows else None, prepare)
+    else:
+        base = _Weighted(trained_by_build(name, architecture, rows))
+    model = adapted(name, base.model, adapter, base.drawn)
+    answered = base.has_head or head_rows(architecture, adapter) is not None
+    return _Weighted(model, answered, (f"The adapter is merged into {name}.",))
+
+
+def _published(model: nn.Module) -> _Weighted:
+    """A published model of transformers has a head if its config names its own class."""
+    kinds = getattr(getattr(model, "config", None), "architectures", None)
+    if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
+        return _Weighted(model)
+    note = f"the published weights are of {kinds[0]}: the head is newly drawn, the outputs mean nothing yet"
+    return _Weighted(model, False, (note,))
+
+
+def _local_folder(name: str) -> Path | None:
+    """A local folder with weights that the name gives, which is read like any other checkpoint."""
+    if (folder := folder_of(name.removeprefix("timm:"))) is not None:
+        return folder
+    folder = Path(name.partition(":")[2] if name.startswith(("transformers:", "causal:")) else name)
+    return (
+        folder if is_hub_folder(str(folder)) and any((folder / f).is_file() for f in FOLDER_FILES) else None
+    )
 
 
 def _names(
