@@ -1,7 +1,7 @@
 """Networks by name or file: the model, its preprocessing and the names of its outputs."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,35 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harsanyi.models.loading.answers import answer_of, tried_size
+from harsanyi.models.loading.answers.heads import find_head, head_input, is_linear
+from harsanyi.models.loading.answers.outputs import logits_of
+from harsanyi.models.loading.answers.trials import answer_of, tried_size
 from harsanyi.models.loading.architecture import Architecture, guarded
-from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, first_few, read_checkpoint
-from harsanyi.models.loading.fit import fit, likely_classes, ties
-from harsanyi.models.loading.heads import class_layers, find_head, head_input, is_linear, width
-from harsanyi.models.loading.libraries.adapters import (
-    ADAPTER,
-    CAUSAL,
-    adapted,
-    base_name,
-    head_rows,
-    is_adapter,
-    read_adapter,
-    trained_by_build,
-)
-from harsanyi.models.loading.libraries.built_in import small_architecture
-from harsanyi.models.loading.libraries.hugging_face import is_hub_folder, transformers_architecture
+from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.libraries.names import imagenet_classes
-from harsanyi.models.loading.libraries.packaged import packaged_architecture
-from harsanyi.models.loading.libraries.timm_networks import folder_of, timm_architecture
-from harsanyi.models.loading.libraries.torchvision_networks import torchvision_architecture
-from harsanyi.models.loading.outputs import logits_of
-from harsanyi.models.loading.own_file import own_architecture
-from harsanyi.models.loading.preparation import described, prepared
+from harsanyi.models.loading.naming import architecture_of, read, resolved
+from harsanyi.models.loading.preparation.prepared import described
+from harsanyi.models.loading.preparation.settings import settings_of
 from harsanyi.models.loading.preprocess import NetworkInputs, Preprocess
-from harsanyi.models.loading.settings import settings_of
+from harsanyi.models.loading.weighted import Blueprint, weighted
 from harsanyi.models.seeds import seeded
-
-PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +83,7 @@ class Network:
 
         Returns:
             logits (batch, classes), or (batch, positions, classes) of a causal model: what
-            :func:`harsanyi.models.loading.outputs.logits_of` reads from whatever the model returns.
+            :func:`harsanyi.models.loading.answers.outputs.logits_of` reads from whatever the model returns.
 
         Raises:
             ValueError: the model returns no logits.
@@ -268,191 +251,25 @@ def load(
     >>> network.logits(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2])
     """
-    base, checkpoint = _resolved(name, checkpoint)
-    saved = None if checkpoint in (None, "random") else _read(Path(str(checkpoint)), ema, key)
+    base, checkpoint = resolved(name, checkpoint)
+    saved = None if checkpoint is None or checkpoint == "random" else read(checkpoint, ema, key)
     settings = settings_of(saved, preprocessing, image_size)
-    architecture = guarded(name, _architecture(base, settings.values, saved))
+    architecture = guarded(name, architecture_of(base, settings.values, saved))
+    blueprint = Blueprint(base, architecture, settings)
     names = classes if classes is not None else saved.classes if saved is not None else None
-
-    def prepare(model: nn.Module) -> Preprocess:
-        return prepared(name, architecture, settings, model)
-
     with seeded(seed):
-        weighted = _model(base, architecture, checkpoint, saved, names, prepare)
-        model = weighted.model.float().eval()
-        preprocess = prepare(model)
+        filled = weighted(blueprint, checkpoint, saved, None if names is None else len(names))
+        model = filled.model.float().eval()
+        preprocess = blueprint.preprocess(model)
         tried_size(name, architecture, model, preprocess)
         head, count, found = answer_of(name, architecture, model, preprocess)
     if classes is None and saved is not None and saved.format not in ("harsanyi", "huggingface"):
         names = names if names is not None and len(names) == count else None  # of another task, say
     if architecture.own and names is None and architecture.classes is not None:
         _require_as_many(name, architecture.classes, count)
-    notes = (*weighted.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
+    notes = (*filled.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
     outputs = _names(name, names, architecture, count)
-    return Network(model, preprocess, outputs, name, architecture.kind, head, weighted.has_head, notes)
-
-
-def _resolved(name: str, checkpoint: str | Path | None) -> tuple[str, str | Path | None]:
-    """The network's name and its checkpoint, where the name is a folder that is a checkpoint itself."""
-    library, _, path = name.rpartition(":")
-    if is_adapter(path):
-        name = base_name(Path(path), f"{library}:" if library else "")
-        return name, path if checkpoint is None else checkpoint
-    return name, _local_folder(name) if checkpoint is None else checkpoint
-
-
-def _read(path: Path, ema: bool, key: str | None) -> Checkpoint:
-    """A checkpoint of any kind."""
-    return read_adapter(path) if is_adapter(path) else read_checkpoint(path, ema, key)
-
-
-def _architecture(name: str, settings: dict[str, Any], saved: Checkpoint | None) -> Architecture:
-    folder = saved.path if saved is not None and saved.path.is_dir() else None
-    if name.rpartition(":")[0].endswith(".py"):
-        return own_architecture(name)
-    if folder_of(name) is not None:
-        return timm_architecture(name, settings, saved)
-    if is_hub_folder(name):
-        task = saved.facts.get("adapter", {}).get("task_type") if saved is not None else None
-        return transformers_architecture(name, folder, causal=None if task is None else task == CAUSAL)
-    library, _, rest = name.partition(":")
-    if f"{library}:" not in PREFIXES or not rest:
-        raise ValueError(
-            f"no network is called {name!r}: expected {', '.join(f'{prefix}NAME' for prefix in PREFIXES)}, "
-            "FILE.py:FUNCTION, or a Hugging Face folder"
-        )
-    match library:
-        case "timm":
-            return timm_architecture(rest, settings, saved)
-        case "torchvision":
-            return torchvision_architecture(rest, settings, saved)
-        case "small":
-            return small_architecture(rest)
-        case "package":
-            return packaged_architecture(rest, folder)
-        case _:
-            return transformers_architecture(rest, folder, causal=library == "causal")
-
-
-@dataclass(frozen=True)
-class _Weighted:
-    """A model with its weights, whether they have a head, how they were read, and which were not there."""
-
-    model: nn.Module
-    has_head: bool = True
-    notes: tuple[str, ...] = ()
-    drawn: tuple[str, ...] = ()
-
-
-def _model(
-    name: str,
-    architecture: Architecture,
-    checkpoint: str | Path | None,
-    saved: Checkpoint | None,
-    classes: Sequence[str] | None,
-    prepare: Callable[[nn.Module], Preprocess],
-) -> _Weighted:
-    count = len(classes) if classes is not None else None
-    own_count = count or (len(architecture.classes) if architecture.classes else None)
-    if saved is not None and saved.format == ADAPTER:
-        return _adapted(name, architecture, saved, count, prepare)
-    if saved is not None:
-        return _from_checkpoint(name, architecture, saved, count, own_count, prepare)
-    if checkpoint == "random":
-        return _Weighted(architecture.build(own_count))
-    if architecture.published is None:
-        raise ValueError(f"{name} has no published weights: give a checkpoint, or checkpoint='random'")
-    try:
-        return _published(architecture.published(count))
-    except Exception as error:  # hubs, proxies and file systems each fail in their own way
-        reason = str(error).strip().split("\n")[0]
-        raise FileNotFoundError(
-            f"the published weights of {name} could not be fetched ({reason}): "
-            "give a checkpoint, or checkpoint='random'"
-        ) from error
-
-
-def _from_checkpoint(
-    name: str,
-    architecture: Architecture,
-    saved: Checkpoint,
-    count: int | None,
-    own_count: int | None,
-    prepare: Callable[[nn.Module], Preprocess],
-) -> _Weighted:
-    """The model with the checkpoint's weights; its head has the checkpoint's classes, or is newly drawn."""
-    model = architecture.build(count or 2)
-    layers = _class_layers(name, architecture, model, prepare)
-    if not layers:  # which layer has the classes is not known
-        model = architecture.build(own_count)
-    likely = likely_classes(saved, model, layers[0]) if layers else None
-    if likely is not None and likely != width(model.get_submodule(layers[0])):
-        model = architecture.build(likely)
-    # Where several layers answer together, all of them must be in the file.
-    head = layers[0] if len(layers) == 1 else None
-    weights = fit(saved, model, head)
-    rows = weights.classes if weights.has_head else own_count
-    if head is not None and rows != width(model.get_submodule(head)):
-        model = architecture.build(rows)
-    model.load_state_dict(weights.tensors, strict=False)
-    drawn = () if weights.has_head else _absent(model, weights.tensors)
-    return _Weighted(model, weights.has_head, weights.notes, drawn)
-
-
-def _class_layers(
-    name: str, architecture: Architecture, model: nn.Module, prepare: Callable[[nn.Module], Preprocess]
-) -> tuple[str, ...]:
-    """The layers with one output a class: of a user's network the one that runs, else those by name."""
-    if not architecture.own:
-        return class_layers(model)
-    model = model.float().eval()
-    head, _, _ = answer_of(name, architecture, model, prepare(model))
-    return (head,) if head else ()
-
-
-def _absent(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The names of a model's tensors that are not there, under any name of theirs."""
-    return tuple(group[0] for group in ties(model) if not any(name in tensors for name in group))
-
-
-def _adapted(
-    name: str,
-    architecture: Architecture,
-    adapter: Checkpoint,
-    count: int | None,
-    prepare: Callable[[nn.Module], Preprocess],
-) -> _Weighted:
-    """The network of a name with an adapter merged into it."""
-    rows = head_rows(architecture, adapter) or count
-    folder = _local_folder(name)
-    if folder is not None:
-        base = _from_checkpoint(name, architecture, _read(folder, False, None), rows, rows, prepare)
-    elif architecture.published is not None:
-        base = _model(name, architecture, None, None, [""] * rows if rows else None, prepare)
-    else:
-        base = _Weighted(trained_by_build(name, architecture, rows))
-    model = adapted(name, base.model, adapter, base.drawn)
-    answered = base.has_head or head_rows(architecture, adapter) is not None
-    return _Weighted(model, answered, (f"The adapter is merged into {name}.",))
-
-
-def _published(model: nn.Module) -> _Weighted:
-    """A published model of transformers has a head if its config names its own class."""
-    kinds = getattr(getattr(model, "config", None), "architectures", None)
-    if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
-        return _Weighted(model)
-    note = f"the published weights are of {kinds[0]}: the head is newly drawn, the outputs mean nothing yet"
-    return _Weighted(model, False, (note,))
-
-
-def _local_folder(name: str) -> Path | None:
-    """A local folder with weights that the name gives, which is read like any other checkpoint."""
-    if (folder := folder_of(name.removeprefix("timm:"))) is not None:
-        return folder
-    folder = Path(name.partition(":")[2] if name.startswith(("transformers:", "causal:")) else name)
-    return (
-        folder if is_hub_folder(str(folder)) and any((folder / f).is_file() for f in FOLDER_FILES) else None
-    )
+    return Network(model, preprocess, outputs, name, architecture.kind, head, filled.has_head, notes)
 
 
 def _names(

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from harsanyi.models.loading.networks import Network, load
-from harsanyi.models.loading.preprocess import ImagePreprocess
 
 Modules = dict[str, nn.Module]
 
@@ -151,8 +150,8 @@ def reset_stages(network: Network, names: Sequence[str], seed: int = 0) -> Netwo
     >>> bool((fresh.conv1.weight == network.model.conv1.weight).all())
     True
     """
-    size = network.preprocess.size if isinstance(network.preprocess, ImagePreprocess) else None
-    random = load(network.name, "random", classes=network.classes, seed=seed, image_size=size)
+    settings = network.preprocessing
+    random = load(network.name, "random", classes=network.classes, seed=seed, preprocessing=settings)
     model = copy.deepcopy(network.model)
     weights, random_weights = model.state_dict(), random.model.state_dict()
     names_to_reset = [name for name in _tensors_of(network, names) if name in weights]

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from harsanyi.models.loading.answers.heads import class_layers
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few, read_checkpoint, read_json
-from harsanyi.models.loading.heads import class_layers
 from harsanyi.models.seeds import seeded
 
 CONFIG, ADAPTER = "adapter_config.json", "peft"

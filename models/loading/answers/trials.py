@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from harsanyi.models.loading.answers.heads import calls_of_layers, class_layers, executed_head, width
+from harsanyi.models.loading.answers.outputs import logits_of
 from harsanyi.models.loading.architecture import Architecture
-from harsanyi.models.loading.heads import calls_of_layers, class_layers, executed_head, width
-from harsanyi.models.loading.outputs import logits_of
+from harsanyi.models.loading.preparation.processors import ProcessorPreprocess
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
-from harsanyi.models.loading.processors import ProcessorPreprocess
 
 # Sizes that are tried where one does not work. Patches, windows and strides are multiples of 8, and those of
 # networks that are choosy are multiples of 64.

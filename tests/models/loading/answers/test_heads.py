@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harsanyi.models import ImagePreprocess, Network, load
-from harsanyi.models.loading.heads import class_layers, find_head, head_input
+from harsanyi.models.loading.answers.heads import class_layers, find_head, head_input
 
 BODY = """
 import torch

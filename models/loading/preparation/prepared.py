@@ -3,9 +3,9 @@
 from torch import nn
 
 from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.preparation.processors import ProcessorPreprocess, image_preprocess
+from harsanyi.models.loading.preparation.settings import PROCESSOR, Settings
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess, TextPreprocess
-from harsanyi.models.loading.processors import ProcessorPreprocess, image_preprocess
-from harsanyi.models.loading.settings import PROCESSOR, Settings
 
 
 def prepared(name: str, architecture: Architecture, settings: Settings, model: nn.Module) -> Preprocess:
