@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ def adapted(name: str, network: nn.Module, adapter: Checkpoint, drawn: Sequence[
         )
     network = network.float()
     _fit_head(network, adapter.state)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's remarks on other libraries; what does not fit is told below
         _write(Path(folder), adapter)
         try:
             wrapped = peft.PeftModel.from_pretrained(network, folder)
