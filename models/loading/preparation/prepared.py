@@ -41,7 +41,16 @@ def prepared(name: str, architecture: Architecture, settings: Settings, model: n
 
 
 def described(architecture: Architecture, settings: Settings, preprocess: Preprocess) -> str:
-    """A sentence on how inputs are prepared, and where that is from."""
+    """A sentence on how inputs are prepared, and where that is from.
+
+    Args:
+        architecture: of the network.
+        settings: with their sources.
+        preprocess: that they gave.
+
+    Returns:
+        the sentence.
+    """
     if isinstance(preprocess, TextPreprocess):
         source = settings.sources.get("max_length", architecture.source)
         return f"Sentences are cut to {preprocess.max_length} tokens, from {source}."
