@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harsanyi.models.loading.architecture import Architecture, find_head
 from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, first_few, read_checkpoint
-from harsanyi.models.loading.fit import fit, likely_classes
+from harsanyi.models.loading.fitting.fit import fit, likely_classes
 from harsanyi.models.loading.libraries import (
     imagenet_classes,
     is_hub_folder,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harsanyi.models import Checkpoint, load, load_state, read_checkpoint
-from harsanyi.models.loading.fit import fit
+from harsanyi.models.loading.fitting.fit import fit
 
 State = dict[str, torch.Tensor]
 
@@ -287,7 +287,7 @@ def test_position_embeddings_of_another_image_size(tmp_path: Path, name: str, si
     model = timm.create_model(name, num_classes=3, depth=1)
     with pytest.raises(
         ValueError,
-        match=rf"wrong shape: pos_embed.*images of {size} × {size} pixels: give --image-size {size}\.",
+        match=rf"wrong shape: pos_embed.*images of {size} × {size} pixels: give --image-size {size},",
     ):
         load_state(model, read_checkpoint(tmp_path / "a.pt"))
 

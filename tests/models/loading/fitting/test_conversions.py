@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from harsanyi.models import Network, load, load_state, read_checkpoint
-from harsanyi.models.loading.fit import fit
+from harsanyi.models.loading.fitting.fit import fit
 
 State = dict[str, Tensor]
 SENTENCES = ["the cat sat", "good dog"]
