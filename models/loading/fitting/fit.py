@@ -156,12 +156,13 @@ def _judged(part: _Part, tensors: State, names: Names, embeds: bool) -> Fit:
     state = {own: tensors[part.file[name]] for name, own in part.own.items() if name in part.file}
     weight = None if embeds else names.head_weight(state)
     has_head = names.weight is None or weight is not None
-    if not has_head:
+    if not has_head and names.backbone:
         state = _without_head(state, names)
+    backbone = names.backbone or list(names.head)
     missing = [
         group[0]
         for group in names.needed
-        if not any(name in state for name in group) and (has_head or not names.head.issuperset(group))
+        if not any(name in state for name in group) and (has_head or group[0] in backbone)
     ]
     firsts = {name.partition(".")[0] for name in part.own}
     unexpected = [

@@ -305,3 +305,18 @@ def test_checkpoints_made_by_hand():
     model = net(5)
     load_state(model, Checkpoint(weights("net."), Path("a.pt"), "state_dict"))
     assert_weights(model)
+
+
+def test_a_network_of_one_layer(tmp_path: Path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef build(num_classes=2):\n    return nn.Linear(4, num_classes)\n"
+    )
+    torch.save({"net." + name: t for name, t in nn.Linear(4, 3).state_dict().items()}, tmp_path / "a.pt")
+    network = load(f"{tmp_path / 'net.py'}:build", tmp_path / "a.pt")
+    assert (network.has_head, len(network.classes)) == (True, 3)
+    torch.save({"net.weight": torch.ones(3, 5), "net.bias": torch.ones(3)}, tmp_path / "b.pt")
+    with pytest.raises(ValueError, match=r"wrong shape: weight \(3, 5\)"):
+        load(f"{tmp_path / 'net.py'}:build", tmp_path / "b.pt")
+    torch.save({"net.conv.kernel": torch.ones(3, 5)}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="none of its names"):
+        load(f"{tmp_path / 'net.py'}:build", tmp_path / "c.pt")
