@@ -168,13 +168,8 @@ def _is_state(value: Any) -> bool:
 def _from_saved(saved: Any, path: Path) -> Checkpoint:
     tensors = named_tensors(saved, path)
     if not any("." in name for name in tensors) and not _is_state(saved):  # a loss, say
-        content = (
-            f"the keys {first_few([str(k) for k in saved if isinstance(k, str | int)])}"
-            if isinstance(saved, Mapping)
-            else type(saved).__name__
-        )
         raise ValueError(
-            f"{path} holds {content or 'nothing'}, not weights under {' or '.join(STATE_KEYS)} or others: "
+            f"{path} holds {_described(saved)}, not weights under {' or '.join(STATE_KEYS)} or others: "
             "save the model's state_dict()"
         )
     if _is_state(saved):
@@ -192,6 +187,17 @@ def _from_saved(saved: Any, path: Path) -> Checkpoint:
         step=_integer(plain(settings.get("global_step", settings.get("step")))),
         tensors=tensors,
     )
+
+
+def _described(saved: Any) -> str:
+    """What a file holds, for a message."""
+    if isinstance(saved, Mapping):
+        return (
+            f"the keys {first_few([str(k) for k in saved if isinstance(k, str | int)])}"
+            if saved
+            else "nothing"
+        )
+    return "a pickled object" if isinstance(saved, Inert) else type(saved).__name__
 
 
 def _usual_part(saved: Mapping[Any, Any], tensors: State) -> State:

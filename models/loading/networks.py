@@ -312,7 +312,7 @@ def _published(model: nn.Module) -> _Weighted:
     kinds = getattr(getattr(model, "config", None), "architectures", None)
     if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
         return _Weighted(model)
-    note = f"the published weights are of {kinds[0]}: the head is newly drawn, the outputs mean nothing yet"
+    note = f"the published weights are of {kinds[0]} and have no head: newly drawn by the seed"
     return _Weighted(model, False, (note,))
 
 

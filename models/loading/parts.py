@@ -59,7 +59,7 @@ def _walk(saved: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
         if depth > MAX_DEPTH or items > MAX_ITEMS or len(name) > MAX_NAME:
             raise ValueError(
                 f"{path} nests its containers more than {MAX_DEPTH} deep, holds itself, has more than "
-                f"{MAX_ITEMS} of them and tensors, or names of {MAX_NAME} letters: save the state_dict() alone"
+                f"{MAX_ITEMS} of them and tensors, or names of {MAX_NAME} letters: save the weights alone"
             )
         if isinstance(value, Tensor):
             if name and _is_dense(value):

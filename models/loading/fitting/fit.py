@@ -249,8 +249,11 @@ def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> F
 
 
 def _equal(first: State, second: State) -> bool:
+    """Whether the second state has nothing but tensors of the first: in the same memory, or equal."""
     return all(
-        name in first and (first[name] is tensor or torch.equal(first[name], tensor))
+        name in first
+        and first[name].shape == tensor.shape
+        and (first[name].data_ptr() == tensor.data_ptr() or torch.equal(first[name], tensor))
         for name, tensor in second.items()
     )
 

@@ -32,10 +32,7 @@ def notes(taken: Fit, tensors: State, names: Names) -> Iterator[str]:
         yield f"{count} of the checkpoint left aside: {first_few(groups, 8)}"
     if not taken.has_head:
         drawn = sorted({name.rpartition(".")[0] for name in names.head if name not in taken.tensors})
-        yield (
-            f"the checkpoint holds no weights for {first_few(drawn)}: newly drawn by the seed, "
-            "so the outputs mean nothing yet"
-        )
+        yield f"the checkpoint holds no weights for {first_few(drawn)} that fit: newly drawn by the seed"
 
 
 def _group(name: str, prefix: str) -> str:

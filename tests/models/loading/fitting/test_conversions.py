@@ -143,6 +143,12 @@ def test_image_tower_of_clip(tmp_path: Path, wrap):
     assert any("text_projection" in note for note in weights.notes)
 
 
+def test_image_tower_of_another_size(tmp_path: Path):
+    file = saved(as_openai(clip(img_size=96, num_classes=3)), tmp_path)
+    with pytest.raises(ValueError, match=r"pos_embed \(10, 64\) instead of.*give --image-size 96,"):
+        fit(read_checkpoint(file), clip(num_classes=3), "head")
+
+
 def test_layer_scale_of_deit(tmp_path: Path):
     options = {"depth": 2, "embed_dim": 64, "num_heads": 2, "num_classes": 3}
     source, model = (timm.create_model("deit3_small_patch16_224", **options) for _ in range(2))
