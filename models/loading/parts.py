@@ -10,8 +10,9 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
+CONTAINERS = (Tensor, Mapping, list, tuple)
 MAX_DEPTH = 32
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 200_000
 MAX_NAME = 1000
 # Containers of optimisers, schedules and random states, whose tensors may have the names of weights.
 NOT_WEIGHTS = re.compile(
@@ -57,8 +58,8 @@ def _walk(saved: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
         items += 1
         if depth > MAX_DEPTH or items > MAX_ITEMS or len(name) > MAX_NAME:
             raise ValueError(
-                f"{path} nests its containers more than {MAX_DEPTH} deep, holds itself, or has more than "
-                f"{MAX_ITEMS} items or names of {MAX_NAME} letters: save the model's state_dict() alone"
+                f"{path} nests its containers more than {MAX_DEPTH} deep, holds itself, has more than "
+                f"{MAX_ITEMS} of them and tensors, or names of {MAX_NAME} letters: save the weights alone"
             )
         if isinstance(value, Tensor):
             if name and _is_dense(value):
@@ -85,14 +86,16 @@ def starts(name: str) -> list[int]:
 def _items(value: Any) -> Iterable[tuple[str, Any]]:
     """The items of a container with their names; none of an optimiser's."""
     if isinstance(value, list | tuple):
-        return [(str(place), item) for place, item in enumerate(value)]
+        return [(str(place), item) for place, item in enumerate(value) if isinstance(item, CONTAINERS)]
     if not isinstance(value, Mapping) or ("param_groups" in value and "state" in value):
         return []
     named = [(_name(key), item) for key, item in value.items()]
     return [
         (key, item)
         for key, item in named
-        if key is not None and (isinstance(item, Tensor) or not NOT_WEIGHTS.search(key))
+        if key is not None
+        and isinstance(item, CONTAINERS)
+        and (isinstance(item, Tensor) or not NOT_WEIGHTS.search(key))
     ]
 
 

@@ -10,7 +10,8 @@ from harsanyi.models.loading.answers.heads import class_layers, width
 from harsanyi.models.loading.answers.trials import answer_of
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint
-from harsanyi.models.loading.fit import fit, likely_classes, ties
+from harsanyi.models.loading.fitting.fit import fit, likely_classes
+from harsanyi.models.loading.fitting.names import ties
 from harsanyi.models.loading.libraries.adapters import ADAPTER, adapted, head_rows, trained_by_build
 from harsanyi.models.loading.naming import local_folder, read
 from harsanyi.models.loading.preparation.prepared import prepared
@@ -150,5 +151,5 @@ def _published(model: nn.Module) -> Weighted:
     kinds = getattr(getattr(model, "config", None), "architectures", None)
     if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
         return Weighted(model)
-    note = f"the published weights are of {kinds[0]}: the head is newly drawn, the outputs mean nothing yet"
+    note = f"the published weights are of {kinds[0]} and have no head: newly drawn by the seed"
     return Weighted(model, False, (note,))
