@@ -35,7 +35,7 @@ class Network:
         name: the argument of :func:`load`.
         kind: "image" or "text".
         head: the dotted path of the last linear layer, or of the 1 × 1 convolution in its place; "" where
-            no single layer gives the answer.
+            the network is one, None where no single layer gives the answer.
         has_head: False where the checkpoint held no weights for the head: it is newly drawn, answers nothing.
         notes: sentences on how the network was read: where its weights lay and what was left aside, the
             preprocessing and where it is from, and what was taken that no file says.
@@ -46,7 +46,7 @@ class Network:
     classes: tuple[str, ...] = field(repr=False)
     name: str
     kind: str
-    head: str
+    head: str | None
     has_head: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False)
 
@@ -137,7 +137,7 @@ class Network:
         Raises:
             ValueError: no single layer gives the answer.
         """
-        if not self.head:
+        if self.head is None:
             find_head(self.model)  # says what stands in the way, where it is the network's kind
             raise ValueError(
                 f"no single layer gives the answer of {self.name}: for a read-out or new classes its logits "
@@ -191,12 +191,14 @@ class Network:
 
     def _with_layer(self, layer: nn.Module, classes: Sequence[str]) -> "Network":
         model = copy.deepcopy(self.model)
-        old = model.get_submodule(self.head)
+        old = model.get_submodule(self.head or "")
+        layer = layer.train(old.training)
         # A layer may be registered under several paths, and any of them may be the one that runs.
         for path, module in list(model.named_modules(remove_duplicate=False)):
-            if module is old:
+            if module is old and path:
                 parent, _, child = path.rpartition(".")
-                setattr(model.get_submodule(parent), child, layer.train(old.training))
+                setattr(model.get_submodule(parent), child, layer)
+        model = layer if old is model else model
         for holder in (model, getattr(model, "config", None)):  # timm and transformers store the number
             for attribute in ("num_classes", "num_labels"):
                 if isinstance(getattr(holder, attribute, None), int):

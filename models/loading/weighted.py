@@ -43,7 +43,7 @@ class Blueprint:
             return class_layers(model)
         model = model.float().eval()
         head, _, _ = answer_of(self.name, self.architecture, model, self.preprocess(model))
-        return (head,) if head else ()
+        return () if head is None else (head,)
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,15 @@ def stages(network: Network) -> tuple[Stage, ...]:
     ['stem', 'layer1', 'layer2', 'layer3', 'head']
     """
     network.require_head()
+    head = network.head or ""
     modules = dict(network.model.named_modules(remove_duplicate=False))
-    body = [part for part in _parts(modules, network.head) if part != network.head]
+    body = [part for part in _parts(modules, head) if part != head]
     groups, at_head = _grouped(modules, body)
     names = _names(modules, groups)
-    last = network.head if "head" in names else "head"
+    last = head if "head" in names else "head"
     parts = (
         *(Stage(name, tuple(group)) for name, group in zip(names, groups, strict=True)),
-        Stage(last, (*at_head, network.head)),
+        Stage(last, (*at_head, head)),
     )
     for name, _ in chain(network.model.named_parameters(), network.model.named_buffers()):
         assert sum(stage.holds(name) for stage in parts) == 1, name

@@ -72,7 +72,7 @@ def likely_classes(checkpoint: Checkpoint, model: nn.Module, head: str) -> int |
         the number of rows, or None where the file has no such head, or several with other numbers.
     """
     everything = checkpoint.tensors or checkpoint.state
-    name, shape = f"{head}.weight", model.state_dict()[f"{head}.weight"].shape
+    name, shape = f"{head}.weight", model.state_dict()[f"{head}.weight".removeprefix(".")].shape
     rows = {
         everything[each].shape[0]
         for each in _chosen(everything, checkpoint)

@@ -217,7 +217,7 @@ def test_published_encoders_say_that_their_head_is_new(tiny_bert, monkeypatch: p
     folder, model = tiny_bert
     for kind, has_head in (("BertForSequenceClassification", True), ("BertForMaskedLM", False)):
         model.config.architectures = [kind]
-        monkeypatch.setattr("harsanyi.models.loading.networks._local_folder", lambda _: None)
+        monkeypatch.setattr("harsanyi.models.loading.naming.local_folder", lambda _: None)
         monkeypatch.setattr(
             "transformers.AutoModelForSequenceClassification.from_pretrained", lambda *_, **__: model
         )

@@ -136,7 +136,7 @@ def test_a_teacher_has_two_heads(tmp_path: Path, odd_pictures):
     network = load(str(tmp_path))
     x = network.preprocess(odd_pictures)
     torch.testing.assert_close(network.logits(x), model(x).logits.detach())
-    assert (network.head, len(network.classes)) == ("", 3)
+    assert (network.head, len(network.classes)) == (None, 3)
     with pytest.raises(ValueError, match="several heads .cls_classifier, distillation_classifier"):
         network.features(x)
 
