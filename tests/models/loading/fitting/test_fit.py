@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harsanyi.models import Checkpoint, load, load_state, read_checkpoint
-from harsanyi.models.loading.fit import fit
+from harsanyi.models.loading.fitting.fit import fit
 
 State = dict[str, torch.Tensor]
 
@@ -287,7 +287,7 @@ def test_position_embeddings_of_another_image_size(tmp_path: Path, name: str, si
     model = timm.create_model(name, num_classes=3, depth=1)
     with pytest.raises(
         ValueError,
-        match=rf"wrong shape: pos_embed.*images of {size} × {size} pixels: give --image-size {size}\.",
+        match=rf"wrong shape: pos_embed.*images of {size} × {size} pixels: give --image-size {size},",
     ):
         load_state(model, read_checkpoint(tmp_path / "a.pt"))
 
@@ -305,3 +305,18 @@ def test_checkpoints_made_by_hand():
     model = net(5)
     load_state(model, Checkpoint(weights("net."), Path("a.pt"), "state_dict"))
     assert_weights(model)
+
+
+def test_a_network_of_one_layer(tmp_path: Path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef build(num_classes=2):\n    return nn.Linear(4, num_classes)\n"
+    )
+    torch.save({"net." + name: t for name, t in nn.Linear(4, 3).state_dict().items()}, tmp_path / "a.pt")
+    network = load(f"{tmp_path / 'net.py'}:build", tmp_path / "a.pt")
+    assert (network.has_head, len(network.classes)) == (True, 3)
+    torch.save({"net.weight": torch.ones(3, 5), "net.bias": torch.ones(3)}, tmp_path / "b.pt")
+    with pytest.raises(ValueError, match=r"wrong shape: weight \(3, 5\)"):
+        load(f"{tmp_path / 'net.py'}:build", tmp_path / "b.pt")
+    torch.save({"net.conv.kernel": torch.ones(3, 5)}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="none of its names"):
+        load(f"{tmp_path / 'net.py'}:build", tmp_path / "c.pt")

@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from harsanyi.models import Network, load, load_state, read_checkpoint
-from harsanyi.models.loading.fit import fit
+from harsanyi.models.loading.fitting.fit import fit
 
 State = dict[str, Tensor]
 SENTENCES = ["the cat sat", "good dog"]
@@ -141,6 +141,12 @@ def test_image_tower_of_clip(tmp_path: Path, wrap):
     rest = source.float().state_dict()
     assert all(torch.equal(t, rest[n]) for n, t in model.state_dict().items() if not n.startswith("head."))
     assert any("text_projection" in note for note in weights.notes)
+
+
+def test_image_tower_of_another_size(tmp_path: Path):
+    file = saved(as_openai(clip(img_size=96, num_classes=3)), tmp_path)
+    with pytest.raises(ValueError, match=r"pos_embed \(10, 64\) instead of.*give --image-size 96,"):
+        fit(read_checkpoint(file), clip(num_classes=3), "head")
 
 
 def test_layer_scale_of_deit(tmp_path: Path):

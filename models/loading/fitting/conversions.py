@@ -48,7 +48,8 @@ def conversions(model: nn.Module) -> list[Convert]:
 def converted(state: State, model: nn.Module) -> Iterator[State]:
     """The state by the model's names, as each conversion gives it that can read it.
 
-    A conversion that resizes a tensor (position embeddings, say) is left out: those are other weights.
+    Where a conversion resizes position embeddings, those of the file take their place: a resized one is made
+    of other numbers.
 
     Args:
         state: the weights by their names in the file.
@@ -63,8 +64,11 @@ def converted(state: State, model: nn.Module) -> Iterator[State]:
                 result = convert(dict(state), model)
         except Exception:  # it was written for other names, and stumbles over these
             continue
-        if not _resized(state, result):
-            yield {name: tensor for name, tensor in result.items() if isinstance(tensor, torch.Tensor)}
+        tensors = {name: tensor for name, tensor in result.items() if isinstance(tensor, torch.Tensor)}
+        resized = _resized(state, tensors)
+        originals = {name: tensor for name in resized if (tensor := _original(name, state)) is not None}
+        if len(originals) == len(resized):
+            yield tensors | originals
 
 
 def _timm_conversions(function: Callable[..., Any]) -> list[Convert]:
@@ -81,13 +85,20 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def _resized(state: State, result: State) -> bool:
-    """Whether a conversion made other numbers, and not other names or shapes alone."""
+def _resized(state: State, result: State) -> list[str]:
+    """The names of a conversion's result that have other numbers, and not other names or shapes alone."""
     sizes = {tensor.numel() for tensor in state.values()}
-    return any(
-        tensor.numel() not in sizes and (name in state or "pos" in name.rpartition(".")[2])
+    return [
+        name
         for name, tensor in result.items()
-    )
+        if tensor.numel() not in sizes and (name in state or "pos" in name.rpartition(".")[2])
+    ]
+
+
+def _original(name: str, state: State) -> torch.Tensor | None:
+    """The tensor of a file that was resized: that of the same name, or the only one of positions."""
+    positions = [tensor for other, tensor in state.items() if "pos" in other.rpartition(".")[2]]
+    return state.get(name, positions[0] if len(positions) == 1 else None)
 
 
 def _densenet_names(state: State, _: nn.Module) -> State:
