@@ -12,7 +12,7 @@ from harsanyi.models.loading.checkpoints import Checkpoint, first_few
 from harsanyi.models.loading.fitting.conversions import converted
 from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.fitting.sentences import misfit, notes
-from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, starts
+from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, is_of_weights, starts
 
 # What training puts beside a network, at the same level. Anything else there may be a layer of another one.
 BESIDE = re.compile(
@@ -104,6 +104,7 @@ def _fits(tensors: State, names: Names, embeds: bool) -> Iterator[Fit]:
     for inside in _shared_prefixes([bare(name, wrappers) for name in names.backbone]):
         relative = {name.removeprefix(inside): own[name] for name in own if name.startswith(inside)}
         counts = Counter(name[:start] for name in file for start in starts(name) if name[start:] in relative)
+        counts = Counter({prefix: count for prefix, count in counts.items() if is_of_weights(prefix)})
         most = max(counts.values(), default=0)
         parts: dict[str, dict[str, str]] = {p: {} for p, count in counts.items() if 2 * count >= most}
         for name, original in file.items():
@@ -216,7 +217,7 @@ def _large_parts(names: Iterable[str], least: int) -> list[str]:
     """Prefixes with as many names; of a chain of containers that hold nothing else, the last two."""
     chains: dict[int, list[str]] = {}
     for prefix, count in Counter(name[:start] for name in names for start in starts(name)).items():
-        if count >= least:
+        if count >= least and is_of_weights(prefix):
             chains.setdefault(count, []).append(prefix)
     innermost = [prefix for chain in chains.values() for prefix in sorted(chain, key=len)[-2:]]
     return sorted(innermost, key=len)[:4]

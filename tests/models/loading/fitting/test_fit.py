@@ -100,6 +100,10 @@ FILES: dict[str, Callable[[], object]] = {
         "model": weights(),
         "optimizer": {"exp_avg": weights("", 1), "exp_avg_sq": weights("", 2)},
     },
+    "flat names of optimisers": lambda: (
+        weights("net.") | weights("optimizer.exp_avg.", 1) | weights("opt.m.", 2)
+    ),
+    "an optimized network": lambda: {"optimized_model": weights(), "options": weights("schedule.")},
     "momentum buffers": lambda: {"model": weights(), "momentum_buffer": weights("", 1)},
     "the same weights twice": lambda: {"model": weights(), "best": weights("module.")},
     "one object twice": lambda: dict.fromkeys(("state_dict", "model"), weights()),
@@ -178,6 +182,12 @@ def test_optimisers_are_never_taken(tmp_path: Path):
     torch.save({"anything": {"state": weights(), "param_groups": []}, "opt": weights()}, tmp_path / "a.pt")
     with pytest.raises(ValueError, match="not weights under"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+def test_flat_names_of_optimisers_are_never_taken(tmp_path: Path):
+    torch.save(weights("optimizer.exp_avg.") | {"net.body.weight": torch.ones(3, 4)}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="does not fit"):
+        load_state(net(), read_checkpoint(tmp_path / "a.pt"))
 
 
 def test_notes_name_the_prefix_and_what_was_left_aside(tmp_path: Path):
