@@ -347,7 +347,7 @@ def test_folders_with_odd_settings(tmp_path: Path, config, trained):
     (tmp_path / "trainer_state.json").write_text(json.dumps(trained))
     checkpoint = read_checkpoint(tmp_path)
     assert (checkpoint.epoch, checkpoint.step) == (None, None)
-    assert checkpoint.classes in (None, ("None", "2"))
+    assert checkpoint.classes in (None, ("a",))
 
 
 @pytest.mark.parametrize("key", [1, b"weight", (1, 2), None, 2.5, "", "..", 10**40, True])
