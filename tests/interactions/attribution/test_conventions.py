@@ -123,6 +123,19 @@ FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
         lambda x: x.sum(1) + 0 * len(x) - x.mean(0).prod(),
         {"inputs": drawn(1, 3)},
     ),
+    "an empty tensor": (
+        lambda x, nothing, y: product(x, y) + nothing.sum(1),
+        {"inputs": (drawn(2, 2), drawn(2, 0), drawn(2, 1))},
+    ),
+    "truth values": (lambda x: x.double() @ drawn(3) + x.all(1), {"inputs": drawn(2, 3) > -1}),
+    "an argument that is no tensor": (
+        lambda x, options: product(x) * options["scale"],
+        {"inputs": drawn(2, 3), "additional_forward_args": {"scale": 2.0}},
+    ),
+    "an argument with as many rows as there are examples that is of none": (
+        lambda x, weight: (x @ weight).exp(),
+        {"inputs": drawn(3, 3), "additional_forward_args": drawn(3, seed=3)},
+    ),
     "tensors of other batches": (
         lambda x, weight: product(x) * weight.prod(),
         {"inputs": (drawn(3, 2), drawn(1, 2))},
@@ -153,6 +166,7 @@ def literal_tables(
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     baselines = baselines if isinstance(baselines, tuple) else (baselines,) * len(tensors)
     arguments = () if additional_forward_args is None else additional_forward_args
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     players = sorted({number for mask in masks for number in mask.flatten().tolist()})
     columns = []
     for present in reference.subsets(tuple(range(len(players)))):
