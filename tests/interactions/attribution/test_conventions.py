@@ -35,6 +35,13 @@ class Pairs(torch.nn.Module):
         return outputs
 
 
+class Squeezed(torch.nn.Module):
+    """Drops every axis of length one, of the batch too."""
+
+    def forward(self, x):
+        return x.squeeze()
+
+
 PICTURES, TOKENS = drawn(3, 1, 2, 2), torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 1]])
 BOTH = (PICTURES, TOKENS)
 # Player 1 owns elements of both tensors.
@@ -112,6 +119,14 @@ FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
     "classes in a list": (LAYERS, {"inputs": PICTURES, "target": [2, 0, 1]}),
     "classes in a tensor": (LAYERS, {"inputs": PICTURES, "target": torch.tensor([2, 0, 1])}),
     "classes of a function": (lambda x: LAYERS(x), {"inputs": PICTURES, "target": [2, 0, 1]}),
+    "a network whose outputs lose their axes": (
+        torch.nn.Sequential(LAYERS, torch.nn.Linear(3, 1, dtype=torch.float64), Squeezed()),
+        {"inputs": PICTURES},
+    ),
+    "a network with outputs of many axes": (
+        torch.nn.Sequential(LAYERS, torch.nn.Unflatten(1, (3, 1, 1))),
+        {"inputs": PICTURES, "target": [(1,), (0,), (2,)]},
+    ),
     "outputs of one column": (lambda x: product(x)[:, None], {"inputs": drawn(2, 3)}),
     "one number of an example": (lambda x: product(x)[0], {"inputs": drawn(1, 3)}),
     "one number of the batch": (lambda x: product(x).sum(), {"inputs": drawn(2, 3)}),
