@@ -46,10 +46,11 @@ PICTURES, TOKENS = drawn(3, 1, 2, 2), torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8,
 BOTH = (PICTURES, TOKENS)
 # Player 1 owns elements of both tensors.
 MASKS = (torch.tensor([[[[0, 0], [1, 1]]]]), torch.tensor([[1, 2, 3]]))
-NET, LAYERS = (
-    Pairs(),
-    torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Tanh()).double(),
-)
+NET = Pairs()
+with torch.random.fork_rng():
+    torch.manual_seed(1)
+    LAYERS = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Tanh()).double()
+    COLUMN = torch.nn.Sequential(LAYERS, torch.nn.Linear(3, 1, dtype=torch.float64))
 
 
 def product(x, y=None):
@@ -120,7 +121,7 @@ FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
     "classes in a tensor": (LAYERS, {"inputs": PICTURES, "target": torch.tensor([2, 0, 1])}),
     "classes of a function": (lambda x: LAYERS(x), {"inputs": PICTURES, "target": [2, 0, 1]}),
     "a network whose outputs lose their axes": (
-        torch.nn.Sequential(LAYERS, torch.nn.Linear(3, 1, dtype=torch.float64), Squeezed()),
+        torch.nn.Sequential(COLUMN, Squeezed()),
         {"inputs": PICTURES},
     ),
     "a network with outputs of many axes": (
