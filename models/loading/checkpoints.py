@@ -69,7 +69,8 @@ def read_checkpoint(path: str | os.PathLike[str], ema: bool = False, key: str | 
         path: a .safetensors file; a file of ``torch.save`` (.pt, .pth, .pth.tar, .th, .ckpt, .bin) that holds
             a state dict, alone or in containers as trainers write them; or a Hugging Face folder.
         ema: read the moving average of the weights that trainers save beside them.
-        key: the part of the file to read, where it holds several networks: "teacher", "state_dict.net".
+        key: the part of the file to read, where it holds several networks: "teacher", "state_dict.net"; "" is
+            the one that lies below no other name.
 
     Returns:
         the weights, and what the file says about them.
@@ -105,7 +106,7 @@ def _read(path: Path) -> Checkpoint:
 def _narrowed(checkpoint: Checkpoint, ema: bool, key: str | None) -> Checkpoint:
     """The checkpoint whose state is the moving average, or lies below the key."""
     tensors = checkpoint.tensors or checkpoint.state
-    names = list(tensors) if key is None else below(tensors, key)
+    names = below(tensors, key) if key else list(tensors)
     if not names:
         raise ValueError(f"{checkpoint.path} has no part {key}: it has {first_few(_parts(list(tensors)))}")
     if ema:
@@ -117,7 +118,7 @@ def _narrowed(checkpoint: Checkpoint, ema: bool, key: str | None) -> Checkpoint:
     prefixes = {
         f"{part}." for part in EMA_KEYS if timm and any(name.startswith(f"{part}.") for name in names)
     }
-    prefix = min(prefixes, default=f"{key}." if key is not None else "")
+    prefix = min(prefixes, default=f"{key}." if key else "")
     if all(name.startswith(prefix) for name in names):
         state = {name.removeprefix(prefix): tensors[name] for name in names}
     else:

@@ -213,8 +213,7 @@ def load(
     names = classes if classes is not None else saved.classes if saved is not None else None
     with seeded(seed):
         weighted = _model(name, architecture, checkpoint, saved, names)
-    model = weighted.model
-    model = model.float().eval()
+    model = weighted.model.float().eval()
     head = find_head(model)
     preprocess = architecture.preprocess
     if isinstance(preprocess, ImagePreprocess | TextPreprocess):
