@@ -249,21 +249,26 @@ def _complete(value: Any) -> tuple[str, ...] | None:
 
 def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
     """The settings of timm's train.py, without the options that the user left at None."""
-    args = plain(args) if isinstance(args, Inert) else {}
-    values = {name: value for name, value in (args or {}).items() if value is not None}
-    settings = {
-        name: values[name] for name in ("mean", "std", "interpolation", "crop_mode") if values.get(name)
+    args = plain(args) if isinstance(args, Inert) else None
+    values = args if isinstance(args, dict) else {}
+    settings = {name: values[name] for name in ("mean", "std") if _numbers(values.get(name))}
+    settings |= {
+        n: values[n] for n in ("interpolation", "crop_mode") if values.get(n) and isinstance(values[n], str)
     }
-    if "crop_pct" in values:
-        settings["crop"] = values["crop_pct"]
-    if "in_chans" in values:
-        settings["channels"] = values["in_chans"]
+    if isinstance(crop := values.get("crop_pct"), int | float):
+        settings["crop"] = crop
+    if channels := _integer(values.get("in_chans")):
+        settings["channels"] = channels
     size = values.get("input_size")
-    if isinstance(size, list) and len(size) == 3:
+    if isinstance(size, list) and len(size) == 3 and all(map(_integer, size)):
         settings["channels"], *settings["size"] = size
-    elif isinstance(values.get("img_size"), int):
-        settings["size"] = [values["img_size"]] * 2
+    elif side := _integer(values.get("img_size")):
+        settings["size"] = [side] * 2
     return settings or None
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(x, int | float) for x in value)
 
 
 def _integer(value: Any) -> int | None:
