@@ -53,7 +53,8 @@ def evaluate(
 
     Raises:
         ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that does not
-            suit the game, saying why.
+            suit the game, saying why; if scores depend on chance, or on what else is in the batch and
+            `batch_size` is not 1.
         MemoryError: if the table does not fit, saying what it needs.
 
     >>> from harsanyi.interactions import MaskedModel, Players

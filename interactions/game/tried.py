@@ -11,7 +11,8 @@ from torch import Tensor
 from harsanyi.interactions.game.checks import require_rows, require_scores
 from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, undisturbed
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.game.trial import Rounding, Trial, Trier, tried_pairs
+from harsanyi.interactions.game.rounding import Rounding
+from harsanyi.interactions.game.trial import Trial, Trier, tried_pairs
 
 if TYPE_CHECKING:
     from harsanyi.interactions.game.masked_model import MaskedModel
@@ -42,7 +43,7 @@ def trial_of(game: Game) -> Trial:
 
 def trial_of_model(game: "MaskedModel") -> Trial:
     """Try a network on masked and unmasked inputs of the games that differ most."""
-    games, coalitions = tried_pairs(game.features, game.n)
+    games, coalitions = tried_pairs(game.model_inputs.features, game.n)
     with torch.inference_mode(), undisturbed(game.model, game.device):
         with game.evaluating():
             unmasked = game.unmasked(games[:1])
