@@ -36,11 +36,27 @@ class Rounding:
         return Rounding() if self.coarse else self
 
     def same(self, outputs: Tensor, expected: Tensor, among: Tensor | None = None) -> bool:
-        """Whether outputs of the same kernels are the same; `among` has the outputs of the whole batch."""
+        """Whether outputs of the same kernels are the same up to rounding.
+
+        Args:
+            outputs, expected: of one input.
+            among: the outputs of all inputs, whose largest says what rounding is; by default `expected`.
+
+        Returns:
+            True for outputs of one shape that differ by rounding alone.
+        """
         return _within(outputs, expected, self._tolerance(expected if among is None else among))
 
     def alike(self, outputs: Tensor, expected: Tensor, among: Tensor) -> bool:
-        """Whether outputs of other kernels are the same, among outputs of other inputs."""
+        """Whether outputs of other kernels are the same up to rounding.
+
+        Args:
+            outputs, expected: of one input.
+            among: the outputs of other inputs, whose range says what a real difference is.
+
+        Returns:
+            True for outputs of one shape that differ by rounding alone.
+        """
         share = OTHER_KERNELS_COARSE if self.coarse else OTHER_KERNELS
         finite = among.double().reshape(len(among), -1).nan_to_num(0.0, 0.0, 0.0)
         spread = float((finite.amax(0) - finite.amin(0)).max()) if finite.numel() else 0.0

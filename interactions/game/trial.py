@@ -1,7 +1,7 @@
 """The trial of a game before its table: whether an answer depends on its input alone.
 
 A table of masked inputs means something only where equal inputs get equal outputs, whatever else is in the
-batch. A `Trier` takes a way to answer a few inputs and gives a `Trial`, which says what is wrong, if anything.
+batch. A `Trier` takes a way to answer a few inputs and gives a `Trial`, which says what is wrong.
 """
 
 from collections.abc import Callable
