@@ -175,6 +175,8 @@ def suggested_batch_size(game: Game) -> int:
 
 def _require_tried(game: Game, batch_size: int | None) -> None:
     """Refuse a game whose answers depend on chance, or on a batch of more than one, with a ValueError."""
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"expected a batch_size of 1 or more, got {batch_size}")
     trial_of(game).require(batch_size or suggested_batch_size(game))
 
 

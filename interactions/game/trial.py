@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from harsanyi.interactions.game.forward import OUTPUT_ROUNDING_ULPS, random_states
+from harsanyi.interactions.game.forward import OUTPUT_ROUNDING_ULPS, has_generator, random_states
 from harsanyi.interactions.game.last_operation import ends_in_sigmoid
 from harsanyi.interactions.game.origin import Origin, origin_of
 from harsanyi.interactions.game.rounding import Rounding
@@ -100,7 +100,7 @@ class Trier:
         together = None if chance else self._together(self.inputs)
         if isinstance(together, Tensor):
             chance = self._chance([*range(len(together))], together)
-        if chance is None and random_states(self.device) != before:
+        if chance is None and (random_states(self.device) != before or has_generator(self.model)):
             chance = self._rare_chance(alone)
         if chance is not None:
             return Trial(self.inputs, chance=chance)
@@ -110,7 +110,11 @@ class Trier:
             return replace(seen, batch=together)
         if together.shape[1:] != alone.shape[1:]:
             return replace(seen, broken=_of_two_shapes(alone, together))
-        return replace(seen, batch=self._mixing(alone, together))
+        if (mixing := self._mixing(alone, together)) is None:
+            return seen
+        # A draw that matters seldom, and leaves no trace, may look like this.
+        chance = self._rare_chance(alone)
+        return replace(seen, chance=chance, batch=mixing if chance is None else None)
 
     def _seen(self, outputs: Tensor) -> Trial:
         """What the outputs are."""
