@@ -120,9 +120,9 @@ def _buffers_kept(model: Any) -> Iterator[None]:
     finally:
         with torch.inference_mode():
             for owner, name, buffer, before in buffers:
-                owner[name] = buffer
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
+                kept = owner[name] = buffer if buffer.shape == before.shape else before
+                if not torch.equal(kept, before):
+                    kept.copy_(before)
 
 
 def has_generator(model: Any) -> bool:
