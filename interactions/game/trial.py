@@ -29,6 +29,10 @@ REPEATS = 64
 SUM_ROUNDING = 1e-2
 
 
+class TrialError(ValueError):
+    """The outputs of a game depend on chance, or on what else is in the batch."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What the trial of a game shows.
@@ -57,13 +61,13 @@ class Trial:
         """Refuse outputs that depend on chance, or that are wrong in every batch, with a ValueError."""
         for reason in (self.chance, self.broken):
             if reason is not None:
-                raise ValueError(f"this game has no value table: {reason}")
+                raise TrialError(f"this game has no value table: {reason}")
 
     def require(self, batch_size: int) -> None:
         """Refuse outputs that depend on chance, or on a batch of several, with a ValueError."""
         self.require_repeatable()
         if self.batch is not None and batch_size > 1:
-            raise ValueError(
+            raise TrialError(
                 f"batches of {batch_size} do not suit this game: {self.batch}; with batch_size=1 every "
                 "masked input is answered by itself"
             )
