@@ -145,8 +145,8 @@ class StudyGames:
         if study.keep_outputs and (game.probabilities or len(network.classes) == 1):
             what = "probabilities" if game.probabilities else "a single number"
             raise ValueError(
-                f"--keep-outputs is for logits of all classes, and the outputs of {name} ({network.name}) are "
-                f"{what}: leave it out, or give a network whose outputs are logits"
+                f"--keep-outputs is for logits of all classes, and the outputs of {name} ({network.name}) "
+                f"are {what}: leave it out, or give a network whose outputs are logits"
             )
         return game
 

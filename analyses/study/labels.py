@@ -234,7 +234,15 @@ def _probed(
             f"{', '.join(headless)} came without a head, and {option('read_out')} {NONE} wants no read-out: "
             f"leave it out, or give checkpoints with a head for {len(classes)} classes"
         )
-    probed = [n for n in networks if n in headless or wanted & {n, series_of(n)}]
+    named = [name for name in networks if wanted & {name, series_of(name)}]
+    for name in headless:
+        if len(classes) in networks[name].heads_aside and name not in named and AUTO not in wanted:
+            raise ValueError(
+                f"{name} ({networks[name].name}): the checkpoint seems to have a head of {len(classes)} classes "
+                "that is not the architecture's. Give the architecture with that head, path/to/net.py:build, "
+                f"or ask for a linear probe in its place, {option('read_out')} {series_of(name)}"
+            )
+    probed = [name for name in networks if name in headless or name in named]
     if AUTO not in wanted:
         return probed
     return [

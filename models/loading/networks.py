@@ -45,6 +45,8 @@ class Network:
             the network is one, None where no single layer gives the answer.
         class_source: where the names of the classes are from.
         has_head: False where the checkpoint held no weights for the head: it is newly drawn, answers nothing.
+        heads_aside: numbers of rows of what may be the head of another architecture, in a checkpoint without
+            a head for this one.
         notes: sentences on how the network was read: where its weights lay and what was left aside, the
             preprocessing and where it is from, and what was taken that no file says.
     """
@@ -58,6 +60,7 @@ class Network:
     class_source: ClassSource = "given"
     has_head: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False)
+    heads_aside: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def tokenizer(self) -> Any:
@@ -338,7 +341,8 @@ def load(
     notes = (*filled.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
     has_head = filled.has_head
     named, source = _names(name, classes, saved, architecture, count, has_head)
-    return Network(model, preprocess, named, name, architecture.kind, head, source, has_head, notes)
+    kind, aside = architecture.kind, filled.heads_aside
+    return Network(model, preprocess, named, name, kind, head, source, has_head, notes, aside)
 
 
 def _names(

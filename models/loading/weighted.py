@@ -55,12 +55,14 @@ class Weighted:
         has_head: whether the weights have a head.
         notes: sentences on how they were read.
         drawn: the names of weights that were not there, and are random.
+        heads_aside: numbers of rows of what may be a head of another form, in a checkpoint without its own.
     """
 
     model: nn.Module
     has_head: bool = True
     notes: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ()
+    heads_aside: tuple[int, ...] = ()
 
 
 def weighted(
@@ -123,7 +125,7 @@ def _from_checkpoint(
         model = architecture.build(rows)
     model.load_state_dict(weights.tensors, strict=False)
     drawn = () if weights.has_head else _absent(model, weights.tensors)
-    return Weighted(model, weights.has_head, weights.notes, drawn)
+    return Weighted(model, weights.has_head, weights.notes, drawn, weights.heads_aside)
 
 
 def _absent(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few
 from harsanyi.models.loading.fitting.conversions import converted
+from harsanyi.models.loading.fitting.heads import HEADS, rows_aside, with_head_renamed
 from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.fitting.sentences import misfit, notes
 from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, is_of_weights, starts
@@ -21,7 +22,6 @@ BESIDE = re.compile(
     r"|^aux|discriminator|memory|^(val|train|test)_",
     re.IGNORECASE,
 )
-HEADS = re.compile(r"^(fc|classifier|linear|proj|output|logits?)(_|$)|head|classif", re.IGNORECASE)
 # A head beside these was trained to embed, not to answer classes.
 EMBEDDING = {"queue", "queue_ptr", "predictor", "logit_scale", "text_projection"}
 
@@ -154,6 +154,8 @@ def _shared_prefixes(names: Sequence[str]) -> list[str]:
 
 def _judged(part: _Part, tensors: State, names: Names, embeds: bool) -> Fit:
     """The fit of one part, with what is wrong with it."""
+    if not embeds:
+        part = replace(part, file=with_head_renamed(part.file, part.own, tensors, names))
     state = {own: tensors[part.file[name]] for name, own in part.own.items() if name in part.file}
     weight = None if embeds else names.head_weight(state)
     has_head = names.weight is None or weight is not None
@@ -173,9 +175,11 @@ def _judged(part: _Part, tensors: State, names: Names, embeds: bool) -> Fit:
     ]
     classes = None if weight is None else len(weight)
     taken = frozenset(part.file[name] for name, own in part.own.items() if name in part.file and own in state)
+    aside = () if has_head or embeds else rows_aside(part.file, part.own, tensors, names)
     return Fit(
-        part.place, state, missing, names.misshapen(state, classes), unexpected, has_head, classes, taken
-    )
+        part.place, state, missing, names.misshapen(state, classes), unexpected, has_head, classes, taken,
+        aside,
+    )  # fmt: skip
 
 
 def _without_head(state: State, names: Names) -> State:

@@ -96,6 +96,7 @@ class Fit:
         has_head: whether the head's weights are among the tensors.
         classes: how many the head has in the file; None where it has no head.
         names: in the file, of what was taken.
+        heads_aside: numbers of rows of what may be a head of another form.
         notes: sentences on what was taken and what was left aside.
     """
 
@@ -107,6 +108,7 @@ class Fit:
     has_head: bool = True
     classes: int | None = None
     names: frozenset[str] = frozenset()
+    heads_aside: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -155,7 +155,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
         ("--image-size=32", "mat1 and mat2 shapes cannot be multiplied"),
         (
             "--before={checkpoints}/fine.safetensors",
-            "before (small:cnn) has 10 outputs, T-shirt/top, Trouser",
+            "(small:cnn) has 10 outputs, T-shirt/top, Trouser",
         ),
         ("--level=fine", "has 4 outputs, top, trouser-dress, shoe, bag; the data has 10 classes"),
         ("--level=fine --read-out=none", "(--read-out before after)"),
