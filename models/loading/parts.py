@@ -16,7 +16,8 @@ MAX_ITEMS = 200_000
 MAX_NAME = 1000
 # Containers of optimisers, schedules and random states, whose tensors may have the names of weights.
 NOT_WEIGHTS = re.compile(
-    r"optim|sched|grad_?scal|^opt$|^scaler$|rng_|^amp$|exp_avg|momentum_buffer|^grads?$", re.IGNORECASE
+    r"optimi[sz]er|(^|_)opt(im)?s?(_|$)|scheduler|grad_?scal|^scaler$|^rng_|^amp$|exp_avg|momentum_buffer|^grads?$",
+    re.IGNORECASE,
 )
 AVERAGED = {"ema", "swa", "averaged", "average", "avg", "shadow", "momentum", "polyak"}
 # Methods whose second network follows the first as a moving average: BYOL, MoCo.
@@ -95,7 +96,7 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
         for key, item in named
         if key is not None
         and isinstance(item, CONTAINERS)
-        and (isinstance(item, Tensor) or not NOT_WEIGHTS.search(key))
+        and (isinstance(item, Tensor) or is_of_weights(key))
     ]
 
 
@@ -124,6 +125,15 @@ def below(names: Iterable[str], key: str) -> list[str]:
             return chosen
     bare_key = bare(key)
     return [name for name in names if f".{bare(name)}".find(f".{bare_key}.") >= 0] if bare_key else []
+
+
+def is_of_weights(prefix: str) -> bool:
+    """Whether no piece of a dotted prefix says that an optimiser's tensors lie below it.
+
+    >>> is_of_weights("state_dict.net"), is_of_weights("optimizer.exp_avg")
+    (True, False)
+    """
+    return not any(NOT_WEIGHTS.search(piece) for piece in prefix.split("."))
 
 
 def bare(name: str, wrappers: frozenset[str] | set[str] = WRAPPERS) -> str:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,10 +21,10 @@ Convert = Callable[[State, nn.Module], State]
 
 
 def conversions(model: nn.Module) -> list[Convert]:
-    """The functions by which a model's library gives the weights of a file the model's names.
+    """The functions by which a model, or its library, gives the weights of a file the model's names.
 
     Args:
-        model: of timm, torchvision or transformers; other models have no conversions.
+        model: of timm, torchvision or transformers, or any other whose layers read older names themselves.
 
     Returns:
         functions from (state, model) to a state; a library may have several.
@@ -31,18 +32,19 @@ def conversions(model: nn.Module) -> list[Convert]:
     if hasattr(model, "base_model_prefix") and hasattr(type(model), "from_pretrained"):
         return [_transformers_names]
     if isinstance(model, torchvision.models.DenseNet):
-        return [_densenet_names]
+        return [_densenet_names, _own_names]
     architecture = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
     if architecture is None or not timm.is_model(architecture):
-        return []
+        return [_own_names]
     modules = {timm.models.model_entrypoint(architecture).__module__, type(model).__module__}
-    return [
+    filters = [
         conversion
         for name in sorted(modules)
         for label, function in vars(importlib.import_module(name)).items()
         if "filter" in label and inspect.isfunction(function) and "state_dict" in _parameters(function)
         for conversion in _timm_conversions(function)
     ]
+    return [*filters, _own_names]
 
 
 def converted(state: State, model: nn.Module) -> Iterator[State]:
@@ -60,7 +62,8 @@ def converted(state: State, model: nn.Module) -> Iterator[State]:
     """
     for convert in conversions(model):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 result = convert(dict(state), model)
         except Exception:  # it was written for other names, and stumbles over these
             continue
@@ -110,6 +113,18 @@ def _densenet_names(state: State, _: nn.Module) -> State:
         progress=False,
     )
     return result
+
+
+def _own_names(state: State, model: nn.Module) -> State:
+    """Names as the layers themselves read them: torchvision's transformers, weight norms, a user's hooks."""
+    filled = copy.deepcopy(model)
+    report = filled.load_state_dict(state, strict=False)
+    placed = {
+        name: state.get(name, tensor)
+        for name, tensor in filled.state_dict().items()
+        if name not in report.missing_keys
+    }
+    return placed | {name: state[name] for name in report.unexpected_keys if name in state}
 
 
 def _transformers_names(state: State, model: nn.Module) -> State:

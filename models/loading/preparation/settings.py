@@ -102,7 +102,8 @@ def beside(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         for name in TIMM_ARGUMENTS:
             if arguments := read_yaml(folder / name):
                 yield image_settings(arguments), name
-        if config := read_json(folder / "config.json").get("pretrained_cfg"):
+        config = read_json(folder / "config.json").get("pretrained_cfg")
+        if isinstance(config, dict):
             yield image_settings(config), "config.json"
         if processor := read_json(folder / "preprocessor_config.json"):
             # Old files do not name their processor; that of the network's kind is meant.
@@ -131,9 +132,9 @@ def image_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {
         ours: values[theirs] for ours, theirs in TIMM_NAMES.items() if theirs in values
     }
-    if "input_size" in values:
-        settings["channels"], *size = values["input_size"]
-        settings["size"] = tuple(size)
+    shape = values.get("input_size")
+    if isinstance(shape, list | tuple) and len(shape) == 3:
+        settings["channels"], settings["size"] = shape[0], tuple(shape[1:])
     elif isinstance(values.get("img_size"), int):
         settings["size"] = (values["img_size"],) * 2
     return settings

@@ -48,6 +48,28 @@ def test_densenet_as_published(tmp_path: Path, library: str, prefix: str):
         torch.testing.assert_close(network.logits(inputs), source.eval()(inputs), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("prefix", ["", "net."])
+def test_layers_that_read_older_names_themselves(tmp_path: Path, prefix: str):
+    def vit() -> nn.Module:
+        return torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3)
+
+    source, model = vit(), vit()
+    state = renamed(source.state_dict(), (r"mlp\.0\.", "mlp.linear_1."), (r"mlp\.3\.", "mlp.linear_2."))
+    assert "encoder.layers.encoder_layer_0.mlp.linear_1.weight" in state
+    load_state(model, read_checkpoint(saved({prefix + name: t for name, t in state.items()}, tmp_path)))
+    assert_same(model, source)
+
+
+def test_weight_norm_of_older_torch(tmp_path: Path):
+    def net() -> nn.Module:
+        return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Linear(3, 2))
+
+    source, model = net(), net()
+    names = (r"0\.parametrizations\.weight\.original0", "0.weight_g"), (r"0\.param.*1$", "0.weight_v")
+    load_state(model, read_checkpoint(saved({"model": renamed(source.state_dict(), *names)}, tmp_path)))
+    assert_same(model, source)
+
+
 def swin(**options) -> nn.Module:
     small = {
         "img_size": 64,

@@ -100,6 +100,12 @@ FILES: dict[str, Callable[[], object]] = {
         "model": weights(),
         "optimizer": {"exp_avg": weights("", 1), "exp_avg_sq": weights("", 2)},
     },
+    "flat names of optimisers": lambda: (
+        weights("net.") | weights("optimizer.exp_avg.", 1) | weights("opt.m.", 2)
+    ),
+    "an optimized network": lambda: {"optimized_model": weights(), "options": weights("schedule.")},
+    "an average inside the network": lambda: weights() | weights("ema_model.", 1) | weights("swa.module.", 2),
+    "ema_pytorch": lambda: weights("online_model.") | weights("ema_model.", 1) | {"step": torch.ones(1)},
     "momentum buffers": lambda: {"model": weights(), "momentum_buffer": weights("", 1)},
     "the same weights twice": lambda: {"model": weights(), "best": weights("module.")},
     "one object twice": lambda: dict.fromkeys(("state_dict", "model"), weights()),
@@ -149,6 +155,8 @@ def test_moving_averages_on_request(tmp_path: Path, content):
     [
         (lambda: {"teacher": weights("module."), "student": weights("module.", 1)}, ("teacher", "student")),
         (lambda: {"state_dict": weights("net.") | weights("old.", 1)}, ("state_dict.net", "old")),
+        (lambda: weights() | weights("reference.", 1), ("", "reference")),
+        (lambda: {"state_dict": weights() | weights("copy.", 1)}, ("state_dict", "state_dict.copy")),
         (lambda: {"epochs": [weights(), weights("", 1)]}, ("epochs.0", "epochs.1")),
         (lambda: weights("module.source.") | weights("module.target.", 1), ("module.source", "target")),
     ],
@@ -178,6 +186,12 @@ def test_optimisers_are_never_taken(tmp_path: Path):
     torch.save({"anything": {"state": weights(), "param_groups": []}, "opt": weights()}, tmp_path / "a.pt")
     with pytest.raises(ValueError, match="not weights under"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+def test_flat_names_of_optimisers_are_never_taken(tmp_path: Path):
+    torch.save(weights("optimizer.exp_avg.") | {"net.body.weight": torch.ones(3, 4)}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="does not fit"):
+        load_state(net(), read_checkpoint(tmp_path / "a.pt"))
 
 
 def test_notes_name_the_prefix_and_what_was_left_aside(tmp_path: Path):
