@@ -80,8 +80,10 @@ def network_lines(facts: Facts) -> list[str]:
         facts: of the study.
 
     Returns:
-        a line for each network, and one for each reason to be wary.
+        a line for each network, and below it what is special in how it was read; what is said of all of them
+        once; a line for each reason to be wary.
     """
+    of_all = set.intersection(*(set(reading.notes) for reading in facts.networks.values()))
     accuracy = {row.network: f"{row.accuracy:.1%} of {row.inputs}" for row in facts.performance}
     lines = []
     for name, reading in facts.networks.items():
@@ -90,7 +92,11 @@ def network_lines(facts: Facts) -> list[str]:
             parts.append(f"READ-OUT in place of its head, right for {read_out.accuracy:.1%} held out")
         if name in accuracy:
             parts.append(f"right for {accuracy[name]} inputs")
-        lines.append("; ".join([*parts, *reading.notes]))
+        lines.append("; ".join(parts))
+        lines += [f"    {note}" for note in reading.notes if note not in of_all or len(facts.networks) == 1]
+    if len(facts.networks) > 1:
+        first = next(iter(facts.networks.values()))
+        lines += [f"all networks: {note}" for note in first.notes if note in of_all]
     if others := facts.left_out.other_files:
         lines.append(f"{folders.in_words(others)} in the folder of the data: no pictures, left out")
     return [*lines, *alarms(facts)]

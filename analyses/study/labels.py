@@ -235,13 +235,8 @@ def _probed(
             f"leave it out, or give checkpoints with a head for {len(classes)} classes"
         )
     named = [name for name in networks if wanted & {name, series_of(name)}]
-    for name in headless:
-        if len(classes) in networks[name].heads_aside and name not in named and AUTO not in wanted:
-            raise ValueError(
-                f"{name} ({networks[name].name}): the checkpoint seems to have a head of {len(classes)} classes "
-                "that is not the architecture's. Give the architecture with that head, path/to/net.py:build, "
-                f"or ask for a linear probe in its place, {option('read_out')} {series_of(name)}"
-            )
+    if AUTO not in wanted:
+        _require_no_other_head({name: networks[name] for name in headless if name not in named}, classes)
     probed = [name for name in networks if name in headless or name in named]
     if AUTO not in wanted:
         return probed
@@ -250,6 +245,17 @@ def _probed(
         for name, network in networks.items()
         if name in probed or not _answers(study, network, classes, order)
     ]
+
+
+def _require_no_other_head(headless: Mapping[str, Network], classes: tuple[str, ...]) -> None:
+    """Refuse to probe a network unasked whose checkpoint may have a classifier of another form."""
+    for name, network in headless.items():
+        if len(classes) in network.heads_aside:
+            raise ValueError(
+                f"{name} ({network.name}): the checkpoint seems to have a head of {len(classes)} classes "
+                "that is not the architecture's. Give the architecture with that head, path/to/net.py:build, "
+                f"or ask for a linear probe in its place, {option('read_out')} {series_of(name)}"
+            )
 
 
 def _answers(study: Study, network: Network, classes: tuple[str, ...], order: Order) -> bool:

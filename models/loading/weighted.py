@@ -151,9 +151,9 @@ def _adapted(blueprint: Blueprint, adapter: Checkpoint, count: int | None) -> We
 def _published(architecture: Architecture, model: nn.Module) -> Weighted:
     """A published model of transformers has a head if its config names its own class."""
     if not architecture.published_head:
-        return Weighted(model, False, ("the published weights have no head: newly drawn by the seed",))
+        return Weighted(model, False, ("The published weights have no head: newly drawn by the seed.",))
     kinds = getattr(getattr(model, "config", None), "architectures", None)
     if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
         return Weighted(model)
-    note = f"the published weights are of {kinds[0]} and have no head: newly drawn by the seed"
+    note = f"The published weights are of {kinds[0]} and have no head: newly drawn by the seed."
     return Weighted(model, False, (note,))

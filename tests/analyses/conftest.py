@@ -150,7 +150,10 @@ def refused(capsys) -> Callable[..., str]:
         said = capsys.readouterr()
         assert stop.value.code == 2
         # Nothing is said before the error but how the networks were read.
-        assert all(re.match(r"[\w@]+: .*output|WARNING: ", line) for line in said.out.splitlines())
+        assert all(
+            re.match(r"[\w@]+: .*output|WARNING: |all networks: |    ", line)
+            for line in said.out.splitlines()
+        )
         assert said.err.startswith("harsanyi: ")
         assert said.err.count("\n") == 1, said.err
         assert len(said.err) < 700, said.err

@@ -21,18 +21,18 @@ def notes(taken: Fit, tensors: State, names: Names) -> Iterator[str]:
         names: the model's.
 
     Yields:
-        plain sentences, without full stops.
+        plain sentences.
     """
     if taken.prefix:
-        yield f"the weights are those under {taken.prefix}"
+        yield f"Its weights are those under {taken.prefix}."
     aside = [name for name in tensors if name not in taken.names and not name.endswith(OPTIONAL)]
     if aside:
         groups = list(dict.fromkeys(_group(name, taken.prefix) for name in aside))
-        count = f"{len(aside)} tensors" if len(aside) > 1 else "one tensor"
-        yield f"{count} of the checkpoint left aside: {first_few(groups, 8)}"
+        count = f"{len(aside)} tensors" if len(aside) > 1 else "One tensor"
+        yield f"{count} of the checkpoint left aside: {first_few(groups, 8)}."
     if not taken.has_head:
         drawn = sorted({name.rpartition(".")[0] for name in names.head if name not in taken.tensors})
-        yield f"the checkpoint holds no weights for {first_few(drawn)} that fit: newly drawn by the seed"
+        yield f"The checkpoint holds no weights for {first_few(drawn)} that fit: newly drawn by the seed."
 
 
 def _group(name: str, prefix: str) -> str:

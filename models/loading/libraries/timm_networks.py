@@ -57,7 +57,7 @@ def timm_architecture(
     name = _known_name(str(content.get("architecture", name)))
     arguments = timm_arguments(saved)
     tagged = _tagged(name, arguments)
-    config = _config(tagged) | dict(content.get("pretrained_cfg") or {})
+    config = _config(tagged) | _mapping(content.get("pretrained_cfg"))
     config = {"architecture": name, **config}
     given = dict(settings or {})
     # What train.py built without published weights is built so again.
@@ -134,15 +134,21 @@ def _saved_options(
         ours: arguments[theirs] for theirs, ours in TRAINED.items() if arguments.get(theirs) is not None
     }
     for more in (arguments.get("model_kwargs"), content.get("model_args")):
-        options |= _plain(more or {})
+        options |= _plain(more)
     pool = content.get("global_pool")
     if isinstance(pool, str) and "global_pool" not in options and pool != _pool(name):
         options["global_pool"] = pool
     return options
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _plain(options: Any) -> dict[str, Any]:
     """Those options that are plain values, and do not make timm read another file."""
+    if not isinstance(options, Mapping):
+        return {}
     plain = {}
     for name, value in options.items():
         values = value if isinstance(value, list | tuple) else (value,)

@@ -18,6 +18,8 @@ TIMM_NAMES = {
 }
 # The settings of a transformers image processor, whole.
 PROCESSOR = "processor"
+# All that there is to say of how pictures are prepared.
+ALL_OF_PICTURES = {"size", "mean", "std", "channels", "crop", "interpolation", "crop_mode"}
 # The sources of what the user says.
 USER = ("preprocessing=", "image_size")
 
@@ -57,9 +59,17 @@ class Settings:
             if name not in self.values:
                 continue
             names.setdefault(source, []).append("the image processor" if name == PROCESSOR else name)
-        parts = [f"{' and '.join(of_source)} from {source}" for source, of_source in names.items()]
-        whole = PROCESSOR in self.values
+        whole = PROCESSOR in self.values or self.values.keys() >= ALL_OF_PICTURES
+        if whole and len(names) == 1 and PROCESSOR not in self.values:
+            return f"all from {next(iter(names))}"
+        parts = [f"{_listed(of_source)} from {source}" for source, of_source in names.items()]
         return ", ".join([*parts, *([] if whole else [f"{'all else' if parts else 'all'} from {rest}"])])
+
+
+def _listed(names: list[str]) -> str:
+    """Names with commas, and "and" before the last one."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def settings_of(
@@ -102,7 +112,8 @@ def beside(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         for name in TIMM_ARGUMENTS:
             if arguments := read_yaml(folder / name):
                 yield image_settings(arguments), name
-        if config := read_json(folder / "config.json").get("pretrained_cfg"):
+        config = read_json(folder / "config.json").get("pretrained_cfg")
+        if isinstance(config, dict):
             yield image_settings(config), "config.json"
         if processor := read_json(folder / "preprocessor_config.json"):
             # Old files do not name their processor; that of the network's kind is meant.
@@ -131,9 +142,9 @@ def image_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {
         ours: values[theirs] for ours, theirs in TIMM_NAMES.items() if theirs in values
     }
-    if "input_size" in values:
-        settings["channels"], *size = values["input_size"]
-        settings["size"] = tuple(size)
+    shape = values.get("input_size")
+    if isinstance(shape, list | tuple) and len(shape) == 3:
+        settings["channels"], settings["size"] = shape[0], tuple(shape[1:])
     elif isinstance(values.get("img_size"), int):
         settings["size"] = (values["img_size"],) * 2
     return settings

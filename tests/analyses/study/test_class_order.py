@@ -238,4 +238,14 @@ def test_an_assumed_order_that_is_right_is_said(study, tmp_path):
     lines = network_lines(replace(games.facts, performance=games.performance()))
     assert "before: 3 outputs, classes by number, ASSUMED: the outputs have no names" in lines[0]
     assert "right for 100.0% of 24 inputs" in lines[0]
-    assert len(lines) == 2  # no alarm
+    assert not any("WARNING" in line for line in lines)
+
+
+def test_what_is_read_the_same_way_is_said_once(study):
+    lines = network_lines(prepare(replace(study, classes=COLOURS)).facts)
+    assert [line.partition(":")[0] for line in lines] == [
+        "before",
+        "after",
+        *["all networks"] * (len(lines) - 2),
+    ]
+    assert any("mean (0.5, 0.5, 0.5)" in line for line in lines[2:])

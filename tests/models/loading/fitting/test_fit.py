@@ -198,8 +198,8 @@ def test_notes_name_the_prefix_and_what_was_left_aside(tmp_path: Path):
     state = weights("net._orig_mod.") | weights("ema.", 1) | {"criterion.weight": torch.ones(2)}
     torch.save({"state_dict": state}, tmp_path / "a.pt")
     notes = fit(read_checkpoint(tmp_path / "a.pt"), net()).notes
-    assert notes[0] == "the weights are those under state_dict.net._orig_mod"
-    assert notes[1] == "9 tensors of the checkpoint left aside: state_dict.ema, state_dict.criterion"
+    assert notes[0] == "Its weights are those under state_dict.net._orig_mod."
+    assert notes[1] == "9 tensors of the checkpoint left aside: state_dict.ema, state_dict.criterion."
 
 
 def cycle() -> dict:

@@ -281,7 +281,7 @@ def test_a_classifier_is_a_head_and_says_so(tmp_path: Path):
     )
     network = load(RESNET, tmp_path / "a.pth")
     assert (network.has_head, len(network.classes)) == (True, 5)
-    assert network.notes[0] == "the weights are those under state_dict.net"
+    assert network.notes[0] == "Its weights are those under state_dict.net."
     assert len(network.notes) == 2  # the other says how pictures are prepared
 
 

@@ -69,6 +69,7 @@ def test_a_transformer_has_the_image_size_of_its_weights(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The default weight initialization", "ignore:auxiliary heads")
 def test_no_other_network_has_settings_that_its_weights_do_not_hold(monkeypatch):
     """Every classifier of torchvision, built for its published weights and for none, without reading them."""
     monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})

@@ -38,7 +38,7 @@ def test_arguments_of_timms_training(weights: Path, tmp_path: Path, file: str, n
     # What args.yaml leaves open is timm's own for test_resnet, and the usual of ImageNet for a user's file.
     std = (0.5, 0.5, 0.5) if name == TIMM else (0.229, 0.224, 0.225)
     assert (preprocess.mean, preprocess.std) == ((0.1, 0.2, 0.3), std)
-    assert f"mean and interpolation and crop and size from {file}" in " ".join(network.notes)
+    assert f"mean, interpolation, crop and size from {file}" in " ".join(network.notes)
 
 
 def test_what_the_checkpoint_says_counts_more(tmp_path: Path):
