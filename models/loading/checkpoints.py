@@ -1,27 +1,25 @@
 """Saved weights, read from the formats of the common trainers."""
 
-import argparse
 import json
+import math
 import os
-import re
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import safetensors
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from harsanyi.models.classes.names import class_names
-
-State = dict[str, Tensor]
+from harsanyi.models.loading.inert import Inert, plain, read_saved
+from harsanyi.models.loading.parts import State, averaged, below, named_tensors
 
 # The keys of the weights in the files of trainers, and of their exponential moving average.
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict")
+CLASS_KEYS = ("class_names", "classes", "idx_to_class", "class_to_idx", "id2label", "label2id")
 # Hugging Face folders, in the order in which transformers prefers them.
 FOLDER_FILES = (
     "model.safetensors",
@@ -36,7 +34,8 @@ class Checkpoint:
     """Saved weights with what was saved beside them.
 
     Attributes:
-        state: the weights, by the names they have in the file.
+        state: the weights, by the names they have in the file; those of the part that trainers keep the
+            weights in, or all, where the file does not say which part that is.
         path: the file or folder they were read from.
         format: "harsanyi", "safetensors", "state_dict", "timm", "lightning", "trainer" (a dict with the
             weights in it) or "huggingface" (a folder).
@@ -45,6 +44,9 @@ class Checkpoint:
             "interpolation" for images, "max_length" for text), or None.
         epoch, step: of the training, or None.
         facts: the other arguments of :func:`save_checkpoint`.
+        tensors: all tensors of the file by dotted names, those of optimisers left out; empty where `state` is
+            all there is.
+        key, ema: what was asked of :func:`read_checkpoint`.
     """
 
     state: State
@@ -55,96 +57,105 @@ class Checkpoint:
     epoch: int | None = None
     step: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    tensors: State = field(default_factory=dict)
+    key: str | None = None
+    ema: bool = False
 
 
-def read_checkpoint(path: str | os.PathLike[str], ema: bool = False) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str], ema: bool = False, key: str | None = None) -> Checkpoint:
     """Read saved weights onto the CPU, without running anything that the file contains.
 
     Args:
         path: a .safetensors file; a file of ``torch.save`` (.pt, .pth, .pth.tar, .th, .ckpt, .bin) that holds
-            a state dict, or a dict with one in it as timm and Lightning write; or a Hugging Face folder.
-        ema: read the moving average of the weights, which timm saves beside them.
+            a state dict, alone or in containers as trainers write them; or a Hugging Face folder.
+        ema: read the moving average of the weights that trainers save beside them.
+        key: the part of the file to read, where it holds several networks: "teacher", "state_dict.net".
+
+    Returns:
+        the weights, and what the file says about them.
 
     Raises:
         FileNotFoundError: there is no such file, or the folder holds no weights.
-        ValueError: the file is damaged, holds no weights, or could only be read by running code in it.
+        ValueError: the file is damaged, holds no weights, no such part, or could only be read by running
+            code in it.
 
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> from torch import nn
     >>> file = Path(tempfile.mkdtemp()) / "linear.pt"
     >>> torch.save(nn.Linear(2, 3).state_dict(), file)
     >>> read_checkpoint(file).state["weight"].shape
     torch.Size([3, 2])
     """
-    path = Path(path)
+    checkpoint = _read(Path(path))
+    return _narrowed(checkpoint, ema, key) if ema or key is not None else checkpoint
+
+
+def _read(path: Path) -> Checkpoint:
     if path.is_dir():
-        return _read_folder(path, ema)
+        return _read_folder(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"no checkpoint at {path}: expected a file of saved weights or a folder with one"
         )
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes): its writer was probably interrupted; save it again")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, ema)
-    return _from_saved(_torch_load(path), path, ema)
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _from_saved(read_saved(path), path)
 
 
-def _read_safetensors(path: Path, ema: bool) -> Checkpoint:
+def _narrowed(checkpoint: Checkpoint, ema: bool, key: str | None) -> Checkpoint:
+    """The checkpoint whose state is the moving average, or lies below the key."""
+    tensors = checkpoint.tensors or checkpoint.state
+    names = list(tensors) if key is None else below(tensors, key)
+    if not names:
+        raise ValueError(f"{checkpoint.path} has no part {key}: it has {first_few(_parts(list(tensors)))}")
     if ema:
-        raise ValueError(f"{path} holds one set of weights and no moving average: read it with ema=False")
+        inside = averaged(tensors)
+        names = [name for name in names if name in inside]
+    if not names:
+        raise ValueError(f"{checkpoint.path} holds no moving average of the weights: read it with ema=False")
+    timm = checkpoint.tensors and ema and key is None
+    prefixes = {
+        f"{part}." for part in EMA_KEYS if timm and any(name.startswith(f"{part}.") for name in names)
+    }
+    prefix = min(prefixes, default=f"{key}." if key is not None else "")
+    if all(name.startswith(prefix) for name in names):
+        state = {name.removeprefix(prefix): tensors[name] for name in names}
+    else:
+        state = {name: tensors[name] for name in names}
+    return replace(checkpoint, state=state, tensors=tensors, key=key, ema=ema)
+
+
+def _parts(names: Sequence[str]) -> list[str]:
+    """The first pieces of the names, each once."""
+    return list(dict.fromkeys(name.partition(".")[0] for name in names))
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
         state = load_file(path)
-    except safetensors.SafetensorError as error:
+    except Exception as error:  # a damaged file fails in whatever way its bytes suggest
         raise ValueError(
             f"{path} is not a whole safetensors file ({error}): save or download it again"
         ) from error
     if metadata.pop("writer", None) != "harsanyi":
         return Checkpoint(state, path, "safetensors")
-    facts = {name: json.loads(value) for name, value in metadata.items() if name != "format"}
-    classes = facts.pop("classes", None)
+    try:
+        facts = {name: json.loads(value) for name, value in metadata.items() if name != "format"}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has facts that are not JSON ({error}): save it again") from error
+    classes, preprocessing = facts.pop("classes", None), facts.pop("preprocessing", None)
     return Checkpoint(
         state,
         path,
         "harsanyi",
-        classes=None if classes is None else tuple(classes),
-        preprocessing=facts.pop("preprocessing", None),
-        epoch=facts.pop("epoch", None),
-        step=facts.pop("step", None),
+        classes=tuple(map(str, classes)) if isinstance(classes, list) else None,
+        preprocessing=preprocessing if isinstance(preprocessing, dict) else None,
+        epoch=_integer(facts.pop("epoch", None)),
+        step=_integer(facts.pop("step", None)),
         facts=facts,
     )
-
-
-class _Inert:
-    """Stands for NumPy's scalars in a file (timm's metric, say), so that NumPy unpickles nothing."""
-
-    def __init__(self, *_: Any): ...
-
-    def __setstate__(self, state: Any) -> None: ...
-
-
-NUMPY_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar", "numpy.dtype")
-
-
-def _torch_load(path: Path) -> Any:
-    allowed: list[Any] = [argparse.Namespace, *((_Inert, name) for name in NUMPY_SCALARS)]
-    try:
-        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch's remark on pickle protocols other than its own
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in whatever way its bytes suggest
-        if refused := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"{path} needs {refused[1]} to be unpickled, which can run code and is never done. "
-                "Where you trust it, open it with the program that wrote it and save the weights alone: "
-                "torch.save(model.state_dict(), 'weights.pt')"
-            ) from error
-        raise ValueError(
-            f"{path} cannot be read as a file of torch.save ({type(error).__name__}): "
-            "it is damaged or something else; save or download it again"
-        ) from error
 
 
 def _is_state(value: Any) -> bool:
@@ -153,37 +164,87 @@ def _is_state(value: Any) -> bool:
     )
 
 
-def _from_saved(saved: Any, path: Path, ema: bool) -> Checkpoint:
-    keys = EMA_KEYS if ema else STATE_KEYS
-    if _is_state(saved) and not ema:
-        return Checkpoint(dict(saved), path, "state_dict")
-    state_keys = [key for key in keys if isinstance(saved, Mapping) and _is_state(saved.get(key))]
-    if not state_keys:
+def _from_saved(saved: Any, path: Path) -> Checkpoint:
+    tensors = named_tensors(saved, path)
+    if not any("." in name for name in tensors) and not _is_state(saved):  # a loss, say
         content = (
-            f"the keys {first_few([str(k) for k in saved])}"
+            f"the keys {first_few([str(k) for k in saved if isinstance(k, str | int)])}"
             if isinstance(saved, Mapping)
             else type(saved).__name__
         )
-        advice = "read it with ema=False" if ema else "save the model's state_dict()"
         raise ValueError(
-            f"{path} holds {content or 'nothing'}, not weights under {' or '.join(keys)}: {advice}"
+            f"{path} holds {content or 'nothing'}, not weights under {' or '.join(STATE_KEYS)} or others: "
+            "save the model's state_dict()"
         )
-    lightning = "pytorch-lightning_version" in saved or "hyper_parameters" in saved
-    timm = isinstance(saved.get("args"), argparse.Namespace) or "arch" in saved
+    if _is_state(saved):
+        return Checkpoint(tensors, path, "state_dict")
+    settings = saved if isinstance(saved, Mapping) else {}
+    lightning = "pytorch-lightning_version" in settings or "hyper_parameters" in settings
+    timm = isinstance(settings.get("args"), Inert) or "arch" in settings
     return Checkpoint(
-        dict(saved[state_keys[0]]),
+        _usual_part(settings, tensors),
         path,
         "lightning" if lightning else "timm" if timm else "trainer",
-        preprocessing=_timm_preprocessing(saved.get("args")),
-        epoch=_integer(saved.get("epoch")),
-        step=_integer(saved.get("global_step", saved.get("step"))),
+        classes=saved_class_names(settings),
+        preprocessing=_timm_preprocessing(settings.get("args")),
+        epoch=_integer(plain(settings.get("epoch"))),
+        step=_integer(plain(settings.get("global_step", settings.get("step")))),
+        tensors=tensors,
     )
+
+
+def _usual_part(saved: Mapping[Any, Any], tensors: State) -> State:
+    """The tensors of the key that trainers use, or of the only key that has any; else all of them."""
+    usual = [key for key in STATE_KEYS if _is_state(saved.get(key))]
+    parts = usual or _parts(list(tensors))
+    if not usual and len(parts) > 1:
+        return tensors
+    prefix = f"{parts[0]}."
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)} or tensors
+
+
+def saved_class_names(saved: Mapping[Any, Any], depth: int = 4) -> tuple[str, ...] | None:
+    """The names of the classes among a trainer's settings, where they are complete.
+
+    Args:
+        saved: the file's settings: lists of names under ``class_names`` or ``classes``, or numbers and names
+            under ``idx_to_class``, ``class_to_idx``, ``id2label`` or ``label2id``.
+        depth: of nested settings.
+
+    Returns:
+        the names in the order of the outputs, or None.
+    """
+    inner: list[Mapping[Any, Any]] = []
+    for key, value in saved.items():
+        if isinstance(key, str) and key.lower() in CLASS_KEYS and (names := _complete(plain(value))):
+            return names
+        if isinstance(value, Inert):
+            value = plain(value)
+        if isinstance(value, Mapping) and not _is_state(value):
+            inner.append(value)
+    deeper = (saved_class_names(settings, depth - 1) for settings in inner if depth > 1)
+    return next((names for names in deeper if names), None)
+
+
+def _complete(value: Any) -> tuple[str, ...] | None:
+    """Names of classes 0, 1, … from a list of names, a dict of names by number, or of numbers by name."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict) or not value:
+        return None
+    pairs = list(value.items())
+    if all(isinstance(number, int) for number in value.values()):
+        pairs = [(number, name) for name, number in pairs]
+    by_number = {_integer(number): name for number, name in pairs}
+    names = [by_number.get(number) for number in range(len(pairs))]
+    texts = [name for name in names if isinstance(name, str)]
+    return tuple(texts) if len(texts) == len(pairs) == len(set(texts)) else None
 
 
 def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
     """The settings of timm's train.py, without the options that the user left at None."""
-    args = vars(args) if isinstance(args, argparse.Namespace) else {}
-    values = {name: value for name, value in args.items() if value is not None}
+    args = plain(args) if isinstance(args, Inert) else {}
+    values = {name: value for name, value in (args or {}).items() if value is not None}
     settings = {
         name: values[name] for name in ("mean", "std", "interpolation", "crop_mode") if values.get(name)
     }
@@ -191,18 +252,24 @@ def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
         settings["crop"] = values["crop_pct"]
     if "in_chans" in values:
         settings["channels"] = values["in_chans"]
-    if "input_size" in values:
-        settings["channels"], *settings["size"] = values["input_size"]
+    size = values.get("input_size")
+    if isinstance(size, list) and len(size) == 3:
+        settings["channels"], *settings["size"] = size
     elif isinstance(values.get("img_size"), int):
         settings["size"] = [values["img_size"]] * 2
     return settings or None
 
 
 def _integer(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and value == int(value) else None
+    """The whole number that a file gives; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else None
 
 
-def _read_folder(folder: Path, ema: bool) -> Checkpoint:
+def _read_folder(folder: Path) -> Checkpoint:
     name = next((name for name in FOLDER_FILES if (folder / name).is_file()), None)
     if name is None:
         inner = sorted(path.name for path in folder.glob("checkpoint-*"))
@@ -213,9 +280,9 @@ def _read_folder(folder: Path, ema: bool) -> Checkpoint:
         )
         raise FileNotFoundError(f"no weights in the folder {folder}: {advice}")
     if name.endswith(".index.json"):
-        state = _read_shards(folder / name, ema)
+        state = _read_shards(folder / name)
     else:
-        state = read_checkpoint(folder / name, ema).state
+        state = _read(folder / name).state
     trained = read_json(folder / "trainer_state.json")
     step = trained.get("global_step", folder.name.rpartition("checkpoint-")[2])
     return Checkpoint(
@@ -224,19 +291,20 @@ def _read_folder(folder: Path, ema: bool) -> Checkpoint:
         "huggingface",
         classes=class_names(read_json(folder / "config.json")),
         epoch=_integer(trained.get("epoch")),
-        step=int(step) if str(step).isdigit() else None,
+        step=_integer(step),
     )
 
 
-def _read_shards(index: Path, ema: bool) -> State:
-    names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    if not names:
+def _read_shards(index: Path) -> State:
+    weight_map = read_json(index).get("weight_map")
+    files = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not files:
         raise ValueError(f"{index} names no files of weights: save the checkpoint again")
     state: State = {}
-    for name in names:
+    for name in dict.fromkeys(map(str, files)):
         if Path(name).name != name:
             raise ValueError(f"{index} names {name}, which is not a file of its own folder")
-        state |= read_checkpoint(index.parent / name, ema).state
+        state |= _read(index.parent / name).state
     return state
 
 
@@ -246,7 +314,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): save the checkpoint again") from error
     return content if isinstance(content, dict) else {}
 

@@ -15,7 +15,8 @@ from harsanyi.models.classes.imagenet import imagenet_classes, is_imagenet
 from harsanyi.models.classes.matching import ClassMismatchError, Order, match_classes
 from harsanyi.models.classes.names import numbered
 from harsanyi.models.loading.architecture import Architecture, find_head
-from harsanyi.models.loading.checkpoints import Checkpoint, first_few, read_checkpoint
+from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, first_few, read_checkpoint
+from harsanyi.models.loading.fit import fit, likely_classes
 from harsanyi.models.loading.libraries import (
     is_hub_folder,
     small_architecture,
@@ -26,7 +27,6 @@ from harsanyi.models.loading.libraries import (
 from harsanyi.models.loading.own_file import own_architecture
 from harsanyi.models.loading.packaged import packaged_architecture
 from harsanyi.models.loading.preprocess import ImagePreprocess, NetworkInputs, Preprocess, TextPreprocess
-from harsanyi.models.loading.weights import fit_names, load_state
 from harsanyi.models.seeds import seeded
 
 # Where the names of the outputs are from; "numbers" are no names.
@@ -47,8 +47,8 @@ class Network:
         kind: "image" or "text".
         head: the dotted path of the last linear layer.
         class_source: where the names of the classes are from.
-        has_head: whether the head has saved weights; False for a newly drawn one, which answers nothing.
-        notes: how the network was read, in sentences.
+        has_head: False where the checkpoint held no weights for the head: it is newly drawn, answers nothing.
+        notes: sentences on how the network was read: where its weights lay, what was left aside.
     """
 
     model: nn.Module = field(repr=False)
@@ -231,6 +231,7 @@ def load(
     *,
     classes: Sequence[str] | None = None,
     ema: bool = False,
+    key: str | None = None,
     seed: int = 0,
     image_size: int | tuple[int, int] | None = None,
 ) -> Network:
@@ -245,7 +246,8 @@ def load(
         checkpoint: a path for :func:`read_checkpoint`; None for the published weights; "random" for an
             initialisation with the seed. A checkpoint's head decides how many classes there are.
         classes: the names of the classes, else the checkpoint's, else ImageNet's, else "0", "1", …
-        ema: take the moving average of the weights that timm saves beside them.
+        ema: take the moving average of the weights that trainers save beside them.
+        key: the part of the checkpoint to read, where several networks fit: "teacher", "state_dict.net".
         seed: of everything random in here; the global random state stays as it is.
         image_size: pixels, or (height, width), instead of the size of the checkpoint or the architecture.
 
@@ -261,7 +263,9 @@ def load(
     >>> network.logits(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2])
     """
-    saved = None if checkpoint in (None, "random") else read_checkpoint(str(checkpoint), ema)
+    if checkpoint is None and (local := _local_folder(name)) is not None:
+        checkpoint = local
+    saved = None if checkpoint in (None, "random") else read_checkpoint(str(checkpoint), ema, key)
     settings = dict((saved.preprocessing if saved else None) or {})
     if image_size is not None:
         settings["size"] = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
@@ -269,7 +273,8 @@ def load(
     architecture = _architecture(name, settings, folder)
     names = classes if classes is not None else saved.classes if saved is not None else None
     with seeded(seed):
-        model = _model(name, architecture, checkpoint, saved, names)
+        weighted = _model(name, architecture, checkpoint, saved, names)
+    model = weighted.model
     model = model.float().eval()
     head = find_head(model)
     preprocess = architecture.preprocess
@@ -280,8 +285,19 @@ def load(
         preprocess = replace(preprocess, count_positions=counts)
     count = model.get_submodule(head).out_features
     assert isinstance(count, int)
-    named, source = _names(name, classes, saved, architecture, count)
-    return Network(model, preprocess, named, name, architecture.kind, head, class_source=source)
+    known = saved if saved is None or saved.format in ("harsanyi", "huggingface") else _of_head(saved, count)
+    named, source = _names(name, classes, known, architecture, count)
+    return Network(
+        model,
+        preprocess,
+        named,
+        name,
+        architecture.kind,
+        head,
+        class_source=source,
+        has_head=weighted.has_head,
+        notes=weighted.notes,
+    )
 
 
 def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> Architecture:
@@ -308,34 +324,77 @@ def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> A
             return transformers_architecture(rest, folder, causal=library == "causal")
 
 
+@dataclass(frozen=True)
+class _Weighted:
+    """A model with its weights, whether they have a head, and how they were read."""
+
+    model: nn.Module
+    has_head: bool = True
+    notes: tuple[str, ...] = ()
+
+
 def _model(
     name: str,
     architecture: Architecture,
     checkpoint: str | Path | None,
     saved: Checkpoint | None,
     classes: Sequence[str] | None,
-) -> nn.Module:
+) -> _Weighted:
     count = len(classes) if classes is not None else None
+    own_count = count or (len(architecture.classes) if architecture.classes else None)
     if saved is not None:
-        model = architecture.build(count or 2)
-        head = find_head(model) + ".weight"
-        weight = fit_names(saved.state, model).get(head)
-        if weight is not None and weight.ndim == 2 and weight.shape != model.state_dict()[head].shape:
-            model = architecture.build(weight.shape[0])
-        load_state(model, saved)
-        return model
+        return _from_checkpoint(architecture, saved, count, own_count)
     if checkpoint == "random":
-        return architecture.build(count or (len(architecture.classes) if architecture.classes else None))
+        return _Weighted(architecture.build(own_count))
     if architecture.published is None:
         raise ValueError(f"{name} has no published weights: give a checkpoint, or checkpoint='random'")
     try:
-        return architecture.published(count)
+        return _published(architecture.published(count))
     except Exception as error:  # hubs, proxies and file systems each fail in their own way
         reason = str(error).strip().split("\n")[0]
         raise FileNotFoundError(
             f"the published weights of {name} could not be fetched ({reason}): "
             "give a checkpoint, or checkpoint='random'"
         ) from error
+
+
+def _from_checkpoint(
+    architecture: Architecture, saved: Checkpoint, count: int | None, own_count: int | None
+) -> _Weighted:
+    """The model with the checkpoint's weights; its head has the checkpoint's classes, or is newly drawn."""
+    model = architecture.build(count or 2)
+    head = find_head(model)
+    likely = likely_classes(saved, model, head)
+    if likely is not None and likely != model.get_submodule(head).out_features:
+        model = architecture.build(likely)
+    weights = fit(saved, model, head)
+    rows = weights.classes if weights.has_head else own_count
+    if rows != model.get_submodule(head).out_features:
+        model = architecture.build(rows)
+    model.load_state_dict(weights.tensors, strict=False)
+    return _Weighted(model, weights.has_head, weights.notes)
+
+
+def _published(model: nn.Module) -> _Weighted:
+    """A published model of transformers has a head if its config names its own class."""
+    kinds = getattr(getattr(model, "config", None), "architectures", None)
+    if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
+        return _Weighted(model)
+    note = f"the published weights are of {kinds[0]}: the head is newly drawn, the outputs mean nothing yet"
+    return _Weighted(model, False, (note,))
+
+
+def _local_folder(name: str) -> Path | None:
+    """A local folder with weights that the name gives, which is read like any other checkpoint."""
+    folder = Path(name.partition(":")[2] if name.startswith(("transformers:", "causal:")) else name)
+    return (
+        folder if is_hub_folder(str(folder)) and any((folder / f).is_file() for f in FOLDER_FILES) else None
+    )
+
+
+def _of_head(saved: Checkpoint, count: int) -> Checkpoint:
+    """A checkpoint without the names that a trainer saved for another number of outputs."""
+    return saved if saved.classes is None or len(saved.classes) == count else replace(saved, classes=None)
 
 
 def _names(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +10,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few
-
-# Prefixes that DataParallel, Lightning modules and torch.compile put before the names of the weights.
-PREFIX = re.compile(r"module\.|model\.|_orig_mod\.")
-# Counters, not weights: PyTorch before 0.4.1 did not write the first, transformers since 4.31 not the second.
-OPTIONAL = (".num_batches_tracked", ".position_ids")
+from harsanyi.models.loading.checkpoints import Checkpoint
+from harsanyi.models.loading.fit import fit, ties
 
 
 def save_checkpoint(
@@ -52,7 +47,7 @@ def save_checkpoint(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    first_names = {names[0] for names in _ties(model)}
+    first_names = {names[0] for names in ties(model)}
     # clone: save_file refuses a view into a larger storage, and the file must not follow later training.
     state = {
         n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if n in first_names
@@ -77,68 +72,19 @@ def save_checkpoint(
 def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's weights into the model, in place, all or none of them.
 
-    Prefixes that DataParallel (``module.``), Lightning (``model.``) and torch.compile (``_orig_mod.``)
-    put before the names are dropped, or added, in whichever combination fits the model best.
+    The prefix is found under which the model's names lie in the file, whatever container, trainer or wrapper
+    put it there; what lies beside them is left aside. The library's own conversions read older names.
+
+    Args:
+        model: takes the weights.
+        checkpoint: of :func:`read_checkpoint`; its `key` chooses where several parts fit.
 
     Raises:
-        ValueError: names or shapes differ; the message lists the first few.
+        ValueError: names or shapes differ, or several parts fit; the message lists the first few.
 
     >>> linear, wrapped = nn.Linear(2, 3), nn.DataParallel(nn.Linear(2, 3))
     >>> load_state(linear, Checkpoint(wrapped.state_dict(), Path("a.pt"), "state_dict"))
     >>> bool((linear.weight == wrapped.module.weight).all())
     True
     """
-    state = fit_names(checkpoint.state, model)
-    weights = model.state_dict()
-    present = {name for names in _ties(model) if any(n in state for n in names) for name in names}
-    missing = [name for name in weights if name not in present and not name.endswith(OPTIONAL)]
-    unexpected = [name for name in state if name not in weights and not name.endswith(OPTIONAL)]
-    misshapen = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in weights.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    if missing or unexpected or misshapen:
-        problems = [("missing", missing), ("unexpected", unexpected), ("wrong shape", misshapen)]
-        raise ValueError(
-            f"{checkpoint.path} does not fit {type(model).__name__}: "
-            + "; ".join(f"{problem}: {first_few(names)}" for problem, names in problems if names)
-            + ". Give the architecture that the weights were saved from."
-        )
-    model.load_state_dict({n: t for n, t in state.items() if n in weights}, strict=False)
-
-
-def fit_names(state: State, model: nn.Module) -> State:
-    """The state with prefixes changed so that as many names as possible are names of the model."""
-    model_names = set(model.state_dict())
-    if not any("_orig_mod." in name for name in model_names):  # torch.compile of a part puts it inside names
-        state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    prefixes = {prefix for name in model_names for prefix in _chains(name)}
-    best, most = state, len(model_names & state.keys())
-    for strip in sorted({p for name in state for p in _chains(name)}, key=len):
-        for add in sorted(prefixes, key=len):
-            renamed = {
-                add + name.removeprefix(strip) if name.startswith(strip) else name: tensor
-                for name, tensor in state.items()
-            }
-            # Two names must not become one; of two changes that fit equally well the shorter one counts.
-            if len(renamed) == len(state) and (fits := len(model_names & renamed.keys())) > most:
-                best, most = renamed, fits
-    return best
-
-
-def _chains(name: str) -> list[str]:
-    """The prefixes of a name, shortest first: "", "module.", "module.model.", …"""
-    ends, end = [0], 0
-    while match := PREFIX.match(name, end):
-        end = match.end()
-        ends.append(end)
-    return [name[:end] for end in ends]
-
-
-def _ties(model: nn.Module) -> list[list[str]]:
-    """The names in the state dict, those of one tensor together."""
-    names: dict[int, list[str]] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        names.setdefault(id(tensor), []).append(name)
-    return list(names.values())
+    model.load_state_dict(fit(checkpoint, model).tensors, strict=False)

@@ -1,0 +1,140 @@
+"""Weights under older or other names, read through the conversions of the library that a model is from."""
+
+import copy
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from harsanyi.models.loading.parts import State
+
+Convert = Callable[[State, nn.Module], State]
+
+
+def conversions(model: nn.Module) -> list[Convert]:
+    """The functions by which a model's library gives the weights of a file the model's names.
+
+    Args:
+        model: of timm, torchvision or transformers; other models have no conversions.
+
+    Returns:
+        functions from (state, model) to a state; a library may have several.
+    """
+    if hasattr(model, "base_model_prefix") and hasattr(type(model), "from_pretrained"):
+        return [_transformers_names]
+    if isinstance(model, torchvision.models.DenseNet):
+        return [_densenet_names]
+    architecture = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
+    if architecture is None or not timm.is_model(architecture):
+        return []
+    modules = {timm.models.model_entrypoint(architecture).__module__, type(model).__module__}
+    return [
+        conversion
+        for name in sorted(modules)
+        for label, function in vars(importlib.import_module(name)).items()
+        if "filter" in label and inspect.isfunction(function) and "state_dict" in _parameters(function)
+        for conversion in _timm_conversions(function)
+    ]
+
+
+def converted(state: State, model: nn.Module) -> Iterator[State]:
+    """The state by the model's names, as each conversion gives it that can read it.
+
+    A conversion that resizes a tensor (position embeddings, say) is left out: those are other weights.
+
+    Args:
+        state: the weights by their names in the file.
+        model: whose names are wanted.
+
+    Yields:
+        the converted states.
+    """
+    for convert in conversions(model):
+        try:
+            with torch.no_grad():
+                result = convert(dict(state), model)
+        except Exception:  # it was written for other names, and stumbles over these
+            continue
+        if not _resized(state, result):
+            yield {name: tensor for name, tensor in result.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _timm_conversions(function: Callable[..., Any]) -> list[Convert]:
+    """A filter function of timm, as the families call it that share it."""
+    parameters = _parameters(function)
+    if "model" not in parameters:
+        return [lambda state, _: function(state)]
+    if "adapt_layer_scale" in parameters:  # DeiT III
+        return [function, partial(function, adapt_layer_scale=True)]
+    return [function]
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def _resized(state: State, result: State) -> bool:
+    """Whether a conversion made other numbers, and not other names or shapes alone."""
+    sizes = {tensor.numel() for tensor in state.values()}
+    return any(
+        tensor.numel() not in sizes and (name in state or "pos" in name.rpartition(".")[2])
+        for name, tensor in result.items()
+    )
+
+
+def _densenet_names(state: State, _: nn.Module) -> State:
+    """Names of torchvision's published files: ``norm.1`` for ``norm1``."""
+    result: State = {}
+    torchvision.models.densenet._load_state_dict(
+        SimpleNamespace(load_state_dict=result.update),  # type: ignore[arg-type]
+        SimpleNamespace(get_state_dict=lambda **_: state),  # type: ignore[arg-type]
+        progress=False,
+    )
+    return result
+
+
+def _transformers_names(state: State, model: nn.Module) -> State:
+    """Names as ``from_pretrained`` reads them; names that it cannot place stay as they are."""
+    config = copy.deepcopy(model.config)
+    with _quiet():
+        loaded, report = type(model).from_pretrained(  # type: ignore[attr-defined]
+            None,
+            config=config,
+            state_dict={
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in state.items()
+            },
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            torch_dtype=torch.float32,
+        )
+    mismatched = {
+        entry[0] if isinstance(entry, tuple | list) else entry for entry in report["mismatched_keys"]
+    }
+    absent = {*report["missing_keys"], *mismatched}
+    placed = {name: tensor for name, tensor in loaded.state_dict().items() if name not in absent}
+    return placed | {name: state[name] for name in {*report["unexpected_keys"], *mismatched} if name in state}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences transformers' progress bar and its report: what was not read is told in our own words."""
+    from transformers.utils import logging
+
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
