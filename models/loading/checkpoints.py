@@ -134,11 +134,12 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
-        state = load_file(path)
+        tensors = load_file(path)
     except Exception as error:  # a damaged file fails in whatever way its bytes suggest
         raise ValueError(
             f"{path} is not a whole safetensors file ({error}): save or download it again"
         ) from error
+    state = named_tensors(tensors, path)
     if metadata.pop("writer", None) != "harsanyi":
         return Checkpoint(state, path, "safetensors")
     try:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few
 from harsanyi.models.loading.conversions import converted
-from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below
+from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, starts
 
 # Counters, not weights: PyTorch before 0.4.1 did not write the first, transformers since 4.31 not the second.
 OPTIONAL = (".num_batches_tracked", ".position_ids")
@@ -131,7 +131,7 @@ def fit(checkpoint: Checkpoint, model: nn.Module, head: str | None = None) -> Fi
     embeds = _embeds(everything, names)
     tensors = {name: everything[name] for name in chosen}
     fits = list(_fits(tensors, names, embeds))
-    if not any(each.complete for each in fits):
+    if not any(each.complete and (each.has_head or embeds) for each in fits):
         fits += _converted_fits(tensors, model, names, embeds)
     complete = [each for each in fits if each.complete]
     if not complete:
@@ -185,11 +185,15 @@ def _fits(tensors: State, names: Names, embeds: bool) -> Iterator[Fit]:
     own = {bare(name, wrappers): name for name in names.shapes}
     for inside in _shared_prefixes([bare(name, wrappers) for name in names.backbone]):
         relative = {name.removeprefix(inside): own[name] for name in own if name.startswith(inside)}
-        counts = Counter(name[:start] for name in file for start in _starts(name) if name[start:] in relative)
-        for prefix, count in counts.items():
-            if 2 * count >= max(counts.values()):
-                below_it = {name.removeprefix(prefix): file[name] for name in file if name.startswith(prefix)}
-                yield _judged(_Part(prefix, below_it, relative, wrappers), tensors, names, embeds)
+        counts = Counter(name[:start] for name in file for start in starts(name) if name[start:] in relative)
+        most = max(counts.values(), default=0)
+        parts: dict[str, dict[str, str]] = {p: {} for p, count in counts.items() if 2 * count >= most}
+        for name, original in file.items():
+            for start in starts(name):
+                if name[:start] in parts:
+                    parts[name[:start]][name[start:]] = original
+        for prefix, below_it in parts.items():
+            yield _judged(_Part(prefix, below_it, relative, wrappers), tensors, names, embeds)
 
 
 @dataclass(frozen=True)
@@ -221,25 +225,22 @@ def _wrappers(*states: Iterable[str]) -> set[str]:
     return WRAPPERS if clash else wider
 
 
-def _starts(name: str) -> list[int]:
-    """Where the pieces of a dotted name begin."""
-    return [0, *(match.end() for match in re.finditer(r"\.", name))]
-
-
 def _shared_prefixes(names: Sequence[str]) -> list[str]:
     """The dotted prefixes that all names share, the empty one first."""
     if not names:
         return [""]
     first, last = min(names), max(names)
-    return [first[:start] for start in _starts(first) if first[:start] == last[:start]]
+    return [first[:start] for start in starts(first) if first[:start] == last[:start]]
 
 
 def _judged(part: _Part, tensors: State, names: Names, embeds: bool) -> Fit:
     """The fit of one part, with what is wrong with it."""
     state = {own: tensors[part.file[name]] for name, own in part.own.items() if name in part.file}
     has_head = names.weight is None or (not embeds and _answers(state, names))
-    if not has_head:  # a pooler belongs to the encoder as well
-        state = {name: t for name, t in state.items() if name not in names.head or "pooler." in name}
+    if not has_head:  # earlier layers of a head (a pooler) may be there all the same
+        state = {
+            name: t for name, t in state.items() if name not in names.head or _is_reusable(name, t, names)
+        }
     missing = [
         group[0]
         for group in names.needed
@@ -283,6 +284,11 @@ def _head_weight(state: State, names: Names) -> Tensor | None:
     return next((state[name] for name in tied if name in state), None)
 
 
+def _is_reusable(name: str, tensor: Tensor, names: Names) -> bool:
+    """Whether a tensor of a head without its last layer fits."""
+    return not _of_last_layer(name, names) and tensor.shape == names.shapes[name]
+
+
 def _of_last_layer(name: str, names: Names) -> bool:
     return names.weight is not None and name.rpartition(".")[0] == names.weight.rpartition(".")[0]
 
@@ -304,17 +310,32 @@ def _converted_fits(tensors: State, model: nn.Module, names: Names, embeds: bool
     """The fits of what the library's conversions make of each part of the file that is large enough."""
     wrappers = _wrappers(tensors)
     file = {bare(name, wrappers): name for name in tensors}
-    counts = Counter(name[:start] for name in file for start in _starts(name))
-    large = [prefix for prefix, count in counts.items() if count >= len(names.backbone) // 2]
-    for prefix in sorted(large, key=len)[:8]:
+    for prefix in _large_parts(file, len(names.backbone) // 2):
         part = {name.removeprefix(prefix): file[name] for name in file if name.startswith(prefix)}
         place = _Part(prefix, part, {}, wrappers).place
         for state in converted({name: tensors[part[name]] for name in part}, model):
-            kept = {part[name] for name in state if name in part}
             for each in _fits(state, names, embeds):
-                taken = {part[name] for name in each.names if name in part}
-                renamed = set(part.values()) - kept
-                yield replace(each, prefix=_joined(place, each.prefix), names=frozenset(taken | renamed))
+                read = _read_names(part, tensors, state, each.names)
+                yield replace(each, prefix=_joined(place, each.prefix), names=read)
+
+
+def _large_parts(names: Iterable[str], least: int) -> list[str]:
+    """Prefixes with as many names; of a chain of containers that hold nothing else, the last two."""
+    chains: dict[int, list[str]] = {}
+    for prefix, count in Counter(name[:start] for name in names for start in starts(name)).items():
+        if count >= least:
+            chains.setdefault(count, []).append(prefix)
+    return sorted((prefix for chain in chains.values() for prefix in sorted(chain, key=len)[-2:]), key=len)[
+        :4
+    ]
+
+
+def _read_names(part: dict[str, str], tensors: State, result: State, taken: frozenset[str]) -> frozenset[str]:
+    """The names of a file's part that a conversion read: those in its result, or all."""
+    left = {original for name, original in part.items() if name in result and name not in taken}
+    memory = {tensor.untyped_storage().data_ptr() for tensor in result.values()}
+    shared = {name for name in part.values() if tensors[name].untyped_storage().data_ptr() in memory}
+    return frozenset(shared - left or set(part.values()) - left)
 
 
 def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> Fit:
@@ -331,7 +352,7 @@ def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> F
     parts = list(dict.fromkeys(each.prefix for each in plain))
     raise ValueError(
         f"{checkpoint.path} holds several networks that fit, under "
-        f"{', '.join(part or 'no prefix' for part in parts)}: choose one by key={max(parts, key=len)!r}"
+        f"{first_few([part or 'no prefix' for part in parts], 8)}: choose one by key={max(parts, key=len)!r}"
     )
 
 
@@ -360,8 +381,8 @@ def _notes(taken: Fit, tensors: State, names: Names) -> Iterator[str]:
             }
         )
         yield (
-            f"the checkpoint holds no weights for {first_few(drawn)}, which is newly drawn: "
-            "the outputs mean nothing yet"
+            f"the checkpoint holds no weights for {first_few(drawn)}: newly drawn by the seed, "
+            "so the outputs mean nothing yet"
         )
 
 

@@ -158,6 +158,11 @@ def _stand_in(name: str) -> type | None:
 def _refuse_archives(path: Path) -> None:
     """Refuse zip archives that hold code. Loading them runs it: TorchScript calls its ``__setstate__``."""
     names = _archive_names(path)
+    if _unpacked_size(path) > 100 * path.stat().st_size + 2**20:
+        raise ValueError(
+            f"{path} unpacks to more than a hundred times its size, as no file of torch.save does: "
+            "save or download it again"
+        )
     if any(re.fullmatch(r"[^/]+/(code/.*|constants\.pkl)", name) for name in names):
         raise ValueError(
             f"{path} is a TorchScript archive, whose reading runs code in it: give the weights alone, and "
@@ -178,6 +183,14 @@ def _archive_names(path: Path) -> list[str]:
             return archive.namelist()
     except Exception:  # no zip file, or a damaged one, of which torch.load says more
         return []
+
+
+def _unpacked_size(path: Path) -> int:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # as above
+        return 0
 
 
 def _pickled_names(path: Path) -> tuple[set[str], bool]:

@@ -12,6 +12,7 @@ State = dict[str, Tensor]
 
 MAX_DEPTH = 32
 MAX_ITEMS = 1_000_000
+MAX_NAME = 1000
 # Containers of optimisers, schedules and random states, whose tensors may have the names of weights.
 NOT_WEIGHTS = re.compile(
     r"optim|sched|grad_?scal|^opt$|^scaler$|rng_|^amp$|exp_avg|momentum_buffer|^grads?$", re.IGNORECASE
@@ -54,18 +55,31 @@ def _walk(saved: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
     while stack:
         name, value, depth = stack.pop()
         items += 1
-        if depth > MAX_DEPTH or items > MAX_ITEMS:
+        if depth > MAX_DEPTH or items > MAX_ITEMS or len(name) > MAX_NAME:
             raise ValueError(
                 f"{path} nests its containers more than {MAX_DEPTH} deep, holds itself, or has more than "
-                f"{MAX_ITEMS} items: save the model's state_dict() alone"
+                f"{MAX_ITEMS} items or names of {MAX_NAME} letters: save the model's state_dict() alone"
             )
         if isinstance(value, Tensor):
-            # Sparse, quantised and meta tensors are no weights that could be copied.
-            if name and value.layout == torch.strided and not value.is_quantized and not value.is_meta:
+            if name and _is_dense(value):
                 yield name, value.detach()
             continue
         inner = [(_joined(name, key), item, depth + 1) for key, item in _items(value)]
         stack += reversed(inner)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor has plain numbers: it is not sparse, quantised, nested or without data."""
+    return not (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta)
+
+
+def starts(name: str) -> list[int]:
+    """Where the pieces of a dotted name begin.
+
+    >>> starts("net.fc.weight")
+    [0, 4, 7]
+    """
+    return [0, *(match.end() for match in re.finditer(r"\.", name))]
 
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:
@@ -126,12 +140,12 @@ def averaged(names: Iterable[str]) -> set[str]:
     """
     names = list(names)
     places = set(names)
-    counted = tuple(name.removesuffix("n_averaged") for name in names if name.endswith("n_averaged"))
+    counted = {name.removesuffix("n_averaged") for name in names if name.endswith("n_averaged")}
     return {
         name
         for name in names
         if is_averaged(name.rpartition(".")[0])
-        or (counted and name.startswith(counted))
+        or (counted and any(name[:start] in counted for start in starts(name)))
         or _followed(name) in places
     }
 
