@@ -82,7 +82,11 @@ def network_lines(facts: Facts) -> list[str]:
     Returns:
         a line for each network, and one for each reason to be wary.
     """
-    accuracy = {row.network: f"{row.accuracy:.1%} of {row.inputs}" for row in facts.performance}
+    accuracy = {
+        row.network: f"{row.accuracy:.1%} of {row.inputs}"
+        for row in facts.performance
+        if row.split == "held out"
+    }
     lines = []
     for name, reading in facts.networks.items():
         parts = [f"{name}: {_reading(reading)}"]
@@ -136,7 +140,8 @@ def read_out_lines(facts: Facts) -> list[str]:
         return []
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
     own = [name for name in facts.networks if name not in facts.read_outs]
-    others = f"; {', '.join(own)} with their own heads" if own else ""
+    heads = "its own head" if len(own) == 1 else "their own heads"
+    others = f"; {', '.join(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.trainers.pictures import Pictures, draw_pictures
 from tests.trainers.readings import Harsanyi
+from tests.trainers.sentences import Sentences, write_sentences
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +40,12 @@ def pictures(tmp_path_factory) -> Pictures:
 def samples(pictures):
     """The split of that name as normalised tensors."""
     return functools.cache(pictures.tensors)
+
+
+@pytest.fixture(scope="session")
+def sentences(tmp_path_factory) -> Sentences:
+    """Sentences of warm, cold and mild days, with a tokenizer."""
+    return write_sentences(tmp_path_factory.mktemp("sentences"))
 
 
 @pytest.fixture

@@ -214,7 +214,11 @@ def test_a_run_with_a_checkpoint_each_epoch(pictures, samples, harsanyi, fit, tm
         placed("net"), ModelCheckpoint(folder, save_top_k=-1, every_n_epochs=4, save_last=True), epochs=12
     )
     files = sorted(folder.glob("epoch=*.ckpt"), key=lambda file: int(file.stem.rpartition("=")[2]))
-    assert [file.name for file in files] == ["epoch=3-step=12.ckpt", "epoch=7-step=24.ckpt", "epoch=11-step=36.ckpt"]
+    assert [file.name for file in files] == [
+        "epoch=3-step=12.ckpt",
+        "epoch=7-step=24.ckpt",
+        "epoch=11-step=36.ckpt",
+    ]
     last = right_answers(module, samples("test"))
     shared = ("--model", pictures.model, "--data", pictures.test, "--classes", *TRAINED)
     tracked = harsanyi.right("track", f"--series=run={folder}", *shared)
