@@ -14,7 +14,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from harsanyi.interactions.effects.transforms import coalition_masks
+from harsanyi.interactions.game.checks import require_rows, require_scores
 from harsanyi.interactions.game.game import Game, of_classes
+from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.machine.batching import LARGEST_BATCH
 from harsanyi.interactions.machine.memory import is_out_of_memory, require_memory
 from harsanyi.interactions.plans.choice import choose
@@ -61,13 +63,14 @@ def evaluate(
     torch.Size([5, 16])
     """
     numbers, count, pairs_of = _all_pairs(game, coalitions, games)
+    _require_tried(game, batch_size)
     require_memory(
         8 * len(numbers) * count, game.device, f"a table of {len(numbers)} games × {count} coalitions"
     )
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     plain = coalitions is not None and plan == "auto"
     if plain or (way := choose(game, plan, memory=memory).plan) is None:
-        scores = _in_batches(game, game.scores, len(numbers) * count, pairs_of, **options)
+        scores = _in_batches(game, _scores_of(game), len(numbers) * count, pairs_of, **options)
     else:
         scores = _by_plan(way, way.game.scored, len(numbers), count, pairs_of, **options)
     v = scores.view(len(numbers), count)
@@ -106,6 +109,7 @@ def evaluate_outputs(
     if not hasattr(game, "outputs"):
         raise ValueError(f"a {type(game).__name__} has scores but no outputs of classes")
     numbers, count, pairs_of = _all_pairs(game, None, games)
+    _require_tried(game, batch_size)
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     if (way := choose(game, plan, memory=memory).plan) is None:
         outputs = _in_batches(game, game.outputs, len(numbers) * count, pairs_of, **options)
@@ -149,9 +153,15 @@ def evaluate_pairs(
             f"expected a coalition of {game.n} players for each of {len(games)} games, got "
             f"{tuple(coalitions.shape)}"
         )
+    _require_tried(game, batch_size)
     which, masks = games.to(game.device), coalitions.to(game.device)
     scores = _in_batches(
-        game, game.scores, len(games), lambda pairs: (which[pairs], masks[pairs]), batch_size, progress
+        game,
+        _scores_of(game),
+        len(games),
+        lambda pairs: (which[pairs], masks[pairs]),
+        batch_size,
+        progress,
     )
     require_finite(scores[:, None], games)
     return scores
@@ -160,6 +170,16 @@ def evaluate_pairs(
 def suggested_batch_size(game: Game) -> int:
     """The number of coalitions in a batch that the game suggests."""
     return game.batch_size() if hasattr(game, "batch_size") else LARGEST_BATCH
+
+
+def _require_tried(game: Game, batch_size: int | None) -> None:
+    """Refuse a game whose answers depend on chance, or on a batch of more than one, with a ValueError."""
+    trial_of(game).require(batch_size or suggested_batch_size(game))
+
+
+def _scores_of(game: Game) -> Callable[[Tensor, Tensor], Tensor]:
+    """The scores of a game, checked to be one number a pair."""
+    return lambda games, coalitions: require_scores(game.scores(games, coalitions), len(games), "the game")
 
 
 def _all_pairs(
@@ -207,7 +227,7 @@ def _in_batches(
         while start < total:
             numbers = torch.arange(start, min(start + size, total), device=game.device)
             try:
-                batch = answer(*pairs_of(numbers))
+                batch = require_rows(answer(*pairs_of(numbers)), len(numbers))
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
@@ -249,7 +269,7 @@ def _by_plan(
             done = 0
             try:
                 for numbers, outputs in plan.outputs(owners, masks, batch_size=size):
-                    values = read(outputs, owners[numbers])
+                    values = require_rows(read(outputs, owners[numbers]), len(numbers))
                     if answers is None:
                         answers = _empty_table(total, values)
                     answers[start + numbers] = values

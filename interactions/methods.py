@@ -16,7 +16,7 @@ from harsanyi.interactions.effects.transforms import and_interactions, or_intera
 from harsanyi.interactions.evaluate import evaluate
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.memory import require_memory
-from harsanyi.interactions.sparse.fit import SparseMethod, sparse_and_or
+from harsanyi.interactions.sparse.fit import BEST_OF, Rate, SparseMethod, rates_of, sparse_and_or
 from harsanyi.interactions.sparse.joint import sparse_and_or_joint
 from harsanyi.interactions.sparse.ranges import effect_ranges
 
@@ -62,6 +62,7 @@ class SparseAndOr:
         ranges: for how many of each game's strongest interactions to compute the range of their effect over
             splits that are at most 1% stronger (`effect_ranges`). Each costs a few times as much as the
             split.
+        rate: of the solver "sgd", see `sparse_and_or`; the interactions' `method` states the rates.
     """
 
     noise: float = 0.04
@@ -69,12 +70,23 @@ class SparseAndOr:
     method: SparseMethod = "splitting"
     max_steps: int | None = None
     ranges: int = 0
+    rate: Rate | None = None
+
+    def __str__(self) -> str:
+        # As the files of versions without rates have it.
+        return repr(self).replace(", rate=None", "")
 
     def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions:
         fit = sparse_and_or(
-            v, self.noise, tolerance=self.tolerance, method=self.method, max_steps=self.max_steps
+            v,
+            self.noise,
+            tolerance=self.tolerance,
+            method=self.method,
+            max_steps=self.max_steps,
+            rate=self.rate,
         )
-        interactions = Interactions(fit.and_, fit.or_, v.double(), str(self), fit.gap)
+        named = self if self.rate != BEST_OF else replace(self, rate=rates_of(self.rate, player_count(v)))
+        interactions = Interactions(fit.and_, fit.or_, v.double(), str(named), fit.gap)
         if not self.ranges:
             return interactions
         return replace(interactions, ranges=effect_ranges(interactions, self.noise, top=self.ranges))

@@ -81,15 +81,13 @@ def _in_float64(game: MaskedModel, games: int) -> MaskedModel:
         players = replace(players, owner=players.owner[first])
     baseline = game.baseline[first] if len(game.baseline) == game.games else game.baseline
     inputs = game.inputs
-    return MaskedModel(
-        copy.deepcopy(game.model).double() if isinstance(game.model, nn.Module) else game.model,
-        inputs[first]
+    return game.changed(
+        model=copy.deepcopy(game.model).double() if isinstance(game.model, nn.Module) else game.model,
+        inputs=inputs[first]
         if isinstance(inputs, Tensor)
         else {name: value[first] for name, value in inputs.items()},
-        replace(players, names=players.names and players.names[first]),
+        players=replace(players, names=players.names and players.names[first]),
         labels=None if game.labels is None else game.labels[first],
         baseline=baseline.double() if baseline.is_floating_point() else baseline,
-        score=game.score,
-        layer=game.layer,
-        masked=game.masked,
+        precision="float32",
     )

@@ -2,9 +2,11 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 from harsanyi.analyses.command.commands import COMMANDS, Command
 from harsanyi.analyses.command.options import parse_options
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _guarded(arguments: list[str]) -> None:
     """Run a command and print its outcome; users' mistakes become one sentence."""
+    warnings.showwarning = _said
     try:
         lines = _perform(arguments).lines()
         if lines:
@@ -36,6 +39,11 @@ def _guarded(arguments: list[str]) -> None:
     except KeyboardInterrupt:
         print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _said(message: Warning | str, *place: Any, **more: Any) -> None:
+    """A warning in one line, without the place in the code where it arose."""
+    print(f"harsanyi: WARNING: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _sentence(error: Exception) -> str:

@@ -47,7 +47,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     for run in train_runs(study, runs, data, progress=progress):
         # Impossible players are refused after the first run, not after all runs.
         if is_main and study.inputs and run == first:
-            compute(comparison_of(study, run), progress=progress)
+            compute(comparison_of(study, run), progress=progress, announce=False)
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)

@@ -152,7 +152,8 @@ def _variation_tables(
     bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY_TABLE: [], SHARES_TABLE: [], APPROXIMATION_TABLE: []}
     runs: Iterator[tuple[str, str, Run]] = (
-        (name, group, compute(variation, progress=progress)) for name, (group, variation) in varied.items()
+        (name, group, compute(variation, progress=progress, announce=False))
+        for name, (group, variation) in varied.items()
     )
     for name, group, run in chain([(CLEAN, CLEAN, clean)], runs):
         tables = {

@@ -30,7 +30,7 @@ from harsanyi.models.digest import digest
 DISK_TABLES = 4
 
 
-def compute(study: Study, *, progress: bool = True) -> Run:
+def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Run:
     """Value tables and interactions of every network of a study, kept in its folder.
 
     Nothing in the folder is computed again: a killed run goes on where it stopped, and a finished run is
@@ -39,6 +39,7 @@ def compute(study: Study, *, progress: bool = True) -> Run:
     Args:
         study: its settings; `study.out` is the folder.
         progress: whether to draw bars.
+        announce: whether to say beside the bars how each network was read and how well it answers.
 
     Returns:
         the finished run.
@@ -57,8 +58,8 @@ def compute(study: Study, *, progress: bool = True) -> Run:
         arrays=games.layout.arrays,
     )
     study.write(study.out / STUDY_FILE)
-    facts = _measure_once(games)
-    if progress:
+    facts = _with_notes(_measure_once(games), masked)
+    if progress and announce:
         print("\n".join(network_lines(facts)), flush=True)
     if masked:
         facts = _evaluate(games, masked, store, facts, progress)
@@ -157,6 +158,15 @@ def _measure_once(games: StudyGames) -> Facts:
         facts = replace(games.facts, classes=classes, performance=games.performance())
         _write_facts(games, facts)
     return facts
+
+
+def _with_notes(facts: Facts, masked: dict[str, MaskedModel]) -> Facts:
+    """The facts, with what the trials of games showed of how outputs are read."""
+    networks = dict(facts.networks)
+    for name, game in masked.items():
+        new = tuple(note for note in game.notes if note not in networks[name].notes)
+        networks[name] = replace(networks[name], notes=(*networks[name].notes, *new))
+    return replace(facts, networks=networks)
 
 
 def _write_facts(games: StudyGames, facts: Facts) -> None:

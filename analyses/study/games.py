@@ -136,6 +136,7 @@ class StudyGames:
                 score=study.score,
                 layer=study.layer,
                 precision=study.precision,
+                batch_size=study.batch_size,
             )
             with torch.inference_mode(), game.prepared():
                 first = torch.zeros(1, dtype=torch.int64, device=game.device)

@@ -13,6 +13,10 @@ from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Study
 from harsanyi.data import Inputs
 from harsanyi.data.corruptions import corrupted, corruption
+from harsanyi.interactions.game.words import comparable, is_word
+
+# White space that tokenizers keep apart; they drop other control characters, and join what is beside them.
+SPACES = re.compile(r"[^\S\x0b\x0c\x1c-\x1f\x85]+")
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,15 @@ def corrupt_inputs(study: Study, inputs: Inputs) -> Inputs:
 
 
 def count_words(text: str, stop_words: tuple[str, ...]) -> int:
-    """A lower bound of the words that can be players: tokenizers split at punctuation, and never join words.
+    """A lower bound of the words that can be players, whatever the tokenizer: none joins what spaces part.
+
+    What stands between two spaces counts once: a tokenizer may take several Chinese characters together.
 
     >>> count_words("The cat, the dog -- and 'the' end.", ("the",))
     4
     """
-    stopped = {word.lower() for word in stop_words}
-    parts = [re.findall(r"[^\W_]+", word.lower()) for word in text.split()]
-    return sum(any(part not in stopped for part in word) for word in parts)
+    stopped = comparable(stop_words)
+    return sum(is_word(run, stopped) for run in SPACES.split(text))
 
 
 def _without_short(study: Study, sentences: Inputs) -> Inputs:

@@ -35,8 +35,8 @@ def load_networks(study: Study, device: Any) -> dict[str, Network]:
         network = models.load(
             study.model,
             checkpoint,
-            **({"key": keys[name]} if name in keys else {}),
-            **({"preprocessing": p} if (p := preprocessing_of(study)) else {}),
+            key=keys.get(name),
+            preprocessing=preprocessing_of(study) or None,
             **options,
         )
         networks[name] = network.to(device)

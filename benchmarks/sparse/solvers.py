@@ -1,7 +1,6 @@
 """The solvers that the splitting is compared with: the published recipe, Adam, HiGHS, near optima."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cache, reduce
 from typing import Literal
 
@@ -14,8 +13,8 @@ from torch import Tensor
 from benchmarks.sparse.tables import DEFAULT_NOISE, PLAYERS
 from harsanyi.interactions import Interactions, SparseFit, and_interactions, or_interactions, sparse_and_or
 from harsanyi.interactions.effects.transforms import player_count
-from harsanyi.interactions.sparse.fit import in_units, solve_tables
-from harsanyi.interactions.sparse.gradient_descent import gradient_descent
+from harsanyi.interactions.sparse.fit import in_units, solve_tables, sparsest
+from harsanyi.interactions.sparse.gradient_descent import gradient_descent, rates_to_try
 from harsanyi.interactions.sparse.program import Program
 
 Optimizer = Literal["sgd", "adam"]
@@ -23,7 +22,7 @@ STEPS: dict[Optimizer, int] = {"sgd": 10_000, "adam": 3000}
 # Four rates by number of players. The best falls with the condition number of the transforms; wider sweeps
 # showed that it is among these.
 RATES: dict[Optimizer, dict[int, tuple[float, ...]]] = {
-    "sgd": {8: (3e-6, 1e-5, 3e-5, 1e-4), 10: (3e-7, 1e-6, 3e-6, 1e-5), 12: (1e-7, 3e-7, 1e-6, 3e-6)},
+    "sgd": {n: rates_to_try(n) for n in PLAYERS},
     "adam": dict.fromkeys(PLAYERS, (3e-4, 1e-3, 3e-3, 1e-2)),
 }
 
@@ -40,10 +39,7 @@ def descents(
 ) -> SparseFit:
     """The sparsest last iterate of each game over several rates."""
     rates = rates or RATES[optimizer][player_count(v)]
-    fits = [descent(v, noise, steps, optimizer, rate) for rate in rates]
-    best = torch.stack([fit.objective for fit in fits]).argmin(0), torch.arange(len(v))
-    parts = {field.name: [getattr(fit, field.name) for fit in fits] for field in fields(SparseFit)}
-    return SparseFit(**{name: torch.stack(part)[best] for name, part in parts.items()})
+    return sparsest([descent(v, noise, steps, optimizer, rate) for rate in rates])
 
 
 def programs(v: Tensor, noise: float) -> Program:

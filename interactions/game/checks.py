@@ -7,30 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from harsanyi.interactions.game.baselines import EMBEDDING_ZEROS, UNATTENDED
-from harsanyi.interactions.game.forward import device_of, floating_type_of
 from harsanyi.interactions.game.players import Players
-from harsanyi.interactions.game.scores import LABELLED, Score, score_name
-
-# The inputs that are masked by default, the first one present.
-MASKED_KEYS = ("input_ids", "pixel_values", "inputs_embeds")
-
-
-def placed(inputs: Any, model: Any) -> Any:
-    """The inputs on the model's device, floats in the model's floating type."""
-    if isinstance(inputs, Mapping):
-        return {key: placed(value, model) for key, value in inputs.items()}
-    if not isinstance(inputs, Tensor):
-        raise ValueError(f"expected inputs as a tensor or a mapping of tensors, got {type(inputs).__name__}")
-    inputs = inputs.detach().to(device_of(model, inputs.device))
-    return inputs.to(floating_type_of(model, inputs.dtype)) if inputs.is_floating_point() else inputs
-
-
-def masked_key(inputs: Mapping[str, Tensor], masked: str | None) -> str:
-    """The key of the tensor to mask."""
-    keys = [key for key in ([masked] if masked else MASKED_KEYS) if key in inputs]
-    if not keys:
-        raise ValueError(f"expected one of {', '.join(inputs)} to be named by masked=, got {masked!r}")
-    return keys[0]
+from harsanyi.interactions.game.scores import (
+    LABELLED,
+    LAST_POSITION,
+    SCORES,
+    TWO_CLASSES,
+    Score,
+    by_class,
+    output,
+    score_name,
+)
 
 
 def checked_labels(labels: Any, games: int, score: Score, device: torch.device) -> Tensor | None:
@@ -145,16 +132,89 @@ def require_fit(baseline: Tensor, players: Players, elements: Tensor) -> Tensor:
     return baseline
 
 
-def require_classes(labels: Tensor | None, outputs: Tensor) -> None:
-    """Refuse labels outside the classes (or columns, or vocabulary) of the outputs."""
-    if labels is None or outputs.ndim < 2:
+def require_weights(model: Any) -> None:
+    """Refuse a model whose weights are not there, with a ValueError."""
+    for name, weight in model.named_parameters() if isinstance(model, nn.Module) else ():
+        if nn.parameter.is_lazy(weight):
+            raise ValueError(
+                f"{name} gets its shape in the first forward: run the model once on an example before this"
+            )
+        if weight.device.type == "meta":
+            raise ValueError(f"{name} is on the meta device, without numbers: load the model's weights first")
+
+
+def require_classes(labels: Tensor | None, outputs: Tensor, score: Score) -> None:
+    """Refuse labels outside the classes (or columns, or vocabulary) of the outputs, with a ValueError.
+
+    Args:
+        labels: of the games; None for none.
+        outputs: of some inputs.
+        score: that reads them. One that is not built in may take labels for what it likes where outputs have
+            more axes than one, or one column.
+    """
+    if score in LAST_POSITION:
+        classes = outputs.shape[-1]
+    elif score is output:
+        classes = outputs[0].numel()
+    elif score in SCORES.values():
+        classes = by_class(outputs).shape[1]
+    else:
+        classes = outputs.shape[1] if outputs.ndim == 2 else 1
+    single = classes == 1 and (score in TWO_CLASSES or score not in SCORES.values())
+    if labels is None or (single and score not in TWO_CLASSES):
         return
-    wrong = (labels < 0) | (labels >= outputs.shape[-1])
+    wrong = (labels < 0) | (labels >= (2 if single else classes))
     if wrong.any():
+        what = "0 and 1, the classes of a single output" if single else f"the network's {classes} classes"
+        raise ValueError(f"label {labels[wrong][0].item()} of game {_first_indices(wrong)} is outside {what}")
+
+
+def require_rows(outputs: Tensor, rows: int, what: str = "the network's outputs") -> Tensor:
+    """Check that there is a row for each input of a batch.
+
+    Args:
+        outputs: to check.
+        rows: inputs of the batch.
+        what: is checked, for the message.
+
+    Returns:
+        The outputs; one number for one input gets an axis of rows.
+
+    Raises:
+        ValueError: for another number of rows, with the shape.
+    """
+    if rows == 1 and not outputs.ndim:
+        return outputs[None]
+    if not outputs.ndim or len(outputs) != rows:
         raise ValueError(
-            f"label {labels[wrong][0].item()} of game {_first_indices(wrong)} is outside the network's "
-            f"{outputs.shape[-1]} classes"
+            f"expected {what} to have {rows} {'row' if rows == 1 else 'rows'}, one for each input of the "
+            f"batch, got shape {tuple(outputs.shape)}"
         )
+    return outputs
+
+
+def require_scores(scores: Any, rows: int, score: str) -> Tensor:
+    """Check that a score gives one number for each input of a batch.
+
+    Args:
+        scores: to check.
+        rows: inputs of the batch.
+        score: its name, for the message.
+
+    Returns:
+        The scores `(rows,)` in float64.
+
+    Raises:
+        ValueError: for anything else, with its shape or type.
+    """
+    shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    if shape == () and rows == 1:
+        return scores[None].double()
+    if shape != (rows,):
+        raise ValueError(
+            f"expected {score} to give a tensor of {rows} numbers, one for each input of a batch, got {shape}"
+        )
+    return scores.double()
 
 
 def _first_indices(wrong: Tensor) -> str:

@@ -1,9 +1,11 @@
 """Runs a user's model and leaves it as it was: modes, hooks, precision, memory layout, logits."""
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,8 @@ OUTPUT_ROUNDING_ULPS = 512
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
     """Every module of the model in evaluation mode; afterwards each has its own mode again."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    # A frozen TorchScript module has no mode.
+    modules = [module for module in modules_of(model) if hasattr(module, "training")]
     modes = [module.training for module in modules]
     for module in modules:
         module.training = False
@@ -78,22 +81,70 @@ def activations_measured(model: Any, sizes: list[int]) -> Iterator[None]:
             sizes.append(output.nbytes)
 
     with ExitStack() as stack:
-        for module in model.modules() if isinstance(model, nn.Module) else ():
-            stack.enter_context(hooked(module, measure))
+        for module in modules_of(model):
+            if takes_hooks(module):
+                stack.enter_context(hooked(module, measure))
         yield
 
 
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether a module takes forward hooks; one of TorchScript does not."""
+    return not isinstance(module, torch.jit.ScriptModule)
+
+
+@contextmanager
+def undisturbed(model: Any, device: torch.device) -> Iterator[None]:
+    """Forwards that change neither the random states nor the model's buffers."""
+    owners = [module._buffers for module in modules_of(model) if takes_hooks(module)]
+    buffers = [
+        (owner, name, buffer, buffer.clone())
+        for owner in owners
+        for name, buffer in owner.items()
+        if buffer is not None
+    ]
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        with torch.inference_mode():
+            for owner, name, buffer, before in buffers:
+                owner[name] = buffer
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+
+
+def random_states(device: torch.device) -> tuple[Any, ...]:
+    """The states of all global random generators, which move on when a number is drawn."""
+    on_gpu = bytes(torch.cuda.get_rng_state(device).numpy()) if device.type == "cuda" else b""
+    of_numpy: Any = np.random.get_state()
+    return bytes(torch.get_rng_state().numpy()), on_gpu, random.getstate(), bytes(of_numpy[1]), of_numpy[2:]
+
+
 def logits_of(outputs: Any) -> Tensor:
-    """The logits in a model's return value: a tensor, an object with `logits`, or a tuple."""
+    """The logits in a model's return value.
+
+    A tensor itself; what is called `logits`; of a tuple the first tensor that is no single number, as a loss
+    is; of a mapping its "out", or its only tensor beside losses.
+    """
     if isinstance(outputs, Tensor):
         return outputs
-    if isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor):
-        return outputs[0]
-    logits = outputs.get("logits") if isinstance(outputs, dict) else getattr(outputs, "logits", None)
-    if isinstance(logits, Tensor):
-        return logits
+    named = dict(outputs) if isinstance(outputs, Mapping) else {"logits": getattr(outputs, "logits", None)}
+    tensors = {str(name): each for name, each in named.items() if isinstance(each, Tensor)}
+    tensors = {name: each for name, each in tensors.items() if "loss" not in name}
+    for name in ("logits", "out", *tensors) if len(tensors) == 1 else ("logits", "out"):
+        if name in tensors:
+            return tensors[name]
+    members: Any = outputs if isinstance(outputs, tuple | list) else ()
+    for member in members:
+        if isinstance(member, Tensor) and member.ndim:
+            return member
+    names = f" of {', '.join(map(str, named))}" if isinstance(outputs, Mapping) else ""
     raise ValueError(
-        f"expected the model to return logits (a tensor or `.logits`), got {type(outputs).__name__}"
+        f"expected the model to return logits (a tensor or `.logits`), got {type(outputs).__name__}{names}: "
+        "wrap it in a function that picks them, such as lambda inputs: model(inputs)[0][0]"
     )
 
 
@@ -114,8 +165,12 @@ def channels_last(tensor: Tensor) -> Tensor:
 
 def convolves(model: Any) -> bool:
     """Whether the model has convolutions of images."""
-    layers = model.modules() if isinstance(model, nn.Module) else ()
-    return any(isinstance(layer, nn.Conv2d) for layer in layers)
+    return any(isinstance(layer, nn.Conv2d) for layer in modules_of(model))
+
+
+def modules_of(model: Any) -> list[nn.Module]:
+    """All modules of a model; none of a callable that is no module."""
+    return list(model.modules()) if isinstance(model, nn.Module) else []
 
 
 def state_of(model: Any) -> tuple[tuple[int, int], ...]:
@@ -136,12 +191,23 @@ def floating_type_of(model: Any, otherwise: torch.dtype) -> torch.dtype:
     return next((t.dtype for t in _tensors(model) if t.is_floating_point()), otherwise)
 
 
+def coarsest_type_of(model: Any, otherwise: torch.dtype) -> torch.dtype:
+    """The least precise floating type among the model's parameters and buffers, and another one."""
+    types = {tensor.dtype for tensor in _tensors(model) if tensor.is_floating_point()} | {otherwise}
+    return max(types, key=lambda dtype: torch.finfo(dtype).eps)
+
+
 def module_named(model: Any, name: str) -> nn.Module:
     """The submodule with a name; a ValueError that lists the first layers where there is none."""
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     if name not in modules:
         first = ", ".join(list(modules)[1:9])
         raise ValueError(f"the model has no layer {name!r}; its first layers are {first}")
+    if not takes_hooks(modules[name]):
+        raise ValueError(
+            f"layer {name!r} is one of TorchScript, whose output cannot be masked: give the module that the "
+            "script or trace was made from"
+        )
     return modules[name]
 
 

@@ -4,6 +4,7 @@ It takes a network, inputs, players, labels, a baseline and a score. It gives th
 for any coalition, and leaves the network as it was.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,35 +19,36 @@ from harsanyi.interactions.game.checks import (
     attention_mask_of,
     checked_labels,
     embedding_layer,
-    masked_key,
-    placed,
     require_classes,
-    require_fit,
     require_last_token,
     require_maskable,
+    require_rows,
+    require_weights,
 )
+from harsanyi.interactions.game.elements import Elements
+from harsanyi.interactions.game.first_forwards import likes_images_last, probed
 from harsanyi.interactions.game.forward import (
-    activations_measured,
     channels_last,
     computing,
-    convolves,
     evaluating,
     hooked,
     logits_of,
     module_named,
     require_precision,
-    same_to_rounding,
     state_of,
 )
 from harsanyi.interactions.game.game import of_classes
+from harsanyi.interactions.game.inputs import INPUTS, ModelInputs
 from harsanyi.interactions.game.players import Players
+from harsanyi.interactions.game.reading import Outputs, Reading
 from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_named
+from harsanyi.interactions.game.trial import Trial
+from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.machine.onednn import FasterLinear
 
-# The name of an input that is a plain tensor.
-INPUTS = "inputs"
+# The key of the trial among the choices of a game.
+TRIAL = "trial"
 
 
 class MaskedModel:
@@ -55,13 +57,16 @@ class MaskedModel:
     v(T) = score(model(x with every player outside T replaced by the baseline), label).
 
     The model runs on its own device in evaluation mode. Afterwards it is as before: device, mode of every
-    module, hooks, gradients. It may return logits, a mapping or object with `logits`, or a tuple that begins
-    with them.
+    module, hooks, gradients, buffers. It may return logits, a mapping or object with `logits`, or a tuple
+    that begins with them or with a loss.
+
+    Before its first table a game is tried on a few inputs. Outputs that depend on chance, or on what else is
+    in the batch, are refused with the reason (`trial`).
 
     Args:
         model: a module or callable. A mapping of inputs is passed by keyword, a tensor by position.
         inputs: a tensor of floats or token ids `(games, ...)`, or a mapping of such tensors (`input_ids`,
-            `attention_mask`, …) of which `masked` is masked.
+            `attention_mask`, …) of which `masked` is masked. Each has a row a game.
         players: the owner of each element.
         labels: `(games,)` class indices, column indices or token ids, as the score takes them.
         baseline: the value of a masked element: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
@@ -76,6 +81,12 @@ class MaskedModel:
         precision: of the forwards. "float32", the network's own type without TF32; "tf32" (GPUs), "bf16" or
             "fp16", whose errors grow with the order of an interaction: measure them with `precision_error`.
             Scores and all that follows are in float64 always.
+        shared: what every forward gets as it is, by the name of the model's argument: inputs that are the
+            same for all games, such as the prompts that every image is compared with.
+        probabilities: whether the outputs are probabilities and not logits, for "log_odds" and "log_prob". By
+            default those of a softmax are recognised by their sum, those of a last sigmoid by the operation.
+        batch_size: the most inputs in a forward; by default what suits the device. 1 for a model whose
+            outputs for one input depend on the others of a batch.
 
     Raises:
         ValueError: for inputs that are not finite, labels outside the classes, players that do not fit the
@@ -99,16 +110,21 @@ class MaskedModel:
         layer: str | None = None,
         masked: str | None = None,
         precision: str = "float32",
+        shared: Mapping[str, Any] | None = None,
+        probabilities: bool | None = None,
+        batch_size: int | None = None,
     ) -> None:
+        require_weights(model)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"expected a batch_size of 1 or more, got {batch_size}")
         if isinstance(baseline, str) and baseline == EMBEDDING_ZEROS:
             layer, baseline = embedding_layer(model), "zeros"
         if isinstance(baseline, str) and baseline == UNATTENDED:
             masked, baseline = attention_mask_of(inputs, masked, layer), "zeros"
         self.model, self.layer = model, layer
         self.score = score_named(score)
-        self.inputs = placed(inputs, model)
-        self.precision = precision
-        self.masked = None if isinstance(self.inputs, Tensor) else masked_key(self.inputs, masked)
+        self.model_inputs = ModelInputs.of(inputs, masked, shared, model)
+        self.precision, self._probabilities, self._batch_size = precision, probabilities, batch_size
         self.players = players.to(self.device)
         require_maskable(self.source, self.players)
         if self.score in LAST_POSITION:
@@ -117,12 +133,14 @@ class MaskedModel:
         self.labels = checked_labels(labels, self.games, self.score, self.device)
         self._choices: tuple[Any, dict[Any, Any]] = (None, {})
         self._current: tuple[Tensor, Tensor] | None = None  # games and coalitions of the running forward
-        self._elements, self._images_last = self.source, False
-        self._activation_bytes, self.forward_bytes, self._elements = self._probe()
-        self._images_last = self._likes_images_last()
-        filled = baseline_named(baseline)(self._elements)
-        self.baseline = require_fit(filled, self.players, self._elements)
-        self._to_zeros = layer is None and self._elements.is_floating_point() and not self.baseline.any()
+        self._reading: Reading | None = None  # of the last trial
+        probe = probed(self)
+        require_classes(self.labels, probe.outputs, self.score)
+        self._activation_bytes, self.forward_bytes = probe.largest, probe.total
+        self.images_last = likes_images_last(self)
+        self.elements = Elements.of(
+            probe.elements, baseline_named(baseline), self.players, finite=layer is None
+        )
 
     @property
     def n(self) -> int:
@@ -135,9 +153,55 @@ class MaskedModel:
         return len(self.source)
 
     @property
+    def baseline(self) -> Tensor:
+        """What masked elements become, with an axis of games of length 1 or `games`."""
+        return self.elements.baseline
+
+    @property
     def device(self) -> torch.device:
         """The device of the inputs and the model."""
         return self.source.device
+
+    @property
+    def inputs(self) -> Any:
+        """The inputs of all games, a tensor or a mapping of tensors, on the model's device."""
+        return self.model_inputs.tensors
+
+    @property
+    def masked(self) -> str | None:
+        """The name of the input that is masked; None for a tensor."""
+        return self.model_inputs.masked
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What every forward gets as it is, by name."""
+        return self.model_inputs.shared
+
+    @property
+    def source(self) -> Tensor:
+        """The input that is masked; with `layer`, the input that leads to that layer."""
+        return self.model_inputs.source
+
+    @property
+    def trial(self) -> Trial:
+        """Whether outputs depend on chance or on the batch; tried once for the model's weights."""
+        trial: Trial | None = self.choices.get(TRIAL)
+        if trial is None:
+            trial = self.choices[TRIAL] = trial_of_model(self)
+            self._reading = Reading.of(self.score, trial, self._probabilities)
+            for note in self._reading.notes if self._reading.warns else ():
+                warnings.warn(note, stacklevel=2)
+        return trial
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on how the outputs are read, for a report; none where nothing is unusual."""
+        return self._tried_reading.notes
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the outputs are read as probabilities."""
+        return self._tried_reading.outputs is not Outputs.LOGITS
 
     @property
     def choices(self) -> dict[Any, Any]:
@@ -153,7 +217,8 @@ class MaskedModel:
         The caches are those of all threads together, since they share a forward. The size follows from one
         forward and not from a stopwatch, so that runs repeat.
         """
-        return batch_fitting(self._activation_bytes, self.device, threads=torch.get_num_threads())
+        fitting = batch_fitting(self._activation_bytes, self.device, threads=torch.get_num_threads())
+        return fitting if self._batch_size is None else min(self._batch_size, fitting)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -163,6 +228,13 @@ class MaskedModel:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
+        """`masking()`, for a game that was tried; a ValueError where its outputs depend on chance."""
+        self.trial.require_repeatable()
+        with self.masking():
+            yield
+
+    @contextmanager
+    def masking(self) -> Iterator[None]:
         """The model in evaluation mode and its precision, its layer's hook in place; undone afterwards."""
         with ExitStack() as stack:
             stack.enter_context(self.evaluating())
@@ -193,7 +265,7 @@ class MaskedModel:
             outputs: of the network.
             games: the game of each row.
         """
-        return self.score(outputs, None if self.labels is None else self.labels[games]).double()
+        return self._tried_reading.scores(outputs, None if self.labels is None else self.labels[games])
 
     def masked_elements(
         self,
@@ -212,17 +284,38 @@ class MaskedModel:
         Returns:
             `(pairs, ...)` in the type of the elements, the baseline in place of absent players.
         """
-        elements = _rows(self._elements, games)
-        last = images_last or self._images_last
-        return self._mask(channels_last(elements) if last else elements, games, coalitions)
+        return self.elements.rows(games, coalitions, images_last=images_last or self.images_last)
+
+    def changed(self, **arguments: Any) -> "MaskedModel":
+        """The same game with other arguments.
+
+        Args:
+            arguments: of `MaskedModel`, in place of this game's.
+
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0] * 5)
+        >>> game.changed(labels=[1] * 5).labels.tolist()
+        [1, 1, 1, 1, 1]
+        """
+        own = {
+            name: getattr(self, name)
+            for name in (
+                "model", "inputs", "players", "labels", "baseline", "score", "layer", "masked", "precision",
+                "shared",
+            )
+        }  # fmt: skip
+        declared = {"probabilities": self._probabilities, "batch_size": self._batch_size}
+        return MaskedModel(**own | declared | arguments)
 
     @property
     def beside(self) -> dict[str, Tensor]:
         """All games' inputs beside the masked one, by name; with `layer`, all inputs."""
-        inputs = {INPUTS: self.inputs} if isinstance(self.inputs, Tensor) else dict(self.inputs)
-        if self.layer is None:
-            del inputs[self.masked or INPUTS]
-        return inputs
+        return self.model_inputs.beside if self.layer is None else self.model_inputs.named
+
+    @property
+    def features(self) -> Tensor:
+        """Numbers that tell the games apart, `(games, features)`."""
+        return self.model_inputs.features
 
     def outputs_of(self, elements: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
         """The network's outputs for masked elements.
@@ -242,43 +335,47 @@ class MaskedModel:
     ) -> Float[Tensor, "batch *outputs"]:
         """The network's outputs on masked inputs, those that the score reads; call it inside `prepared()`."""
         self._current = games, coalitions
-        source = self.masked_elements(games, coalitions) if self.layer is None else self.source[games]
-        outputs = self._forward(source, games)
+        if self.layer is None:
+            outputs = self._outputs(self.masked_elements(games, coalitions), self._rows_beside(games))
+        else:
+            outputs = self._unmasked(games, self.images_last)
         self._current = None
-        return outputs
+        return require_rows(outputs, len(games))
 
-    @property
-    def source(self) -> Tensor:
-        """The input that is masked; with `layer`, the input that leads to that layer."""
-        source: Tensor = self.inputs if isinstance(self.inputs, Tensor) else self.inputs[self.masked]
-        return source
+    def unmasked(
+        self, games: Int64[Tensor, " batch"], *, images_last: bool = False
+    ) -> Float[Tensor, "batch *outputs"]:
+        """The network's outputs on inputs as they are; call it inside `evaluating()`.
 
-    def _forward(self, source: Tensor, games: Tensor) -> Tensor:
-        """The network's outputs for sources, with the other inputs of their games."""
-        inputs = {} if isinstance(self.inputs, Tensor) else self.inputs
-        return self._outputs(
-            channels_last(source) if self._images_last else source,
-            {key: value[games] for key, value in inputs.items() if key != self.masked},
-        )
+        Args:
+            games: whose inputs.
+            images_last: whether to put the channels of images last in memory.
+        """
+        return require_rows(self._unmasked(games, images_last), len(games))
+
+    def _unmasked(self, games: Tensor, images_last: bool) -> Tensor:
+        source = self.source[games]
+        return self._outputs(channels_last(source) if images_last else source, self._rows_beside(games))
+
+    def _rows_beside(self, games: Tensor) -> dict[str, Tensor]:
+        """The inputs beside the masked one, for some games."""
+        return {name: value[games] for name, value in self.model_inputs.beside.items()}
 
     def _outputs(self, source: Tensor, others: Mapping[str, Tensor]) -> Tensor:
-        """The network's outputs for one tensor by position, or for several by keyword."""
-        if isinstance(self.inputs, Tensor):
-            return self.read(self.model(source))
-        return self.read(self.model(**{str(self.masked): source}, **others))
+        """The network's outputs for rows of its inputs."""
+        return self.read(self.model_inputs.call(self.model, source, others))
+
+    @property
+    def _tried_reading(self) -> Reading:
+        """How the score reads the outputs, as the last trial has shown."""
+        if self._reading is None:
+            self._reading = Reading.of(self.score, self.trial, self._probabilities)
+        return self._reading
 
     def read(self, returned: Any) -> Tensor:
         """The logits in the model's return value; only the last position where the score reads no other."""
         logits = logits_of(returned)
         return logits[:, -1:] if self.score in LAST_POSITION and logits.ndim == 3 else logits
-
-    def _mask(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
-        """Elements of present players and of the background stay; the others get the baseline."""
-        keep = self.players.keep(games, coalitions, elements.ndim)
-        if self._to_zeros:
-            return elements * keep  # equal to torch.where for finite numbers, and faster
-        baseline = _rows(self.baseline, games) if len(self.baseline) == self.games else self.baseline
-        return torch.where(keep, elements, baseline)
 
     def _mask_output(self, module: nn.Module, args: Any, elements: Any) -> Tensor | None:
         """Forward hook of `layer`."""
@@ -288,63 +385,4 @@ class MaskedModel:
             )
         games, coalitions = self._current
         self._current = None
-        return self._mask(elements, games, coalitions)
-
-    def _probe(self) -> tuple[int, int, Tensor]:
-        """Bytes of the largest activation and of all, and the elements to mask, from unmasked forwards.
-
-        With `layer` every game needs a forward for its elements. Without it the elements are the inputs, and
-        one game is enough.
-        """
-        sizes: list[int] = []
-        elements: list[Tensor] = []
-
-        def record(module: nn.Module, args: Any, output: Any) -> None:
-            if not isinstance(output, Tensor):
-                raise ValueError(
-                    f"layer {self.layer!r} gives {type(output).__name__}; name one giving a tensor"
-                )
-            elements.append(output)
-
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
-            stack.enter_context(self.evaluating())
-            if self.layer is not None:
-                stack.enter_context(hooked(module_named(self.model, self.layer), record))
-            for game in range(1 if self.layer is None else self.games):
-                sizes.clear()
-                games = torch.tensor([game], device=self.device)
-                with activations_measured(self.model, sizes):
-                    outputs = self._forward(self.source[games], games)
-        require_classes(self.labels, outputs)
-        if len(elements) not in (0, self.games):
-            raise ValueError(
-                f"layer {self.layer!r} does not run exactly once in a forward; name one that does"
-            )
-        largest = max(sizes, default=max(self.source[0].nbytes, 1))
-        return largest, max(sum(sizes), largest), torch.cat(elements) if elements else self.source
-
-    def _likes_images_last(self) -> bool:
-        """Whether this is a convolutional network on a CPU with the same outputs for channels-last inputs.
-
-        Convolutions are up to twice as fast then. A network that depends on strides (`view`) may raise.
-        """
-        images = self.source.ndim == 4 and self.source.dtype in (torch.float32, torch.float64)
-        on_cpu = self.device.type == "cpu" and self.precision == "float32"
-        if not (images and on_cpu and convolves(self.model)):
-            return False
-        games = torch.zeros(1, dtype=torch.int64)
-        with torch.inference_mode(), self.evaluating():
-            expected = self._forward(self.source[games], games)
-            try:
-                outputs = self._forward(channels_last(self.source[games]), games)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise
-                return False
-        return same_to_rounding(outputs, expected)
-
-
-def _rows(tensor: Tensor, games: Tensor) -> Tensor:
-    """The rows of some games; one row, which broadcasts, where all are the same game."""
-    return tensor[games[:1]] if bool((games == games[:1]).all()) else tensor[games]
+        return self.elements.masked(elements, games, coalitions)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from harsanyi.interactions.game.superpixels import superpixels
-from harsanyi.interactions.game.words import require_units, spans_of, units_of
+from harsanyi.interactions.game.words import comparable, is_word, require_offsets, require_units, units_of
 
 # The owner of elements that are never masked.
 BACKGROUND = -1
@@ -184,12 +184,15 @@ class Players:
     ) -> "Players":
         """Each word of the text(s) a player, with all its tokens.
 
-        Special tokens, padding, punctuation (words without a letter or digit) and stop words are background.
+        Words are those of the text, whatever the tokenizer: "It's", "well-known", "3.5" and an address are
+        one each, and so are an emoji and a character of a script without spaces, such as Chinese. Characters
+        that the tokenizer takes together, as many do in Chinese, are one player. Special tokens, padding,
+        punctuation (what has no letter, digit or emoji) and stop words are background.
 
         Args:
             tokenizer, text, seed, options: as for `tokens`.
             choose, at_least: as for `tokens`, words in place of tokens.
-            stop_words: words that are no players, compared in lower case.
+            stop_words: words that are no players, compared in lower case, whole: "don't" and not "don".
 
         Returns:
             Players with their words as names, else as `tokens`.
@@ -197,10 +200,10 @@ class Players:
         Raises:
             ValueError: as `tokens`.
         """
-        stopped = {word.lower() for word in stop_words}
+        stopped = comparable(stop_words)
 
-        def candidate(word: str) -> bool:
-            return any(map(str.isalnum, word)) and word.lower() not in stopped
+        def candidate(piece: str) -> bool:
+            return is_word(piece, stopped)
 
         return cls._of_text(tokenizer, text, choose, at_least, seed, candidate, by_word=True, **options)
 
@@ -347,16 +350,14 @@ class Players:
             raise ValueError(
                 f"expected choose={choose}, some players of each text, or at_least={at_least}, all; got both"
             )
-        if not getattr(tokenizer, "is_fast", False):
-            raise ValueError("expected a fast transformers tokenizer, which knows the word of each token")
+        require_offsets(tokenizer)
         texts = [text] if isinstance(text, str) else list(text)
         encoded = tokenizer(texts, padding=True, truncation=True, return_offsets_mapping=True, **options)
         generator = torch.Generator().manual_seed(seed)
         games = []
         for i, sentence in enumerate(texts):
             offsets = encoded["offset_mapping"][i]
-            units = units_of(sentence, encoded.word_ids(i), offsets, by_word)
-            pieces = spans_of(sentence, units, offsets)
+            units, pieces = units_of(sentence, encoded.word_ids(i), offsets, by_word)
             games.append((units, {unit: piece for unit, piece in pieces.items() if candidate(piece)}))
         k = len(games[0][1]) if choose is None else choose
         for sentence, (_, pieces) in zip(texts, games, strict=True):

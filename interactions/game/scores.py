@@ -12,33 +12,43 @@ Score = Callable[[Tensor, Any], Tensor]
 
 
 def log_odds(
-    outputs: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
+    outputs: Float[Tensor, "batch *classes"], labels: Int64[Tensor, " batch"]
 ) -> Float64[Tensor, " batch"]:
     """Log-odds of the label, z_y − logsumexp(z_{≠y}) = log p_y / (1 − p_y), in nats.
 
+    A single output z is the log-odds of class 1 against class 0: z for label 1, −z for label 0.
+
     >>> log_odds(torch.tensor([[2.0, 0.0]]), torch.tensor([0])).tolist()
     [2.0]
+    >>> log_odds(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0])).tolist()
+    [2.0, -2.0]
     """
-    if outputs.shape[-1] < 2:
-        raise ValueError('log-odds need two classes or more; for a single output use score="output"')
-    outputs = outputs.double()
+    outputs = by_class(outputs)
+    if outputs.shape[1] == 1:
+        return _signed(outputs, labels)
     chosen = labels[:, None]
     others = outputs.scatter(1, chosen, -torch.inf)
     return outputs.gather(1, chosen)[:, 0] - others.logsumexp(1)
 
 
 def logit(
-    outputs: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
+    outputs: Float[Tensor, "batch *classes"], labels: Int64[Tensor, " batch"]
 ) -> Float64[Tensor, " batch"]:
     """The label's logit z_y."""
-    return outputs.double().gather(1, labels[:, None])[:, 0]
+    return by_class(outputs).gather(1, labels[:, None])[:, 0]
 
 
 def log_prob(
-    outputs: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
+    outputs: Float[Tensor, "batch *classes"], labels: Int64[Tensor, " batch"]
 ) -> Float64[Tensor, " batch"]:
-    """Log-probability of the label, z_y − logsumexp(z), in nats."""
-    return logit(outputs.double().log_softmax(1), labels)
+    """Log-probability of the label, z_y − logsumexp(z), in nats.
+
+    A single output z is the log-odds of class 1 against class 0: log σ(z) for label 1, log σ(−z) for label 0.
+    """
+    outputs = by_class(outputs)
+    if outputs.shape[1] == 1:
+        return torch.nn.functional.logsigmoid(_signed(outputs, labels))
+    return logit(outputs.log_softmax(1), labels)
 
 
 def output(
@@ -65,6 +75,28 @@ def next_token_log_odds(
     return log_odds(outputs[:, -1], labels)
 
 
+def by_class(outputs: Float[Tensor, "batch *classes"]) -> Float64[Tensor, "batch classes"]:
+    """A classifier's outputs in float64, a column a class; one column for outputs `(batch,)`.
+
+    Raises:
+        ValueError: for outputs with more axes, such as one for each pixel.
+    """
+    if outputs.ndim == 1:
+        outputs = outputs[:, None]
+    if outputs.ndim != 2:
+        raise ValueError(
+            f"expected a classifier's outputs (batch, classes), got shape {tuple(outputs.shape)}: for those "
+            "at pixels pass score=, such as score=lambda outputs, labels: outputs[:, 0].mean((1, 2)); for "
+            'those of a language model score="next_token_log_odds"'
+        )
+    return outputs.double()
+
+
+def _signed(outputs: Float64[Tensor, "batch 1"], labels: Int64[Tensor, " batch"]) -> Tensor:
+    """A single output for label 1, its negative for label 0."""
+    return torch.where(labels == 1, outputs[:, 0], -outputs[:, 0])
+
+
 SCORES: dict[str, Score] = {
     "log_odds": log_odds,
     "logit": logit,
@@ -76,6 +108,10 @@ SCORES: dict[str, Score] = {
 LABELLED = (log_odds, logit, log_prob, next_token_log_odds)
 # Scores that read the outputs of a language model at the last position only.
 LAST_POSITION = (next_token_log_odds,)
+# Scores that take a single output for the log-odds of two classes.
+TWO_CLASSES = (log_odds, log_prob)
+# Scores whose formula is one of logits, and holds for the logarithms of probabilities too.
+OF_LOGITS = (log_odds, log_prob, next_token_log_odds)
 
 
 def score_name(score: Score) -> str:

@@ -145,17 +145,7 @@ def with_others_present(game: Game, kept: Int64[Tensor, "games keep"]) -> Game:
     """
     if not isinstance(game, MaskedModel):
         return OthersPresent(game, kept)
-    return MaskedModel(
-        game.model,
-        game.inputs,
-        game.players.only(kept),
-        labels=game.labels,
-        baseline=game.baseline,
-        score=game.score,
-        layer=game.layer,
-        masked=game.masked,
-        precision=game.precision,
-    )
+    return game.changed(players=game.players.only(kept))
 
 
 def screened(

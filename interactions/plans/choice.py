@@ -10,6 +10,7 @@ from typing import Any
 
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.plans.dense import dense_plan
 from harsanyi.interactions.plans.plan import NotApplicable, Plan
 from harsanyi.interactions.plans.regions.tables import tables_plan
@@ -90,8 +91,8 @@ def estimates(game: Game, *, memory: int | None = None) -> list[Choice]:
 
 def _dense(game: Game, memory: int | None) -> Choice:
     """The dense plan where tracing pays and succeeds, else the network as it is."""
-    if _are_few(game):
-        return Choice("dense", None, 1.0, FEW_FORWARDS)
+    if (reason := _no_plan(game)) is not None:
+        return Choice("dense", None, 1.0, reason)
     try:
         plan = dense_plan(game)
     except NotApplicable as reason:
@@ -104,10 +105,15 @@ def _are_few(game: Game) -> bool:
     return getattr(game, "forward_bytes", 0) * game.games * 2.0**game.n < MIN_ACTIVATION_BYTES
 
 
+def _no_plan(game: Game) -> str | None:
+    """Why the network runs as it is: few forwards, or outputs that are right one by one alone."""
+    return FEW_FORWARDS if _are_few(game) else trial_of(game).batch
+
+
 def _automatic(game: Game, memory: int | None) -> Choice:
     """The cheapest plan; the dense one with the reasons of all others where none is cheaper."""
-    if _are_few(game):
-        return Choice("dense", None, 1.0, FEW_FORWARDS)
+    if (reason := _no_plan(game)) is not None:
+        return Choice("dense", None, 1.0, reason)
     others = estimates(game, memory=memory)[1:]
     best = min(others, key=lambda choice: choice.share)
     if best.share < 1.0:
@@ -119,6 +125,8 @@ def _automatic(game: Game, memory: int | None) -> Choice:
 def _named(game: Game, name: str, memory: int | None) -> Choice:
     """One plan by name; a ValueError where it does not suit the game."""
     try:
+        if (mixed := trial_of(game).batch) is not None:
+            raise NotApplicable(mixed)
         plan = PLANS[name](game, memory=memory)
     except NotApplicable as reason:
         raise ValueError(f"plan {name!r} does not suit this game: {reason}") from reason

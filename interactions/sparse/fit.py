@@ -4,16 +4,17 @@
 and a lower bound that proves how near the optimum they are. `solve_tables` is the same for other programs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from harsanyi.interactions.effects.transforms import player_count
 from harsanyi.interactions.machine.batching import over_batches
-from harsanyi.interactions.sparse.gradient_descent import gradient_descent
+from harsanyi.interactions.sparse.gradient_descent import RATES, gradient_descent, rates_to_try
 from harsanyi.interactions.sparse.halpern import split
 from harsanyi.interactions.sparse.interior_point import interior_point
 from harsanyi.interactions.sparse.program import Answer, Program, per_game, remaining_and
@@ -22,6 +23,10 @@ SparseMethod = Literal["splitting", "interior-point", "sgd"]
 SPARSE_METHODS: tuple[SparseMethod, ...] = get_args(SparseMethod)
 # Steps that suffice on tables of trained networks; the published recipe always takes its 10,000.
 MAX_STEPS: dict[SparseMethod, int] = {"splitting": 5000, "interior-point": 100, "sgd": 10_000}
+
+# The learning rate of a descent, at its start and for max|v − v(∅)| = 1: one, several, or those to try.
+BEST_OF = "best-of"
+Rate = float | Sequence[float] | Literal["best-of"]
 
 Tables = Float64[Tensor, "games *networks coalitions"]
 Games = Float64[Tensor, " games"]
@@ -43,6 +48,7 @@ class SparseFit:
         lower_bound: no split has a smaller objective.
         gap: (objective − lower_bound) / objective; 0 for a constant game.
         steps: of the method, for each game.
+        rate: the learning rate of the descent that each game's split is from; NaN for other methods.
     """
 
     and_: Tables
@@ -53,6 +59,7 @@ class SparseFit:
     lower_bound: Games
     gap: Games
     steps: Int64[Tensor, " games"]
+    rate: Games
 
 
 def sparse_and_or(
@@ -63,6 +70,7 @@ def sparse_and_or(
     method: SparseMethod = "splitting",
     max_steps: int | None = None,
     start: SparseFit | None = None,
+    rate: Rate | None = None,
 ) -> SparseFit:
     """The AND-OR split of least strength, to a certified gap.
 
@@ -80,13 +88,17 @@ def sparse_and_or(
         max_steps: after these the other games are returned with the gap they have; by default `MAX_STEPS`.
         start: the fit of similar tables (the same inputs, the checkpoint before) that the splitting starts
             from.
+        rate: the learning rate of "sgd", at the start, for tables scaled to max|v − v(∅)| = 1; by default
+            1e-6. Several rates, or "best-of" for four that suit the number of players (`rates_to_try`): each
+            game's sparsest split over these, as the published comparisons choose it.
 
     Returns:
         The split of each game, in the unit of v, with the bound and the gap that it reached.
 
     Raises:
         ValueError: for tables that are not finite, naming the game; for noise or tolerance below zero; for a
-            start of other shape, or with another method.
+            start of other shape, or with another method; for a rate that is not above zero, or with another
+            method.
 
     >>> v = torch.tensor([[0.0, 2.0, 2.0, 2.0]], dtype=torch.float64)  # OR of two players
     >>> fit = sparse_and_or(v, noise=0.0, tolerance=1e-6)
@@ -99,16 +111,46 @@ def sparse_and_or(
         raise ValueError(f"expected a method of {', '.join(SPARSE_METHODS)}; got {method!r}")
     if start is not None and method != "splitting":
         raise ValueError(f"only the splitting can start from another fit; the method is {method!r}")
+    if rate is not None and method != "sgd":
+        raise ValueError(f"only the descent (sgd) has a learning rate; the method is {method!r}")
     steps = MAX_STEPS[method] if max_steps is None else max_steps
+    if method == "sgd":
+        return sparsest(
+            [_descent(v, noise, tolerance, steps, each) for each in rates_of(rate, player_count(v))]
+        )
 
     def solve(program: Program, start: Answer | None) -> tuple[Answer, Tensor]:
         if method == "interior-point":
             return interior_point(program, tolerance, steps)
-        if method == "sgd":
-            return gradient_descent(program, steps)
         return split(program, tolerance, steps, start)
 
     return solve_tables(v, noise, tolerance, Program, solve, start)
+
+
+def rates_of(rate: Rate | None, n: int) -> tuple[float, ...]:
+    """The learning rates that a choice of them stands for, for tables of n players.
+
+    >>> rates_of("best-of", 10), rates_of(None, 10)
+    ((1e-05, 3e-06, 1e-06, 3e-07), (1e-06,))
+    """
+    if rate is None or rate == BEST_OF:
+        return (RATES["sgd"],) if rate is None else rates_to_try(n)
+    rates: Sequence[Any] = rate if isinstance(rate, Sequence) else (rate,)
+    if not rates or not all(isinstance(each, int | float) and 0 < each < torch.inf for each in rates):
+        raise ValueError(f"expected learning rates > 0, or {BEST_OF!r}; got {rate!r}")
+    return tuple(map(float, rates))
+
+
+def sparsest(fits: Sequence[SparseFit]) -> SparseFit:
+    """The split of each game with the least objective, of several fits of the same tables."""
+    best = torch.stack([fit.objective for fit in fits]).argmin(0)
+    games = torch.arange(len(best), device=best.device)
+    return SparseFit(
+        **{
+            field.name: torch.stack([getattr(fit, field.name) for fit in fits])[best, games]
+            for field in fields(SparseFit)
+        }
+    )
 
 
 def solve_tables(
@@ -157,6 +199,12 @@ def in_units(v: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
     return u, bound, per_game(torch.where(unit > 0, unit, 1.0), v)
 
 
+def _descent(v: Tensor, noise: float, tolerance: float, steps: int, rate: float) -> SparseFit:
+    """The last iterate of a descent at one rate, for each game."""
+    fit = solve_tables(v, noise, tolerance, Program, lambda p, _: gradient_descent(p, steps, rate))
+    return replace(fit, rate=torch.full_like(fit.objective, rate))
+
+
 def _answer(fit: SparseFit, games: Tensor, unit: Tensor) -> Answer:
     """A fit of some games as an answer in the solver's unit."""
     or_, delta = fit.or_[games] / unit, fit.residual[games] / unit
@@ -172,7 +220,8 @@ def _fit(
     and_ = torch.cat([v[..., :1], and_[..., 1:]], dim=-1)
     scale = unit.flatten()
     gap, objective, lower = program.gap(answer), scale * answer.objective, scale * answer.lower
-    return SparseFit(and_, or_, residual, answer.multiplier, objective, lower, gap, steps)
+    rate = torch.full_like(objective, torch.nan)
+    return SparseFit(and_, or_, residual, answer.multiplier, objective, lower, gap, steps, rate)
 
 
 def _check(v: Tensor, noise: float, tolerance: float, start: SparseFit | None) -> None:

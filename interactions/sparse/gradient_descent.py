@@ -17,6 +17,7 @@ transforms grows as 2.618ⁿ, so small steps make little progress.
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import log10
 from typing import Literal
 
 import torch
@@ -36,6 +37,8 @@ from harsanyi.interactions.sparse.program import Answer, Program, Tables
 # 0.05. They are at most a fifth of the objective worse than the best rate of each case. The best SGD rate
 # falls from 2e-5 to 3e-7 between the cases; much larger rates end worse than they began.
 RATES = {"sgd": 1e-6, "adam": 1e-3}
+# The largest of the rates that are tried for 8 players, and the condition number of the transforms of one.
+LARGEST_RATE, CONDITION = 1e-4, 2.618
 MOMENTUM = 0.9
 DECAY = 0.1  # of the learning rate, over all steps
 
@@ -79,6 +82,18 @@ def gradient_descent(
     # lies far outside the dual's box, so that scaling gives a valid but weak bound (gaps near 1).
     answer.bound(program, multiplier)
     return answer, torch.full_like(answer.objective, steps, dtype=torch.int64)
+
+
+def rates_to_try(n: int) -> tuple[float, ...]:
+    """Four rates of SGD for n players, half a decade apart, among which wider sweeps found the best.
+
+    They fall with the condition number of the transforms.
+
+    >>> rates_to_try(8), rates_to_try(10)
+    ((0.0001, 3e-05, 1e-05, 3e-06), (1e-05, 3e-06, 1e-06, 3e-07))
+    """
+    largest = round(2 * log10(LARGEST_RATE * CONDITION ** (8 - n)))
+    return tuple(float(f"{(1, 3)[step % 2]}e{step // 2}") for step in range(largest, largest - 4, -1))
 
 
 def _optimizer(name: str, parameters: list[Tensor], rate: float) -> torch.optim.Optimizer:

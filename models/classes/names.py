@@ -16,7 +16,7 @@ def ordered_names(value: Any) -> tuple[str, ...] | None:
         value: as it is read from JSON or a checkpoint; numbers may be written as strings.
 
     Returns:
-        the names; None where they are not one for each number from 0 on, each different.
+        the names; None where they are not texts, one for each number from 0 on, each different.
 
     >>> ordered_names({"cat": 1, "ant": 0}), ordered_names({"0": "ant", "1": "cat"}), ordered_names(["ant"])
     (('ant', 'cat'), ('ant', 'cat'), ('ant',))
@@ -33,10 +33,10 @@ def ordered_names(value: Any) -> tuple[str, ...] | None:
         names = {int(number): name for number, name in by_number}
     else:
         return None
-    plain = all(isinstance(name, str | int) and not isinstance(name, bool) for name in names.values())
+    plain = all(isinstance(name, str) for name in names.values())
     if not names or len(names) != len(value) or not plain or sorted(names) != list(range(len(names))):
         return None
-    ordered = tuple(str(names[number]) for number in range(len(names)))
+    ordered = tuple(names[number] for number in range(len(names)))
     return ordered if len(set(ordered)) == len(ordered) else None
 
 

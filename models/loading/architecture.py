@@ -1,15 +1,19 @@
 """Architectures: how to build a network, before its weights are chosen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from harsanyi.models.loading.heads import find_head
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
+
+__all__ = ["IMAGENET", "Architecture", "Build", "find_head"]
 
 # Builds the model for a number of classes, or for the architecture's own number where that is None.
 Build = Callable[[int | None], nn.Module]
 IMAGENET = ImagePreprocess()
+DEFAULT_SOURCE = "the usual settings of ImageNet, since nothing says otherwise"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,13 @@ class Architecture:
         kind: "image" or "text".
         classes: the names of its own classes, or None.
         imagenet: whether 1000 classes are those of ImageNet.
+        published_head: whether the published weights hold a head.
+        source: where the preprocessing is from, in words.
+        notes: sentences on what was taken that weights do not hold.
+        options: names of settings that the model itself took, not its preprocessing.
+        fit: changes model and preprocessing to agree, after the weights are loaded.
+        own: whether a user's file defines it.
+        head: the path of its last layer, where a user's file names it.
     """
 
     build: Build
@@ -31,25 +42,36 @@ class Architecture:
     kind: str = "image"
     classes: tuple[str, ...] | None = None
     imagenet: bool = False
+    published_head: bool = True
+    source: str = DEFAULT_SOURCE
+    notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    fit: Callable[[nn.Module, Preprocess], Preprocess] | None = None
+    own: bool = False
+    head: str | None = None
 
 
-def find_head(model: nn.Module) -> str:
-    """The dotted path of the last linear layer.
+def guarded(name: str, architecture: Architecture) -> Architecture:
+    """The architecture of a library, whose builder says in one sentence what it cannot build.
 
-    Raises:
-        ValueError: there is no linear layer, or timm says that the model has several heads.
+    Args:
+        name: of the network, for the message.
+        architecture: a user's own stays as it is, and so do its errors.
 
-    >>> find_head(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)))
-    '2'
+    Returns:
+        the architecture; its ``build`` raises a ValueError where the library fails in any way.
     """
-    classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
-    if isinstance(classifier, tuple | list):
-        raise ValueError(
-            f"{type(model).__name__} has several heads ({', '.join(classifier)}): choose a network with one"
-        )
-    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(
-            f"{type(model).__name__} has no linear layer: its last layer must be a torch.nn.Linear"
-        )
-    return str(classifier) if classifier in linear else linear[-1]
+    if architecture.own:
+        return architecture
+
+    def build(num_classes: int | None) -> nn.Module:
+        try:
+            return architecture.build(num_classes)
+        except Exception as error:  # assertions, shapes, types: each library has its own
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{name} cannot be built with these settings ({type(error).__name__}: {reason}): "
+                "give another image size, other channels or another number of classes"
+            ) from error
+
+    return replace(architecture, build=build)

@@ -12,7 +12,7 @@ import safetensors
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harsanyi.models.classes.names import class_names
+from harsanyi.models.classes.names import class_names, ordered_names
 from harsanyi.models.loading.inert import Inert, plain, read_saved
 from harsanyi.models.loading.parts import State, averaged, below, named_tensors
 
@@ -217,7 +217,7 @@ def saved_class_names(saved: Mapping[Any, Any], depth: int = 4) -> tuple[str, ..
     """
     inner: list[Mapping[Any, Any]] = []
     for key, value in saved.items():
-        if isinstance(key, str) and key.lower() in CLASS_KEYS and (names := _complete(plain(value))):
+        if isinstance(key, str) and key.lower() in CLASS_KEYS and (names := ordered_names(plain(value))):
             return names
         if isinstance(value, Inert):
             value = plain(value)
@@ -225,21 +225,6 @@ def saved_class_names(saved: Mapping[Any, Any], depth: int = 4) -> tuple[str, ..
             inner.append(value)
     deeper = (saved_class_names(settings, depth - 1) for settings in inner if depth > 1)
     return next((names for names in deeper if names), None)
-
-
-def _complete(value: Any) -> tuple[str, ...] | None:
-    """Names of classes 0, 1, … from a list of names, a dict of names by number, or of numbers by name."""
-    if isinstance(value, list):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict) or not value:
-        return None
-    pairs = list(value.items())
-    if all(isinstance(number, int) for number in value.values()):
-        pairs = [(number, name) for name, number in pairs]
-    by_number = {_integer(number): name for number, name in pairs}
-    names = [by_number.get(number) for number in range(len(pairs))]
-    texts = [name for name in names if isinstance(name, str)]
-    return tuple(texts) if len(texts) == len(pairs) == len(set(texts)) else None
 
 
 def _timm_preprocessing(args: Any) -> dict[str, Any] | None:

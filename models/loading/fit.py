@@ -154,13 +154,11 @@ def likely_classes(checkpoint: Checkpoint, model: nn.Module, head: str) -> int |
         the number of rows, or None where the file has no such head, or several with other numbers.
     """
     everything = checkpoint.tensors or checkpoint.state
-    name, width = f"{head}.weight", model.get_submodule(head).in_features
+    name, shape = f"{head}.weight", model.state_dict()[f"{head}.weight"].shape
     rows = {
         everything[each].shape[0]
         for each in _chosen(everything, checkpoint)
-        if f".{bare(each)}".endswith(f".{name}")
-        and everything[each].ndim == 2
-        and everything[each].shape[1] == width
+        if f".{bare(each)}".endswith(f".{name}") and everything[each].shape[1:] == shape[1:]
     }
     return rows.pop() if len(rows) == 1 and 0 not in rows else None
 

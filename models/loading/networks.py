@@ -1,9 +1,8 @@
 """Networks by name or file: the model, its preprocessing and the names of its outputs."""
 
 import copy
-import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,23 +13,28 @@ from torch import Tensor, nn
 from harsanyi.models.classes.imagenet import imagenet_classes, is_imagenet
 from harsanyi.models.classes.matching import ClassMismatchError, Order, match_classes
 from harsanyi.models.classes.names import numbered
-from harsanyi.models.loading.architecture import Architecture, find_head
+from harsanyi.models.loading.answers import answer_of, tried_size
+from harsanyi.models.loading.architecture import Architecture, guarded
 from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, first_few, read_checkpoint
 from harsanyi.models.loading.fit import fit, likely_classes
-from harsanyi.models.loading.libraries import (
-    is_hub_folder,
-    small_architecture,
-    timm_architecture,
-    torchvision_architecture,
-    transformers_architecture,
-)
+from harsanyi.models.loading.heads import class_layers, find_head, head_input, is_linear, width
+from harsanyi.models.loading.libraries.adapters import CAUSAL, adapted, base_name, is_adapter, read_adapter
+from harsanyi.models.loading.libraries.adapters import FORMAT as ADAPTER
+from harsanyi.models.loading.libraries.built_in import small_architecture
+from harsanyi.models.loading.libraries.hugging_face import is_hub_folder, transformers_architecture
+from harsanyi.models.loading.libraries.packaged import packaged_architecture
+from harsanyi.models.loading.libraries.timm_networks import folder_of, timm_architecture
+from harsanyi.models.loading.libraries.torchvision_networks import torchvision_architecture
+from harsanyi.models.loading.outputs import logits_of
 from harsanyi.models.loading.own_file import own_architecture
-from harsanyi.models.loading.packaged import packaged_architecture
-from harsanyi.models.loading.preprocess import ImagePreprocess, NetworkInputs, Preprocess, TextPreprocess
+from harsanyi.models.loading.preparation import described, prepared
+from harsanyi.models.loading.preprocess import NetworkInputs, Preprocess
+from harsanyi.models.loading.settings import Settings, settings_of
 from harsanyi.models.seeds import seeded
 
 # Where the names of the outputs are from; "numbers" are no names.
 ClassSource = Literal["given", "checkpoint", "architecture", "ImageNet", "numbers"]
+NO_PUBLISHED_HEAD = "the published weights have no head: a new one is drawn, and its outputs mean nothing yet"
 PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
 
 
@@ -45,10 +49,12 @@ class Network:
         classes: the names of the outputs.
         name: the argument of :func:`load`.
         kind: "image" or "text".
-        head: the dotted path of the last linear layer.
+        head: the dotted path of the last linear layer, or of the 1 × 1 convolution in its place; "" where
+            no single layer gives the answer.
         class_source: where the names of the classes are from.
         has_head: False where the checkpoint held no weights for the head: it is newly drawn, answers nothing.
-        notes: sentences on how the network was read: where its weights lay, what was left aside.
+        notes: sentences on how it was read: where its weights lay and what was left aside, the preprocessing
+            and where it is from, and what was taken that no file says.
     """
 
     model: nn.Module = field(repr=False)
@@ -59,7 +65,7 @@ class Network:
     head: str
     class_source: ClassSource = "given"
     has_head: bool = True
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def tokenizer(self) -> Any:
@@ -69,9 +75,12 @@ class Network:
     @property
     def preprocessing(self) -> dict[str, Any] | None:
         """The settings of the preprocessing, for :func:`save_checkpoint`; None where it has none."""
-        if isinstance(self.preprocess, ImagePreprocess | TextPreprocess):
-            return self.preprocess.settings()
-        return None
+        if not hasattr(self.preprocess, "settings"):
+            return None
+        # torchvision's Inception and GoogLeNet rescale colours themselves, or not; no weight says which.
+        rescale = getattr(self.model, "transform_input", None)
+        inner = {"transform_input": rescale} if self.name.startswith("torchvision:") else {}
+        return {**self.preprocess.settings(), **(inner if isinstance(rescale, bool) else {})}
 
     @property
     def named(self) -> bool:
@@ -137,10 +146,22 @@ class Network:
         return self
 
     def forward(self, inputs: NetworkInputs) -> Tensor:
-        """The model's outputs as one tensor, with gradients where the caller wants them."""
+        """The model's logits, with gradients where the caller wants them.
+
+        Args:
+            inputs: of :attr:`preprocess`.
+
+        Returns:
+            logits (batch, classes), or (batch, positions, classes) of a causal model: what
+            :func:`harsanyi.models.loading.outputs.logits_of` reads from whatever the model returns.
+
+        Raises:
+            ValueError: the model returns no logits.
+        """
         inputs = self._on_device(inputs)
         outputs = self.model(**inputs) if isinstance(inputs, dict) else self.model(inputs)
-        return getattr(outputs, "logits", outputs)
+        first = next(iter(inputs.values())) if isinstance(inputs, dict) else inputs
+        return logits_of(outputs, len(first))
 
     @torch.no_grad()
     def logits(self, inputs: NetworkInputs) -> Tensor:
@@ -151,24 +172,50 @@ class Network:
     def features(self, inputs: NetworkInputs) -> Tensor:
         """The inputs of the head: (batch, features), without gradients.
 
+        Of a head that is applied to every token it is the input at the token whose answer is taken.
+
+        Args:
+            inputs: of :attr:`preprocess`.
+
+        Returns:
+            one row an input; the head makes its logits of it.
+
         Raises:
-            ValueError: the head is not reached, or is applied to each position of an input.
+            ValueError: there is no head; or it is not reached, applied more than once, or its answers at
+                several positions are joined.
         """
-        head_inputs: list[Tensor] = []
-        hook = self.model.get_submodule(self.head).register_forward_pre_hook(
-            lambda _, args: head_inputs.append(args[0])
+        calls: list[tuple[Tensor, Tensor]] = []
+        hook = self.require_head().register_forward_hook(
+            lambda _, args, more, output: calls.append(((*args, *more.values())[0], output)), with_kwargs=True
         )
         try:
             outputs = self.forward(inputs)
         finally:
             hook.remove()
-        shapes = [tuple(tensor.shape) for tensor in head_inputs]
-        if len(head_inputs) != 1 or head_inputs[0].ndim != outputs.ndim:
+        rows = head_input(*calls[0], outputs) if len(calls) == 1 else None
+        if rows is None:
             raise ValueError(
-                f"the head {self.head} of {self.name} must be applied once, to (batch, features), "
-                f"but got {shapes}"
+                f"the head {self.head} of {self.name} must be applied once, to (batch, features), but got "
+                f"{[tuple(given.shape) for given, _ in calls]} for logits {tuple(outputs.shape)}: it has no "
+                "features for a read-out; fine-tune it instead, with network.with_new_head(classes)"
             )
-        return _last(head_inputs[0])
+        return rows
+
+    def require_head(self) -> Any:
+        """The layer at :attr:`head`, a torch.nn.Linear or a 1 × 1 convolution.
+
+        Raises:
+            ValueError: no single layer gives the answer.
+        """
+        if not self.head:
+            find_head(self.model)  # says what stands in the way, where it is the network's kind
+            raise ValueError(
+                f"no single layer gives the answer of {self.name}: for a read-out or new classes its logits "
+                'must be the output of one linear layer; name it in the file, as head = "classifier.1"'
+            )
+        head = self.model.get_submodule(self.head)
+        assert is_linear(head)
+        return head
 
     def with_head(self, weight: Tensor, bias: Tensor, classes: Sequence[str]) -> "Network":
         """Copy the network with another linear layer as its head.
@@ -184,40 +231,48 @@ class Network:
         Raises:
             ValueError: the shapes do not fit the head or the classes.
         """
-        features = self._head().in_features
+        features = _size_of(self.require_head())[1]
         if tuple(weight.shape) != (len(classes), features) or tuple(bias.shape) != (len(classes),):
             raise ValueError(
                 f"expected weight ({len(classes)}, {features}) and bias ({len(classes)},) "
                 f"for {len(classes)} classes, but got {tuple(weight.shape)} and {tuple(bias.shape)}"
             )
-        old_weight = self._head().weight
-        linear = nn.Linear(features, len(classes), device=old_weight.device, dtype=old_weight.dtype)
+        old, layer = self.require_head(), self._new_layer(len(classes))
+        layer = layer.to(device=old.weight.device, dtype=old.weight.dtype)
         with torch.no_grad():
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias)
-        return self._with_linear(linear, classes)
+            layer.weight.copy_(weight.view_as(layer.weight))
+            layer.bias.copy_(bias)
+        return self._with_layer(layer, classes)
 
     def with_new_head(self, classes: Sequence[str], seed: int = 0) -> "Network":
         """A copy with a freshly initialised head for other classes; the same seed gives the same head."""
         with seeded(seed):
-            linear = nn.Linear(self._head().in_features, len(classes))
-        return self.with_head(linear.weight, linear.bias, classes)
+            layer = self._new_layer(len(classes))
+        return self.with_head(layer.weight.flatten(1), layer.bias, classes)
 
-    def _with_linear(self, linear: nn.Linear, classes: Sequence[str]) -> "Network":
+    def _new_layer(self, count: int) -> Any:
+        """A layer as the head, for so many classes."""
+        width = _size_of(self.require_head())[1]
+        return (
+            nn.Linear(width, count)
+            if isinstance(self.require_head(), nn.Linear)
+            else nn.Conv2d(width, count, 1)
+        )
+
+    def _with_layer(self, layer: nn.Module, classes: Sequence[str]) -> "Network":
         model = copy.deepcopy(self.model)
-        parent, _, child = self.head.rpartition(".")
-        setattr(model.get_submodule(parent), child, linear.train(self._head().training))
+        old = model.get_submodule(self.head)
+        # A layer may be registered under several paths, and any of them may be the one that runs.
+        for path, module in list(model.named_modules(remove_duplicate=False)):
+            if module is old:
+                parent, _, child = path.rpartition(".")
+                setattr(model.get_submodule(parent), child, layer.train(old.training))
         for holder in (model, getattr(model, "config", None)):  # timm and transformers store the number
             for attribute in ("num_classes", "num_labels"):
                 if isinstance(getattr(holder, attribute, None), int):
                     setattr(holder, attribute, len(classes))
         names = tuple(str(name) for name in classes)
         return replace(self, model=model, classes=names, class_source="given", has_head=True)
-
-    def _head(self) -> nn.Linear:
-        head = self.model.get_submodule(self.head)
-        assert isinstance(head, nn.Linear)
-        return head
 
     def _on_device(self, inputs: NetworkInputs) -> NetworkInputs:
         if isinstance(inputs, Tensor):
@@ -234,15 +289,15 @@ def load(
     key: str | None = None,
     seed: int = 0,
     image_size: int | tuple[int, int] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> Network:
     """Load a network by name.
 
     Args:
-        name: ``timm:resnet50``, ``torchvision:vgg16``, ``transformers:FOLDER_OR_NAME`` (text classifiers),
-            ``causal:FOLDER_OR_NAME`` (next-token predictors), ``small:cnn``, ``small:resnet20`` (also
-            ``resnet8``, ``vit``),
-            ``package:efficientnet-lite0``, ``package:minilm-l6``, a Hugging Face folder, or your own
-            ``path/to/net.py:build``.
+        name: ``timm:resnet50``, ``torchvision:vgg16``, ``transformers:FOLDER_OR_NAME`` (classifiers of text
+            or pictures), ``causal:FOLDER_OR_NAME`` (next-token predictors), ``small:cnn``, ``small:resnet20``
+            (also ``resnet8``, ``vit``), ``package:efficientnet-lite0``, ``package:minilm-l6``, a folder of
+            transformers, timm or peft, or your own ``path/to/net.py:build``.
         checkpoint: a path for :func:`read_checkpoint`; None for the published weights; "random" for an
             initialisation with the seed. A checkpoint's head decides how many classes there are.
         classes: the names of the classes, else the checkpoint's, else ImageNet's, else "0", "1", …
@@ -250,9 +305,13 @@ def load(
         key: the part of the checkpoint to read, where several networks fit: "teacher", "state_dict.net".
         seed: of everything random in here; the global random state stays as it is.
         image_size: pixels, or (height, width), instead of the size of the checkpoint or the architecture.
+        preprocessing: settings instead of those of the checkpoint, of the files beside it (args.yaml of timm,
+            config.json, preprocessor_config.json) and of the published weights: "size", "mean", "std",
+            "crop", "interpolation", "crop_mode", "channels" as :class:`harsanyi.models.ImagePreprocess` has
+            them; "max_length" for sentences; "transform_input" for torchvision's Inception and GoogLeNet.
 
     Returns:
-        the network, on the CPU, in eval mode and float32.
+        the network, on the CPU, in eval mode and float32; its notes say where the preprocessing is from.
 
     Raises:
         ValueError: the name is unknown, or name, checkpoint and classes do not fit together.
@@ -263,48 +322,50 @@ def load(
     >>> network.logits(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2])
     """
-    if checkpoint is None and (local := _local_folder(name)) is not None:
-        checkpoint = local
-    saved = None if checkpoint in (None, "random") else read_checkpoint(str(checkpoint), ema, key)
-    settings = dict((saved.preprocessing if saved else None) or {})
-    if image_size is not None:
-        settings["size"] = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    folder = Path(str(checkpoint)) if saved is not None and saved.path.is_dir() else None
-    architecture = _architecture(name, settings, folder)
+    base, checkpoint = _resolved(name, checkpoint)
+    saved = None if checkpoint in (None, "random") else _read(Path(str(checkpoint)), ema, key)
+    settings = settings_of(saved, preprocessing, image_size)
+    architecture = guarded(name, _architecture(base, settings.values, saved))
     names = classes if classes is not None else saved.classes if saved is not None else None
     with seeded(seed):
-        weighted = _model(name, architecture, checkpoint, saved, names)
-    model = weighted.model
-    model = model.float().eval()
-    head = find_head(model)
-    preprocess = architecture.preprocess
-    if isinstance(preprocess, ImagePreprocess | TextPreprocess):
-        preprocess = preprocess.with_settings(settings)
-    if isinstance(preprocess, TextPreprocess) and preprocess.tokenizer.padding_side == "left":
-        counts = "position_ids" in inspect.signature(model.forward).parameters
-        preprocess = replace(preprocess, count_positions=counts)
-    count = model.get_submodule(head).out_features
-    assert isinstance(count, int)
-    known = saved if saved is None or saved.format in ("harsanyi", "huggingface") else _of_head(saved, count)
-    named, source = _names(name, classes, known, architecture, count)
-    return Network(
-        model,
-        preprocess,
-        named,
-        name,
-        architecture.kind,
-        head,
-        class_source=source,
-        has_head=weighted.has_head,
-        notes=weighted.notes,
-    )
+        weighted = _model(name, architecture, settings, checkpoint, saved, names)
+        model = weighted.model.float().eval()
+        preprocess = prepared(name, architecture, settings, model)
+        tried_size(name, architecture, model, preprocess)
+        head, count, found = answer_of(name, architecture, model, preprocess)
+    if architecture.own and names is None and architecture.classes is not None:
+        _require_as_many(name, architecture.classes, count)
+    has_head = weighted.has_head
+    named, source = _names(name, classes, saved, architecture, count, has_head)
+    notes = (*weighted.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
+    return Network(model, preprocess, named, name, architecture.kind, head, source, has_head, notes)
 
 
-def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> Architecture:
+def _resolved(name: str, checkpoint: str | Path | None) -> tuple[str, str | Path | None]:
+    """The network's name and its checkpoint, where the name is a folder that is a checkpoint itself."""
+    library, _, path = name.rpartition(":")
+    if is_adapter(path):
+        name = base_name(Path(path), f"{library}:" if library else "")
+        return name, path if checkpoint is None else checkpoint
+    if checkpoint is None:
+        checkpoint = folder_of(name.removeprefix("timm:")) or _local_folder(name)
+    return name, checkpoint
+
+
+def _read(path: Path, ema: bool, key: str | None) -> Checkpoint:
+    """A checkpoint of any kind."""
+    return read_adapter(path) if is_adapter(path) else read_checkpoint(path, ema, key)
+
+
+def _architecture(name: str, settings: dict[str, Any], saved: Checkpoint | None) -> Architecture:
+    folder = saved.path if saved is not None and saved.path.is_dir() else None
     if name.rpartition(":")[0].endswith(".py"):
         return own_architecture(name)
+    if folder_of(name) is not None:
+        return timm_architecture(name, settings, saved)
     if is_hub_folder(name):
-        return transformers_architecture(name, folder)
+        task = saved.facts.get("adapter", {}).get("task_type") if saved is not None else None
+        return transformers_architecture(name, folder, causal=None if task is None else task == CAUSAL)
     library, _, rest = name.partition(":")
     if f"{library}:" not in PREFIXES or not rest:
         raise ValueError(
@@ -313,9 +374,9 @@ def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> A
         )
     match library:
         case "timm":
-            return timm_architecture(rest, settings)
+            return timm_architecture(rest, settings, saved)
         case "torchvision":
-            return torchvision_architecture(rest)
+            return torchvision_architecture(rest, settings, saved)
         case "small":
             return small_architecture(rest)
         case "package":
@@ -326,7 +387,7 @@ def _architecture(name: str, settings: dict[str, Any], folder: Path | None) -> A
 
 @dataclass(frozen=True)
 class _Weighted:
-    """A model with its weights, whether they have a head, and how they were read."""
+    """A model with its weights, and how they were read."""
 
     model: nn.Module
     has_head: bool = True
@@ -336,20 +397,23 @@ class _Weighted:
 def _model(
     name: str,
     architecture: Architecture,
+    settings: Settings,
     checkpoint: str | Path | None,
     saved: Checkpoint | None,
     classes: Sequence[str] | None,
 ) -> _Weighted:
     count = len(classes) if classes is not None else None
     own_count = count or (len(architecture.classes) if architecture.classes else None)
+    if saved is not None and saved.format == ADAPTER:
+        return _Weighted(adapted(name, architecture, saved, count))
     if saved is not None:
-        return _from_checkpoint(architecture, saved, count, own_count)
+        return _from_checkpoint(name, architecture, settings, saved, count, own_count)
     if checkpoint == "random":
         return _Weighted(architecture.build(own_count))
     if architecture.published is None:
         raise ValueError(f"{name} has no published weights: give a checkpoint, or checkpoint='random'")
     try:
-        return _published(architecture.published(count))
+        return _published(architecture, count)
     except Exception as error:  # hubs, proxies and file systems each fail in their own way
         reason = str(error).strip().split("\n")[0]
         raise FileNotFoundError(
@@ -359,24 +423,43 @@ def _model(
 
 
 def _from_checkpoint(
-    architecture: Architecture, saved: Checkpoint, count: int | None, own_count: int | None
+    name: str,
+    architecture: Architecture,
+    settings: Settings,
+    saved: Checkpoint,
+    count: int | None,
+    own_count: int | None,
 ) -> _Weighted:
     """The model with the checkpoint's weights; its head has the checkpoint's classes, or is newly drawn."""
     model = architecture.build(count or 2)
-    head = find_head(model)
-    likely = likely_classes(saved, model, head)
-    if likely is not None and likely != model.get_submodule(head).out_features:
+    heads = _heads(name, architecture, settings, model)
+    likely = likely_classes(saved, model, heads[0]) if heads else None
+    if likely is not None and likely != width(model.get_submodule(heads[0])):
         model = architecture.build(likely)
+    head = heads[0] if len(heads) == 1 else None
     weights = fit(saved, model, head)
     rows = weights.classes if weights.has_head else own_count
-    if rows != model.get_submodule(head).out_features:
+    if head is not None and rows != width(model.get_submodule(head)):
         model = architecture.build(rows)
     model.load_state_dict(weights.tensors, strict=False)
     return _Weighted(model, weights.has_head, weights.notes)
 
 
-def _published(model: nn.Module) -> _Weighted:
-    """A published model of transformers has a head if its config names its own class."""
+def _heads(name: str, architecture: Architecture, settings: Settings, model: nn.Module) -> tuple[str, ...]:
+    """The layers that answer, in a model without its weights: of a user's own that which runs last."""
+    if not architecture.own:
+        return class_layers(model)
+    preprocess = prepared(name, architecture, settings, model)
+    head, _, _ = answer_of(name, architecture, model.eval(), preprocess)
+    return (head,) if head else ()
+
+
+def _published(architecture: Architecture, count: int | None) -> _Weighted:
+    """The published model. One of transformers has a head if its config names its own class."""
+    assert architecture.published is not None
+    model = architecture.published(count)
+    if not architecture.published_head:
+        return _Weighted(model, False, (NO_PUBLISHED_HEAD,))
     kinds = getattr(getattr(model, "config", None), "architectures", None)
     if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
         return _Weighted(model)
@@ -398,14 +481,24 @@ def _of_head(saved: Checkpoint, count: int) -> Checkpoint:
 
 
 def _names(
-    name: str, given: Sequence[str] | None, saved: Checkpoint | None, architecture: Architecture, count: int
+    name: str,
+    given: Sequence[str] | None,
+    saved: Checkpoint | None,
+    architecture: Architecture,
+    count: int,
+    has_head: bool,
 ) -> tuple[tuple[str, ...], ClassSource]:
-    """The names of the outputs: those of the user or checkpoint, else the architecture's, else numbers."""
+    """The names of the outputs: those of the user or checkpoint, else the architecture's, else numbers.
+
+    The outputs of a newly drawn head have only the names that the user gives.
+    """
     names: tuple[str, ...] = numbered(count)
     source: ClassSource = "numbers"
     if given is not None:
         names, source = tuple(map(str, given)), "given"
-    elif saved is not None and saved.classes is not None:
+    elif not has_head:
+        pass
+    elif saved is not None and saved.classes is not None and _is_of_head(saved, count):
         names, source = saved.classes, "checkpoint"
     elif architecture.classes is not None and len(architecture.classes) == count:
         names, source = architecture.classes, "architecture"
@@ -414,6 +507,12 @@ def _names(
     if len(names) != count:
         raise ValueError(_wrong_count(name, names, count))
     return names, "numbers" if names == numbered(count) else source
+
+
+def _is_of_head(saved: Checkpoint, count: int) -> bool:
+    """Whether a checkpoint's names are those of its outputs; in a trainer's settings they may be of more."""
+    assert saved.classes is not None
+    return saved.format in ("harsanyi", "huggingface") or len(saved.classes) == count
 
 
 def _wrong_count(name: str, classes: Sequence[str], count: int) -> str:
@@ -427,3 +526,17 @@ def _wrong_count(name: str, classes: Sequence[str], count: int) -> str:
 def _last(outputs: Tensor) -> Tensor:
     """The last position of outputs (batch, positions, …); batches are padded on the left."""
     return outputs[:, -1] if outputs.ndim == 3 else outputs
+
+
+def _size_of(layer: nn.Module) -> tuple[int, int]:
+    """Outputs and inputs of a linear layer, or of a 1 × 1 convolution."""
+    outputs, inputs = layer.weight.shape[:2]  # type: ignore[union-attr, index]
+    return outputs, inputs
+
+
+def _require_as_many(name: str, classes: Sequence[str], count: int) -> None:
+    if len(classes) != count:
+        raise ValueError(
+            f"{name.rpartition(':')[0]} defines {len(classes)} classes ({first_few(list(classes))}), but the "
+            f"network has {count} outputs: name each output there, or give classes"
+        )

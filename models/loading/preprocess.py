@@ -15,6 +15,9 @@ from torchvision.transforms import functional as image_functional
 from harsanyi.pictures import as_rgb_or_grey
 
 NetworkInputs = Tensor | dict[str, Tensor]
+INTERPOLATIONS = tuple(mode.value for mode in InterpolationMode)
+CROP_MODES = ("center", "squash")
+SCALES = ("mean", "std")
 
 
 class Preprocess(Protocol):
@@ -52,22 +55,47 @@ class ImagePreprocess:
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}: pictures have 1 (grey) or 3 (RGB)")
         for name in ("mean", "std"):
-            if len(getattr(self, name)) != self.channels:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}: expected {self.channels} numbers, one a channel"
-                )
+            values = getattr(self, name)
+            if len(values) != self.channels or not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} is {values}: expected {self.channels} numbers, one a channel")
         if len(self.size) != 2 or min(self.size) < 1 or not 0 < self.crop <= 1 or min(self.std) <= 0:
             raise ValueError(f"expected size (height, width) ≥ 1, 0 < crop ≤ 1 and std > 0, but got {self}")
+        for name, known in (("interpolation", INTERPOLATIONS), ("crop_mode", CROP_MODES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}")
 
     def with_settings(self, settings: Mapping[str, Any] | None) -> "ImagePreprocess":
-        """A copy with these settings, as far as it has them; a mean or std is averaged for other channels."""
-        names = {field.name for field in fields(self)}
-        changes = {name: value for name, value in (settings or {}).items() if name in names}
+        """A copy with these settings.
+
+        A mean or std for pixels of 0 to 255 is divided by 255. One number stands for all channels, and three
+        are averaged for grey pictures.
+
+        Args:
+            settings: by the names of the attributes; a number may stand for a square ``size``.
+
+        Returns:
+            the copy.
+
+        Raises:
+            ValueError: a setting is unknown, or makes no sense.
+
+        >>> ImagePreprocess().with_settings({"size": 32, "mean": 0.5}).mean
+        (0.5, 0.5, 0.5)
+        """
+        names = [field.name for field in fields(self)]
+        changes = dict(settings or {})
+        if unknown := sorted(map(str, changes.keys() - set(names))):
+            raise ValueError(
+                f"unknown preprocessing {', '.join(unknown)}: expected {', '.join(names)} for pictures"
+            )
         channels = changes.get("channels", self.channels)
-        for name in ("mean", "std"):
-            values = tuple(float(value) for value in changes.get(name, getattr(self, name)))
-            changes[name] = values if len(values) == channels else (sum(values) / len(values),) * channels
-        changes["size"] = tuple(changes.get("size", self.size))
+        changes |= _unit_scale({name: _numbers(name, changes[name]) for name in SCALES if name in changes})
+        for name in SCALES:
+            changes[name] = _for_channels(changes.get(name, getattr(self, name)), channels)
+        if "size" in changes:
+            changes["size"] = _size(changes["size"])
+        if "crop" in changes:
+            changes["crop"] = _numbers("crop", changes["crop"])[0]
         return replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:
@@ -92,6 +120,14 @@ class ImagePreprocess:
         pixels = (inputs.detach().cpu().float() * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
         return pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
 
+    def place(self, picture: Image.Image) -> np.ndarray:
+        """A map of numbers below 256 (mode "L"), put where a picture of its size is put: (height, width).
+
+        Every number is that of the nearest pixel, so that there are no numbers in between.
+        """
+        grey = replace(self, channels=1, mean=(0.0,), std=(1.0,), interpolation="nearest")
+        return grey([picture])[0, 0].mul(255).round().long().numpy()
+
     def _pixels(self, image: Image.Image) -> np.ndarray:
         if not isinstance(image, Image.Image):
             raise ValueError(
@@ -110,6 +146,43 @@ class ImagePreprocess:
         return np.asarray(image).reshape(height, width, self.channels)
 
 
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    """The numbers of a setting, which may be one number."""
+    try:
+        return tuple(map(float, value)) if isinstance(value, Sequence) else (float(value),)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}: expected a number, or one a channel") from None
+
+
+def _size(value: Any) -> tuple[int, ...]:
+    """Height and width; one number is both."""
+    sides = _numbers("size", value)
+    if any(side != int(side) for side in sides):
+        raise ValueError(f"size is {value!r}: expected whole pixels (height, width)")
+    return tuple(map(int, sides * 2 if len(sides) == 1 else sides))
+
+
+def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """One number for every channel; grey takes the mean over red, green and blue."""
+    if len(values) == 1:
+        return values * channels
+    return (sum(values) / 3,) if channels == 1 and len(values) == 3 else values
+
+
+def _unit_scale(scales: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+    """Mean and std of pixels between 0 and 1, where they were given for 0 to 255."""
+    # Means of pixels between 0 and 1 are below 1. Their std is 1 where nothing is scaled, and else below.
+    large = [name for name, bound in (("mean", 1.0), ("std", 2.0)) if max(scales.get(name) or (0,)) > bound]
+    if not large:
+        return scales
+    if min(scales.get("std", (1.0,))) < 1 or any(len(values) == 0 for values in scales.values()):
+        raise ValueError(
+            f"mean {scales.get('mean')} and std {scales.get('std')} have different scales: "
+            "expected both for pixels between 0 and 1, or both for 0 to 255"
+        )
+    return {name: tuple(value / 255 for value in values) for name, values in scales.items()}
+
+
 @dataclass(frozen=True)
 class TextPreprocess:
     """Tokenises sentences into one padded batch: input_ids, attention_mask, … each (batch, tokens).
@@ -119,15 +192,35 @@ class TextPreprocess:
         max_length: longer sentences are cut to so many tokens.
         count_positions: whether the batch holds position_ids, counted from a sentence's own first token.
             Without them, padding on the left would change the positions of a sentence in a batch.
+        vocabulary: the number of tokens that the network has embeddings for, where it is known.
     """
 
     tokenizer: Any
     max_length: int = 512
     count_positions: bool = False
+    vocabulary: int | None = None
 
     def with_settings(self, settings: Mapping[str, Any] | None) -> "TextPreprocess":
-        """A copy with the "max_length" of the settings."""
-        return replace(self, max_length=int((settings or {}).get("max_length", self.max_length)))
+        """A copy with these settings: "max_length", the tokens that a sentence is cut to.
+
+        Args:
+            settings: by name.
+
+        Returns:
+            the copy.
+
+        Raises:
+            ValueError: a setting is unknown, or the length is no whole number above 0.
+        """
+        changes = dict(settings or {})
+        length = changes.pop("max_length", self.max_length)
+        if changes:
+            raise ValueError(
+                f"unknown preprocessing {', '.join(map(str, changes))}: expected max_length for sentences"
+            )
+        if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+            raise ValueError(f"max_length is {length!r}: expected a number of tokens above 0")
+        return replace(self, max_length=length)
 
     def settings(self) -> dict[str, Any]:
         """All settings, for :func:`harsanyi.models.save_checkpoint`."""
@@ -137,7 +230,8 @@ class TextPreprocess:
         """Sentences to a batch of tokens.
 
         Raises:
-            ValueError: there are no sentences, or one is empty or no string.
+            ValueError: there are no sentences, one is empty or no string, or has a token that the network
+                does not know.
         """
         if isinstance(items, str) or not len(items):
             raise ValueError(f"expected a list of one sentence or more, but got {items!r}")
@@ -151,6 +245,15 @@ class TextPreprocess:
                 list(items), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
             )
         )
+        self._require_known(batch["input_ids"])
         if self.count_positions:
             batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp_min(0)
         return batch
+
+    def _require_known(self, tokens: Tensor) -> None:
+        if self.vocabulary is not None and (number := int(tokens.max())) >= self.vocabulary:
+            raise ValueError(
+                f"the tokenizer makes token {number}, {self.tokenizer.convert_ids_to_tokens(number)!r}, but "
+                f"the network has embeddings for {self.vocabulary} tokens alone: "
+                "take the tokenizer it was trained with"
+            )

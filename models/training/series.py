@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harsanyi.models.loading.checkpoints import FOLDER_FILES, first_few
+from harsanyi.models.loading.libraries.adapters import is_adapter
 
 
 @dataclass(frozen=True)
@@ -219,4 +220,4 @@ def _refuse_without_weights(checkpoints: Sequence[NumberedCheckpoint]) -> None:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in FOLDER_FILES)
+    return is_adapter(folder) or any((folder / name).is_file() for name in FOLDER_FILES)

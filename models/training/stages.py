@@ -46,6 +46,7 @@ def stages(network: Network) -> tuple[Stage, ...]:
     >>> [stage.name for stage in stages(load("small:resnet20", "random"))]
     ['stem', 'layer1', 'layer2', 'layer3', 'head']
     """
+    network.require_head()
     modules = dict(network.model.named_modules(remove_duplicate=False))
     body = [part for part in _parts(modules, network.head) if part != network.head]
     groups, at_head = _grouped(modules, body)

@@ -14,6 +14,7 @@ import torch
 
 from harsanyi.data import planted
 from harsanyi.interactions import Store, evaluate, evaluate_outputs
+from harsanyi.interactions.game.tried import trial_of
 from tests.places import ROOT
 
 
@@ -34,6 +35,13 @@ class SeveralGames:
         self.asked += len(games)
         values = [self.each[g].value(c[None]) for g, c in zip(games.tolist(), coalitions, strict=True)]
         return torch.cat(values)
+
+
+def tried(game):
+    """The game after its trial, of which no answer is counted."""
+    trial_of(game)
+    game.asked = 0
+    return game
 
 
 DESCRIPTION = {
@@ -63,7 +71,7 @@ def test_tables_come_back(tmp_path):
 
 
 def test_nothing_is_evaluated_twice(tmp_path):
-    game = SeveralGames()
+    game = tried(SeveralGames())
     create(tmp_path / "v.h5").fill("before", game, progress=False)
     asked = game.asked
     create(tmp_path / "v.h5").fill("before", game, progress=False)
@@ -123,7 +131,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(tmp_path):
         process.wait()
         done = Store(path).done("before")
         assert enough <= done.sum() < 12
-    game = SeveralGames()
+    game = tried(SeveralGames())
     create(path).fill("before", game, progress=False)
     assert game.asked == 64 * int((~done).sum())
     assert digest(path) == digest(tmp_path / "whole.h5")
@@ -141,7 +149,7 @@ class Classifier(SeveralGames):
 
 
 def test_outputs_of_all_classes_are_kept_and_scores_read_off_them(tmp_path):
-    game = Classifier()
+    game = tried(Classifier())
     store = create(tmp_path / "v.h5", outputs={"before": 3, "after": 3})
     store.fill("before", game, progress=False)
     assert game.asked == 12 * 64  # one forward for all classes

@@ -31,6 +31,8 @@ def token_game(game: Game, masked: tuple[str, ...], *needed: str) -> MaskedModel
         raise NotApplicable(f"a {type(game).__name__} shows no tokens of its inputs")
     if game.layer is not None:
         raise NotApplicable(f"the output of layer {game.layer!r} is masked, not tokens")
+    if game.shared:
+        raise NotApplicable(f"{', '.join(game.shared)} is shared by all games, and no tokens of theirs")
     inputs = {"input_ids": game.inputs} if isinstance(game.inputs, Tensor) else game.inputs
     if any(value.is_floating_point() for value in inputs.values()):
         raise NotApplicable("the inputs are floats, not token ids")

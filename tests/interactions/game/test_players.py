@@ -274,6 +274,8 @@ def test_pieces_of_a_sentence_with_their_players(tokenizer, side, monkeypatch):
 def test_slow_tokenizers_are_refused():
     with pytest.raises(ValueError, match="fast transformers tokenizer"):
         Players.words(object(), "a b")
+    with pytest.raises(ValueError, match="fast transformers tokenizer, .* got object"):
+        sentence_pieces(object(), "a b", torch.tensor([0, 1]))
 
 
 def test_stack():

@@ -51,9 +51,17 @@ def test_next_token(outputs):
     assert torch.equal(SCORES["next_token_log_odds"](sequence, LABELS), SCORES["log_odds"](outputs, LABELS))
 
 
-def test_log_odds_of_one_class():
-    with pytest.raises(ValueError, match="two classes"):
-        SCORES["log_odds"](torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64))
+@pytest.mark.parametrize("shape", [(2, 1), (2,)])
+def test_scores_of_a_single_output(shape):
+    z, labels = torch.full(shape, 3.0), torch.tensor([1, 0])
+    assert SCORES["log_odds"](z, labels).tolist() == [3.0, -3.0]
+    expected = -torch.tensor([-3.0, 3.0], dtype=torch.float64).exp().log1p()
+    torch.testing.assert_close(SCORES["log_prob"](z, labels), expected, rtol=0, atol=EXACT)
+
+
+def test_outputs_with_more_axes_show_the_way():
+    with pytest.raises(ValueError, match=r"got shape \(2, 3, 4, 4\): for those at pixels pass score="):
+        SCORES["log_odds"](torch.zeros(2, 3, 4, 4), torch.tensor([1, 0]))
 
 
 def test_unknown_names_say_what_there_is():

@@ -294,7 +294,7 @@ class Mixing(Skipping):
         return self.head((self.words(input_ids) * attention_mask.roll(1, 0)[..., None]).sum(1))
 
 
-@pytest.mark.parametrize(("kind", "reason"), [(Skipping, "cannot follow"), (Mixing, "others of a batch")])
+@pytest.mark.parametrize(("kind", "reason"), [(Skipping, "cannot follow"), (Mixing, "others of its batch")])
 def test_what_is_refused_runs_as_it_is(kind, reason, monkeypatch):
     monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
     game = MaskedModel(made(kind), sentences("attention_mask"), OWNERS, labels=[0, 1, 2], baseline=token(4))

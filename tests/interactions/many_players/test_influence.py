@@ -121,6 +121,7 @@ def test_a_sentence_has_the_influences_that_it_has_alone(sentences):
     assert player_counts(game).tolist() == [18, 5, 70, 5]
     density = exact_game_densities(game, keep)
     assert density.tolist() == [exact_game_density(n, keep) for n in (18, 5, 70, 5)]
+    assert game.trial.batch is None
     sentences.model.asked = 0
     estimates = influences(game, m, density=density, seed=3)
     assert sentences.model.asked == m * (18 + 5 + 70 + 5 + 4)  # no forward for those who own nothing

@@ -21,7 +21,7 @@ from harsanyi.interactions import (
     sparse_and_or,
 )
 from harsanyi.interactions.machine import batching
-from harsanyi.interactions.sparse.fit import SPARSE_METHODS, in_units
+from harsanyi.interactions.sparse.fit import SPARSE_METHODS, in_units, rates_of
 from harsanyi.interactions.sparse.halpern import _Splitting
 from harsanyi.interactions.sparse.program import Answer, Program
 from tests import reference
@@ -309,6 +309,48 @@ def test_the_published_recipe_heeds_no_tolerance():
     assert (fit.steps == 30).all()
 
 
+def test_the_best_of_several_rates_is_near_the_optimum_where_the_usual_rate_is_far():
+    v = torch.stack([table("network", 6, seed) for seed in range(3)])
+    optimum = sparse_and_or(v, method="interior-point", tolerance=1e-6).objective
+    usual, best = (sparse_and_or(v, method="sgd", max_steps=2000, rate=rate) for rate in (None, "best-of"))
+    assert (usual.objective > 1.15 * optimum).all()
+    assert (best.objective < 1.03 * optimum).all()
+    assert (usual.rate == 1e-6).all()
+    for rate in best.rate.unique().tolist():
+        games = best.rate == rate
+        alone = sparse_and_or(v, method="sgd", max_steps=2000, rate=rate)
+        torch.testing.assert_close(best.or_[games], alone.or_[games], rtol=0, atol=0)
+        torch.testing.assert_close(best.gap[games], alone.gap[games], rtol=0, atol=0)
+
+
+def test_each_game_takes_its_own_sparsest_rate():
+    v, rates = tables(4), (1e-4, 1e-3, 1e-2)
+    fits = [sparse_and_or(v, method="sgd", max_steps=200, rate=rate) for rate in rates]
+    best = sparse_and_or(v, method="sgd", max_steps=200, rate=rates)
+    for game in range(len(v)):
+        objectives = [fit.objective[game].item() for fit in fits]
+        assert best.objective[game].item() == min(objectives)
+        assert best.rate[game].item() == rates[objectives.index(min(objectives))]
+
+
+def test_rates_are_stated_in_the_interactions():
+    v = tables(3)
+    best = SparseAndOr(method="sgd", max_steps=5, rate="best-of")(v)
+    assert f"rate={rates_of('best-of', 3)}" in best.method
+    assert "rate=0.001)" in SparseAndOr(method="sgd", max_steps=5, rate=0.001)(v).method
+    assert "rate" not in SparseAndOr()(v).method  # as in files of versions without rates
+    assert sparse_and_or(v).rate.isnan().all()
+
+
+def test_rates_fall_with_the_condition_number():
+    assert rates_of("best-of", 12) == (3e-6, 1e-6, 3e-7, 1e-7)
+    for n in range(1, 20):
+        rates = rates_of("best-of", n)
+        assert all(9 <= first / third <= 11 for first, third in zip(rates, rates[2:], strict=False))
+        # Half a decade is a factor of 3.2, by which a rounded rate may be off.
+        assert 1 / 2 < rates[0] / (1e-4 * 2.618 ** (8 - n)) < 2
+
+
 @pytest.mark.parametrize("method", SPARSE_METHODS)
 @pytest.mark.parametrize("noise", [0.0, 0.04])
 def test_constant_games_have_nothing_to_explain(noise, method):
@@ -405,6 +447,12 @@ def test_tables_that_are_not_finite_name_the_game(value, method):
         ({"tolerance": -1e-3}, "tolerance ≥ 0"),
         ({"tolerance": float("nan")}, "tolerance ≥ 0"),
         ({"method": "simplex"}, "splitting, interior-point, sgd; got 'simplex'"),
+        ({"rate": 1e-3}, "only the descent .* has a learning rate; the method is 'splitting'"),
+        ({"method": "sgd", "rate": 0.0}, "learning rates > 0"),
+        ({"method": "sgd", "rate": float("nan")}, "learning rates > 0"),
+        ({"method": "sgd", "rate": "best"}, "learning rates > 0, or 'best-of'; got 'best'"),
+        ({"method": "sgd", "rate": ()}, "learning rates > 0"),
+        ({"method": "sgd", "rate": (1e-3, -1.0)}, "learning rates > 0"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from harsanyi.models import load
-from harsanyi.models.loading.packaged import SentenceClassifier
+from harsanyi.models.loading.libraries.packaged import SentenceClassifier
 
 SENTENCES = [
     "a man is playing a guitar",

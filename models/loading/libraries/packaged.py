@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import read_checkpoint, read_json
-from harsanyi.models.loading.libraries import text_preprocess, transformers_architecture
+from harsanyi.models.loading.libraries.hugging_face import transformers_architecture
+from harsanyi.models.loading.libraries.tokens import text_preprocess
 from harsanyi.models.loading.preprocess import ImagePreprocess
 
 
@@ -75,7 +76,7 @@ def _efficientnet_lite0(_: Path | None) -> Architecture:
 
     # Trained on (x - 127) / 128 of 0..255, on a centre crop of 7/8 like the other EfficientNets.
     preprocess = ImagePreprocess(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic")
-    return Architecture(build, published, preprocess, imagenet=True)
+    return Architecture(build, published, preprocess, imagenet=True, source="the package's published weights")
 
 
 def _minilm_l6(checkpoint: Path | None) -> Architecture:
@@ -97,7 +98,12 @@ def _minilm_l6(checkpoint: Path | None) -> Architecture:
         return SentenceClassifier(encoder, config.hidden_size, 2 if num_classes is None else num_classes)
 
     return Architecture(
-        build, lambda count: build(count, published=True), text_preprocess(str(folder), config), "text"
+        build,
+        lambda count: build(count, published=True),
+        text_preprocess(str(folder), config),
+        "text",
+        published_head=False,
+        source="the package's published weights",
     )
 
 

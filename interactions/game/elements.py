@@ -1,0 +1,66 @@
+"""The elements of games that are masked, inputs or outputs of a layer, and the baseline in their place."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from harsanyi.interactions.game.baselines import Baseline
+from harsanyi.interactions.game.checks import require_fit
+from harsanyi.interactions.game.forward import channels_last
+from harsanyi.interactions.game.players import Players
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The elements of all games with their players.
+
+    Attributes:
+        values: `(games, ...)`, of unmasked inputs.
+        baseline: in place of an absent player, with an axis of games of length 1 or that of the values.
+        players: the owner of each element.
+        by_product: whether masking is a product with 0 and 1, which is faster than a choice.
+    """
+
+    values: Tensor
+    baseline: Tensor
+    players: Players
+    by_product: bool
+
+    @classmethod
+    def of(cls, values: Tensor, baseline: Baseline, players: Players, *, finite: bool) -> "Elements":
+        """The elements with the baseline that follows from them; a ValueError where players do not fit.
+
+        Args:
+            values: of unmasked inputs.
+            baseline: takes them; it may write into what it takes.
+            players: the owner of each element.
+            finite: whether the values are known to be finite.
+        """
+        filled = require_fit(baseline(values.clone()), players, values)
+        return cls(values, filled, players, finite and values.is_floating_point() and not filled.any())
+
+    def rows(
+        self,
+        games: Int64[Tensor, " pairs"],
+        coalitions: Bool[Tensor, "pairs players"],
+        *,
+        images_last: bool,
+    ) -> Tensor:
+        """The masked elements of pairs (game, coalition), the channels of images last in memory or not."""
+        elements = _rows(self.values, games)
+        return self.masked(channels_last(elements) if images_last else elements, games, coalitions)
+
+    def masked(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
+        """Elements of present players and of the background stay; the others get the baseline."""
+        keep = self.players.keep(games, coalitions, elements.ndim)
+        if self.by_product:
+            return elements * keep  # equal to torch.where for finite numbers, and faster
+        per_game = len(self.baseline) == len(self.values)
+        return torch.where(keep, elements, _rows(self.baseline, games) if per_game else self.baseline)
+
+
+def _rows(tensor: Tensor, games: Tensor) -> Tensor:
+    """The rows of some games; one row, which broadcasts, where all are the same game."""
+    return tensor[games[:1]] if bool((games == games[:1]).all()) else tensor[games]

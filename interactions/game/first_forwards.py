@@ -1,0 +1,128 @@
+"""The first forwards of a game: the elements to mask, the memory they take, the layout of images.
+
+`probed` runs unmasked inputs one by one, and `likes_images_last` tries a memory layout.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from harsanyi.interactions.game.forward import (
+    activations_measured,
+    convolves,
+    hooked,
+    module_named,
+    same_to_rounding,
+    undisturbed,
+)
+from harsanyi.interactions.machine.memory import is_out_of_memory
+
+if TYPE_CHECKING:
+    from harsanyi.interactions.game.masked_model import MaskedModel
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What unmasked inputs show, each in a forward of its own.
+
+    Attributes:
+        largest: bytes of the largest activation for one input.
+        total: bytes of all activations for one input.
+        elements: to be masked, `(games, ...)`: the inputs, or the outputs of the layer.
+        outputs: of the last input, `(1, ...)`.
+    """
+
+    largest: int
+    total: int
+    elements: Tensor
+    outputs: Tensor
+
+
+def probed(game: "MaskedModel") -> Probe:
+    """Run unmasked inputs: with `layer` those of every game, for its elements; else that of the first."""
+    sizes: list[int] = []
+    elements: list[Tensor] = []
+
+    def record(module: nn.Module, args: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            raise ValueError(f"layer {game.layer!r} gives {type(output).__name__}; name one giving a tensor")
+        if len(output) != 1:
+            raise ValueError(
+                f"layer {game.layer!r} gives {len(output)} rows for one input, shape {tuple(output.shape)}; "
+                "name one with the batch as its first axis"
+            )
+        elements.append(output.clone())  # what follows may overwrite it in place
+
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(undisturbed(game.model, game.device))
+        stack.enter_context(game.evaluating())
+        if game.layer is not None:
+            stack.enter_context(hooked(module_named(game.model, game.layer), record))
+        for number in range(1 if game.layer is None else game.games):
+            sizes.clear()
+            with activations_measured(game.model, sizes):
+                outputs = _unmasked(game, number)
+    if len(elements) not in (0, game.games):
+        raise ValueError(f"layer {game.layer!r} does not run exactly once in a forward; name one that does")
+    largest = max(sizes, default=max(game.source[0].nbytes, 1))
+    return Probe(largest, max(sum(sizes), largest), torch.cat(elements) if elements else game.source, outputs)
+
+
+def _unmasked(game: "MaskedModel", number: int) -> Tensor:
+    """The outputs of one input as it is; a ValueError where images of integers make the model fail."""
+    try:
+        return game.unmasked(torch.tensor([number], device=game.device))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "one input has no output of its own: a batch norm without running statistics needs a batch "
+            f"({_batch_norms(game.model)}); train it with track_running_stats=True"
+        ) from error
+    except AssertionError as error:  # of a module exported for a batch of another length
+        raise ValueError(
+            f"the network fails on one input alone ({str(error).splitlines()[0]}): export it with a batch of "
+            "any length"
+        ) from error
+    except RuntimeError as error:
+        if game.source.is_floating_point() or game.source.ndim != 4 or is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"the network does not take images of {game.source.dtype} ({str(error).splitlines()[0]}): pass "
+            "floats, scaled and normalised as in its training, such as images.float() / 255"
+        ) from error
+
+
+def _batch_norms(model: Any) -> str:
+    """The names of the batch norms that have no running statistics."""
+    norms = [
+        name
+        for name, module in (model.named_modules() if isinstance(model, nn.Module) else ())
+        if getattr(module, "running_mean", module) is None
+    ]
+    return f"layer {', '.join(norms)}" if norms else "in its forward"
+
+
+def likes_images_last(game: "MaskedModel") -> bool:
+    """Whether this is a convolutional network on a CPU with the same outputs for channels-last inputs.
+
+    Convolutions are up to twice as fast then. A network that depends on strides (`view`) may raise.
+    """
+    images = game.source.ndim == 4 and game.source.dtype in (torch.float32, torch.float64)
+    on_cpu = game.device.type == "cpu" and game.precision == "float32"
+    if not (images and on_cpu and convolves(game.model)):
+        return False
+    first = torch.zeros(1, dtype=torch.int64)
+    with torch.inference_mode(), undisturbed(game.model, game.device), game.evaluating():
+        expected = game.unmasked(first)
+        try:
+            outputs = game.unmasked(first, images_last=True)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            return False
+    return same_to_rounding(outputs, expected)

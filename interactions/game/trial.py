@@ -1,0 +1,306 @@
+"""The trial of a game before its table: whether an answer depends on its input alone.
+
+A table of masked inputs means something only where equal inputs get equal outputs, whatever else is in the
+batch. `tried` takes a way to answer a few inputs and gives a `Trial`, which says what is wrong, if anything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from harsanyi.interactions.game.forward import OUTPUT_ROUNDING_ULPS, random_states
+from harsanyi.interactions.game.last_operation import ends_in_sigmoid
+from harsanyi.interactions.game.origin import Origin, origin_of
+from harsanyi.interactions.machine.memory import is_out_of_memory
+
+# Takes numbers of inputs and gives their outputs, from one forward.
+Answer = Callable[[Int64[Tensor, " batch"]], Float[Tensor, "batch *outputs"]]
+
+# The games that a trial takes inputs of, and the inputs that it tries alone and beside others.
+TRIED_GAMES, TRIED_INPUTS = 3, 3
+# Repeated forwards of a network that draws random numbers: a draw that matters once in ten shows in 999 of
+# 1000 trials.
+REPEATS = 64
+# Halves and TF32 round by so many units more often than once: 6% of the largest output in bf16.
+COARSE_ROUNDING_ULPS = 8
+# Batches of other sizes are computed by other kernels, whose rounding an ill-conditioned network amplifies.
+# This share of the outputs' range is more than that, and less than what a batch's length or order does.
+OTHER_KERNELS, OTHER_KERNELS_COARSE = 0.05, 0.25
+# The largest difference of a probability's sum from 1: of the rounding of all classes.
+SUM_ROUNDING = 1e-2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the trial of a game shows.
+
+    Attributes:
+        inputs: how many masked inputs were tried.
+        chance: why the same forward gives other outputs a second time; None where it gives the same.
+        batch: why an output depends on the others of its batch; None where it does not.
+        broken: why a batch of one gives no right outputs either; None where it does.
+        probabilities: whether the outputs are probabilities: not negative, and of sum 1 in every row.
+        within_unit: whether all outputs lie between 0 and 1, and are no such probabilities.
+        sigmoid: whether a sigmoid gives them.
+        single: whether there is one output for each input.
+    """
+
+    inputs: int
+    chance: str | None = None
+    batch: str | None = None
+    broken: str | None = None
+    probabilities: bool = False
+    within_unit: bool = False
+    sigmoid: bool = False
+    single: bool = False
+
+    def require_repeatable(self) -> None:
+        """Refuse outputs that depend on chance, or that are wrong in every batch, with a ValueError."""
+        for reason in (self.chance, self.broken):
+            if reason is not None:
+                raise ValueError(f"this game has no value table: {reason}")
+
+    def require(self, batch_size: int) -> None:
+        """Refuse outputs that depend on chance, or on a batch of several, with a ValueError."""
+        self.require_repeatable()
+        if self.batch is not None and batch_size > 1:
+            raise ValueError(
+                f"batches of {batch_size} do not suit this game: {self.batch}; with batch_size=1 every "
+                "masked input is answered by itself"
+            )
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How much outputs may differ without a reason but rounding.
+
+    Attributes:
+        unit: of the rounding, relative to the largest output.
+        coarse: whether the unit is that of a half or of TF32.
+    """
+
+    unit: float = float(torch.finfo(torch.float32).eps)
+    coarse: bool = False
+
+    @classmethod
+    def of(cls, dtype: torch.dtype) -> "Rounding":
+        """The rounding of forwards in a floating type."""
+        return cls(float(torch.finfo(dtype).eps), torch.finfo(dtype).eps > torch.finfo(torch.float32).eps)
+
+    def finer(self) -> "Rounding":
+        """That of float32 where this one is coarse: the same forward again rounds in the same way."""
+        return Rounding() if self.coarse else self
+
+    def same(self, outputs: Tensor, expected: Tensor) -> bool:
+        """Whether outputs of the same kernels are the same."""
+        ulps = COARSE_ROUNDING_ULPS if self.coarse else OUTPUT_ROUNDING_ULPS
+        return _within(outputs, expected, ulps * self.unit * _largest(expected))
+
+    def alike(self, outputs: Tensor, expected: Tensor, among: Tensor) -> bool:
+        """Whether outputs of other kernels are the same, among outputs of other inputs."""
+        ulps = COARSE_ROUNDING_ULPS if self.coarse else OUTPUT_ROUNDING_ULPS
+        share = OTHER_KERNELS_COARSE if self.coarse else OTHER_KERNELS
+        finite = among.double().reshape(len(among), -1).nan_to_num(0.0, 0.0, 0.0)
+        spread = float((finite.amax(0) - finite.amin(0)).max()) if finite.numel() else 0.0
+        return _within(outputs, expected, max(ulps * self.unit * _largest(among), share * spread))
+
+
+@dataclass(frozen=True)
+class Trier:
+    """Tries a way to answer inputs.
+
+    Attributes:
+        answer: the way.
+        inputs: how many inputs it can answer; those of small numbers are the most different ones.
+        device: of the inputs.
+        rounding: of the answers.
+        model: whose layers to name, where there is one.
+    """
+
+    answer: Answer
+    inputs: int
+    device: torch.device
+    rounding: Rounding = field(default_factory=Rounding)
+    model: object = None
+
+    def trial(self) -> Trial:
+        """Try inputs alone and together, twice.
+
+        A batch of copies of one input tells what the others of a batch do to it. Both are computed by the
+        same kernels, so an input beside others must give the same numbers up to rounding.
+        """
+        before = random_states(self.device)
+        some = range(min(TRIED_INPUTS, self.inputs))
+        alone = torch.cat([self.answer(self._rows([number])) for number in some])
+        chance = self._chance([0], alone[:1])
+        together = None if chance else self._together(self.inputs)
+        if isinstance(together, Tensor):
+            chance = self._chance([*range(len(together))], together)
+        if chance is None and random_states(self.device) != before:
+            chance = self._rare_chance(alone)
+        if chance is not None:
+            return Trial(self.inputs, chance=chance)
+        outputs = together if isinstance(together, Tensor) and len(together) > len(alone) else alone
+        seen = self._seen(outputs)
+        if not isinstance(together, Tensor):
+            return replace(seen, batch=together)
+        if together.shape[1:] != alone.shape[1:]:
+            shapes = f"{(1, *alone.shape[1:])} for one input, and {tuple(together.shape)} for {len(together)}"
+            return replace(
+                seen,
+                broken=f"its outputs have shape {shapes}: an input that is the same for all games "
+                "goes into shared=, and a batch needs one row of outputs for each input",
+            )
+        return replace(seen, batch=self._mixing(alone, together))
+
+    def _seen(self, outputs: Tensor) -> Trial:
+        """What the outputs are."""
+        distribution = are_probabilities(outputs)
+        within_unit = not distribution and self.model is not None and _within_unit(outputs)
+        return Trial(
+            self.inputs,
+            probabilities=distribution,
+            within_unit=within_unit,
+            sigmoid=within_unit and ends_in_sigmoid(lambda: self.answer(self._rows([0]))),
+            single=outputs[:1].numel() == 1,
+        )
+
+    def _together(self, count: int) -> Tensor | str | None:
+        """The outputs of a batch, or why there are none; half as many inputs where memory runs out."""
+        if count < 2:
+            return None
+        try:
+            outputs = self.answer(self._rows(range(count)))
+        except Exception as error:  # whatever a network raises on a batch; one input alone is fine
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                return self._together(count // 2)
+            sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
+            return f"it answers one input, and fails on a batch of {count} ({sentence})"
+        return outputs
+
+    def _chance(self, rows: list[int], expected: Tensor) -> str | None:
+        """Why the same forward gives other outputs, if it does."""
+        again = self.answer(self._rows(rows))
+        if self.rounding.same(again, expected):
+            return None
+        row = _first_difference(again, expected)
+        places = (self._origin(rows, rows, row) for _ in range(REPEATS))
+        return (
+            "its outputs for the same input differ from call to call, by chance or with the number of calls"
+            f"{next((place for place in places if place), '')}: switch off what is random in evaluation mode "
+            "too (a functional dropout needs training=self.training)"
+        )
+
+    def _rare_chance(self, alone: Tensor) -> str | None:
+        """Why outputs of a network that draws random numbers differ, if they ever do."""
+        finer = replace(self, rounding=self.rounding.finer())
+        rows = (repeat % len(alone) for repeat in range(REPEATS))
+        reasons = (finer._chance([row], alone[row : row + 1]) for row in rows)
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def _mixing(self, alone: Tensor, together: Tensor) -> str | None:
+        """Why an output depends on the others of its batch, if it does."""
+        for row in range(min(len(alone), len(together))):
+            rows = [row] * len(together)
+            copies = self.answer(self._rows(rows))
+            expected = alone[row].expand_as(copies)
+            same = self.rounding.same(together[row], copies[row])
+            if not (same and self.rounding.alike(copies, expected, together)):
+                where = "" if same else self._origin(range(len(together)), rows, row)
+                return f"its outputs for one input depend on the others of its batch{where}"
+        return None
+
+    def _origin(self, first: "list[int] | range", second: "list[int] | range", row: int) -> str:
+        """Where two forwards come to differ in one row, for a message."""
+        origin: Origin | None = origin_of(
+            self.model,
+            lambda: self.answer(self._rows(first)),
+            lambda: self.answer(self._rows(second)),
+            row,
+            self.rounding.same,
+        )
+        return "" if origin is None else f", first in {origin.described()}"
+
+    def _rows(self, numbers: "list[int] | range") -> Tensor:
+        return torch.tensor(list(numbers), dtype=torch.int64, device=self.device)
+
+
+def tried_pairs(
+    features: Float[Tensor, "games features"], n: int
+) -> tuple[Int64[Tensor, " pairs"], Bool[Tensor, "pairs n"]]:
+    """Pairs (game, coalition) for a trial: masked and unmasked inputs of the games that differ most.
+
+    Args:
+        features: numbers that tell the inputs of the games apart.
+        n: players.
+
+    Returns:
+        The game and the coalition of each pair; unlike pairs come first.
+    """
+    games = _unlike(features.double(), min(TRIED_GAMES, len(features)))
+    last, middle = games[-1], games[len(games) // 2]
+    even = torch.arange(n, device=features.device) % 2 == 0
+    pairs = [
+        (games[0], even | True),
+        (games[0], even & False),
+        (last, even),
+        (middle, even | True),
+        (last, even | True),
+        (games[0], ~even),
+    ]
+    numbers = torch.tensor([game for game, _ in pairs], device=features.device)
+    return numbers, torch.stack([coalition for _, coalition in pairs])
+
+
+def sum_to_one(outputs: Float[Tensor, "*batch classes"]) -> bool:
+    """Whether no output is negative and all rows sum to 1, up to rounding."""
+    unit = torch.finfo(outputs.dtype if outputs.is_floating_point() else torch.float32).eps
+    rounding = min(SUM_ROUNDING, OUTPUT_ROUNDING_ULPS * unit)
+    return bool((outputs >= 0).all() and ((outputs.double().sum(-1) - 1).abs() <= rounding).all())
+
+
+def are_probabilities(outputs: Float[Tensor, "batch *outputs"]) -> bool:
+    """Whether rows are those of a softmax: several rows that differ, so that it is no coincidence."""
+    if outputs.ndim < 2 or outputs.shape[-1] < 2 or len(outputs.unique(dim=0)) < 2:
+        return False
+    return sum_to_one(outputs)
+
+
+def _within_unit(outputs: Tensor) -> bool:
+    """Whether all outputs lie between 0 and 1, and are not all the same."""
+    inside = bool(((outputs >= 0) & (outputs <= 1)).all())
+    return inside and len(outputs.unique()) > 1
+
+
+def _unlike(features: Tensor, count: int) -> list[int]:
+    """The numbers of games that are far from each other, the first game first."""
+    scaled = (features - features.mean(0)) / features.std(0, correction=0).clamp_min(1e-12)
+    chosen = [0]
+    while len(chosen) < count:
+        distance = torch.cdist(scaled, scaled[chosen]).amin(1)
+        distance[chosen] = -1.0
+        chosen.append(int(distance.argmax()))
+    return chosen
+
+
+def _largest(outputs: Tensor) -> float:
+    """The largest finite absolute output."""
+    return float(outputs.double().nan_to_num(0.0, 0.0, 0.0).abs().max()) if outputs.numel() else 0.0
+
+
+def _within(outputs: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Whether two outputs have one shape and differ by no more than a tolerance, NaN equal to NaN."""
+    if outputs.shape != expected.shape:
+        return False
+    return torch.allclose(outputs.double(), expected.double(), rtol=0.0, atol=tolerance, equal_nan=True)
+
+
+def _first_difference(outputs: Tensor, expected: Tensor) -> int:
+    """The row in which outputs differ most."""
+    if outputs.shape != expected.shape:
+        return 0
+    difference = (outputs.double() - expected.double()).nan_to_num(torch.inf).abs().reshape(len(outputs), -1)
+    return int(difference.amax(1).argmax()) if difference.numel() else 0

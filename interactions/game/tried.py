@@ -1,0 +1,95 @@
+"""The trials of games: of a network on masked inputs, and of any other game by its scores."""
+
+import weakref
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harsanyi.interactions.game.checks import require_rows, require_scores
+from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, undisturbed
+from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.trial import Rounding, Trial, Trier, tried_pairs
+
+if TYPE_CHECKING:
+    from harsanyi.interactions.game.masked_model import MaskedModel
+
+# TF32 has the exponent of float32 and 10 bits of precision.
+TF32_UNIT = 2.0**-10
+# The trials of games that are no networks, by identity.
+_TRIALS: dict[int, Trial] = {}
+
+
+def trial_of(game: Game) -> Trial:
+    """The trial of a game; a game is tried once, a network again when its weights are others.
+
+    Args:
+        game: a `MaskedModel`, or another one, of which the scores are tried.
+    """
+    trial: Trial | None = getattr(game, "trial", None) or _TRIALS.get(id(game))
+    if trial is not None:
+        return trial
+    trial = _of_scores(game)
+    try:
+        weakref.finalize(game, _TRIALS.pop, id(game), None)
+    except TypeError:  # a class with slots, whose end cannot be seen: try it every time
+        return trial
+    _TRIALS[id(game)] = trial
+    return trial
+
+
+def trial_of_model(game: "MaskedModel") -> Trial:
+    """Try a network on masked and unmasked inputs of the games that differ most."""
+    games, coalitions = tried_pairs(game.features, game.n)
+    with torch.inference_mode(), undisturbed(game.model, game.device):
+        with game.evaluating():
+            unmasked = game.unmasked(games[:1])
+            elements = game.masked_elements(games, coalitions) if game.layer is None else None
+
+        def answer(rows: Tensor) -> Tensor:
+            if elements is None:
+                return game.forward(games[rows], coalitions[rows])
+            # The same memory layout for every batch, and so the same kernels.
+            chosen = channels_last(elements[rows]) if game.images_last else elements[rows]
+            beside = {name: value[games[rows]] for name, value in game.beside.items()}
+            return require_rows(game.outputs_of(chosen, beside), len(rows))
+
+        rounding = _rounding(game, unmasked)
+        with game.masking():
+            trial = Trier(answer, len(games), game.device, rounding, game.model).trial()
+            if trial.chance is None and game.layer is not None:
+                ends = torch.cat([answer(torch.tensor([row], device=game.device)) for row in (0, 1)])
+                if not rounding.alike(ends[:1], unmasked, ends):
+                    return replace(trial, broken=_overwritten(game.layer))
+    return trial
+
+
+def _overwritten(layer: str) -> str:
+    """Why the network with all players present is not the network."""
+    return (
+        f"its outputs with all players present are not those of the network, since the output of layer "
+        f"{layer!r} is overwritten in place by another name: mask a later layer"
+    )
+
+
+def _rounding(game: "MaskedModel", outputs: Tensor) -> Rounding:
+    """The rounding of a game's forwards."""
+    if game.precision == "tf32":
+        return Rounding(TF32_UNIT, coarse=True)
+    floating = outputs.dtype if outputs.is_floating_point() else torch.float32
+    return Rounding.of(HALVES.get(game.precision, coarsest_type_of(game.model, floating)))
+
+
+def _of_scores(game: Game) -> Trial:
+    """Try the scores of a game that is no network."""
+    numbers = torch.arange(game.games, device=game.device, dtype=torch.float64)[:, None]
+    games, coalitions = tried_pairs(numbers, game.n)
+
+    def answer(rows: Tensor) -> Tensor:
+        return require_scores(game.scores(games[rows], coalitions[rows]), len(rows), "the game")
+
+    prepared = game.prepared() if hasattr(game, "prepared") else nullcontext()
+    with torch.inference_mode(), undisturbed(None, game.device), prepared:
+        return Trier(answer, len(games), game.device).trial()

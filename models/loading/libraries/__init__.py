@@ -1,0 +1,1 @@
+"""Networks of timm, torchvision and transformers, of Python packages, and adapters of peft."""
