@@ -6,9 +6,9 @@ network's output on all 2ⁿ masked versions of each input. From checkpoints to 
     import harsanyi as hs
     inputs = hs.data.load("photos/test").sample(50, seed=0)
     players = hs.Players.grid(224, 224, 4, 4).choose(12, seed=0)
-    nets = [hs.models.load("timm:resnet50", checkpoint) for checkpoint in ("pre.pth", "ft.pth")]
-    labels, _ = inputs.level()
-    games = [hs.MaskedModel(n.model, n.preprocess(inputs.items), players, labels=labels) for n in nets]
+    nets = [hs.models.load("timm:resnet50", file, classes=["cat", "dog"]) for file in ("pre.pth", "ft.pth")]
+    y = [net.outputs_of(*inputs.level()) for net in nets]  # by name, not by number
+    games = [hs.MaskedModel(n.model, n.preprocess(inputs.items), players, labels=k) for n, k in zip(nets, y)]
     change = hs.compare(*[hs.extract(game, hs.SparseAndOr()) for game in games])
     hs.plot_strength_by_order(change).figure.savefig("change.png")
 

@@ -1,6 +1,5 @@
 """Players from label maps: for each image a map of its segments, read from a folder."""
 
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,7 +11,6 @@ from harsanyi.data import Inputs
 from harsanyi.interactions import Players
 from harsanyi.interactions.game.superpixels import merged_segments
 from harsanyi.models import Network
-from harsanyi.models.loading.preprocess import ImagePreprocess
 
 # A map goes through the preprocessing as the grey values of a picture.
 MAX_SEGMENTS = 256
@@ -107,8 +105,7 @@ def _placed(
     if len(values) > MAX_SEGMENTS:
         raise ValueError(f"the mask of {name} has {len(values)} segments: expected {MAX_SEGMENTS} at most")
     picture = Image.fromarray(np.searchsorted(values, labels).astype(np.uint8))
-    preprocess = network.preprocess
-    if isinstance(preprocess, ImagePreprocess):
-        grey = replace(preprocess, channels=1, mean=(0.0,), std=(1.0,), interpolation="nearest")
-        return grey([picture])[0, 0].mul(255).round().long().numpy()
+    place = getattr(network.preprocess, "place", None)
+    if place is not None:
+        return place(picture)
     return np.asarray(picture.resize((seen[1], seen[0]), Image.Resampling.NEAREST)).astype(np.int64)

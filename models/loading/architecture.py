@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from harsanyi.models.loading.heads import find_head
+from harsanyi.models.loading.answers.heads import find_head
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 
 __all__ = ["IMAGENET", "Architecture", "Build", "find_head"]

@@ -19,6 +19,7 @@ from harsanyi.models.loading.parts import State, averaged, below, named_tensors
 # The keys of the weights in the files of trainers, and of their exponential moving average.
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict")
+MAX_MAPPINGS = 100
 CLASS_KEYS = ("class_names", "classes", "idx_to_class", "class_to_idx", "id2label", "label2id")
 # Hugging Face folders, in the order in which transformers prefers them.
 FOLDER_FILES = (
@@ -43,7 +44,7 @@ class Checkpoint:
         preprocessing: the known settings of the preprocessing ("size", "mean", "std", "channels", "crop",
             "interpolation" for images, "max_length" for text), or None.
         epoch, step: of the training, or None.
-        facts: the other arguments of :func:`save_checkpoint`.
+        facts: the other arguments of :func:`save_checkpoint`; the "arguments" of timm's train.py.
         tensors: all tensors of the file by dotted names, those of optimisers left out; empty where `state` is
             all there is.
         key, ema: what was asked of :func:`read_checkpoint`.
@@ -168,13 +169,8 @@ def _is_state(value: Any) -> bool:
 def _from_saved(saved: Any, path: Path) -> Checkpoint:
     tensors = named_tensors(saved, path)
     if not any("." in name for name in tensors) and not _is_state(saved):  # a loss, say
-        content = (
-            f"the keys {first_few([str(k) for k in saved if isinstance(k, str | int)])}"
-            if isinstance(saved, Mapping)
-            else type(saved).__name__
-        )
         raise ValueError(
-            f"{path} holds {content or 'nothing'}, not weights under {' or '.join(STATE_KEYS)} or others: "
+            f"{path} holds {_described(saved)}, not weights under {' or '.join(STATE_KEYS)} or others: "
             "save the model's state_dict()"
         )
     if _is_state(saved):
@@ -190,8 +186,20 @@ def _from_saved(saved: Any, path: Path) -> Checkpoint:
         preprocessing=_timm_preprocessing(settings.get("args")),
         epoch=_integer(plain(settings.get("epoch"))),
         step=_integer(plain(settings.get("global_step", settings.get("step")))),
+        facts=_timm_arguments(settings.get("args")),
         tensors=tensors,
     )
+
+
+def _described(saved: Any) -> str:
+    """What a file holds, for a message."""
+    if isinstance(saved, Mapping):
+        return (
+            f"the keys {first_few([str(k) for k in saved if isinstance(k, str | int)])}"
+            if saved
+            else "nothing"
+        )
+    return "a pickled object" if isinstance(saved, Inert) else type(saved).__name__
 
 
 def _usual_part(saved: Mapping[Any, Any], tensors: State) -> State:
@@ -204,27 +212,31 @@ def _usual_part(saved: Mapping[Any, Any], tensors: State) -> State:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)} or tensors
 
 
-def saved_class_names(saved: Mapping[Any, Any], depth: int = 4) -> tuple[str, ...] | None:
+def saved_class_names(saved: Mapping[Any, Any]) -> tuple[str, ...] | None:
     """The names of the classes among a trainer's settings, where they are complete.
 
     Args:
         saved: the file's settings: lists of names under ``class_names`` or ``classes``, or numbers and names
             under ``idx_to_class``, ``class_to_idx``, ``id2label`` or ``label2id``.
-        depth: of nested settings.
 
     Returns:
         the names in the order of the outputs, or None.
     """
-    inner: list[Mapping[Any, Any]] = []
-    for key, value in saved.items():
-        if isinstance(key, str) and key.lower() in CLASS_KEYS and (names := ordered_names(plain(value))):
-            return names
-        if isinstance(value, Inert):
-            value = plain(value)
-        if isinstance(value, Mapping) and not _is_state(value):
-            inner.append(value)
-    deeper = (saved_class_names(settings, depth - 1) for settings in inner if depth > 1)
-    return next((names for names in deeper if names), None)
+    settings: list[Mapping[Any, Any]] = [saved]
+    for mapping in settings:  # which grows
+        for key, value in mapping.items():
+            if isinstance(key, str) and key.lower() in CLASS_KEYS and (names := ordered_names(plain(value))):
+                return names
+            inner = plain(value) if isinstance(value, Inert) else value
+            if isinstance(inner, Mapping) and not _is_state(inner) and len(settings) < MAX_MAPPINGS:
+                settings.append(inner)
+    return None
+
+
+def _timm_arguments(args: Any) -> dict[str, Any]:
+    """The arguments of timm's train.py, which may change the network itself."""
+    arguments = plain(args) if isinstance(args, Inert) else None
+    return {"arguments": arguments} if isinstance(arguments, dict) else {}
 
 
 def _timm_preprocessing(args: Any) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ import re
 import struct
 import warnings
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,6 +50,7 @@ class InertList:
         return []
 
 
+MAX_SETTINGS = 30_000
 # What trainers write beside weights. Nothing of these modules runs: the stand-ins above take their places.
 DICTS = re.compile(
     r"collections\.defaultdict"
@@ -76,7 +78,20 @@ OBJECTS = re.compile(
     # Classes of the training script itself (settings, enumerations): no module of ours has this name.
     r"|__main__\.[A-Za-z_]\w*"
 )
-EXPORTED = re.compile(r"(^|/)(serialized_exported_program\.json|archive_format|models/\w+\.json)$")
+# Archives of code, known by the names in them, and how a user who trusts one gets the weights.
+ARCHIVES = (
+    (r"[^/]+/(code/.*|constants\.pkl)", "a TorchScript archive", "torch.jit.load(path).state_dict()"),
+    (
+        r"(.*/)?(serialized_exported_program\.json|archive_format|models/\w+\.json)",
+        "an archive of torch.export",
+        "torch.export.load(path).state_dict",
+    ),
+    (
+        r"[^/]+/\.data/extern_modules",
+        "an archive of torch.package",
+        "torch.package.PackageImporter(path).load_pickle(package, resource).state_dict()",
+    ),
+)
 SCALARS = {
     "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u8": "Q", "u4": "I", "u1": "B", "b1": "?",
     "f8": "d", "f4": "f", "f2": "e",
@@ -115,28 +130,31 @@ def read_saved(path: Path) -> Any:
         ) from error
 
 
-def plain(value: Any, depth: int = 16) -> Any:
+def plain(value: Any) -> Any:
     """Settings in plain Python: inert namespaces and OmegaConf's containers as dicts and lists.
 
     Args:
         value: as :func:`read_saved` returns it.
-        depth: of nested containers; what lies deeper becomes None.
 
     Returns:
-        the value with dicts, lists and numbers in place of stand-ins; other stand-ins are None.
+        the value with dicts, lists and numbers in place of stand-ins. Other stand-ins are None, and so is
+        what lies too deep or comes after too many items.
     """
-    if depth == 0:
+    return _plain(value, 16, iter(range(MAX_SETTINGS)))
+
+
+def _plain(value: Any, depth: int, room: Iterator[int]) -> Any:
+    if depth == 0 or next(room, None) is None:
         return None
     if isinstance(value, Mapping):
-        return {key: plain(item, depth - 1) for key, item in value.items() if isinstance(key, str | int)}
+        return {k: _plain(item, depth - 1, room) for k, item in value.items() if isinstance(k, str | int)}
     if isinstance(value, list | tuple):
-        return [plain(item, depth - 1) for item in value]
+        return [_plain(item, depth - 1, room) for item in value]
     if not isinstance(value, Inert):
         return value
     if isinstance(value.state, Mapping):  # OmegaConf: _content of containers, _val of their items
         state = value.state
-        inside = state.get("_content", state.get("_val", state))
-        return plain(inside, depth - 1)
+        return _plain(state.get("_content", state.get("_val", state)), depth - 1, room)
     return _number(value)
 
 
@@ -156,41 +174,31 @@ def _stand_in(name: str) -> type | None:
 
 
 def _refuse_archives(path: Path) -> None:
-    """Refuse zip archives that hold code. Loading them runs it: TorchScript calls its ``__setstate__``."""
+    """Refuse zip archives that hold code, or unpack without bound.
+
+    ``torch.jit.load`` runs no Python, but it runs what the archive says: the ``__setstate__`` of its classes.
+    """
     names = _archive_names(path)
-    if _unpacked_size(path) > 100 * path.stat().st_size + 2**20:
+    for pattern, kind, weights in ARCHIVES:
+        if any(re.fullmatch(pattern, name) for name in names):
+            raise ValueError(
+                f"{path} is {kind}, a program that would run: give the architecture, and the weights alone. "
+                f"Where you trust it, open it in Python: torch.save({weights}, 'weights.pt')"
+            )
+    if sum(names.values()) > 100 * path.stat().st_size + 2**20:
         raise ValueError(
             f"{path} unpacks to more than a hundred times its size, as no file of torch.save does: "
             "save or download it again"
         )
-    if any(re.fullmatch(r"[^/]+/(code/.*|constants\.pkl)", name) for name in names):
-        raise ValueError(
-            f"{path} is a TorchScript archive, whose reading runs code in it: give the weights alone, and "
-            "the architecture. Where you trust it, read it in Python: "
-            "torch.save(torch.jit.load(path).state_dict(), 'weights.pt')"
-        )
-    if any(EXPORTED.search(name) for name in names):
-        raise ValueError(
-            f"{path} is an archive of torch.export, a program and not weights alone: give the weights, and "
-            "the architecture. Where you trust it, read it in Python: "
-            "torch.save(torch.export.load(path).state_dict, 'weights.pt')"
-        )
 
 
-def _archive_names(path: Path) -> list[str]:
+def _archive_names(path: Path) -> dict[str, int]:
+    """The files in a zip archive with their sizes; none where the file is no archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            return {entry.filename: entry.file_size for entry in archive.infolist()}
     except Exception:  # no zip file, or a damaged one, of which torch.load says more
-        return []
-
-
-def _unpacked_size(path: Path) -> int:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return sum(entry.file_size for entry in archive.infolist())
-    except Exception:  # as above
-        return 0
+        return {}
 
 
 def _pickled_names(path: Path) -> tuple[set[str], bool]:
@@ -202,12 +210,18 @@ def _pickled_names(path: Path) -> tuple[set[str], bool]:
             for stream in _pickles(path, file):
                 for operation, argument, _ in pickletools.genops(stream):
                     if operation.name == "GLOBAL":
-                        names.add(str(argument).replace(" ", ".").replace("__builtin__.", "builtins."))
+                        names.add(_full_name(*str(argument).split(" ", 1)))
                     elif operation.name == "BINUNICODE" and str(argument).startswith("_"):
                         strings.add(str(argument))
     except Exception:  # damaged: torch.load stumbles over the same bytes and says so
         pass
     return names, {"_parameters", "_modules"} <= strings
+
+
+def _full_name(module: str, name: str) -> str:
+    """The dotted name of a global; files of protocol 2 call builtins as Python 2 did."""
+    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    return f"{module}.{name}"
 
 
 def _pickles(path: Path, file: BinaryIO) -> list[BinaryIO]:

@@ -13,29 +13,20 @@ from torch import Tensor, nn
 from harsanyi.models.classes.imagenet import imagenet_classes, is_imagenet
 from harsanyi.models.classes.matching import ClassMismatchError, Order, match_classes
 from harsanyi.models.classes.names import numbered
-from harsanyi.models.loading.answers import answer_of, tried_size
+from harsanyi.models.loading.answers.heads import find_head, head_input, is_linear
+from harsanyi.models.loading.answers.outputs import logits_of
+from harsanyi.models.loading.answers.trials import answer_of, tried_size
 from harsanyi.models.loading.architecture import Architecture, guarded
-from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, first_few, read_checkpoint
-from harsanyi.models.loading.fit import fit, likely_classes
-from harsanyi.models.loading.heads import class_layers, find_head, head_input, is_linear, width
-from harsanyi.models.loading.libraries.adapters import CAUSAL, adapted, base_name, is_adapter, read_adapter
-from harsanyi.models.loading.libraries.adapters import FORMAT as ADAPTER
-from harsanyi.models.loading.libraries.built_in import small_architecture
-from harsanyi.models.loading.libraries.hugging_face import is_hub_folder, transformers_architecture
-from harsanyi.models.loading.libraries.packaged import packaged_architecture
-from harsanyi.models.loading.libraries.timm_networks import folder_of, timm_architecture
-from harsanyi.models.loading.libraries.torchvision_networks import torchvision_architecture
-from harsanyi.models.loading.outputs import logits_of
-from harsanyi.models.loading.own_file import own_architecture
-from harsanyi.models.loading.preparation import described, prepared
+from harsanyi.models.loading.checkpoints import Checkpoint, first_few
+from harsanyi.models.loading.naming import architecture_of, read, resolved
+from harsanyi.models.loading.preparation.prepared import described
+from harsanyi.models.loading.preparation.settings import settings_of
 from harsanyi.models.loading.preprocess import NetworkInputs, Preprocess
-from harsanyi.models.loading.settings import Settings, settings_of
+from harsanyi.models.loading.weighted import Blueprint, weighted
 from harsanyi.models.seeds import seeded
 
 # Where the names of the outputs are from; "numbers" are no names.
 ClassSource = Literal["given", "checkpoint", "architecture", "ImageNet", "numbers"]
-NO_PUBLISHED_HEAD = "the published weights have no head: a new one is drawn, and its outputs mean nothing yet"
-PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +41,11 @@ class Network:
         name: the argument of :func:`load`.
         kind: "image" or "text".
         head: the dotted path of the last linear layer, or of the 1 × 1 convolution in its place; "" where
-            no single layer gives the answer.
+            the network is one, None where no single layer gives the answer.
         class_source: where the names of the classes are from.
         has_head: False where the checkpoint held no weights for the head: it is newly drawn, answers nothing.
-        notes: sentences on how it was read: where its weights lay and what was left aside, the preprocessing
-            and where it is from, and what was taken that no file says.
+        notes: sentences on how the network was read: where its weights lay and what was left aside, the
+            preprocessing and where it is from, and what was taken that no file says.
     """
 
     model: nn.Module = field(repr=False)
@@ -62,7 +53,7 @@ class Network:
     classes: tuple[str, ...] = field(repr=False)
     name: str
     kind: str
-    head: str
+    head: str | None
     class_source: ClassSource = "given"
     has_head: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False)
@@ -153,7 +144,7 @@ class Network:
 
         Returns:
             logits (batch, classes), or (batch, positions, classes) of a causal model: what
-            :func:`harsanyi.models.loading.outputs.logits_of` reads from whatever the model returns.
+            :func:`harsanyi.models.loading.answers.outputs.logits_of` reads from whatever the model returns.
 
         Raises:
             ValueError: the model returns no logits.
@@ -207,7 +198,7 @@ class Network:
         Raises:
             ValueError: no single layer gives the answer.
         """
-        if not self.head:
+        if self.head is None:
             find_head(self.model)  # says what stands in the way, where it is the network's kind
             raise ValueError(
                 f"no single layer gives the answer of {self.name}: for a read-out or new classes its logits "
@@ -261,12 +252,14 @@ class Network:
 
     def _with_layer(self, layer: nn.Module, classes: Sequence[str]) -> "Network":
         model = copy.deepcopy(self.model)
-        old = model.get_submodule(self.head)
+        old = model.get_submodule(self.head or "")
+        layer = layer.train(old.training)
         # A layer may be registered under several paths, and any of them may be the one that runs.
         for path, module in list(model.named_modules(remove_duplicate=False)):
-            if module is old:
+            if module is old and path:
                 parent, _, child = path.rpartition(".")
-                setattr(model.get_submodule(parent), child, layer.train(old.training))
+                setattr(model.get_submodule(parent), child, layer)
+        model = layer if old is model else model
         for holder in (model, getattr(model, "config", None)):  # timm and transformers store the number
             for attribute in ("num_classes", "num_labels"):
                 if isinstance(getattr(holder, attribute, None), int):
@@ -322,162 +315,24 @@ def load(
     >>> network.logits(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2])
     """
-    base, checkpoint = _resolved(name, checkpoint)
-    saved = None if checkpoint in (None, "random") else _read(Path(str(checkpoint)), ema, key)
+    base, checkpoint = resolved(name, checkpoint)
+    saved = None if checkpoint is None or checkpoint == "random" else read(checkpoint, ema, key)
     settings = settings_of(saved, preprocessing, image_size)
-    architecture = guarded(name, _architecture(base, settings.values, saved))
+    architecture = guarded(name, architecture_of(base, settings.values, saved))
+    blueprint = Blueprint(base, architecture, settings)
     names = classes if classes is not None else saved.classes if saved is not None else None
     with seeded(seed):
-        weighted = _model(name, architecture, settings, checkpoint, saved, names)
-        model = weighted.model.float().eval()
-        preprocess = prepared(name, architecture, settings, model)
+        filled = weighted(blueprint, checkpoint, saved, None if names is None else len(names))
+        model = filled.model.float().eval()
+        preprocess = blueprint.preprocess(model)
         tried_size(name, architecture, model, preprocess)
         head, count, found = answer_of(name, architecture, model, preprocess)
     if architecture.own and names is None and architecture.classes is not None:
         _require_as_many(name, architecture.classes, count)
-    has_head = weighted.has_head
+    notes = (*filled.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
+    has_head = filled.has_head
     named, source = _names(name, classes, saved, architecture, count, has_head)
-    notes = (*weighted.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
     return Network(model, preprocess, named, name, architecture.kind, head, source, has_head, notes)
-
-
-def _resolved(name: str, checkpoint: str | Path | None) -> tuple[str, str | Path | None]:
-    """The network's name and its checkpoint, where the name is a folder that is a checkpoint itself."""
-    library, _, path = name.rpartition(":")
-    if is_adapter(path):
-        name = base_name(Path(path), f"{library}:" if library else "")
-        return name, path if checkpoint is None else checkpoint
-    if checkpoint is None:
-        checkpoint = folder_of(name.removeprefix("timm:")) or _local_folder(name)
-    return name, checkpoint
-
-
-def _read(path: Path, ema: bool, key: str | None) -> Checkpoint:
-    """A checkpoint of any kind."""
-    return read_adapter(path) if is_adapter(path) else read_checkpoint(path, ema, key)
-
-
-def _architecture(name: str, settings: dict[str, Any], saved: Checkpoint | None) -> Architecture:
-    folder = saved.path if saved is not None and saved.path.is_dir() else None
-    if name.rpartition(":")[0].endswith(".py"):
-        return own_architecture(name)
-    if folder_of(name) is not None:
-        return timm_architecture(name, settings, saved)
-    if is_hub_folder(name):
-        task = saved.facts.get("adapter", {}).get("task_type") if saved is not None else None
-        return transformers_architecture(name, folder, causal=None if task is None else task == CAUSAL)
-    library, _, rest = name.partition(":")
-    if f"{library}:" not in PREFIXES or not rest:
-        raise ValueError(
-            f"no network is called {name!r}: expected {', '.join(f'{prefix}NAME' for prefix in PREFIXES)}, "
-            "FILE.py:FUNCTION, or a Hugging Face folder"
-        )
-    match library:
-        case "timm":
-            return timm_architecture(rest, settings, saved)
-        case "torchvision":
-            return torchvision_architecture(rest, settings, saved)
-        case "small":
-            return small_architecture(rest)
-        case "package":
-            return packaged_architecture(rest, folder)
-        case _:
-            return transformers_architecture(rest, folder, causal=library == "causal")
-
-
-@dataclass(frozen=True)
-class _Weighted:
-    """A model with its weights, and how they were read."""
-
-    model: nn.Module
-    has_head: bool = True
-    notes: tuple[str, ...] = ()
-
-
-def _model(
-    name: str,
-    architecture: Architecture,
-    settings: Settings,
-    checkpoint: str | Path | None,
-    saved: Checkpoint | None,
-    classes: Sequence[str] | None,
-) -> _Weighted:
-    count = len(classes) if classes is not None else None
-    own_count = count or (len(architecture.classes) if architecture.classes else None)
-    if saved is not None and saved.format == ADAPTER:
-        return _Weighted(adapted(name, architecture, saved, count))
-    if saved is not None:
-        return _from_checkpoint(name, architecture, settings, saved, count, own_count)
-    if checkpoint == "random":
-        return _Weighted(architecture.build(own_count))
-    if architecture.published is None:
-        raise ValueError(f"{name} has no published weights: give a checkpoint, or checkpoint='random'")
-    try:
-        return _published(architecture, count)
-    except Exception as error:  # hubs, proxies and file systems each fail in their own way
-        reason = str(error).strip().split("\n")[0]
-        raise FileNotFoundError(
-            f"the published weights of {name} could not be fetched ({reason}): "
-            "give a checkpoint, or checkpoint='random'"
-        ) from error
-
-
-def _from_checkpoint(
-    name: str,
-    architecture: Architecture,
-    settings: Settings,
-    saved: Checkpoint,
-    count: int | None,
-    own_count: int | None,
-) -> _Weighted:
-    """The model with the checkpoint's weights; its head has the checkpoint's classes, or is newly drawn."""
-    model = architecture.build(count or 2)
-    heads = _heads(name, architecture, settings, model)
-    likely = likely_classes(saved, model, heads[0]) if heads else None
-    if likely is not None and likely != width(model.get_submodule(heads[0])):
-        model = architecture.build(likely)
-    head = heads[0] if len(heads) == 1 else None
-    weights = fit(saved, model, head)
-    rows = weights.classes if weights.has_head else own_count
-    if head is not None and rows != width(model.get_submodule(head)):
-        model = architecture.build(rows)
-    model.load_state_dict(weights.tensors, strict=False)
-    return _Weighted(model, weights.has_head, weights.notes)
-
-
-def _heads(name: str, architecture: Architecture, settings: Settings, model: nn.Module) -> tuple[str, ...]:
-    """The layers that answer, in a model without its weights: of a user's own that which runs last."""
-    if not architecture.own:
-        return class_layers(model)
-    preprocess = prepared(name, architecture, settings, model)
-    head, _, _ = answer_of(name, architecture, model.eval(), preprocess)
-    return (head,) if head else ()
-
-
-def _published(architecture: Architecture, count: int | None) -> _Weighted:
-    """The published model. One of transformers has a head if its config names its own class."""
-    assert architecture.published is not None
-    model = architecture.published(count)
-    if not architecture.published_head:
-        return _Weighted(model, False, (NO_PUBLISHED_HEAD,))
-    kinds = getattr(getattr(model, "config", None), "architectures", None)
-    if not kinds or not hasattr(model, "base_model_prefix") or type(model).__name__ in kinds:
-        return _Weighted(model)
-    note = f"the published weights are of {kinds[0]}: the head is newly drawn, the outputs mean nothing yet"
-    return _Weighted(model, False, (note,))
-
-
-def _local_folder(name: str) -> Path | None:
-    """A local folder with weights that the name gives, which is read like any other checkpoint."""
-    folder = Path(name.partition(":")[2] if name.startswith(("transformers:", "causal:")) else name)
-    return (
-        folder if is_hub_folder(str(folder)) and any((folder / f).is_file() for f in FOLDER_FILES) else None
-    )
-
-
-def _of_head(saved: Checkpoint, count: int) -> Checkpoint:
-    """A checkpoint without the names that a trainer saved for another number of outputs."""
-    return saved if saved.classes is None or len(saved.classes) == count else replace(saved, classes=None)
 
 
 def _names(

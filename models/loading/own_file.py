@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from harsanyi.models.loading.answers.heads import is_linear
 from harsanyi.models.loading.architecture import DEFAULT_SOURCE, Architecture
-from harsanyi.models.loading.heads import is_linear
 from harsanyi.models.loading.own_modules import OwnModules
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 

@@ -10,12 +10,14 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
+CONTAINERS = (Tensor, Mapping, list, tuple)
 MAX_DEPTH = 32
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 200_000
 MAX_NAME = 1000
 # Containers of optimisers, schedules and random states, whose tensors may have the names of weights.
 NOT_WEIGHTS = re.compile(
-    r"optim|sched|grad_?scal|^opt$|^scaler$|rng_|^amp$|exp_avg|momentum_buffer|^grads?$", re.IGNORECASE
+    r"optimi[sz]er|(^|_)opt(im)?s?(_|$)|scheduler|grad_?scal|^scaler$|^rng_|^amp$|exp_avg|momentum_buffer|^grads?$",
+    re.IGNORECASE,
 )
 AVERAGED = {"ema", "swa", "averaged", "average", "avg", "shadow", "momentum", "polyak"}
 # Methods whose second network follows the first as a moving average: BYOL, MoCo.
@@ -57,8 +59,8 @@ def _walk(saved: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
         items += 1
         if depth > MAX_DEPTH or items > MAX_ITEMS or len(name) > MAX_NAME:
             raise ValueError(
-                f"{path} nests its containers more than {MAX_DEPTH} deep, holds itself, or has more than "
-                f"{MAX_ITEMS} items or names of {MAX_NAME} letters: save the model's state_dict() alone"
+                f"{path} nests its containers more than {MAX_DEPTH} deep, holds itself, has more than "
+                f"{MAX_ITEMS} of them and tensors, or names of {MAX_NAME} letters: save the weights alone"
             )
         if isinstance(value, Tensor):
             if name and _is_dense(value):
@@ -85,14 +87,16 @@ def starts(name: str) -> list[int]:
 def _items(value: Any) -> Iterable[tuple[str, Any]]:
     """The items of a container with their names; none of an optimiser's."""
     if isinstance(value, list | tuple):
-        return [(str(place), item) for place, item in enumerate(value)]
+        return [(str(place), item) for place, item in enumerate(value) if isinstance(item, CONTAINERS)]
     if not isinstance(value, Mapping) or ("param_groups" in value and "state" in value):
         return []
     named = [(_name(key), item) for key, item in value.items()]
     return [
         (key, item)
         for key, item in named
-        if key is not None and (isinstance(item, Tensor) or not NOT_WEIGHTS.search(key))
+        if key is not None
+        and isinstance(item, CONTAINERS)
+        and (isinstance(item, Tensor) or is_of_weights(key))
     ]
 
 
@@ -121,6 +125,15 @@ def below(names: Iterable[str], key: str) -> list[str]:
             return chosen
     bare_key = bare(key)
     return [name for name in names if f".{bare(name)}".find(f".{bare_key}.") >= 0] if bare_key else []
+
+
+def is_of_weights(prefix: str) -> bool:
+    """Whether no piece of a dotted prefix says that an optimiser's tensors lie below it.
+
+    >>> is_of_weights("state_dict.net"), is_of_weights("optimizer.exp_avg")
+    (True, False)
+    """
+    return not any(NOT_WEIGHTS.search(piece) for piece in prefix.split("."))
 
 
 def bare(name: str, wrappers: frozenset[str] | set[str] = WRAPPERS) -> str:

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint
-from harsanyi.models.loading.fit import fit, ties
+from harsanyi.models.loading.fitting.fit import fit
+from harsanyi.models.loading.fitting.names import ties
 
 
 def save_checkpoint(

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from harsanyi.models.loading.networks import Network, load
-from harsanyi.models.loading.preprocess import ImagePreprocess
 
 Modules = dict[str, nn.Module]
 
@@ -47,14 +46,15 @@ def stages(network: Network) -> tuple[Stage, ...]:
     ['stem', 'layer1', 'layer2', 'layer3', 'head']
     """
     network.require_head()
+    head = network.head or ""
     modules = dict(network.model.named_modules(remove_duplicate=False))
-    body = [part for part in _parts(modules, network.head) if part != network.head]
+    body = [part for part in _parts(modules, head) if part != head]
     groups, at_head = _grouped(modules, body)
     names = _names(modules, groups)
-    last = network.head if "head" in names else "head"
+    last = head if "head" in names else "head"
     parts = (
         *(Stage(name, tuple(group)) for name, group in zip(names, groups, strict=True)),
-        Stage(last, (*at_head, network.head)),
+        Stage(last, (*at_head, head)),
     )
     for name, _ in chain(network.model.named_parameters(), network.model.named_buffers()):
         assert sum(stage.holds(name) for stage in parts) == 1, name
@@ -151,8 +151,8 @@ def reset_stages(network: Network, names: Sequence[str], seed: int = 0) -> Netwo
     >>> bool((fresh.conv1.weight == network.model.conv1.weight).all())
     True
     """
-    size = network.preprocess.size if isinstance(network.preprocess, ImagePreprocess) else None
-    random = load(network.name, "random", classes=network.classes, seed=seed, image_size=size)
+    settings = network.preprocessing
+    random = load(network.name, "random", classes=network.classes, seed=seed, preprocessing=settings)
     model = copy.deepcopy(network.model)
     weights, random_weights = model.state_dict(), random.model.state_dict()
     names_to_reset = [name for name in _tensors_of(network, names) if name in weights]

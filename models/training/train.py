@@ -189,7 +189,7 @@ def _prepare(network: Network, recipe: Recipe, count: int, accelerator: Accelera
         trained = reset_stages(trained, recipe.reset, recipe.seed)
     if recipe.freeze_backbone:
         trained.model.requires_grad_(False)
-        trained.model.get_submodule(trained.head).requires_grad_(True)
+        trained.require_head().requires_grad_(True)
     _set_train_mode(trained, recipe)
     steps = recipe.epochs * math.ceil(count / recipe.batch_size)
     return Training.of(

@@ -13,8 +13,9 @@ from torch.nn.modules import module as every_module
 
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.graph.needed import only_needed
-from harsanyi.interactions.plans.graph.trace import trace
+from harsanyi.interactions.plans.graph.trace import FIXED_BATCH, trace
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import NotApplicable, agree, probes, refusing_what_fails
 
@@ -69,8 +70,21 @@ def _traced(game: MaskedModel) -> Traced:
     with game.evaluating():
         traced = only_needed(trace(_OfElements(game), elements, others))
     with torch.inference_mode(), game.prepared():
+        _require_any_length(traced, elements, others)
         _require_separate(game)
     return traced
+
+
+def _require_any_length(traced: Traced, elements: Tensor, others: Mapping[str, Tensor]) -> None:
+    """Refuse a trace that runs on batches of the example's length alone."""
+    for length in (1, len(elements) + 1):
+        rows = torch.zeros(length, dtype=torch.int64, device=elements.device)
+        try:
+            traced(elements[rows], {name: value[rows] for name, value in others.items()})
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotApplicable(f"{FIXED_BATCH}on a batch of {length} it fails ({error})") from error
 
 
 def _require_separate(game: MaskedModel) -> None:

@@ -7,6 +7,7 @@ gives these with their types. With `Step.with_values` the arguments are values i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 import torch
@@ -136,6 +137,17 @@ class Step:
         return self.target(*self.args, **self.options)
 
 
+def numbers_of(node: fx.Node) -> int:
+    """How many numbers a node's value holds for a batch of one, whichever axes hold the batch."""
+    return prod(_of_one(size) if isinstance(size, torch.SymInt) else size for size in shape_of(node))
+
+
 def shape_of(node: fx.Node) -> tuple[Any, ...]:
     """The shape of a node's value; the length of the batch may be symbolic."""
     return tuple(node.meta["val"].shape)
+
+
+def _of_one(size: torch.SymInt) -> int:
+    """A size for a batch of one; int() would give that of the example, and fix the batch to its length."""
+    expression = size.node.expr
+    return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))

@@ -32,6 +32,8 @@ VIEWS = dict.fromkeys(
 )
 # These read memory by its strides, which differ from those of the traced example.
 BY_STRIDES = (torch.ops.aten.as_strided.default, torch.ops.aten.as_strided_copy.default)
+# How a refusal begins where a trace holds for batches of the example's length alone.
+FIXED_BATCH = "a step's batch size was fixed while tracing: "
 # The axis of the batch.
 BATCH_AXIS = 0
 # The longest batch. Older torch needs a bound below 2**63 - 1, the end of a slice without an end.
@@ -72,6 +74,11 @@ def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | N
             program = export(function, inputs, dynamic_shapes=batch, strict=False).run_decompositions({})
     except Exception as error:  # any failure of torch.export: the dense plan needs no trace
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if reason.startswith("Constraints violated"):
+            reason = (
+                FIXED_BATCH + "its code has it as a number, in a reshape or from len(x) or int(x.shape[0])"
+            )
+            raise NotApplicable(reason) from error
         raise NotApplicable(f"torch.export cannot follow it ({reason[:120]})") from error
     (source, *others), constants = _inputs(program)
     needed = _needed(program.graph)
@@ -85,7 +92,8 @@ def trace(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor] | N
             if node.op == "output":
                 result = _result(program, node)
             elif isinstance(size := node.meta.get("val"), torch.SymInt):
-                sizes[node] = partial(_size, size, length)
+                # The expressions as they are now: whoever compares a size later may fix it to the example's.
+                sizes[node] = partial(_size, size.node.expr, length.node.expr)
             elif node.op == "call_function" and _is_of_the_batch(node, computed, sizes):
                 _require_deterministic(node)
                 _require_separate(node, length)
@@ -154,9 +162,9 @@ def _constant(node: fx.Node, constants: Mapping[fx.Node, Any]) -> Any:
     return Step.with_values(node, lambda source: constants.get(source, empty)).run()
 
 
-def _size(size: torch.SymInt, length: torch.SymInt, batch: int) -> int:
-    """The value of a size that torch.export gives as an expression of the length of the batch."""
-    return int(size.node.expr.subs(length.node.expr, batch))
+def _size(size: Any, length: Any, batch: int) -> int:
+    """The value of a size, an expression of the length of the batch, for a batch of some length."""
+    return int(size.subs(length, batch))
 
 
 def _require_deterministic(node: fx.Node) -> None:

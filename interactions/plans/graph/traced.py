@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, fx
 
 from harsanyi.interactions.game.forward import channels_last
 from harsanyi.interactions.machine.onednn import PackedConvolution, PackedLinear
-from harsanyi.interactions.plans.graph.step import Step
+from harsanyi.interactions.plans.graph.step import Step, numbers_of
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
@@ -156,8 +155,8 @@ class Traced:
     def largest(self, start: int = 0, stop: int | None = None) -> int:
         """Bytes of the largest activation that a part of the steps reads or gives, for one input."""
         nodes = {*self.live(start), *self.steps[start:stop]}
-        values = [value for node in nodes if isinstance(value := node.meta.get("val"), Tensor)]
-        return max(value.itemsize * prod(map(int, value.shape[1:])) for value in values)
+        tensors = [node for node in nodes if isinstance(node.meta.get("val"), Tensor)]
+        return max(node.meta["val"].itemsize * numbers_of(node) for node in tensors)
 
 
 # Takes the values of nodes and gives the arguments of a step, by position and by name.

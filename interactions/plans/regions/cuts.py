@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, fx
 
-from harsanyi.interactions.plans.graph.step import Step, shape_of
+from harsanyi.interactions.plans.graph.step import Step, numbers_of, shape_of
 from harsanyi.interactions.plans.graph.traced import CONVOLUTIONS, Traced
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.chains import run_chains
@@ -203,12 +203,19 @@ def _beside(traced: Traced, source: TableLayout) -> dict[fx.Node, TableLayout]:
 
 def _same_for_all(node: fx.Node, traced: Traced, constants: Mapping[fx.Node, Any]) -> Any:
     """The result of a step that is the same for all inputs, for a batch of one."""
+    of_the_batch = set(traced.steps)
 
     def result(batch: int) -> Any:
         sizes = {length: size(batch) for length, size in traced.sizes.items()}
         if not all(source in constants or source in sizes for source in node.all_input_nodes):
             raise NotApplicable("it is of the batch and no activation")
-        return Step.with_values(node, lambda source: sizes.get(source, constants.get(source))).run()
+
+        def value_of(source: fx.Node) -> Any:
+            value: Any = sizes.get(source, constants.get(source))
+            # What steps before gave for a batch of one is the same for all inputs of this batch.
+            return value.expand(batch, *value.shape[1:]) if source in of_the_batch else value
+
+        return Step.with_values(node, value_of).run()
 
     row, rows = result(1), result(2)
     same = isinstance(row, Tensor) and row.shape[1:] == rows.shape[1:] and bool((rows == row).all())
@@ -259,7 +266,7 @@ def dense_cost(node: fx.Node, traced: Traced) -> float:
     if getattr(node.meta.get("val"), "shape", None) is None:
         return 0.0
     step = Step.of(node)
-    size = float(prod(int(length) for length in step.shape[1:]))
+    size = float(numbers_of(node))
     multiplied = 0.0
     if step.target in CONVOLUTIONS:
         multiplied = size * prod(traced.constants[step.input_at(1)].shape[1:])

@@ -3,7 +3,8 @@
 import importlib.util
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from harsanyi.models.loading.answers.heads import class_layers
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few, read_checkpoint, read_json
-from harsanyi.models.loading.heads import class_layers
 from harsanyi.models.seeds import seeded
 
-CONFIG, FORMAT = "adapter_config.json", "peft"
+CONFIG, ADAPTER = "adapter_config.json", "peft"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 # What peft puts before the names of a network's own weights.
 PREFIX = "base_model.model."
@@ -47,7 +48,7 @@ def read_adapter(folder: Path) -> Checkpoint:
     return Checkpoint(
         read_checkpoint(file).state,
         folder,
-        FORMAT,
+        ADAPTER,
         step=step if isinstance(step, int) else None,
         epoch=int(epoch) if isinstance(epoch, int | float) and epoch == int(epoch) else None,
         facts={"adapter": read_json(folder / CONFIG)},
@@ -79,30 +80,37 @@ def base_name(folder: Path, library: str = "") -> str:
     return (library or ("causal:" if config.get("task_type") == CAUSAL else "transformers:")) + str(places[0])
 
 
-def adapted(name: str, architecture: Architecture, adapter: Checkpoint, count: int | None) -> nn.Module:
+def adapted(name: str, network: nn.Module, adapter: Checkpoint, drawn: Sequence[str] = ()) -> nn.Module:
     """A network with an adapter merged into its weights.
 
     Args:
-        name: of the network that the adapter changes.
-        architecture: of that network.
+        name: of the network that the adapter changes, for messages.
+        network: with its own weights; changed in place.
         adapter: of :func:`read_adapter`; what it holds whole (``modules_to_save``, a head say) replaces the
             network's own.
-        count: of classes, where the user names them.
+        drawn: names of the network's weights that are random, and must be in the adapter.
 
     Returns:
         the network, in float32, without any module of peft.
 
     Raises:
         ImportError: peft is not installed.
-        ValueError: the adapter does not fit the network, or cannot be merged; or the network has random
-            weights, which are not those that the adapter was trained on.
-        FileNotFoundError: the network's weights cannot be had.
+        ValueError: the adapter does not fit the network, or cannot be merged.
     """
     peft = _peft()
     _require_mergeable(peft, adapter)
-    network = _base(name, architecture, lambda: _head_rows(architecture, adapter) or count).float()
+    heads = tuple(f"{path}." for path in class_layers(network))  # without one it is a backbone
+    absent = [weight for weight in drawn if f"{PREFIX}{weight}" not in adapter.state]
+    lost = [weight for weight in absent if not weight.startswith(heads)]
+    if lost:
+        raise ValueError(
+            f"neither {name} nor its adapter {adapter.path} holds {first_few(lost)}: these weights were "
+            "random when the adapter was trained, and not saved: train it with them in modules_to_save"
+        )
+    network = network.float()
     _fit_head(network, adapter.state)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's remarks on other libraries; what does not fit is told below
         _write(Path(folder), adapter)
         try:
             wrapped = peft.PeftModel.from_pretrained(network, folder)
@@ -137,20 +145,24 @@ def _require_mergeable(peft: Any, adapter: Checkpoint) -> None:
         raise ValueError(f"{adapter.path} is an adapter for Megatron: convert it to one for plain layers")
 
 
-def _base(name: str, architecture: Architecture, count: Callable[[], int | None]) -> nn.Module:
-    """The network before the adapter, with the weights that it was trained on."""
-    if architecture.published is not None:
-        try:
-            return architecture.published(count())
-        except Exception as error:  # hubs, proxies and file systems each fail in their own way
-            reason = str(error).strip().split("\n")[0]
-            raise FileNotFoundError(
-                f"the published weights of {name}, which the adapter changes, could not be fetched ({reason})"
-            ) from error
+def trained_by_build(name: str, architecture: Architecture, count: int | None) -> nn.Module:
+    """A user's own network, whose function must load the weights that an adapter was trained on.
+
+    Args:
+        name: of the network, for the message.
+        architecture: of the user's file.
+        count: of classes, or None.
+
+    Returns:
+        the network.
+
+    Raises:
+        ValueError: its weights are random.
+    """
     models = []
     for seed in (0, 1):
         with seeded(seed):
-            models.append(architecture.build(count()))
+            models.append(architecture.build(count))
     first, second = (model.state_dict() for model in models)
     if any(not torch.equal(first[weight], second[weight]) for weight in first):
         raise ValueError(
@@ -160,8 +172,16 @@ def _base(name: str, architecture: Architecture, count: Callable[[], int | None]
     return models[0]
 
 
-def _head_rows(architecture: Architecture, adapter: Checkpoint) -> int | None:
-    """The number of classes of the head in an adapter; None where it has none."""
+def head_rows(architecture: Architecture, adapter: Checkpoint) -> int | None:
+    """The number of classes of the head in an adapter.
+
+    Args:
+        architecture: of the network that the adapter changes.
+        adapter: of :func:`read_adapter`.
+
+    Returns:
+        the number; None where the adapter holds no head.
+    """
     with torch.device("meta"):
         try:
             path = next(iter(class_layers(architecture.build(None))), None)

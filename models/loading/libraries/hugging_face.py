@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import nn
 
+from harsanyi.models.classes.names import class_names
 from harsanyi.models.loading.architecture import DEFAULT_SOURCE, Architecture
-from harsanyi.models.loading.checkpoints import class_names, read_json
+from harsanyi.models.loading.checkpoints import read_json
 from harsanyi.models.loading.libraries.hub import from_hub
 from harsanyi.models.loading.libraries.tokens import fit_text, text_preprocess
+from harsanyi.models.loading.preparation.processors import image_preprocess
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
-from harsanyi.models.loading.processors import image_preprocess
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "tokenizer.model")
 PROCESSOR_FILE = "preprocessor_config.json"

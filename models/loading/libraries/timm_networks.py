@@ -13,8 +13,8 @@ from torch import nn
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint, read_json
 from harsanyi.models.loading.libraries.names import near
+from harsanyi.models.loading.preparation.settings import image_settings, timm_arguments
 from harsanyi.models.loading.preprocess import ImagePreprocess
-from harsanyi.models.loading.settings import image_settings, timm_arguments
 
 # What published weights set and state dicts do not hold: fbnetc_100 was trained with TensorFlow's epsilon.
 PUBLISHED: dict[str, dict[str, Any]] = {"fbnetc_100": {"bn_eps": 1e-3}}

@@ -1,6 +1,7 @@
 """Checkpoints as the common trainers write them; damaged and hostile files are refused."""
 
 import argparse
+import contextlib
 import json
 import os
 from collections import OrderedDict
@@ -300,3 +301,91 @@ def test_legacy_file_with_data_parallel_names(shared: Path):
     checkpoint = read_checkpoint(shared / "weights" / "resnet20-cifar10.th")
     assert checkpoint.format == "trainer"
     assert all(name.startswith("module.") for name in checkpoint.state)
+
+
+# Content that no trainer writes
+
+
+def read_or_refused(file: Path) -> Checkpoint | None:
+    """The checkpoint, or None where it is refused by a sentence that names the file."""
+    try:
+        return read_checkpoint(file)
+    except ValueError as error:
+        if str(file) not in str(error):
+            raise
+        return None
+
+
+@pytest.mark.parametrize(
+    "weight_map", [[], {}, None, 3, "a", {"a": None}, {"a": 3}, {"a": ["b"]}, {"a": "../b"}]
+)
+def test_indexes_of_shards_with_odd_content(tmp_path: Path, weight_map):
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises((ValueError, FileNotFoundError), match="index.json names|no checkpoint at"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, '{"a": ' * 100_000, "\udcff", '{"weight_map": 1' + "0" * 5000 + "}"]
+)
+def test_indexes_that_are_not_json(tmp_path: Path, text: str):
+    (tmp_path / "model.safetensors.index.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=r"index\.json is not JSON"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"id2label": ["a"]}, {"id2label": {"x": "a"}}, {"id2label": {"0": None, "1": 2}}, {"id2label": 3}, []],
+)
+@pytest.mark.parametrize(
+    "trained", [{"epoch": float("nan")}, {"global_step": [1]}, {"epoch": float("inf")}, 3]
+)
+def test_folders_with_odd_settings(tmp_path: Path, config, trained):
+    torch.save(net().state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "trainer_state.json").write_text(json.dumps(trained))
+    checkpoint = read_checkpoint(tmp_path)
+    assert (checkpoint.epoch, checkpoint.step) == (None, None)
+    assert checkpoint.classes in (None, ("None", "2"))
+
+
+@pytest.mark.parametrize("key", [1, b"weight", (1, 2), None, 2.5, "", "..", 10**40, True])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_odd_keys(tmp_path: Path, key, legacy: bool):
+    content = {"state_dict": {key: torch.ones(2)}, key: 3}
+    torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=not legacy)
+    if checkpoint := read_or_refused(tmp_path / "a.pt"):
+        assert all(isinstance(name, str) for name in checkpoint.state)
+        with pytest.raises(ValueError, match=r"a\.pt does not fit"):
+            load_state(net(), checkpoint)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"classes": "{"},
+        {"classes": "3"},
+        {"epoch": "NaN"},
+        {"preprocessing": "[1]"},
+        {"step": '"x"'},
+        {"loss": "[" * 9999},
+    ],
+)
+def test_odd_facts_of_our_own_format(tmp_path: Path, facts: dict):
+    file = tmp_path / "a.safetensors"
+    safetensors.torch.save_file(net().state_dict(), file, metadata={"writer": "harsanyi", **facts})
+    if checkpoint := read_or_refused(file):
+        assert (checkpoint.classes, checkpoint.epoch, checkpoint.preprocessing) == (None, None, None)
+
+
+@pytest.mark.parametrize("place", range(0, 3000, 61))
+def test_flipped_bytes(tmp_path: Path, place: int):
+    torch.save(timm_dict(), tmp_path / "a.pt")
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    content[place % len(content)] ^= 0x55
+    (tmp_path / "a.pt").write_bytes(content)
+    if checkpoint := read_or_refused(tmp_path / "a.pt"):
+        model = net(5)
+        with contextlib.suppress(ValueError):
+            load_state(model, checkpoint)

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from harsanyi.models import load, read_checkpoint
+from harsanyi.models.loading.checkpoints import saved_class_names
 from harsanyi.models.loading.inert import Inert, plain, read_saved
 
 
@@ -66,6 +67,7 @@ HARMLESS = {
     "torch's random state": torch.get_rng_state(),
     "namespace": argparse.Namespace(lr=0.1),
     "simple namespace": types.SimpleNamespace(lr=0.1, inner=types.SimpleNamespace(a=1)),
+    "types": [int, float, str, dict],
     "uuid": uuid.UUID(int=3),
     "decimal": decimal.Decimal("1.5"),
     "partial": functools.partial(dict, a=1),
@@ -162,6 +164,17 @@ def test_class_names_of_another_task_are_not_taken(tmp_path: Path):
     assert load("small:cnn", tmp_path / "a.pt").classes == ("0", "1", "2")
     torch.save({"state_dict": model.state_dict(), "classes": ["x", "y", "z"]}, tmp_path / "a.pt")
     assert load("small:cnn", tmp_path / "a.pt").classes == ("x", "y", "z")
+
+
+def test_settings_without_end(tmp_path: Path):
+    wide: object = "a"
+    for _ in range(20):
+        wide = [wide] * 20
+    deep: dict = {}
+    for _ in range(20):
+        deep = {f"key {i}": deep for i in range(20)}
+    assert plain(wide) is not None
+    assert saved_class_names({"classes": wide, "settings": deep}) is None
 
 
 def test_numbers_of_numpy_are_read(tmp_path: Path):
@@ -274,6 +287,22 @@ def test_archive_of_torch_export(tmp_path: Path):
     torch.export.save(torch.export.export(Scripted(), (torch.zeros(1, 3),)), file)
     with pytest.raises(ValueError, match=r"is an archive of torch\.export.*torch\.export\.load"):
         read_checkpoint(file)
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning")
+def test_archive_of_torch_package(tmp_path: Path):
+    with torch.package.PackageExporter(str(tmp_path / "a.pt")) as exporter:
+        exporter.extern("torch.**")
+        exporter.save_pickle("net", "net.pkl", net())
+    with pytest.raises(ValueError, match=r"is an archive of torch\.package"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
+def test_archive_that_unpacks_without_bound(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", bytes(200_000_000))
+    with pytest.raises(ValueError, match=r"a\.pt unpacks to more than a hundred times its size"):
+        read_checkpoint(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -213,6 +213,19 @@ def test_classifier_keeps_its_head_and_bare_encoder_gets_one(tiny_bert, tiny_tok
     assert torch.equal(first.model.bert.pooler.dense.weight, model.bert.pooler.dense.weight)
 
 
+def test_published_encoders_say_that_their_head_is_new(tiny_bert, monkeypatch: pytest.MonkeyPatch):
+    folder, model = tiny_bert
+    for kind, has_head in (("BertForSequenceClassification", True), ("BertForMaskedLM", False)):
+        model.config.architectures = [kind]
+        monkeypatch.setattr("harsanyi.models.loading.naming.local_folder", lambda _: None)
+        monkeypatch.setattr(
+            "transformers.AutoModelForSequenceClassification.from_pretrained", lambda *_, **__: model
+        )
+        network = load(str(folder))
+        assert network.has_head is has_head
+        assert has_head or "BertForMaskedLM" in network.notes[0]
+
+
 def test_text_with_another_number_of_classes(tiny_bert, tmp_path: Path):
     folder, _ = tiny_bert
     network = load(str(folder)).with_new_head(["a", "b"])

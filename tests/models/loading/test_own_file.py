@@ -90,6 +90,79 @@ def test_own_file_that_does_not_fit(own: Path, function: str, message: str):
         load(f"{own}:{function}", "random")
 
 
+@pytest.mark.parametrize("names", [["x", "y", "z"], ["x"]])
+def test_as_many_classes_as_outputs(own: Path, tmp_path: Path, names: list[str]):
+    """The file names two, and the checkpoint has another number."""
+    network = load(f"{own}:build", "random", classes=names)
+    file = tmp_path / "a.pt"
+    torch.save(network.model.state_dict(), file)
+    own.write_text(OWN + "\nclasses = ['cat', 'dog']\n")
+    message = rf"models.py defines 2 classes \(cat, dog\), but the network has {len(names)} outputs"
+    with pytest.raises(ValueError, match=message):
+        load(f"{own}:build", file)
+    assert load(f"{own}:build", file, classes=names).classes == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "def build(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))",
+            "whose 1.weight has no shape yet",
+        ),
+        (
+            "import torch\ndef build():\n    with torch.device('meta'): return Net(3)",
+            "whose body.1.weight is on the meta device, without values: build it on the CPU",
+        ),
+        ("def build(): return nn.Flatten()", "without weights"),
+        ("classes = 'abc'", "classes in .* is 'abc': expected a list of names"),
+        ("classes = {'a': 0}", "expected a list of names"),
+        ("kind = 'pictures'", "kind in .* is 'pictures': expected image or text"),
+        ("preprocess = {'sizes': 3}", "preprocess in .*: unknown preprocessing sizes"),
+        ("preprocess = {'std': 0}", "preprocess in .*std > 0"),
+        ("preprocess = 3", "preprocess in .* is int: expected a function or a dict"),
+    ],
+)
+def test_what_a_file_may_not_define(own: Path, more: str, message: str):
+    own.write_text(f"{OWN}\n{more}\n")
+    with pytest.raises(ValueError, match=message):
+        load(f"{own}:build", "random", classes=["a", "b", "c"])
+
+
+def test_a_function_takes_no_settings(own: Path):
+    own.write_text(OWN + "\nimport torch\npreprocess = lambda items: torch.ones(len(items), 3, 4, 4)\n")
+    network = load(f"{own}:build", "random", classes=["a", "b"])
+    assert "Inputs are prepared by preprocess in models.py." in network.notes
+    for options in ({"image_size": 8}, {"preprocessing": {"size": 8}}):
+        with pytest.raises(ValueError, match="by a function, which takes no size"):
+            load(f"{own}:build", "random", classes=["a", "b"], **options)
+
+
+def test_the_head_of_a_checkpoint_is_what_runs(tmp_path: Path, pictures):
+    """A projector that is defined last has other rows than there are classes."""
+    net = NAMED + "def build(num_classes=4): return Net(num_classes)\n"
+    (tmp_path / "net.py").write_text(net)
+    trained = load(f"{tmp_path / 'net.py'}:build", "random", seed=1, classes=list("abcdef"))
+    torch.save(trained.model.state_dict(), tmp_path / "a.pt")
+    network = load(f"{tmp_path / 'net.py'}:build", tmp_path / "a.pt")
+    x = network.preprocess(pictures)
+    assert (network.head, len(network.classes), network.has_head) == ("head", 6, True)
+    assert torch.equal(network.logits(x), trained.logits(x))
+
+
+NAMED = """
+from torch import nn
+preprocess = {"size": (4, 4), "crop": 1.0}
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.head = nn.Linear(5, classes)
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(48, 5), nn.ReLU())
+        self.projector = nn.Linear(5, 128)
+    def forward(self, x): return self.head(self.body(x))
+"""
+
+
 def test_own_file_that_is_not_there(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="no file"):
         load(f"{tmp_path / 'net.py'}:build", "random")

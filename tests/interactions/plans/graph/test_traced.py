@@ -212,7 +212,7 @@ REFUSED = {
         "lie in memory",
     ),
     "a constant": (lambda self, x: torch.ones(2, 3), "does not depend"),
-    "a length of its own": (lambda self, x: x.view(2, 4, 8, 8), "cannot follow"),
+    "a length of its own": (lambda self, x: x.view(2, 4, 8, 8), "batch size was fixed while tracing"),
     "state": (lambda self, x: self.counting(x), "writes into its own buffers"),
 }
 

@@ -31,7 +31,7 @@ def test_colours_are_rescaled_as_in_the_published_weights(tmp_path: Path, name: 
     network = load(f"torchvision:{name}", tmp_path / "a.pth", image_size=96)
     x = network.preprocess([Image.new("RGB", (96, 96), colour) for colour in ("red", "navy")])
     assert torch.equal(network.logits(x), model(x).detach())
-    assert "transform_input is True, as in the published weights" in network.notes[0]
+    assert "transform_input is True, as in the published weights" in " ".join(network.notes)
     off = {"transform_input": False}
     other = load(f"torchvision:{name}", tmp_path / "a.pth", image_size=96, preprocessing=off)
     assert not torch.allclose(other.logits(x), network.logits(x))
@@ -44,7 +44,7 @@ def test_colours_are_rescaled_as_in_the_published_weights(tmp_path: Path, name: 
     assert len(again.notes) == 1
     # In training they return more than logits.
     assert network.model.train() is not None
-    assert network.forward(torch.zeros(2, 3, 139, 139)).shape == (2, 3)
+    assert network.forward(torch.zeros(2, 3, 299, 299)).shape == (2, 3)
 
 
 def test_senseless_rescaling():

@@ -3,9 +3,9 @@
 from torch import nn
 
 from harsanyi.models.loading.architecture import Architecture
+from harsanyi.models.loading.preparation.processors import ProcessorPreprocess, image_preprocess
+from harsanyi.models.loading.preparation.settings import PROCESSOR, Settings
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess, TextPreprocess
-from harsanyi.models.loading.processors import ProcessorPreprocess, image_preprocess
-from harsanyi.models.loading.settings import PROCESSOR, Settings
 
 
 def prepared(name: str, architecture: Architecture, settings: Settings, model: nn.Module) -> Preprocess:
@@ -41,7 +41,16 @@ def prepared(name: str, architecture: Architecture, settings: Settings, model: n
 
 
 def described(architecture: Architecture, settings: Settings, preprocess: Preprocess) -> str:
-    """A sentence on how inputs are prepared, and where that is from."""
+    """A sentence on how inputs are prepared, and where that is from.
+
+    Args:
+        architecture: of the network.
+        settings: with their sources.
+        preprocess: that they gave.
+
+    Returns:
+        the sentence.
+    """
     if isinstance(preprocess, TextPreprocess):
         source = settings.sources.get("max_length", architecture.source)
         return f"Sentences are cut to {preprocess.max_length} tokens, from {source}."

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from harsanyi.models import Network, load
 
 State = dict[str, Tensor]
-RESNET = "torchvision:resnet18"
+RESNET = "timm:test_resnet"
 VIT = "timm:test_vit"
+WIDTH = 96
 
 
 def resnet(seed: int = 0, **options) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = torchvision.models.resnet18(**options)
+        model = timm.create_model("test_resnet", **options)
     for name, buffer in model.named_buffers():  # statistics as after training
         if "running" in name:
             buffer.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(len(name)))
@@ -80,8 +81,8 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
             "state_dict": of_resnet("module.encoder_q.")
             | of_resnet("module.encoder_k.", 1)
             | queue()
-            | linear("module.encoder_q.fc", 128, 512)
-            | linear("module.encoder_k.fc", 128, 512),
+            | linear("module.encoder_q.fc", 128, WIDTH)
+            | linear("module.encoder_k.fc", 128, WIDTH),
         },
     ),
     "MoCo v2: a projection of two layers": (
@@ -90,8 +91,8 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
             "state_dict": of_resnet("module.encoder_q.")
             | of_resnet("module.encoder_k.", 1)
             | queue()
-            | mlp("module.encoder_q.fc.", 512, 0, 2)
-            | mlp("module.encoder_k.fc.", 512, 0, 2)
+            | mlp("module.encoder_q.fc.", WIDTH, 0, 2)
+            | mlp("module.encoder_k.fc.", WIDTH, 0, 2)
         },
     ),
     "MoCo v3 with a ResNet": (
@@ -99,7 +100,7 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: {
             "state_dict": of_resnet("module.base_encoder.")
             | of_resnet("module.momentum_encoder.", 1)
-            | mlp("module.base_encoder.fc.", 512, 0, 3)
+            | mlp("module.base_encoder.fc.", WIDTH, 0, 3)
             | mlp("module.predictor.", 256, 0, 3)
         },
     ),
@@ -112,14 +113,14 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
             | mlp("module.predictor.", 256, 0, 3)
         },
     ),
-    "SimCLR": (RESNET, lambda: {"state_dict": of_resnet("backbone.") | mlp("backbone.fc.", 512, 0, 2)}),
-    "SimCLR with a projector": (RESNET, lambda: of_resnet("encoder.") | mlp("projector.", 512, 0, 2)),
+    "SimCLR": (RESNET, lambda: {"state_dict": of_resnet("backbone.") | mlp("backbone.fc.", WIDTH, 0, 2)}),
+    "SimCLR with a projector": (RESNET, lambda: of_resnet("encoder.") | mlp("projector.", WIDTH, 0, 2)),
     "SimSiam": (
         RESNET,
         lambda: {
             "state_dict": of_resnet("module.encoder.")
-            | mlp("module.encoder.fc.", 512, 0, 3, 6)
-            | mlp("module.predictor.", 512, 0, 3)
+            | mlp("module.encoder.fc.", WIDTH, 0, 3, 6)
+            | mlp("module.predictor.", WIDTH, 0, 3)
         },
     ),
     "BYOL": (
@@ -127,7 +128,7 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: (
             of_resnet("online_encoder.net.")
             | of_resnet("target_encoder.net.", 1)
-            | mlp("online_encoder.projector.", 512, 0, 3)
+            | mlp("online_encoder.projector.", WIDTH, 0, 3)
             | mlp("online_predictor.", 256, 0, 3)
         ),
     ),
@@ -135,7 +136,7 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
         RESNET,
         lambda: {
             "model": of_resnet("module.backbone.")
-            | mlp("module.projector.", 512, 0, 3, 6)
+            | mlp("module.projector.", WIDTH, 0, 3, 6)
             | {"module.bn.running_mean": ones(8)}
         },
     ),
@@ -143,7 +144,7 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
         RESNET,
         lambda: (
             of_resnet("module.")
-            | mlp("module.projection_head.", 512, 0, 3)
+            | mlp("module.projection_head.", WIDTH, 0, 3)
             | {"module.prototypes.weight": ones(30, 128)}
         ),
     ),
@@ -192,7 +193,7 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
         RESNET,
         lambda: {
             "state_dict": of_resnet("backbone.")
-            | {"classifier.weight": ones(10, 512), "criterion.weight": ones(10)}
+            | {"classifier.weight": ones(10, WIDTH), "criterion.weight": ones(10)}
         },
     ),
     "solo-learn": (
@@ -200,8 +201,8 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: {
             "state_dict": of_resnet("backbone.")
             | of_resnet("momentum_backbone.", 1)
-            | mlp("projector.", 512, 0, 2)
-            | {"classifier.weight": ones(10, 512)}
+            | mlp("projector.", WIDTH, 0, 2)
+            | {"classifier.weight": ones(10, WIDTH)}
         },
     ),
 }
@@ -209,9 +210,6 @@ FILES: dict[str, tuple[str, Callable[[], object]]] = {
 
 def features(model: nn.Module, inputs: Tensor) -> Tensor:
     with torch.no_grad():
-        if isinstance(model, torchvision.models.ResNet):
-            model.fc = nn.Identity()
-            return model(inputs)
         return model.forward_head(model.forward_features(inputs), pre_logits=True)
 
 
@@ -257,7 +255,7 @@ def test_moving_average_of_a_method(tmp_path: Path):
 
 def test_a_projection_below_a_key_is_no_classifier(tmp_path: Path):
     state = of_resnet("module.encoder_q.") | queue()
-    state |= {"module.encoder_q.fc.weight": ones(128, 512), "module.encoder_q.fc.bias": ones(128)}
+    state |= {"module.encoder_q.fc.weight": ones(128, WIDTH), "module.encoder_q.fc.bias": ones(128)}
     torch.save(state, tmp_path / "a.pth")
     network = load(RESNET, tmp_path / "a.pth", key="module.encoder_q", classes=["a", "b"])
     assert_backbone(network, resnet())
@@ -283,7 +281,8 @@ def test_a_classifier_is_a_head_and_says_so(tmp_path: Path):
     )
     network = load(RESNET, tmp_path / "a.pth")
     assert (network.has_head, len(network.classes)) == (True, 5)
-    assert network.notes == ("the weights are those under state_dict.net",)
+    assert network.notes[0] == "the weights are those under state_dict.net"
+    assert len(network.notes) == 2  # the other says how pictures are prepared
 
 
 @pytest.mark.parametrize("gone", ["layer1.0.conv1.weight", "bn1.running_mean"])
@@ -318,6 +317,7 @@ def test_backbones_of_other_families(tmp_path: Path, family: str):
 @pytest.mark.parametrize(
     ("name", "last"),
     [
+        ("resnet18", "fc"),
         ("vgg11_bn", "classifier.6"),
         ("mobilenet_v3_small", "classifier.3"),
         ("vit_b_32", "heads.head"),

@@ -20,10 +20,10 @@ Convert = Callable[[State, nn.Module], State]
 
 
 def conversions(model: nn.Module) -> list[Convert]:
-    """The functions by which a model's library gives the weights of a file the model's names.
+    """The functions by which a model, or its library, gives the weights of a file the model's names.
 
     Args:
-        model: of timm, torchvision or transformers; other models have no conversions.
+        model: of timm, torchvision or transformers, or any other whose layers read older names themselves.
 
     Returns:
         functions from (state, model) to a state; a library may have several.
@@ -31,24 +31,26 @@ def conversions(model: nn.Module) -> list[Convert]:
     if hasattr(model, "base_model_prefix") and hasattr(type(model), "from_pretrained"):
         return [_transformers_names]
     if isinstance(model, torchvision.models.DenseNet):
-        return [_densenet_names]
+        return [_densenet_names, _own_names]
     architecture = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
     if architecture is None or not timm.is_model(architecture):
-        return []
+        return [_own_names]
     modules = {timm.models.model_entrypoint(architecture).__module__, type(model).__module__}
-    return [
+    filters = [
         conversion
         for name in sorted(modules)
         for label, function in vars(importlib.import_module(name)).items()
         if "filter" in label and inspect.isfunction(function) and "state_dict" in _parameters(function)
         for conversion in _timm_conversions(function)
     ]
+    return [*filters, _own_names]
 
 
 def converted(state: State, model: nn.Module) -> Iterator[State]:
     """The state by the model's names, as each conversion gives it that can read it.
 
-    A conversion that resizes a tensor (position embeddings, say) is left out: those are other weights.
+    Where a conversion resizes position embeddings, those of the file take their place: a resized one is made
+    of other numbers.
 
     Args:
         state: the weights by their names in the file.
@@ -63,8 +65,11 @@ def converted(state: State, model: nn.Module) -> Iterator[State]:
                 result = convert(dict(state), model)
         except Exception:  # it was written for other names, and stumbles over these
             continue
-        if not _resized(state, result):
-            yield {name: tensor for name, tensor in result.items() if isinstance(tensor, torch.Tensor)}
+        tensors = {name: tensor for name, tensor in result.items() if isinstance(tensor, torch.Tensor)}
+        resized = _resized(state, tensors)
+        originals = {name: tensor for name in resized if (tensor := _original(name, state)) is not None}
+        if len(originals) == len(resized):
+            yield tensors | originals
 
 
 def _timm_conversions(function: Callable[..., Any]) -> list[Convert]:
@@ -81,13 +86,20 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def _resized(state: State, result: State) -> bool:
-    """Whether a conversion made other numbers, and not other names or shapes alone."""
+def _resized(state: State, result: State) -> list[str]:
+    """The names of a conversion's result that have other numbers, and not other names or shapes alone."""
     sizes = {tensor.numel() for tensor in state.values()}
-    return any(
-        tensor.numel() not in sizes and (name in state or "pos" in name.rpartition(".")[2])
+    return [
+        name
         for name, tensor in result.items()
-    )
+        if tensor.numel() not in sizes and (name in state or "pos" in name.rpartition(".")[2])
+    ]
+
+
+def _original(name: str, state: State) -> torch.Tensor | None:
+    """The tensor of a file that was resized: that of the same name, or the only one of positions."""
+    positions = [tensor for other, tensor in state.items() if "pos" in other.rpartition(".")[2]]
+    return state.get(name, positions[0] if len(positions) == 1 else None)
 
 
 def _densenet_names(state: State, _: nn.Module) -> State:
@@ -99,6 +111,18 @@ def _densenet_names(state: State, _: nn.Module) -> State:
         progress=False,
     )
     return result
+
+
+def _own_names(state: State, model: nn.Module) -> State:
+    """Names as the layers themselves read them: torchvision's transformers, weight norms, a user's hooks."""
+    filled = copy.deepcopy(model)
+    report = filled.load_state_dict(state, strict=False)
+    placed = {
+        name: state.get(name, tensor)
+        for name, tensor in filled.state_dict().items()
+        if name not in report.missing_keys
+    }
+    return placed | {name: state[name] for name in report.unexpected_keys if name in state}
 
 
 def _transformers_names(state: State, model: nn.Module) -> State:

@@ -95,7 +95,7 @@ def calls_of_layers(model: nn.Module) -> Iterator[Calls]:
         yield calls
 
 
-def executed_head(model: nn.Module, calls: Calls, logits: Tensor) -> str:
+def executed_head(model: nn.Module, calls: Calls, logits: Tensor) -> str | None:
     """The layer that gives the answer of a network.
 
     It is the layer whose output the answer is. Where something follows it (a scale, a softmax, a mean over
@@ -107,7 +107,7 @@ def executed_head(model: nn.Module, calls: Calls, logits: Tensor) -> str:
         logits: what the same forward returned, (batch, classes).
 
     Returns:
-        the layer's path; "" where there is none or no one can tell which.
+        the layer's path, "" for the network itself; None where there is none or no one can tell which.
 
     >>> model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> with calls_of_layers(model) as calls:
@@ -119,7 +119,7 @@ def executed_head(model: nn.Module, calls: Calls, logits: Tensor) -> str:
     if answers:
         return answers[-1]
     wide = {path for path, _ in calls if width(model.get_submodule(path)) == logits.shape[-1]}
-    return wide.pop() if len(wide) == 1 else ""
+    return wide.pop() if len(wide) == 1 else None
 
 
 def _noting(path: str, calls: Calls) -> Callable[..., None]:

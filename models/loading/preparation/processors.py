@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from harsanyi.models.loading.preparation.settings import PROCESSOR
 from harsanyi.models.loading.preprocess import ImagePreprocess
-from harsanyi.models.loading.settings import PROCESSOR
 
 RESAMPLING = {mode: mode.name.lower() for mode in Image.Resampling}
-# Pictures on which two ways to prepare are compared (height, width): odd, tall, wide, and of a usual size.
-TRIALS = ((37, 53), (301, 219), (215, 480), (256, 256))
+# Pictures on which two ways to prepare are compared (height, width), beside two larger than the result.
+TRIALS = ((37, 53), (301, 219), (215, 480))
 # Far below the 1/255 of a pixel value, and above the rounding of float32.
 EXACT = 1e-5
 
@@ -89,24 +89,30 @@ class ProcessorPreprocess:
 
     def display(self, inputs: Tensor) -> np.ndarray:
         """Network inputs as pictures, uint8 (batch, height, width, 3), without the normalisation."""
-        pixels = inputs.detach().cpu().float()
-        if getattr(self.processor, "do_normalize", False):
-            scales = (self.processor.image_std, self.processor.image_mean)
-            std, mean = (torch.tensor(values).view(-1, 1, 1) for values in scales)
-            pixels = pixels * std + mean
-        if getattr(self.processor, "rescale_offset", False):
-            pixels = pixels + 1
-        if getattr(self.processor, "do_rescale", False):
-            pixels = pixels / self.processor.rescale_factor
-        if getattr(self.processor, "do_flip_channel_order", False):
-            pixels = pixels.flip(1)
-        pixels = pixels.round().clamp(0, 255).to(torch.uint8)
+        black, colours = self._colours()
+        pixels = inputs.detach().cpu().double() - black.view(-1, 1, 1)
+        pixels = torch.einsum("ij,bjhw->bihw", colours.inverse(), pixels)
+        pixels = pixels.mul(255).round().clamp(0, 255).to(torch.uint8)
         return pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
+
+    def _colours(self) -> tuple[Tensor, Tensor]:
+        """What the processor makes of black, and what each full colour adds, a column each, in float64.
+
+        Whatever it does to the values (scales, offsets, another order of channels) is of this form.
+        """
+        black, *full = (
+            self._prepared(Image.new("RGB", (64, 64), colour)).double()
+            for colour in ("black", "#ff0000", "#00ff00", "#0000ff", "white")
+        )
+        full = full[:3] if len(black) == 3 else full[3:]
+        middle = black.shape[1] // 2, black.shape[2] // 2
+        centres = [each[:, middle[0], middle[1]] for each in (black, *full)]
+        return centres[0], torch.stack(centres[1:], dim=1) - centres[0][:, None]
 
     def place(self, picture: Image.Image) -> np.ndarray:
         """A map of numbers below 256 (mode "L"), put where a picture of its size is put: (height, width)."""
-        plain = {"resample": Image.Resampling.NEAREST, "do_rescale": False, "do_normalize": False}
-        return self._prepared(picture, **plain)[0].round().long().numpy()
+        placed = self._prepared(picture, resample=Image.Resampling.NEAREST)
+        return self.display(placed[None])[0, ..., 0].astype(np.int64)
 
     def _prepared(self, picture: Image.Image, **options: Any) -> Tensor:
         if not isinstance(picture, Image.Image):
@@ -130,9 +136,26 @@ def image_preprocess(content: Mapping[str, Any]) -> ImagePreprocess | ProcessorP
     Raises:
         ValueError: transformers has no such processor, or it does not make pixels of pictures.
     """
-    theirs = ProcessorPreprocess(_processor(content))
+    return simplest(ProcessorPreprocess(_processor(content)))
+
+
+def simplest(theirs: ProcessorPreprocess) -> ImagePreprocess | ProcessorPreprocess:
+    """Our settings in place of a processor, if they make the same pixels of trial pictures of many sizes.
+
+    Args:
+        theirs: the processor.
+
+    Returns:
+        ours or theirs.
+
+    Raises:
+        ValueError: the processor does not make pixels of pictures.
+    """
+    ours = _plain(theirs.processor)
+    height, width = (224, 224) if ours is None else ours.size
     generator = np.random.default_rng(0)
-    pictures = [Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in TRIALS]
+    sizes = (*TRIALS, (2 * height + 1, width + 30), (height + 77, 3 * width + 2))
+    pictures = [Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
     try:
         expected = theirs(pictures)
     except Exception as error:  # each of the many processors fails in its own way
@@ -141,8 +164,10 @@ def image_preprocess(content: Mapping[str, Any]) -> ImagePreprocess | ProcessorP
             f"{type(theirs.processor).__name__} of preprocessor_config.json cannot prepare pictures "
             f"({reason}): correct that file, or move it away and give preprocessing="
         ) from error
-    ours = _plain(theirs.processor)
-    if ours is None or (ours.channels, *ours.size) != tuple(expected.shape[1:]):
+    # Which pixel is the nearest is a question of rounding, other for each size of picture.
+    if ours is None or ours.interpolation == "nearest":
+        return theirs
+    if (ours.channels, *ours.size) != tuple(expected.shape[1:]):
         return theirs
     return ours if (ours(pictures) - expected).abs().max() <= EXACT else theirs
 

@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from harsanyi.models import Network, load, load_state, read_checkpoint
-from harsanyi.models.loading.fit import fit
+from harsanyi.models.loading.fitting.fit import fit
 
 State = dict[str, Tensor]
 SENTENCES = ["the cat sat", "good dog"]
@@ -46,6 +46,28 @@ def test_densenet_as_published(tmp_path: Path, library: str, prefix: str):
     inputs = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network.logits(inputs), source.eval()(inputs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", ["", "net."])
+def test_layers_that_read_older_names_themselves(tmp_path: Path, prefix: str):
+    def vit() -> nn.Module:
+        return torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3)
+
+    source, model = vit(), vit()
+    state = renamed(source.state_dict(), (r"mlp\.0\.", "mlp.linear_1."), (r"mlp\.3\.", "mlp.linear_2."))
+    assert "encoder.layers.encoder_layer_0.mlp.linear_1.weight" in state
+    load_state(model, read_checkpoint(saved({prefix + name: t for name, t in state.items()}, tmp_path)))
+    assert_same(model, source)
+
+
+def test_weight_norm_of_older_torch(tmp_path: Path):
+    def net() -> nn.Module:
+        return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Linear(3, 2))
+
+    source, model = net(), net()
+    names = (r"0\.parametrizations\.weight\.original0", "0.weight_g"), (r"0\.param.*1$", "0.weight_v")
+    load_state(model, read_checkpoint(saved({"model": renamed(source.state_dict(), *names)}, tmp_path)))
+    assert_same(model, source)
 
 
 def swin(**options) -> nn.Module:
@@ -141,6 +163,12 @@ def test_image_tower_of_clip(tmp_path: Path, wrap):
     rest = source.float().state_dict()
     assert all(torch.equal(t, rest[n]) for n, t in model.state_dict().items() if not n.startswith("head."))
     assert any("text_projection" in note for note in weights.notes)
+
+
+def test_image_tower_of_another_size(tmp_path: Path):
+    file = saved(as_openai(clip(img_size=96, num_classes=3)), tmp_path)
+    with pytest.raises(ValueError, match=r"pos_embed \(10, 64\) instead of.*give --image-size 96,"):
+        fit(read_checkpoint(file), clip(num_classes=3), "head")
 
 
 def test_layer_scale_of_deit(tmp_path: Path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harsanyi.models.loading.outputs import logits_of
+from harsanyi.models.loading.answers.outputs import logits_of
 
 Z = torch.arange(6.0).view(2, 3)
 LOSS = torch.tensor(0.5)

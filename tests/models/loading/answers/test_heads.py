@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harsanyi.models import ImagePreprocess, Network, load
-from harsanyi.models.loading.heads import class_layers, find_head, head_input
+from harsanyi.models.loading.answers.heads import class_layers, find_head, head_input
 
 BODY = """
 import torch
@@ -60,7 +60,7 @@ def test_what_follows_the_head_stays(tmp_path: Path, pictures):
     scaled = own(tmp_path, "return 3 * self.head(self.body(x)).softmax(1)")
     assert scaled.head == "head"
     network = own(tmp_path, "return 3 * self.scale(self.head(self.body(x)))")
-    assert network.head == ""  # two layers have four outputs
+    assert network.head is None  # two layers have four outputs
     with pytest.raises(ValueError, match=r"no single layer gives the answer .* head = \"classifier.1\""):
         network.features(network.preprocess(pictures))
     named = own(tmp_path, "return 3 * self.scale(self.head(self.body(x)))", 'head = "head"\n')
@@ -195,6 +195,6 @@ def test_the_head_of_every_token_is_read_where_the_answer_is():
 def test_stages_need_a_head():
     from harsanyi.models import stages
 
-    network = Network(nn.Sequential(nn.Linear(2, 2)), ImagePreprocess(), ("a", "b"), "by hand", "image", "")
+    network = Network(nn.Sequential(nn.Linear(2, 2)), ImagePreprocess(), ("a", "b"), "by hand", "image", None)
     with pytest.raises(ValueError, match="no single layer gives the answer of by hand"):
         stages(network)

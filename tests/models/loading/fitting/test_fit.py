@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harsanyi.models import Checkpoint, load, load_state, read_checkpoint
-from harsanyi.models.loading.fit import fit
+from harsanyi.models.loading.fitting.fit import fit
 
 State = dict[str, torch.Tensor]
 
@@ -100,6 +100,10 @@ FILES: dict[str, Callable[[], object]] = {
         "model": weights(),
         "optimizer": {"exp_avg": weights("", 1), "exp_avg_sq": weights("", 2)},
     },
+    "flat names of optimisers": lambda: (
+        weights("net.") | weights("optimizer.exp_avg.", 1) | weights("opt.m.", 2)
+    ),
+    "an optimized network": lambda: {"optimized_model": weights(), "options": weights("schedule.")},
     "momentum buffers": lambda: {"model": weights(), "momentum_buffer": weights("", 1)},
     "the same weights twice": lambda: {"model": weights(), "best": weights("module.")},
     "one object twice": lambda: dict.fromkeys(("state_dict", "model"), weights()),
@@ -178,6 +182,12 @@ def test_optimisers_are_never_taken(tmp_path: Path):
     torch.save({"anything": {"state": weights(), "param_groups": []}, "opt": weights()}, tmp_path / "a.pt")
     with pytest.raises(ValueError, match="not weights under"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+def test_flat_names_of_optimisers_are_never_taken(tmp_path: Path):
+    torch.save(weights("optimizer.exp_avg.") | {"net.body.weight": torch.ones(3, 4)}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="does not fit"):
+        load_state(net(), read_checkpoint(tmp_path / "a.pt"))
 
 
 def test_notes_name_the_prefix_and_what_was_left_aside(tmp_path: Path):
@@ -287,7 +297,7 @@ def test_position_embeddings_of_another_image_size(tmp_path: Path, name: str, si
     model = timm.create_model(name, num_classes=3, depth=1)
     with pytest.raises(
         ValueError,
-        match=rf"wrong shape: pos_embed.*images of {size} × {size} pixels: give --image-size {size}\.",
+        match=rf"wrong shape: pos_embed.*images of {size} × {size} pixels: give --image-size {size},",
     ):
         load_state(model, read_checkpoint(tmp_path / "a.pt"))
 
@@ -305,3 +315,18 @@ def test_checkpoints_made_by_hand():
     model = net(5)
     load_state(model, Checkpoint(weights("net."), Path("a.pt"), "state_dict"))
     assert_weights(model)
+
+
+def test_a_network_of_one_layer(tmp_path: Path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef build(num_classes=2):\n    return nn.Linear(4, num_classes)\n"
+    )
+    torch.save({"net." + name: t for name, t in nn.Linear(4, 3).state_dict().items()}, tmp_path / "a.pt")
+    network = load(f"{tmp_path / 'net.py'}:build", tmp_path / "a.pt")
+    assert (network.has_head, len(network.classes)) == (True, 3)
+    torch.save({"net.weight": torch.ones(3, 5), "net.bias": torch.ones(3)}, tmp_path / "b.pt")
+    with pytest.raises(ValueError, match=r"wrong shape: weight \(3, 5\)"):
+        load(f"{tmp_path / 'net.py'}:build", tmp_path / "b.pt")
+    torch.save({"net.conv.kernel": torch.ones(3, 5)}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="none of its names"):
+        load(f"{tmp_path / 'net.py'}:build", tmp_path / "c.pt")

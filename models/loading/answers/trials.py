@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from harsanyi.models.loading.answers.heads import calls_of_layers, class_layers, executed_head, width
+from harsanyi.models.loading.answers.outputs import logits_of
 from harsanyi.models.loading.architecture import Architecture
-from harsanyi.models.loading.heads import calls_of_layers, class_layers, executed_head, width
-from harsanyi.models.loading.outputs import logits_of
+from harsanyi.models.loading.preparation.processors import ProcessorPreprocess
 from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
-from harsanyi.models.loading.processors import ProcessorPreprocess
 
 # Sizes that are tried where one does not work. Patches, windows and strides are multiples of 8, and those of
 # networks that are choosy are multiples of 64.
@@ -22,7 +22,7 @@ STEP, STEPS, LEAP, LARGEST = 8, 12, 64, 1024
 
 def answer_of(
     name: str, architecture: Architecture, model: nn.Module, preprocess: Preprocess
-) -> tuple[str, int, tuple[str, ...]]:
+) -> tuple[str | None, int, tuple[str, ...]]:
     """The head of a network, the number of its outputs, and notes on how they were told.
 
     Libraries say which layer it is, or have it last. A user's own network runs once, unless its file says.
@@ -34,7 +34,7 @@ def answer_of(
         preprocess: of the network.
 
     Returns:
-        the head's path, "" where there is none; the number of outputs; and the notes.
+        the head's path, None where there is none; the number of outputs; and the notes.
 
     Raises:
         ValueError: the network returns something that holds no logits.
@@ -44,7 +44,7 @@ def answer_of(
     layers = class_layers(model)
     if not architecture.own:
         count = width(model.get_submodule(layers[0])) if layers else _count(model)
-        return layers[0] if len(layers) == 1 else "", count, ()
+        return layers[0] if len(layers) == 1 else None, count, ()
     try:
         inputs = preprocess(_probe(architecture.kind))
         with calls_of_layers(model) as calls:
@@ -54,13 +54,15 @@ def answer_of(
     batch = len(inputs) if isinstance(inputs, Tensor) else len(next(iter(inputs.values())))
     logits = logits_of(outputs, batch)
     head = executed_head(model, calls, logits)
-    note = f"The head is {head}, whose output is the answer." if head else "No single layer gives the answer."
+    if head is None:
+        return None, logits.shape[-1], ("No single layer gives the answer.",)
+    note = f"The head is {head or 'the network itself'}, whose output is the answer."
     return head, logits.shape[-1], (note,)
 
 
 def _by_definition(
     name: str, model: nn.Module, layers: tuple[str, ...], error: Exception
-) -> tuple[str, int, tuple[str, ...]]:
+) -> tuple[str | None, int, tuple[str, ...]]:
     """The last linear layer in the order of definition, where a network does not run on a trial input."""
     if not layers:
         raise ValueError(

@@ -1,0 +1,1 @@
+"""Which tensors of a checkpoint are a model's: names, prefixes, conversions, and sentences about them."""

@@ -1,0 +1,1 @@
+"""How the inputs of one network are prepared, and where that is from."""
