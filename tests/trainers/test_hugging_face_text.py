@@ -35,7 +35,7 @@ def named():
     return {"id2label": dict(enumerate(DECLARED)), "label2id": {name: i for i, name in enumerate(DECLARED)}}
 
 
-def trainer_of(model, sentences, folder, **options):
+def trainer_of(model, sentences, folder, learning_rate=2e-3, **options):
     """A Trainer on the sentences, which saves and evaluates each epoch."""
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
@@ -47,7 +47,7 @@ def trainer_of(model, sentences, folder, **options):
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=5,
-        learning_rate=2e-3,
+        learning_rate=learning_rate,
         per_device_train_batch_size=16,
         per_device_eval_batch_size=64,
         save_strategy="epoch",
