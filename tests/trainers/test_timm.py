@@ -30,12 +30,12 @@ ARGUMENTS = {
 }
 
 
-def prepared(pictures, split):
+def prepared(pictures, split, arguments=ARGUMENTS):
     """Pixels by timm's own transform of these arguments."""
     from PIL import Image
 
     names = ("input_size", "mean", "std", "crop_pct", "interpolation")
-    transform = create_transform(**{name: ARGUMENTS[name] for name in names}, is_training=False)
+    transform = create_transform(**{name: arguments[name] for name in names}, is_training=False)
     files = pictures.files(split)
     pixels = torch.stack([transform(Image.open(file).convert("RGB")) for file, _ in files])
     return pixels, torch.tensor([label for _, label in files])
