@@ -53,7 +53,8 @@ def evaluate(
 
     Raises:
         ValueError: naming the game and coalition, if a score is NaN or infinite; for a plan that does not
-            suit the game, saying why.
+            suit the game, saying why; if scores depend on chance, or on what else is in the batch and
+            `batch_size` is not 1.
         MemoryError: if the table does not fit, saying what it needs.
 
     >>> from harsanyi.interactions import MaskedModel, Players
@@ -174,6 +175,8 @@ def suggested_batch_size(game: Game) -> int:
 
 def _require_tried(game: Game, batch_size: int | None) -> None:
     """Refuse a game whose answers depend on chance, or on a batch of more than one, with a ValueError."""
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"expected a batch_size of 1 or more, got {batch_size}")
     trial_of(game).require(batch_size or suggested_batch_size(game))
 
 

@@ -38,4 +38,4 @@ def test_the_python_lines(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), variables)
     assert [game.games for game in variables["games"]] == [4, 4]
     assert len(code.strip().splitlines()) == 8
-    assert (tmp_path / "change.png").stat().st_size > 10_000
+    assert (tmp_path / "change.png").stat().st_size > 5_000

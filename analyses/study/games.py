@@ -25,6 +25,7 @@ from harsanyi.analyses.study.layout import Layout
 from harsanyi.analyses.study.study import NEXT_TOKEN, OUTPUT, Study
 from harsanyi.data import Inputs
 from harsanyi.interactions import MaskedModel
+from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
@@ -141,6 +142,12 @@ class StudyGames:
             with torch.inference_mode(), game.prepared():
                 first = torch.zeros(1, dtype=torch.int64, device=game.device)
                 game.scores(first, torch.ones(1, self.n, dtype=torch.bool, device=game.device))
+        if study.keep_outputs and (game.probabilities or len(network.classes) == 1):
+            what = "probabilities" if game.probabilities else "a single number"
+            raise ValueError(
+                f"--keep-outputs is for logits of all classes, and the outputs of {name} ({network.name}) are "
+                f"{what}: leave it out, or give a network whose outputs are logits"
+            )
         return game
 
     def performance(self) -> tuple[NetworkPerformance, ...]:
@@ -207,6 +214,8 @@ def error_sentence(what: str) -> Iterator[None]:
     """Turn a failure inside a user's network into a ValueError of one sentence that begins with `what`."""
     try:
         yield
+    except TrialError as error:
+        raise ValueError(f"{what}: {error}") from error
     except (RuntimeError, IndexError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{what} ({reason})") from error

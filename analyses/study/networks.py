@@ -92,19 +92,19 @@ def preprocessing_of(study: Study) -> dict[str, Any]:
         study: names them.
 
     Returns:
-        settings by name; {} where it states none.
+        settings by name, as JSON has them; {} where it states none.
 
     Raises:
         FileNotFoundError, ValueError: for no file, and for one that is not TOML.
     """
     stated: dict[str, Any] = {
-        "mean": study.mean,
-        "std": study.std,
+        "mean": list(study.mean),
+        "std": list(study.std),
         "crop": study.crop,
         "interpolation": study.interpolation,
     }
     file = {} if study.preprocessing is None else read_toml(study.preprocessing)
-    return file | {name: value for name, value in stated.items() if value not in (None, ())}
+    return file | {name: value for name, value in stated.items() if value not in (None, [])}
 
 
 def _named(study: Study, networks: Mapping[str, Network]) -> dict[str, Network]:
@@ -146,7 +146,12 @@ def _class_lists(study: Study, networks: Mapping[str, Network]) -> dict[str, tup
 
 
 def _class_list(source: str, network: Network) -> tuple[str, ...]:
-    """The names that a file or `imagenet` stands for; none of ImageNet for a network of other classes."""
+    """The names that a file or `imagenet` stands for; none of ImageNet for a network of other classes.
+
+    The single output of a network may be named itself.
+    """
+    if len(network.classes) == 1 and not Path(source).is_file():
+        return (source,)
     if source.lower() != IMAGENET:
         return read_class_names(Path(source))
     count = len(network.classes)

@@ -30,6 +30,7 @@ def prepare(study: Study) -> StudyGames:
     """
     _require_score(study)
     networks = load_networks(study, device_named(study.device))
+    _require_next_token(study, networks)
     all_inputs = load_study_inputs(study, next(iter(networks.values())).kind)
     drawn = draw_inputs(study, all_inputs)
     inputs = corrupt_inputs(study, drawn.inputs)
@@ -65,11 +66,15 @@ def prepare(study: Study) -> StudyGames:
 
 
 def _require_score(study: Study) -> None:
-    """Refuse senseless settings, an unknown score, and a score that the networks cannot have."""
+    """Refuse senseless settings, and an unknown score."""
     study.require_sense()
     if study.score not in SCORES:
         raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
-    if study.model.startswith("causal:") and study.score != NEXT_TOKEN:
+
+
+def _require_next_token(study: Study, networks: dict[str, Network]) -> None:
+    """Refuse another score of language models: their outputs are tokens, no classes."""
+    if study.score != NEXT_TOKEN and any(network.causal for network in networks.values()):
         raise ValueError(f"{study.model} predicts the next token: score it with --score {NEXT_TOKEN}")
 
 

@@ -154,12 +154,15 @@ def _kinds(function: Function) -> list[Any]:
 
 def _game_of_examples(function: Function) -> Game:
     """A network of one tensor as a `MaskedModel`, which has plans; else the function's own games."""
-    masked = function.masked
+    masked, places = function.masked, function.target.places
     network = isinstance(function.forward, nn.Module) and not function.arguments
     players = masked.single_players() if network and len(_forms(function)) == 1 else None
-    classes = function.classes()
-    if players is None or (classes is None and function.target.places is not None):
+    shape = function.outputs_of_one().shape
+    # One number of an example without its axis, or a number at another place than a class, is not for scores.
+    scored = len(shape) == 2 and places.shape[1] == 1 if places is not None else len(shape) > 0
+    if players is None or not scored:
         return ExampleGames(function)
+    classes = None if places is None else (places[:, 0] % shape[1]).expand(masked.batch)
     return MaskedModel(
         function.forward,
         masked.tensors[0],

@@ -98,16 +98,12 @@ class Function:
         except Exception:  # whatever a function raises that was made for one batch
             return False
 
-    def classes(self) -> Int64[Tensor, " batch"] | None:
-        """The class of each example; None where the target is no class of outputs `(batch, classes)`."""
-        places = self.target.places
+    def outputs_of_one(self) -> Tensor:
+        """The outputs for the first example alone, as it is."""
         example = torch.zeros(1, dtype=torch.int64, device=self.device)
         everyone = torch.ones(1, self.n, dtype=torch.bool, device=self.device)
         with torch.inference_mode(), self.prepared():
-            outputs = self.outputs_of(example, everyone)
-        if places is None or places.shape[1] != 1 or outputs.ndim != 2:
-            return None
-        return (places[:, 0] % outputs.shape[1]).expand(self.masked.batch)
+            return self.outputs_of(example, everyone)
 
     def _has_rows(self, argument: Any) -> bool:
         """Whether an argument has a row for each example."""
@@ -142,10 +138,8 @@ class ExampleGames:
     def batch_size(self) -> int:
         """The largest power-of-two batch that suits the device, by the largest activation of one example."""
         sizes = [max(1, sum(tensor[0].nbytes for tensor in self.function.masked.tensors))]
-        example = torch.zeros(1, dtype=torch.int64, device=self.device)
-        everyone = torch.ones(1, self.n, dtype=torch.bool, device=self.device)
-        with torch.inference_mode(), self.prepared(), activations_measured(self.function.forward, sizes):
-            self.function.of_examples(example, everyone)
+        with activations_measured(self.function.forward, sizes):
+            self.function.outputs_of_one()
         return batch_fitting(max(sizes), self.device, threads=torch.get_num_threads())
 
     def scores(

@@ -206,7 +206,7 @@ def _kept(owner: Tensor, examples: Tensor, present: Tensor) -> Tensor:
         kept = present[:, owner.flatten()]
     else:
         kept = present.gather(1, owner.flatten(1)[examples] % present.shape[1])
-    return kept.view(-1, *owner.shape[1:])
+    return kept.view(len(present), *owner.shape[1:])
 
 
 def _rows(tensor: Tensor, examples: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ class Elements:
             baseline: takes them; it may write into what it takes.
             players: the owner of each element.
             finite: whether the values are known to be finite.
+
+        Returns:
+            The elements with their baseline.
         """
         filled = require_fit(baseline(values.clone()), players, values)
         return cls(values, filled, players, finite and values.is_floating_point() and not filled.any())
@@ -48,12 +51,30 @@ class Elements:
         *,
         images_last: bool,
     ) -> Tensor:
-        """The masked elements of pairs (game, coalition), the channels of images last in memory or not."""
+        """The masked elements of pairs (game, coalition).
+
+        Args:
+            games: the game of each pair.
+            coalitions: the coalition of each pair.
+            images_last: whether to put the channels of images last in memory.
+
+        Returns:
+            `(pairs, ...)`, a new tensor.
+        """
         elements = _rows(self.values, games)
         return self.masked(channels_last(elements) if images_last else elements, games, coalitions)
 
     def masked(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
-        """Elements of present players and of the background stay; the others get the baseline."""
+        """Elements of present players and of the background stay; the others get the baseline.
+
+        Args:
+            elements: one row a pair, or one row that broadcasts.
+            games: the game of each pair.
+            coalitions: the coalition of each pair.
+
+        Returns:
+            `(pairs, ...)`, a new tensor.
+        """
         keep = self.players.keep(games, coalitions, elements.ndim)
         if self.by_product:
             return elements * keep  # equal to torch.where for finite numbers, and faster

@@ -15,8 +15,8 @@ from harsanyi.interactions.game.forward import (
     convolves,
     hooked,
     module_named,
+    random_states_kept,
     same_to_rounding,
-    undisturbed,
 )
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
@@ -58,7 +58,7 @@ def probed(game: "MaskedModel") -> Probe:
 
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
-        stack.enter_context(undisturbed(game.model, game.device))
+        stack.enter_context(random_states_kept(game.device))
         stack.enter_context(game.evaluating())
         if game.layer is not None:
             stack.enter_context(hooked(module_named(game.model, game.layer), record))
@@ -117,7 +117,7 @@ def likes_images_last(game: "MaskedModel") -> bool:
     if not (images and on_cpu and convolves(game.model)):
         return False
     first = torch.zeros(1, dtype=torch.int64)
-    with torch.inference_mode(), undisturbed(game.model, game.device), game.evaluating():
+    with torch.inference_mode(), random_states_kept(game.device), game.evaluating():
         expected = game.unmasked(first)
         try:
             outputs = game.unmasked(first, images_last=True)

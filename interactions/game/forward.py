@@ -20,14 +20,15 @@ OUTPUT_ROUNDING_ULPS = 512
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Every module of the model in evaluation mode; afterwards each has its own mode again."""
+    """Every module of the model in evaluation mode; afterwards each has its own mode and buffers again."""
     # A frozen TorchScript module has no mode.
     modules = [module for module in modules_of(model) if hasattr(module, "training")]
     modes = [module.training for module in modules]
     for module in modules:
         module.training = False
     try:
-        yield
+        with _buffers_kept(model):
+            yield
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
@@ -93,15 +94,8 @@ def takes_hooks(module: nn.Module) -> bool:
 
 
 @contextmanager
-def undisturbed(model: Any, device: torch.device) -> Iterator[None]:
-    """Forwards that change neither the random states nor the model's buffers."""
-    owners = [module._buffers for module in modules_of(model) if takes_hooks(module)]
-    buffers = [
-        (owner, name, buffer, buffer.clone())
-        for owner in owners
-        for name, buffer in owner.items()
-        if buffer is not None
-    ]
+def random_states_kept(device: torch.device) -> Iterator[None]:
+    """Whatever is drawn meanwhile, the global random generators are as before afterwards."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -109,11 +103,32 @@ def undisturbed(model: Any, device: torch.device) -> Iterator[None]:
     finally:
         random.setstate(of_python)
         np.random.set_state(of_numpy)
+
+
+@contextmanager
+def _buffers_kept(model: Any) -> Iterator[None]:
+    """Whatever the model writes into its buffers, they are as before afterwards."""
+    owners = [module._buffers for module in modules_of(model) if takes_hooks(module)]
+    buffers = [
+        (owner, name, buffer, buffer.clone())
+        for owner in owners
+        for name, buffer in owner.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
         with torch.inference_mode():
             for owner, name, buffer, before in buffers:
-                owner[name] = buffer
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
+                kept = owner[name] = buffer if buffer.shape == before.shape else before
+                if not torch.equal(kept, before):
+                    kept.copy_(before)
+
+
+def has_generator(model: Any) -> bool:
+    """Whether a module has a random generator of its own, which the global states do not show."""
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    return any(isinstance(value, kinds) for module in modules_of(model) for value in vars(module).values())
 
 
 def random_states(device: torch.device) -> tuple[Any, ...]:

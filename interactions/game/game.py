@@ -14,6 +14,9 @@ class Game(Protocol):
     A game may also have `prepared()`, a context manager around all calls of `scores`; `batch_size()`, the
     number of coalitions that suits a batch; and `outputs` with `scored`, the outputs for all classes and the
     scores that follow from them (see `MaskedModel`).
+
+    A score must follow from its game and coalition alone. Every game is tried on this, in several batches,
+    before it is evaluated.
     """
 
     @property

@@ -42,6 +42,9 @@ class ModelInputs:
             shared: what all games share, by name; None for nothing.
             model: that takes them.
 
+        Returns:
+            All inputs, checked.
+
         Raises:
             ValueError: for inputs that are no tensors, or of another number of rows than the masked one, and
                 for names that are not there or there twice.
@@ -92,6 +95,9 @@ class ModelInputs:
             model: to call, by position for one tensor, else by name.
             source: rows of the masked input.
             beside: the same rows of the others.
+
+        Returns:
+            The model's return value, as it is.
         """
         # Copies, since a model may write into its inputs.
         shared = {

@@ -312,11 +312,6 @@ class MaskedModel:
         """All games' inputs beside the masked one, by name; with `layer`, all inputs."""
         return self.model_inputs.beside if self.layer is None else self.model_inputs.named
 
-    @property
-    def features(self) -> Tensor:
-        """Numbers that tell the games apart, `(games, features)`."""
-        return self.model_inputs.features
-
     def outputs_of(self, elements: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
         """The network's outputs for masked elements.
 

@@ -45,6 +45,9 @@ class Reading:
             score: that reads them.
             trial: of the game.
             declared: whether they are probabilities; None where nobody said.
+
+        Returns:
+            The reading, with notes where nobody said and the outputs are no plain logits.
         """
         is_probability = trial.probabilities or trial.sigmoid if declared is None else declared
         probabilities = Outputs.SOFTMAX if trial.probabilities else Outputs.SIGMOIDS

@@ -1,7 +1,7 @@
 """The trial of a game before its table: whether an answer depends on its input alone.
 
 A table of masked inputs means something only where equal inputs get equal outputs, whatever else is in the
-batch. `tried` takes a way to answer a few inputs and gives a `Trial`, which says what is wrong, if anything.
+batch. A `Trier` takes a way to answer a few inputs and gives a `Trial`, which says what is wrong.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from harsanyi.interactions.game.forward import OUTPUT_ROUNDING_ULPS, random_states
+from harsanyi.interactions.game.forward import OUTPUT_ROUNDING_ULPS, has_generator, random_states
 from harsanyi.interactions.game.last_operation import ends_in_sigmoid
 from harsanyi.interactions.game.origin import Origin, origin_of
+from harsanyi.interactions.game.rounding import Rounding
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
 # Takes numbers of inputs and gives their outputs, from one forward.
@@ -24,13 +25,12 @@ TRIED_GAMES, TRIED_INPUTS = 3, 3
 # Repeated forwards of a network that draws random numbers: a draw that matters once in ten shows in 999 of
 # 1000 trials.
 REPEATS = 64
-# Halves and TF32 round by so many units more often than once: 6% of the largest output in bf16.
-COARSE_ROUNDING_ULPS = 8
-# Batches of other sizes are computed by other kernels, whose rounding an ill-conditioned network amplifies.
-# This share of the outputs' range is more than that, and less than what a batch's length or order does.
-OTHER_KERNELS, OTHER_KERNELS_COARSE = 0.05, 0.25
 # The largest difference of a probability's sum from 1: of the rounding of all classes.
 SUM_ROUNDING = 1e-2
+
+
+class TrialError(ValueError):
+    """The outputs of a game depend on chance, or on what else is in the batch."""
 
 
 @dataclass(frozen=True)
@@ -61,51 +61,16 @@ class Trial:
         """Refuse outputs that depend on chance, or that are wrong in every batch, with a ValueError."""
         for reason in (self.chance, self.broken):
             if reason is not None:
-                raise ValueError(f"this game has no value table: {reason}")
+                raise TrialError(f"this game has no value table: {reason}")
 
     def require(self, batch_size: int) -> None:
         """Refuse outputs that depend on chance, or on a batch of several, with a ValueError."""
         self.require_repeatable()
         if self.batch is not None and batch_size > 1:
-            raise ValueError(
+            raise TrialError(
                 f"batches of {batch_size} do not suit this game: {self.batch}; with batch_size=1 every "
                 "masked input is answered by itself"
             )
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """How much outputs may differ without a reason but rounding.
-
-    Attributes:
-        unit: of the rounding, relative to the largest output.
-        coarse: whether the unit is that of a half or of TF32.
-    """
-
-    unit: float = float(torch.finfo(torch.float32).eps)
-    coarse: bool = False
-
-    @classmethod
-    def of(cls, dtype: torch.dtype) -> "Rounding":
-        """The rounding of forwards in a floating type."""
-        return cls(float(torch.finfo(dtype).eps), torch.finfo(dtype).eps > torch.finfo(torch.float32).eps)
-
-    def finer(self) -> "Rounding":
-        """That of float32 where this one is coarse: the same forward again rounds in the same way."""
-        return Rounding() if self.coarse else self
-
-    def same(self, outputs: Tensor, expected: Tensor) -> bool:
-        """Whether outputs of the same kernels are the same."""
-        ulps = COARSE_ROUNDING_ULPS if self.coarse else OUTPUT_ROUNDING_ULPS
-        return _within(outputs, expected, ulps * self.unit * _largest(expected))
-
-    def alike(self, outputs: Tensor, expected: Tensor, among: Tensor) -> bool:
-        """Whether outputs of other kernels are the same, among outputs of other inputs."""
-        ulps = COARSE_ROUNDING_ULPS if self.coarse else OUTPUT_ROUNDING_ULPS
-        share = OTHER_KERNELS_COARSE if self.coarse else OTHER_KERNELS
-        finite = among.double().reshape(len(among), -1).nan_to_num(0.0, 0.0, 0.0)
-        spread = float((finite.amax(0) - finite.amin(0)).max()) if finite.numel() else 0.0
-        return _within(outputs, expected, max(ulps * self.unit * _largest(among), share * spread))
 
 
 @dataclass(frozen=True)
@@ -139,7 +104,7 @@ class Trier:
         together = None if chance else self._together(self.inputs)
         if isinstance(together, Tensor):
             chance = self._chance([*range(len(together))], together)
-        if chance is None and random_states(self.device) != before:
+        if chance is None and (random_states(self.device) != before or has_generator(self.model)):
             chance = self._rare_chance(alone)
         if chance is not None:
             return Trial(self.inputs, chance=chance)
@@ -148,13 +113,12 @@ class Trier:
         if not isinstance(together, Tensor):
             return replace(seen, batch=together)
         if together.shape[1:] != alone.shape[1:]:
-            shapes = f"{(1, *alone.shape[1:])} for one input, and {tuple(together.shape)} for {len(together)}"
-            return replace(
-                seen,
-                broken=f"its outputs have shape {shapes}: an input that is the same for all games "
-                "goes into shared=, and a batch needs one row of outputs for each input",
-            )
-        return replace(seen, batch=self._mixing(alone, together))
+            return replace(seen, broken=_of_two_shapes(alone, together))
+        if (mixing := self._mixing(alone, together)) is None:
+            return seen
+        # A draw that matters seldom, and leaves no trace, may look like this.
+        chance = self._rare_chance(alone)
+        return replace(seen, chance=chance, batch=mixing if chance is None else None)
 
     def _seen(self, outputs: Tensor) -> Trial:
         """What the outputs are."""
@@ -207,7 +171,7 @@ class Trier:
             rows = [row] * len(together)
             copies = self.answer(self._rows(rows))
             expected = alone[row].expand_as(copies)
-            same = self.rounding.same(together[row], copies[row])
+            same = self.rounding.same(together[row], copies[row], among=together)
             if not (same and self.rounding.alike(copies, expected, together)):
                 where = "" if same else self._origin(range(len(together)), rows, row)
                 return f"its outputs for one input depend on the others of its batch{where}"
@@ -269,6 +233,16 @@ def are_probabilities(outputs: Float[Tensor, "batch *outputs"]) -> bool:
     return sum_to_one(outputs)
 
 
+def _of_two_shapes(alone: Tensor, together: Tensor) -> str:
+    """Why outputs are of no use whose shape depends on the length of the batch."""
+    single = (1, *alone.shape[1:])
+    return (
+        f"its outputs have shape {single} for one input, and {tuple(together.shape)} for {len(together)}: an "
+        "input that is the same for all games goes into shared=, and a batch needs one row of outputs for "
+        "each input"
+    )
+
+
 def _within_unit(outputs: Tensor) -> bool:
     """Whether all outputs lie between 0 and 1, and are not all the same."""
     inside = bool(((outputs >= 0) & (outputs <= 1)).all())
@@ -284,18 +258,6 @@ def _unlike(features: Tensor, count: int) -> list[int]:
         distance[chosen] = -1.0
         chosen.append(int(distance.argmax()))
     return chosen
-
-
-def _largest(outputs: Tensor) -> float:
-    """The largest finite absolute output."""
-    return float(outputs.double().nan_to_num(0.0, 0.0, 0.0).abs().max()) if outputs.numel() else 0.0
-
-
-def _within(outputs: Tensor, expected: Tensor, tolerance: float) -> bool:
-    """Whether two outputs have one shape and differ by no more than a tolerance, NaN equal to NaN."""
-    if outputs.shape != expected.shape:
-        return False
-    return torch.allclose(outputs.double(), expected.double(), rtol=0.0, atol=tolerance, equal_nan=True)
 
 
 def _first_difference(outputs: Tensor, expected: Tensor) -> int:

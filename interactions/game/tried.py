@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from harsanyi.interactions.game.checks import require_rows, require_scores
-from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, undisturbed
+from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, random_states_kept
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.game.trial import Rounding, Trial, Trier, tried_pairs
+from harsanyi.interactions.game.rounding import Rounding
+from harsanyi.interactions.game.trial import Trial, Trier, tried_pairs
 
 if TYPE_CHECKING:
     from harsanyi.interactions.game.masked_model import MaskedModel
@@ -42,8 +43,8 @@ def trial_of(game: Game) -> Trial:
 
 def trial_of_model(game: "MaskedModel") -> Trial:
     """Try a network on masked and unmasked inputs of the games that differ most."""
-    games, coalitions = tried_pairs(game.features, game.n)
-    with torch.inference_mode(), undisturbed(game.model, game.device):
+    games, coalitions = tried_pairs(game.model_inputs.features, game.n)
+    with torch.inference_mode(), random_states_kept(game.device):
         with game.evaluating():
             unmasked = game.unmasked(games[:1])
             elements = game.masked_elements(games, coalitions) if game.layer is None else None
@@ -91,5 +92,5 @@ def _of_scores(game: Game) -> Trial:
         return require_scores(game.scores(games[rows], coalitions[rows]), len(rows), "the game")
 
     prepared = game.prepared() if hasattr(game, "prepared") else nullcontext()
-    with torch.inference_mode(), undisturbed(None, game.device), prepared:
+    with torch.inference_mode(), random_states_kept(game.device), prepared:
         return Trier(answer, len(games), game.device).trial()

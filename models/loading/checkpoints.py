@@ -70,7 +70,8 @@ def read_checkpoint(path: str | os.PathLike[str], ema: bool = False, key: str | 
         path: a .safetensors file; a file of ``torch.save`` (.pt, .pth, .pth.tar, .th, .ckpt, .bin) that holds
             a state dict, alone or in containers as trainers write them; or a Hugging Face folder.
         ema: read the moving average of the weights that trainers save beside them.
-        key: the part of the file to read, where it holds several networks: "teacher", "state_dict.net".
+        key: the part of the file to read, where it holds several networks: "teacher", "state_dict.net"; "" is
+            the one that lies below no other name.
 
     Returns:
         the weights, and what the file says about them.
@@ -106,7 +107,7 @@ def _read(path: Path) -> Checkpoint:
 def _narrowed(checkpoint: Checkpoint, ema: bool, key: str | None) -> Checkpoint:
     """The checkpoint whose state is the moving average, or lies below the key."""
     tensors = checkpoint.tensors or checkpoint.state
-    names = list(tensors) if key is None else below(tensors, key)
+    names = below(tensors, key) if key else list(tensors)
     if not names:
         raise ValueError(f"{checkpoint.path} has no part {key}: it has {first_few(_parts(list(tensors)))}")
     if ema:
@@ -118,7 +119,7 @@ def _narrowed(checkpoint: Checkpoint, ema: bool, key: str | None) -> Checkpoint:
     prefixes = {
         f"{part}." for part in EMA_KEYS if timm and any(name.startswith(f"{part}.") for name in names)
     }
-    prefix = min(prefixes, default=f"{key}." if key is not None else "")
+    prefix = min(prefixes, default=f"{key}." if key else "")
     if all(name.startswith(prefix) for name in names):
         state = {name.removeprefix(prefix): tensors[name] for name in names}
     else:
@@ -241,21 +242,26 @@ def _timm_arguments(args: Any) -> dict[str, Any]:
 
 def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
     """The settings of timm's train.py, without the options that the user left at None."""
-    args = plain(args) if isinstance(args, Inert) else {}
-    values = {name: value for name, value in (args or {}).items() if value is not None}
-    settings = {
-        name: values[name] for name in ("mean", "std", "interpolation", "crop_mode") if values.get(name)
+    args = plain(args) if isinstance(args, Inert) else None
+    values = args if isinstance(args, dict) else {}
+    settings = {name: values[name] for name in ("mean", "std") if _numbers(values.get(name))}
+    settings |= {
+        n: values[n] for n in ("interpolation", "crop_mode") if values.get(n) and isinstance(values[n], str)
     }
-    if "crop_pct" in values:
-        settings["crop"] = values["crop_pct"]
-    if "in_chans" in values:
-        settings["channels"] = values["in_chans"]
+    if isinstance(crop := values.get("crop_pct"), int | float):
+        settings["crop"] = crop
+    if channels := _integer(values.get("in_chans")):
+        settings["channels"] = channels
     size = values.get("input_size")
-    if isinstance(size, list) and len(size) == 3:
+    if isinstance(size, list) and len(size) == 3 and all(map(_integer, size)):
         settings["channels"], *settings["size"] = size
-    elif isinstance(values.get("img_size"), int):
-        settings["size"] = [values["img_size"]] * 2
+    elif side := _integer(values.get("img_size")):
+        settings["size"] = [side] * 2
     return settings or None
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(x, int | float) for x in value)
 
 
 def _integer(value: Any) -> int | None:

@@ -27,7 +27,7 @@ def resolved(name: str, checkpoint: str | Path | None) -> tuple[str, str | Path 
         both; the name of an adapter's folder becomes that of the network it changes.
     """
     library, _, path = name.rpartition(":")
-    if is_adapter(path):
+    if library in ("", "transformers", "causal") and is_adapter(path):
         name = base_name(Path(path), f"{library}:" if library else "")
         return name, path if checkpoint is None else checkpoint
     return name, local_folder(name) if checkpoint is None else checkpoint

@@ -18,6 +18,7 @@ from harsanyi.models.loading.answers.outputs import logits_of
 from harsanyi.models.loading.answers.trials import answer_of, tried_size
 from harsanyi.models.loading.architecture import Architecture, guarded
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few
+from harsanyi.models.loading.libraries.hugging_face import is_causal
 from harsanyi.models.loading.naming import architecture_of, read, resolved
 from harsanyi.models.loading.preparation.prepared import described
 from harsanyi.models.loading.preparation.settings import settings_of
@@ -72,6 +73,11 @@ class Network:
         rescale = getattr(self.model, "transform_input", None)
         inner = {"transform_input": rescale} if self.name.startswith("torchvision:") else {}
         return {**self.preprocess.settings(), **(inner if isinstance(rescale, bool) else {})}
+
+    @property
+    def causal(self) -> bool:
+        """Whether the network is a causal language model, whose classes are the next token."""
+        return self.kind == "text" and is_causal([type(self.model).__name__])
 
     @property
     def named(self) -> bool:

@@ -148,8 +148,11 @@ class ImagePreprocess:
 
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
     """The numbers of a setting, which may be one number."""
+    values = tuple(value) if isinstance(value, Sequence) else (value,)
     try:
-        return tuple(map(float, value)) if isinstance(value, Sequence) else (float(value),)
+        if any(isinstance(each, bool | str) for each in values):
+            raise ValueError
+        return tuple(map(float, values))
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}: expected a number, or one a channel") from None
 

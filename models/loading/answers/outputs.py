@@ -35,6 +35,11 @@ def logits_of(outputs: Any, batch: int | None = None) -> Tensor:
         raise ValueError(
             f"the network returns {tuple(logits.shape)}: expected logits (batch, classes), one row an input"
         )
+    if logits.ndim > 3:
+        raise ValueError(
+            f"the network returns a map {tuple(logits.shape)}: expected logits (batch, classes); let it end "
+            "with a mean over pixels, or return the pixel that counts"
+        )
     if not logits.is_floating_point():
         raise ValueError(f"the network returns {logits.dtype}: expected logits, numbers of a floating type")
     return logits[:, None] if logits.ndim == 1 else logits

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -61,7 +62,8 @@ def converted(state: State, model: nn.Module) -> Iterator[State]:
     """
     for convert in conversions(model):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 result = convert(dict(state), model)
         except Exception:  # it was written for other names, and stumbles over these
             continue

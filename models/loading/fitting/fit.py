@@ -52,7 +52,7 @@ def fit(checkpoint: Checkpoint, model: nn.Module, head: str | None = None) -> Fi
     fits = list(_fits(tensors, names, embeds))
     if not any(each.complete and (each.has_head or embeds) for each in fits):
         fits += _converted_fits(tensors, model, names, embeds)
-    complete = [each for each in fits if each.complete]
+    complete = [each for each in _without_copies(fits) if each.complete]
     if not complete:
         closest = max(fits, key=_likeness, default=None)
         raise ValueError(misfit(checkpoint, model, names, closest, list(tensors)))
@@ -85,7 +85,7 @@ def likely_classes(checkpoint: Checkpoint, model: nn.Module, head: str) -> int |
 
 def _chosen(tensors: State, checkpoint: Checkpoint) -> list[str]:
     """The names of the file below the checkpoint's key, and in the moving average if that was asked for."""
-    names = list(tensors) if checkpoint.key is None else below(tensors, checkpoint.key)
+    names = below(tensors, checkpoint.key) if checkpoint.key else list(tensors)
     inside = averaged(tensors) if checkpoint.ema else set(names)
     return [name for name in names if name in inside]
 
@@ -231,6 +231,16 @@ def _read_names(part: dict[str, str], tensors: State, result: State, taken: froz
     return frozenset(shared - left or set(part.values()) - left)
 
 
+def _without_copies(fits: Sequence[Fit]) -> Iterator[Fit]:
+    """The fits; a whole copy of the network that lies inside a part is none of the part's layers."""
+    wrappers = WRAPPERS | {"module"}
+    copied = {bare(name, wrappers) for each in fits if each.complete for name in each.names}
+    for each in fits:
+        place = bare(each.prefix, wrappers)
+        outside = [name for name in each.unexpected if bare(_joined(place, name), wrappers) not in copied]
+        yield replace(each, unexpected=outside)
+
+
 def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> Fit:
     """The fit to take of several: with a head, not averaged; any where they hold the same numbers.
 
@@ -239,13 +249,14 @@ def _one_of(fits: Sequence[Fit], checkpoint: Checkpoint, average: set[str]) -> F
     """
     with_head = [each for each in fits if each.has_head] or list(fits)
     plain = [each for each in with_head if not each.names <= average] or with_head
+    plain = [each for each in plain if each.prefix == checkpoint.key] or plain
     best = max(plain, key=lambda each: (len(each.tensors), -len(each.prefix)))
     if all(_equal(best.tensors, each.tensors) for each in plain):
         return best
     parts = list(dict.fromkeys(each.prefix for each in plain))
     raise ValueError(
         f"{checkpoint.path} holds several networks that fit, under "
-        f"{first_few([part or 'no prefix' for part in parts], 8)}: choose one by key={max(parts, key=len)!r}"
+        f"{first_few([part or 'no prefix' for part in parts], 8)}: choose one by key={parts[0]!r}"
     )
 
 

@@ -1,6 +1,7 @@
 """Networks of transformers: classifiers of pictures and of text, and causal language models."""
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool | Non
     source = str(folder) if folder is not None and (folder / "config.json").is_file() else name
     config = from_hub(AutoConfig, source)
     if causal is None:
-        causal = is_causal(config)
+        causal = is_causal(config.architectures or ())
     pictures = not causal and _sees_pictures(config, source)
     auto: Any = (
         AutoModelForCausalLM if causal else AutoModelForImageClassification if pictures else AutoModelForText
@@ -72,19 +73,24 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool | Non
     return Architecture(build, published, text, "text", classes, source=origin, fit=fit_text)
 
 
-def is_causal(config: Any) -> bool:
-    """Whether the weights of a config were saved from a causal language model.
+def is_causal(kinds: Iterable[str]) -> bool:
+    """Whether one of these classes of transformers is a causal language model.
 
-    >>> from transformers import GPT2Config
-    >>> is_causal(GPT2Config(architectures=["GPT2LMHeadModel"]))
-    True
+    Args:
+        kinds: names of classes, such as the architectures of a config.
+
+    Returns:
+        whether it predicts the next token.
+
+    >>> is_causal(["GPT2LMHeadModel"]), is_causal(["BertForMaskedLM"])
+    (True, False)
     """
     from transformers.models.auto import modeling_auto
 
     # XLM's class is in both lists: what predicts masked words is no causal model.
     masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.values()
     known = set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()).difference(masked)
-    return any(kind in known for kind in config.architectures or ())
+    return any(kind in known for kind in kinds)
 
 
 def is_hub_folder(name: str) -> bool:

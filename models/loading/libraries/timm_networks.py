@@ -91,8 +91,15 @@ def folder_of(name: str) -> Path | None:
 
 
 def _known_name(name: str) -> str:
-    if not timm.is_model(name.split(".")[0]):
+    plain, _, tag = name.partition(".")
+    if not timm.is_model(plain):
         raise ValueError(f"timm has no {name}{near(name, timm.list_models())}: see timm.list_models()")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        tags = [known.partition(".")[2] for known in timm.list_models(f"{plain}.*", pretrained=True)]
+        there = ", ".join(tags) or "none"
+        raise ValueError(f"timm has no weights {tag} of {plain}: there are {there}") from error
     return name
 
 

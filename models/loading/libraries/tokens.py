@@ -72,9 +72,10 @@ def fit_text(model: nn.Module, preprocess: Preprocess) -> Preprocess:
                 f"max_length is {preprocess.max_length}, but the network has {positions} positions: give less"
             )
         preprocess = replace(preprocess, max_length=positions)
-    counts = (
-        tokenizer.padding_side == "left" and "position_ids" in inspect.signature(model.forward).parameters
-    )
+    taken = inspect.signature(model.forward).parameters
+    # Tokenizers of no particular kind number segments, also for networks that take no such numbers.
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in taken]
+    counts = tokenizer.padding_side == "left" and "position_ids" in taken
     return replace(preprocess, count_positions=counts, vocabulary=rows)
 
 

@@ -59,7 +59,7 @@ def torchvision_architecture(
         preprocess if side is None else replace(preprocess, size=(side, side)),
         imagenet=True,
         source=f"torchvision's published weights {weights.name}",
-        notes=_notes(arguments) if saved is not None and saved.format != "harsanyi" else (),
+        notes=_notes(arguments) if saved is not None and TRANSFORM_INPUT not in (settings or {}) else (),
         options=(TRANSFORM_INPUT,) if name in RESCALED else (),
     )
 
@@ -102,9 +102,8 @@ def _preprocess(preset: Any) -> ImagePreprocess:
 def _notes(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     if TRANSFORM_INPUT not in arguments:
         return ()
-    taken = arguments[TRANSFORM_INPUT]
-    why = "as in the published weights and what was fine-tuned from them" if taken else "as was given"
     return (
-        f"The weights do not say whether the network rescales its colours: {TRANSFORM_INPUT} is {taken}, "
-        f"{why}; one trained from random weights needs preprocessing={{'{TRANSFORM_INPUT}': False}}.",
+        f"The weights do not say whether the network rescales its colours: {TRANSFORM_INPUT} is True, as in "
+        "the published weights and what was fine-tuned from them; one trained from random weights needs "
+        f"preprocessing={{'{TRANSFORM_INPUT}': False}}.",
     )

@@ -16,8 +16,9 @@ from harsanyi.models.loading.preparation.settings import PROCESSOR
 from harsanyi.models.loading.preprocess import ImagePreprocess
 
 RESAMPLING = {mode: mode.name.lower() for mode in Image.Resampling}
-# Pictures on which two ways to prepare are compared (height, width), beside two larger than the result.
-TRIALS = ((37, 53), (301, 219), (215, 480))
+# Pictures on which two ways to prepare are compared (height, width), beside two larger than the result. Their
+# sides follow each other, as the middle of an odd and of an even number of pixels is rounded differently.
+TRIALS = tuple(size for more in range(6) for size in ((37, 53 + more), (95 + more, 60)))
 # Far below the 1/255 of a pixel value, and above the rounding of float32.
 EXACT = 1e-5
 

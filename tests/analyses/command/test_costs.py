@@ -27,7 +27,8 @@ def options(checkpoints, tmp_path: Path) -> list[str]:
 
 def test_the_plans_with_their_costs(options, capsys):
     main(["plan", *options])
-    first, dense, tables, prefix, drop, taken = capsys.readouterr().out.splitlines()
+    *read, first, dense, tables, prefix, drop, taken = capsys.readouterr().out.splitlines()
+    assert read[0].startswith("network: 4 outputs, classes by name; right for ")
     assert first.startswith("2 inputs × 2^4 = 32 masked inputs; densely about 1 s, ")
     assert dense.split() == ["dense", "100%", "every", "masked", "input", "by", "itself"]
     assert tables.split()[0] == "tables"

@@ -35,14 +35,22 @@ class Pairs(torch.nn.Module):
         return outputs
 
 
+class Squeezed(torch.nn.Module):
+    """Drops every axis of length one, of the batch too."""
+
+    def forward(self, x):
+        return x.squeeze()
+
+
 PICTURES, TOKENS = drawn(3, 1, 2, 2), torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 1]])
 BOTH = (PICTURES, TOKENS)
 # Player 1 owns elements of both tensors.
 MASKS = (torch.tensor([[[[0, 0], [1, 1]]]]), torch.tensor([[1, 2, 3]]))
-NET, LAYERS = (
-    Pairs(),
-    torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Tanh()).double(),
-)
+NET = Pairs()
+with torch.random.fork_rng():
+    torch.manual_seed(1)
+    LAYERS = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Tanh()).double()
+    COLUMN = torch.nn.Sequential(LAYERS, torch.nn.Linear(3, 1, dtype=torch.float64))
 
 
 def product(x, y=None):
@@ -112,6 +120,14 @@ FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
     "classes in a list": (LAYERS, {"inputs": PICTURES, "target": [2, 0, 1]}),
     "classes in a tensor": (LAYERS, {"inputs": PICTURES, "target": torch.tensor([2, 0, 1])}),
     "classes of a function": (lambda x: LAYERS(x), {"inputs": PICTURES, "target": [2, 0, 1]}),
+    "a network whose outputs lose their axes": (
+        torch.nn.Sequential(COLUMN, Squeezed()),
+        {"inputs": PICTURES},
+    ),
+    "a network with outputs of many axes": (
+        torch.nn.Sequential(LAYERS, torch.nn.Unflatten(1, (3, 1, 1))),
+        {"inputs": PICTURES, "target": [(1,), (0,), (2,)]},
+    ),
     "outputs of one column": (lambda x: product(x)[:, None], {"inputs": drawn(2, 3)}),
     "one number of an example": (lambda x: product(x)[0], {"inputs": drawn(1, 3)}),
     "one number of the batch": (lambda x: product(x).sum(), {"inputs": drawn(2, 3)}),
@@ -122,6 +138,19 @@ FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
     "a function of the whole batch of one": (
         lambda x: x.sum(1) + 0 * len(x) - x.mean(0).prod(),
         {"inputs": drawn(1, 3)},
+    ),
+    "an empty tensor": (
+        lambda x, nothing, y: product(x, y) + nothing.sum(1),
+        {"inputs": (drawn(2, 2), drawn(2, 0), drawn(2, 1))},
+    ),
+    "truth values": (lambda x: x.double() @ drawn(3) + x.all(1), {"inputs": drawn(2, 3) > -1}),
+    "an argument that is no tensor": (
+        lambda x, options: product(x) * options["scale"],
+        {"inputs": drawn(2, 3), "additional_forward_args": {"scale": 2.0}},
+    ),
+    "an argument with as many rows as there are examples that is of none": (
+        lambda x, weight: (x @ weight).exp(),
+        {"inputs": drawn(3, 3), "additional_forward_args": drawn(3, seed=3)},
     ),
     "tensors of other batches": (
         lambda x, weight: product(x) * weight.prod(),
@@ -153,6 +182,7 @@ def literal_tables(
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     baselines = baselines if isinstance(baselines, tuple) else (baselines,) * len(tensors)
     arguments = () if additional_forward_args is None else additional_forward_args
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     players = sorted({number for mask in masks for number in mask.flatten().tolist()})
     columns = []
     for present in reference.subsets(tuple(range(len(players)))):

@@ -144,6 +144,55 @@ def test_a_batch_norm_that_needs_a_batch_is_named():
         game_of(nn.Sequential(nn.Flatten(), norm, nn.Linear(192, 4)))
 
 
+class Switching(nn.Module):
+    """Other outputs in one call of ten, by a generator of its own."""
+
+    def __init__(self, generator, draw):
+        super().__init__()
+        self.net, self.generator, self.draw = Around(lambda net, x: net(x)), generator, draw
+
+    def forward(self, x):
+        return self.net(x) if self.draw(self.generator) > 0.1 else self.net(2 * x)
+
+
+OWN_GENERATORS = {
+    "torch": (lambda: torch.Generator().manual_seed(3), lambda g: float(torch.rand((), generator=g))),
+    "numpy": (lambda: np.random.default_rng(3), lambda g: g.random()),
+    "python": (lambda: random.Random(3), lambda g: g.random()),
+}
+
+
+@pytest.mark.parametrize("name", OWN_GENERATORS)
+def test_a_generator_of_its_own_hides_nothing(name):
+    """In any state of the generator, whether a first call differs or none of a dozen."""
+    made, draw = OWN_GENERATORS[name]
+    generator = made()
+    for _ in range(8):
+        model = Switching(generator, draw)
+        with pytest.raises(ValueError, match="call to call"):
+            evaluate(game_of(model), batch_size=1, progress=False)
+
+
+def test_buffers_that_every_forward_writes_are_as_before():
+    class Training(nn.BatchNorm2d):
+        def forward(self, x):
+            return F.batch_norm(x, self.running_mean, self.running_var, training=True)
+
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), Training(6), nn.Flatten(), nn.Linear(216, 4))
+    game = game_of(model)
+    with pytest.raises(ValueError, match=r"layer '1' \(Training\)"):
+        evaluate(game, progress=False)
+    evaluate(game, batch_size=1, progress=False)
+    assert not model[1].running_mean.any()
+
+
+def test_batch_sizes_that_are_none():
+    with pytest.raises(ValueError, match="a batch_size of 1 or more, got 0"):
+        game_of(Around(rescaled), batch_size=0)
+    with pytest.raises(ValueError, match="a batch_size of 1 or more, got -1"):
+        evaluate(game_of(Around(rescaled)), batch_size=-1, progress=False)
+
+
 class AlwaysOn(nn.Dropout):
     def forward(self, x):
         return F.dropout(x, self.p, True)

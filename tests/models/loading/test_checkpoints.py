@@ -347,7 +347,21 @@ def test_folders_with_odd_settings(tmp_path: Path, config, trained):
     (tmp_path / "trainer_state.json").write_text(json.dumps(trained))
     checkpoint = read_checkpoint(tmp_path)
     assert (checkpoint.epoch, checkpoint.step) == (None, None)
-    assert checkpoint.classes in (None, ("None", "2"))
+    assert checkpoint.classes in (None, ("a",))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        np.float64(3.0),
+        argparse.Namespace(mean=3, std=["a"], interpolation=5, crop_pct="x", input_size=[1, None, "a"]),
+        argparse.Namespace(mean="abc", img_size="x", in_chans=float("nan"), crop_mode=[1]),
+    ],
+)
+def test_odd_settings_of_timm(tmp_path: Path, args):
+    torch.save({**timm_dict(), "args": args, "epoch": [1], "metric": args}, tmp_path / "a.pt")
+    checkpoint = read_checkpoint(tmp_path / "a.pt")
+    assert (checkpoint.preprocessing, checkpoint.epoch) == (None, None)
 
 
 @pytest.mark.parametrize("key", [1, b"weight", (1, 2), None, 2.5, "", "..", 10**40, True])

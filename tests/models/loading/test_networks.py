@@ -104,6 +104,7 @@ def test_published_weights_need_a_hub(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("timm:", "expected timm:NAME"),
         ("keras:resnet50", "expected timm:NAME"),
         ("timm:resnet5O", r"near: .*resnet50"),
+        ("timm:test_resnet.nope", r"timm has no weights nope of test_resnet: there are .*r160_in1k"),
         ("torchvision:vgg61", r"near: .*vgg16"),
         ("small:mlp", "there are small:cnn, small:resnet8"),
         ("package:gpt", "there are package:efficientnet-lite0"),
@@ -317,4 +318,4 @@ def test_head_applied_to_every_position_has_no_features():
 
     network = Network(Pooled(), ImagePreprocess(), ("a", "b"), "pooled", "image", "head")
     with pytest.raises(ValueError, match="must be applied once"):
-        network.features(torch.linspace(-1, 1, 30).view(2, 5, 3))
+        network.features(torch.linspace(-1, 1, 30).square().view(2, 5, 3))  # no position is the mean

@@ -37,6 +37,7 @@ def test_a_scale_of_255_is_recognised(pictures):
         ({"std": float("nan")}, "std is .* expected 3 numbers"),
         ({"mean": [123.7, 116.3, 103.5], "std": [0.229, 0.224, 0.225]}, "have different scales"),
         ({"mean": "imagenet"}, "mean is 'imagenet': expected a number"),
+        ({"std": True}, "std is True: expected a number"),
         ({"mean": None}, "mean is None: expected a number"),
         ({"size": (32, 32, 3)}, r"expected size \(height, width\)"),
         ({"size": 32.5}, "expected whole pixels"),

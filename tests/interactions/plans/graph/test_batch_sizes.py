@@ -1,5 +1,6 @@
 """Networks that compute with the length of the batch, traced once and run on any."""
 
+import functools
 import math
 from dataclasses import replace
 
@@ -111,6 +112,7 @@ class Counted(nn.Module):
 MODULES = {part.__name__: part for part in (Patches, Positions, Unfolded, SequenceFirst, Windows, Rearranged)}
 
 
+@functools.cache
 def game_of(part):
     """Two pictures of 8 × 8 under a network with this part in the middle."""
     if part is Rearranged:
@@ -181,7 +183,7 @@ def test_a_trace_of_one_length_is_refused(monkeypatch):
 
     monkeypatch.setattr(of_game, "trace", fixed)
     with pytest.raises(NotApplicable, match="a step's batch size was fixed while tracing: on a batch of 1"):
-        traced_game(game_of(Patches))
+        traced_game(game_of.__wrapped__(Patches))
 
 
 @pytest.mark.slow

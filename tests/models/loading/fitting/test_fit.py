@@ -104,6 +104,8 @@ FILES: dict[str, Callable[[], object]] = {
         weights("net.") | weights("optimizer.exp_avg.", 1) | weights("opt.m.", 2)
     ),
     "an optimized network": lambda: {"optimized_model": weights(), "options": weights("schedule.")},
+    "an average inside the network": lambda: weights() | weights("ema_model.", 1) | weights("swa.module.", 2),
+    "ema_pytorch": lambda: weights("online_model.") | weights("ema_model.", 1) | {"step": torch.ones(1)},
     "momentum buffers": lambda: {"model": weights(), "momentum_buffer": weights("", 1)},
     "the same weights twice": lambda: {"model": weights(), "best": weights("module.")},
     "one object twice": lambda: dict.fromkeys(("state_dict", "model"), weights()),
@@ -153,6 +155,8 @@ def test_moving_averages_on_request(tmp_path: Path, content):
     [
         (lambda: {"teacher": weights("module."), "student": weights("module.", 1)}, ("teacher", "student")),
         (lambda: {"state_dict": weights("net.") | weights("old.", 1)}, ("state_dict.net", "old")),
+        (lambda: weights() | weights("reference.", 1), ("", "reference")),
+        (lambda: {"state_dict": weights() | weights("copy.", 1)}, ("state_dict", "state_dict.copy")),
         (lambda: {"epochs": [weights(), weights("", 1)]}, ("epochs.0", "epochs.1")),
         (lambda: weights("module.source.") | weights("module.target.", 1), ("module.source", "target")),
     ],

@@ -17,7 +17,7 @@ SMALL = {"height": 32, "width": 32}
 PROCESSORS = {
     "ViTImageProcessor": {"size": SMALL},
     "DeiTImageProcessor": {"size": {"height": 40, "width": 40}, "crop_size": SMALL},
-    "BeitImageProcessor": {"size": SMALL},
+    "BeitImageProcessor": {"size": SMALL, "crop_size": SMALL},
     "ConvNextImageProcessor": {"size": {"shortest_edge": 32}},
     "BitImageProcessor": {"size": {"shortest_edge": 37}, "crop_size": SMALL},
     "EfficientNetImageProcessor": {"size": SMALL},
@@ -31,7 +31,7 @@ PROCESSORS = {
 @pytest.fixture
 def odd_pictures() -> list[Image.Image]:
     generator = np.random.default_rng(5)
-    sizes = ((33, 47), (101, 61), (32, 301), (17, 90))
+    sizes = ((33, 47), (101, 61), (32, 301), (17, 90), (18, 90), (90, 19))
     return [Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
 
 
