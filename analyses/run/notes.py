@@ -83,8 +83,13 @@ def network_lines(facts: Facts) -> list[str]:
         a line for each network, and below it what is special in how it was read; what is said of all of them
         once; a line for each reason to be wary.
     """
-    of_all = set.intersection(*(set(reading.notes) for reading in facts.networks.values()))
-    accuracy = {row.network: f"{row.accuracy:.1%} of {row.inputs}" for row in facts.performance}
+    notes = [set(reading.notes) for reading in facts.networks.values()]
+    of_all = set.intersection(*notes) if len(notes) > 1 else set()
+    accuracy = {
+        row.network: f"{row.accuracy:.1%} of {row.inputs}"
+        for row in facts.performance
+        if row.split == "held out"
+    }
     lines = []
     for name, reading in facts.networks.items():
         parts = [f"{name}: {_reading(reading)}"]
@@ -93,10 +98,9 @@ def network_lines(facts: Facts) -> list[str]:
         if name in accuracy:
             parts.append(f"right for {accuracy[name]} inputs")
         lines.append("; ".join(parts))
-        lines += [f"    {note}" for note in reading.notes if note not in of_all or len(facts.networks) == 1]
-    if len(facts.networks) > 1:
-        first = next(iter(facts.networks.values()))
-        lines += [f"all networks: {note}" for note in first.notes if note in of_all]
+        lines += [f"    {note}" for note in reading.notes if note not in of_all]
+    said = next(iter(facts.networks.values())).notes if of_all else ()
+    lines += [f"all networks: {note}" for note in said if note in of_all]
     if others := facts.left_out.other_files:
         lines.append(f"{folders.in_words(others)} in the folder of the data: no pictures, left out")
     return [*lines, *alarms(facts)]
@@ -142,7 +146,8 @@ def read_out_lines(facts: Facts) -> list[str]:
         return []
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
     own = [name for name in facts.networks if name not in facts.read_outs]
-    others = f"; {', '.join(own)} with their own heads" if own else ""
+    heads = "its own head" if len(own) == 1 else "their own heads"
+    others = f"; {', '.join(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
 
 
