@@ -62,7 +62,7 @@ def network_facts(run: Run) -> dict[str, str]:
         | {f"plan for {name}": f"{plan.name}, {plan.reason}" for name, plan in facts.plans.items()}
         | {f"outputs of {name}": _reading(reading) for name, reading in facts.networks.items()}
         | {
-            f"how {name} was read": " ".join(reading.notes)
+            f"how {name} was read": " ".join(map(_sentence, reading.notes))
             for name, reading in facts.networks.items()
             if reading.notes
         }
@@ -94,7 +94,7 @@ def network_lines(facts: Facts) -> list[str]:
             parts.append(f"READ-OUT in place of its head, right for {read_out.accuracy:.1%} held out")
         if name in accuracy:
             parts.append(f"right for {accuracy[name]} inputs")
-        lines.append("; ".join([*parts, *reading.notes]))
+        lines.append(" ".join(["; ".join(parts) + ".", *map(_sentence, reading.notes)]))
     if others := facts.left_out.other_files:
         lines.append(f"{folders.in_words(others)} in the folder of the data: no pictures, left out")
     return [*lines, *alarms(facts)]
@@ -148,6 +148,11 @@ def read_out_lines(facts: Facts) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     """Names with commas, the first few of many."""
     return ", ".join(names[:MAX_NAMES_LISTED]) + (", …" if len(names) > MAX_NAMES_LISTED else "")
+
+
+def _sentence(note: str) -> str:
+    """A note with a capital at its beginning and a full stop at its end."""
+    return note[:1].upper() + note[1:].rstrip(".") + "."
 
 
 def _reading(reading: NetworkReading) -> str:

@@ -33,7 +33,9 @@ def trained(request, pictures, processor, tmp_path_factory):
     def rows(split):
         return [
             {
-                "pixel_values": processor(Image.open(file).convert("RGB"), return_tensors="pt")["pixel_values"][0],
+                "pixel_values": processor(Image.open(file).convert("RGB"), return_tensors="pt")[
+                    "pixel_values"
+                ][0],
                 "labels": number,
             }
             for file, number in pictures.files(split)
