@@ -91,6 +91,19 @@ def test_study_files_are_read_by_the_command_they_name(file):
     assert isinstance(settings, COMMANDS[command].settings)
 
 
+def test_the_page_of_checkpoints_names_tests_that_are_there():
+    page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    tests = {
+        name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    named_files = re.findall(r"`((?:\w+/)?test_\w+\.py)`", page)
+    assert named_files
+    for file in named_files:
+        assert any(path.as_posix().endswith(f"/{file}") for path in files), file
+    assert set(re.findall(r"`(test_\w+)`", page)) - tests == set()
+
+
 def test_the_table_of_studies_has_each_of_them():
     table = (ROOT / "docs" / "studies" / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\((\w+)/README\.md\)", table)

@@ -62,7 +62,7 @@ def network_facts(run: Run) -> dict[str, str]:
         | {f"plan for {name}": f"{plan.name}, {plan.reason}" for name, plan in facts.plans.items()}
         | {f"outputs of {name}": _reading(reading) for name, reading in facts.networks.items()}
         | {
-            f"how {name} was read": " ".join(reading.notes)
+            f"how {name} was read": " ".join(map(_sentence, reading.notes))
             for name, reading in facts.networks.items()
             if reading.notes
         }
@@ -154,6 +154,11 @@ def read_out_lines(facts: Facts) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     """Names with commas, the first few of many."""
     return ", ".join(names[:MAX_NAMES_LISTED]) + (", …" if len(names) > MAX_NAMES_LISTED else "")
+
+
+def _sentence(note: str) -> str:
+    """A note with a capital at its beginning and a full stop at its end."""
+    return note[:1].upper() + note[1:].rstrip(".") + "."
 
 
 def _reading(reading: NetworkReading) -> str:

@@ -276,13 +276,7 @@ def _integer(value: Any) -> int | None:
 def _read_folder(folder: Path) -> Checkpoint:
     name = next((name for name in FOLDER_FILES if (folder / name).is_file()), None)
     if name is None:
-        inner = sorted(path.name for path in folder.glob("checkpoint-*"))
-        advice = (
-            f"it holds {first_few(inner)}: choose one"
-            if inner
-            else f"expected one of {', '.join(FOLDER_FILES)}"
-        )
-        raise FileNotFoundError(f"no weights in the folder {folder}: {advice}")
+        raise FileNotFoundError(f"no weights in the folder {folder}: {_folder_advice(folder)}")
     if name.endswith(".index.json"):
         state = _read_shards(folder / name)
     else:
@@ -297,6 +291,18 @@ def _read_folder(folder: Path) -> Checkpoint:
         epoch=_integer(trained.get("epoch")),
         step=_integer(step),
     )
+
+
+def _folder_advice(folder: Path) -> str:
+    """What to do with a folder that holds no weights in a form that is read."""
+    if any(folder.glob("*.distcp")):
+        return (
+            "it holds the shards of several processes, of torch.distributed.checkpoint: make one file, "
+            f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} weights.pt"
+        )
+    if inner := sorted(path.name for path in folder.glob("checkpoint-*")):
+        return f"it holds {first_few(inner)}: choose one"
+    return f"expected one of {', '.join(FOLDER_FILES)}"
 
 
 def _read_shards(index: Path) -> State:

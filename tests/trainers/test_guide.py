@@ -160,6 +160,33 @@ def test_the_recipes_run_as_they_stand(pictures, sentences, samples, tmp_path, m
     assert said.count("READ-OUT in place of its head") == 3  # another head, no head of BERT, a projector
 
 
+@pytest.mark.slow
+def test_a_backbone_and_a_head_side_by_side(pictures, harsanyi, tmp_path):
+    """The file that docs/checkpoints.md shows; without it the head is named as one that was left aside."""
+    page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(# net.py\n.*?)^```", page, re.DOTALL | re.MULTILINE)
+    code = code.replace("resnet50", MODEL)
+    variables: dict = {}
+    exec(compile(code, "checkpoints.md", "exec"), variables)
+    size = timm.data.resolve_data_config({}, model=timm.create_model(MODEL))
+    training, test = (prepared(pictures, split, size) for split in ("train", "test"))
+    torch.manual_seed(0)
+    model = variables["build"]()
+    train(model, training, torch.optim.AdamW(model.parameters(), lr=1e-3), epochs=4)
+    right = right_answers(model, test)
+    file = tmp_path / "split.ckpt"
+    torch.save({"state_dict": model.state_dict(), "class_names": list(TRAINED)}, file)
+    whole = f"\npreprocess = {{'size': {size['input_size'][1:]}, 'crop': {size['crop_pct']}, "
+    whole += f"'interpolation': '{size['interpolation']}', 'mean': {size['mean']}, 'std': {size['std']}}}\n"
+    (tmp_path / "net.py").write_text(code + whole, encoding="utf-8")
+    options = ("--checkpoint", file, "--data", pictures.test)
+    assert harsanyi.right("compute", "--model", f"{tmp_path / 'net.py'}:build", *options) == {
+        "network": right
+    }
+    harsanyi.right("compute", "--model", f"timm:{MODEL}", *options, "--train-data", pictures.train)
+    assert "State_dict.head (3 outputs) may be its own head" in harsanyi.said().out
+
+
 def accuracies(command: str) -> dict[str, float]:
     """The accuracies on held-out inputs that a command measures."""
     name, *options = arguments(command)

@@ -78,7 +78,7 @@ def trained(request, pictures, processor, tmp_path_factory):
 
 
 def test_the_ends_of_a_run(pictures, harsanyi, trained):
-    """The processor beside the weights prepares the pictures; without names the first try says what to say."""
+    """The processor beside the weights prepares the pictures; without names the first try says so."""
     folder, right = trained
     first, *_, last = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     options = ("--model", last, "--data", pictures.test)

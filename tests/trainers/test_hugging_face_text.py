@@ -101,7 +101,7 @@ def test_the_ends_of_a_run(sentences, harsanyi, trained):
 
 
 def test_the_best_model(sentences, harsanyi, trained):
-    """`load_best_model_at_end` leaves it in the trainer, and save_model in a folder; no --checkpoint needed."""
+    """`load_best_model_at_end` leaves it in the trainer, save_model in a folder; no --checkpoint needed."""
     folder, right = trained
     options = ("--model", f"transformers:{folder / 'best'}", "--data", sentences.test, "--players", "words:2")
     assert harsanyi.right("compute", *options) == {"network": max(right)}

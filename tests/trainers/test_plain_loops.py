@@ -111,7 +111,7 @@ def test_averaged_weights(pictures, samples, harsanyi, tmp_path):
 def test_a_comparison_of_two_epochs(pictures, samples, harsanyi, tmp_path):
     model, right = pictures.network(), {}
     optimizer = None
-    for name, epochs in (("before", 3), ("after", 5)):
+    for name, epochs in (("before", 6), ("after", 4)):
         optimizer = train(model, samples("train"), optimizer, epochs)
         torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / name)
         right[name] = right_answers(model, samples("test"))

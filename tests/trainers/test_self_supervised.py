@@ -1,4 +1,4 @@
-"""Networks that learn without classes: a read-out answers for them, and a fine-tuned one with its own head."""
+"""Networks that learn without classes: a read-out answers for them, a fine-tuned one has its own head."""
 
 import copy
 
@@ -93,7 +93,7 @@ def finetuned(pictures, samples, pretrained):
 def test_before_with_a_read_out_and_after_with_its_head(
     pictures, samples, harsanyi, pretrained, finetuned, tmp_path, form
 ):
-    """The read-out answers from the backbone's own features; its accuracy is measured on held-out pictures."""
+    """The read-out answers from the backbone's own features; its accuracy is that on held-out pictures."""
     network, right = finetuned
     torch.save(saved(pretrained, form), tmp_path / "before.pth")
     torch.save(network.state_dict(), tmp_path / "after.pth")

@@ -20,12 +20,20 @@ def facts() -> Facts:
 
 def test_the_accuracy_that_is_printed_is_that_of_held_out_inputs():
     before, after = network_lines(facts())
-    assert before.endswith("right for 50.0% held out; right for 25.0% of 8 inputs")
-    assert after == "after: 2 outputs, classes by name; right for 25.0% of 8 inputs"
+    assert before.endswith("right for 50.0% held out; right for 25.0% of 8 inputs.")
+    assert after == "after: 2 outputs, classes by name; right for 25.0% of 8 inputs."
+
+
+def test_notes_are_sentences_whoever_wrote_them():
+    notes = ("the weights are those under net", "Pictures are squashed.")
+    reading = NetworkReading(2, "by name", notes)
+    assert network_lines(Facts(networks={"after": reading})) == [
+        "after: 2 outputs, classes by name. The weights are those under net. Pictures are squashed."
+    ]
 
 
 def test_one_network_has_its_own_head():
     assert read_out_lines(facts()) == [
-        "A linear read-out answers in place of the head of before (right for 50% held out); after with its own "
-        "head."
+        "A linear read-out answers in place of the head of before (right for 50% held out); "
+        "after with its own head."
     ]

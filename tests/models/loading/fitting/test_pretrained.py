@@ -231,6 +231,22 @@ def test_backbones_of_published_shapes(tmp_path: Path, file: str):
     assert any(f"holds no weights for {head}" in note for note in network.notes)
 
 
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        (linear("head", 10, WIDTH), "head (10 outputs) may be its own head"),
+        (linear("head.1", 10, WIDTH), "head.1 (10 outputs) may be its own head"),
+        (mlp("projector.", WIDTH, 0, 2), None),
+        (linear("classifier", 10, WIDTH + 1), None),
+    ],
+)
+def test_a_layer_beside_a_backbone_that_may_be_its_head_is_named(tmp_path: Path, beside: State, said):
+    """It is no projector: one layer alone, of the features' width."""
+    torch.save(of_resnet("backbone.") | beside, tmp_path / "a.pth")
+    notes = [note for note in load(RESNET, tmp_path / "a.pth").notes if "its own head" in note]
+    assert [note.partition(",")[0] for note in notes] == ([] if said is None else [said])
+
+
 @pytest.mark.parametrize(("key", "seed"), [("teacher", 0), ("student", 1)])
 def test_teacher_or_student(tmp_path: Path, key: str, seed: int):
     content = {
