@@ -10,7 +10,7 @@ from torch import nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few
 from harsanyi.models.loading.fitting.conversions import converted
-from harsanyi.models.loading.fitting.heads import HEADS, rows_aside, with_head_renamed
+from harsanyi.models.loading.fitting.heads import HEADS, heads_beside, rows_aside, with_head_renamed
 from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.fitting.sentences import misfit, notes
 from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, is_of_weights, starts
@@ -57,6 +57,9 @@ def fit(checkpoint: Checkpoint, model: nn.Module, head: str | None = None) -> Fi
         closest = max(fits, key=_likeness, default=None)
         raise ValueError(misfit(checkpoint, model, names, closest, list(tensors)))
     best = _one_of(complete, checkpoint, averaged(tensors))
+    if not best.has_head and not embeds:
+        beside = heads_beside(best, everything, names).values()
+        best = replace(best, heads_aside=tuple(sorted({*best.heads_aside, *beside})))
     return replace(best, notes=tuple(notes(best, everything, names)))
 
 

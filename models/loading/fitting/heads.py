@@ -1,8 +1,9 @@
 """Heads that people put in place of an architecture's own: the same layer elsewhere, or another one."""
 
 import re
+from collections import Counter
 
-from harsanyi.models.loading.fitting.names import OPTIONAL, Names
+from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.parts import State
 
 HEADS = re.compile(r"^(fc|classifier|linear|proj|output|logits?)(_|$)|head|classif", re.IGNORECASE)
@@ -56,6 +57,30 @@ def rows_aside(file: dict[str, str], own: dict[str, str], tensors: State, names:
     candidates = [name for name in file if name in inside or (name not in own and HEADS.search(name))]
     shapes = [tensors[file[name]].shape for name in candidates]
     return tuple(sorted({shape[0] for shape in shapes if len(shape) == 2}))
+
+
+def heads_beside(taken: Fit, tensors: State, names: Names) -> dict[str, int]:
+    """Single linear layers outside the part that was taken, as wide as its features.
+
+    Args:
+        taken: a fit without a head.
+        tensors: all of the file.
+        names: the model's.
+
+    Returns:
+        numbers of outputs by the name of the layer; none of a projector, which has several layers.
+    """
+    matrices = [name for name in tensors if name.endswith(".weight") and tensors[name].ndim == 2]
+    layers = {name.removesuffix(".weight"): tensors[name] for name in matrices if name not in taken.names}
+    siblings = Counter(layer.rpartition(".")[0] for layer in layers if layer.rpartition(".")[2].isdigit())
+    width = names.shapes[names.weight or ""][1:]
+    return {
+        layer: len(weight)
+        for layer, weight in layers.items()
+        if weight.shape[1:] == width
+        and siblings[layer.rpartition(".")[0]] < 2
+        and not layer.startswith(f"{taken.prefix}.")
+    }
 
 
 def _own_weight(own: dict[str, str], names: Names) -> str | None:

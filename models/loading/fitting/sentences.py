@@ -1,12 +1,12 @@
 """What is said of a fit: notes on what was taken, and errors where nothing fits."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 
 from torch import nn
 
 from harsanyi.models.loading.checkpoints import Checkpoint, first_few
+from harsanyi.models.loading.fitting.heads import heads_beside
 from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.parts import State
 
@@ -34,26 +34,12 @@ def notes(taken: Fit, tensors: State, names: Names) -> Iterator[str]:
     if not taken.has_head:
         drawn = sorted({name.rpartition(".")[0] for name in names.head if name not in taken.tensors})
         yield f"The checkpoint holds no weights for {first_few(drawn)} that fit: newly drawn by the seed."
-        if heads := _heads_beside(aside, taken, tensors, names):
+        if heads := heads_beside(taken, tensors, names):
+            listed = [f"{layer} ({rows} outputs)" for layer, rows in heads.items()]
             yield (
-                f"{first_few(heads)} may be its own head, left aside as nothing says how it follows the "
+                f"{first_few(listed)} may be its own head, left aside as nothing says how it follows the "
                 "backbone: to keep it, build both in a FILE.py."
             )
-
-
-def _heads_beside(aside: list[str], taken: Fit, tensors: State, names: Names) -> list[str]:
-    """Single linear layers outside the part that was taken, as wide as its features."""
-    matrices = [name for name in aside if name.endswith(".weight") and tensors[name].ndim == 2]
-    layers = [name.removesuffix(".weight") for name in matrices]
-    siblings = Counter(layer.rpartition(".")[0] for layer in layers if layer.rpartition(".")[2].isdigit())
-    width = names.shapes[names.weight or ""][1:]
-    return [
-        f"{layer} ({len(tensors[name])} outputs)"
-        for name, layer in zip(matrices, layers, strict=True)
-        if tensors[name].shape[1:] == width
-        and siblings[layer.rpartition(".")[0]] < 2
-        and not name.startswith(f"{taken.prefix}.")
-    ]
 
 
 def _group(name: str, prefix: str) -> str:

@@ -155,3 +155,17 @@ def test_failures_inside_a_network_become_one_sentence():
         raise IndexError
     with pytest.raises(KeyError), error_sentence("it fails"):
         raise KeyError("a bug")
+
+
+def test_a_classifier_of_another_form_is_never_probed_unasked(study, tmp_path):
+    """Its last layer has as many outputs as the data has classes."""
+    from torch import nn
+
+    from harsanyi import models
+
+    network = models.load("small:cnn", "random", classes=["a", "b", "c", "d"])
+    network.model.linear = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))
+    other = replace(study, before=str(models.save_checkpoint(tmp_path / "a.safetensors", network.model)))
+    with pytest.raises(ValueError, match=r"seems to have a head of 4 classes .*--read-out before"):
+        prepare(other)
+    assert list(prepare(replace(other, read_out=("before",))).read_outs) == ["before"]

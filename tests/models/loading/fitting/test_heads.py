@@ -83,3 +83,10 @@ def test_a_projection_of_a_method_without_classes_is_no_head(tmp_path):
     network = load("torchvision:resnet18", tmp_path / "moco.pth")
     assert not network.has_head
     assert network.heads_aside == ()
+
+
+def test_a_head_beside_the_backbone_is_known_too(tmp_path):
+    state = {f"backbone.{name}": t for name, t in resnet(nn.Identity()).state_dict().items()}
+    torch.save(state | {"head.weight": torch.ones(7, 512), "head.bias": torch.ones(7)}, tmp_path / "a.pth")
+    network = load("torchvision:resnet18", tmp_path / "a.pth")
+    assert (network.has_head, network.heads_aside) == (False, (7,))
