@@ -295,6 +295,8 @@ def _read_folder(folder: Path) -> Checkpoint:
 
 def _folder_advice(folder: Path) -> str:
     """What to do with a folder that holds no weights in a form that is read."""
+    if (folder / "adapter_config.json").is_file():
+        return "it is an adapter of peft, which load(NAME_OF_ITS_NETWORK, FOLDER) merges into its network"
     if any(folder.glob("*.distcp")):
         return (
             "it holds the shards of several processes, of torch.distributed.checkpoint: make one file, "

@@ -403,3 +403,9 @@ def test_flipped_bytes(tmp_path: Path, place: int):
         model = net(5)
         with contextlib.suppress(ValueError):
             load_state(model, checkpoint)
+
+
+def test_an_adapter_alone_is_no_network(tmp_path: Path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="an adapter of peft, which load"):
+        read_checkpoint(tmp_path)
