@@ -162,7 +162,7 @@ def test_the_recipes_run_as_they_stand(pictures, sentences, samples, tmp_path, m
 
 @pytest.mark.slow
 def test_a_backbone_and_a_head_side_by_side(pictures, harsanyi, tmp_path):
-    """The file that docs/checkpoints.md shows; without it the head is named as one that was left aside."""
+    """The file that docs/checkpoints.md shows; without it the head is never replaced unasked."""
     page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(# net.py\n.*?)^```", page, re.DOTALL | re.MULTILINE)
     code = code.replace("resnet50", MODEL)
@@ -183,7 +183,9 @@ def test_a_backbone_and_a_head_side_by_side(pictures, harsanyi, tmp_path):
     assert harsanyi.right("compute", "--model", f"{tmp_path / 'net.py'}:build", *options) == {
         "network": right
     }
-    harsanyi.right("compute", "--model", f"timm:{MODEL}", *options, "--train-data", pictures.train)
+    alone = ("compute", "--model", f"timm:{MODEL}", *options, "--train-data", pictures.train)
+    assert "seems to have a head of 3 classes" in harsanyi.refusal(*alone)
+    harsanyi.right(*alone, "--read-out", "network")
     assert "State_dict.head (3 outputs) may be its own head" in harsanyi.said().out
 
 
