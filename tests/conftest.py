@@ -1,5 +1,6 @@
 """What every test needs."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -24,6 +25,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Several processes share the cores: what they inherit holds for their own threads."""
     if processes := config.getoption("tx", None):
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // len(processes))))
+
+
+def pytest_collection_finish() -> None:
+    """Torch and thousands of tests stay to the end: the collector of garbage need not look at them again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

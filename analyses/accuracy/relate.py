@@ -45,7 +45,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
-    read_out_lines,
+    reading_lines,
 )
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -103,7 +103,7 @@ def relate(
         *alarms(run.facts),
         *describe(change, tables[CHANGE_TABLE]),
         *describe_accuracy(tables),
-        *read_out_lines(run.facts),
+        *reading_lines(run.facts),
         *approximations(run),
     ]
     publish(

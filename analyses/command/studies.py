@@ -8,15 +8,14 @@ from harsanyi.analyses.reliability.reliability import run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
 from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations, read_out_lines
+from harsanyi.analyses.run.notes import approximations
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
 from harsanyi.analyses.training.track import TRAJECTORIES, track
 
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
-    run = compute(study)
-    summary = [*read_out_lines(run.facts), *approximations(run)]  # alarms stand directly above
+    summary = approximations(compute(study))  # how the network was read stands directly above
     next_step = f"Value tables and interactions are in {study.out}; draw them: harsanyi show {study.out}"
     return Outcome(summary, next_step=next_step)
 

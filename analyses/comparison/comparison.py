@@ -22,7 +22,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
-    read_out_lines,
+    reading_lines,
 )
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -48,7 +48,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     change = run.change
     table = change.table(bootstrap=Bootstrap(seed=study.seed))
     figures = _figures(run, change, table)
-    summary = [*alarms(run.facts), *describe(change, table), *read_out_lines(run.facts), *approximations(run)]
+    summary = [*alarms(run.facts), *describe(change, table), *reading_lines(run.facts), *approximations(run)]
     publish(
         study.out,
         {CHANGE_TABLE: table},

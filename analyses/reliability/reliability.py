@@ -29,7 +29,7 @@ from harsanyi.analyses.reliability.report import (
 )
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, read_out_lines
+from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
 from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.inputs import load_inputs
@@ -64,7 +64,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     clean = compute(_comparison(study, study.out / CLEAN), progress=progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
     figures = reliability_figures(study, tables)
-    summary = [*alarms(clean.facts), *describe_reliability(study, tables), *read_out_lines(clean.facts)]
+    summary = [*alarms(clean.facts), *describe_reliability(study, tables), *reading_lines(clean.facts)]
     publish(
         study.out,
         tables,

@@ -133,15 +133,28 @@ def alarms(facts: Facts) -> list[str]:
     return lines
 
 
-def read_out_lines(facts: Facts) -> list[str]:
-    """The sentence of a summary that says which networks have a read-out in place of their head.
+def reading_lines(facts: Facts) -> list[str]:
+    """The sentences of a summary on how networks were read: read-outs, and how their inputs were prepared.
 
     Args:
         facts: of the study.
 
     Returns:
-        the sentence; none where every network has its own head.
+        the sentences; of read-outs none where every network has its own head.
     """
+    preparations: dict[str, list[str]] = {}
+    for name, reading in facts.networks.items():
+        if reading.preparation:
+            preparations.setdefault(reading.preparation, []).append(name)
+    same = len(preparations) == 1
+    return [
+        *_read_out_lines(facts),
+        *(note if same else f"{_listed(names)}: {note}" for note, names in preparations.items()),
+    ]
+
+
+def _read_out_lines(facts: Facts) -> list[str]:
+    """Which networks have a read-out in place of their head."""
     if not facts.read_outs:
         return []
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]

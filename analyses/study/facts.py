@@ -54,11 +54,13 @@ class NetworkReading:
         outputs: number of its outputs.
         match: which output is which class of the data, in words.
         notes: what was noticed, in sentences; see `Network`.
+        preparation: that of the notes which says how its inputs are prepared.
     """
 
     outputs: int
     match: str
     notes: tuple[str, ...] = ()
+    preparation: str = ""
 
 
 @dataclass(frozen=True)

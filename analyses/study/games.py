@@ -102,7 +102,9 @@ class StudyGames:
                 for name, read_out in self.read_outs.items()
             },
             networks={
-                name: NetworkReading(len(network.classes), self._match_in_words(name), network.notes)
+                name: NetworkReading(
+                    len(network.classes), self._match_in_words(name), network.notes, network.preparation
+                )
                 for name, network in self.networks.items()
             },
         )

@@ -16,7 +16,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
-    read_out_lines,
+    reading_lines,
 )
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -59,7 +59,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)
-    summary = [*alarms(run.facts), *describe_track(tables), *read_out_lines(run.facts), *approximations(run)]
+    summary = [*alarms(run.facts), *describe_track(tables), *reading_lines(run.facts), *approximations(run)]
     publish(
         study.out,
         tables,

@@ -49,6 +49,7 @@ class Network:
             a head for this one.
         notes: sentences on how the network was read: where its weights lay and what was left aside, the
             preprocessing and where it is from, and what was taken that no file says.
+        preparation: the note on how inputs are prepared, and where that is from.
     """
 
     model: nn.Module = field(repr=False)
@@ -61,6 +62,7 @@ class Network:
     has_head: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False)
     heads_aside: tuple[int, ...] = field(default=(), repr=False)
+    preparation: str = field(default="", repr=False)
 
     @property
     def tokenizer(self) -> Any:
@@ -338,11 +340,12 @@ def load(
         head, count, found = answer_of(name, architecture, model, preprocess)
     if architecture.own and names is None and architecture.classes is not None:
         _require_as_many(name, architecture.classes, count)
-    notes = (*filled.notes, *architecture.notes, described(architecture, settings, preprocess), *found)
+    preparation = described(architecture, settings, preprocess)
+    notes = (*filled.notes, *architecture.notes, preparation, *found)
     has_head = filled.has_head
     named, source = _names(name, classes, saved, architecture, count, has_head)
     kind, aside = architecture.kind, filled.heads_aside
-    return Network(model, preprocess, named, name, kind, head, source, has_head, notes, aside)
+    return Network(model, preprocess, named, name, kind, head, source, has_head, notes, aside, preparation)
 
 
 def _names(

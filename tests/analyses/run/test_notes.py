@@ -1,6 +1,6 @@
 """What a run says of its networks."""
 
-from harsanyi.analyses.run.notes import network_lines, read_out_lines
+from harsanyi.analyses.run.notes import network_lines, reading_lines
 from harsanyi.analyses.study.facts import Facts, NetworkPerformance, NetworkReading, ReadOutAccuracy
 
 
@@ -46,7 +46,14 @@ def test_what_is_said_of_all_networks_is_said_once():
 
 
 def test_one_network_has_its_own_head():
-    assert read_out_lines(facts()) == [
+    assert reading_lines(facts()) == [
         "A linear read-out answers in place of the head of before (right for 50% held out); "
         "after with its own head."
     ]
+
+
+def test_how_inputs_were_prepared_is_said_once_or_by_network():
+    same = {name: NetworkReading(2, "by name", (), "Squashed.") for name in ("before", "after")}
+    assert reading_lines(Facts(networks=same)) == ["Squashed."]
+    differing = same | {"after": NetworkReading(2, "by name", (), "Cropped.")}
+    assert reading_lines(Facts(networks=differing)) == ["before: Squashed.", "after: Cropped."]
