@@ -309,6 +309,7 @@ def test_the_published_recipe_heeds_no_tolerance():
     assert (fit.steps == 30).all()
 
 
+@pytest.mark.slow
 def test_the_best_of_several_rates_is_near_the_optimum_where_the_usual_rate_is_far():
     v = torch.stack([table("network", 6, seed) for seed in range(3)])
     optimum = sparse_and_or(v, method="interior-point", tolerance=1e-6).objective

@@ -75,6 +75,7 @@ def test_compiled_operators_that_load_are_used():
     assert out.split() == ["True", "False", "None", "False"]
 
 
+@pytest.mark.slow
 def test_operators_that_exist_already_are_left_alone():
     """Beside a compiled library that does not load: one that does would declare them a second time."""
     out = run(

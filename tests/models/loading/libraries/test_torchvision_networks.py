@@ -54,6 +54,7 @@ def test_senseless_rescaling():
         load("torchvision:resnet18", "random", preprocessing={"transform_input": True})
 
 
+@pytest.mark.slow
 def test_a_transformer_has_the_image_size_of_its_weights(tmp_path: Path):
     """torchvision's SWAG weights of the same name are for 384 pixels, cropped from as many, bicubic."""
     model = torchvision.models.vit_b_32(num_classes=2, image_size=96).eval()
