@@ -273,6 +273,7 @@ ODD = st.lists(st.sampled_from([*LATIN, *SCRIPTS, *CONTROLS]), min_size=1, max_s
 
 @given(ODD, st.booleans(), st.sampled_from([(), ("the",), ("don't", "It's", "a", "3.5")]))
 @example(["the", "\u0085", "the"], False, ())
+@example(["แม่", "\t", "แม่"], False, ())
 def test_counted_words_are_never_more_than_the_players(parts, spaced, stop_words):
     text = (" " if spaced else "").join(parts)
     least = count_words(text, stop_words)
