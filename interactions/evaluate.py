@@ -22,6 +22,9 @@ from harsanyi.interactions.machine.memory import is_out_of_memory, require_memor
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.plan import Plan
 
+# Gives the games and the coalitions of the pairs of a range of numbers.
+PairsOf = Callable[[int, int], tuple[Tensor, Tensor]]
+
 
 def evaluate(
     game: Game,
@@ -73,7 +76,7 @@ def evaluate(
     if plain or (way := choose(game, plan, memory=memory).plan) is None:
         scores = _in_batches(game, _scores_of(game), len(numbers) * count, pairs_of, **options)
     else:
-        scores = _by_plan(way, way.game.scored, len(numbers), count, pairs_of, **options)
+        scores = _by_plan(way, way.game.scored, numbers, count, pairs_of, **options)
     v = scores.view(len(numbers), count)
     require_finite(v, numbers)
     return v
@@ -115,9 +118,7 @@ def evaluate_outputs(
     if (way := choose(game, plan, memory=memory).plan) is None:
         outputs = _in_batches(game, game.outputs, len(numbers) * count, pairs_of, **options)
     else:
-        outputs = _by_plan(
-            way, lambda outputs, _: of_classes(outputs), len(numbers), count, pairs_of, **options
-        )
+        outputs = _by_plan(way, lambda outputs, _: of_classes(outputs), numbers, count, pairs_of, **options)
     return outputs.view(len(numbers), count, -1)
 
 
@@ -160,7 +161,7 @@ def evaluate_pairs(
         game,
         _scores_of(game),
         len(games),
-        lambda pairs: (which[pairs], masks[pairs]),
+        lambda start, stop: (which[start:stop], masks[start:stop]),
         batch_size,
         progress,
     )
@@ -187,8 +188,8 @@ def _scores_of(game: Game) -> Callable[[Tensor, Tensor], Tensor]:
 
 def _all_pairs(
     game: Game, coalitions: Tensor | None, games: Sequence[int] | None
-) -> tuple[Int64[Tensor, " games"], int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-    """The numbers of the games, the coalitions of each, and the pairs (game, coalition) by their numbers."""
+) -> tuple[Int64[Tensor, " games"], int, PairsOf]:
+    """The numbers of the games, how many coalitions each has, and the pairs by their numbers."""
     if coalitions is not None and (coalitions.ndim != 2 or coalitions.shape[1] != game.n):
         raise ValueError(
             f"expected coalitions of shape (coalitions, {game.n}), got {tuple(coalitions.shape)}"
@@ -197,9 +198,13 @@ def _all_pairs(
     count = 2**game.n if coalitions is None else len(coalitions)
     which, masks = chosen.to(game.device), None if coalitions is None else coalitions.to(game.device)
 
-    def pairs_of(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    def pairs_of(start: int, stop: int) -> tuple[Tensor, Tensor]:
+        numbers = torch.arange(start, stop, device=game.device)
+        first, last = start // count, (stop - 1) // count
+        # One game as one number in memory: whoever gathers its rows sees that without asking the device.
+        owners = which[first : last + 1].expand(stop - start) if first == last else which[numbers // count]
         places = numbers % count
-        return which[numbers // count], coalition_masks(game.n, places) if masks is None else masks[places]
+        return owners, coalition_masks(game.n, places) if masks is None else masks[places]
 
     return chosen, count, pairs_of
 
@@ -208,7 +213,7 @@ def _in_batches(
     game: Game,
     answer: Callable[[Tensor, Tensor], Tensor],
     total: int,
-    pairs_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    pairs_of: PairsOf,
     batch_size: int | None,
     progress: "bool | tqdm[Any]",
 ) -> Tensor:
@@ -218,7 +223,7 @@ def _in_batches(
         game: whose batch size and preparation to use.
         answer: takes the games and coalitions of pairs.
         total: how many pairs.
-        pairs_of: gives the pairs of some numbers.
+        pairs_of: gives the pairs of a range of numbers.
     """
     size = batch_size or suggested_batch_size(game)
     answers, start = torch.empty(0, dtype=torch.float64, device=game.device), 0
@@ -228,9 +233,9 @@ def _in_batches(
         game.prepared() if hasattr(game, "prepared") else nullcontext(),
     ):
         while start < total:
-            numbers = torch.arange(start, min(start + size, total), device=game.device)
+            stop = min(start + size, total)
             try:
-                batch = require_rows(answer(*pairs_of(numbers)), len(numbers))
+                batch = require_rows(answer(*pairs_of(start, stop)), stop - start)
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
@@ -238,18 +243,18 @@ def _in_batches(
                 continue
             if not start:
                 answers = _empty_table(total, batch)
-            answers[start : start + size] = batch
-            bar.update(len(numbers))
-            start += len(numbers)
+            answers[start:stop] = batch
+            bar.update(stop - start)
+            start = stop
     return answers
 
 
 def _by_plan(
     plan: Plan,
     read: Callable[[Tensor, Tensor], Tensor],
-    games: int,
+    games: Int64[Tensor, " games"],
     count: int,
-    pairs_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    pairs_of: PairsOf,
     batch_size: int | None,
     progress: "bool | tqdm[Any]",
 ) -> Tensor:
@@ -260,19 +265,20 @@ def _by_plan(
     Args:
         plan: gives outputs.
         read: takes outputs and the numbers of their games.
-        games: how many.
+        games: their numbers.
         count: coalitions of each game.
-        pairs_of: gives the pairs of some numbers.
+        pairs_of: gives the pairs of a range of numbers.
     """
-    total = games * count
+    total = len(games) * count
     answers, start, size = None, 0, batch_size
     with bar_of(progress, total) as bar, torch.inference_mode(), plan.game.prepared():
         while start < total:
-            owners, masks = pairs_of(torch.arange(start, start + count, device=plan.game.device))
+            owners, masks = pairs_of(start, start + count)
             done = 0
             try:
-                for numbers, outputs in plan.outputs(owners, masks, batch_size=size):
-                    values = require_rows(read(outputs, owners[numbers]), len(numbers))
+                for numbers, outputs in plan.outputs(int(games[start // count]), masks, batch_size=size):
+                    owner = owners[:1].expand(len(numbers))
+                    values = require_rows(read(outputs, owner), len(numbers))
                     if answers is None:
                         answers = _empty_table(total, values)
                     answers[start + numbers] = values

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from harsanyi import accelerator
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
@@ -17,10 +19,6 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     True
     """
     device = torch.device(device)
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach all CUDA devices
-        for cuda_device in cuda:
-            with torch.cuda.device(cuda_device):
-                torch.cuda.manual_seed(seed)
+    with accelerator.random_states_kept(device):
+        accelerator.seed(seed, device)
         yield

@@ -127,7 +127,7 @@ class Granularity(Settings):
     label_columns: tuple[str, ...] | None = None
     """Columns of the labels, in tables."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, …; auto: cuda where there is one."""
+    """cpu, cuda, cuda:1, xpu, …; auto: the accelerator of this machine, where there is one."""
 
     def require_sense(self) -> None:
         """Refuse settings without sense before any training; a ValueError names the option."""

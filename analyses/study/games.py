@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from harsanyi import models
+from harsanyi.accelerator import best_device, require_float64
 from harsanyi.analyses.study.agreement import require_order, suspicion
 from harsanyi.analyses.study.facts import (
     Classes,
@@ -224,10 +225,12 @@ def error_sentence(what: str) -> Iterator[None]:
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name, auto for cuda where there is a GPU; a ValueError where it cannot be used."""
+    """The device of that name, auto for the accelerator there is; a ValueError where it cannot be used."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return best_device()
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    require_float64(device)
+    return device

@@ -136,7 +136,7 @@ class Study(Settings):
     """Part of the checkpoints to read, where several networks lie in them: teacher, ema_model, …;
     NETWORK=KEY for one network alone."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, …; auto takes cuda where there is a GPU."""
+    """cpu, cuda, cuda:1, xpu, …; auto takes the accelerator of this machine, where there is one."""
     batch_size: int | None = None
     """Number of masked inputs in one forward. By default as many as fit the device's memory well."""
     plan: Literal["auto", "dense", "tables", "prefix", "drop"] = "auto"

@@ -13,6 +13,7 @@ from captum.attr import PerturbationAttribution
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from harsanyi.accelerator import free_bytes
 from harsanyi.interactions.attribution.games import BatchGame, ExampleGames, Function
 from harsanyi.interactions.attribution.inputs import masked_inputs
 from harsanyi.interactions.attribution.outputs import target_of
@@ -20,7 +21,6 @@ from harsanyi.interactions.effects.interactions import Interactions
 from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
-from harsanyi.interactions.machine.memory import available_memory
 from harsanyi.interactions.methods import EXTRACTION_TABLES, And, Method, extract
 
 # Coalitions are numbered in 64-bit integers.
@@ -182,7 +182,7 @@ def _require_count(per_forward: Any) -> None:
 
 def _require_room(n: int, games: int, device: torch.device) -> None:
     """Refuse more players than memory has room for, with a MemoryError that names the remedy."""
-    if n > MOST_PLAYERS or EXTRACTION_TABLES * 8 * games * 2**n > available_memory(device):
+    if n > MOST_PLAYERS or EXTRACTION_TABLES * 8 * games * 2**n > free_bytes(device):
         raise MemoryError(
             f"{n} players have 2**{n} coalitions in each of {games} games, more than memory has room "
             "for: pass a feature_mask of fewer groups of elements (without one each element is a player)"

@@ -82,6 +82,14 @@ class Elements:
         return torch.where(keep, elements, _rows(self.baseline, games) if per_game else self.baseline)
 
 
+def one_game(game: int, pairs: int, device: torch.device) -> Int64[Tensor, " pairs"]:
+    """The games of pairs that are all of one game: a single number in memory, by which `_rows` knows them."""
+    return torch.full((1,), game, device=device).expand(pairs)
+
+
 def _rows(tensor: Tensor, games: Tensor) -> Tensor:
-    """The rows of some games; one row, which broadcasts, where all are the same game."""
-    return tensor[games[:1]] if bool((games == games[:1]).all()) else tensor[games]
+    """The rows of some games; one row, which broadcasts, where all are one game.
+
+    Strides tell, and not values: to read these back a GPU would have to finish all work before.
+    """
+    return tensor[games[:1]] if len(games) == 1 or games.stride(0) == 0 else tensor[games]

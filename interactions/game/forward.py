@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harsanyi import accelerator
+
 # Precisions of forwards. float32 is the network's own type without TF32; the others are faster and less
 # exact.
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -98,7 +100,7 @@ def random_states_kept(device: torch.device) -> Iterator[None]:
     """Whatever is drawn meanwhile, the global random generators are as before afterwards."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with accelerator.random_states_kept(device):
             yield
     finally:
         random.setstate(of_python)
@@ -133,9 +135,16 @@ def has_generator(model: Any) -> bool:
 
 def random_states(device: torch.device) -> tuple[Any, ...]:
     """The states of all global random generators, which move on when a number is drawn."""
-    on_gpu = bytes(torch.cuda.get_rng_state(device).numpy()) if device.type == "cuda" else b""
+    state = accelerator.random_state(device)
+    on_device = b"" if state is None else bytes(state.numpy())
     of_numpy: Any = np.random.get_state()
-    return bytes(torch.get_rng_state().numpy()), on_gpu, random.getstate(), bytes(of_numpy[1]), of_numpy[2:]
+    return (
+        bytes(torch.get_rng_state().numpy()),
+        on_device,
+        random.getstate(),
+        bytes(of_numpy[1]),
+        of_numpy[2:],
+    )
 
 
 def logits_of(outputs: Any) -> Tensor:

@@ -7,18 +7,22 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from harsanyi.interactions.machine.memory import available_memory
+from harsanyi.accelerator import multiprocessors, total_bytes
 
 # Entries of the tables in one batch. On a CPU a batch should stay in its core's caches.
-BATCH_ENTRIES = {"cpu": 2**16, "cuda": 2**24}
+CPU_BATCH_ENTRIES, ACCELERATOR_BATCH_ENTRIES = 2**16, 2**24
 
 # The largest activation of a CPU batch: beyond the caches, memory limits a forward. With this and the
 # smallest batch below, convolutional networks and transformers took at most 1.1 times as long as with the
 # best batch from a quarter to four times as large, on 2 cores (benchmarks/README.md, "The dense plan's
 # batch").
 CPU_ACTIVATION_BYTES = 6 * 2**20
-# The largest activation's share of a GPU's free memory: a forward holds a few of that size at once.
-GPU_ACTIVATION_SHARE = 1 / 16
+# An accelerator's largest activation: enough for each of its multiprocessors to be busy, and no more than one
+# part in this many of its memory, since a forward holds a few of that size at once. Both are constants of the
+# machine: with a batch from its free memory the last bits of the outputs would change from run to run. GPU:
+# not measured.
+MULTIPROCESSOR_ACTIVATION_BYTES = 4 * 2**20
+ACTIVATION_PART = 64
 SMALLEST_BATCH, LARGEST_BATCH = 4, 4096
 
 # Batches of each worker in one round of `in_rounds`.
@@ -45,9 +49,15 @@ def batch_fitting(activation: int, device: torch.device, *, threads: int = 1) ->
     if device.type == "cpu":
         budget, smallest = float(CPU_ACTIVATION_BYTES * threads), SMALLEST_BATCH * threads
     else:
-        budget, smallest = available_memory(device) * GPU_ACTIVATION_SHARE, SMALLEST_BATCH
+        budget, smallest = _accelerator_budget(device), SMALLEST_BATCH
     fitting = min(LARGEST_BATCH, max(smallest, int(budget // activation)))
     return 1 << (fitting.bit_length() - 1)
+
+
+def _accelerator_budget(device: torch.device) -> float:
+    """Bytes of the largest activation on an accelerator."""
+    memory, busy = total_bytes(device) / ACTIVATION_PART, multiprocessors(device)
+    return memory if busy is None else min(memory, busy * MULTIPROCESSOR_ACTIVATION_BYTES)
 
 
 def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Result]:
@@ -66,7 +76,7 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
     >>> over_batches(lambda rows: rows.tolist(), torch.zeros(3, 2))
     [[0, 1, 2]]
     """
-    entries = BATCH_ENTRIES.get(tables.device.type, BATCH_ENTRIES["cuda"])
+    entries = CPU_BATCH_ENTRIES if tables.device.type == "cpu" else ACCELERATOR_BATCH_ENTRIES
     size = max(1, entries // tables.shape[1:].numel())
     return in_workers(work, torch.arange(len(tables), device=tables.device).split(size), tables.device)
 

@@ -2,23 +2,18 @@
 
 from decimal import Decimal
 
-import psutil
 import torch
 
+from harsanyi.accelerator import free_bytes, total_bytes
 
-def available_memory(device: torch.device) -> int:
-    """Bytes that are free on a device now."""
-    if device.type == "cuda":
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + cached
-    return psutil.virtual_memory().available
+# Of an accelerator's memory, one part in this many is for a plan's tables and caches by default.
+PLAN_PART = 4
+CPU_PLAN_BYTES = 2 * 2**30
 
 
 def plan_memory(device: torch.device) -> int:
     """Bytes for tables and caches of a plan by default: a constant of the machine, so that runs repeat."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory // 4
-    return 2 * 2**30
+    return CPU_PLAN_BYTES if device.type == "cpu" else total_bytes(device) // PLAN_PART
 
 
 def require_memory(needed: int, device: torch.device, what: str) -> None:
@@ -29,7 +24,7 @@ def require_memory(needed: int, device: torch.device, what: str) -> None:
         device: to take them on.
         what: needs them, for the message.
     """
-    available = available_memory(device)
+    available = free_bytes(device)
     if needed > available:
         raise MemoryError(
             f"{what} needs {gibibytes(needed)}, and {gibibytes(available)} are available on {device}: "

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from torch import Tensor
 
+from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds
 from harsanyi.interactions.plans.graph.of_game import beside, traced_game
@@ -40,23 +41,25 @@ class DensePlan(Plan):
 
     def outputs(
         self,
-        games: Int64[Tensor, " pairs"],
-        coalitions: Bool[Tensor, "pairs players"],
+        game: int,
+        coalitions: Bool[Tensor, "coalitions players"],
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """As `Plan.outputs`, in the order of the pairs."""
+        """As `Plan.outputs`, in the order of the coalitions."""
+        device = coalitions.device
 
         def forward(numbers: Tensor) -> Tensor:
             with torch.inference_mode():
-                elements = self.game.masked_elements(games[numbers], coalitions[numbers], images_last=True)
-                return self.traced(elements, beside(self.game, self.traced, games[numbers]))
+                games = one_game(game, len(numbers), device)
+                elements = self.game.masked_elements(games, coalitions[numbers], images_last=True)
+                return self.traced(elements, beside(self.game, self.traced, games))
 
-        size = batch_size or batch_fitting(self.traced.largest(), games.device)
+        size = batch_size or batch_fitting(self.traced.largest(), device)
         if self.traced.result.meta["val"].ndim <= 2:
-            yield from in_rounds(forward, len(games), size, games.device)
+            yield from in_rounds(forward, len(coalitions), size, device)
             return
-        for numbers in torch.arange(len(games), device=games.device).split(size):
+        for numbers in torch.arange(len(coalitions), device=device).split(size):
             yield numbers, forward(numbers)  # an output for every token: too large for a round of batches
 
 

@@ -15,11 +15,12 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.forward import same_to_rounding
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
-# Numbers of pairs (game, coalition), and the network's outputs for them.
+# Numbers of coalitions, and the network's outputs for them.
 Block = tuple[Int64[Tensor, " block"], Float[Tensor, "block *outputs"]]
 
 
@@ -51,22 +52,22 @@ class Plan(ABC):
     @abstractmethod
     def outputs(
         self,
-        games: Int64[Tensor, " pairs"],
-        coalitions: Bool[Tensor, "pairs players"],
+        game: int,
+        coalitions: Bool[Tensor, "coalitions players"],
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """The outputs of pairs (game, coalition), block by block, each pair once.
+        """The outputs of coalitions of one game, block by block, each coalition once.
 
-        Iterate inside `game.prepared()` and `torch.inference_mode()`.
+        Iterate inside `self.game.prepared()` and `torch.inference_mode()`.
 
         Args:
-            games: the game of each pair, in any order.
-            coalitions: the coalition of each pair.
+            game: its number.
+            coalitions: in any order, on the game's device.
             batch_size: inputs in a dense batch; shorter inputs make larger batches. By default the game's.
 
         Yields:
-            Numbers of pairs, and the outputs that `game.scored` reads.
+            Numbers of coalitions, and the outputs that `scored` of the game reads.
         """
 
     def scores(
@@ -79,21 +80,26 @@ class Plan(ABC):
         """The score of coalition `coalitions[i]` in game `games[i]`, as `evaluate_pairs` gives it.
 
         Args:
-            games, coalitions, batch_size: as for `outputs`; here on any device.
+            games: the game of each pair, in any order, on any device.
+            coalitions: the coalition of each pair, on any device.
+            batch_size: as for `outputs`.
 
         Returns:
             `(pairs,)` in float64 on the game's device.
         """
-        games, coalitions = games.to(self.game.device), coalitions.to(self.game.device)
-        v = torch.full((len(games),), torch.nan, dtype=torch.float64, device=self.game.device)
+        device, owners = self.game.device, games.cpu()
+        coalitions = coalitions.to(device)
+        v = torch.full((len(games),), torch.nan, dtype=torch.float64, device=device)
         with torch.inference_mode(), self.game.prepared():
-            for pairs, outputs in self.outputs(games, coalitions, batch_size=batch_size):
-                v[pairs] = self.game.scored(outputs, games[pairs])
+            for game in owners.unique().tolist():
+                pairs = (owners == game).nonzero()[:, 0].to(device)
+                for numbers, outputs in self.outputs(game, coalitions[pairs], batch_size=batch_size):
+                    v[pairs[numbers]] = self.game.scored(outputs, one_game(game, len(numbers), device))
         return v
 
 
-def probes(game: MaskedModel) -> tuple[Int64[Tensor, " pairs"], Bool[Tensor, "pairs players"]]:
-    """The pairs (game, coalition) that a plan is tried on.
+def probes(game: MaskedModel) -> tuple[tuple[int, ...], Bool[Tensor, "four players"]]:
+    """The games, and the coalitions of each, that a plan is tried on.
 
     Coalitions: no player, all players, every other player, and the rest. Games: the first; of sentences also
     those with most and fewest attended tokens.
@@ -102,8 +108,7 @@ def probes(game: MaskedModel) -> tuple[Int64[Tensor, " pairs"], Bool[Tensor, "pa
     coalitions = torch.stack([even & False, even | True, even, ~even])
     mask = None if isinstance(game.inputs, Tensor) else game.inputs.get("attention_mask")
     lengths = torch.zeros(game.games) if mask is None else mask.sum(1)
-    games = torch.tensor(sorted({0, int(lengths.argmax()), int(lengths.argmin())}), device=game.device)
-    return games.repeat_interleave(4), coalitions.repeat(len(games), 1)
+    return tuple(sorted({0, int(lengths.argmax()), int(lengths.argmin())})), coalitions
 
 
 def require_agreement(plan: Plan, read: Callable[[Tensor], Tensor] = lambda outputs: outputs) -> None:
@@ -115,13 +120,14 @@ def require_agreement(plan: Plan, read: Callable[[Tensor], Tensor] = lambda outp
         plan: to try on `probes`.
         read: takes the outputs of the forward and gives the part that the plan computes.
     """
-    pairs = probes(plan.game)
-    with refusing_what_fails():
-        blocks = list(plan.outputs(*pairs))
-    for numbers, outputs in blocks:
-        games, coalitions = pairs[0][numbers], pairs[1][numbers]
-        if not agree(outputs, read(plan.game.forward(games, coalitions))):
-            raise NotApplicable("on a few coalitions its outputs are not those of the dense forward")
+    games, coalitions = probes(plan.game)
+    for game in games:
+        with refusing_what_fails():
+            blocks = list(plan.outputs(game, coalitions))
+        for numbers, outputs in blocks:
+            owners = one_game(game, len(numbers), plan.game.device)
+            if not agree(outputs, read(plan.game.forward(owners, coalitions[numbers]))):
+                raise NotApplicable("on a few coalitions its outputs are not those of the dense forward")
 
 
 def agree(outputs: Tensor, expected: Tensor) -> bool:

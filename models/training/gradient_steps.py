@@ -10,6 +10,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from harsanyi.accelerator import random_state, set_random_state
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 
@@ -125,20 +126,18 @@ class Training:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.generator.set_state(state["generator"])
         # clone: PyTorch 2.13 crashes on a state that is a row of a larger tensor.
-        cpu_state, *cuda_states = (
+        cpu_state, *device_states = (
             states[self.accelerator.process_index].clone() for states in state["randomness"]
         )
         torch.set_rng_state(cpu_state)
-        for cuda_state in cuda_states:
-            torch.cuda.set_rng_state(cuda_state, self.accelerator.device)
+        for device_state in device_states:
+            set_random_state(device_state, self.accelerator.device)
 
     def _random_states(self) -> list[Tensor]:
         """The states of this process's random generators, each (1, bytes), on the device."""
         device = self.accelerator.device
-        states = [torch.get_rng_state()]
-        if device.type == "cuda":
-            states.append(torch.cuda.get_rng_state(device))
-        return [state[None].to(device) for state in states]
+        states = (torch.get_rng_state(), random_state(device))
+        return [state[None].to(device) for state in states if state is not None]
 
 
 class _Shell(nn.Module):

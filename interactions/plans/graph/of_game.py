@@ -89,7 +89,9 @@ def _require_any_length(traced: Traced, elements: Tensor, others: Mapping[str, T
 
 def _require_separate(game: MaskedModel) -> None:
     """Refuse a network whose outputs for one input depend on the others of its batch."""
-    games, coalitions = probes(game)
+    tried, four = probes(game)
+    games = torch.tensor(tried, device=game.device).repeat_interleave(len(four))
+    coalitions = four.repeat(len(tried), 1)
     with refusing_what_fails():
         alone = [game.forward(games[i : i + 1], coalitions[i : i + 1]) for i in range(len(games))]
     if not agree(torch.cat(alone), game.forward(games, coalitions)):

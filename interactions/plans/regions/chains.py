@@ -17,7 +17,8 @@ from harsanyi.interactions.plans.regions.steps import RowStep
 # The table of a step's result; a tuple where the result has several parts.
 Table = Tensor | tuple[Tensor, ...]
 # How many numbers a slice of the widest table of a chain may have: on a CPU a slice should stay in the cache.
-SLICE_NUMBERS = {"cpu": 2**19, "cuda": 2**26}
+# An accelerator has other caches and wants few, large launches.
+CPU_SLICE_NUMBERS, ACCELERATOR_SLICE_NUMBERS = 2**19, 2**26
 
 
 def run_chains(
@@ -76,7 +77,7 @@ def _run(
     """The wanted tables of one chain."""
     first = next(iter(chain.values()))
     device = _parts(next(iter(tables.values())))[0].device
-    numbers = SLICE_NUMBERS.get(device.type, SLICE_NUMBERS["cuda"])
+    numbers = CPU_SLICE_NUMBERS if device.type == "cpu" else ACCELERATOR_SLICE_NUMBERS
     count = first.regions.rows if first.at_once else numbers // max(step.width for step in chain.values())
     slices = first.regions.slices(max(1, count))
 

@@ -5,8 +5,8 @@ way each place can be. Steps after the second cut run densely, on every coalitio
 multiply-adds of every pair of cuts and gives the cheapest as a `RegionPlan`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, cast
 
@@ -43,6 +43,7 @@ class RegionPlan:
         cost: multiply-adds of one game in all coalitions.
         dense_cost: multiply-adds of the same on the whole network.
         bytes: the most memory for a game's tables and the indices, beside the dense parts.
+        indices: numbers of rows that every game looks up, by what they are for and their device.
     """
 
     traced: Traced
@@ -55,6 +56,7 @@ class RegionPlan:
     cost: float
     dense_cost: float
     bytes: int
+    indices: dict[tuple[Hashable, torch.device], Tensor] = field(default_factory=dict)
 
     @property
     def beside(self) -> set[fx.Node]:
@@ -63,10 +65,19 @@ class RegionPlan:
         return read & set(self.traced.beside.values())
 
     @property
-    def covering(self) -> Bool[Tensor, "coalitions players"]:
+    def covering_count(self) -> int:
+        """How many coalitions the first part has."""
+        return 1 << (1 + max(self.colours))
+
+    def covering(self, device: torch.device) -> Bool[Tensor, "coalitions players"]:
         """The coalitions of the first part: they show every place with every subset of its players."""
-        numbers = torch.arange(1 << (1 + max(self.colours)))[:, None]
-        return (numbers >> torch.tensor(self.colours)) & 1 == 1
+        return self._kept("covering", device, lambda: _members_by_colour(self.colours))
+
+    def _kept(self, name: Hashable, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
+        """An index on a device, computed and copied once for all games."""
+        if (name, device) not in self.indices:
+            self.indices[name, device] = compute().to(device)
+        return self.indices[name, device]
 
     def tables(self, live: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
         """The tables at the second cut, for one game.
@@ -74,14 +85,20 @@ class RegionPlan:
         Args:
             live: the activations at the first cut, `(covering coalitions, …)` each.
         """
-        count = 1 << (1 + max(self.colours))
-        first = {
-            node: _rows_among(value, self.layouts[node], count, list(self.colours))
-            for node, value in live.items()
-        }
+        first = {node: self._rows(value, self.layouts[node]) for node, value in live.items()}
         planned = dict(zip(self.traced.steps[self.start : self.stop], self.steps, strict=True))
         tables = run_chains(planned, first, set(self.traced.live(self.stop)))
         return cast(dict[fx.Node, Tensor], tables)  # no activation at a cut has several parts
+
+    def _rows(self, value: Tensor, layout: TableLayout) -> Shaped[Tensor, "rows ..."]:
+        """The rows of an activation, from its values in the covering coalitions."""
+        dims = range(1, 1 + len(layout.regions.shape))
+        places = value.movedim(tuple(layout.before + dim for dim in dims), tuple(dims))
+        flat = places.reshape(self.covering_count * len(layout.regions.players), *layout.channels)
+        numbers = self._kept(
+            layout.regions.key, flat.device, lambda: layout.regions.rows_among(list(self.colours))
+        )
+        return flat.index_select(0, numbers)
 
     def activations(
         self, tables: dict[fx.Node, Tensor], coalitions: Bool[Tensor, "coalitions players"]
@@ -280,14 +297,10 @@ def dense_cost(node: fx.Node, traced: Traced) -> float:
     return multiplied + MOVE_COST * size
 
 
-def _rows_among(
-    value: Tensor, layout: TableLayout, count: int, colours: list[int]
-) -> Shaped[Tensor, "rows ..."]:
-    """The rows of an activation, from its values in the covering coalitions."""
-    dims = range(1, 1 + len(layout.regions.shape))
-    places = value.movedim(tuple(layout.before + dim for dim in dims), tuple(dims))
-    flat = places.reshape(count * len(layout.regions.players), *layout.channels)
-    return flat.index_select(0, layout.regions.rows_among(colours).to(flat.device))
+def _members_by_colour(colours: Sequence[int]) -> Bool[Tensor, "coalitions players"]:
+    """All sets of colours, as the coalitions of the players of these colours."""
+    numbers = torch.arange(1 << (1 + max(colours)))[:, None]
+    return (numbers >> torch.tensor(colours)) & 1 == 1
 
 
 def _axes_in_order(layout: TableLayout) -> tuple[int, ...]:

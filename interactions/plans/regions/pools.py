@@ -32,11 +32,12 @@ def mean_pool(step: LayoutStep) -> RowStep:
     means = aten.avg_pool2d.default(ones, *step.args[1:], **step.options).reshape(-1).numpy()
     inside = (_windows(step, 1) != OUTSIDE).sum(1)
     scale = np.divide(means, inside, out=np.zeros_like(means), where=inside > 0)
-    scales = torch.from_numpy(np.repeat(scale, plan.regions.counts))[:, None]
+    value = step.node.meta["val"]
+    scales = torch.from_numpy(np.repeat(scale, plan.regions.counts))[:, None].to(value.device, value.dtype)
 
     def apply(rows: slice, table: Tensor) -> Tensor:
         sums: Tensor = plan.apply(rows, table)
-        return sums.mul_(scales[rows].to(table))
+        return sums.mul_(scales[rows])
 
     return replace(plan, apply=apply)
 

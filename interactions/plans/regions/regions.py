@@ -120,14 +120,31 @@ class Regions:
         return torch.from_numpy(numbers)
 
     def rows_of(self, coalitions: Bool[Tensor, "coalitions players"]) -> Int64[Tensor, "coalitions places"]:
-        """The row of each place in each coalition."""
-        sets, kinds = self.kinds
-        patterns = np.zeros((len(sets), len(coalitions)), np.int64)
-        present = coalitions.cpu().numpy().astype(np.int64)
-        for kind, players in enumerate(sets.tolist()):
-            for bit, player in enumerate(_members(players)):
-                patterns[kind] |= present[:, player] << bit
-        return torch.from_numpy(self.starts + patterns[kinds].T)
+        """The row of each place in each coalition, computed on the coalitions' device."""
+        weights, kinds, starts = self._lookup(coalitions.device, coalitions.shape[1])
+        # Whole numbers below 2^53, which a product in float64 gives exactly; GPUs have none of integers.
+        patterns = (coalitions.double() @ weights).long()
+        return patterns[:, kinds] + starts
+
+    def _lookup(self, device: torch.device, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What `rows_of` needs, on a device.
+
+        Each player's weight in the number of each kind's subset; for each place its kind and its first row.
+        """
+        if device not in self._lookups:
+            sets, kinds = self.kinds
+            weights = np.zeros((n, len(sets)))
+            for kind, players in enumerate(sets.tolist()):
+                for bit, player in enumerate(_members(players)):
+                    weights[player, kind] = 1 << bit
+            arrays = weights, kinds.astype(np.int64), self.starts
+            first, second, third = (torch.from_numpy(array).to(device) for array in arrays)
+            self._lookups[device] = first, second, third
+        return self._lookups[device]
+
+    @cached_property
+    def _lookups(self) -> dict[torch.device, tuple[Tensor, Tensor, Tensor]]:
+        return {}
 
     def rows_among(self, colours: list[int]) -> Int64[Tensor, " rows"]:
         """The position of each row in a flat `(coalitions, places)` table of the 2^colours coalitions.

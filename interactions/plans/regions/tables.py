@@ -11,16 +11,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from torch import Tensor, fx
 
 from harsanyi.interactions.effects.transforms import coalition_masks
+from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds, in_workers
 from harsanyi.interactions.machine.memory import gibibytes, plan_memory
 from harsanyi.interactions.plans.graph.of_game import beside, traced_game
 from harsanyi.interactions.plans.graph.traced import Traced
-from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, probes, require_agreement
+from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, require_agreement
 from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
@@ -61,7 +62,7 @@ class RegionTables(Plan):
         """Where the two cuts are, in words."""
         plan, fixed = self.plan(0), self.game.n - self.plan(0).n
         return (
-            f"{plan.start} of {len(self.traced.steps)} steps on {len(plan.covering)} coalitions, on to step "
+            f"{plan.start} of {len(self.traced.steps)} steps on {plan.covering_count} coalitions, on to step "
             f"{plan.stop} on rows, the rest on all {2**self.game.n:,}"
             + (f"; {2**fixed} times, with {fixed} players fixed, to fit the memory" if fixed else "")
         )
@@ -77,21 +78,21 @@ class RegionTables(Plan):
 
     def outputs(
         self,
-        games: Int64[Tensor, " pairs"],
-        coalitions: Bool[Tensor, "pairs players"],
+        game: int,
+        coalitions: Bool[Tensor, "coalitions players"],
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """As `Plan.outputs`, game by game. Workers share the last part; `batch_size` is that of each."""
-        for game in games.unique().tolist():
-            plan = self.plan(game)
-            numbers = (games == game).nonzero()[:, 0]
-            for fixed in coalition_masks(self.game.n - plan.n, device=games.device):
-                chosen = numbers[(coalitions[numbers, plan.n :] == fixed).all(1)]
-                if len(chosen):
-                    yield from self._outputs(
-                        game, plan, fixed, chosen, coalitions[chosen, : plan.n], batch_size
-                    )
+        """As `Plan.outputs`. Workers share the last part; `batch_size` is that of each."""
+        plan, device = self.plan(game), coalitions.device
+        if plan.n == self.game.n:
+            everything = torch.arange(len(coalitions), device=device)
+            yield from self._outputs(game, plan, coalitions[0, :0], everything, coalitions, batch_size)
+            return
+        for fixed in coalition_masks(self.game.n - plan.n, device=device):
+            chosen = (coalitions[:, plan.n :] == fixed).all(1).nonzero()[:, 0]
+            if len(chosen):
+                yield from self._outputs(game, plan, fixed, chosen, coalitions[chosen, : plan.n], batch_size)
 
     def _outputs(
         self,
@@ -108,8 +109,8 @@ class RegionTables(Plan):
             game: its number.
             plan: of the other players.
             fixed: whether each of the last players is present.
-            numbers: of the pairs.
-            coalitions: of the other players, for each pair.
+            numbers: of the coalitions.
+            coalitions: of the other players.
             size: of a batch; None for the largest that suits the device.
         """
         key = (game, *map(int, fixed))
@@ -121,7 +122,7 @@ class RegionTables(Plan):
 
         def last(chosen: Tensor) -> Tensor:
             with torch.inference_mode():
-                inputs = beside(self.game, self.traced, torch.full_like(chosen, game))
+                inputs = beside(self.game, self.traced, one_game(game, len(chosen), fixed.device))
                 values = plan.activations(tables, coalitions[chosen]) | self.traced.values_beside(inputs)
                 steps = len(self.traced.steps)
                 outputs: Tensor = self.traced.run(plan.stop, steps, values, len(chosen))[self.traced.result]
@@ -132,7 +133,7 @@ class RegionTables(Plan):
 
     def _tables(self, game: int, plan: RegionPlan, fixed: Tensor) -> dict[fx.Node, Tensor]:
         """The tables of one game at the second cut."""
-        covering = plan.covering.to(fixed.device)
+        covering = plan.covering(fixed.device)
         return plan.tables(self._first(game, plan, torch.cat([covering, fixed.expand(len(covering), -1)], 1)))
 
     def _first(
@@ -142,7 +143,7 @@ class RegionTables(Plan):
 
         def first(chosen: Tensor) -> dict[fx.Node, Tensor]:
             with torch.inference_mode():
-                games = torch.full((len(chosen),), game, device=chosen.device)
+                games = one_game(game, len(chosen), chosen.device)
                 elements = self.game.masked_elements(games, chosen, images_last=True)
                 inputs = beside(self.game, self.traced, games)
                 values = {self.traced.source: elements} | self.traced.values_beside(inputs)
@@ -194,7 +195,7 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     True
     """
     masked, traced = traced_game(game)
-    shape = tuple(masked.masked_elements(*probes(masked)).shape[1:])
+    shape = tuple(masked.elements.values.shape[1:])
     if len(shape) > 3:
         raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
     plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from harsanyi.interactions.effects.transforms import coalition_masks
+from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, require_agreement
@@ -45,45 +46,50 @@ class DropPlan(Plan):
     def share(self) -> float:
         """Mean number of tokens that stay, as a share of all; over all coalitions of all games."""
         masks = coalition_masks(self.game.n, device=self.game.device)
-        tokens = self.positions.shape[1]
-        total = 0
-        for game in range(self.game.games):
-            total += int(self._counts(torch.full((len(masks),), game, device=masks.device), masks).sum())
-        return total / (self.game.games * len(masks) * tokens)
+        counts = [self._counts(game, masks).double().mean() for game in range(self.game.games)]
+        return float(torch.stack(counts).mean()) / self.positions.shape[1]
 
     def outputs(
         self,
-        games: Int64[Tensor, " pairs"],
-        coalitions: Bool[Tensor, "pairs players"],
+        game: int,
+        coalitions: Bool[Tensor, "coalitions players"],
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
-        """As `Plan.outputs`; pairs with equally many tokens come together."""
-        counts = self._counts(games, coalitions)
+        """As `Plan.outputs`; coalitions with equally many tokens come together."""
+        counts, order = self._counts(game, coalitions).sort(stable=True)
         rows = (batch_size or self.game.batch_size()) * self.positions.shape[1]
-        for count in counts.unique().tolist():
-            for pairs in (counts == count).nonzero()[:, 0].split(max(1, rows // count)):
-                yield pairs, self._read(games[pairs], coalitions[pairs], count)
+        # The only wait for the device: the host must know the sizes of the batches.
+        lengths, sizes = counts.cpu().unique_consecutive(return_counts=True)
+        together = order.split(sizes.tolist())
+        for count, numbers in zip(lengths.tolist(), together, strict=True):
+            for batch in numbers.split(max(1, rows // count)):
+                yield batch, self._read(game, coalitions[batch], count)
 
-    def _read(self, games: Tensor, coalitions: Tensor, count: int) -> Tensor:
-        """The outputs of pairs with `count` tokens each."""
+    def _read(self, game: int, coalitions: Tensor, count: int) -> Tensor:
+        """The outputs of coalitions with `count` tokens each."""
+        games = one_game(game, len(coalitions), coalitions.device)
         inputs = token_inputs(self.game, games, coalitions) | {"position_ids": self.positions[games]}
-        places = self._staying(games, coalitions).nonzero()[:, 1].view(len(games), count)
+        leaving = (~self._staying(game, coalitions)).byte()
+        places = leaving.sort(stable=True).indices[
+            :, :count
+        ]  # those that stay, in order, whose number is known
         return self.game.read(
             self.game.model(**{name: value.gather(1, places) for name, value in inputs.items()})
         )
 
-    def _staying(self, games: Tensor, coalitions: Tensor) -> Bool[Tensor, "pairs tokens"]:
+    def _staying(self, game: int, coalitions: Tensor) -> Bool[Tensor, "coalitions tokens"]:
         """Which tokens stay."""
+        games = one_game(game, len(coalitions), coalitions.device)
         attended = token_inputs(self.game, games, coalitions)["attention_mask"] != 0
-        first = self.game.source[games].ne(0).int().argmax(1)  # of the attention mask with all players
-        staying = attended.scatter(1, first[:, None], True)
+        # Of the attention mask with all players.
+        first = self.game.source[games[:1]].ne(0).int().argmax(1, keepdim=True).expand(len(coalitions), 1)
+        staying = attended.scatter(1, first, True)
         return staying | ~attended.any(1, keepdim=True)
 
-    def _counts(self, games: Tensor, coalitions: Tensor) -> Int64[Tensor, " pairs"]:
+    def _counts(self, game: int, coalitions: Tensor) -> Int64[Tensor, " coalitions"]:
         """How many tokens stay."""
-        parts = zip(games.split(COUNT_BATCH), coalitions.split(COUNT_BATCH), strict=True)
-        return torch.cat([self._staying(*part).sum(1) for part in parts])
+        return torch.cat([self._staying(game, part).sum(1) for part in coalitions.split(COUNT_BATCH)])
 
 
 def drop_plan(game: Game, *, memory: int | None = None) -> DropPlan:

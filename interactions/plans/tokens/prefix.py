@@ -7,17 +7,16 @@ position, and the outputs are those of the dense plan up to rounding.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int, Int64
+from jaxtyping import Bool
 from torch import Tensor
 
+from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.forward import logits_of
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
-from harsanyi.interactions.game.players import BACKGROUND
 from harsanyi.interactions.machine.memory import gibibytes, plan_memory
 from harsanyi.interactions.plans.plan import (
     Block,
@@ -30,46 +29,10 @@ from harsanyi.interactions.plans.plan import (
 )
 from harsanyi.interactions.plans.tokens.caches import read_behind, select_rows, token_bytes
 from harsanyi.interactions.plans.tokens.games import MASKED_TOKENS, token_game, token_inputs
+from harsanyi.interactions.plans.tokens.trie import Segment, Trie, segments
 
 # The fewest tokens in a forward: every forward reads all weights, however few tokens it has.
 MIN_TOKENS = 1024
-
-
-@dataclass(frozen=True)
-class Segment:
-    """The tokens[start:end] from the first token of one player to just before the first of the next.
-
-    Attributes:
-        start, end: places of tokens.
-        player: the one whose first token begins it; None before the first player.
-        prefixes: how many different prefixes tokens[:end] there are, 2 ** players seen.
-    """
-
-    start: int
-    end: int
-    player: int | None
-    prefixes: int
-
-
-def segments(owner: Int[Tensor, " tokens"]) -> tuple[Segment, ...]:
-    """The segments of a text. The tokens of one depend on the players seen so far, and on no later player.
-
-    Args:
-        owner: the player of each token, or −1.
-
-    >>> for segment in segments(torch.tensor([-1, 1, 0, 1, -1])):
-    ...     print(segment)
-    Segment(start=0, end=1, player=None, prefixes=1)
-    Segment(start=1, end=2, player=1, prefixes=2)
-    Segment(start=2, end=5, player=0, prefixes=4)
-    """
-    first = {player: owner.tolist().index(player) for player in owner.unique().tolist()}
-    starts = sorted((start, player) for player, start in first.items() if player != BACKGROUND)
-    seen: list[tuple[int, int | None]] = [*([] if starts[0][0] == 0 else [(0, None)]), *starts]
-    return tuple(
-        Segment(start, end, player, 2 ** sum(other is not None for _, other in seen[: number + 1]))
-        for number, ((start, player), (end, _)) in enumerate(pairwise([*seen, (len(owner), None)]))
-    )
 
 
 @dataclass(frozen=True)
@@ -106,23 +69,21 @@ class PrefixPlan(Plan):
 
     def outputs(
         self,
-        games: Int64[Tensor, " pairs"],
-        coalitions: Bool[Tensor, "pairs players"],
+        game: int,
+        coalitions: Bool[Tensor, "coalitions players"],
         *,
         batch_size: int | None = None,
     ) -> Iterator[Block]:
         """As `Plan.outputs`; outputs are `(block, 1, vocabulary)`, at the last position."""
-        masks, owners = coalitions.cpu(), games.cpu()
         length = self.game.source.shape[1]
         tokens = batch_size * length if batch_size else max(self.game.batch_size() * length, MIN_TOKENS)
-        for game in owners.unique().tolist():
-            text = _segments_of(self.game, game)
-            # Nodes of a block, so that one block of every level fits the memory.
-            fitting = self.memory // _path_bytes(text, self.token_bytes)
-            sizes = [max(1, min(fitting, tokens // (segment.end - segment.start))) for segment in text]
-            pairs = (owners == game).nonzero()[:, 0]
-            walk = _Walk(self, game, text, sizes, masks)
-            yield from walk.below(0, None, pairs, torch.zeros_like(pairs))
+        text = _segments_of(self.game, game)
+        # Nodes of a block, so that one block of every level fits the memory.
+        fitting = self.memory // _path_bytes(text, self.token_bytes)
+        sizes = [max(1, min(fitting, tokens // (segment.end - segment.start))) for segment in text]
+        trie = Trie.of(text, coalitions)
+        walk = _Walk(self, game, text, sizes, trie, coalitions)
+        yield from walk.below(0, None, range(trie.nodes(0)))
 
 
 def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
@@ -154,7 +115,7 @@ def prefix_plan(game: Game, *, memory: int | None = None) -> PrefixPlan:
         memory = plan_memory(game.device)
     with torch.inference_mode(), game.prepared():
         _require_last_position(game)
-        for number in probes(game)[0].unique().tolist():
+        for number in probes(game)[0]:
             _require_causal(game, number)
         plan = PrefixPlan(game, memory, token_bytes(game))
         _require_memory(plan)
@@ -171,49 +132,43 @@ class _Walk:
         game: the number of this one.
         segments: of its text, one for each level of the trie.
         sizes: nodes of a block, for each level.
-        masks: the coalitions of all pairs.
+        trie: of the coalitions.
+        coalitions: of the game.
     """
 
     plan: PrefixPlan
     game: int
     segments: tuple[Segment, ...]
     sizes: list[int]
-    masks: Bool[Tensor, "pairs players"]
+    trie: Trie
+    coalitions: Bool[Tensor, "coalitions players"]
 
-    def below(self, level: int, cache: Any, pairs: Tensor, nodes: Tensor) -> Iterator[Block]:
-        """The outputs of all pairs below a block of nodes.
+    def below(self, level: int, cache: Any, nodes: range) -> Iterator[Block]:
+        """The outputs of all coalitions below the nodes of a level that have their parents in one block.
 
         Args:
-            level: of the children of the block.
-            cache: of the block; None above the first level.
-            pairs: numbers of the pairs below the block.
-            nodes: the number of each pair's node within the block.
+            level: of the nodes.
+            cache: of the block of their parents; None above the first level.
+            nodes: of this level.
         """
-        player = self.segments[level].player
-        children = nodes if player is None else 2 * nodes + self.masks[pairs, player]
-        numbers, child = children.unique(return_inverse=True)
-        parents = numbers if player is None else numbers // 2
-        for start in range(0, len(numbers), self.sizes[level]):
-            block = parents[start : start + self.sizes[level]]
-            inside = (child >= start) & (child < start + len(block))
-            pairs_below, child_in_block = pairs[inside], child[inside] - start
-            # All pairs below a node have the node's tokens: take any of them.
-            examples = torch.empty_like(block).scatter_(0, child_in_block, pairs_below)
-            grown, logits = self._read(level, cache, block, self.masks[examples])
+        first_parent = self.trie.parent(level, nodes.start)
+        for start in range(nodes.start, nodes.stop, self.sizes[level]):
+            block = range(start, min(start + self.sizes[level], nodes.stop))
+            grown, logits = self._read(level, cache, block, first_parent)
             if level + 1 == len(self.segments):
-                device = self.plan.game.device
-                yield pairs_below.to(device), logits[child_in_block.to(device)]
+                numbers, node = self.trie.coalitions(block)
+                yield numbers, logits[node - block.start]
             else:
-                yield from self.below(level + 1, grown, pairs_below, child_in_block)
+                yield from self.below(level + 1, grown, self.trie.children(level, block))
             # Free the memory before the next block grows.
             del grown, logits
 
-    def _read(self, level: int, cache: Any, parents: Tensor, masks: Tensor) -> tuple[Any, Tensor]:
+    def _read(self, level: int, cache: Any, block: range, first_parent: int) -> tuple[Any, Tensor]:
         """Read a segment behind the caches of the parents; gives the grown caches, and logits."""
         game, segment = self.plan.game, self.segments[level]
-        games = torch.full((len(parents),), self.game, device=game.device)
-        inputs = token_inputs(game, games, masks.to(game.device))
-        past = select_rows(cache, parents.to(game.device))
+        games = one_game(self.game, len(block), game.device)
+        inputs = token_inputs(game, games, self.coalitions[self.trie.examples(level, block)])
+        past = select_rows(cache, self.trie.parents(level, block) - first_parent)
         scored = level + 1 == len(self.segments)
         return read_behind(past, game.model, inputs, segment.start, segment.end, scored=scored)
 
@@ -246,7 +201,9 @@ def _require_memory(plan: PrefixPlan) -> None:
 
 def _require_last_position(game: MaskedModel) -> None:
     """Refuse outputs that are not one a token, and scores that read others than the last."""
-    games, coalitions = probes(game)
+    tried, four = probes(game)
+    games = torch.tensor(tried, device=game.device).repeat_interleave(len(four))
+    coalitions = four.repeat(len(tried), 1)
     outputs = logits_of(game.model(**token_inputs(game, games, coalitions)))
     if outputs.ndim != 3 or outputs.shape[1] != game.source.shape[1]:
         raise NotApplicable(f"outputs of shape {tuple(outputs.shape)} are not (batch, tokens, vocabulary)")

@@ -143,7 +143,7 @@ def test_shapes_must_agree(v):
 
 
 def test_extraction_says_what_memory_it_needs(v, monkeypatch):
-    monkeypatch.setattr("harsanyi.interactions.machine.memory.available_memory", lambda device: 100)
+    monkeypatch.setattr("harsanyi.interactions.machine.memory.free_bytes", lambda device: 100)
     with pytest.raises(MemoryError, match="extraction from 4 games of 5 players"):
         extract(v, And())
 

@@ -403,7 +403,7 @@ def test_a_model_without_logits():
 
 
 def test_too_many_players_say_what_they_need(monkeypatch):
-    monkeypatch.setattr("harsanyi.interactions.machine.memory.available_memory", lambda device: 2**30)
+    monkeypatch.setattr("harsanyi.interactions.machine.memory.free_bytes", lambda device: 2**30)
     game = MaskedModel(nn.Flatten(), torch.randn(3, 1, 6, 6), Players.grid(6, 6, 6, 6), labels=LABELS)
     with pytest.raises(MemoryError, match=r"3 games × 68719476736 coalitions needs 1536 GiB, and 1 GiB"):
         evaluate(game, progress=False)

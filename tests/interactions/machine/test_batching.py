@@ -9,7 +9,7 @@ from harsanyi.interactions.machine.batching import over_batches
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setitem(batching.BATCH_ENTRIES, "cpu", 24)
+    monkeypatch.setattr(batching, "CPU_BATCH_ENTRIES", 24)
 
 
 @pytest.fixture(params=[1, 3])

@@ -283,7 +283,7 @@ def test_tables_that_are_solved_in_several_batches(monkeypatch):
     v = tables(4)
     whole, neighbour = sparse_and_or(v), sparse_and_or(v + 0.01 * table("random", 4, 9))
     warm = sparse_and_or(v, start=neighbour)
-    monkeypatch.setitem(batching.BATCH_ENTRIES, "cpu", 3 * 16)
+    monkeypatch.setattr(batching, "CPU_BATCH_ENTRIES", 3 * 16)
     for one, other in ((whole, sparse_and_or(v)), (warm, sparse_and_or(v, start=neighbour))):
         torch.testing.assert_close(one.objective, other.objective, rtol=1e-7, atol=0)
         assert torch.equal(one.steps, other.steps)

@@ -202,7 +202,7 @@ def require_dense_outputs(seed, tried=4):
             plan = plan_regions(traced, source, game.n, (start, stop))
             tables = RegionTables(game, traced, (3, *net.shape), 2**40, {0: plan})
             found = torch.full_like(expected, torch.nan)
-            for numbers, outputs in tables.outputs(games, coalitions, batch_size=net.draw.choice([1, 5, 64])):
+            for numbers, outputs in tables.outputs(0, coalitions, batch_size=net.draw.choice([1, 5, 64])):
                 found[numbers] = outputs
             error = float((found - expected).abs().max() / expected.abs().max())
             assert error < EXACT, f"seed {seed}, steps {start} to {stop}: {error}"

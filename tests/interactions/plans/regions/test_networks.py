@@ -116,7 +116,7 @@ def errors(tables, game, exact, chosen):
     with torch.inference_mode(), game.prepared(), exact.prepared():
         truth, dense = exact.forward(games, chosen), game.forward(games, chosen)
         values = torch.full_like(dense, torch.nan)
-        for numbers, outputs in tables.outputs(games, chosen, batch_size=5):
+        for numbers, outputs in tables.outputs(1, chosen, batch_size=5):
             values[numbers] = outputs
     by_plan, by_dense = (values - truth).abs(), (dense - truth).abs()
     both = [(float(one.square().mean().sqrt()), float(one.max())) for one in (by_plan, by_dense)]

@@ -10,7 +10,7 @@ from torch import nn
 
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.plan import NotApplicable
-from harsanyi.interactions.plans.regions.chains import SLICE_NUMBERS
+from harsanyi.interactions.plans.regions import chains
 from harsanyi.interactions.plans.regions.cuts import plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
@@ -60,8 +60,8 @@ def require_dense_numbers(function, owner=None, cuts=None):
     traced = trace(Function(function).double(), batch[:2])
     plan = plan_regions(traced, layout_of(owner), N, cuts or (0, len(traced.steps)))
     colours = torch.tensor(plan.colours)
-    covering = [int(sum(2**p for p in range(N) if row[p])) for row in plan.covering]
-    assert plan.covering.shape == (2 ** (1 + int(colours.max())), N)
+    covering = [int(sum(2**p for p in range(N) if row[p])) for row in plan.covering(torch.device("cpu"))]
+    assert plan.covering(torch.device("cpu")).shape == (2 ** (1 + int(colours.max())), N)
     live = traced.run(0, plan.start, {traced.source: batch[covering]}, len(covering))
     order = torch.randperm(2**N, generator=torch.Generator().manual_seed(1))
     values = plan.activations(plan.tables(live), present[order])
@@ -258,7 +258,7 @@ def test_random_regions_and_cuts(seed):
 @pytest.mark.parametrize("numbers", [1, 300])
 def test_working_in_slices_changes_nothing(numbers, monkeypatch):
     """Down to the rows of one place at a time, and to a few channels of their products."""
-    monkeypatch.setitem(SLICE_NUMBERS, "cpu", numbers)
+    monkeypatch.setattr(chains, "CPU_SLICE_NUMBERS", numbers)
     monkeypatch.setattr("harsanyi.interactions.plans.regions.convolutions.WORKSPACE_BYTES", 1)
     require_dense_numbers(lambda x: F.max_pool2d(convolution(padding=1, width=40)(x), 2))
     require_dense_numbers(convolution(padding=1, groups=2))

@@ -10,7 +10,7 @@ from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluat
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import NotApplicable
-from harsanyi.interactions.plans.regions.chains import SLICE_NUMBERS
+from harsanyi.interactions.plans.regions import chains
 from harsanyi.interactions.plans.regions.cuts import plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
@@ -131,10 +131,10 @@ def test_pairs_in_any_order(asked):
 
 def test_each_pair_is_given_once():
     game = game_of()
-    games, coalitions = torch.tensor([1, 0]).repeat(16), coalition_masks(4).repeat_interleave(2, 0)
+    coalitions = coalition_masks(4).repeat_interleave(2, 0)
     plan = tables_plan(game)
     with torch.inference_mode(), game.prepared():
-        numbers = torch.cat([some for some, _ in plan.outputs(games, coalitions, batch_size=3)])
+        numbers = torch.cat([some for some, _ in plan.outputs(1, coalitions, batch_size=3)])
     assert sorted(numbers.tolist()) == list(range(32))
 
 
@@ -149,7 +149,7 @@ def test_chosen_coalitions_and_games():
 @pytest.mark.parametrize("numbers", [64, 2**19])
 def test_threads_change_nothing(numbers, monkeypatch):
     """Batches and slices of rows are the same, each with one thread to itself."""
-    monkeypatch.setitem(SLICE_NUMBERS, "cpu", numbers)
+    monkeypatch.setattr(chains, "CPU_SLICE_NUMBERS", numbers)
     game = game_of()
     before = torch.get_num_threads()
     try:
@@ -215,7 +215,10 @@ def test_bytes_bound_what_tables_and_indices_take(dtype):
     before: dict = {}
     for stop in range(place + 1):
         plan = plan_regions(traced, source, 8, (0, stop))
-        masked = game.masked_elements(torch.zeros(len(plan.covering), dtype=torch.int64), plan.covering)
+        masked = game.masked_elements(
+            torch.zeros(len(plan.covering(torch.device("cpu"))), dtype=torch.int64),
+            plan.covering(torch.device("cpu")),
+        )
         with torch.inference_mode():
             v = plan.tables({traced.source: masked.to(dtype)})
         assert set(v) == set(traced.live(stop))
@@ -256,7 +259,7 @@ def test_the_share_and_the_description_are_of_the_plan():
     assert plan.share == plan.plan(0).cost / plan.plan(0).dense_cost
     own = plan.plan(0)
     assert plan.describe() == (
-        f"{own.start} of {len(plan.traced.steps)} steps on {len(own.covering)} coalitions, on to step "
+        f"{own.start} of {len(plan.traced.steps)} steps on {own.covering_count} coalitions, on to step "
         f"{own.stop} on rows, the rest on all 256"
     )
 

@@ -1,0 +1,332 @@
+"""A second device that is none: its memory is the host's, its kernels are the CPU's, and it refuses as a GPU
+does.
+
+Code that runs on it to the CPU's numbers runs on a GPU too: tensors live on `second:0`, and an operation that
+gets tensors of both devices raises. `counted` counts what makes a GPU wait, and the copies from the host. The
+device is there while `present` lasts, so that no other test finds an accelerator.
+"""
+
+import ctypes
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from traceback import extract_stack
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+NAME = "second"
+DEVICE = torch.device("privateuseone", 0)  # second:0, once it is registered
+# The kinds of devices in DLPack's header, by which a storage changes its device and not its memory.
+HOST_KIND, EXTENSION_KIND = 1, 12
+ROOT = Path(__file__).parents[2]
+# Operations whose result's size or value the host must know: a GPU's queue has to empty first.
+WAITS = {
+    "_local_scalar_dense", "nonzero", "masked_select", "_unique", "_unique2", "unique_dim",
+    "unique_consecutive", "unique_dim_consecutive", "is_nonzero", "equal", "repeat_interleave.Tensor",
+    "bincount",
+}  # fmt: skip
+# Operations that take indices from the host too; they are copied.
+TAKES_HOST_INDICES = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+
+_state: dict[str, Any] = {"present": False, "counter": None}
+
+
+class Counted:
+    """What happened on the device meanwhile.
+
+    Attributes:
+        waits, copies, kernels: how many waits for the device, copies to it from the host, and operations on
+            it.
+        places: the lines of the project that waited or copied, with how often.
+    """
+
+    def __init__(self) -> None:
+        self.waits = self.copies = self.kernels = 0
+        self.places: Counter[str] = Counter()
+
+    def wait(self, why: str) -> None:
+        self.waits += 1
+        self.places[f"wait {_line()} ({why})"] += 1
+
+    def copy(self, why: str) -> None:
+        self.copies += 1
+        self.places[f"copy {_line()} ({why})"] += 1
+
+
+@contextmanager
+def counted() -> Iterator[Counted]:
+    """Counts waits, copies and operations for as long as the context lasts."""
+    before, counter = _state["counter"], Counted()
+    _state["counter"] = counter
+    try:
+        yield counter
+    finally:
+        _state["counter"] = before
+
+
+@contextmanager
+def present() -> Iterator[torch.device]:
+    """The second device is there, and is the accelerator of this machine."""
+    _registered()
+    _state["present"] = True
+    try:
+        yield DEVICE
+    finally:
+        _state["present"] = False
+
+
+def is_possible() -> bool:
+    """Whether this torch can have a device that is written in Python."""
+    from torch.utils import backend_registration
+
+    return hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+
+
+class _Module(ModuleType):
+    """What torch asks of a device, as `torch.cuda` answers it."""
+
+    generator = torch.Generator()
+
+    def is_available(self) -> bool:
+        return bool(_state["present"])
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def _is_in_bad_fork(self) -> bool:
+        return False
+
+    def _lazy_init(self) -> None: ...
+
+    def device_count(self) -> int:
+        return int(_state["present"])
+
+    def current_device(self) -> int:
+        return 0
+
+    def set_device(self, device: Any) -> None: ...
+
+    def synchronize(self, device: Any = None) -> None:
+        _count("wait", "synchronize")
+
+    def manual_seed(self, seed: int) -> None:
+        self.generator.manual_seed(seed)
+
+    manual_seed_all = manual_seed
+
+    def get_rng_state(self, device: Any = None) -> Tensor:
+        return self.generator.get_state()
+
+    def set_rng_state(self, state: Tensor, device: Any = None) -> None:
+        self.generator.set_state(state)
+
+    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
+        return 2**32, 2**33
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16]
+
+
+@cache
+def _registered() -> list[torch.library.Library]:
+    """Registers the device with torch, once in a process."""
+    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+    _setup_privateuseone_for_python_backend(NAME, _Module(NAME))
+    fallback, own = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    fallback.fallback(_run, "PrivateUse1")
+    for name in ("convolution_overrideable", "convolution_backward_overrideable"):
+        host = getattr(torch.ops.aten, name.replace("_overrideable", "")).default
+        own.impl(name, _instead(host, name), "PrivateUse1")
+    return [fallback, own]
+
+
+def _instead(operation: Any, name: str) -> Callable[..., Any]:
+    """An operation that torch leaves to devices, by the CPU's of another name."""
+
+    def run(*args: Any) -> Any:
+        if "backward" in name:  # the CPU's takes the sizes of the bias before the window
+            gradients, inputs, weight, *window, mask = args
+            bias = [weight.shape[1] * window[-1] if window[3] else weight.shape[0]]
+            return _run(operation, gradients, inputs, weight, bias, *window, mask)
+        return _run(operation, *args)
+
+    return run
+
+
+def _run(operation: Any, *args: Any, **options: Any) -> Any:
+    """Runs one operation on the memory of its tensors, after the checks of a device."""
+    name = operation._schema.name.removeprefix("aten::")
+    overload = f"{name}.{operation._schema.overload_name}"
+    _count("kernel")
+    if name == "_copy_from":
+        return _copy(*args[:2])
+    _require_one_device(name, args, options)
+    if name in WAITS or overload in WAITS:
+        _count("wait", name)
+    if name in TAKES_HOST_INDICES and any(
+        isinstance(index, Tensor) and index.dtype == torch.bool for index in args[1]
+    ):
+        _count("wait", "boolean index")
+    with _own_generator(operation):
+        result = operation(*_on_host(args), **_on_host(options))
+    return _of_device(operation._schema, args, options, result)
+
+
+def _copy(source: Tensor, target: Tensor) -> Tensor:
+    if source.device != DEVICE:
+        _count("copy", "from the host")
+    if target.device != DEVICE:
+        _count("wait", "to the host")
+    _on_host(target).copy_(_on_host(source))
+    return target
+
+
+def _require_one_device(name: str, args: Any, options: Any) -> None:
+    """Refuses tensors of the host beside those of the device; single numbers may come from there."""
+    for tensor in pytree.tree_leaves((args, options)):
+        if not isinstance(tensor, Tensor) or tensor.device == DEVICE or not tensor.ndim:
+            continue
+        if name not in TAKES_HOST_INDICES or tensor is args[0]:
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {DEVICE} "
+                f"and {tensor.device}! (in {name})"
+            )
+        _count("copy", "an index of the host")
+
+
+@contextmanager
+def _own_generator(operation: Any) -> Iterator[None]:
+    """The device draws from a generator of its own."""
+    if torch.Tag.nondeterministic_seeded not in operation.tags:
+        yield
+        return
+    host = torch.get_rng_state()
+    torch.set_rng_state(_Module.generator.get_state())
+    try:
+        yield
+    finally:
+        _Module.generator.set_state(torch.get_rng_state())
+        torch.set_rng_state(host)
+
+
+def _on_host(values: Any) -> Any:
+    """The values with each tensor and name of the device in terms of the host."""
+
+    def host(value: Any) -> Any:
+        if isinstance(value, torch.device):
+            return torch.device("cpu")
+        if not isinstance(value, Tensor) or value.device != DEVICE:
+            return value
+        if not value.numel():  # an operation may give an empty output its size
+            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
+        return _tensor(_storage(value.untyped_storage(), value.device, HOST_KIND), value)
+
+    return pytree.tree_map(host, values)
+
+
+def _of_device(schema: Any, args: Any, options: Any, result: Any) -> Any:
+    """The result on the device: an argument that was written into is itself, a view shares its memory."""
+    given = [
+        args[place] if place < len(args) else options.get(argument.name)
+        for place, argument in enumerate(schema.arguments)
+    ]
+    written = [
+        value
+        for value, argument in zip(given, schema.arguments, strict=True)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+    sources = {
+        tensor.untyped_storage().data_ptr(): tensor
+        for tensor in pytree.tree_leaves((args, options))
+        if isinstance(tensor, Tensor) and tensor.device == DEVICE and tensor.untyped_storage().nbytes()
+    }
+    fresh = iter(pytree.tree_leaves(written))
+
+    def device(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        own = value.untyped_storage()
+        source = sources.get(own.data_ptr())
+        if source is None:
+            return _tensor(_storage(own, value.device, EXTENSION_KIND), value)
+        with torch.inference_mode(source.is_inference()):  # a view is of its source's kind
+            return _tensor(source.untyped_storage(), value)
+
+    if written and len(schema.returns) and all(each.alias_info is not None for each in schema.returns):
+        outputs = list(fresh)
+        for target, value in zip(outputs, pytree.tree_leaves(result), strict=False):
+            if target.shape != value.shape:  # an output that the operation gave its size
+                moved = device(value)
+                _set(target, moved.untyped_storage(), moved)
+        return outputs[0] if len(schema.returns) == 1 else tuple(outputs)
+    return pytree.tree_map(device, result)
+
+
+class _Header(ctypes.Structure):
+    """The start of DLPack's tensor: where its memory is, and on which device."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("kind", ctypes.c_int32), ("number", ctypes.c_int32))
+
+
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+
+
+def _storage(storage: torch.UntypedStorage, device: torch.device, kind: int) -> torch.UntypedStorage:
+    """The same memory as a storage of the other device; it keeps the first alive."""
+    flat = torch.empty(0, dtype=torch.uint8) if device.type == "cpu" else _empty(torch.uint8)
+    _set_to(flat, storage, 0, (storage.nbytes(),), (1,))
+    capsule = torch.utils.dlpack.to_dlpack(flat)
+    _Header.from_address(_pointer(capsule, b"dltensor")).kind = kind
+    moved: Tensor = torch.utils.dlpack.from_dlpack(capsule)
+    return moved.untyped_storage()
+
+
+def _tensor(storage: torch.UntypedStorage, like: Tensor) -> Tensor:
+    """A tensor in a storage, with the type, shape and strides of another."""
+    empty = torch.empty(0, dtype=like.dtype) if storage.device.type == "cpu" else _empty(like.dtype)
+    return _set(empty, storage, like)
+
+
+def _empty(dtype: torch.dtype) -> Tensor:
+    made: Tensor = torch._C._acc.create_empty_tensor((0,), dtype)
+    return made
+
+
+def _set(tensor: Tensor, storage: torch.UntypedStorage, like: Tensor) -> Tensor:
+    return _set_to(tensor, storage, like.storage_offset(), like.shape, like.stride())
+
+
+def _set_to(tensor: Tensor, storage: torch.UntypedStorage, offset: int, shape: Any, strides: Any) -> Tensor:
+    """Gives a tensor its memory; the CPU's kernel for this serves every device."""
+    keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    operation = torch.ops.aten.set_.source_Storage_storage_offset
+    made: Tensor = operation.redispatch(keys, tensor, storage, offset, list(shape), list(strides))
+    return made
+
+
+def _count(what: str, why: str = "") -> None:
+    counter: Counted | None = _state["counter"]
+    if counter is None:
+        return
+    if what == "kernel":
+        counter.kernels += 1
+    else:
+        getattr(counter, what)(why)
+
+
+def _line() -> str:
+    """The innermost line of the project on the stack."""
+    for frame in reversed(extract_stack()):
+        path = Path(frame.filename).resolve()
+        parts = path.relative_to(ROOT).parts if path.is_relative_to(ROOT) else ("tests",)
+        if parts[0] not in ("tests", ".venv"):
+            return f"{path.relative_to(ROOT)}:{frame.lineno} {frame.name}"
+    return "elsewhere"
