@@ -1,7 +1,7 @@
 """Runs a user's model and leaves it as it was: modes, hooks, precision, memory layout, logits."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -121,10 +121,18 @@ def _buffers_kept(model: Any) -> Iterator[None]:
         yield
     finally:
         with torch.inference_mode():
-            for owner, name, buffer, before in buffers:
-                kept = owner[name] = buffer if buffer.shape == before.shape else before
-                if not torch.equal(kept, before):
-                    kept.copy_(before)
+            kept = [buffer if buffer.shape == before.shape else before for _, _, buffer, before in buffers]
+            differ = _differ(kept, [before for *_, before in buffers])
+            for (owner, name, _, before), buffer, other in zip(buffers, kept, differ, strict=True):
+                owner[name] = buffer
+                if other:
+                    buffer.copy_(before)
+
+
+def _differ(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> list[bool]:
+    """Which tensors differ from others of their shapes; asked of the device at once."""
+    different = [(one != other).any() for one, other in zip(tensors, expected, strict=True)]
+    return torch.stack(different).tolist() if different else []
 
 
 def has_generator(model: Any) -> bool:

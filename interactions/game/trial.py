@@ -124,11 +124,12 @@ class Trier:
         """What the outputs are."""
         distribution = are_probabilities(outputs)
         within_unit = not distribution and self.model is not None and _within_unit(outputs)
+        first = self._rows([0])
         return Trial(
             self.inputs,
             probabilities=distribution,
             within_unit=within_unit,
-            sigmoid=within_unit and ends_in_sigmoid(lambda: self.answer(self._rows([0]))),
+            sigmoid=within_unit and ends_in_sigmoid(lambda: self.answer(first)),
             single=outputs[:1].numel() == 1,
         )
 

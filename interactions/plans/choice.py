@@ -3,6 +3,7 @@
 `choose` takes a game and gives a `Choice`; `estimates` lists what every plan would cost.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,7 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.plans.dense import dense_plan
-from harsanyi.interactions.plans.plan import NotApplicable, Plan
+from harsanyi.interactions.plans.plan import NotApplicable, OwnFault, Plan, owning_faults
 from harsanyi.interactions.plans.regions.tables import tables_plan
 from harsanyi.interactions.plans.tokens.drop import drop_plan
 from harsanyi.interactions.plans.tokens.prefix import prefix_plan
@@ -54,6 +55,7 @@ def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choi
 
     Raises:
         ValueError: for an unknown name, or a named plan that does not suit the game, saying why.
+        OwnFault: where a named plan fails by a fault of ours. "auto" warns of it and takes another.
 
     >>> import torch
     >>> from harsanyi.interactions import MaskedModel, Players
@@ -86,6 +88,9 @@ def estimates(game: Game, *, memory: int | None = None) -> list[Choice]:
             choices.append(_named(game, name, memory))
         except ValueError as error:
             choices.append(Choice(name, None, float("inf"), str(error.__cause__ or error)))
+        except OwnFault as fault:
+            warnings.warn(str(fault), RuntimeWarning, stacklevel=2)
+            choices.append(Choice(name, None, float("inf"), str(fault)))
     return choices
 
 
@@ -94,8 +99,11 @@ def _dense(game: Game, memory: int | None) -> Choice:
     if (reason := _no_plan(game)) is not None:
         return Choice("dense", None, 1.0, reason)
     try:
-        plan = dense_plan(game)
-    except NotApplicable as reason:
+        with owning_faults("dense"):
+            plan = dense_plan(game)
+    except (NotApplicable, OwnFault) as reason:
+        if isinstance(reason, OwnFault):
+            warnings.warn(str(reason), RuntimeWarning, stacklevel=2)
         return Choice("dense", None, 1.0, f"the network as it is: {reason}")
     return Choice("dense", plan, 1.0, plan.describe())
 
@@ -127,7 +135,8 @@ def _named(game: Game, name: str, memory: int | None) -> Choice:
     try:
         if (mixed := trial_of(game).batch) is not None:
             raise NotApplicable(mixed)
-        plan = PLANS[name](game, memory=memory)
+        with owning_faults(name):
+            plan = PLANS[name](game, memory=memory)
     except NotApplicable as reason:
         raise ValueError(f"plan {name!r} does not suit this game: {reason}") from reason
     return Choice(name, plan, plan.share, plan.describe())

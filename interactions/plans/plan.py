@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import ClassVar
 
 import torch
@@ -20,12 +22,18 @@ from harsanyi.interactions.game.forward import same_to_rounding
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
+# Where the plans' own code lies.
+PACKAGE = Path(__file__).resolve().parents[1]
 # Numbers of coalitions, and the network's outputs for them.
 Block = tuple[Int64[Tensor, " block"], Float[Tensor, "block *outputs"]]
 
 
 class NotApplicable(ValueError):  # noqa: N818, a reason to take the dense plan and not a mistake
     """Why a plan does not suit a game; the dense plan always does."""
+
+
+class OwnFault(RuntimeError):  # noqa: N818, whose fault it is matters more than that it is an error
+    """A plan's code raised what it should not: neither the game nor the network is to blame."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +130,7 @@ def require_agreement(plan: Plan, read: Callable[[Tensor], Tensor] = lambda outp
     """
     games, coalitions = probes(plan.game)
     for game in games:
-        with refusing_what_fails():
-            blocks = list(plan.outputs(game, coalitions))
-        for numbers, outputs in blocks:
+        for numbers, outputs in plan.outputs(game, coalitions):
             owners = one_game(game, len(numbers), plan.game.device)
             if not agree(outputs, read(plan.game.forward(owners, coalitions[numbers]))):
                 raise NotApplicable("on a few coalitions its outputs are not those of the dense forward")
@@ -138,8 +144,11 @@ def agree(outputs: Tensor, expected: Tensor) -> bool:
 
 
 @contextmanager
-def refusing_what_fails() -> Iterator[None]:
-    """Turns an error of the model, called in a way it may not support, into NotApplicable."""
+def calling_the_network() -> Iterator[None]:
+    """Turns an error of the network, called in a way that it may not support, into NotApplicable.
+
+    It is for these calls alone: an error in a plan's own code is no reason to blame the network.
+    """
     try:
         yield
     except NotApplicable:
@@ -148,3 +157,28 @@ def refusing_what_fails() -> Iterator[None]:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise
         raise NotApplicable(f"the model raises {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def owning_faults(name: str) -> Iterator[None]:
+    """Turns an error in the making of a plan that is nobody's reason into an `OwnFault`.
+
+    Args:
+        name: of the plan.
+    """
+    try:
+        yield
+    except (NotApplicable, OwnFault):
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        *_, place = [frame for frame in extract_tb(error.__traceback__) if _is_ours(frame.filename)]
+        raise OwnFault(
+            f"plan {name!r} failed by a fault of harsanyi's own, which please report: at "
+            f"{Path(place.filename).name}:{place.lineno} ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _is_ours(file: str) -> bool:
+    return PACKAGE in Path(file).resolve().parents

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 NAME = "second"
 DEVICE = torch.device("privateuseone", 0)  # second:0, once it is registered
@@ -41,22 +40,30 @@ class Counted:
     """What happened on the device meanwhile.
 
     Attributes:
-        waits, copies, kernels: how many waits for the device, copies to it from the host, and operations on
-            it.
-        places: the lines of the project that waited or copied, with how often.
+        waits, copies: how often the project waited for the device, and copied to it from the host.
+        in_models: how often a network did either in its own forward.
+        kernels: operations on the device.
+        places: the lines that waited or copied, with how often.
     """
 
     def __init__(self) -> None:
-        self.waits = self.copies = self.kernels = 0
+        self.waits = self.copies = self.in_models = self.kernels = 0
         self.places: Counter[str] = Counter()
 
     def wait(self, why: str) -> None:
-        self.waits += 1
-        self.places[f"wait {_line()} ({why})"] += 1
+        """Count a wait."""
+        self.waits += self._met("wait", why)
 
     def copy(self, why: str) -> None:
-        self.copies += 1
-        self.places[f"copy {_line()} ({why})"] += 1
+        """Count a copy."""
+        self.copies += self._met("copy", why)
+
+    def _met(self, what: str, why: str) -> int:
+        """1 for a line of the project, 0 for one of a network."""
+        line = _line()
+        self.places[f"{what} {line or 'in a network'} ({why})"] += 1
+        self.in_models += line is None
+        return int(line is not None)
 
 
 @contextmanager
@@ -129,6 +136,11 @@ class _Module(ModuleType):
     def mem_get_info(self, device: Any = None) -> tuple[int, int]:
         return 2**32, 2**33
 
+    def memory_reserved(self, device: Any = None) -> int:
+        return 0
+
+    memory_allocated = memory_reserved
+
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16, torch.float16]
 
@@ -139,12 +151,24 @@ def _registered() -> list[torch.library.Library]:
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend(NAME, _Module(NAME))
+    torch.UntypedStorage.clone = _cloned(torch.UntypedStorage.clone)
     fallback, own = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     fallback.fallback(_run, "PrivateUse1")
     for name in ("convolution_overrideable", "convolution_backward_overrideable"):
         host = getattr(torch.ops.aten, name.replace("_overrideable", "")).default
         own.impl(name, _instead(host, name), "PrivateUse1")
     return [fallback, own]
+
+
+def _cloned(clone: Callable[..., Any]) -> Callable[..., Any]:
+    """A copy of a storage, as `copy.deepcopy` asks for; torch has no allocator for the device."""
+
+    def copied(storage: torch.UntypedStorage) -> Any:
+        if storage.device != DEVICE:
+            return clone(storage)
+        return _storage(_storage(storage, DEVICE, HOST_KIND).clone(), torch.device("cpu"), EXTENSION_KIND)
+
+    return copied
 
 
 def _instead(operation: Any, name: str) -> Callable[..., Any]:
@@ -167,6 +191,8 @@ def _run(operation: Any, *args: Any, **options: Any) -> Any:
     _count("kernel")
     if name == "_copy_from":
         return _copy(*args[:2])
+    if overload == "set_.source_Storage_storage_offset":
+        return _set_to(*args, *([],) * (5 - len(args)))  # torch leaves out what is empty
     _require_one_device(name, args, options)
     if name in WAITS or overload in WAITS:
         _count("wait", name)
@@ -175,12 +201,15 @@ def _run(operation: Any, *args: Any, **options: Any) -> Any:
     ):
         _count("wait", "boolean index")
     with _own_generator(operation):
-        result = operation(*_on_host(args), **_on_host(options))
+        result = operation(
+            *_with_tensors(operation._schema, _on_host(args)),
+            **{name: _on_host(option) for name, option in options.items()},
+        )
     return _of_device(operation._schema, args, options, result)
 
 
 def _copy(source: Tensor, target: Tensor) -> Tensor:
-    if source.device != DEVICE:
+    if source.device != DEVICE and source.numel():
         _count("copy", "from the host")
     if target.device != DEVICE:
         _count("wait", "to the host")
@@ -190,8 +219,8 @@ def _copy(source: Tensor, target: Tensor) -> Tensor:
 
 def _require_one_device(name: str, args: Any, options: Any) -> None:
     """Refuses tensors of the host beside those of the device; single numbers may come from there."""
-    for tensor in pytree.tree_leaves((args, options)):
-        if not isinstance(tensor, Tensor) or tensor.device == DEVICE or not tensor.ndim:
+    for tensor in _tensors((args, *options.values())):
+        if tensor.device == DEVICE or not tensor.ndim:
             continue
         if name not in TAKES_HOST_INDICES or tensor is args[0]:
             raise RuntimeError(
@@ -228,7 +257,17 @@ def _on_host(values: Any) -> Any:
             return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
         return _tensor(_storage(value.untyped_storage(), value.device, HOST_KIND), value)
 
-    return pytree.tree_map(host, values)
+    return _mapped(values, host)
+
+
+def _with_tensors(schema: Any, args: tuple[Any, ...]) -> list[Any]:
+    """The arguments of an operation; torch hands on a number where the operation takes a tensor."""
+    return [
+        torch.tensor(value)
+        if isinstance(value, int | float | complex) and str(parameter.type) == "Tensor"
+        else value
+        for value, parameter in zip(args, schema.arguments, strict=False)
+    ]
 
 
 def _of_device(schema: Any, args: Any, options: Any, result: Any) -> Any:
@@ -244,10 +283,9 @@ def _of_device(schema: Any, args: Any, options: Any, result: Any) -> Any:
     ]
     sources = {
         tensor.untyped_storage().data_ptr(): tensor
-        for tensor in pytree.tree_leaves((args, options))
-        if isinstance(tensor, Tensor) and tensor.device == DEVICE and tensor.untyped_storage().nbytes()
+        for tensor in _tensors((args, *options.values()))
+        if tensor.device == DEVICE and tensor.untyped_storage().nbytes()
     }
-    fresh = iter(pytree.tree_leaves(written))
 
     def device(value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -260,13 +298,31 @@ def _of_device(schema: Any, args: Any, options: Any, result: Any) -> Any:
             return _tensor(source.untyped_storage(), value)
 
     if written and len(schema.returns) and all(each.alias_info is not None for each in schema.returns):
-        outputs = list(fresh)
-        for target, value in zip(outputs, pytree.tree_leaves(result), strict=False):
+        outputs = _tensors(written)
+        for target, value in zip(outputs, _tensors((result,)), strict=False):
             if target.shape != value.shape:  # an output that the operation gave its size
                 moved = device(value)
                 _set(target, moved.untyped_storage(), moved)
         return outputs[0] if len(schema.returns) == 1 else tuple(outputs)
-    return pytree.tree_map(device, result)
+    return _mapped(result, device)
+
+
+def _mapped(values: Any, change: Callable[[Any], Any]) -> Any:
+    """The same lists and tuples with each member changed."""
+    if isinstance(values, list | tuple):
+        return type(values)([_mapped(value, change) for value in values])
+    return change(values)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    """All tensors in lists and tuples, from the first to the last."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
 
 
 class _Header(ctypes.Structure):
@@ -322,11 +378,13 @@ def _count(what: str, why: str = "") -> None:
         getattr(counter, what)(why)
 
 
-def _line() -> str:
-    """The innermost line of the project on the stack."""
+def _line() -> str | None:
+    """The innermost line of the project on the stack; None where a module's forward is further in."""
     for frame in reversed(extract_stack()):
-        path = Path(frame.filename).resolve()
-        parts = path.relative_to(ROOT).parts if path.is_relative_to(ROOT) else ("tests",)
-        if parts[0] not in ("tests", ".venv"):
+        path = Path(frame.filename)
+        parts = path.relative_to(ROOT).parts if path.is_relative_to(ROOT) else ()
+        if frame.name == "_call_impl":
+            return None
+        if parts and parts[0] not in ("tests", ".venv"):
             return f"{path.relative_to(ROOT)}:{frame.lineno} {frame.name}"
     return "elsewhere"

@@ -17,7 +17,7 @@ from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.graph.needed import only_needed
 from harsanyi.interactions.plans.graph.trace import FIXED_BATCH, trace
 from harsanyi.interactions.plans.graph.traced import Traced
-from harsanyi.interactions.plans.plan import NotApplicable, agree, probes, refusing_what_fails
+from harsanyi.interactions.plans.plan import NotApplicable, agree, calling_the_network, probes
 
 # The key of the trace among the choices of a game.
 TRACED = "traced"
@@ -92,7 +92,7 @@ def _require_separate(game: MaskedModel) -> None:
     tried, four = probes(game)
     games = torch.tensor(tried, device=game.device).repeat_interleave(len(four))
     coalitions = four.repeat(len(tried), 1)
-    with refusing_what_fails():
+    with calling_the_network():
         alone = [game.forward(games[i : i + 1], coalitions[i : i + 1]) for i in range(len(games))]
     if not agree(torch.cat(alone), game.forward(games, coalitions)):
         raise NotApplicable("its outputs for one input depend on the others of a batch")

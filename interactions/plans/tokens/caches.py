@@ -8,7 +8,7 @@ from torch import Tensor
 
 from harsanyi.interactions.game.forward import logits_of
 from harsanyi.interactions.game.masked_model import MaskedModel
-from harsanyi.interactions.plans.plan import refusing_what_fails
+from harsanyi.interactions.plans.plan import calling_the_network
 from harsanyi.interactions.plans.tokens.games import arguments, token_inputs
 
 
@@ -34,8 +34,9 @@ def read_behind(
     }
     if "logits_to_keep" in arguments(model):
         new["logits_to_keep"] = 1 if scored else inputs["input_ids"].new_empty(0)
-    outputs = model(**new, past_key_values=past, use_cache=True)
-    return outputs.past_key_values, logits_of(outputs)[:, -1:]
+    with calling_the_network():
+        outputs = model(**new, past_key_values=past, use_cache=True)
+        return outputs.past_key_values, logits_of(outputs)[:, -1:]
 
 
 def select_rows(cache: Any, rows: Int64[Tensor, " rows"]) -> Any:
@@ -60,8 +61,8 @@ def token_bytes(game: MaskedModel) -> int:
     zero = torch.zeros(1, dtype=torch.int64, device=game.device)
     inputs = token_inputs(game, zero, torch.ones(1, game.n, dtype=torch.bool, device=game.device))
     tokens = inputs["input_ids"].shape[1]
-    with refusing_what_fails():
-        cache, _ = read_behind(select_rows(None, zero), game.model, inputs, 0, tokens)
+    cache, _ = read_behind(select_rows(None, zero), game.model, inputs, 0, tokens)
+    with calling_the_network():
         layers = [(keys, values) for keys, values, *_ in cache]
         if not layers or any(keys.shape[-2] != tokens for keys, _ in layers):
             raise ValueError("its cache does not hold every token")

@@ -16,7 +16,13 @@ from harsanyi.interactions.effects.transforms import coalition_masks
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
-from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, require_agreement
+from harsanyi.interactions.plans.plan import (
+    Block,
+    NotApplicable,
+    Plan,
+    calling_the_network,
+    require_agreement,
+)
 from harsanyi.interactions.plans.tokens.games import token_game, token_inputs
 
 # Coalitions whose tokens are counted in one go.
@@ -74,9 +80,9 @@ class DropPlan(Plan):
         places = leaving.sort(stable=True).indices[
             :, :count
         ]  # those that stay, in order, whose number is known
-        return self.game.read(
-            self.game.model(**{name: value.gather(1, places) for name, value in inputs.items()})
-        )
+        shorter = {name: value.gather(1, places) for name, value in inputs.items()}
+        with calling_the_network():
+            return self.game.read(self.game.model(**shorter))
 
     def _staying(self, game: int, coalitions: Tensor) -> Bool[Tensor, "coalitions tokens"]:
         """Which tokens stay."""

@@ -23,8 +23,8 @@ from harsanyi.interactions.plans.plan import (
     NotApplicable,
     Plan,
     agree,
+    calling_the_network,
     probes,
-    refusing_what_fails,
     require_agreement,
 )
 from harsanyi.interactions.plans.tokens.caches import read_behind, select_rows, token_bytes
@@ -209,7 +209,7 @@ def _require_last_position(game: MaskedModel) -> None:
         raise NotApplicable(f"outputs of shape {tuple(outputs.shape)} are not (batch, tokens, vocabulary)")
     if not outputs[:, -1].isfinite().all():
         raise NotApplicable("its outputs are not finite")
-    with refusing_what_fails():
+    with calling_the_network():
         same = agree(game.scored(outputs[:, -1:], games), game.scored(outputs, games))
     if not same:
         raise NotApplicable("the score reads outputs at other positions than the last")

@@ -44,12 +44,13 @@ def segments(owner: Int[Tensor, " tokens"]) -> tuple[Segment, ...]:
     Segment(start=1, end=2, player=1, prefixes=2)
     Segment(start=2, end=5, player=0, prefixes=4)
     """
-    first = {player: owner.tolist().index(player) for player in owner.unique().tolist()}
+    players = owner.tolist()
+    first = {player: players.index(player) for player in sorted(set(players))}
     starts = sorted((start, player) for player, start in first.items() if player != BACKGROUND)
     seen: list[tuple[int, int | None]] = [*([] if starts[0][0] == 0 else [(0, None)]), *starts]
     return tuple(
         Segment(start, end, player, 2 ** sum(other is not None for _, other in seen[: number + 1]))
-        for number, ((start, player), (end, _)) in enumerate(pairwise([*seen, (len(owner), None)]))
+        for number, ((start, player), (end, _)) in enumerate(pairwise([*seen, (len(players), None)]))
     )
 
 

@@ -10,6 +10,7 @@ from harsanyi.interactions import MaskedModel, Players, Store, coalition_masks, 
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.choice import PLANS, choose, estimates
+from harsanyi.interactions.plans.plan import OwnFault
 
 # In float64 two orders of summation differ by some units of 2e-16; logits here are of size 1.
 SAME = {"rtol": 0.0, "atol": 1e-12}
@@ -37,6 +38,43 @@ def game() -> MaskedModel:
     torch.manual_seed(0)
     inputs = torch.randn(3, 1, 16, 16, dtype=torch.float64)
     return MaskedModel(Net(), inputs, Players.grid(16, 16, 2, 3 - 1).choose(4), labels=[0, 1, 2])
+
+
+@pytest.fixture
+def faulty_tables(monkeypatch):
+    """Rows are looked up on the wrong device, as they once were on every GPU."""
+
+    def fails(*arguments):
+        raise RuntimeError("Expected all tensors to be on the same device")
+
+    monkeypatch.setattr("harsanyi.interactions.plans.regions.cuts.run_chains", fails)
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+
+
+def test_a_fault_of_ours_is_shown_and_another_plan_taken(game, faulty_tables):
+    with pytest.warns(
+        RuntimeWarning, match=r"plan 'tables' failed by a fault .* at \w+\.py:\d+ \(RuntimeError: Exp"
+    ):
+        choice = choose(game)
+    assert choice.name == "dense"
+    assert "a fault of harsanyi's own" in choice.why
+    assert torch.allclose(evaluate(game), evaluate(game, plan="dense"), **SAME)
+
+
+def test_a_fault_of_ours_in_a_named_plan_does_not_blame_the_model(game, faulty_tables):
+    with pytest.raises(OwnFault, match=r"plan 'tables' failed by a fault of harsanyi's own"):
+        evaluate(game, plan="tables")
+
+
+def test_a_fault_of_ours_in_the_dense_plan_leaves_the_network_as_it_is(game, monkeypatch):
+    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    monkeypatch.setattr("harsanyi.interactions.plans.dense.in_rounds", lambda *arguments: [][0])
+    expected = evaluate(game, plan="tables")
+    with pytest.warns(
+        RuntimeWarning, match=r"plan 'dense' failed by a fault .* at dense\.py:\d+ \(IndexError"
+    ):
+        found = evaluate(game, plan="dense")
+    assert torch.allclose(found, expected, **SAME)
 
 
 @pytest.fixture

@@ -1,0 +1,145 @@
+"""What runs on the CPU runs on an accelerator by the same plan, to the same numbers."""
+
+import copy
+
+import pytest
+import torch
+
+from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, evaluate_outputs
+from harsanyi.interactions.evaluate import evaluate_pairs
+from harsanyi.interactions.plans.choice import choose, estimates
+from tests.device import games
+
+CPU = torch.device("cpu")
+# Log-odds near 1 in float32, from sums in another order.
+FLOAT32 = 2e-5
+PLANNED = {
+    "dense of images": (games.images_game, "dense"),
+    "dense of sentences": (games.words_replaced, "dense"),
+    "tables of images": (games.images_game, "tables"),
+    "tables of sentences": (games.words_replaced, "tables"),
+    "tables of a layer": (games.layer_game, "tables"),
+    "drop": (games.words_unattended, "drop"),
+    "prefix": (games.next_token, "prefix"),
+}
+
+
+def require_same(on_device, on_host, device):
+    assert on_device.device == device
+    torch.testing.assert_close(on_device.cpu(), on_host, rtol=0, atol=FLOAT32)
+    assert on_host.std(-1).min() > 10 * FLOAT32  # the players matter
+
+
+@pytest.mark.parametrize("named", PLANNED)
+def test_every_plan(device, planned, named):
+    make, plan = PLANNED[named]
+    game = make(device)
+    assert choose(game, plan).plan is not None
+    found = evaluate(game, plan=plan, progress=False)
+    # The network as it is, one masked input after another: tests on the CPU compare plans with it.
+    require_same(found, _as_it_is(make(CPU)), device)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        games.images_game,
+        pytest.param(games.words_unattended, marks=pytest.mark.slow),
+        pytest.param(games.next_token, marks=pytest.mark.slow),
+    ],
+)
+def test_the_same_plan_is_chosen_as_on_the_cpu(device, planned, make):
+    there, here = estimates(make(device)), estimates(make(CPU))
+    assert [choice.share for choice in there] == pytest.approx([choice.share for choice in here])
+    assert choose(make(device)).name == choose(make(CPU)).name
+
+
+def test_games_with_players_of_their_own(device, planned):
+    owner = torch.stack([torch.arange(144).view(12, 12).roll(k, 1) % 12 // 3 for k in range(3)])
+    players = Players(owner, 4, axis=-2, per_game=True)
+    for plan in ("dense", "tables"):
+        found = evaluate(games.images_game(device, players=players), plan=plan, progress=False)
+        require_same(found, _as_it_is(games.images_game(CPU, players=players)), device)
+
+
+def test_a_memory_that_needs_players_fixed(device, planned):
+    memory = 2**15
+    found = evaluate(games.images_game(device), plan="tables", memory=memory, progress=False)
+    assert "players fixed" in choose(games.images_game(device), "tables", memory=memory).why
+    require_same(found, _as_it_is(games.images_game(CPU)), device)
+
+
+@pytest.mark.parametrize("baseline", ["zeros", "data_mean", "input_mean", "blur", 0.5, torch.ones(3, 12, 12)])
+def test_baselines_of_images(device, baseline):
+    found = evaluate(games.images_game(device, baseline=_on(device, baseline)), progress=False)
+    require_same(found, evaluate(games.images_game(CPU, baseline=baseline), progress=False), device)
+
+
+@pytest.mark.parametrize("baseline", ["zeros", "data_mean", "input_mean", "blur"])
+def test_baselines_of_a_layer(device, baseline):
+    found = evaluate(games.layer_game(device, baseline=baseline), progress=False)
+    require_same(found, evaluate(games.layer_game(CPU, baseline=baseline), progress=False), device)
+
+
+@pytest.mark.parametrize("baseline", ["embedding_zeros", "unattended"])
+def test_baselines_of_words(device, baseline):
+    found = evaluate(games.words_replaced(device, baseline=baseline), progress=False)
+    require_same(found, evaluate(games.words_replaced(CPU, baseline=baseline), progress=False), device)
+
+
+@pytest.mark.parametrize("score", ["log_odds", "logit", "log_prob", "output"])
+def test_scores(device, score):
+    found = evaluate(games.images_game(device, score=score), progress=False)
+    require_same(found, evaluate(games.images_game(CPU, score=score), progress=False), device)
+
+
+def test_probabilities(device):
+    network = torch.nn.Sequential(games.convolutional(), torch.nn.Softmax(-1))
+    options = {"probabilities": True}
+    found = evaluate(games.images_game(device, network, **options), progress=False)
+    require_same(found, evaluate(games.images_game(CPU, network, **options), progress=False), device)
+
+
+def test_outputs_of_all_classes(device, planned):
+    for plan in ("dense", "tables"):
+        found = evaluate_outputs(games.images_game(device), plan=plan, progress=False)
+        network, (labels, masks) = games.images_game(CPU), (torch.arange(3), coalition_masks(6))
+        with torch.inference_mode(), network.prepared():
+            expected = torch.stack([network.outputs(labels[i : i + 1].expand(64), masks) for i in range(3)])
+        require_same(found.flatten(1), expected.flatten(1), device)
+
+
+def test_pairs_in_any_order(device):
+    generator = torch.Generator().manual_seed(0)
+    owners = torch.randint(3, (40,), generator=generator)
+    coalitions = coalition_masks(6)[torch.randint(64, (40,), generator=generator)]
+    found = evaluate_pairs(games.images_game(device), owners, coalitions)
+    require_same(found, evaluate_pairs(games.images_game(CPU), owners, coalitions), device)
+
+
+def test_some_games_and_coalitions(device):
+    masks = coalition_masks(6)[[5, 0, 63, 5]]
+    options = {"games": [2, 0], "progress": False, "batch_size": 3}
+    found = evaluate(games.images_game(device), masks, **options)
+    require_same(found, evaluate(games.images_game(CPU), masks, **options), device)
+
+
+def test_a_network_is_left_as_it_was(device):
+    network = games.convolutional().train().to(device)
+    before = copy.deepcopy(network.state_dict())
+    evaluate(
+        MaskedModel(network, torch.randn(1, 3, 16, 16), Players.grid(16, 16, 2, 2), labels=[0]),
+        progress=False,
+    )
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def _as_it_is(game):
+    pairs = torch.arange(game.games * 2**game.n)
+    v = evaluate_pairs(game, pairs // 2**game.n, coalition_masks(game.n).repeat(game.games, 1))
+    return v.view(game.games, -1)
+
+
+def _on(device, baseline):
+    return baseline.to(device) if isinstance(baseline, torch.Tensor) else baseline
