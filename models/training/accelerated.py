@@ -76,13 +76,17 @@ def accelerated(device: torch.device, precision: Precision = "float32") -> Itera
                 f"expected a launch on one or more CPUs or GPUs, but got {accelerator.distributed_type}: "
                 "launch without DeepSpeed, FSDP and the like"
             )
-        if accelerator.device.type != device.type:
+        alone = accelerator.distributed_type == DistributedType.NO
+        # Of itself accelerate takes the CPU where it does not know the make of the device.
+        unasked = alone and accelerator.device.type == "cpu" and not accelerator.state._cpu
+        if accelerator.device.type != device.type and not unasked:
             raise ValueError(
                 f"the network is on {device}, but the launch is for {accelerator.device.type}: "
                 "move the network, or launch for its device"
             )
-        if accelerator.distributed_type == DistributedType.NO:
-            accelerator.state.device = device
+        if alone:
+            # Both, since each new object of accelerate's takes the device from the first.
+            PartialState().device = accelerator.state.device = device
         yield accelerator
     finally:
         _set_states(before)

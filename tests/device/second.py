@@ -193,6 +193,8 @@ def _run(operation: Any, *args: Any, **options: Any) -> Any:
         return _copy(*args[:2])
     if overload == "set_.source_Storage_storage_offset":
         return _set_to(*args, *([],) * (5 - len(args)))  # torch leaves out what is empty
+    if overload == "set_.source_Storage":
+        return _set_to(*args, 0, [args[1].nbytes() // args[0].itemsize], [1])
     _require_one_device(name, args, options)
     if name in WAITS or overload in WAITS:
         _count("wait", name)

@@ -407,13 +407,3 @@ def test_too_many_players_say_what_they_need(monkeypatch):
     game = MaskedModel(nn.Flatten(), torch.randn(3, 1, 6, 6), Players.grid(6, 6, 6, 6), labels=LABELS)
     with pytest.raises(MemoryError, match=r"3 games × 68719476736 coalitions needs 1536 GiB, and 1 GiB"):
         evaluate(game, progress=False)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_gpu_agrees_with_cpu(net):
-    x, players = images(), Players.grid(8, 8, 2, 2)
-    on_cpu = evaluate(MaskedModel(net, x, players, labels=LABELS), progress=False)
-    on_gpu = evaluate(MaskedModel(net.cuda(), x, players, labels=LABELS), progress=False)
-    assert on_gpu.device.type == "cuda"
-    torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=FLOAT32)
