@@ -6,7 +6,12 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PEERS = .venv/peers
 BENCHMARKS = overhead plans dense peers sparse stacked many_players screening
 
-.PHONY: demo test coverage test-all check bench $(BENCHMARKS:%=bench-%) docs clean
+# What a machine needs for `make gpu` that has torch, torchvision and transformers 5, and reaches no registry.
+GPU_PYTHON ?= 3.12
+WHEELS = wheels
+GPU = .venv/gpu
+
+.PHONY: demo test coverage test-all check bench $(BENCHMARKS:%=bench-%) gpu wheels docs clean
 
 # torch goes first, alone: nothing that follows may pull in another build of it.
 .venv/installed: pyproject.toml constraints.txt
@@ -57,8 +62,25 @@ $(PEERS)/installed: .venv/developer benchmarks/peers/peers.txt
 	$(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) --requirement benchmarks/peers/peers.txt
 	touch $@
 
+# Tests, errors and speed on the accelerator of this machine, in at most eight minutes; `make gpu ARGS=--second` tries
+# the same on the second device of the tests. With a folder of wheels nothing is asked of a registry.
+gpu: $(GPU)/installed
+	$(GPU)/bin/python -m benchmarks.accelerator $(ARGS)
+
+$(GPU)/installed: pyproject.toml
+	$(PYTHON) -m venv --system-site-packages $(GPU)
+	if [ -d $(WHEELS) ]; then \
+		$(GPU)/bin/python -m pip install --quiet --no-index --no-deps --find-links $(WHEELS) -r $(WHEELS)/needed.txt; \
+	else \
+		$(GPU)/bin/python -m pip install --quiet '.[dev]' --requirement benchmarks/peers/peers.txt; \
+	fi
+	touch $@
+
+wheels: .venv/developer
+	$(BIN)/python -m benchmarks.wheels $(WHEELS) $(GPU_PYTHON)
+
 docs: .venv/developer
 	$(BIN)/pdoc --output-directory site harsanyi
 
 clean:
-	rm -rf .venv site
+	rm -rf .venv site $(WHEELS)
