@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from harsanyi.interactions.effects.transforms import butterfly_
+from harsanyi.interactions.effects.butterfly import butterfly_
 
 Columns = Float64[Tensor, "coalitions games"]
 Blocks = Float64[Tensor, "blocks coalitions games"]
