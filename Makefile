@@ -4,7 +4,7 @@ BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PEERS = .venv/peers
-BENCHMARKS = overhead plans dense peers sparse stacked many_players screening
+BENCHMARKS = overhead transforms plans dense peers sparse stacked many_players screening
 
 .PHONY: demo test coverage test-all check bench $(BENCHMARKS:%=bench-%) docs clean
 
@@ -46,6 +46,7 @@ bench: $(BENCHMARKS:%=bench-%)
 
 bench-plans bench-dense: ROUNDS = --rounds 3
 bench-stacked: ROUNDS = --rounds 5
+bench-transforms: ROUNDS = --rounds 15
 bench-peers bench-many_players: $(PEERS)/installed
 
 $(BENCHMARKS:%=bench-%): bench-%: .venv/developer

@@ -1,11 +1,13 @@
-"""The butterfly over the coalition index, in place: one pass per player, within the cache wherever it can be.
+"""The butterfly over the coalition index, in place: one pass per player, from near memory where it can be.
 
 Every way to it makes the same additions in the same order, the last player first. So a table has the same
 bits whatever batch, shape or device it is in.
 """
 
-from collections.abc import Sequence
-from functools import partial
+import importlib.util
+import warnings
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from harsanyi.interactions.machine.batching import in_workers
 
 Entries = np.ndarray[Any, np.dtype[Any]]
 Rows = tuple[Tensor, ...]
+# Takes a table, the entries in a half of each player, the last player first, and `lower` and `sign`.
+Way = Callable[[Tensor, list[int], bool, int], None]
 
 # Entries of a block, which all players pass over before the next block: 4 MiB in float64, a share of the
 # cores' last cache. Smaller blocks are nearer to a core, but then calls take longer than additions.
@@ -46,60 +50,84 @@ def butterfly_(table: Tensor, *, lower: bool = False, sign: int = 1, axis: int =
     >>> butterfly_(torch.tensor([1.0, 2.0, 4.0, 8.0]), sign=-1).tolist()
     [1.0, 1.0, 3.0, 3.0]
     """
-    if not table.numel():
-        return table
-    width = table.shape[axis % table.ndim + 1 :].numel()
-    halves = [width << player for player in range(table.shape[axis].bit_length() - 1)]
-    entries = _entries(table)
-    if entries is None:
-        for half in halves:
-            _pass(table.view(-1), half, lower, sign)
-    elif len(entries) <= SMALL:
-        _numpy_passes(entries, halves, lower, sign)
-    else:
-        _in_blocks(entries, halves, lower, sign)
+    if table.numel():
+        width = table.shape[axis % table.ndim + 1 :].numel()
+        halves = [width << player for player in range(table.shape[axis].bit_length() - 1)]
+        _way(table)(table, halves, lower, sign)
     return table
 
 
-def _entries(table: Tensor) -> Entries | None:
-    """The memory of a float table on a CPU, unless autograd or a transform of `torch.func` watches it."""
-    if not table.is_cpu or table.dtype not in (torch.float32, torch.float64):
-        return None
-    if unpack_dual(table).tangent is not None:
+def _way(table: Tensor) -> Way:
+    """The fastest way that there is for a table."""
+    plain = table.is_contiguous() and table.dtype in (torch.float32, torch.float64) and not _watched(table)
+    if plain and table.is_cpu:
+        return _in_memory
+    if plain and table.is_cuda:
+        return _kernel(table.device) or _pass_by_pass
+    return _pass_by_pass
+
+
+def _watched(table: Tensor) -> bool:
+    """Whether autograd or a transform of `torch.func` follows what is done to a table."""
+    if table.requires_grad or unpack_dual(table).tangent is not None:
+        return True
+    try:
+        table.data_ptr()
+    except RuntimeError:  # how torch refuses a look behind its back
+        return True
+    return False
+
+
+@lru_cache
+def _kernel(device: torch.device) -> Way | None:
+    """Triton's kernel, where it runs on a device."""
+    if not importlib.util.find_spec("triton"):
         return None
     try:
-        return table.view(-1).numpy()
-    except RuntimeError:  # torch hides from NumPy what it watches
+        from harsanyi.interactions.effects.triton_butterfly import launch
+
+        launch(torch.zeros(2, device=device), [1], False, 1)
+    except Exception as error:  # of a compiler or a driver, which the passes of torch do not need
+        warnings.warn(f"Triton's kernels do not run on {device}; slower transforms: {error}", stacklevel=2)
         return None
+    return launch
 
 
-def _pass(entries: Tensor, half: int, lower: bool, sign: int) -> None:
-    """One player's pass, on any device and under autograd."""
-    halves = entries.view(-1, 2, half)
-    halves.select(1, int(not lower)).add_(halves.select(1, int(lower)), alpha=sign)
+def _pass_by_pass(table: Tensor, halves: list[int], lower: bool, sign: int) -> None:
+    """Each pass over the whole table, on any device and under autograd."""
+    for half in halves:
+        rows = table.view(-1, 2, half)
+        rows.select(1, int(not lower)).add_(rows.select(1, int(lower)), alpha=sign)
 
 
-def _in_blocks(entries: Entries, halves: list[int], lower: bool, sign: int) -> None:
-    """All players whose halves fit into a block, block by block, then the others."""
+def _in_memory(table: Tensor, halves: list[int], lower: bool, sign: int) -> None:
+    """On a CPU: the passes whose halves fit into a block, block by block, then the others."""
+    entries = table.numpy().reshape(-1)
+    if len(entries) <= SMALL:
+        _numpy_passes(entries, halves, lower, sign)
+        return
     inside = [half for half in halves if 2 * half <= BLOCK_ENTRIES]
     if inside:
-        whole = 2 * inside[-1]
-        size = BLOCK_ENTRIES // whole * whole
-        full = len(entries) // size * size
-        blocks, rest = entries[:full].reshape(-1, size), entries[None, full:]
-        parts = [blocks[start : start + PART] for start in range(0, len(blocks), PART)]
-        parts += [rest] if rest.size else []
         work = partial(_block_passes, halves=inside, lower=lower, sign=sign)
+        parts = _parts(entries, 2 * inside[-1])
         if len(parts) > 1:
-            in_workers(work, parts, torch.device("cpu"))
+            in_workers(work, parts, table.device)
         else:
             work(parts[0])
-    for half in halves[len(inside) :]:
-        _pass(torch.from_numpy(entries), half, lower, sign)
+    _pass_by_pass(table, halves[len(inside) :], lower, sign)
+
+
+def _parts(entries: Entries, whole: int) -> list[Entries]:
+    """The blocks `(blocks, entries)` of each worker, every block a multiple of a whole."""
+    size = BLOCK_ENTRIES // whole * whole
+    full = len(entries) // size * size
+    blocks, rest = entries[:full].reshape(-1, size), entries[None, full:]
+    parts = [blocks[start : start + PART] for start in range(0, len(blocks), PART)]
+    return [*parts, rest] if rest.size else parts
 
 
 def _block_passes(blocks: Entries, halves: list[int], lower: bool, sign: int) -> None:
-    """The passes of players over blocks `(blocks, entries)`, all of them over one block before the next."""
+    """All passes over one block before the next."""
     short = [half for half in halves if half <= SHORT]
     tensor = torch.from_numpy(blocks)
     rows = [_rows(tensor, half, lower) for half in halves[len(short) :]]
@@ -114,12 +142,12 @@ def _rows(blocks: Tensor, half: int, lower: bool) -> tuple[Rows, Rows]:
 
     For many blocks at once: made one by one, they take as long as the additions.
     """
-    halves = blocks.view(len(blocks), -1, 2, half)
-    return halves.select(2, int(not lower)).unbind(), halves.select(2, int(lower)).unbind()
+    without, with_ = (halves.unbind() for halves in blocks.view(len(blocks), -1, 2, half).unbind(2))
+    return (without, with_) if lower else (with_, without)
 
 
-def _numpy_passes(entries: Entries, halves: Sequence[int], lower: bool, sign: int) -> None:
-    """The passes of players by NumPy; column by column where halves are too short for an inner loop."""
+def _numpy_passes(entries: Entries, halves: list[int], lower: bool, sign: int) -> None:
+    """The passes by NumPy; column by column where halves are too short for an inner loop."""
     add = np.add if sign > 0 else np.subtract
     with np.errstate(all="ignore"):  # as torch, which does not warn of infinities
         for half in halves:
