@@ -28,7 +28,7 @@ BLOCK_ENTRIES = 2**19
 # Blocks that a worker takes at a time.
 PART = 16
 # Entries of a whole batch up to which NumPy's cheaper calls outweigh torch's faster loops.
-SMALL = 2**14
+SMALL = 2**13
 # Halves of so few entries are too short for an inner loop.
 SHORT = 4
 # Two entries as one number: half the columns, and the same additions.
@@ -129,18 +129,24 @@ def _parts(entries: Entries, whole: int) -> list[Entries]:
 def _block_passes(blocks: Entries, halves: list[int], lower: bool, sign: int) -> None:
     """All passes over one block before the next."""
     short = [half for half in halves if half <= SHORT]
-    tensor = torch.from_numpy(blocks)
-    rows = [_rows(tensor, half, lower) for half in halves[len(short) :]]
-    for number, block in enumerate(blocks):
-        _numpy_passes(block, short, lower, sign)
-        for targets, sources in rows:
-            targets[number].add_(sources[number], alpha=sign)
+    long = halves[len(short) :]
+    with torch.inference_mode():  # calls are cheaper
+        tensor = torch.from_numpy(blocks)
+        if len(blocks) == 1:
+            _numpy_passes(blocks[0], short, lower, sign)
+            _pass_by_pass(tensor, long, lower, sign)
+            return
+        rows = [_rows(tensor, half, lower) for half in long]
+        for number, block in enumerate(blocks):
+            _numpy_passes(block, short, lower, sign)
+            for targets, sources in rows:
+                targets[number].add_(sources[number], alpha=sign)
 
 
 def _rows(blocks: Tensor, half: int, lower: bool) -> tuple[Rows, Rows]:
     """The halves of each block that a player's pass adds to, and those that it adds.
 
-    For many blocks at once: made one by one, they take as long as the additions.
+    For many blocks at once: made one by one, they take a good part of the time of the additions.
     """
     without, with_ = (halves.unbind() for halves in blocks.view(len(blocks), -1, 2, half).unbind(2))
     return (without, with_) if lower else (with_, without)
