@@ -40,8 +40,8 @@ from harsanyi.interactions.effects.butterfly import butterfly_
 
 CSV = Path("benchmarks/transforms/transforms.csv")
 KEY = ["case"]
-# Entries of a batch, and at least so many in all calls of a table alone.
-BATCH, ALONE = 2**23, 2**20
+# Entries of a batch, and calls for a table alone.
+BATCH, CALLS = 2**23, 1000
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Case:
 
 
 CASES = {str(n): Case(n, BATCH >> n, 1) for n in (8, 10, 12, 14, 16, 18, 20, 22)} | {
-    f"{n}-alone": Case(n, 1, max(10, ALONE >> n)) for n in (4, 6, 8, 10, 12, 14)
+    f"{n}-alone": Case(n, 1, CALLS) for n in (4, 6, 8, 10, 12, 14)
 }
 
 Tables = Float64[Tensor, "games coalitions"]

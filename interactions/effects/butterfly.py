@@ -6,8 +6,9 @@ bits whatever batch, shape or device it is in.
 
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.autograd.forward_ad import unpack_dual
 from harsanyi.interactions.machine.batching import in_workers
 
 Entries = np.ndarray[Any, np.dtype[Any]]
+Pair = tuple[Entries, Entries]
 Rows = tuple[Tensor, ...]
 # Takes a table, the entries in a half of each player, the last player first, and `lower` and `sign`.
 Way = Callable[[Tensor, list[int], bool, int], None]
@@ -32,7 +34,7 @@ SMALL = 2**13
 # Halves of so few entries are too short for an inner loop.
 SHORT = 4
 # Two entries as one number: half the columns, and the same additions.
-PAIR = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
+TWO = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
 
 
 def butterfly_(table: Tensor, *, lower: bool = False, sign: int = 1, axis: int = -1) -> Tensor:
@@ -104,7 +106,10 @@ def _in_memory(table: Tensor, halves: list[int], lower: bool, sign: int) -> None
     """On a CPU: the passes whose halves fit into a block, block by block, then the others."""
     entries = table.numpy().reshape(-1)
     if len(entries) <= SMALL:
-        _numpy_passes(entries, halves, lower, sign)
+        scratch, pairs = _scratch(get_ident(), entries.dtype, len(entries), tuple(halves), lower)
+        scratch[:] = entries
+        _add(pairs, sign)
+        entries[:] = scratch
         return
     inside = [half for half in halves if 2 * half <= BLOCK_ENTRIES]
     if inside:
@@ -133,12 +138,12 @@ def _block_passes(blocks: Entries, halves: list[int], lower: bool, sign: int) ->
     with torch.inference_mode():  # calls are cheaper
         tensor = torch.from_numpy(blocks)
         if len(blocks) == 1:
-            _numpy_passes(blocks[0], short, lower, sign)
+            _add(_pairs(blocks[0], short, lower), sign)
             _pass_by_pass(tensor, long, lower, sign)
             return
         rows = [_rows(tensor, half, lower) for half in long]
         for number, block in enumerate(blocks):
-            _numpy_passes(block, short, lower, sign)
+            _add(_pairs(block, short, lower), sign)
             for targets, sources in rows:
                 targets[number].add_(sources[number], alpha=sign)
 
@@ -152,18 +157,33 @@ def _rows(blocks: Tensor, half: int, lower: bool) -> tuple[Rows, Rows]:
     return (without, with_) if lower else (with_, without)
 
 
-def _numpy_passes(entries: Entries, halves: list[int], lower: bool, sign: int) -> None:
-    """The passes by NumPy; column by column where halves are too short for an inner loop."""
+@lru_cache
+def _scratch(
+    thread: int, dtype: np.dtype[Any], size: int, halves: tuple[int, ...], lower: bool
+) -> tuple[Entries, list[Pair]]:
+    """Memory of a thread for small tables, with its halves: to make them takes as long as to add them."""
+    scratch = np.empty(size, dtype)
+    return scratch, _pairs(scratch, halves, lower)
+
+
+def _pairs(entries: Entries, halves: Sequence[int], lower: bool) -> list[Pair]:
+    """What NumPy adds to what, in order; column by column where halves are too short for an inner loop."""
+    pairs = []
+    for half in halves:
+        if half > SHORT:
+            rows = entries.reshape(-1, 2, half)
+            pairs.append((rows[:, int(not lower)], rows[:, int(lower)]))
+            continue
+        numbers, columns = (entries, half) if half % 2 else (entries.view(TWO[entries.dtype]), half // 2)
+        to, from_ = (0, columns) if lower else (columns, 0)
+        for column in range(columns):
+            pairs.append((numbers[to + column :: 2 * columns], numbers[from_ + column :: 2 * columns]))
+    return pairs
+
+
+def _add(pairs: list[Pair], sign: int) -> None:
+    """Add to the first of each pair its second."""
     add = np.add if sign > 0 else np.subtract
     with np.errstate(all="ignore"):  # as torch, which does not warn of infinities
-        for half in halves:
-            if half > SHORT:
-                rows = entries.reshape(-1, 2, half)
-                target = rows[:, int(not lower)]
-                add(target, rows[:, int(lower)], target)
-                continue
-            numbers, columns = (entries, half) if half % 2 else (entries.view(PAIR[entries.dtype]), half // 2)
-            to, from_ = (0, columns) if lower else (columns, 0)
-            for column in range(columns):
-                target = numbers[to + column :: 2 * columns]
-                add(target, numbers[from_ + column :: 2 * columns], target)
+        for target, source in pairs:
+            add(target, source, target)

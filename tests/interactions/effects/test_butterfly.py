@@ -1,5 +1,7 @@
 """The butterfly against its definition, and its ways against each other: the same bits by all of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given
@@ -133,3 +135,12 @@ def test_inference_mode_in_blocks():
     expected = literal(table, False, -1, -1)
     with torch.inference_mode():
         assert torch.equal(and_interactions(table), expected)
+
+
+def test_small_tables_of_several_threads_are_kept_apart():
+    """Each thread has memory of its own for them."""
+    tables = random(200, 2**9)
+    expected = and_interactions(tables)
+    with ThreadPoolExecutor(4) as pool:
+        found = torch.stack(list(pool.map(and_interactions, tables)))
+    assert torch.equal(found, expected)
