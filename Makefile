@@ -59,7 +59,7 @@ $(PEERS)/installed: .venv/developer benchmarks/peers/peers.txt
 	touch $@
 
 docs: .venv/developer
-	$(BIN)/pdoc --output-directory site harsanyi
+	$(BIN)/pdoc --output-directory site harsanyi '!harsanyi.interactions.effects.triton_butterfly'
 
 clean:
 	rm -rf .venv site

@@ -74,7 +74,7 @@ def subset_sums(table: Table) -> Table:
     >>> subset_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [1.0, 3.0, 5.0, 15.0]
     """
-    return butterfly_(table.clone())
+    return butterfly_(_copied(table))
 
 
 def superset_sums(table: Table) -> Table:
@@ -83,7 +83,7 @@ def superset_sums(table: Table) -> Table:
     >>> superset_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [15.0, 10.0, 12.0, 8.0]
     """
-    return butterfly_(table.clone(), lower=True)
+    return butterfly_(_copied(table), lower=True)
 
 
 def touching_sums(table: Table) -> Table:
@@ -92,7 +92,7 @@ def touching_sums(table: Table) -> Table:
     >>> touching_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [0.0, 10.0, 12.0, 14.0]
     """
-    sums = table.clone()
+    sums = _copied(table)
     sums[..., 0] = 0
     butterfly_(sums)
     return sums[..., -1:] - complemented(sums)
@@ -122,7 +122,7 @@ def and_interactions(v: Table, *, dtype: torch.dtype = torch.float64) -> Table:
     [0.0, 1.0, 1.0, 3.0]
     """
     player_count(v)
-    return butterfly_(v.to(dtype, copy=True), sign=-1)
+    return butterfly_(_copied(v, dtype), sign=-1)
 
 
 def or_interactions(v: Table, *, dtype: torch.dtype = torch.float64) -> Table:
@@ -137,7 +137,7 @@ def or_interactions(v: Table, *, dtype: torch.dtype = torch.float64) -> Table:
     [0.0, 0.0, 0.0, 2.0]
     """
     player_count(v)
-    interactions = butterfly_(complemented(v).to(dtype), sign=-1)
+    interactions = butterfly_(complemented(v).to(dtype).contiguous(), sign=-1)
     interactions.neg_().add_(0.0)  # −0 + 0 is 0
     interactions[..., 0] = v[..., 0]
     return interactions
@@ -156,3 +156,8 @@ def reconstruct(and_: Table, or_: Table) -> Table:
         raise ValueError(f"expected AND and OR of one shape, got {tuple(and_.shape)} and {tuple(or_.shape)}")
     player_count(and_)
     return subset_sums(and_) + or_[..., :1] + touching_sums(or_)
+
+
+def _copied(table: Table, dtype: torch.dtype | None = None) -> Table:
+    """A copy whose games follow each other, however those of the table lie."""
+    return table.to(dtype or table.dtype, copy=True, memory_format=torch.contiguous_format)
