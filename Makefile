@@ -4,7 +4,7 @@ BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PEERS = .venv/peers
-BENCHMARKS = overhead plans dense peers sparse stacked many_players screening
+BENCHMARKS = overhead transforms plans dense peers sparse stacked many_players screening
 
 # What a machine needs for `make gpu` that has torch, torchvision and transformers 5, and reaches no registry.
 GPU_PYTHON ?= 3.12
@@ -51,6 +51,7 @@ bench: $(BENCHMARKS:%=bench-%)
 
 bench-plans bench-dense: ROUNDS = --rounds 3
 bench-stacked: ROUNDS = --rounds 5
+bench-transforms: ROUNDS = --rounds 15
 bench-peers bench-many_players: $(PEERS)/installed
 
 $(BENCHMARKS:%=bench-%): bench-%: .venv/developer
@@ -80,7 +81,7 @@ wheels: .venv/developer
 	$(BIN)/python -m benchmarks.wheels $(WHEELS) $(GPU_PYTHON)
 
 docs: .venv/developer
-	$(BIN)/pdoc --output-directory site harsanyi
+	$(BIN)/pdoc --output-directory site harsanyi '!harsanyi.interactions.effects.triton_butterfly'
 
 clean:
 	rm -rf .venv site $(WHEELS)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from harsanyi.interactions.effects.butterfly import butterfly_
+
 Table = Float[Tensor, "*games coalitions"]
 
 
@@ -72,7 +74,7 @@ def subset_sums(table: Table) -> Table:
     >>> subset_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [1.0, 3.0, 5.0, 15.0]
     """
-    return butterfly_(table.clone())
+    return butterfly_(_copied(table))
 
 
 def superset_sums(table: Table) -> Table:
@@ -81,7 +83,7 @@ def superset_sums(table: Table) -> Table:
     >>> superset_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [15.0, 10.0, 12.0, 8.0]
     """
-    return butterfly_(table.clone(), lower=True)
+    return butterfly_(_copied(table), lower=True)
 
 
 def touching_sums(table: Table) -> Table:
@@ -90,8 +92,10 @@ def touching_sums(table: Table) -> Table:
     >>> touching_sums(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()
     [0.0, 10.0, 12.0, 14.0]
     """
-    nonempty = torch.cat([torch.zeros_like(table[..., :1]), table[..., 1:]], dim=-1)
-    return nonempty.sum(-1, keepdim=True) - complemented(subset_sums(nonempty))
+    sums = _copied(table)
+    sums[..., 0] = 0
+    butterfly_(sums)
+    return sums[..., -1:] - complemented(sums)
 
 
 def complemented(table: Table) -> Table:
@@ -118,7 +122,7 @@ def and_interactions(v: Table, *, dtype: torch.dtype = torch.float64) -> Table:
     [0.0, 1.0, 1.0, 3.0]
     """
     player_count(v)
-    return butterfly_(v.to(dtype, copy=True), sign=-1)
+    return butterfly_(_copied(v, dtype), sign=-1)
 
 
 def or_interactions(v: Table, *, dtype: torch.dtype = torch.float64) -> Table:
@@ -133,8 +137,10 @@ def or_interactions(v: Table, *, dtype: torch.dtype = torch.float64) -> Table:
     [0.0, 0.0, 0.0, 2.0]
     """
     player_count(v)
-    interactions = 0 - butterfly_(complemented(v).to(dtype, copy=True), sign=-1)  # 0 − 0 is +0
-    return torch.cat([v[..., :1].to(dtype), interactions[..., 1:]], dim=-1)
+    interactions = butterfly_(complemented(v).to(dtype).contiguous(), sign=-1)
+    interactions.neg_().add_(0.0)  # −0 + 0 is 0
+    interactions[..., 0] = v[..., 0]
+    return interactions
 
 
 def reconstruct(and_: Table, or_: Table) -> Table:
@@ -152,23 +158,6 @@ def reconstruct(and_: Table, or_: Table) -> Table:
     return subset_sums(and_) + or_[..., :1] + touching_sums(or_)
 
 
-def butterfly_(table: Tensor, *, lower: bool = False, sign: int = 1, axis: int = -1) -> Tensor:
-    """One pass per player, in place: add ±(half without i) to the half with i, or the reverse.
-
-    Args:
-        table: contiguous, with 2**n entries on `axis`.
-        lower: add the half with i to the half without.
-        sign: 1 to add, −1 to subtract.
-        axis: of the coalitions.
-
-    Returns:
-        The table itself, with its new values.
-    """
-    shape = table.shape[: axis % table.ndim]
-    if not table.numel():
-        return table
-    for player in range(table.shape[axis].bit_length() - 1):
-        halves = table.view(*shape, 2**player, 2, -1)
-        target, source = (0, 1) if lower else (1, 0)
-        halves[..., target, :].add_(halves[..., source, :], alpha=sign)
-    return table
+def _copied(table: Table, dtype: torch.dtype | None = None) -> Table:
+    """A copy whose games follow each other, however those of the table lie."""
+    return table.to(dtype or table.dtype, copy=True, memory_format=torch.contiguous_format)

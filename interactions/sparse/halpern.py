@@ -65,16 +65,18 @@ class _State:
     first: Tensor  # residual at the last restart
     last: Tensor  # residual at the last look since the restart
 
-    def select(self, selected: Tensor) -> "_State":
-        """The state of some games, by a mask."""
-        tables = selected.repeat_interleave(self.u.shape[-1] // len(selected))
-        columns = {name: getattr(self, name)[..., tables] for name in COLUMNS}
-        program, answer = self.program.select(selected), self.answer.select(selected)
-        games = {name: getattr(self, name)[selected] for name in ("game", "step", "age", "first", "last")}
-        return _State(**columns, **games, program=program, answer=answer)
+    def select(self, games: Tensor) -> "_State":
+        """The state of some games, by their indices."""
+        networks = torch.arange(self.u.shape[-1] // len(self.game), device=games.device)
+        tables = (games[:, None] * len(networks) + networks).flatten()
+        columns = {name: getattr(self, name).index_select(-1, tables) for name in COLUMNS}
+        program, answer = self.program.select(games), self.answer.select(games)
+        each = {name: getattr(self, name)[games] for name in EACH}
+        return _State(**columns, **each, program=program, answer=answer)
 
 
 COLUMNS = ("w", "anchor", "projected_anchor", "u", "noise")
+EACH = ("game", "step", "age", "first", "last")
 
 
 def split(
@@ -121,11 +123,12 @@ def _split(program: Program, tolerance: float, max_steps: int, start: Answer | N
             continue
         splitting.certify(state, multiplier, z)
         answer.put(state.game, state.answer)
-        steps[state.game] = step
-        open_ = state.program.gap(state.answer) > tolerance
-        if not open_.any():
+        steps.index_fill_(0, state.game, step)
+        # The one wait for the device in so many steps.
+        open_ = (state.program.gap(state.answer) > tolerance).nonzero()[:, 0]
+        if not len(open_):
             break
-        if not open_.all():
+        if len(open_) < len(state.game):
             state = state.select(open_)
     return answer, steps
 
@@ -208,8 +211,6 @@ def _restart(state: _State, z: Tensor, reflected: Tensor, step: int) -> None:
     due = (residual <= BETA_SUFFICIENT * state.first) | (state.age >= BETA_ARTIFICIAL * step)
     due |= (residual <= BETA_NECESSARY * state.first) & (residual > state.last)
     state.last = torch.where(due, torch.inf, residual)
-    if not due.any():
-        return
     projected = (state.w + 2 * z - reflected) / 2
     dual = state.w - projected  # proportional to the prox step
     moved = _norm(projected - state.projected_anchor, games)

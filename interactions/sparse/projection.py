@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float64
 from torch import Tensor
 
-from harsanyi.interactions.effects.transforms import butterfly_
+from harsanyi.interactions.effects.butterfly import butterfly_
 
 Columns = Float64[Tensor, "coalitions games"]
 Blocks = Float64[Tensor, "blocks coalitions games"]
@@ -28,6 +29,8 @@ Blocks = Float64[Tensor, "blocks coalitions games"]
 # ZZᵀ and JZZᵀJ for one player.
 AND_FACTOR = torch.tensor([[1.0, 1.0], [1.0, 2.0]], dtype=torch.float64)
 OR_FACTOR = AND_FACTOR.flip(0, 1)
+# In the place of a row that a block has only to be as large as others.
+PADDING = -1
 
 
 class Projection:
@@ -39,6 +42,8 @@ class Projection:
         n: players.
         kappa: κ, the scale of the noise block; 0 for splits without one.
         device: of the tables.
+        batched: blocks of about one size in one product, padded with zeros, so that the number of products
+            grows as log n and not as n². By default where launches cost more than padding: not on a CPU.
 
     >>> u = torch.rand(2**5, 3, dtype=torch.float64)
     >>> p = Projection(5, 2.0, u.device)
@@ -46,17 +51,25 @@ class Projection:
     True
     """
 
-    def __init__(self, n: int, kappa: float, device: torch.device) -> None:
+    def __init__(self, n: int, kappa: float, device: torch.device, *, batched: bool | None = None) -> None:
         self.kappa = kappa
         first, second = _SchurBasis(n // 2), _SchurBasis(n - n // 2)
         self._first, self._second = first.basis.to(device), second.basis.to(device)
-        sectors = [(row, column) for column in second.sectors for row in first.sectors]
-        blocks = [(first.block(row), second.block(column)) for row, column in sectors]
-        self._inverses = [_inverse(*block, kappa).to(device) for block in blocks]
-        places = [_places(row, column, 2**first.m) for row, column in sectors]
-        self._to_sectors = torch.cat(places).to(device)
-        self._from_sectors = self._to_sectors.argsort()
-        self._sizes = [len(place) for place in places]
+        products = [
+            _Product(
+                _inverse(first.block(row), second.block(column), kappa), _places(row, column, 2**first.m)
+            )
+            for column in second.sectors
+            for row in first.sectors
+        ]
+        if batched or (batched is None and device.type != "cpu"):
+            products = _batched(products)
+        self._inverses = [product.inverses.to(device) for product in products]
+        self._sizes = [product.places.numel() for product in products]
+        places = torch.cat([product.places.flatten() for product in products])
+        real = (places != PADDING).nonzero()[:, 0]
+        self._to_products = places.clamp_min(0).to(device)
+        self._from_products = real[places[real].argsort()].to(device)
 
     def explained(self, split: Blocks) -> Columns:
         """Z a − J Z b + κ d."""
@@ -78,15 +91,13 @@ class Projection:
         """(ZZᵀ + JZZᵀJ + κ²)⁻¹ r."""
         halves = self._first.T @ r.reshape(len(self._first), -1)
         halves = self._second.T @ _swapped(halves, len(self._second))
-        sectors = halves.view(r.shape)[self._to_sectors]
-        solved = torch.cat(
-            [
-                (inverse @ rows.view(len(inverse), -1)).view(rows.shape)
-                for inverse, rows in zip(self._inverses, sectors.split(self._sizes), strict=True)
-            ]
-        )
-        halves = self._second @ solved[self._from_sectors].view(halves.shape)
-        return (self._first @ _swapped(halves, len(self._first))).view(r.shape)
+        rows = halves.view(r.shape).index_select(0, self._to_products).split(self._sizes)
+        solved = [
+            torch.bmm(inverses, part.view(*inverses.shape[:2], -1)).view(part.shape)
+            for inverses, part in zip(self._inverses, rows, strict=True)
+        ]
+        halves = torch.cat(solved).index_select(0, self._from_products).view(halves.shape)
+        return (self._first @ _swapped(self._second @ halves, len(self._first))).view(r.shape)
 
 
 def _swapped(halves: Tensor, other: int) -> Tensor:
@@ -166,10 +177,47 @@ def _inverse(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], kappa:
     """The inverse of the block that one block of each half make together."""
     both = torch.kron(second[0], first[0]) + torch.kron(second[1], first[1])
     both = both + kappa**2 * torch.eye(len(both), dtype=torch.float64)
-    return torch.cholesky_inverse(torch.linalg.cholesky(both))
+    return torch.cholesky_inverse(torch.linalg.cholesky(both))[None]
 
 
 def _places(row: _Sector, column: _Sector, width: int) -> Tensor:
-    """Where the blocks of two sectors lie in a table `(second half, first half)`: copies last."""
+    """Where the blocks of two sectors lie in a table `(second half, first half)`: `(1, size, copies)`."""
     places = width * column.columns()[:, None, :, None] + row.columns()[None, :, None, :]
-    return places.flatten()
+    return places.flatten(2).flatten(0, 1)[None]
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Blocks that are solved by one batched product.
+
+    Attributes:
+        inverses: `(factors, size, size)`.
+        places: of what they multiply in a table, `(factors, size, columns)`; some may be PADDING.
+    """
+
+    inverses: Tensor
+    places: Tensor
+
+    @property
+    def size(self) -> int:
+        return self.places.shape[1]
+
+    def padded(self, size: int) -> "_Product":
+        """A factor for each column, of a larger size."""
+        more, columns = size - self.size, self.places.shape[2]
+        inverses = F.pad(self.inverses, (0, more, 0, more)).expand(columns, -1, -1)
+        return _Product(inverses, F.pad(self.places, (0, 0, 0, more), value=PADDING).permute(2, 1, 0))
+
+
+def _batched(products: list[_Product]) -> list[_Product]:
+    """Products of nearly one size as one: no size is doubled by padding."""
+    groups: list[list[_Product]] = []
+    for product in sorted(products, key=lambda product: product.size, reverse=True):
+        if not groups or 2 * product.size <= groups[-1][0].size:
+            groups.append([])
+        groups[-1].append(product)
+    padded = [[product.padded(group[0].size) for product in group] for group in groups]
+    return [
+        _Product(torch.cat([each.inverses for each in group]), torch.cat([each.places for each in group]))
+        for group in padded
+    ]

@@ -13,6 +13,7 @@ from harsanyi.interactions import (
     or_interactions,
     reconstruct,
 )
+from harsanyi.interactions.effects.transforms import subset_sums, touching_sums
 from tests import reference
 
 # Sums of at most 2**8 terms of size ~1 in float64: 2**8 · 2**-53 is far below.
@@ -138,6 +139,13 @@ def test_any_leading_batch_and_the_order_of_players():
     torch.testing.assert_close(and_interactions(v)[1, 3], and_interactions(v[1, 3]))
     # Player 0 is the most significant bit: {0} is entry 4.
     assert and_interactions(v)[0, 0, 4].item() == pytest.approx((v[0, 0, 4] - v[0, 0, 0]).item(), abs=EXACT)
+
+
+@pytest.mark.parametrize("transform", [and_interactions, or_interactions, subset_sums, touching_sums])
+def test_tables_may_lie_in_any_order(transform):
+    v = random_table(3, seed=0, games=(2, 5))
+    for lying in (v.transpose(0, 1), v.mT.contiguous().mT, v[:, ::2], v[:1].expand(4, -1, -1)):
+        assert torch.equal(transform(lying), transform(lying.contiguous()))
 
 
 def test_types_and_input_untouched():

@@ -43,20 +43,30 @@ def test_the_maps_are_the_dense_matrix_and_its_transpose(n, kappa):
     torch.testing.assert_close(fast.transposed(table), transposed, rtol=0, atol=EXACT)
 
 
+@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("kappa", SCALES)
 @pytest.mark.parametrize("n", SIZES)
-def test_the_inverse_is_the_dense_one(n, kappa):
+def test_the_inverse_is_the_dense_one(n, kappa, batched):
     _, table = split_and_table(n, kappa)
     matrix = dense(n, kappa)
     expected = torch.linalg.solve(matrix @ matrix.T, table)
-    torch.testing.assert_close(Projection(n, kappa, CPU).inverse(table), expected, rtol=0, atol=EXACT)
+    found = Projection(n, kappa, CPU, batched=batched).inverse(table)
+    torch.testing.assert_close(found, expected, rtol=0, atol=EXACT)
 
 
+@pytest.mark.parametrize("n", [12, 16])
+def test_batched_products_are_few(n):
+    """Sizes up to (n / 2 + 1)², halved from one product to the next: one for each binary digit."""
+    alone, batched = (Projection(n, 3.0, CPU, batched=batched) for batched in (False, True))
+    assert len(batched._sizes) <= ((n // 2 + 1) ** 2).bit_length() < len(alone._sizes) == (n // 4 + 1) ** 2
+
+
+@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("kappa", SCALES)
 @pytest.mark.parametrize("n", [9, 12])
-def test_the_inverse_undoes_the_maps_where_no_dense_matrix_fits(n, kappa):
+def test_the_inverse_undoes_the_maps_where_no_dense_matrix_fits(n, kappa, batched):
     _, table = split_and_table(n, kappa)
-    fast = Projection(n, kappa, CPU)
+    fast = Projection(n, kappa, CPU, batched=batched)
     back = fast.explained(fast.transposed(fast.inverse(table)))
     # The product of the maps has a condition of 5.5**n (κ = 0): of 1e9 at twelve players.
     torch.testing.assert_close(back, table, rtol=0, atol=2**-53 * 5.5**n)
