@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.stats import rankdata
 
 from harsanyi.analyses.knowledge.similarity import reached_amounts
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
 from harsanyi.interactions import Interactions
@@ -140,7 +140,7 @@ def succession_table(
     times = partial(
         _times, steps=np.array(run.steps), noise=np.array([*noise, 2 * noise[-1] - noise[-2]]), share=share
     )
-    table = pd.DataFrame(map(vars, bootstrap_intervals(sums, times, bootstrap)))
+    table = pd.DataFrame(map(vars, sum_intervals(sums, times, bootstrap)))
     orders = [str(order) for order in range(1, end.n + 1)]
     table.insert(0, "series", run.name)
     table.insert(1, "quantity", ["step"] * end.n + ["variance"] * end.n + list(CORRELATIONS))
@@ -165,10 +165,10 @@ def _expected(end: Interactions, variance: float) -> Interactions:
     return Interactions(dividends, end.or_, end.v, "dividends")
 
 
-def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float, axis: int) -> np.ndarray:
+def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float) -> np.ndarray:
     """Crossings of each order along the run and along theory, then their rank correlations."""
-    run = crossing(*sums[: len(steps)], steps=steps, share=share, axis=axis)
-    theory = crossing(*sums[len(steps) :], steps=noise, share=share, axis=axis)
+    run = crossing(*sums[: len(steps)], steps=steps, share=share)
+    theory = crossing(*sums[len(steps) :], steps=noise, share=share)
     order = np.arange(1.0, len(run) + 1).reshape(-1, *[1] * (run.ndim - 1))
     order = np.broadcast_to(order, run.shape)
     pairs = (order, run), (order, theory), (run, theory)
