@@ -4,7 +4,7 @@ BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PEERS = .venv/peers
-BENCHMARKS = overhead plans dense peers sparse stacked many_players screening
+BENCHMARKS = overhead plans dense beside peers sparse stacked many_players screening
 
 .PHONY: demo test coverage test-all check bench $(BENCHMARKS:%=bench-%) docs clean
 

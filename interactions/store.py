@@ -187,6 +187,9 @@ class Store:
 
         Args:
             network, game, batch_size: as for `fill`.
+
+        Returns:
+            ranges of games.
         """
         done = self.done(network)
         block = max(1, (batch_size or suggested_batch_size(game)) >> self.n)

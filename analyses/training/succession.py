@@ -7,8 +7,6 @@ from math import log10
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import brentq
-from scipy.stats import rankdata
 
 from harsanyi.analyses.knowledge.similarity import reached_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
@@ -41,6 +39,8 @@ def theory_variances(final: Interactions, count: int = 16) -> list[float]:
     >>> [f"{variance:.2g}" for variance in variances]
     ['6.9', '0.084', '0.001', '0']
     """
+    from scipy.optimize import brentq  # here, since this import takes part of a second
+
     if count < 3:
         raise ValueError(f"expected a count of three variances or more, got {count}")
     end = _dividends(final)
@@ -177,6 +177,8 @@ def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's along the first axis, over places where both are finite; NaN where either is constant."""
+    from scipy.stats import rankdata  # here, since this import takes a second
+
     known = np.isfinite(x) & np.isfinite(y)
     count = np.maximum(known.sum(0), 1)
     ranks = [rankdata(np.where(known, values, np.nan), axis=0, nan_policy="omit") for values in (x, y)]
