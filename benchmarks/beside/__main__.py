@@ -65,8 +65,8 @@ CASES = {
     "small": Case("compare, ResNet-20, 32²", "compare", "resnet20", 20),
     "stored": Case("the same again", "compare", "resnet20", 20, again=True),
     "small-200": Case("compare, ResNet-20, 32²", "compare", "resnet20", 200, 5),
-    "track": Case("track, 16 × ResNet-20, 32²", "track", "resnet20", 20, 2),
-    "track-200": Case("track, 16 × ResNet-20, 32²", "track", "resnet20", 200, 2),
+    "track": Case("track, 16 × ResNet-20, 32²", "track", "resnet20", 20, 1),
+    "track-200": Case("track, 16 × ResNet-20, 32²", "track", "resnet20", 200, 1),
     "large": Case("compare, ResNet-50, 224²", "compare", "resnet50", 20, 1, "small"),
     "large-200": Case("compare, ResNet-50, 224²", "compare", "resnet50", 200, 1, "small"),
 }

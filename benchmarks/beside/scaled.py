@@ -25,7 +25,8 @@ def use(games: int, tables: Path | None) -> None:
     from harsanyi.analyses.run import extraction
 
     def fill(store: Store, network: str, game: Game, **options: Any) -> None:
-        v = evaluate(game, games=range(games), **options)
+        # The first game's tables are made while a plan is tried: it says little of the others.
+        v = evaluate(game, games=range(1, 1 + games), **options)
         if tables is not None:
             source = Store(tables)
             v = source.v(source.networks[store.networks.index(network) % len(source.networks)])
