@@ -19,6 +19,8 @@ from harsanyi.interactions.plans.regions.steps import RowStep
 Table = Tensor | tuple[Tensor, ...]
 # How many numbers a slice of the widest table of a chain may have: on a CPU a slice should stay in the cache.
 SLICE_NUMBERS = {"cpu": 2**19, "cuda": 2**26}
+# Bytes of tables from which on freed memory is returned to the system; for less, that is not worth its time.
+RETURNED_FROM = 2**26
 
 
 def run_chains(
@@ -45,7 +47,8 @@ def run_chains(
         for source in {source for step in chain.values() for source in step.sources} - wanted:
             if last_user[source] in chain:
                 live.pop(source, None)
-        return_freed_memory()
+        if sum(part.nbytes for table in live.values() for part in _parts(table)) > RETURNED_FROM:
+            return_freed_memory()
     return {node: live[node] for node in wanted}
 
 
