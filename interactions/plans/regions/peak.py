@@ -1,7 +1,8 @@
 """The most memory that a game's tables take, with all that is in memory to compute them.
 
 The tables of a chain's inputs and results are there at once, and so are the slices that each worker has under
-way. The dense parts before and after hold a few activations of a batch for each worker.
+way. On a CPU, the dense parts before and after hold a few activations of a batch for each worker. Elsewhere their
+batches take a share of the memory that is free, beside that of the tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.regions.chains import chains_of, slices_of
 from harsanyi.interactions.plans.regions.steps import RowStep, TableLayout
 
-# A worker's pieces are freed and taken again in many sizes; as much lies between them, unused.
+# A worker's pieces are freed and taken again in many sizes; on a CPU as much lies between them, unused.
 FRAGMENTED = 2
 # Activations of the size of the largest that a dense forward holds at once: a step's input, its result, a
 # shortcut beside them, and what the step itself needs.
@@ -67,7 +68,8 @@ def _chains(traced: Traced, layouts: Mapping[fx.Node, Any], steps: Mapping[fx.No
         pieces = sum(rows * step.width for step in chain.values())
         scratch = max(step.scratch(rows) + rows * step.width for step in chain.values())
         workers = min(worker_count(device), len(slices))
-        taken = _of(live, layouts) + FRAGMENTED * workers * (pieces + scratch)
+        fragmented = FRAGMENTED if device.type == "cpu" else 1
+        taken = _of(live, layouts) + fragmented * workers * (pieces + scratch)
         peak = max(peak, itemsize * taken)
     return peak
 
@@ -90,9 +92,9 @@ def _parts(layout: Any) -> tuple[TableLayout, ...]:
 
 def _dense(traced: Traced, start: int, stop: int) -> int:
     """Bytes of the activations that the workers of a dense part have at once."""
-    if start == stop:
-        return 0
     device = traced.source.meta["val"].device
+    if start == stop or device.type != "cpu":
+        return 0
     largest = traced.largest(start, stop)
     return DENSE_ACTIVATIONS * worker_count(device) * batch_fitting(largest, device) * largest
 
@@ -100,6 +102,8 @@ def _dense(traced: Traced, start: int, stop: int) -> int:
 def _round(traced: Traced, stop: int, n: int) -> int:
     """Bytes of the outputs of a round, in pieces and in one."""
     device = traced.source.meta["val"].device
+    if device.type != "cpu":
+        return 0
     count = batch_fitting(traced.largest(stop), device) * ROUND_BATCHES * worker_count(device)
     return 2 * min(2**n, count) * _itemsize(traced) * numbers_of(traced.result)
 
