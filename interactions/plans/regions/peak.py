@@ -1,8 +1,8 @@
 """The most memory that a game's tables take, with all that is in memory to compute them.
 
 The tables of a chain's inputs and results are there at once, and so are the slices that each worker has under
-way. On a CPU, the dense parts before and after hold a few activations of a batch for each worker. Elsewhere their
-batches take a share of the memory that is free, beside that of the tables.
+way. On a CPU, the dense parts before and after hold a few activations of a batch for each worker. Elsewhere
+their batches take a share of the memory that is free, beside that of the tables.
 """
 
 from collections.abc import Mapping, Sequence
