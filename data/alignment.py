@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int64
-from sklearn.metrics import normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
 
 
 def nmi(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " samples"]) -> float:
@@ -23,6 +21,8 @@ def nmi(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " sampl
     (0.6667, 0.0)
     """
     _check(labels, target)
+    from sklearn.metrics import normalized_mutual_info_score  # here, since this import takes a second
+
     return float(np.clip(normalized_mutual_info_score(target, labels), 0, 1))  # rounding leaves 0 and 1
 
 
@@ -40,6 +40,8 @@ def purity(labels: Int64[np.ndarray, " samples"], target: Int64[np.ndarray, " sa
     (1.0, 0.5)
     """
     _check(labels, target)
+    from sklearn.metrics.cluster import contingency_matrix  # here, since this import takes a second
+
     return float(contingency_matrix(labels, target).max(axis=1).sum() / len(labels))
 
 

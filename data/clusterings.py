@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int64
-from sklearn.cluster import KMeans
 
 from harsanyi.data.alignment import class_counts, labels_row
 from harsanyi.data.hierarchies import LabelHierarchy
@@ -267,6 +266,8 @@ def _clusters(
     aligned: bool,
     seed: int,
 ) -> Int64[np.ndarray, " samples"]:
+    from sklearn.cluster import KMeans  # here, since this import takes a second
+
     clusters = np.empty(len(labels), np.int64)
     for first, rows, each in _pools(labels, count, aligned):
         if (points := len(np.unique(features[rows], axis=0))) < each:

@@ -1,6 +1,9 @@
 """Exact AND and OR interactions of any network, from its output on all 2ⁿ masked inputs."""
 
-from harsanyi.interactions.attribution import HarsanyiInteractions
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
 from harsanyi.interactions.effects.indices import banzhaf_values, shapley_interaction_indices, shapley_values
 from harsanyi.interactions.effects.interactions import (
     KINDS,
@@ -45,6 +48,12 @@ from harsanyi.interactions.sparse.fit import SparseFit, sparse_and_or
 from harsanyi.interactions.sparse.joint import sparse_and_or_joint
 from harsanyi.interactions.sparse.ranges import effect_ranges
 from harsanyi.interactions.store import Store
+
+if TYPE_CHECKING:
+    from harsanyi.interactions.attribution import HarsanyiInteractions
+
+# It comes with captum, which nothing else here needs.
+__getattr__, _, _ = lazy_loader.attach(__name__, submod_attrs={"attribution": ["HarsanyiInteractions"]})
 
 __all__ = [
     "BACKGROUND",

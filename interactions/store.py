@@ -23,6 +23,8 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans.choice import choose
 
 FORMAT = "harsanyi store 1"
+# Copied at once, at most, where a game has no more.
+COPIED_BYTES = 2**26
 
 
 class Store:
@@ -30,7 +32,8 @@ class Store:
 
     All space is reserved when the file is made. From then on only rows and flags are written in place, a row
     flushed before its flag. A process killed at any moment leaves a file that opens. The next run continues
-    where it stopped, with the same batches, and ends with the same bytes.
+    where it stopped, with the same batches, and ends with the same bytes. While a run
+    holds the file open, others may read it.
 
     Args:
         path: of the HDF5 file. It must exist; see `create` and `open_or_create`.
@@ -154,27 +157,44 @@ class Store:
         Args:
             network: its name in the store.
             game: its games.
-            plan, memory, batch_size, progress: as for `evaluate`.
+            plan, memory, batch_size: as for `evaluate`.
+            progress: whether to show a bar, or a bar to advance by the forwards of the `unfinished` games.
         """
         if (game.games, game.n) != (self.games, self.n):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
             )
         size = batch_size or suggested_batch_size(game)
-        block = max(1, size >> self.n)
+        unfinished = self.unfinished(network, game, batch_size=batch_size)
+        with self._file("r+") as file:
+            for rows in unfinished:
+                options: dict[str, Any] = {
+                    "games": rows,
+                    "plan": plan,
+                    "memory": memory,
+                    "progress": progress,
+                    "batch_size": size if choose(game, plan, memory=memory).plan is None else batch_size,
+                }
+                if self.keeps_outputs:
+                    v, outputs = _scores_and_outputs(game, **options)
+                    tables = {"v": v, "outputs": outputs}
+                else:
+                    tables = {"v": evaluate(game, **options)}
+                _write(file, network, rows, {group: table.cpu().numpy() for group, table in tables.items()})
+
+    def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
+        """The games of `network` that `fill` evaluates, in its blocks: those with a game that is not done.
+
+        Args:
+            network, game, batch_size: as for `fill`.
+
+        Returns:
+            ranges of games.
+        """
         done = self.done(network)
-        for start in range(0, self.games, block):
-            rows = range(start, min(start + block, self.games))
-            if done[list(rows)].all():
-                if not isinstance(progress, bool):
-                    progress.update(len(rows) << self.n)
-                continue
-            options: dict[str, Any] = {"games": rows, "plan": plan, "memory": memory, "progress": progress}
-            options["batch_size"] = size if choose(game, plan, memory=memory).plan is None else batch_size
-            if self.keeps_outputs:
-                self._write(network, rows, *_scores_and_outputs(game, **options))
-            else:
-                self._write(network, rows, evaluate(game, **options))
+        block = max(1, (batch_size or suggested_batch_size(game)) >> self.n)
+        blocks = (range(start, min(start + block, self.games)) for start in range(0, self.games, block))
+        return [rows for rows in blocks if not done[rows.start : rows.stop].all()]
 
     def copy(self, source: str, target: str) -> None:
         """Copy the finished games of one network to another that is the same, instead of evaluating them.
@@ -182,15 +202,13 @@ class Store:
         Args:
             source, target: names of networks.
         """
-        done = self.done(source)
-        rows = np.flatnonzero(done & ~self.done(target))
+        missing = self.done(source) & ~self.done(target)
+        groups = ("v", "outputs") if self.keeps_outputs else ("v",)
         with self._file("r+") as file:
-            for group in ("v", "outputs") if self.keeps_outputs else ("v",):
-                for row in rows:
-                    file[f"{group}/{target}"][row] = file[f"{group}/{source}"][row]
-            file.flush()
-            for row in rows:
-                file[f"done/{target}"][row] = 1
+            bytes_of_a_game = sum(file[f"{group}/{source}"][:1].nbytes for group in groups)
+            for rows in _ranges(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
+                tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
+                _write(file, target, rows, tables)
 
     def v(self, network: str) -> Float64[Tensor, "games coalitions"]:
         """The value tables of a network; a ValueError if some games are not done."""
@@ -224,15 +242,6 @@ class Store:
         with self._file() as file:
             return torch.from_numpy(file[f"{group}/{network}"][()])
 
-    def _write(self, network: str, rows: range, v: Tensor, outputs: Tensor | None = None) -> None:
-        """Write rows and flush them, then write their flags."""
-        with self._file("r+") as file:
-            file[f"v/{network}"][rows.start : rows.stop] = v.cpu().numpy()
-            if outputs is not None:
-                file[f"outputs/{network}"][rows.start : rows.stop] = outputs.cpu().numpy()
-            file.flush()
-            file[f"done/{network}"][rows.start : rows.stop] = 1
-
     @contextmanager
     def _file(self, mode: str = "r") -> Iterator[h5py.File]:
         try:
@@ -244,6 +253,27 @@ class Store:
             if file.attrs.get("format") != FORMAT:
                 raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
             yield file
+
+
+def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
+    """Write rows and flush them, then write their flags and flush those."""
+    for group, table in tables.items():
+        file[f"{group}/{network}"][rows.start : rows.stop] = table
+    file.flush()
+    file[f"done/{network}"][rows.start : rows.stop] = 1
+    file.flush()
+
+
+def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:
+    """The chosen places, as ranges of neighbours.
+
+    >>> list(_ranges(np.array([True, True, True, False, True]), longest=2))
+    [range(0, 2), range(2, 3), range(4, 5)]
+    """
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    for start, stop in edges.reshape(-1, 2).tolist():
+        for first in range(start, stop, longest):
+            yield range(first, min(first + longest, stop))
 
 
 def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor, Tensor]:

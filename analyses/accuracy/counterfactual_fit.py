@@ -1,14 +1,13 @@
 """Fit of counterfactuals: predicted beside measured changes, chosen players beside controls."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, bootstrap_intervals, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, ratio_interval, sum_intervals
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.interactions import KINDS
 
@@ -121,11 +120,7 @@ def _by_game(games: pd.Series, *columns: Any) -> np.ndarray:
 def _interval(sums: np.ndarray, statistic: Any, bootstrap: Bootstrap) -> Interval:
     """A statistic of the columns' totals over games."""
     columns = tuple(column[:, None] for column in sums.T)
-    return bootstrap_intervals(columns, partial(_of_totals, statistic), bootstrap=bootstrap)[0]
-
-
-def _of_totals(statistic: Any, *sums: np.ndarray, axis: int) -> np.ndarray:
-    return statistic(*(column.sum(axis) for column in sums))
+    return sum_intervals(columns, statistic, bootstrap)[0]
 
 
 def _slope(count: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from scipy.ndimage import distance_transform_edt
 
 from harsanyi.analyses.comparison.labels import change_label, order_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of
@@ -83,6 +82,8 @@ def draw_players_on_image(
     masks = _players(owner)
     _outline(ax, masks, edgecolor="black", linewidth=1.1)
     _outline(ax, masks, edgecolor="white", linewidth=0.6)
+    from scipy.ndimage import distance_transform_edt  # here, since this import takes part of a second
+
     for player, mask in enumerate(masks if numbers else ()):
         depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         y, x = np.argwhere(depth == depth.max()).mean(0) if depth.max() > 0 else (0, 0)

@@ -1,6 +1,7 @@
 """Amounts: strength by kind, sign and order, and tidy tables of them with intervals."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -38,15 +39,41 @@ def amounts_table(
         columns quantity, kind ("both", "and", "or"), sign ("both", "positive", "negative"), order ("all",
         "1" … "n"), value, low, high, games. A ratio is NaN where its denominator is 0.
     """
-    rows = []
-    for quantity, amounts in quantities.items():
-        labels = group_labels(amounts[0].shape[-1] - 1, signs=signs)
-        columns = [group_sums(amount, signs=signs) for amount in amounts]
-        of_columns: Callable[..., list[Interval]] = mean_interval if len(amounts) == 1 else ratio_interval
-        intervals = of_columns(*columns, bootstrap=bootstrap)
-        for label, interval in zip(labels, intervals, strict=True):
-            rows.append({"quantity": quantity, **label, **vars(interval), "games": len(amounts[0])})
-    return pd.DataFrame(rows)
+    found = _intervals(quantities, signs, bootstrap)
+    return pd.DataFrame(
+        {"quantity": quantity, **label, **vars(interval), "games": len(amounts[0])}
+        for quantity, amounts in quantities.items()
+        for label, interval in zip(
+            group_labels(amounts[0].shape[-1] - 1, signs=signs), found[quantity], strict=True
+        )
+    )
+
+
+def joined(blocks: Sequence[Quantities]) -> Quantities:
+    """The quantities of several blocks of games, one after the other, as those of all games."""
+    return {
+        name: tuple(torch.cat(amounts) for amounts in zip(*(block[name] for block in blocks), strict=True))
+        for name in blocks[0]
+    }
+
+
+def _intervals(quantities: Quantities, signs: bool, bootstrap: Bootstrap) -> dict[str, list[Interval]]:
+    """The intervals of each quantity: those of all means at once, and those of all ratios."""
+    found: dict[str, list[Interval]] = {}
+    ways: dict[int, Callable[..., list[Interval]]] = {1: mean_interval, 2: ratio_interval}
+    for count, of_columns in ways.items():
+        columns = {
+            quantity: [group_sums(amount, signs=signs) for amount in amounts]
+            for quantity, amounts in quantities.items()
+            if len(amounts) == count
+        }
+        if columns:
+            parts = (np.concatenate(part, axis=1) for part in zip(*columns.values(), strict=True))
+            intervals = iter(of_columns(*parts, bootstrap=bootstrap))
+            found |= {
+                quantity: list(islice(intervals, part.shape[1])) for quantity, (part, *_) in columns.items()
+            }
+    return found
 
 
 def group_labels(n: int, *, signs: bool = True) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.interactions.effects.interactions import salience_rule
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
 SCRATCH_AMOUNTS = ("also_scratch", "exclusive", "only_scratch", "all_scratch")
@@ -134,7 +135,7 @@ def compare(
     parts = knowledge_parts(before, after, scratch, threshold=threshold)
     amounts = {name: by_sign_and_order(effects, before.orders) for name, effects in parts.items()}
     _assert_adds_up(**{name: amounts[name] for name in AMOUNTS})
-    rule = before.salient(threshold).rule
+    rule = salience_rule(threshold)
     shared = parts["preserved"]
     return KnowledgeChange(before, after, scratch, shared, **amounts, threshold=threshold, rule=rule)
 

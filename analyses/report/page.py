@@ -16,7 +16,6 @@ from harsanyi.analyses.report.tables import write_table
 REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
 FIGURE_DPI = 192
-FIGURE_FILE_DPI = 200
 TEMPLATES = Environment(
     loader=PackageLoader(__package__, "."),
     autoescape=True,
@@ -43,8 +42,9 @@ def publish(
     out.mkdir(parents=True, exist_ok=True)
     for name, table in results.items():
         write_table(table, out / name)
-    write_figures(figures, out)
-    return write_report(out / REPORT_FILE, figures=figures, **page)
+    pictures = {caption: _png(figure) for caption, figure in figures.items()}  # each is drawn once
+    _write_pictures(pictures, out)
+    return _write_page(out / REPORT_FILE, pictures=pictures, **page)
 
 
 def write_report(
@@ -80,12 +80,29 @@ def write_report(
     ...     "<h1>a &lt;b&gt;</h1>" in path.read_text(encoding="utf-8")
     True
     """
+    pictures = {caption: _png(figure) for caption, figure in figures.items()}
+    return _write_page(
+        path, title=title, summary=summary, facts=facts, tables=tables, pictures=pictures, notes=notes
+    )
+
+
+def _write_page(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    summary: Sequence[str],
+    facts: Mapping[str, str],
+    tables: Mapping[str, pd.DataFrame],
+    pictures: Mapping[str, bytes],
+    notes: Sequence[str] = (),
+) -> Path:
+    """The report with its figures as PNG pictures."""
     page = TEMPLATES.get_template("report.html.jinja").render(
         title=title,
         summary=list(summary),
         facts=dict(facts),
         tables=dict(tables),
-        figures={caption: _png(figure) for caption, figure in figures.items()},
+        figures={caption: _inline(picture) for caption, picture in pictures.items()},
         notes=list(notes),
     )
     path = Path(path)
@@ -95,11 +112,16 @@ def write_report(
 
 def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
     """Write figures into `out`/figures, numbered and named by caption; removes those of an earlier run."""
+    _write_pictures({caption: _png(figure) for caption, figure in figures.items()}, out)
+
+
+def _write_pictures(pictures: Mapping[str, bytes], out: Path) -> None:
+    """The figures as PNG pictures, into `out`/figures."""
     (out / FIGURES_FOLDER).mkdir(parents=True, exist_ok=True)
     for old in (out / FIGURES_FOLDER).glob("[0-9]*-*.png"):
         old.unlink()
-    for number, (caption, figure) in enumerate(figures.items()):
-        figure.savefig(out / FIGURES_FOLDER / figure_name(number, caption), dpi=FIGURE_FILE_DPI)
+    for number, (caption, picture) in enumerate(pictures.items()):
+        (out / FIGURES_FOLDER / figure_name(number, caption)).write_bytes(picture)
 
 
 def figure_name(number: int, caption: str) -> str:
@@ -112,8 +134,8 @@ def figure_name(number: int, caption: str) -> str:
     return f"{number + 1}-{name}.png"
 
 
-def _png(figure: Figure) -> dict[str, str | int]:
-    """A figure as a base64 PNG, the same bytes at every run, and its width on the page, in CSS pixels."""
+def _png(figure: Figure) -> bytes:
+    """A figure as a PNG picture, the same bytes at every run."""
     buffer = io.BytesIO()
     figure.savefig(
         buffer,
@@ -122,8 +144,11 @@ def _png(figure: Figure) -> dict[str, str | int]:
         bbox_inches="tight",
         pad_inches=0.03,
         metadata={"Software": None},
-        pil_kwargs={"optimize": True},
     )
-    picture = buffer.getvalue()
+    return buffer.getvalue()
+
+
+def _inline(picture: bytes) -> dict[str, str | int]:
+    """A PNG picture in base64, and its width on the page, in CSS pixels."""
     pixels = int.from_bytes(picture[16:20])  # a PNG's width, by its specification
     return {"data": base64.b64encode(picture).decode(), "width": pixels * 96 // FIGURE_DPI}

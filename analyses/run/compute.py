@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
-from harsanyi.analyses.run.extraction import progress_bar, study_interactions
+from harsanyi.analyses.run.extraction import paused, progress_bar, study_interactions
 from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.run.run import GAMES_TABLE, RANGES_TABLE, STORE_FILE, STUDY_FILE, Run
 from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
@@ -82,14 +83,16 @@ def _evaluate(
     }
     plans = {}
     forwards = len(masked) * store.games << store.n
-    with progress_bar(progress, forwards, "value tables", "forward") as bar:
+    there = forwards - (_games_left(games, masked, store) << store.n)
+    with progress_bar(progress, forwards, "value tables", "forward", there) as bar:
         for name, game in masked.items():
             for twin in _twins(games, name):
                 store.copy(twin, name)
             with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
                 options: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
+                with paused(bar):
+                    choice = choose(game, **options)
                 store.fill(name, game, batch_size=study.batch_size, progress=bar, **options)
-                choice = choose(game, **options)
             if choice.name != "dense":
                 plans[name] = PlanTaken(choice.name, choice.why)
     return replace(facts, precision_losses=facts.precision_losses | losses, plans=facts.plans | plans)
@@ -132,6 +135,17 @@ def _twins(games: StudyGames, name: str) -> list[str]:
     before = list(games.networks)[: list(games.networks).index(name)]
     weights, labels = games.settings["weights"], games.labels
     return [twin for twin in before if weights[twin] == weights[name] and labels[twin] == labels[name]]
+
+
+def _games_left(games: StudyGames, masked: Mapping[str, MaskedModel], store: Store) -> int:
+    """How many games take forwards: those that are not done, of networks that are no copy of another."""
+    size = games.study.batch_size
+    return sum(
+        len(rows)
+        for name, game in masked.items()
+        if not _twins(games, name)
+        for rows in store.unfinished(name, game, batch_size=size)
+    )
 
 
 def _output_counts(games: StudyGames) -> dict[str, int]:

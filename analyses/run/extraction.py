@@ -1,8 +1,10 @@
 """Interactions from value tables: extracted once, written beside the tables, and read from there."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from time import time
 from typing import Any
 
 import torch
@@ -57,6 +59,7 @@ def load_or_extract(
     if missing and isinstance(method, JointSparseAndOr):
         missing = list(tables)
     bar.update(len(tables) - len(missing))
+    bar.initial = bar.n  # files take no time
     for name, extracted in extract_each({name: tables[name].to(device) for name in missing}, method):
         interactions[name] = extracted.to("cpu")
         interactions[name].save(paths[name])
@@ -64,20 +67,43 @@ def load_or_extract(
     return {name: interactions[name] for name in tables}
 
 
-def progress_bar(progress: bool, total: int, title: str, unit: str) -> "tqdm[Any]":
+def progress_bar(progress: bool, total: int, title: str, unit: str, there: int = 0) -> "tqdm[Any]":
     """Start a progress bar. In a terminal it moves; a log gets a line each minute.
+
+    The time left is by the mean rate since the start: a plan gives the forwards of a whole game at once, so
+    the rate of the moment says little.
 
     Args:
         progress: whether there is a bar at all.
         total: number of units.
         title: in front of the bar.
         unit: what is counted.
+        there: number of units that take no time.
 
     Returns:
         the bar, a context manager.
     """
     rare: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": 60, "delay": 60}
-    return tqdm(total=total, unit=unit, unit_scale=total > 1000, desc=title, disable=not progress, **rare)
+    return tqdm(
+        total=total,
+        initial=there,
+        unit=unit,
+        unit_scale=total > 1000,
+        desc=title,
+        disable=not progress,
+        smoothing=0,
+        miniters=1,
+        **rare,
+    )
+
+
+@contextmanager
+def paused(bar: "tqdm[Any]") -> Iterator[None]:
+    """Leave the time of other work, such as planning, out of a bar's rate."""
+    start = time()
+    yield
+    if not bar.disable:
+        bar.start_t += time() - start
 
 
 def _load(path: Path, method: Method, values: torch.Tensor) -> Interactions | None:

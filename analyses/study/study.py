@@ -146,7 +146,7 @@ class Study(Settings):
     """Number format of the forwards. The lower ones are faster; their error in the interactions is first
     measured on two inputs against float64, and reported. tf32 and fp16 need a GPU."""
     memory: float | None = None
-    """GiB that a plan may hold beside the forwards. By default 2 on a CPU, a quarter of a GPU's memory."""
+    """GiB that a plan may take beside the network. By default 2 on a CPU, a quarter of a GPU's memory."""
     seed: int = 0
     """Seed of every draw: inputs, players, read-outs, bootstrap."""
 

@@ -7,11 +7,9 @@ from math import log10
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import brentq
-from scipy.stats import rankdata
 
 from harsanyi.analyses.knowledge.similarity import reached_amounts
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
 from harsanyi.interactions import Interactions
@@ -41,6 +39,8 @@ def theory_variances(final: Interactions, count: int = 16) -> list[float]:
     >>> [f"{variance:.2g}" for variance in variances]
     ['6.9', '0.084', '0.001', '0']
     """
+    from scipy.optimize import brentq  # here, since this import takes part of a second
+
     if count < 3:
         raise ValueError(f"expected a count of three variances or more, got {count}")
     end = _dividends(final)
@@ -140,7 +140,7 @@ def succession_table(
     times = partial(
         _times, steps=np.array(run.steps), noise=np.array([*noise, 2 * noise[-1] - noise[-2]]), share=share
     )
-    table = pd.DataFrame(map(vars, bootstrap_intervals(sums, times, bootstrap)))
+    table = pd.DataFrame(map(vars, sum_intervals(sums, times, bootstrap)))
     orders = [str(order) for order in range(1, end.n + 1)]
     table.insert(0, "series", run.name)
     table.insert(1, "quantity", ["step"] * end.n + ["variance"] * end.n + list(CORRELATIONS))
@@ -165,10 +165,10 @@ def _expected(end: Interactions, variance: float) -> Interactions:
     return Interactions(dividends, end.or_, end.v, "dividends")
 
 
-def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float, axis: int) -> np.ndarray:
+def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float) -> np.ndarray:
     """Crossings of each order along the run and along theory, then their rank correlations."""
-    run = crossing(*sums[: len(steps)], steps=steps, share=share, axis=axis)
-    theory = crossing(*sums[len(steps) :], steps=noise, share=share, axis=axis)
+    run = crossing(*sums[: len(steps)], steps=steps, share=share)
+    theory = crossing(*sums[len(steps) :], steps=noise, share=share)
     order = np.arange(1.0, len(run) + 1).reshape(-1, *[1] * (run.ndim - 1))
     order = np.broadcast_to(order, run.shape)
     pairs = (order, run), (order, theory), (run, theory)
@@ -177,6 +177,8 @@ def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's along the first axis, over places where both are finite; NaN where either is constant."""
+    from scipy.stats import rankdata  # here, since this import takes a second
+
     known = np.isfinite(x) & np.isfinite(y)
     count = np.maximum(known.sum(0), 1)
     ranks = [rankdata(np.where(known, values, np.nan), axis=0, nan_policy="omit") for values in (x, y)]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float64
-from scipy.linalg import eigh
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import amounts_table, by_sign_and_order
@@ -53,6 +52,8 @@ def learned_dividends(dividends: Dividends, variance: float) -> Dividends:
     >>> learned_dividends(torch.tensor([[0.0, 1.0]], dtype=torch.float64), variance=0.5).numpy().round(12)
     array([[0.25, 0.25]])
     """
+    from scipy.linalg import eigh  # here, since this import takes part of a second
+
     if not variance >= 0:
         raise ValueError(f"expected a variance of 0 or more, got {variance}")
     n = player_count(dividends)

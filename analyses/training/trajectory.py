@@ -1,9 +1,10 @@
 """Trajectories: knowledge along a training run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,18 @@ from harsanyi.analyses.knowledge.amounts import (
     by_sign_and_order,
     group_labels,
     group_sums,
+    joined,
     require_same_games,
 )
-from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare
+from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare, salient_effects
 from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_amounts
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, bootstrap_intervals
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
+
+OWN_SIMILARITY = "similarity_own"
+# Effects of each kind that are measured at once: few enough for memory that a process uses again and again.
+BLOCK_EFFECTS = 2**17
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class Trajectory:
     def final(self) -> Interactions:
         """The interactions of the last checkpoint."""
         return self.interactions[-1]
+
+    def select(self, games: Any) -> "Trajectory":
+        """The trajectory of a selection of games: a slice, indices or a mask."""
+        selected = tuple(checkpoint.select(games) for checkpoint in self.interactions)
+        return replace(self, interactions=selected)
 
 
 def trajectory_table(
@@ -100,20 +111,22 @@ def trajectory_table(
     reached   0.4  0.6  1.0
     """
     _require_runs(trajectories, pretrained)
-    tables = []
-    for run in trajectories:
-        for step, checkpoint in zip(run.steps, run.interactions, strict=True):
-            quantities = {
-                **_amounts(checkpoint, threshold),
-                **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
-                **{
-                    _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
-                    for other in trajectories
-                },
-                "reached": reached_amounts(checkpoint, run.final),
-            }
-            table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
-            tables.append(table.assign(series=run.name, step=step))
+    final = trajectories[0].final
+    size = max(1, BLOCK_EFFECTS >> final.n)
+    blocks = [
+        _quantities(
+            [run.select(games) for run in trajectories],
+            pretrained.select(games) if pretrained else None,
+            threshold,
+        )
+        for games in (slice(start, start + size) for start in range(0, final.games, size))
+    ]
+    tables = [
+        amounts_table(
+            joined([block[series, step] for block in blocks]), signs=False, bootstrap=bootstrap
+        ).assign(series=series, step=step)
+        for series, step in blocks[0]
+    ]
     columns = ["series", "step", "quantity", "kind", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns]
 
@@ -152,7 +165,7 @@ def time_to_reach(
     )
     first = partial(crossing, steps=np.array(trajectory.steps), share=share)
     labels = group_labels(trajectory.final.n, signs=False)
-    times = pd.DataFrame(map(vars, bootstrap_intervals(sums, first, bootstrap)))
+    times = pd.DataFrame(map(vars, sum_intervals(sums, first, bootstrap)))
     fractions = times.rename(columns={"value": "fraction", "low": "fraction_low", "high": "fraction_high"})
     table = pd.concat([pd.DataFrame(labels), times, fractions / trajectory.steps[-1]], axis=1)
     table.insert(0, "series", trajectory.name)
@@ -192,11 +205,32 @@ def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd
     return table
 
 
+def _quantities(
+    trajectories: Sequence[Trajectory], pretrained: Interactions | None, threshold: float
+) -> dict[tuple[str, int], Quantities]:
+    """The quantities of each run at each step."""
+    quantities: dict[tuple[str, int], Quantities] = {}
+    for run in trajectories:
+        end = run.final.strength()
+        for step, checkpoint in zip(run.steps, run.interactions, strict=True):
+            alike = {
+                _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
+                for other in trajectories
+            }
+            quantities[run.name, step] = {
+                **_amounts(checkpoint, threshold),
+                **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
+                **alike,
+                "reached": (alike[OWN_SIMILARITY][0], end),  # `reached_amounts`: both sum the smaller effects
+            }
+    return quantities
+
+
 def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
     """Strength and number of the salient interactions."""
-    salient = checkpoint.only(checkpoint.salient(threshold))
-    count = by_sign_and_order(salient.effects.sign(), salient.orders)
-    return {"strength": (salient.strength(),), "salient_count": (count,)}
+    salient = salient_effects(checkpoint, threshold)
+    strength, count = (by_sign_and_order(x, checkpoint.orders) for x in (salient, salient.sign()))
+    return {"strength": (strength,), "salient_count": (count,)}
 
 
 def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float) -> Quantities:
@@ -217,24 +251,23 @@ def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
     return gained, lost
 
 
-def crossing(*parts: np.ndarray, steps: np.ndarray, share: float, axis: int) -> np.ndarray:
-    """The step at which Σ part / Σ last part first attains a share, interpolated linearly.
+def crossing(*sums: np.ndarray, steps: np.ndarray, share: float) -> np.ndarray:
+    """The step at which a sum first attains a share of the last sum, interpolated linearly.
 
     Args:
-        parts: for each step, an array with an axis of games.
-        steps: rising, one for each part.
+        sums: over games at each step, arrays of one shape.
+        steps: rising, one for each sum.
         share: above 0 and at most 1.
-        axis: the axis of the games, over which parts are summed.
 
     Returns:
-        a step for each column; NaN where the last sum is 0.
+        a step for each place of the arrays; NaN where the last sum is 0.
 
-    >>> crossing(np.array([[0.0]]), np.array([[4.0]]), steps=np.array([0, 10]), share=0.5, axis=0)
+    >>> crossing(np.array([0.0]), np.array([4.0]), steps=np.array([0, 10]), share=0.5)
     array([5.])
     """
-    sums = np.stack([part.sum(axis) for part in parts])
-    known = sums[-1] > 0
-    shares = np.divide(sums, sums[-1], out=np.zeros_like(sums), where=known)
+    along = np.stack(sums)
+    known = along[-1] > 0
+    shares = np.divide(along, along[-1], out=np.zeros_like(along), where=known)
     after = (shares >= share).argmax(0)
     before = np.maximum(after - 1, 0)
     low, high = (np.take_along_axis(shares, at[None], axis=0)[0] for at in (before, after))
@@ -243,7 +276,7 @@ def crossing(*parts: np.ndarray, steps: np.ndarray, share: float, axis: int) -> 
 
 
 def _similarity_name(run: Trajectory, other: Trajectory) -> str:
-    return "similarity_own" if other is run else f"similarity_{other.name}"
+    return OWN_SIMILARITY if other is run else f"similarity_{other.name}"
 
 
 def _require_runs(trajectories: Sequence[Trajectory], pretrained: Interactions | None) -> None:

@@ -75,6 +75,11 @@ class Salient:
         return self.and_.sum(-1) + self.or_.sum(-1)
 
 
+def salience_rule(threshold: float) -> str:
+    """The rule of salience, in words."""
+    return f"|I(S)| > {threshold:g} · max|I| of the game"
+
+
 @dataclass(frozen=True)
 class EffectRanges:
     """The range of the strongest effects of each game over splits nearly as sparse as the sparsest.
@@ -177,8 +182,7 @@ class Interactions:
         strength = self.effects.abs()
         limit = threshold * strength.amax((1, 2))
         mask = strength > limit[:, None, None]
-        rule = f"|I(S)| > {threshold:g} · max|I| of the game"
-        return Salient(mask[:, 0], mask[:, 1], limit, rule)
+        return Salient(mask[:, 0], mask[:, 1], limit, salience_rule(threshold))
 
     def only(self, salient: Salient) -> "Interactions":
         """A copy with every effect that is not salient set to zero.

@@ -11,7 +11,10 @@ ByOrder = Float64[Tensor, "games kinds signs orders"]
 
 def split_by_sign(effects: Effects) -> Parts:
     """max(I, 0) and max(−I, 0), in the order of `SIGNS`; neither is negative."""
-    return torch.stack([effects.clamp_min(0), -effects.clamp_max(0)], dim=2)
+    parts = effects.new_empty(*effects.shape[:2], 2, effects.shape[2])
+    torch.clamp_min(effects, 0, out=parts[:, :, 0])
+    torch.clamp_min(-effects, 0, out=parts[:, :, 1])
+    return parts
 
 
 def by_order(parts: Parts, orders: Int64[Tensor, " coalitions"]) -> ByOrder:

@@ -103,6 +103,11 @@ def in_rounds(
         yield numbers, torch.cat(in_workers(work, numbers.split(size), device))
 
 
+def worker_count(device: torch.device) -> int:
+    """How many workers `in_workers` has."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
 def in_workers(
     work: Callable[[Batch], Result], batches: Sequence[Batch], device: torch.device
 ) -> list[Result]:
@@ -119,7 +124,7 @@ def in_workers(
     >>> in_workers(sum, [(1, 2), (3, 4)], torch.device("cpu"))
     [3, 7]
     """
-    workers = torch.get_num_threads() if device.type == "cpu" else 1
+    workers = worker_count(device)
     if workers == 1:
         return [work(batch) for batch in batches]
     try:

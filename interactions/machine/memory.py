@@ -1,6 +1,10 @@
 """Available memory, and the error where something needs more."""
 
+import ctypes
+import sys
+from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 
 import torch
 
@@ -39,6 +43,24 @@ def gibibytes(count: int) -> str:
     ('3 GiB', '9.476e+226 GiB')
     """
     return f"{Decimal(count) / 2**30:.4g} GiB"
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system, where the C library can.
+
+    Threads that come and go leave heaps behind, and what is freed there the next threads may not find.
+    """
+    if (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """The function of glibc; None of another C library, and on other systems."""
+    if not sys.platform.startswith("linux"):
+        return None
+    function: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return function
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
+from scipy.special import bdtrc
 
 # A difference of less is not worth an alarm, however certain it is.
 MIN_DIFFERENCE = 0.1
@@ -70,9 +69,7 @@ def agreement(
         chosen = best_outputs(answers[folds != fold], labels[folds != fold], outputs)
         best[folds == fold] = np.array(chosen)[labels[folds == fold]] == answers[folds == fold]
     gained, lost = int((best & ~right).sum()), int((right & ~best).sum())
-    certain = gained + lost > 0 and (
-        binomtest(gained, gained + lost, alternative="greater").pvalue < SIGNIFICANCE
-    )
+    certain = gained + lost > 0 and probability(gained, gained + lost, 0.5) < SIGNIFICANCE
     chance = np.bincount(labels).max() / len(labels)
     return Agreement(
         inputs=len(labels),
@@ -99,6 +96,8 @@ def best_outputs(
         number of the output of each class, each different.
     """
     count = max(int(answers.max(initial=0)), *outputs) + 1
+    from scipy.optimize import linear_sum_assignment  # here, since this import takes part of a second
+
     counts = np.zeros((len(outputs), count))
     np.add.at(counts, (labels, answers), 1.0)
     counts[np.arange(len(outputs)), outputs] += 0.5 / len(outputs)  # less than one answer in all
@@ -109,7 +108,24 @@ def _above_chance(hits: int, inputs: int, chance: float) -> bool:
     """Whether so many right answers are more than a constant answer would have."""
     if inputs < MIN_TESTED:
         return hits > chance * inputs
-    return bool(binomtest(hits, inputs, chance, alternative="greater").pvalue < 0.05)
+    return probability(hits, inputs, chance) < 0.05
+
+
+def probability(hits: int, inputs: int, chance: float) -> float:
+    """The probability of so many hits or more by chance: the p-value of a binomial test.
+
+    Args:
+        hits: so many or more.
+        inputs: how many are tried.
+        chance: of a hit, for each input.
+
+    Returns:
+        between 0 and 1.
+
+    >>> probability(2, 2, 0.5)
+    0.25
+    """
+    return float(bdtrc(hits - 1, inputs, chance))
 
 
 def _folds(labels: Int64[np.ndarray, " inputs"]) -> Int64[np.ndarray, " inputs"]:

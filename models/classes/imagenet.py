@@ -2,10 +2,15 @@
 
 from collections import Counter
 from functools import cache
-
-from timm.data import ImageNetInfo, infer_imagenet_subset
+from typing import TYPE_CHECKING
 
 from harsanyi.models.classes.spelling import spelled
+
+if TYPE_CHECKING:
+    from timm.data import ImageNetInfo
+
+# Of the classes of ImageNet and of its relatives in timm.
+COUNTS = frozenset({1000, 11221, 11821, 21841, 21842, 21843})
 
 
 def is_imagenet(count: int) -> bool:
@@ -20,7 +25,7 @@ def is_imagenet(count: int) -> bool:
     >>> is_imagenet(1000), is_imagenet(21843), is_imagenet(10)
     (True, True, False)
     """
-    return infer_imagenet_subset({"num_classes": count}) is not None
+    return count in COUNTS
 
 
 @cache
@@ -69,8 +74,10 @@ def imagenet_aliases(count: int = 1000) -> dict[str, int]:
 
 
 @cache
-def _info(count: int) -> ImageNetInfo:
+def _info(count: int) -> "ImageNetInfo":
     """timm's table of the classes."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset  # here, since this import takes seconds
+
     subset = infer_imagenet_subset({"num_classes": count})
     assert subset is not None, count
     return ImageNetInfo(subset)

@@ -1,5 +1,6 @@
 """Which architecture and which checkpoint a name stands for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,8 @@ from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import FOLDER_FILES, Checkpoint, read_checkpoint
 from harsanyi.models.loading.libraries.adapters import CAUSAL, base_name, is_adapter, read_adapter
 from harsanyi.models.loading.libraries.built_in import small_architecture
+from harsanyi.models.loading.libraries.hub import timm_folder
 from harsanyi.models.loading.libraries.hugging_face import is_hub_folder, transformers_architecture
-from harsanyi.models.loading.libraries.packaged import packaged_architecture
-from harsanyi.models.loading.libraries.timm_networks import folder_of, timm_architecture
-from harsanyi.models.loading.libraries.torchvision_networks import torchvision_architecture
 from harsanyi.models.loading.own_file import own_architecture
 
 PREFIXES = ("timm:", "torchvision:", "transformers:", "causal:", "small:", "package:")
@@ -64,8 +63,8 @@ def architecture_of(name: str, settings: dict[str, Any], saved: Checkpoint | Non
     folder = saved.path if saved is not None and saved.path.is_dir() else None
     if name.rpartition(":")[0].endswith(".py"):
         return own_architecture(name)
-    if folder_of(name) is not None:
-        return timm_architecture(name, settings, saved)
+    if timm_folder(name) is not None:
+        return _of_timm(name, settings, saved)
     if is_hub_folder(name):
         task = saved.facts.get("adapter", {}).get("task_type") if saved is not None else None
         return transformers_architecture(name, folder, causal=None if task is None else task == CAUSAL)
@@ -77,15 +76,26 @@ def architecture_of(name: str, settings: dict[str, Any], saved: Checkpoint | Non
         )
     match library:
         case "timm":
-            return timm_architecture(rest, settings, saved)
+            return _of_timm(rest, settings, saved)
         case "torchvision":
+            from harsanyi.models.loading.libraries.torchvision_networks import torchvision_architecture
+
             return torchvision_architecture(rest, settings, saved)
         case "small":
             return small_architecture(rest)
         case "package":
+            from harsanyi.models.loading.libraries.packaged import packaged_architecture
+
             return packaged_architecture(rest, folder)
         case _:
             return transformers_architecture(rest, folder, causal=library == "causal")
+
+
+def _of_timm(name: str, settings: Mapping[str, Any] | None, saved: Checkpoint | None) -> Architecture:
+    # Here, and likewise for other libraries: their imports take seconds.
+    from harsanyi.models.loading.libraries.timm_networks import timm_architecture
+
+    return timm_architecture(name, settings, saved)
 
 
 def local_folder(name: str) -> Path | None:
@@ -97,7 +107,7 @@ def local_folder(name: str) -> Path | None:
     Returns:
         the folder, or None.
     """
-    if (folder := folder_of(name.removeprefix("timm:"))) is not None:
+    if (folder := timm_folder(name.removeprefix("timm:"))) is not None:
         return folder
     folder = Path(name.partition(":")[2] if name.startswith(("transformers:", "causal:")) else name)
     return (

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as image_functional
 
 from harsanyi.pictures import as_rgb_or_grey
 
 NetworkInputs = Tensor | dict[str, Tensor]
-INTERPOLATIONS = tuple(mode.value for mode in InterpolationMode)
+# As torchvision calls them; Pillow has one way to the nearest pixel.
+INTERPOLATIONS = {mode.name.lower(): mode for mode in Image.Resampling} | {
+    "nearest-exact": Image.Resampling.NEAREST
+}
 CROP_MODES = ("center", "squash")
 SCALES = ("mean", "std")
 
@@ -141,8 +142,9 @@ class ImagePreprocess:
             sides = list(zip(self.size, image.size[::-1], strict=True))
             scale = max(math.floor(side / self.crop) / image_side for side, image_side in sides)
             resized = [max(side, int(image_side * scale + 1e-6)) for side, image_side in sides]
-        image = image_functional.resize(image, resized, InterpolationMode(self.interpolation))
-        image = image_functional.center_crop(image, [height, width])
+        image = image.resize((resized[1], resized[0]), INTERPOLATIONS[self.interpolation])
+        top, left = round((resized[0] - height) / 2), round((resized[1] - width) / 2)
+        image = image.crop((left, top, left + width, top + height))
         return np.asarray(image).reshape(height, width, self.channels)
 
 

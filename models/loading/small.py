@@ -3,7 +3,6 @@
 from collections import OrderedDict
 
 import torch.nn.functional as F
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 
@@ -62,6 +61,8 @@ def small_vit(num_classes: int = 10) -> nn.Module:
     >>> small_vit(10)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
+    from timm.models import VisionTransformer  # here, since this import takes seconds
+
     return VisionTransformer(
         img_size=32, patch_size=4, embed_dim=192, depth=6, num_heads=3, num_classes=num_classes
     )

@@ -4,15 +4,14 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
-import sklearn
 import torch
 from safetensors.torch import load_file
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from harsanyi.models.digest import digest
@@ -177,6 +176,8 @@ def _fit(features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
     # A feature that is constant up to rounding holds no information; divided by its spread it would be noise.
     scale[scale <= 1e-6 * np.abs(mean)] = np.inf
     scale[scale == 0] = np.inf
+    from sklearn.linear_model import LogisticRegression  # here, since this import takes a second
+
     probe = LogisticRegression(max_iter=5000).fit((features - mean) / scale, target)
     weight, bias = probe.coef_, probe.intercept_
     if len(weight) == 1:  # two classes: scikit-learn keeps only the difference of their scores
@@ -193,7 +194,7 @@ def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterato
 def _key(network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any]) -> str:
     inputs = [digest(batch) for batch in _batches(network, items, settings["batch_size"])]
     first = network.features(next(_batches(network, items, settings["batch_size"])))
-    versions = [FIT_METHOD, sklearn.__version__, torch.__version__]
+    versions = [FIT_METHOD, version("scikit-learn"), torch.__version__]
     weights = network.model.state_dict()
     return digest(
         versions, repr(network.model), network.head, weights, inputs, first, target, json.dumps(settings)

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from harsanyi.models.training.read_out import check_labels
@@ -114,6 +113,8 @@ def _average_precision(outputs: np.ndarray, target: np.ndarray) -> float:
     if not np.isfinite(outputs).all():  # of a training that diverged
         return float("nan")
     classes = np.flatnonzero(target.any(axis=0))
+    from sklearn.metrics import average_precision_score  # here, since this import takes a second
+
     precisions = [average_precision_score(target[:, k], outputs[:, k]) for k in classes]
     return float(np.mean(precisions)) if precisions else float("nan")
 

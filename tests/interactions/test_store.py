@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -97,8 +98,6 @@ def test_files_that_are_no_stores(tmp_path):
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(ValueError, match="no HDF5 file"):
         Store(tmp_path / "text.h5")
-    import h5py
-
     with h5py.File(tmp_path / "other.h5", "w"):
         pass
     with pytest.raises(ValueError, match="no store of this version"):
@@ -135,6 +134,30 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(tmp_path):
     create(path).fill("before", game, progress=False)
     assert game.asked == 64 * int((~done).sum())
     assert digest(path) == digest(tmp_path / "whole.h5")
+
+
+def test_the_file_is_opened_once_and_read_meanwhile(tmp_path, monkeypatch):
+    """Another process sees every game as soon as it is done, and nothing of the next."""
+    store = create(tmp_path / "v.h5")
+    opened, seen = [], []
+    monkeypatch.setattr(
+        h5py, "File", lambda *path, file=h5py.File, **how: opened.append(path) or file(*path, **how)
+    )
+    script = (
+        f"from harsanyi.interactions import Store; print(Store({str(store.path)!r}).done('before').sum())"
+    )
+
+    class Watched(SeveralGames):
+        def scores(self, games, coalitions):
+            if self.asked == 4 * 64:
+                run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+                seen.append(run.stdout)
+            return super().scores(games, coalitions)
+
+    store.fill("before", tried(Watched()), progress=False)
+    assert seen == ["4\n"]
+    assert [mode for _, mode in opened].count("r+") == 1
+    assert store.done("before").all()
 
 
 class Classifier(SeveralGames):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from harsanyi.interactions.machine.batching import in_workers
+from harsanyi.interactions.machine.memory import return_freed_memory
 from harsanyi.interactions.plans.regions.steps import RowStep
 
 # The table of a step's result; a tuple where the result has several parts.
@@ -19,6 +20,8 @@ Table = Tensor | tuple[Tensor, ...]
 # How many numbers a slice of the widest table of a chain may have: on a CPU a slice should stay in the cache.
 # An accelerator has other caches and wants few, large launches.
 CPU_SLICE_NUMBERS, ACCELERATOR_SLICE_NUMBERS = 2**19, 2**26
+# Bytes of tables from which on freed memory is returned to the system; for less, that is not worth its time.
+RETURNED_FROM = 2**26
 
 
 def run_chains(
@@ -37,7 +40,7 @@ def run_chains(
     steps = {node: step for node, step in planned.items() if step.layout is not None}
     last_user = {source: node for node, step in steps.items() for source in step.sources}
     live = dict(tables)
-    for chain in _chains(steps):
+    for chain in chains_of(steps):
         used_outside = {
             source for node, step in steps.items() if node not in chain for source in step.sources
         }
@@ -45,10 +48,13 @@ def run_chains(
         for source in {source for step in chain.values() for source in step.sources} - wanted:
             if last_user[source] in chain:
                 live.pop(source, None)
+        if sum(part.nbytes for table in live.values() for part in _parts(table)) > RETURNED_FROM:
+            return_freed_memory()
     return {node: live[node] for node in wanted}
 
 
-def _chains(steps: Mapping[fx.Node, RowStep]) -> Iterator[dict[fx.Node, RowStep]]:
+def chains_of(steps: Mapping[fx.Node, RowStep]) -> Iterator[dict[fx.Node, RowStep]]:
+    """The steps chain by chain, in order."""
     chain: dict[fx.Node, RowStep] = {}
     for node, step in steps.items():
         if chain and not _continues(chain, step):
@@ -71,15 +77,21 @@ def _continues(chain: Mapping[fx.Node, RowStep], step: RowStep) -> bool:
     )
 
 
+def slices_of(chain: Mapping[fx.Node, RowStep], device: torch.device) -> list[slice]:
+    """The rows of a chain, slice by slice."""
+    first = next(iter(chain.values()))
+    numbers = CPU_SLICE_NUMBERS if device.type == "cpu" else ACCELERATOR_SLICE_NUMBERS
+    count = first.regions.rows if first.at_once else numbers // max(step.width for step in chain.values())
+    return first.regions.slices(max(1, count))
+
+
 def _run(
     chain: Mapping[fx.Node, RowStep], tables: Mapping[fx.Node, Table], wanted: set[fx.Node]
 ) -> dict[fx.Node, Table]:
     """The wanted tables of one chain."""
     first = next(iter(chain.values()))
     device = _parts(next(iter(tables.values())))[0].device
-    numbers = CPU_SLICE_NUMBERS if device.type == "cpu" else ACCELERATOR_SLICE_NUMBERS
-    count = first.regions.rows if first.at_once else numbers // max(step.width for step in chain.values())
-    slices = first.regions.slices(max(1, count))
+    slices = slices_of(chain, device)
 
     def computed(rows: slice) -> dict[fx.Node, Table]:
         values: dict[fx.Node, Table] = {}

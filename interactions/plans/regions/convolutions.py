@@ -59,9 +59,27 @@ def convolution(step: LayoutStep) -> RowStep:
     def by_windows(rows: slice, table: Tensor) -> Tensor:
         return _multiply_windows(table, seen.rows(table.device)[rows], by_place, bias)
 
+    def scratch_of_products(rows: int) -> int:
+        products = min(seen.products, rows * windows.shape[1])
+        columns = width if groups > 1 else min(width, MIN_COLUMNS)
+        fitting = WORKSPACE_BYTES // weight.itemsize
+        at_once = min(products * width, max(fitting, products * columns))
+        return products * layout.width + at_once + rows * width
+
+    def scratch_of_windows(rows: int) -> int:
+        gathered = min(rows * windows.shape[1] * inner, WORKSPACE_BYTES // weight.itemsize)
+        return 2 * gathered
+
     windows_first = groups == 1 and cost_of_windows < cost_of_products
     apply, cost = (by_windows, cost_of_windows) if windows_first else (by_products, cost_of_products)
-    return RowStep(after, apply, cost, aligned=(False,), index_bytes=seen.bytes + 4 * seen.products)
+    return RowStep(
+        after,
+        apply,
+        cost,
+        aligned=(False,),
+        index_bytes=seen.bytes + 4 * seen.products,
+        scratch=scratch_of_windows if windows_first else scratch_of_products,
+    )
 
 
 def _sees_own_place(before: TableLayout, after: TableLayout, windows: np.ndarray) -> bool:

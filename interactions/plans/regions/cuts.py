@@ -20,6 +20,7 @@ from harsanyi.interactions.plans.graph.traced import CONVOLUTIONS, Traced
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.chains import run_chains
 from harsanyi.interactions.plans.regions.moves import reshape
+from harsanyi.interactions.plans.regions.peak import peak_bytes
 from harsanyi.interactions.plans.regions.regions import Regions, colours_of
 from harsanyi.interactions.plans.regions.rules import rule_of
 from harsanyi.interactions.plans.regions.steps import DONE, MOVE_COST, LayoutStep, RowStep, TableLayout
@@ -42,7 +43,7 @@ class RegionPlan:
         colours: of the players, for the coalitions of the first part.
         cost: multiply-adds of one game in all coalitions.
         dense_cost: multiply-adds of the same on the whole network.
-        bytes: the most memory for a game's tables and the indices, beside the dense parts.
+        bytes: the most memory for a game's tables, the indices, and all that computes them (`peak_bytes`).
         indices: numbers of rows that every game looks up, by what they are for and their device.
     """
 
@@ -203,7 +204,7 @@ def plan_regions(
         tuple(colours),
         costs[start, stop],
         dense_total,
-        _bytes(traced, layouts, planned, start, stop),
+        peak_bytes(traced, layouts, planned, (start, stop), n, 1 << (1 + max(colours))),
     )
 
 
@@ -262,20 +263,6 @@ def _costs(
     return {
         (start, stop): float(first[start] + last[stop]) for start in first for stop in last if start <= stop
     }
-
-
-def _bytes(traced: Traced, layouts: dict[fx.Node, Any], planned: list[RowStep], start: int, stop: int) -> int:
-    """The most memory for tables that live at once, with their copies, and for the indices."""
-    itemsize = traced.source.meta["val"].dtype.itemsize
-    peak = max(
-        sum(
-            itemsize * layouts[node].regions.rows * layouts[node].width
-            for node in traced.live(place)
-            if isinstance(layouts.get(node), TableLayout)
-        )
-        for place in range(start, stop + 1)
-    )
-    return 2 * peak + sum(step.index_bytes for step in planned[start:stop])
 
 
 def dense_cost(node: fx.Node, traced: Traced) -> float:

@@ -80,6 +80,8 @@ class RowStep:
             the slice of an aligned table, and the whole of any other.
         index_bytes: memory for the numbers of rows to look up.
         at_once: whether all rows must be computed in one call.
+        scratch: takes a number of rows of the result, and gives how many numbers their computation holds
+            beside the tables and two copies of them.
         sources: the input activations; one that is used twice is listed twice.
     """
 
@@ -89,6 +91,7 @@ class RowStep:
     aligned: tuple[bool, ...] = (True,)
     index_bytes: int = 0
     at_once: bool = False
+    scratch: Callable[[int], int] = lambda rows: 0
     sources: tuple[fx.Node, ...] = ()
 
     @property

@@ -37,7 +37,7 @@ class RegionTables(Plan):
     Attributes:
         traced: the network as a function of the masked elements.
         shape: of the masked elements of one input, (channels, height, width) or (tokens, …).
-        memory: bytes for tables, beside the dense parts. Where one game needs more, its last players are
+        memory: bytes for tables and all that computes them. Where one game needs more, its last players are
             fixed, present and absent in turn, until the rest fits.
         plans: of the games used last, by number; one plan where all games share their players.
         on_trial: whether the tables of the next call stay in `trial_tables`, as on a trial of the plan.
@@ -114,9 +114,11 @@ class RegionTables(Plan):
             size: of a batch; None for the largest that suits the device.
         """
         key = (game, *map(int, fixed))
-        tables = self.trial_tables.pop(key) if key in self.trial_tables else self._tables(game, plan, fixed)
+        tables = self.trial_tables.pop(key, None)
+        self.trial_tables.clear()  # at most one, and none while others are made
+        if tables is None:
+            tables = self._tables(game, plan, fixed)
         if self.on_trial:
-            self.trial_tables.clear()  # at most one
             self.trial_tables[key] = tables
         size = size or batch_fitting(self.traced.largest(plan.stop), fixed.device)
 
@@ -158,14 +160,22 @@ class RegionTables(Plan):
     def _planned(self, game: int) -> RegionPlan:
         """The plan for as many players as the memory allows, the last players fixed."""
         players = self.game.players.players_at(self.shape, game)
+        least: int | None = None
         for n in range(self.game.n, 0, -1):
             seen = np.bitwise_and(players, (1 << n) - 1)
-            plan = plan_regions(self.traced, _layout(seen, self.shape), n)
+            try:
+                plan = plan_regions(self.traced, _layout(seen, self.shape), n)
+            except NotApplicable:  # so many players fixed that nothing is saved
+                if least is None:
+                    raise
+                break
             if plan.bytes <= self.memory:
                 return plan
+            least = plan.bytes if least is None else min(least, plan.bytes)
+        assert least is not None
+        needed, there = gibibytes(least + least // 1000), gibibytes(self.memory)  # words are rounded
         raise NotApplicable(
-            f"one game's tables need {gibibytes(plan.bytes)}, more than the {gibibytes(self.memory)} "
-            "there are for them"
+            f"one game's tables need {needed} at least, and there are {there} for them: allow more memory"
         )
 
 

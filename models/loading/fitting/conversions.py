@@ -10,13 +10,12 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from torch import nn
 
 from harsanyi.models.loading.parts import State
 
+DENSENET = "torchvision.models.densenet"
 Convert = Callable[[State, nn.Module], State]
 
 
@@ -31,10 +30,14 @@ def conversions(model: nn.Module) -> list[Convert]:
     """
     if hasattr(model, "base_model_prefix") and hasattr(type(model), "from_pretrained"):
         return [_transformers_names]
-    if isinstance(model, torchvision.models.DenseNet):
+    if DENSENET in {kind.__module__ for kind in type(model).__mro__}:
         return [_densenet_names, _own_names]
     architecture = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
-    if architecture is None or not timm.is_model(architecture):
+    if architecture is None:
+        return [_own_names]
+    import timm  # here, since this import takes seconds
+
+    if not timm.is_model(architecture):
         return [_own_names]
     modules = {timm.models.model_entrypoint(architecture).__module__, type(model).__module__}
     filters = [
@@ -106,8 +109,10 @@ def _original(name: str, state: State) -> torch.Tensor | None:
 
 def _densenet_names(state: State, _: nn.Module) -> State:
     """Names of torchvision's published files: ``norm.1`` for ``norm1``."""
+    from torchvision.models import densenet
+
     result: State = {}
-    torchvision.models.densenet._load_state_dict(
+    densenet._load_state_dict(
         SimpleNamespace(load_state_dict=result.update),  # type: ignore[arg-type]
         SimpleNamespace(get_state_dict=lambda **_: state),  # type: ignore[arg-type]
         progress=False,

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -12,6 +11,7 @@ from torch import nn
 
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint, read_json
+from harsanyi.models.loading.libraries.hub import timm_folder
 from harsanyi.models.loading.libraries.names import near
 from harsanyi.models.loading.preparation.settings import image_settings, timm_arguments
 from harsanyi.models.loading.preprocess import ImagePreprocess
@@ -52,7 +52,7 @@ def timm_architecture(
     Raises:
         ValueError: there is no such network, or timm cannot build it so.
     """
-    folder = folder_of(name)
+    folder = timm_folder(name)
     content = read_json(folder / "config.json") if folder is not None else {}
     name = _known_name(str(content.get("architecture", name)))
     arguments = timm_arguments(saved)
@@ -81,13 +81,6 @@ def timm_architecture(
         source=f"timm's configuration of {tagged}",
         notes=_notes(name, tagged, options, saved),
     )
-
-
-def folder_of(name: str) -> Path | None:
-    """The folder that a name is, if timm wrote it: its config.json names an architecture of timm's."""
-    path = Path(name.removeprefix("local-dir:"))
-    content = read_json(path / "config.json")
-    return path if isinstance(content.get("architecture"), str) and "pretrained_cfg" in content else None
 
 
 def _known_name(name: str) -> str:

@@ -66,6 +66,20 @@ assert "torch" in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
+def test_a_comparison_waits_for_no_library_that_it_does_not_need():
+    code = """
+import sys
+import harsanyi.analyses.command.studies
+from harsanyi import models
+models.load("small:resnet20", "random")
+models.performance
+needless = "timm torchvision transformers accelerate sklearn captum scipy.stats scipy.optimize torch._dynamo"
+slow = set(needless.split()) & set(sys.modules)
+assert not slow, slow
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_the_package_exports_its_verbs():
     from harsanyi import analyses
 

@@ -17,6 +17,7 @@ import torch
 from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, study_in
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.run.extraction import paused, progress_bar
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
 from tests.places import ROOT
@@ -144,6 +145,42 @@ def test_networks_split_together(run, tmp_path, forwards):
         torch.stack([one.effects for one in each.values()]).abs().amax(0).sum() for each in (found, apart)
     )
     assert shared < single  # what the joint split is for: less strength in the strongest of the networks
+
+
+def test_the_time_left_is_that_of_the_forwards_that_are_left(monkeypatch):
+    """Half is there and takes no time, neither does planning; then a quarter in ten seconds leaves ten."""
+    now = 0.0
+    for clock in ("tqdm.std.time", "harsanyi.analyses.run.extraction.time"):
+        monkeypatch.setattr(clock, lambda: now)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with progress_bar(True, 400, "value tables", "forward", there=200) as bar:
+        with paused(bar):
+            now += 30.0
+        now += 10.0
+        bar.update(100)  # a game of a plan, all at once
+        assert "300/400 [00:10<00:10, 10.00forward/s]" in str(bar)
+
+
+def test_the_bar_counts_forwards_that_are_made(checkpoints, tmp_path, monkeypatch):
+    """Games done before, and networks that are copies of another, are there at the start."""
+    scratch = f"--scratch={checkpoints / 'before.safetensors'}"
+    arguments = comparison(checkpoints, tmp_path, scratch, "--batch-size=16")  # a game
+    bars = []
+
+    def recorded(progress, total, title, *more):
+        bars.append(progress_bar(progress, total, title, *more))
+        bars[-1].disable = False  # count, also where none is shown
+        return bars[-1]
+
+    monkeypatch.setattr("harsanyi.analyses.run.compute.progress_bar", recorded)
+    main(arguments)
+    with h5py.File(tmp_path / "values.h5", "r+") as file:
+        file["done/after"][2:] = 0
+    main(arguments)
+    assert [(bar.initial, bar.n, bar.total) for bar in bars] == [
+        (4 * 16, 3 * 4 * 16, 3 * 4 * 16),
+        (2 * 16, 4 * 16, 4 * 16),
+    ]
 
 
 def test_value_tables_are_the_networks_log_odds(run, checkpoints):
@@ -392,6 +429,7 @@ def slowly(self, *asked):
     return scores(self, *asked)
 model.MaskedModel.scores = slowly
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.run.extraction import paused, progress_bar
 main()
 """
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from harsanyi import analyses
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import (
+    Bootstrap,
+    bootstrap_intervals,
+    ratio_interval,
+    sum_intervals,
+)
 
 
 def test_interval_is_the_percentiles_of_literal_resamples():
@@ -17,6 +22,30 @@ def test_interval_is_the_percentiles_of_literal_resamples():
     low, high = np.quantile(ratios, [0.1, 0.9])
     assert (interval.low, interval.high) == pytest.approx((low, high))
     assert interval.value == part.sum() / whole.sum()
+
+
+def test_sums_of_resamples_are_those_of_the_games_drawn():
+    """More resamples than a batch; columns without a value in some resamples; equal columns."""
+    random = np.random.default_rng(1)
+    part, whole = random.random((9, 5)), random.random((9, 5))
+    whole[1:, 1] = 0.0  # drawn in some resamples only
+    whole[:, 2] = 0.0
+    part[:, 3] = whole[:, 3]
+    bootstrap = Bootstrap(confidence=0.9, resamples=250, seed=5)
+
+    def ratio(above, below):
+        return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+
+    found = sum_intervals((part, whole), ratio, bootstrap)
+    literal = bootstrap_intervals(
+        (part, whole), lambda above, below, axis: ratio(above.sum(axis), below.sum(axis)), bootstrap
+    )
+    for one, other in zip(found, literal, strict=True):
+        # Sums of nine numbers of size 1 in another order.
+        assert list(vars(one).values()) == pytest.approx(list(vars(other).values()), rel=1e-13, nan_ok=True)
+    assert (found[3].value, found[3].low, found[3].high) == (1.0, 1.0, 1.0)
+    assert np.isnan(found[1].low)
+    assert np.isnan(found[2].value)
 
 
 def test_defaults_and_name():

@@ -151,6 +151,17 @@ def test_table_says_what_similarity_and_reached_say():
         pd.testing.assert_frame_equal(numbers(found), numbers(expected.set_index(KEYS)))
 
 
+def test_blocks_of_games_do_not_show(monkeypatch):
+    runs, pretrained = (
+        [random_run(0, "fine", games=7), random_run(10, "coarse", games=7)],
+        random_run(20, games=7),
+    )
+    whole = trajectory_table(runs, pretrained.final, bootstrap=Bootstrap(resamples=50))
+    monkeypatch.setattr("harsanyi.analyses.training.trajectory.BLOCK_EFFECTS", 2 * 2**3)  # two games a block
+    blocks = trajectory_table(runs, pretrained.final, bootstrap=Bootstrap(resamples=50))
+    pd.testing.assert_frame_equal(blocks, whole, rtol=0, atol=EXACT)
+
+
 def test_strength_and_count_by_definition():
     run = random_run(0)
     table = trajectory_table([run], threshold=0.3, bootstrap=Bootstrap(resamples=2))

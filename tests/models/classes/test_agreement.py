@@ -1,11 +1,12 @@
 """Whether answers agree with the match of outputs to classes."""
 
 import itertools
+from math import comb
 
 import numpy as np
 import pytest
 
-from harsanyi.models.classes.agreement import agreement, best_outputs
+from harsanyi.models.classes.agreement import agreement, best_outputs, probability
 
 
 def test_the_best_assignment_is_that_of_all_permutations():
@@ -26,6 +27,15 @@ def test_a_network_in_another_order_is_seen(order):
     agreed = agreement(np.array(order)[labels], labels, (0, 1, 2))
     assert (agreed.best_outputs, agreed.best_accuracy, agreed.other_order) == (order, 1.0, True)
     assert agreed.accuracy == np.mean(np.array(order) == np.arange(3))
+
+
+def test_the_probability_of_so_many_hits():
+    for hits, inputs, chance in ((0, 5, 0.3), (3, 7, 0.5), (7, 7, 0.9), (70, 100, 0.25)):
+        literal = sum(
+            comb(inputs, k) * chance**k * (1 - chance) ** (inputs - k) for k in range(hits, inputs + 1)
+        )
+        # A sum of at most 100 terms, of which the largest has rounding of some 1e-14.
+        assert probability(hits, inputs, chance) == pytest.approx(literal, rel=1e-12)
 
 
 def test_outputs_beyond_the_classes():

@@ -1,9 +1,9 @@
 """Which output of a network is which class."""
 
 import pytest
-from timm.data import ImageNetInfo
+from timm.data import ImageNetInfo, infer_imagenet_subset
 
-from harsanyi.models.classes.imagenet import imagenet_aliases, imagenet_classes
+from harsanyi.models.classes.imagenet import COUNTS, imagenet_aliases, imagenet_classes
 from harsanyi.models.classes.matching import ClassMismatchError, match_classes
 
 COLOURS = ("blue", "green", "red")
@@ -73,6 +73,11 @@ def test_folders_named_by_synsets(count):
     match = match_classes(imagenet_classes(count), [synsets[i] for i in chosen])
     assert match.outputs == chosen
     assert "synsets" in match.why
+
+
+def test_imagenet_and_its_relatives_are_those_of_timm():
+    found = {count for count in range(30_000) if infer_imagenet_subset({"num_classes": count})}
+    assert found == COUNTS
 
 
 def test_synonyms_of_imagenet():

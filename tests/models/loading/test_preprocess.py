@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import InterpolationMode, functional
 
 from harsanyi.models import ImagePreprocess, TextPreprocess, load
 
@@ -114,3 +115,19 @@ def test_the_users_settings_override_all_others(tmp_path: Path, pictures):
         load("small:resnet20", file, preprocessing={"sizes": 3})
     with pytest.raises(ValueError, match="expected settings by name"):
         load("small:resnet20", file, preprocessing=[3])
+
+
+@pytest.mark.parametrize("interpolation", sorted(mode.value for mode in InterpolationMode))
+@pytest.mark.parametrize("size", [(20, 31), (33, 20), (20, 20)])
+def test_pixels_are_those_of_torchvision(interpolation, size):
+    """Resized and cropped alike, to the last bit."""
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    preprocess = ImagePreprocess((13, 15), (0,) * 3, (1,) * 3, crop=0.9, interpolation=interpolation)
+    found = preprocess.display(preprocess([image]))[0]
+    scale = max(int(13 / 0.9) / size[1], int(15 / 0.9) / size[0])
+    resized = [max(13, int(size[1] * scale + 1e-6)), max(15, int(size[0] * scale + 1e-6))]
+    expected = functional.center_crop(
+        functional.resize(image, resized, InterpolationMode(interpolation)), [13, 15]
+    )
+    assert np.array_equal(found, np.asarray(expected))

@@ -1,5 +1,7 @@
 """Plans by way of region tables: what they promise about memory, layers, games, threads and cost."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -191,8 +193,9 @@ def test_the_memory_is_kept_and_the_numbers_are_the_same():
     assert whole.plan(0).n == 8
     assert "fixed" not in whole.describe()
     expected = whole.scores(torch.zeros(256, dtype=torch.int64), coalition_masks(8))
-    little = tables_plan(game, memory=whole.plan(0).bytes // 2)
-    assert little.plan(0).bytes <= whole.plan(0).bytes // 2
+    memory = whole.plan(0).bytes - 1
+    little = tables_plan(game, memory=memory)
+    assert little.plan(0).bytes <= memory
     assert 1 < little.plan(0).n < 8
     fixed = 8 - little.plan(0).n
     assert f"{2**fixed} times, with {fixed} players fixed" in little.describe()
@@ -201,8 +204,32 @@ def test_the_memory_is_kept_and_the_numbers_are_the_same():
 
 
 def test_too_little_memory_for_anything_is_refused():
-    with pytest.raises(NotApplicable, match="no cut pays|tables need"):
+    """The sentence says the least that works."""
+    with pytest.raises(
+        NotApplicable, match="tables need .* GiB at least, and there are .* allow more"
+    ) as refused:
         tables_plan(game_of(), memory=10)
+    least = float(re.search(r"need ([\d.]+) GiB", str(refused.value)).group(1)) * 2**30
+    assert tables_plan(game_of(), memory=int(least)).plan(0).bytes <= least
+    with pytest.raises(NotApplicable, match="at least"):
+        tables_plan(game_of(), memory=int(0.99 * least))
+
+
+def test_tables_of_a_trial_are_dropped_where_other_games_are_done(monkeypatch):
+    """Also of a run that goes on, whose first game is not asked for again."""
+    game = game_of()
+    plan = tables_plan(game)
+    assert len(plan.trial_tables) == 1
+    made = RegionTables._tables
+
+    def alone(self, *which):
+        assert not self.trial_tables
+        return made(self, *which)
+
+    monkeypatch.setattr(RegionTables, "_tables", alone)
+    second = torch.ones(1, dtype=torch.int64)
+    plan.scores(second, torch.ones(1, game.n, dtype=torch.bool))
+    assert not plan.trial_tables
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,0 +1,60 @@
+from .loading.checkpoints import Checkpoint, read_checkpoint
+from .loading.networks import Network, load
+from .loading.next_tokens import next_tokens
+from .loading.preprocess import ImagePreprocess, TextPreprocess
+from .loading.small import resnet8, resnet20, small_cnn, small_vit
+from .loading.torchvision_operators import declare_operators
+from .loading.weights import load_state, save_checkpoint
+from .training.accelerated import is_main_process
+from .training.granular_loss import granular_loss, granular_losses
+from .training.patch_network import PatchNetwork, train_patch_network
+from .training.performance import Performance, performance
+from .training.read_out import ReadOut, fit_read_out
+from .training.recipe import Recipe
+from .training.samples import Samples
+from .training.series import NumberedCheckpoint, series, thinned
+from .training.stack import StackSamples
+from .training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages
+from .training.train import train
+from .training.train_stack import StackRecipe, train_stack
+
+__all__ = [
+    "Checkpoint",
+    "ImagePreprocess",
+    "Network",
+    "NumberedCheckpoint",
+    "PatchNetwork",
+    "Performance",
+    "ReadOut",
+    "Recipe",
+    "Samples",
+    "StackRecipe",
+    "StackSamples",
+    "Stage",
+    "TextPreprocess",
+    "declare_operators",
+    "find_stages",
+    "fit_read_out",
+    "freeze_stages",
+    "granular_loss",
+    "granular_losses",
+    "is_main_process",
+    "ladder",
+    "load",
+    "load_state",
+    "next_tokens",
+    "performance",
+    "read_checkpoint",
+    "reset_stages",
+    "resnet8",
+    "resnet20",
+    "save_checkpoint",
+    "series",
+    "small_cnn",
+    "small_vit",
+    "stages",
+    "thinned",
+    "train",
+    "train_patch_network",
+    "train_stack",
+]
