@@ -308,6 +308,11 @@ class MaskedModel:
         return MaskedModel(**own | declared | arguments)
 
     @property
+    def reads_last(self) -> bool:
+        """Whether the score reads the last position of a text alone."""
+        return self.score in LAST_POSITION
+
+    @property
     def beside(self) -> dict[str, Tensor]:
         """All games' inputs beside the masked one, by name; with `layer`, all inputs."""
         return self.model_inputs.beside if self.layer is None else self.model_inputs.named
@@ -370,7 +375,7 @@ class MaskedModel:
     def read(self, returned: Any) -> Tensor:
         """The logits in the model's return value; only the last position where the score reads no other."""
         logits = logits_of(returned)
-        return logits[:, -1:] if self.score in LAST_POSITION and logits.ndim == 3 else logits
+        return logits[:, -1:] if self.reads_last and logits.ndim == 3 else logits
 
     def _mask_output(self, module: nn.Module, args: Any, elements: Any) -> Tensor | None:
         """Forward hook of `layer`."""

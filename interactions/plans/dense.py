@@ -14,9 +14,9 @@ from torch import Tensor
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds
-from harsanyi.interactions.plans.graph.of_game import beside, traced_game
+from harsanyi.interactions.plans.graph.of_game import beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
-from harsanyi.interactions.plans.plan import Block, Plan, require_agreement
+from harsanyi.interactions.plans.plan import Block, Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,4 @@ def dense_plan(game: Game) -> DensePlan:
     Raises:
         NotApplicable: where the network cannot be traced, saying why; then evaluate it as it is.
     """
-    plan = DensePlan(*traced_game(game))
-    with torch.inference_mode(), plan.game.prepared():
-        require_agreement(plan)
-    return plan
+    return tried_plan(game, DensePlan)

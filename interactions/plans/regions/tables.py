@@ -17,11 +17,12 @@ from torch import Tensor, fx
 from harsanyi.interactions.effects.transforms import coalition_masks
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds, in_workers
 from harsanyi.interactions.machine.memory import gibibytes, plan_memory
-from harsanyi.interactions.plans.graph.of_game import beside, traced_game
+from harsanyi.interactions.plans.graph.of_game import beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
-from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, require_agreement
+from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan
 from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
@@ -194,11 +195,12 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     >>> tables_plan(game).share < 0.5
     True
     """
-    masked, traced = traced_game(game)
-    shape = tuple(masked.elements.values.shape[1:])
-    if len(shape) > 3:
-        raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
-    plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
-    with torch.inference_mode(), masked.prepared():
-        require_agreement(replace(plan, on_trial=True))
-    return plan
+
+    def planned(masked: MaskedModel, traced: Traced) -> RegionTables:
+        shape = tuple(masked.elements.values.shape[1:])
+        if len(shape) > 3:
+            raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
+        bytes_of_tables = plan_memory(masked.device) if memory is None else memory
+        return RegionTables(masked, traced, shape, bytes_of_tables, on_trial=True)
+
+    return replace(tried_plan(game, planned), on_trial=False)
