@@ -42,7 +42,7 @@ from harsanyi.interactions.game.inputs import INPUTS, ModelInputs
 from harsanyi.interactions.game.players import Players
 from harsanyi.interactions.game.reading import Outputs, Reading
 from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_named
-from harsanyi.interactions.game.trial import Trial
+from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
 from harsanyi.interactions.machine.onednn import FasterLinear
@@ -341,6 +341,19 @@ class MaskedModel:
             outputs = self._unmasked(games, self.images_last)
         self._current = None
         return require_rows(outputs, len(games))
+
+    def answered(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Float[Tensor, "batch *outputs"]:
+        """As `forward`, without a forward for those that the trial has asked for."""
+        if (outputs := self.trial.outputs) is None:
+            return self.forward(games, coalitions)
+        owners, masks = tried_pairs(self.model_inputs.features, self.n)
+        same = (owners == games[:, None]) & (masks == coalitions[:, None]).all(2)
+        answers = outputs[same.int().argmax(1)]
+        if len(missing := (~same.any(1)).nonzero()[:, 0]):
+            answers[missing] = self.forward(games[missing], coalitions[missing])
+        return answers
 
     def unmasked(
         self, games: Int64[Tensor, " batch"], *, images_last: bool = False

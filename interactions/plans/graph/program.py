@@ -60,11 +60,10 @@ class Program:
             new[node] = graph.node_copy(node, new.__getitem__)
         constants = {new[node]: tensors[name].detach() for node, name in self.weights.items()}
         constants |= {new[node]: value for node, value in self.constants.items()}
-        device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
         with torch.no_grad():
             for node in self.graph.nodes:
                 if node.op == "call_function" and node not in self.steps:
-                    constants[new[node]] = _constant(new[node], constants, device)
+                    constants[new[node]] = _constant(new[node], constants)
         return Traced(
             tuple(new[node] for node in self.graph.nodes if node in self.steps),
             new[self.source],
@@ -75,8 +74,8 @@ class Program:
         )
 
 
-def _constant(node: fx.Node, constants: Mapping[fx.Node, Any], device: torch.device) -> Any:
+def _constant(node: fx.Node, constants: Mapping[fx.Node, Any]) -> Any:
     """The result of a step on constants; an empty tensor stands for an argument read for its type."""
     like = node.meta["val"]
-    empty = torch.empty(0, dtype=like.dtype, device=device) if isinstance(like, Value) else None
+    empty = torch.empty(0, dtype=like.dtype, device=like.device) if isinstance(like, Value) else None
     return Step.with_values(node, lambda source: constants.get(source, empty)).run()

@@ -178,7 +178,7 @@ class _Reader:
     def _value(self, value: Any) -> Any:
         """What is known of a node's value."""
         if isinstance(value, Tensor):
-            return Value(tuple(self._size(size) for size in value.shape), value.dtype)
+            return Value(tuple(self._size(size) for size in value.shape), value.dtype, value.device)
         return tuple(map(self._value, value)) if isinstance(value, tuple | list) else None
 
     def _size(self, size: Any) -> Any:

@@ -1,6 +1,6 @@
 """What is known of an activation before it is computed: its type, and its shape for a batch of any length."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import zip_longest
 from operator import add
@@ -43,15 +43,17 @@ class Size:
 
 @dataclass(frozen=True)
 class Value:
-    """The shape and type of a tensor.
+    """The shape and type of a tensor, and its device.
 
     Attributes:
         shape: a number or a `Size` for each axis.
         dtype: of its numbers.
+        device: where it is.
     """
 
     shape: tuple[int | Size, ...]
     dtype: torch.dtype
+    device: torch.device
 
     @property
     def ndim(self) -> int:
@@ -65,4 +67,4 @@ class Value:
 
     def one_of(self, axis: int) -> "Value":
         """The same with one place along an axis."""
-        return Value((*self.shape[:axis], 1, *self.shape[axis + 1 :]), self.dtype)
+        return replace(self, shape=(*self.shape[:axis], 1, *self.shape[axis + 1 :]))

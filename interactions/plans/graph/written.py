@@ -109,7 +109,7 @@ def _written(node: fx.Node, program: Program) -> dict[str, Any]:
 def _value_written(value: Any) -> Any:
     if isinstance(value, Value):
         shape = [list(size.coefficients) if isinstance(size, Size) else int(size) for size in value.shape]
-        return {"shape": shape, "type": str(value.dtype)}
+        return {"shape": shape, "type": str(value.dtype), "device": str(value.device)}
     return None if value is None else [_value_written(part) for part in value]
 
 
@@ -204,7 +204,7 @@ def _value_read(value: Any) -> Any:
         sizes = (
             Size(tuple(map(int, size))) if isinstance(size, list) else int(size) for size in value["shape"]
         )
-        return Value(tuple(sizes), _named(value["type"]))
+        return Value(tuple(sizes), _named(value["type"]), torch.device(value["device"]))
     return None if value is None else tuple(map(_value_read, value))
 
 
