@@ -149,9 +149,9 @@ class _Walk:
 
     def _add_numbers(self, numbers: Any) -> None:
         """A tensor or an array that is no parameter and no buffer, by value."""
-        size = numbers.nbytes
-        self.bytes += size
-        if self.bytes > MAX_BYTES or (isinstance(numbers, Tensor) and numbers.layout != torch.strided):
+        dense = not isinstance(numbers, Tensor) or numbers.layout == torch.strided
+        self.bytes += numbers.nbytes if dense else 0
+        if not dense or self.bytes > MAX_BYTES:
             raise NotApplicable(
                 "it holds more numbers beside its parameters and buffers than can be compared"
             )
