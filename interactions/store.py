@@ -142,6 +142,7 @@ class Store:
         network: str,
         game: Game,
         *,
+        games: range | None = None,
         plan: str = "auto",
         memory: int | None = None,
         batch_size: int | None = None,
@@ -154,6 +155,7 @@ class Store:
         Args:
             network: its name in the store.
             game: its games.
+            games: numbers of those to evaluate, one of `blocks`; all by default.
             plan, memory, batch_size, progress: as for `evaluate`.
         """
         if (game.games, game.n) != (self.games, self.n):
@@ -161,10 +163,8 @@ class Store:
                 f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
             )
         size = batch_size or suggested_batch_size(game)
-        block = max(1, size >> self.n)
         done = self.done(network)
-        for start in range(0, self.games, block):
-            rows = range(start, min(start + block, self.games))
+        for rows in self.blocks(game, batch_size) if games is None else [games]:
             if done[list(rows)].all():
                 if not isinstance(progress, bool):
                     progress.update(len(rows) << self.n)
@@ -175,6 +175,17 @@ class Store:
                 self._write(network, rows, *_scores_and_outputs(game, **options))
             else:
                 self._write(network, rows, evaluate(game, **options))
+
+    def blocks(self, game: Game, batch_size: int | None = None) -> list[range]:
+        """The numbers of the games that are evaluated and written at a time.
+
+        Args:
+            game: of a network.
+            batch_size: as for `fill`.
+        """
+        block = max(1, (batch_size or suggested_batch_size(game)) >> self.n)
+        starts = range(0, self.games, block)
+        return [range(start, min(start + block, self.games)) for start in starts]
 
     def copy(self, source: str, target: str) -> None:
         """Copy the finished games of one network to another that is the same, instead of evaluating them.

@@ -5,7 +5,7 @@ reason. `tried_plan` makes a plan of the two, and compares it with the network.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.graph.architecture import fingerprint, our_code
+from harsanyi.interactions.plans.graph.beginnings import Beginning, alone, begin_together
 from harsanyi.interactions.plans.graph.folding import folded
 from harsanyi.interactions.plans.graph.kept import PROGRAMS
 from harsanyi.interactions.plans.graph.needed import only_needed
@@ -26,8 +27,8 @@ from harsanyi.interactions.plans.graph.trace import FIXED_BATCH, program_of
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import NotApplicable, Plan, require_agreement
 
-# The key of the trace among the choices of a game.
-TRACED = "traced"
+# The keys of the trace, and of where it parts from those of other games, among the choices of a game.
+TRACED, BEGINNING = "traced", "beginning"
 
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
@@ -95,6 +96,72 @@ def tried_plan(game: Game, make: Callable[[MaskedModel, Traced], AnyPlan]) -> An
         del masked.choices[TRACED]
         return tried_plan(game, make)
     return plan
+
+
+def trace_together(games: Sequence[MaskedModel], memory: int) -> list[list[int]]:
+    """Let games, evaluated one after another on each input, share the steps that their networks begin with.
+
+    Args:
+        games: of the same inputs, players and baseline; others share nothing.
+        memory: bytes for what they leave for each other and for their plans together.
+
+    Returns:
+        The numbers of the games that share something with each other, group by group.
+    """
+    groups = list[list[int]]()
+    traced = {number: game for number, game in enumerate(games) if _is_traced(game)}
+    while traced:
+        (first, game), *rest = traced.items()
+        alike = [first, *(number for number, other in rest if _same_elements(game, other))]
+        beginnings = begin_together([traced_game(traced[number])[1] for number in alike], memory)
+        for number, beginning in zip(alike, beginnings, strict=True):
+            traced.pop(number).choices[BEGINNING] = beginning
+        sharing = [
+            number
+            for number, beginning in zip(alike, beginnings, strict=True)
+            if beginning.places or beginning.leader is not None
+        ]
+        groups += [sharing] if sharing else []
+    return groups
+
+
+def part(games: Sequence[MaskedModel]) -> None:
+    """Let games share nothing, and free what they have left for each other."""
+    for game in games:
+        game.choices.pop(BEGINNING, None)
+
+
+def beginning_of(game: MaskedModel, traced: Traced) -> Beginning:
+    """Where the traced network of a game parts from others; one that is alone where it shares nothing."""
+    beginning: Beginning | None = game.choices.get(BEGINNING)
+    return beginning if beginning is not None and beginning.traced is traced else alone(traced)
+
+
+def _is_traced(game: MaskedModel) -> bool:
+    try:
+        traced_game(game)
+    except NotApplicable:
+        return False
+    return True
+
+
+def _same_elements(one: MaskedModel, other: MaskedModel) -> bool:
+    """Whether two games mask the same elements in the same way, beside the same other inputs."""
+    tensors = [
+        {"values": game.elements.values, "baseline": game.elements.baseline, "owner": game.players.owner}
+        | {f"beside {name}": value for name, value in game.beside.items()}
+        for game in (one, other)
+    ]
+    numbers = [(game.n, game.players.axis, game.players.per_game, game.precision) for game in (one, other)]
+    return (
+        numbers[0] == numbers[1]
+        and tensors[0].keys() == tensors[1].keys()
+        and all(_are_equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
+    )
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    return (one.device, one.dtype) == (other.device, other.dtype) and torch.equal(one, other)
 
 
 def beside(game: MaskedModel, traced: Traced, games: Int64[Tensor, " pairs"]) -> dict[str, Tensor]:
