@@ -4,7 +4,7 @@ BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PEERS = .venv/peers
-BENCHMARKS = overhead plans dense peers sparse stacked many_players screening
+BENCHMARKS = overhead plans dense checkpoints peers sparse stacked many_players screening
 
 .PHONY: demo test coverage test-all check bench $(BENCHMARKS:%=bench-%) docs clean
 
@@ -44,7 +44,7 @@ check: .venv/developer
 # All tables of benchmarks/README.md, or one: make bench-plans. With -k those go on that others would stop.
 bench: $(BENCHMARKS:%=bench-%)
 
-bench-plans bench-dense: ROUNDS = --rounds 3
+bench-plans bench-dense bench-checkpoints: ROUNDS = --rounds 3
 bench-stacked: ROUNDS = --rounds 5
 bench-peers bench-many_players: $(PEERS)/installed
 

@@ -26,7 +26,7 @@ from harsanyi.interactions.plans.plan import NotApplicable
 # What describes a checkpoint and computes nothing: names, origins, words for outputs, how texts are drawn.
 DESCRIBING = frozenset(
     [
-        *("_name_or_path", "name_or_path", "base_model_name_or_path", "_commit_hash", "revision"),
+        *("_name_or_path", "name_or_path", "base_model_name_or_path", "_commit_hash"),
         *("transformers_version", "architectures", "model_tags", "default_cfg", "pretrained_cfg"),
         *("id2label", "label2id", "problem_type", "finetuning_task", "generation_config"),
     ]

@@ -46,10 +46,11 @@ class Kept:
         """
         self.left.pop(key, None)
         room = self.max_bytes - reserved - left.nbytes
+        if room < 0:
+            return
         while self.left and sum(each.nbytes for each in self.left.values()) > room:
             self.left.popitem(last=False)
-        if room >= 0:
-            self.left[key] = left
+        self.left[key] = left
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,8 @@ class Batches:
 
     def write(self, numbers: Int64[Tensor, " batch"], batch: Mapping[Label, Tensor]) -> None:
         """Keep the activations of the coalitions of some numbers."""
+        if any(0 in value.stride() for value in batch.values()):
+            return  # an axis that is repeated and not in memory cannot be laid out again
         for label, value in batch.items():
             if label not in self.values:
                 self.values.setdefault(label, value.new_empty(len(self.coalitions), *value.shape[1:]))
