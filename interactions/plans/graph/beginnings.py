@@ -187,6 +187,9 @@ class Beginning:
             size: of a batch.
             start: the number of the first step, where the leader has left nothing behind it.
             reserved: bytes that the plan needs itself.
+
+        Returns:
+            What gives the outputs, batch by batch.
         """
         left = self._left(game, coalitions, size, start)
         first, leaves = start if left is None else left.place, []
@@ -249,6 +252,9 @@ class Run:
             numbers: of its coalitions.
             first: gives the activations at the start.
             beside: the values of the inputs beside the batch.
+
+        Returns:
+            A row for each number.
         """
         traced, labels, nodes = self.beginning.traced, self.beginning.labels, self.beginning.nodes
         if self.left is None:

@@ -74,6 +74,9 @@ def program_of(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor
         beside: the second argument of the function: names to tensors with one row for each input of the
             batch. `Program.beside` has those that the result depends on.
 
+    Returns:
+        The operations in order, with a name in place of each parameter and buffer.
+
     Raises:
         NotApplicable: where torch.export cannot follow (control flow that depends on values, …), where a
             step draws at random or changes with every call, where an operation takes several inputs of the

@@ -98,6 +98,9 @@ class RegionPlan:
         Args:
             tables: at the edge `start`.
             start, stop: two of `edges`.
+
+        Returns:
+            The tables at the edge `stop`.
         """
         wanted = set(self.traced.live(stop)) | (self.beside if stop < self.stop else set())
         steps = slice(start - self.start, stop - self.start)
