@@ -84,18 +84,33 @@ def tried_plan(game: Game, make: Callable[[MaskedModel, Traced], AnyPlan]) -> An
         NotApplicable: where there is no trace or no plan, or its outputs are not those of the network.
     """
     masked, traced = traced_game(game)
-    plan = make(masked, traced)
+    key = masked.choices[TRACED].key
     try:
-        with torch.inference_mode(), masked.prepared():
-            require_agreement(plan)
+        plan = make(masked, traced)
+        reason: Exception | None = _disagreement(plan)
     except NotApplicable:
-        key = masked.choices[TRACED].key
-        if key is None:
+        raise
+    except Exception as error:  # whatever a program raises that is not of this network
+        if key is None or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
             raise
-        PROGRAMS.forget(key)
-        del masked.choices[TRACED]
-        return tried_plan(game, make)
-    return plan
+        reason = error
+    if reason is None:
+        return plan
+    if key is None:
+        raise reason
+    PROGRAMS.forget(key)
+    del masked.choices[TRACED]
+    return tried_plan(game, make)
+
+
+def _disagreement(plan: Plan) -> NotApplicable | None:
+    """Why the outputs of a plan are not those of the network; None where they are."""
+    try:
+        with torch.inference_mode(), plan.game.prepared():
+            require_agreement(plan)
+    except NotApplicable as reason:
+        return reason
+    return None
 
 
 def trace_together(games: Sequence[MaskedModel], memory: int) -> list[list[int]]:
@@ -140,7 +155,7 @@ def beginning_of(game: MaskedModel, traced: Traced) -> Beginning:
 def _is_traced(game: MaskedModel) -> bool:
     try:
         traced_game(game)
-    except NotApplicable:
+    except Exception:  # whoever evaluates the game is told why
         return False
     return True
 

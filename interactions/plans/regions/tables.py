@@ -216,6 +216,8 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
         if len(shape) > 3:
             raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
         bytes_of_tables = plan_memory(masked.device) if memory is None else memory
-        return RegionTables(masked, traced, shape, bytes_of_tables, on_trial=True)
+        tables = RegionTables(masked, traced, shape, bytes_of_tables, on_trial=True)
+        tables.plan(0)  # where no rows pay, that is no fault of the trace
+        return tables
 
     return replace(tried_plan(game, planned), on_trial=False)
