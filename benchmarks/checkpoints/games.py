@@ -83,7 +83,7 @@ def sentences(title: str) -> Case:
         return torch.randint(5, 1000, (GAMES, 2 * WORDS + 2), generator=torch.Generator().manual_seed(0))
 
     owner = torch.tensor([-1, *(word for word in range(WORDS) for _ in range(2)), -1])
-    return Case(title, network, inputs, Players(owner, WORDS, axis=0), baseline=3.0)
+    return Case(title, network, inputs, Players(owner, WORDS, axis=0), "tables", baseline=3.0)
 
 
 def tuned(network: nn.Module, parts: list[str]) -> nn.Module:

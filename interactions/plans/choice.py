@@ -106,7 +106,10 @@ def together(
     """
     numbers, traced = list[int](), list[MaskedModel]()
     for number, game in enumerate(games):
-        if isinstance(game, MaskedModel) and plan in SHARING and _no_plan(game) is None:
+        if not isinstance(game, MaskedModel) or plan not in SHARING:
+            continue
+        reason = trial_of(game).batch if plan in PLANS else _no_plan(game)  # a named plan is never too few
+        if reason is None:
             numbers.append(number)
             traced.append(game)
     if len(traced) < 2:
