@@ -4,7 +4,7 @@ BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PEERS = .venv/peers
-BENCHMARKS = overhead transforms plans dense beside peers sparse stacked many_players screening
+BENCHMARKS = overhead transforms plans dense checkpoints beside peers sparse stacked many_players screening
 
 # What a machine needs for `make gpu` that has torch, torchvision and transformers 5, and reaches no registry.
 GPU_PYTHON ?= 3.12
@@ -49,7 +49,7 @@ check: .venv/developer
 # All tables of benchmarks/README.md, or one: make bench-plans. With -k those go on that others would stop.
 bench: $(BENCHMARKS:%=bench-%)
 
-bench-plans bench-dense: ROUNDS = --rounds 3
+bench-plans bench-dense bench-checkpoints: ROUNDS = --rounds 3
 bench-stacked: ROUNDS = --rounds 5
 bench-transforms: ROUNDS = --rounds 15
 bench-peers bench-many_players: $(PEERS)/installed

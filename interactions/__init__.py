@@ -21,7 +21,7 @@ from harsanyi.interactions.effects.transforms import (
     or_interactions,
     reconstruct,
 )
-from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs
+from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, evaluate_pairs, evaluate_together
 from harsanyi.interactions.game.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
@@ -92,6 +92,7 @@ __all__ = [
     "evaluate",
     "evaluate_outputs",
     "evaluate_pairs",
+    "evaluate_together",
     "extract",
     "extract_each",
     "held_out_error",

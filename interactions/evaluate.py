@@ -1,7 +1,8 @@
 """The batched loop: evaluates the coalitions of games, in batches that may cross games.
 
-`evaluate` takes a game and gives its value table, by the cheapest plan. `evaluate_outputs` gives the
-network's outputs for all classes instead, and `evaluate_pairs` the scores of chosen pairs (game, coalition).
+`evaluate` takes a game and gives its value table, by the cheapest plan, and `evaluate_together` the tables of
+several networks on the same inputs. `evaluate_outputs` gives the network's outputs for all classes instead,
+and `evaluate_pairs` the scores of chosen pairs (game, coalition).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from harsanyi.interactions.game.game import Game, of_classes
 from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.machine.batching import LARGEST_BATCH
 from harsanyi.interactions.machine.memory import is_out_of_memory, require_memory
-from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.plans.plan import Plan
 
 # Gives the games and the coalitions of the pairs of a range of numbers.
@@ -80,6 +81,60 @@ def evaluate(
     v = scores.view(len(numbers), count)
     require_finite(v, numbers)
     return v
+
+
+def evaluate_together(
+    networks: Sequence[Game],
+    *,
+    games: Sequence[int] | None = None,
+    plan: str = "auto",
+    memory: int | None = None,
+    batch_size: int | None = None,
+    progress: "bool | tqdm[Any]" = True,
+) -> list[Float64[Tensor, "games coalitions"]]:
+    """The value tables of several networks on the same inputs, as `evaluate` gives them one by one.
+
+    Networks that begin with the same weights share the steps until they part: a checkpoint with another head
+    costs hardly more than the head. The tables are the same bits as those of each network alone.
+
+    Args:
+        networks: a batch of games for each network, as many in each.
+        games, plan, memory, batch_size, progress: as for `evaluate`.
+
+    Returns:
+        A table for each network.
+
+    Raises:
+        ValueError, MemoryError: as `evaluate` does.
+
+    >>> from harsanyi.interactions import MaskedModel, Players
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+    >>> [v.shape for v in evaluate_together([game, game.changed(labels=[0] * 5)], progress=False)]
+    [torch.Size([5, 16]), torch.Size([5, 16])]
+    """
+    if len({(network.games, network.n) for network in networks}) > 1:
+        raise ValueError("expected as many games and players of each network")
+    options: dict[str, Any] = {"plan": plan, "memory": memory, "batch_size": batch_size}
+    tables: dict[int, list[Tensor]] = {number: [] for number in range(len(networks))}
+    chosen = list(range(networks[0].games)) if games is None and networks else list(games or ())
+    total = sum(len(chosen) << network.n for network in networks)
+    with bar_of(progress, total) as bar, together(networks, plan, memory=memory) as groups:
+        for group in groups:
+            planned = []
+            for number in group:  # the first game; a plan is tried on what those before have left
+                if choose(networks[number], plan, memory=memory).plan is not None:
+                    planned.append(number)
+                    tables[number].append(
+                        evaluate(networks[number], games=chosen[:1], progress=bar, **options)
+                    )
+            for game in chosen[1:]:
+                for number in planned:
+                    tables[number].append(evaluate(networks[number], games=[game], progress=bar, **options))
+        for number, parts in tables.items():
+            if not parts:
+                parts.append(evaluate(networks[number], games=chosen, progress=bar, **options))
+    return [torch.cat(parts) for parts in tables.values()]
 
 
 def evaluate_outputs(

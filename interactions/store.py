@@ -145,6 +145,7 @@ class Store:
         network: str,
         game: Game,
         *,
+        games: range | None = None,
         plan: str = "auto",
         memory: int | None = None,
         batch_size: int | None = None,
@@ -157,6 +158,7 @@ class Store:
         Args:
             network: its name in the store.
             game: its games.
+            games: numbers of those to evaluate, one of `blocks`; all by default.
             plan, memory, batch_size: as for `evaluate`.
             progress: whether to show a bar, or a bar to advance by the forwards of the `unfinished` games.
         """
@@ -166,6 +168,8 @@ class Store:
             )
         size = batch_size or suggested_batch_size(game)
         unfinished = self.unfinished(network, game, batch_size=batch_size)
+        if games is not None:
+            unfinished = [rows for rows in unfinished if rows == games]
         with self._file("r+") as file:
             for rows in unfinished:
                 options: dict[str, Any] = {
@@ -192,9 +196,18 @@ class Store:
             ranges of games.
         """
         done = self.done(network)
+        return [rows for rows in self.blocks(game, batch_size) if not done[rows.start : rows.stop].all()]
+
+    def blocks(self, game: Game, batch_size: int | None = None) -> list[range]:
+        """The numbers of the games that are evaluated and written at a time.
+
+        Args:
+            game: of a network.
+            batch_size: as for `fill`.
+        """
         block = max(1, (batch_size or suggested_batch_size(game)) >> self.n)
-        blocks = (range(start, min(start + block, self.games)) for start in range(0, self.games, block))
-        return [rows for rows in blocks if not done[rows.start : rows.stop].all()]
+        starts = range(0, self.games, block)
+        return [range(start, min(start + block, self.games)) for start in starts]
 
     def copy(self, source: str, target: str) -> None:
         """Copy the finished games of one network to another that is the same, instead of evaluating them.

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 
 import coverage
@@ -22,9 +23,16 @@ settings.load_profile("short")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Several processes share the cores: what they inherit holds for their own threads."""
+    """Several processes share the cores, and a cache folder of their own.
+
+    What they inherit holds for their own threads.
+    """
     if processes := config.getoption("tx", None):
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // len(processes))))
+    if not hasattr(config, "workerinput"):  # workers share the cache folder of the process that starts them
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["XDG_CACHE_HOME"] = folder.name
 
 
 def pytest_collection_finish() -> None:

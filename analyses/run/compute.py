@@ -3,11 +3,13 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm.auto import tqdm
 
 from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
@@ -23,7 +25,7 @@ from harsanyi.analyses.study.study import Study
 from harsanyi.interactions import MaskedModel, Store
 from harsanyi.interactions.machine.memory import gibibytes, require_memory
 from harsanyi.interactions.methods import EXTRACTION_TABLES
-from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.precision import precision_error
 from harsanyi.models.digest import digest
 
@@ -81,21 +83,67 @@ def _evaluate(
         for name, game in masked.items()
         if game.precision != "float32"
     }
-    plans = {}
+    plans, names = {}, list(masked)
     forwards = len(masked) * store.games << store.n
     there = forwards - (_games_left(games, masked, store) << store.n)
-    with progress_bar(progress, forwards, "value tables", "forward", there) as bar:
+    options: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress_bar(progress, forwards, "value tables", "forward", there))
+        with paused(bar):
+            groups = stack.enter_context(together(list(masked.values()), **options))
+        sharing = [[names[number] for number in group] for group in groups]
+        for name in names:
+            group = next((group for group in sharing if name in group), [name])
+            if name == group[0]:
+                _fill(games, {name: masked[name] for name in group}, store, bar, options)
         for name, game in masked.items():
-            for twin in _twins(games, name):
-                store.copy(twin, name)
-            with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
-                options: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
-                with paused(bar):
-                    choice = choose(game, **options)
-                store.fill(name, game, batch_size=study.batch_size, progress=bar, **options)
+            choice = choose(game, **options)
             if choice.name != "dense":
                 plans[name] = PlanTaken(choice.name, choice.why)
     return replace(facts, precision_losses=facts.precision_losses | losses, plans=facts.plans | plans)
+
+
+def _fill(
+    games: StudyGames,
+    masked: dict[str, MaskedModel],
+    store: Store,
+    bar: "tqdm[Any]",
+    options: dict[str, Any],
+) -> None:
+    """Fill the value tables of a network, or of several that begin alike.
+
+    Those get a block of games each before the next block, so that they share what is equal. Twins of others,
+    and networks without a plan, come after them.
+
+    Args:
+        games: of the study.
+        masked: the games of each network, in order.
+        store: of the tables.
+        bar: counts forwards.
+        options: of the plan.
+    """
+    batch_size = games.study.batch_size
+    sharing = [name for name in masked if not _twins(games, name)]
+    blocks = store.blocks(masked[sharing[0]], batch_size) if len(sharing) > 1 else []
+    filled = set[str]()
+    for rows in blocks:
+        for name in sharing:
+            with _naming(games, name):
+                with paused(bar):
+                    planned = choose(masked[name], **options).plan is not None
+                if planned:
+                    filled.add(name)
+                    store.fill(name, masked[name], games=rows, batch_size=batch_size, progress=bar, **options)
+    for name in [name for name in masked if name not in filled]:
+        for twin in _twins(games, name):
+            store.copy(twin, name)
+        with _naming(games, name):
+            store.fill(name, masked[name], batch_size=batch_size, progress=bar, **options)
+
+
+def _naming(games: StudyGames, name: str) -> AbstractContextManager[None]:
+    """A context whose errors name the network."""
+    return error_sentence(f"{name} ({games.study.model}) failed on masked inputs")
 
 
 def _write_tables(run: Run, games: StudyGames) -> None:

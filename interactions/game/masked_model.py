@@ -42,7 +42,7 @@ from harsanyi.interactions.game.inputs import INPUTS, ModelInputs
 from harsanyi.interactions.game.players import Players
 from harsanyi.interactions.game.reading import Outputs, Reading
 from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_named
-from harsanyi.interactions.game.trial import Trial
+from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
 from harsanyi.interactions.machine.onednn import FasterLinear
@@ -308,6 +308,11 @@ class MaskedModel:
         return MaskedModel(**own | declared | arguments)
 
     @property
+    def reads_last(self) -> bool:
+        """Whether the score reads the last position of a text alone."""
+        return self.score in LAST_POSITION
+
+    @property
     def beside(self) -> dict[str, Tensor]:
         """All games' inputs beside the masked one, by name; with `layer`, all inputs."""
         return self.model_inputs.beside if self.layer is None else self.model_inputs.named
@@ -336,6 +341,19 @@ class MaskedModel:
             outputs = self._unmasked(games, self.images_last)
         self._current = None
         return require_rows(outputs, len(games))
+
+    def answered(
+        self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
+    ) -> Float[Tensor, "batch *outputs"]:
+        """As `forward`, without a forward for those that the trial has asked for."""
+        if (outputs := self.trial.outputs) is None:
+            return self.forward(games, coalitions)
+        owners, masks = tried_pairs(self.model_inputs.features, self.n)
+        same = (owners == games[:, None]) & (masks == coalitions[:, None]).all(2)
+        answers = outputs[same.int().argmax(1)]
+        if len(missing := (~same.any(1)).nonzero()[:, 0]):
+            answers[missing] = self.forward(games[missing], coalitions[missing])
+        return answers
 
     def unmasked(
         self, games: Int64[Tensor, " batch"], *, images_last: bool = False
@@ -370,7 +388,7 @@ class MaskedModel:
     def read(self, returned: Any) -> Tensor:
         """The logits in the model's return value; only the last position where the score reads no other."""
         logits = logits_of(returned)
-        return logits[:, -1:] if self.score in LAST_POSITION and logits.ndim == 3 else logits
+        return logits[:, -1:] if self.reads_last and logits.ndim == 3 else logits
 
     def _mask_output(self, module: nn.Module, args: Any, elements: Any) -> Tensor | None:
         """Forward hook of `layer`."""

@@ -46,6 +46,7 @@ class Trial:
         within_unit: whether all outputs lie between 0 and 1, and are no such probabilities.
         sigmoid: whether a sigmoid gives them.
         single: whether there is one output for each input.
+        outputs: of the tried inputs in one batch; None where there are none.
     """
 
     inputs: int
@@ -56,6 +57,7 @@ class Trial:
     within_unit: bool = False
     sigmoid: bool = False
     single: bool = False
+    outputs: Tensor | None = field(default=None, compare=False, repr=False)
 
     def require_repeatable(self) -> None:
         """Refuse outputs that depend on chance, or that are wrong in every batch, with a ValueError."""
@@ -131,6 +133,7 @@ class Trier:
             within_unit=within_unit,
             sigmoid=within_unit and ends_in_sigmoid(lambda: self.answer(first)),
             single=outputs[:1].numel() == 1,
+            outputs=outputs if len(outputs) == self.inputs else None,
         )
 
     def _together(self, count: int) -> Tensor | str | None:

@@ -4,7 +4,8 @@
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.tried import trial_of
+from harsanyi.interactions.machine.memory import plan_memory
 from harsanyi.interactions.plans.dense import dense_plan
+from harsanyi.interactions.plans.graph.of_game import part, trace_together
 from harsanyi.interactions.plans.plan import NotApplicable, OwnFault, Plan, owning_faults
 from harsanyi.interactions.plans.regions.tables import tables_plan
 from harsanyi.interactions.plans.tokens.drop import drop_plan
@@ -22,6 +25,8 @@ PLANS: dict[str, Callable[..., Plan]] = {"tables": tables_plan, "prefix": prefix
 NAMES = ("auto", "dense", *PLANS)
 # Activations of all forwards, in bytes, from which on it pays to look for a plan: ten seconds on a CPU core.
 MIN_ACTIVATION_BYTES = 2**34
+# The plans that run traced networks, whose equal steps can be shared.
+SHARING = ("auto", "dense", "tables")
 FEW_FORWARDS = "all forwards together are few"
 
 
@@ -70,6 +75,51 @@ def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choi
         make = {"auto": _automatic, "dense": _dense}.get(plan, partial(_named, name=plan))
         choices[plan, memory] = make(game, memory=memory)
     return choices[plan, memory]
+
+
+@contextmanager
+def together(
+    games: Sequence[Game], plan: str = "auto", *, memory: int | None = None
+) -> Iterator[list[list[int]]]:
+    """A context in which games share the steps that their networks begin with.
+
+    Networks on the same inputs give the same numbers until the first step that reads a weight which differs.
+    In this context a game that is evaluated leaves these numbers for those after it. Evaluate game number i
+    of all of them before game number i + 1, in the order in which they stand here; the scores are the same
+    bits as without it.
+
+    Args:
+        games: a batch of games for each network.
+        plan, memory: as for `choose`.
+
+    Yields:
+        Numbers of the batches that have something in common, group by group. What forwards are few for, or
+        what cannot be traced, is in no group.
+
+    >>> import torch
+    >>> from harsanyi.interactions import MaskedModel, Players
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0] * 5)
+    >>> with together([game, game.changed(labels=[1] * 5)]) as groups:
+    ...     groups  # all forwards together are few
+    []
+    """
+    numbers, traced = list[int](), list[MaskedModel]()
+    for number, game in enumerate(games):
+        if not isinstance(game, MaskedModel) or plan not in SHARING:
+            continue
+        reason = trial_of(game).batch if plan in PLANS else _no_plan(game)  # a named plan is never too few
+        if reason is None:
+            numbers.append(number)
+            traced.append(game)
+    if len(traced) < 2:
+        yield []
+        return
+    try:
+        groups = trace_together(traced, plan_memory(traced[0].device) if memory is None else memory)
+        yield [[numbers[number] for number in group] for group in groups]
+    finally:
+        part(traced)
 
 
 def estimates(game: Game, *, memory: int | None = None) -> list[Choice]:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, fx
 
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds
-from harsanyi.interactions.plans.graph.of_game import beside, traced_game
+from harsanyi.interactions.plans.graph.of_game import beginning_of, beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
-from harsanyi.interactions.plans.plan import Block, Plan, require_agreement
+from harsanyi.interactions.plans.plan import Block, Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,20 @@ class DensePlan(Plan):
     ) -> Iterator[Block]:
         """As `Plan.outputs`, in the order of the coalitions."""
         device = coalitions.device
+        size = batch_size or batch_fitting(self.traced.largest(), device)
+        run = beginning_of(self.game, self.traced).run(game, coalitions, size)
 
         def forward(numbers: Tensor) -> Tensor:
             with torch.inference_mode():
                 games = one_game(game, len(numbers), device)
-                elements = self.game.masked_elements(games, coalitions[numbers], images_last=True)
-                return self.traced(elements, beside(self.game, self.traced, games))
+                others = self.traced.values_beside(beside(self.game, self.traced, games))
 
-        size = batch_size or batch_fitting(self.traced.largest(), device)
+                def first() -> dict[fx.Node, Tensor]:
+                    elements = self.game.masked_elements(games, coalitions[numbers], images_last=True)
+                    return {self.traced.source: elements}
+
+                return run.outputs(numbers, first, others)
+
         if self.traced.result.meta["val"].ndim <= 2:
             yield from in_rounds(forward, len(coalitions), size, device)
             return
@@ -69,7 +75,4 @@ def dense_plan(game: Game) -> DensePlan:
     Raises:
         NotApplicable: where the network cannot be traced, saying why; then evaluate it as it is.
     """
-    plan = DensePlan(*traced_game(game))
-    with torch.inference_mode(), plan.game.prepared():
-        require_agreement(plan)
-    return plan
+    return tried_plan(game, DensePlan)

@@ -132,7 +132,7 @@ def require_agreement(plan: Plan, read: Callable[[Tensor], Tensor] = lambda outp
     for game in games:
         for numbers, outputs in plan.outputs(game, coalitions):
             owners = one_game(game, len(numbers), plan.game.device)
-            if not agree(outputs, read(plan.game.forward(owners, coalitions[numbers]))):
+            if not agree(outputs, read(plan.game.answered(owners, coalitions[numbers]))):
                 raise NotApplicable("on a few coalitions its outputs are not those of the dense forward")
 
 

@@ -12,10 +12,11 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from harsanyi.interactions.plans.graph.step import Place, Step, shape_of
 from harsanyi.interactions.plans.graph.traced import Traced, is_pointwise
+from harsanyi.interactions.plans.graph.values import Value
 
 aten = torch.ops.aten
 # Operations that get the sizes of their results as an argument.
@@ -88,7 +89,7 @@ def _rewritten(
         args = (args[0], selection.axis, 0, *((1,) if node.target is aten.slice.Tensor else ()))
     new = node.graph.call_function(step.target, args, dict(options))
     value = node.meta["val"]
-    new.meta["val"] = value if place is None else value.narrow(place.axis, place.index, 1)
+    new.meta["val"] = value if place is None else value.one_of(place.axis)
     return new
 
 
@@ -100,7 +101,7 @@ def _sliced(node: fx.Node, place: Place, constants: dict[fx.Node, Any], steps: l
         return new
     args = (node, place.axis, place.index, place.index + 1)
     new = node.graph.call_function(aten.slice.Tensor, args)
-    new.meta["val"] = node.meta["val"].narrow(place.axis, place.index, 1)
+    new.meta["val"] = node.meta["val"].one_of(place.axis)
     steps.append(new)
     return new
 
@@ -189,7 +190,7 @@ def _permute(step: Step, place: Place) -> Needs:
 def _reshape(step: Step, place: Place) -> Needs | None:
     """The same index, where the input has the axis too, with as many numbers on either side of it."""
     before, after = shape_of(step.input), step.shape
-    if str(before[0]) != str(after[0]) or place.axis == 0:
+    if before[0] != after[0] or place.axis == 0:
         return None
     for axis in range(1, len(before)):
         same = before[axis] == after[place.axis] and prod(before[1:axis]) == prod(after[1 : place.axis])
@@ -220,7 +221,7 @@ def _pointwise(step: Step, place: Place) -> Needs | None:
     """The same place of every input that has this axis."""
     needs: Needs = {}
     for node in step.node.all_input_nodes:
-        if not isinstance(node.meta["val"], Tensor):
+        if not isinstance(node.meta["val"], Value):
             continue  # a number made of the length of the batch
         shape = shape_of(node)
         axis = place.axis - (step.ndim - len(shape))

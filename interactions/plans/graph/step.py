@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 from torch import fx
 
+from harsanyi.interactions.plans.graph.values import Size
+
 aten = torch.ops.aten
 AnyStep = TypeVar("AnyStep", bound="Step")
 
@@ -38,8 +40,8 @@ class Step:
     >>> from harsanyi.interactions.plans.graph.trace import trace
     >>> (node,) = trace(nn.Softmax(-1), torch.zeros(2, 3)).steps
     >>> step = Step.of(node)
-    >>> step.input.name, step.axis(1), step.argument(2, "dtype")
-    ('input', 1, None)
+    >>> step.input.op, step.axis(1), step.argument(2, "dtype")
+    ('placeholder', 1, None)
     """
 
     node: fx.Node
@@ -76,7 +78,7 @@ class Step:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """The shape of the result; the length of the batch may be symbolic."""
+        """The shape of the result; a `Size` where it depends on the length of the batch."""
         return shape_of(self.node)
 
     @property
@@ -139,15 +141,9 @@ class Step:
 
 def numbers_of(node: fx.Node) -> int:
     """How many numbers a node's value holds for a batch of one, whichever axes hold the batch."""
-    return prod(_of_one(size) if isinstance(size, torch.SymInt) else size for size in shape_of(node))
+    return prod(size(1) if isinstance(size, Size) else size for size in shape_of(node))
 
 
 def shape_of(node: fx.Node) -> tuple[Any, ...]:
-    """The shape of a node's value; the length of the batch may be symbolic."""
+    """The shape of a node's value; a `Size` where it depends on the length of the batch."""
     return tuple(node.meta["val"].shape)
-
-
-def _of_one(size: torch.SymInt) -> int:
-    """A size for a batch of one; int() would give that of the example, and fix the batch to its length."""
-    expression = size.node.expr
-    return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))

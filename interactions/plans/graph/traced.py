@@ -17,6 +17,7 @@ from torch import Tensor, fx
 from harsanyi.interactions.game.forward import channels_last
 from harsanyi.interactions.machine.onednn import PackedConvolution, PackedLinear
 from harsanyi.interactions.plans.graph.step import Step, numbers_of
+from harsanyi.interactions.plans.graph.values import Size, Value
 
 BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
@@ -58,7 +59,7 @@ class Traced:
     beside: Mapping[str, fx.Node]
     result: fx.Node
     constants: Mapping[fx.Node, Any]
-    sizes: Mapping[fx.Node, Callable[[int], int]]
+    sizes: Mapping[fx.Node, Size]
     calls: "dict[tuple[int, int], tuple[tuple[Call, ...], tuple[fx.Node, ...]]]" = field(
         default_factory=dict, init=False
     )
@@ -116,8 +117,8 @@ class Traced:
         Args:
             own: nodes whose memory nothing else uses, so that the step may overwrite them.
         """
-        first = step.args[0] if step.args else None
-        if step.target in IN_PLACE and first in own and _kind(first) == _kind(step):
+        first: Any = step.args[0] if step.args else None
+        if step.target in IN_PLACE and first in own and first.meta["val"] == step.meta["val"]:
             return IN_PLACE[step.target]
         weight: Any = step.args[1] if step.target in PACKED and not step.kwargs else None
         if weight in self.constants:
@@ -155,7 +156,7 @@ class Traced:
     def largest(self, start: int = 0, stop: int | None = None) -> int:
         """Bytes of the largest activation that a part of the steps reads or gives, for one input."""
         nodes = {*self.live(start), *self.steps[start:stop]}
-        tensors = [node for node in nodes if isinstance(node.meta.get("val"), Tensor)]
+        tensors = [node for node in nodes if isinstance(node.meta.get("val"), Value)]
         return max(node.meta["val"].itemsize * numbers_of(node) for node in tensors)
 
 
@@ -205,11 +206,6 @@ def _with_packed(
     """A packed kernel with the arguments of the operation; the weight and the window are in the kernel."""
     outputs: Tensor = packed(inputs, bias)
     return outputs
-
-
-def _kind(step: Any) -> tuple[Any, ...]:
-    value = step.meta["val"]
-    return value.dtype, tuple(map(str, value.shape))
 
 
 def is_new(target: Any) -> bool:

@@ -53,6 +53,12 @@ def run_chains(
     return {node: live[node] for node in wanted}
 
 
+def chain_starts(planned: Mapping[fx.Node, RowStep]) -> list[fx.Node]:
+    """The first step of each chain; what comes before it runs by itself."""
+    steps = {node: step for node, step in planned.items() if step.layout is not None}
+    return [next(iter(chain)) for chain in chains_of(steps)]
+
+
 def chains_of(steps: Mapping[fx.Node, RowStep]) -> Iterator[dict[fx.Node, RowStep]]:
     """The steps chain by chain, in order."""
     chain: dict[fx.Node, RowStep] = {}

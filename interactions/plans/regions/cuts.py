@@ -7,6 +7,7 @@ multiply-adds of every pair of cuts and gives the cheapest as a `RegionPlan`.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from torch import Tensor, fx
 from harsanyi.interactions.plans.graph.step import Step, numbers_of, shape_of
 from harsanyi.interactions.plans.graph.traced import CONVOLUTIONS, Traced
 from harsanyi.interactions.plans.plan import NotApplicable
-from harsanyi.interactions.plans.regions.chains import run_chains
+from harsanyi.interactions.plans.regions.chains import chain_starts, run_chains
 from harsanyi.interactions.plans.regions.moves import reshape
 from harsanyi.interactions.plans.regions.peak import peak_bytes
 from harsanyi.interactions.plans.regions.regions import Regions, colours_of
@@ -86,10 +87,45 @@ class RegionPlan:
         Args:
             live: the activations at the first cut, `(covering coalitions, …)` each.
         """
-        first = {node: self._rows(value, self.layouts[node]) for node, value in live.items()}
+        return self.advanced(self.rows(live), self.start, self.stop)
+
+    def rows(self, live: Mapping[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
+        """The tables at the first cut, of the activations there."""
+        return {node: self._rows(value, self.layouts[node]) for node, value in live.items()}
+
+    def advanced(self, tables: Mapping[fx.Node, Tensor], start: int, stop: int) -> dict[fx.Node, Tensor]:
+        """The tables at a later one of `edges`.
+
+        Args:
+            tables: at the edge `start`.
+            start, stop: two of `edges`.
+
+        Returns:
+            The tables at the edge `stop`.
+        """
+        wanted = set(self.traced.live(stop)) | (self.beside if stop < self.stop else set())
+        steps = slice(start - self.start, stop - self.start)
+        planned = dict(zip(self.traced.steps[start:stop], self.steps[steps], strict=True))
+        advanced = run_chains(planned, tables, wanted)
+        return cast(dict[fx.Node, Tensor], advanced)  # no activation at an edge has several parts
+
+    @cached_property
+    def edges(self) -> tuple[int, ...]:
+        """The places where all tables are whole: the two cuts, and between them the starts of chains."""
         planned = dict(zip(self.traced.steps[self.start : self.stop], self.steps, strict=True))
-        tables = run_chains(planned, first, set(self.traced.live(self.stop)))
-        return cast(dict[fx.Node, Tensor], tables)  # no activation at a cut has several parts
+        numbers = {node: number for number, node in enumerate(planned, self.start)}
+        starts = (numbers[first] for first in chain_starts(planned))
+        whole = (
+            place
+            for place in starts
+            if all(isinstance(self.layouts.get(node), TableLayout) for node in self.traced.live(place))
+        )
+        return tuple(sorted({self.start, *whole, self.stop}))
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """What tables depend on beside the steps before them."""
+        return self.n, self.start, self.colours
 
     def _rows(self, value: Tensor, layout: TableLayout) -> Shaped[Tensor, "rows ..."]:
         """The rows of an activation, from its values in the covering coalitions."""

@@ -65,19 +65,19 @@ class IndexCache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes, self.lock = max_bytes, Lock()
+        self.max_bytes, self.bytes, self.lock = max_bytes, 0, Lock()
         self.indices: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable, compute: Callable[[], Index]) -> Index:
         """The index under a key, computed where there is none."""
         with self.lock:
-            index: Index = self.indices.pop(key) if key in self.indices else compute()
-            self.indices[key] = index
-            while (
-                len(self.indices) > 1
-                and sum(index.nbytes for index in self.indices.values()) > self.max_bytes
-            ):
-                self.indices.popitem(last=False)
+            if key in self.indices:
+                self.indices.move_to_end(key)
+                return self.indices[key]
+            index = self.indices[key] = compute()
+            self.bytes += index.nbytes
+            while len(self.indices) > 1 and self.bytes > self.max_bytes:
+                self.bytes -= self.indices.popitem(last=False)[1].nbytes
         return index
 
 

@@ -17,11 +17,12 @@ from torch import Tensor, fx
 from harsanyi.interactions.effects.transforms import coalition_masks
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds, in_workers
 from harsanyi.interactions.machine.memory import gibibytes, plan_memory
-from harsanyi.interactions.plans.graph.of_game import beside, traced_game
+from harsanyi.interactions.plans.graph.of_game import beginning_of, beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
-from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan, require_agreement
+from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan
 from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
@@ -114,29 +115,42 @@ class RegionTables(Plan):
             size: of a batch; None for the largest that suits the device.
         """
         key = (game, *map(int, fixed))
-        tables = self.trial_tables.pop(key, None)
+        size = size or batch_fitting(self.traced.largest(plan.stop), fixed.device)
+        run = beginning_of(self.game, self.traced).run(
+            (plan.key, plan.stop, *key), coalitions, size, start=plan.stop, reserved=plan.bytes
+        )
+        tables = self.trial_tables.pop(key, {})
         self.trial_tables.clear()  # at most one, and none while others are made
-        if tables is None:
+        if not tables and run.left is None:
             tables = self._tables(game, plan, fixed)
         if self.on_trial:
             self.trial_tables[key] = tables
-        size = size or batch_fitting(self.traced.largest(plan.stop), fixed.device)
 
         def last(chosen: Tensor) -> Tensor:
             with torch.inference_mode():
                 inputs = beside(self.game, self.traced, one_game(game, len(chosen), fixed.device))
-                values = plan.activations(tables, coalitions[chosen]) | self.traced.values_beside(inputs)
-                steps = len(self.traced.steps)
-                outputs: Tensor = self.traced.run(plan.stop, steps, values, len(chosen))[self.traced.result]
-                return outputs
+                others = self.traced.values_beside(inputs)
+                return run.outputs(chosen, lambda: plan.activations(tables, coalitions[chosen]), others)
 
         for chosen, outputs in in_rounds(last, len(numbers), size, fixed.device):
             yield numbers[chosen], outputs
 
     def _tables(self, game: int, plan: RegionPlan, fixed: Tensor) -> dict[fx.Node, Tensor]:
         """The tables of one game at the second cut."""
-        covering = plan.covering(fixed.device)
-        return plan.tables(self._first(game, plan, torch.cat([covering, fixed.expand(len(covering), -1)], 1)))
+        beginning, key = beginning_of(self.game, self.traced), (plan.key, game, *map(int, fixed))
+        if (left := beginning.rows_left(key, plan.edges)) is None:
+            covering = plan.covering(fixed.device)
+            coalitions = torch.cat([covering, fixed.expand(len(covering), -1)], 1)
+            left = plan.start, plan.rows(self._first(game, plan, coalitions))
+        place, tables = left
+        leaving = {max((edge for edge in plan.edges if edge <= end), default=-1) for end in beginning.places}
+        for stop in sorted({*leaving, plan.stop}):
+            if stop >= place:
+                tables = plan.advanced(tables, place, stop)
+                place = stop
+            if stop == place and stop in leaving:
+                beginning.leave_rows(key, stop, tables, plan.bytes)
+        return tables
 
     def _first(
         self, game: int, plan: RegionPlan, coalitions: Bool[Tensor, "coalitions players"]
@@ -204,11 +218,14 @@ def tables_plan(game: Game, *, memory: int | None = None) -> RegionTables:
     >>> tables_plan(game).share < 0.5
     True
     """
-    masked, traced = traced_game(game)
-    shape = tuple(masked.elements.values.shape[1:])
-    if len(shape) > 3:
-        raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
-    plan = RegionTables(masked, traced, shape, plan_memory(masked.device) if memory is None else memory)
-    with torch.inference_mode(), masked.prepared():
-        require_agreement(replace(plan, on_trial=True))
-    return plan
+
+    def planned(masked: MaskedModel, traced: Traced) -> RegionTables:
+        shape = tuple(masked.elements.values.shape[1:])
+        if len(shape) > 3:
+            raise NotApplicable(f"expected masked images or tokens, got elements of shape {shape}")
+        bytes_of_tables = plan_memory(masked.device) if memory is None else memory
+        tables = RegionTables(masked, traced, shape, bytes_of_tables, on_trial=True)
+        tables.plan(0)  # where no rows pay, that is no fault of the trace
+        return tables
+
+    return replace(tried_plan(game, planned), on_trial=False)

@@ -12,7 +12,9 @@ from torch import nn
 from harsanyi.interactions import MaskedModel, Players, evaluate
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.graph import of_game
+from harsanyi.interactions.plans.graph.kept import Programs
 from harsanyi.interactions.plans.graph.of_game import traced_game
+from harsanyi.interactions.plans.graph.values import Size, Value
 from harsanyi.interactions.plans.plan import NotApplicable
 
 # The same sums in another order, of a few hundred terms near 1 in float64.
@@ -160,9 +162,8 @@ def test_estimates_do_not_fix_the_length_of_the_batch(name):
     _, traced = traced_game(game_of(MODULES[name]))
     bytes_of_one = traced.largest()
     for node in traced.steps:
-        if isinstance(node.meta["val"], torch.Tensor):
-            shapes = [torch.Size(node.meta["val"].shape)]
-            assert any(isinstance(size, torch.SymInt) for shape in shapes for size in shape), node.name
+        if isinstance(node.meta["val"], Value):
+            assert any(isinstance(size, Size) for size in node.meta["val"].shape), node.name
     # The widest activation of one picture: six channels of 8 × 8, or the tripled four of its attention.
     assert bytes_of_one in (8 * 64 * 6, 8 * 64 * 12)
 
@@ -174,14 +175,15 @@ def test_a_length_that_is_fixed_while_tracing_is_named():
         choose(game_of(Counted), "tables")
 
 
-def test_a_trace_of_one_length_is_refused(monkeypatch):
-    trace = of_game.trace
+def test_a_trace_of_one_length_is_refused(monkeypatch, tmp_path):
+    program_of = of_game.program_of
 
     def fixed(*arguments):
-        traced = trace(*arguments)
-        return replace(traced, sizes={node: lambda batch: 2 for node in traced.sizes})
+        program = program_of(*arguments)
+        return replace(program, sizes=dict.fromkeys(program.sizes, Size((2,))))
 
-    monkeypatch.setattr(of_game, "trace", fixed)
+    monkeypatch.setattr(of_game, "PROGRAMS", Programs(lambda: tmp_path))
+    monkeypatch.setattr(of_game, "program_of", fixed)
     with pytest.raises(NotApplicable, match="a step's batch size was fixed while tracing: on a batch of 1"):
         traced_game(game_of.__wrapped__(Patches))
 

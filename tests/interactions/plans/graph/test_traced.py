@@ -252,7 +252,7 @@ MIXING = {
 
 @pytest.mark.parametrize("name", MIXING)
 def test_what_mixes_a_batch_by_shapes_that_do_not_tell_is_refused_by_its_numbers(name):
-    with pytest.raises(NotApplicable, match="others of a batch"):
+    with pytest.raises(NotApplicable, match="others of its batch"):
         tables_plan(game_of(made(lambda: Net(MIXING[name], head=nn.Linear(4, 3)))))
 
 
