@@ -60,6 +60,8 @@ def main() -> None:
     )
     print()
     options.cases = [name for name in options.cases or PARTS if name in PARTS]
+    if not (options.cases or options.table):
+        return  # none of the named cases has parts
     measure_and_show(
         options, FOLDER / "alike.csv", KEY, PARTS, lambda name: alike(name, options.rounds), alike_table
     )

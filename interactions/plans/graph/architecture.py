@@ -184,8 +184,9 @@ class _Walk:
         """A function: its code, and what that refers to, unless it is a library's."""
         self._say("function", f"{function.__module__}.{function.__qualname__}")
         self.add(function.__code__)
-        if _of_library(function.__module__, function.__code__):
-            self._library_of(function.__module__)
+        module = str(function.__module__)  # there is none where code makes functions
+        if _of_library(module, function.__code__):
+            self._library_of(module)
             return
         self.add(function.__defaults__)
         self.add(function.__kwdefaults__)

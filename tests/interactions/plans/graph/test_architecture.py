@@ -139,3 +139,15 @@ def test_it_is_the_same_in_another_process(tmp_path):
         for seed in ("1", "2")
     }
     assert len(prints) == 1
+
+
+def test_functions_that_code_has_made_and_that_have_no_module():
+    made = []
+    for factor in (2, 2, 3):
+        names = {}
+        exec(f"def forward(x):\n    return x * {factor}", names)
+        names["forward"].__module__ = None
+        net = nn.Linear(2, 2)
+        net.forward = names["forward"]
+        made.append(fingerprint(net))
+    assert made[0] == made[1] != made[2]
