@@ -83,7 +83,16 @@ class Elements:
 
 
 def one_game(game: int, pairs: int, device: torch.device) -> Int64[Tensor, " pairs"]:
-    """The games of pairs that are all of one game: a single number in memory, by which `_rows` knows them."""
+    """The games of pairs that are all of one game: a single number in memory, by which `_rows` knows them.
+
+    Args:
+        game: its number.
+        pairs: how many.
+        device: of the result.
+
+    Returns:
+        `(pairs,)`, an expanded tensor.
+    """
     return torch.full((1,), game, device=device).expand(pairs)
 
 

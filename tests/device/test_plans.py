@@ -63,7 +63,7 @@ def test_games_with_players_of_their_own(device, planned):
 
 
 def test_a_memory_that_needs_players_fixed(device, planned):
-    memory = 2**15
+    memory = choose(games.images_game(device), "tables").plan.plan(0).bytes - 1
     found = evaluate(games.images_game(device), plan="tables", memory=memory, progress=False)
     assert "players fixed" in choose(games.images_game(device), "tables", memory=memory).why
     require_same(found, _as_it_is(games.images_game(CPU)), device)

@@ -8,7 +8,7 @@ import torch
 from harsanyi import models
 from harsanyi.analyses.run import compute as compute_module
 from harsanyi.analyses.run.compute import compute
-from harsanyi.interactions import Store
+from harsanyi.interactions import store
 from harsanyi.interactions.plans import choice as choice_module
 from tests.analyses.conftest import COARSE
 
@@ -45,16 +45,16 @@ def test_sharing_changes_no_byte_and_a_run_goes_on(
     more = {"plan": "dense", "batch_size": 16, "keep_outputs": outputs, **alike}
     with without_sharing():
         compute(comparison(tmp_path / "apart", **more), progress=False)
-    order, write = [], Store._write
+    order, write = [], store._write
 
-    def noted(self, network, rows, *tables):
+    def noted(file, network, rows, tables):
         if len(order) == 3:
             raise KeyboardInterrupt
         order.append((network, *rows))
-        write(self, network, rows, *tables)
+        write(file, network, rows, tables)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_write", noted)
+        patch.setattr(store, "_write", noted)
         with pytest.raises(KeyboardInterrupt):
             compute(comparison(tmp_path / "shared", **more), progress=False)
     # The two that begin alike take turns, block of games by block of games.

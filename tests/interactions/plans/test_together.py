@@ -296,7 +296,7 @@ def test_sentences_with_inputs_beside(plan, parts):
 def test_players_that_are_fixed_to_fit_the_memory():
     games = [game_of(BASE), game_of(tuned(BASE, "head")), game_of(tuned(BASE, "stages.2"))]
     whole = choose(games[0], "tables").plan
-    memory = whole.plan(0).bytes // 3
+    memory = whole.plan(0).bytes - 1
     plan = choose(games[0], "tables", memory=memory).plan
     assert plan.plan(0).n < plan.game.n
     shared = evaluate_together(games, plan="tables", memory=memory, progress=False)
