@@ -1,5 +1,6 @@
 """Runs a user's model and leaves it as it was: modes, hooks, precision, memory layout, logits."""
 
+import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,8 @@ from harsanyi import accelerator
 # exact.
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("float32", "tf32", *HALVES)
+# The argument of transformers' language models that says how many of the last positions get logits.
+LAST_ALONE = "logits_to_keep"
 # The largest difference between two exact ways to one output, in units of rounding of the largest output:
 # 6e-5 of it in float32. Real differences of a model show in the third digit.
 OUTPUT_ROUNDING_ULPS = 512
@@ -178,6 +181,14 @@ def logits_of(outputs: Any) -> Tensor:
         f"expected the model to return logits (a tensor or `.logits`), got {type(outputs).__name__}{names}: "
         "wrap it in a function that picks them, such as lambda inputs: model(inputs)[0][0]"
     )
+
+
+def arguments(model: Any) -> set[str]:
+    """The names of the arguments of a model's forward; none of a callable that does not tell."""
+    try:
+        return set(inspect.signature(getattr(model, "forward", model)).parameters)
+    except (TypeError, ValueError):
+        return set()
 
 
 def same_to_rounding(outputs: Tensor, expected: Tensor) -> bool:

@@ -88,13 +88,13 @@ class ModelInputs:
         columns = [[each.amin(1), each.amax(1), each.mean(1)] for each in rows]
         return torch.stack([column for three in columns for column in three], dim=1).double()
 
-    def call(self, model: Any, source: Tensor, beside: Mapping[str, Tensor]) -> Any:
+    def call(self, model: Any, source: Tensor, beside: Mapping[str, Any]) -> Any:
         """What the model returns for rows of the inputs.
 
         Args:
             model: to call, by position for one tensor, else by name.
             source: rows of the masked input.
-            beside: the same rows of the others.
+            beside: the same rows of the others, and further arguments by name.
 
         Returns:
             The model's return value, as it is.
@@ -104,7 +104,7 @@ class ModelInputs:
             name: value.clone() if isinstance(value, Tensor) else value for name, value in self.shared.items()
         }
         if isinstance(self.tensors, Tensor):
-            return model(source, **shared)
+            return model(source, **beside, **shared)
         return model(**{str(self.masked): source}, **beside, **shared)
 
 

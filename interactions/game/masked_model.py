@@ -7,6 +7,7 @@ for any coalition, and leaves the network as it was.
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from harsanyi.interactions.game.checks import (
 from harsanyi.interactions.game.elements import Elements
 from harsanyi.interactions.game.first_forwards import likes_images_last, probed
 from harsanyi.interactions.game.forward import (
+    LAST_ALONE,
+    arguments,
     channels_last,
     computing,
     evaluating,
@@ -376,7 +379,16 @@ class MaskedModel:
 
     def _outputs(self, source: Tensor, others: Mapping[str, Tensor]) -> Tensor:
         """The network's outputs for rows of its inputs."""
-        return self.read(self.model_inputs.call(self.model, source, others))
+        return self.read(self.model_inputs.call(self.model, source, {**others, **self._last_alone}))
+
+    @cached_property
+    def _last_alone(self) -> dict[str, int]:
+        """Asks a language model for the logits of the last position alone, where the score reads no others.
+
+        Those of all positions take longer than the rest of a small network.
+        """
+        asked = self.reads_last and LAST_ALONE in arguments(self.model) and LAST_ALONE not in self.shared
+        return {LAST_ALONE: 1} if asked else {}
 
     @property
     def _tried_reading(self) -> Reading:

@@ -25,6 +25,9 @@ PLANS: dict[str, Callable[..., Plan]] = {"tables": tables_plan, "prefix": prefix
 NAMES = ("auto", "dense", *PLANS)
 # Activations of all forwards, in bytes, from which on it pays to look for a plan: ten seconds on a CPU core.
 MIN_ACTIVATION_BYTES = 2**34
+# The plans that need no trace. A trial of some dozen forwards shows whether they serve; it pays from so many
+# on.
+UNTRACED, MIN_UNTRACED_FORWARDS = ("prefix", "drop"), 512
 # The plans that run traced networks, whose equal steps can be shared.
 SHARING = ("auto", "dense", "tables")
 FEW_FORWARDS = "all forwards together are few"
@@ -132,16 +135,19 @@ def estimates(game: Game, *, memory: int | None = None) -> list[Choice]:
     Returns:
         A choice a plan. One that does not suit the game has an infinite share, and the reason in `why`.
     """
-    choices = [Choice("dense", None, 1.0, "every masked input by itself")]
-    for name in PLANS:
-        try:
-            choices.append(_named(game, name, memory))
-        except ValueError as error:
-            choices.append(Choice(name, None, float("inf"), str(error.__cause__ or error)))
-        except OwnFault as fault:
-            warnings.warn(str(fault), RuntimeWarning, stacklevel=2)
-            choices.append(Choice(name, None, float("inf"), str(fault)))
-    return choices
+    dense = Choice("dense", None, 1.0, "every masked input by itself")
+    return [dense, *(_estimate(game, name, memory) for name in PLANS)]
+
+
+def _estimate(game: Game, name: str, memory: int | None) -> Choice:
+    """A plan by name, with an infinite share and the reason where it does not suit the game."""
+    try:
+        return _named(game, name, memory)
+    except ValueError as error:
+        return Choice(name, None, float("inf"), str(error.__cause__ or error))
+    except OwnFault as fault:
+        warnings.warn(str(fault), RuntimeWarning, stacklevel=2)
+        return Choice(name, None, float("inf"), str(fault))
 
 
 def _dense(game: Game, memory: int | None) -> Choice:
@@ -170,12 +176,15 @@ def _no_plan(game: Game) -> str | None:
 
 def _automatic(game: Game, memory: int | None) -> Choice:
     """The cheapest plan; the dense one with the reasons of all others where none is cheaper."""
-    if (reason := _no_plan(game)) is not None:
-        return Choice("dense", None, 1.0, reason)
-    others = estimates(game, memory=memory)[1:]
-    best = min(others, key=lambda choice: choice.share)
-    if best.share < 1.0:
+    reason = _no_plan(game)
+    several = game.games * 2.0**game.n >= MIN_UNTRACED_FORWARDS
+    names = tuple(PLANS) if reason is None else UNTRACED if reason == FEW_FORWARDS and several else ()
+    others = [_estimate(game, name, memory) for name in names]
+    best = min(others, key=lambda choice: choice.share, default=None)
+    if best is not None and best.share < 1.0:
         return best
+    if reason is not None:
+        return Choice("dense", None, 1.0, reason)
     dense = _dense(game, memory)
     return replace(dense, why="; ".join([dense.why, *(f"{other.name}: {other.why}" for other in others)]))
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from harsanyi.interactions.game.forward import logits_of
+from harsanyi.interactions.game.forward import LAST_ALONE, arguments, logits_of
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.plan import calling_the_network
-from harsanyi.interactions.plans.tokens.games import arguments, token_inputs
+from harsanyi.interactions.plans.tokens.games import token_inputs
 
 
 def read_behind(
@@ -32,8 +32,8 @@ def read_behind(
         name: value[:, 0 if name == "attention_mask" else start : end]
         for name, value in inputs.items()
     }
-    if "logits_to_keep" in arguments(model):
-        new["logits_to_keep"] = 1 if scored else inputs["input_ids"].new_empty(0)
+    if LAST_ALONE in arguments(model):
+        new[LAST_ALONE] = 1 if scored else inputs["input_ids"].new_empty(0)
     with calling_the_network():
         outputs = model(**new, past_key_values=past, use_cache=True)
         return outputs.past_key_values, logits_of(outputs)[:, -1:]

@@ -1,10 +1,8 @@
 """The games that the plans for tokens take: a check of the game, and its masked inputs by keyword."""
 
-import inspect
-from typing import Any
-
 from torch import Tensor
 
+from harsanyi.interactions.game.forward import arguments
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.plan import NotApplicable
@@ -46,11 +44,6 @@ def token_game(game: Game, masked: tuple[str, ...], *needed: str) -> MaskedModel
     if absent:
         raise NotApplicable(f"the model takes no {', '.join(absent)}")
     return game
-
-
-def arguments(model: Any) -> set[str]:
-    """The names of the arguments of a model's forward."""
-    return set(inspect.signature(getattr(model, "forward", model)).parameters)
 
 
 def token_inputs(game: MaskedModel, games: Tensor, coalitions: Tensor) -> dict[str, Tensor]:

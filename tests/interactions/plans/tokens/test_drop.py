@@ -15,9 +15,9 @@ from transformers import (
 
 from harsanyi.data import planted
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, token
+from harsanyi.interactions.game.forward import arguments
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.tokens.drop import drop_plan
-from harsanyi.interactions.plans.tokens.games import arguments
 from tests.interactions.plans.tokens.dense_numbers import (
     all_pairs,
     require_any_order,

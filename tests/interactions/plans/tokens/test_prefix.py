@@ -26,6 +26,8 @@ from transformers import (
 
 from harsanyi.data import planted
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
+from harsanyi.interactions.game.scores import log_odds
+from harsanyi.interactions.plans.choice import FEW_FORWARDS, choose
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.tokens.prefix import prefix_plan, segments
 from tests.interactions.plans.tokens.dense_numbers import (
@@ -325,3 +327,29 @@ def test_the_model_comes_back_as_it_was():
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
     assert torch.is_grad_enabled()
+
+
+def test_a_prompt_of_many_players_is_read_by_prefixes_though_its_forwards_are_few():
+    """A trial of some dozen forwards pays for 2⁹ of them; there is nothing to trace."""
+    assert choose(language_game(llama(), list(range(9)), padding=(0,))).name == "prefix"
+    assert choose(language_game(llama(), list(range(8)), padding=(0,))).why == FEW_FORWARDS
+
+
+def test_logits_of_the_last_position_alone_are_asked_for():
+    asked = []
+
+    class Noted(LlamaForCausalLM):
+        def forward(self, *args, logits_to_keep=0, **options):
+            asked.append(logits_to_keep)
+            return super().forward(*args, logits_to_keep=logits_to_keep, **options)
+
+    model = made(Noted, llama().config)
+    v = evaluate(language_game(model, [0, 1, 2, 3]), progress=False)
+    assert set(asked) == {1}
+    # The same score, from the logits of all positions.
+    expected = evaluate(
+        language_game(model, [0, 1, 2, 3], score=lambda outputs, labels: log_odds(outputs[:, -1], labels)),
+        progress=False,
+    )
+    assert 0 in asked
+    torch.testing.assert_close(v, expected, rtol=0, atol=EXACT)
