@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
+from harsanyi.accelerator import require_float64
 from harsanyi.interactions.game.baselines import EMBEDDING_ZEROS, UNATTENDED, Baseline, baseline_named
 from harsanyi.interactions.game.checks import (
     attention_mask_of,
@@ -128,6 +129,7 @@ class MaskedModel:
         self.score = score_named(score)
         self.model_inputs = ModelInputs.of(inputs, masked, shared, model)
         self.precision, self._probabilities, self._batch_size = precision, probabilities, batch_size
+        require_float64(self.device)
         self.players = players.to(self.device)
         require_maskable(self.source, self.players)
         if self.score in LAST_POSITION:

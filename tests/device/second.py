@@ -33,7 +33,7 @@ WAITS = {
 # Operations that take indices from the host too; they are copied.
 TAKES_HOST_INDICES = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 
-_state: dict[str, Any] = {"present": False, "counter": None}
+_state: dict[str, Any] = {"present": False, "float64": True, "counter": None}
 
 
 class Counted:
@@ -78,10 +78,14 @@ def counted() -> Iterator[Counted]:
 
 
 @contextmanager
-def present() -> Iterator[torch.device]:
-    """The second device is there, and is the accelerator of this machine."""
+def present(*, float64: bool = True) -> Iterator[torch.device]:
+    """The second device is there, and is the accelerator of this machine.
+
+    Args:
+        float64: whether it computes in it.
+    """
     _registered()
-    _state["present"] = True
+    _state.update(present=True, float64=float64)
     try:
         yield DEVICE
     finally:
@@ -196,6 +200,8 @@ def _run(operation: Any, *args: Any, **options: Any) -> Any:
     if overload == "set_.source_Storage":
         return _set_to(*args, 0, [args[1].nbytes() // args[0].itemsize], [1])
     _require_one_device(name, args, options)
+    if not _state["float64"] and options.get("dtype") is torch.float64:
+        raise TypeError(f"{DEVICE} has no float64")
     if name in WAITS or overload in WAITS:
         _count("wait", name)
     if name in TAKES_HOST_INDICES and any(

@@ -1,0 +1,56 @@
+"""The accelerator of the machine, as the project asks for it."""
+
+import pytest
+import torch
+
+from harsanyi import accelerator
+from harsanyi.analyses.study.games import device_named
+from tests.device import games, second
+
+pytestmark = pytest.mark.skipif(
+    torch.accelerator.is_available() or not second.is_possible(),
+    reason="needs a torch that takes a device in Python, and no other accelerator",
+)
+
+
+@pytest.fixture
+def without_float64():
+    accelerator.computes_float64.cache_clear()
+    with second.present(float64=False) as device:
+        yield device
+    accelerator.computes_float64.cache_clear()
+
+
+def test_auto_is_the_accelerator_while_there_is_one():
+    assert device_named("auto") == accelerator.CPU
+    with second.present() as device:
+        assert device_named("auto") == device_named("second") == device
+
+
+def test_a_device_without_float64_is_refused_and_not_taken(without_float64):
+    assert accelerator.best_device() == accelerator.CPU
+    for refused in (lambda: device_named("second"), lambda: games.images_game(without_float64)):
+        with pytest.raises(ValueError, match="second:0 has no float64.*take the CPU"):
+            refused()
+
+
+def test_memory_and_multiprocessors():
+    with second.present() as device:
+        assert 0 < accelerator.free_bytes(device) <= accelerator.total_bytes(device)
+        assert accelerator.multiprocessors(device) is None
+    assert 0 < accelerator.free_bytes(accelerator.CPU) <= accelerator.total_bytes(accelerator.CPU)
+
+
+def test_random_states_of_a_device_are_its_own():
+    with second.present() as device:
+        accelerator.seed(5, device)
+        drawn = torch.rand(3, device=device).cpu()
+        with accelerator.random_states_kept(device):
+            accelerator.seed(5, device)
+            assert torch.rand(3, device=device).cpu().equal(drawn)
+        assert not torch.rand(3, device=device).cpu().equal(drawn)
+        state = accelerator.random_state(device)
+        drawn = torch.rand(3, device=device).cpu()
+        accelerator.set_random_state(state, device)
+        assert torch.rand(3, device=device).cpu().equal(drawn)
+    assert accelerator.random_state(accelerator.CPU) is None
