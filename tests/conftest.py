@@ -12,9 +12,13 @@ import torch
 from hypothesis import settings
 
 from harsanyi.models.loading.torchvision_operators import declare_operators
+from tests.device import second
 
 # transformers imports torchvision, which needs two operators that the CPU build of torch does not have.
 declare_operators()
+
+if second.is_possible() and not torch.accelerator.is_available():
+    second.register()
 
 # The examples of each property: few by default, many with --hypothesis-profile=long (`make test-all`).
 settings.register_profile("short", max_examples=20, deadline=None)

@@ -84,7 +84,7 @@ def present(*, float64: bool = True) -> Iterator[torch.device]:
     Args:
         float64: whether it computes in it.
     """
-    _registered()
+    register()
     _state.update(present=True, float64=float64)
     try:
         yield DEVICE
@@ -150,8 +150,11 @@ class _Module(ModuleType):
 
 
 @cache
-def _registered() -> list[torch.library.Library]:
-    """Registers the device with torch, once in a process."""
+def register() -> list[torch.library.Library]:
+    """Registers the device with torch, once in a process and before its first backward pass.
+
+    The first pass makes a queue for each device that there is then.
+    """
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend(NAME, _Module(NAME))

@@ -57,13 +57,13 @@ def test_compare_and_accuracy(device, checkpoints, tmp_path):
     for name in ("auto", "cpu"):
         main(
             [
-                *("compare", "--model=small:cnn", *networks(checkpoints), *CLOTHES, "--inputs=4"),
+                *("compare", "--model=small:cnn", *networks(checkpoints)[:2], *CLOTHES, "--inputs=2"),
                 *("--keep-outputs", f"--device={name}", f"--out={tmp_path / name}"),
             ]
         )
         main(["accuracy", str(tmp_path / name)])
     there, here = (Run.open(tmp_path / name) for name in ("auto", "cpu"))
-    for network in ("before", "after", "scratch"):
+    for network in ("before", "after"):
         torch.testing.assert_close(
             there.store.outputs(network), here.store.outputs(network), rtol=0, atol=FLOAT32
         )

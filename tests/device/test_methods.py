@@ -70,6 +70,7 @@ def test_ranges_of_effects(device, v):
             torch.testing.assert_close(getattr(found, name).cpu(), values, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_several_networks_at_once(device, v):
     both = torch.stack([v, v.flip(0)], dim=1)
     found, expected = sparse_and_or_joint(both.to(device)), sparse_and_or_joint(both)

@@ -30,7 +30,10 @@ def require_same(on_device, on_host, device):
     assert on_host.std(-1).min() > 10 * FLOAT32  # the players matter
 
 
-@pytest.mark.parametrize("named", PLANNED)
+@pytest.mark.parametrize(
+    "named",
+    [pytest.param(name, marks=pytest.mark.slow if name == "dense of sentences" else ()) for name in PLANNED],
+)
 def test_every_plan(device, planned, named):
     make, plan = PLANNED[named]
     game = make(device)

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.skipif(
     torch.accelerator.is_available() or not second.is_possible(),
     reason="needs a torch that takes a device in Python, and no other accelerator",
 )
+# Several batches a game.
+BATCH = 16
 # Of a whole evaluation, whatever its plan: the buffers are as before, and the scores are finite. The numbers
 # of the games are copied there.
 WAITS, COPIES = 2, 1
@@ -41,13 +43,11 @@ def require(counted, waits, copies):
     assert counted.copies <= copies, counted.places
 
 
-@pytest.mark.parametrize("batch_size", [64, 16])
 @pytest.mark.parametrize("make", [games.images_game, games.layer_game, games.words_unattended])
-def test_the_network_as_it_is(device, make, batch_size):
-    require(counted_run(make(device), batch_size=batch_size), WAITS, COPIES)
+def test_the_network_as_it_is(device, make):
+    require(counted_run(make(device), batch_size=BATCH), WAITS, COPIES)
 
 
-@pytest.mark.parametrize("batch_size", [64, 16])
 @pytest.mark.parametrize(
     ("make", "plan"),
     [
@@ -59,9 +59,9 @@ def test_the_network_as_it_is(device, make, batch_size):
         (games.next_token, "prefix"),
     ],
 )
-def test_plans(device, planned, make, plan, batch_size):
+def test_plans(device, planned, make, plan):
     game = make(device)
     choose(game, plan)
     waits, copies = GAME[plan]
-    counted = counted_run(game, plan=plan, batch_size=batch_size)
+    counted = counted_run(game, plan=plan, batch_size=BATCH)
     require(counted, WAITS + game.games * waits, COPIES + game.games * copies)

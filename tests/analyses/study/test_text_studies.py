@@ -246,7 +246,7 @@ def classifiers(berts, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("choose", ["random", "influence"])
+@pytest.mark.parametrize("choose", ["random", pytest.param("influence", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("baseline", ENCODER_BASELINES)
 def test_tables_of_a_classifier(baseline, choose, berts, classifiers, tmp_path):
     """Two checkpoints to compare and a run to track: each table against the same loop."""

@@ -108,8 +108,14 @@ def with_head(classes):
     return net
 
 
+# The others are slow ones.
+QUICK = ("the head", "the last stage", "nothing")
+
+
 @pytest.mark.parametrize("plan", PLANS)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAMILIES]
+)
 def test_the_same_bits_as_each_alone(name, plan):
     nets = FAMILIES[name]()
     alone = [evaluate(game_of(net), plan=plan, progress=False) for net in nets]
@@ -189,6 +195,7 @@ def test_networks_on_other_inputs_share_nothing(plan):
     assert torch.equal(evaluate_together(games, plan=plan, progress=False)[1], alone[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 def test_the_memory_is_kept(plan, monkeypatch):
     """With room for little, less is shared, and with none nothing; the bits are the same."""
@@ -274,7 +281,13 @@ class Encoder(nn.Module):
 
 
 @pytest.mark.parametrize("plan", PLANS)
-@pytest.mark.parametrize("parts", [("head",), ("blocks.1", "head"), ("first.2",), ("types",)])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("blocks.1", "head"),
+        *(pytest.param(parts, marks=pytest.mark.slow) for parts in (("head",), ("first.2",), ("types",))),
+    ],
+)
 def test_sentences_with_inputs_beside(plan, parts):
     torch.manual_seed(0)
     base = Encoder().eval()
