@@ -8,6 +8,9 @@ import torch
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, evaluate_outputs
 from harsanyi.interactions.evaluate import evaluate_pairs
 from harsanyi.interactions.plans.choice import choose, estimates
+from harsanyi.interactions.plans.graph import of_game
+from harsanyi.interactions.plans.graph.kept import Programs
+from harsanyi.interactions.plans.graph.trace import program_of
 from tests.device import games
 
 CPU = torch.device("cpu")
@@ -146,3 +149,19 @@ def _as_it_is(game):
 
 def _on(device, baseline):
     return baseline.to(device) if isinstance(baseline, torch.Tensor) else baseline
+
+
+def test_a_trace_is_kept_for_another_process(device, planned, monkeypatch, tmp_path):
+    asked = []
+
+    def noted(*arguments):
+        asked.append(arguments)
+        return program_of(*arguments)
+
+    monkeypatch.setattr(of_game, "program_of", noted)
+    tables = []
+    for _ in range(2):  # an empty memory is that of another process
+        monkeypatch.setattr(of_game, "PROGRAMS", Programs(lambda: tmp_path))
+        tables.append(evaluate(games.images_game(device), plan="tables", progress=False))
+    assert len(asked) == 1
+    assert torch.equal(*tables)

@@ -28,6 +28,11 @@ PRIVATE = frozenset(
 # Types of arguments that are names of torch's, by the class.
 NAMED = (torch.dtype, torch.layout, torch.memory_format)
 
+# What reading bytes of others may raise. RuntimeErrors are torch's, for a device that is not there.
+UNREADABLE = (
+    SafetensorError, AttributeError, IndexError, KeyError, TypeError, RecursionError, RuntimeError,
+)  # fmt: skip
+
 
 def to_bytes(program: Program, key: str) -> bytes:
     """A program as bytes.
@@ -65,7 +70,7 @@ def from_bytes(data: bytes, key: str) -> Program:
         if written["key"] != key:
             raise ValueError("it is another program's")
         return _Reader(tensors).program(written)
-    except (SafetensorError, AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"these bytes are no program: {error}") from error
 
 
@@ -78,9 +83,9 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _constant(value: Any) -> Tensor:
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        raise ValueError("a constant that is no tensor of the CPU")
-    return value.contiguous().clone()
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        raise ValueError("a constant that is no tensor")
+    return value.cpu().contiguous().clone()
 
 
 def _written(node: fx.Node, program: Program) -> dict[str, Any]:
@@ -171,7 +176,7 @@ class _Reader:
             elif "beside" in one:
                 found["beside"][one["beside"]] = node
             elif "constant" in one:
-                found["constants"][node] = self.tensors[one["name"]]
+                found["constants"][node] = self.tensors[one["name"]].to(node.meta["val"].device)
             elif "source" in one:
                 source = node
         if source is None:
