@@ -31,14 +31,15 @@ demo: .venv/installed
 PARALLEL = --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
 test: .venv/developer
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(COVERAGE)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(CHECKED)
 
-# The same tests with the bound on coverage, which takes them half as long again.
-coverage: COVERAGE = --cov=harsanyi.interactions --cov-report=term --cov-fail-under=95
+# The same tests with the shapes and types of all arguments checked, and the bound on coverage: nearly twice as long.
+TYPES = --jaxtyping-packages=harsanyi.interactions,beartype.beartype
+coverage: CHECKED = $(TYPES) --cov=harsanyi.interactions --cov-report=term --cov-fail-under=95
 coverage: test
 
 test-all: .venv/developer
-	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=long
+	$(BIN)/python -m pytest $(PARALLEL) $(TYPES) --hypothesis-profile=long
 
 check: .venv/developer
 	$(BIN)/ruff check .

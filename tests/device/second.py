@@ -1,9 +1,9 @@
 """A second device that is none: its memory is the host's, its kernels are the CPU's, and it refuses as a GPU
 does.
 
-Code that runs on it to the CPU's numbers runs on a GPU too: tensors live on `second:0`, and an operation that
-gets tensors of both devices raises. `counted` counts what makes a GPU wait, and the copies from the host. The
-device is there while `present` lasts, so that no other test finds an accelerator.
+Code that runs on it to the CPU's numbers runs on a GPU too: tensors live on `seconddevice:0`, and an
+operation that gets tensors of both devices raises. `counted` counts what makes a GPU wait, and the copies
+from the host. The device is there while `present` lasts, so that no other test finds an accelerator.
 """
 
 import ctypes
@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NAME = "second"
-DEVICE = torch.device("privateuseone", 0)  # second:0, once it is registered
+# torch gives every module and tensor a method of this name, which no network should have.
+NAME = "seconddevice"
+DEVICE = torch.device("privateuseone", 0)  # seconddevice:0, once it is registered
 # The kinds of devices in DLPack's header, by which a storage changes its device and not its memory.
 HOST_KIND, EXTENSION_KIND = 1, 12
 ROOT = Path(__file__).parents[2]

@@ -24,13 +24,13 @@ def without_float64():
 def test_auto_is_the_accelerator_while_there_is_one():
     assert device_named("auto") == accelerator.CPU
     with second.present() as device:
-        assert device_named("auto") == device_named("second") == device
+        assert device_named("auto") == device_named(second.NAME) == device
 
 
 def test_a_device_without_float64_is_refused_and_not_taken(without_float64):
     assert accelerator.best_device() == accelerator.CPU
-    for refused in (lambda: device_named("second"), lambda: games.images_game(without_float64)):
-        with pytest.raises(ValueError, match="second:0 has no float64.*take the CPU"):
+    for refused in (lambda: device_named(second.NAME), lambda: games.images_game(without_float64)):
+        with pytest.raises(ValueError, match="seconddevice:0 has no float64.*take the CPU"):
             refused()
 
 

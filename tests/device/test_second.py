@@ -22,7 +22,7 @@ def device():
 def test_it_is_the_accelerator_while_it_is_there(device):
     assert torch.accelerator.is_available()
     assert torch.empty(0, device=torch.accelerator.current_accelerator()).device == device
-    assert str(device) == "second:0"
+    assert str(device) == f"{second.NAME}:0"
 
 
 def test_it_is_gone_afterwards():
