@@ -1,8 +1,11 @@
-"""A stopwatch: the seconds of a call, and the fastest of several batch sizes."""
+"""A stopwatch: the seconds of a call, the fastest of several batch sizes, and torch with one thread."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
+
+import torch
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -24,3 +27,14 @@ def fastest(ways: Mapping[int, Callable[[], object]]) -> int:
         ways: the work, by batch size.
     """
     return min(ways, key=lambda batch: min(timed(ways[batch])[0] for _ in range(2)))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

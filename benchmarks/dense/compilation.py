@@ -1,7 +1,6 @@
 """The traced network of a dense plan by torch.compile, for comparison in `benchmarks.dense`."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor, fx, nn
 
-from benchmarks.stopwatch import timed
+from benchmarks.stopwatch import one_thread, timed
 from harsanyi.interactions import MaskedModel
 from harsanyi.interactions.machine.batching import in_workers
 from harsanyi.interactions.machine.onednn import convolving_is_faster
@@ -38,6 +37,7 @@ def compiled(traced: Traced, example: Tensor) -> tuple[float, Forward]:
     torch.compiler.reset()
     module = as_module(traced, len(example), convolving=convolving_is_faster())
     frozen = config.patch({"freezing": True, "cpp.threads": 1})
+    # Code is compiled for the current number of threads, here a worker's.
     with fresh_cache(), frozen, one_thread(), torch.inference_mode():
         forward: Forward = torch.compile(module, dynamic=False, fullgraph=True)
         seconds, _ = timed(forward, example)
@@ -105,14 +105,3 @@ def linear_convolved(
 def _is_over_places(step: fx.Node) -> bool:
     """Whether this is a linear layer with several rows for each input."""
     return step.target is LINEAR and step.meta["val"].ndim > 2
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread while compiling: code is compiled for the current number of threads, here a worker's."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -19,9 +19,8 @@ the table of all cases in the file.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from torch import Tensor
 
 from benchmarks.cases import measure_and_show, parser_of
 from benchmarks.plans.rounds import processor, spread
-from benchmarks.stopwatch import timed
+from benchmarks.stopwatch import one_thread, timed
 from benchmarks.tables import Rows
 from benchmarks.transforms.plain import plain_butterfly
 from harsanyi.interactions import and_interactions
@@ -134,17 +133,6 @@ def seconds_on_one_core(way: Way, tables: Tables, calls: int) -> float:
         for _ in range(calls):
             way(tables)
         return (time.thread_time() - start) / calls
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def table(rounds: pd.DataFrame) -> Rows:

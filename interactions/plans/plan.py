@@ -22,7 +22,7 @@ from harsanyi.interactions.game.forward import same_to_rounding
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
-# Where the plans' own code lies.
+# Where the engine's own code lies.
 PACKAGE = Path(__file__).resolve().parents[1]
 # Numbers of coalitions, and the network's outputs for them.
 Block = tuple[Int64[Tensor, " block"], Float[Tensor, "block *outputs"]]

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from harsanyi.folders import cache_folder
 from harsanyi.models.digest import digest
 from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.networks import Network
@@ -204,7 +205,7 @@ def _key(network: Network, items: Sequence[Any], target: np.ndarray, settings: d
 def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
     if folder is not None:
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harsanyi" / "read-outs"
+    return cache_folder("read-outs")
 
 
 def _read_cached(file: Path) -> tuple[Tensor, Tensor, dict[str, Any]] | None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.interactions.plans.plan import PACKAGE, NotApplicable
 
 # What describes a checkpoint and computes nothing: names, origins, words for outputs, how texts are drawn.
 DESCRIBING = frozenset(
@@ -44,7 +44,6 @@ MAX_OBJECTS, MAX_BYTES = 200_000, 2**26
 LIBRARIES = tuple(
     {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")}
 )
-OUR_CODE = str(Path(__file__).resolve().parents[2])
 
 
 def fingerprint(*objects: Any) -> str:
@@ -279,7 +278,7 @@ def _of_library(module: str, code: types.CodeType | None = None) -> bool:
 @functools.cache
 def _is_below_libraries(file: str) -> bool:
     path = str(Path(file).resolve())
-    return path.startswith((*LIBRARIES, OUR_CODE))
+    return path.startswith((*LIBRARIES, str(PACKAGE)))
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -299,6 +298,6 @@ def our_code() -> str:
     """Equal as long as the code is that traces are made by."""
     hasher = hashlib.sha256()
     for folder in ("game", "plans/graph"):
-        for file in sorted(Path(OUR_CODE, folder).glob("*.py")):
+        for file in sorted((PACKAGE / folder).glob("*.py")):
             hasher.update(file.read_bytes())
     return hasher.hexdigest()

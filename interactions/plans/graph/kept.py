@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
-from harsanyi.interactions.machine.folders import cache_folder, trim
+from harsanyi.folders import cache_folder, trim
 from harsanyi.interactions.plans.graph.program import Program
 from harsanyi.interactions.plans.graph.written import from_bytes, to_bytes
 from harsanyi.interactions.plans.plan import NotApplicable
