@@ -1,7 +1,7 @@
 """The crash-safe HDF5 store of a study: value tables, and on request the outputs for all classes.
 
-A `Store` reserves its space when it is made, under a temporary name. A game's row is written whole before its
-flag, so that a killed run leaves a file that opens, and the next run continues at the next game.
+A `Store` reserves its space when it is made, under a temporary name. A game's row is on the disk, whole, before
+its flag. A killed run, or a power cut, leaves a file that opens, and the next run continues at the next game.
 """
 
 import json
@@ -21,10 +21,13 @@ from tqdm.auto import tqdm
 from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans.choice import choose
+from harsanyi.writing import sole_writer, whole
 
 FORMAT = "harsanyi store 1"
 # Copied at once, at most, where a game has no more.
 COPIED_BYTES = 2**26
+# A difference between settings is told in at most so many characters on each side.
+TOLD_CHARACTERS = 200
 
 
 class Store:
@@ -32,8 +35,8 @@ class Store:
 
     All space is reserved when the file is made. From then on only rows and flags are written in place, a row
     flushed before its flag. A process killed at any moment leaves a file that opens. The next run continues
-    where it stopped, with the same batches, and ends with the same bytes. While a run
-    holds the file open, others may read it.
+    where it stopped, with the same batches, and ends with the same bytes. One process at a time writes.
+    Others may read the file meanwhile. A file that somebody put in its place is refused.
 
     Args:
         path: of the HDF5 file. It must exist; see `create` and `open_or_create`.
@@ -43,7 +46,9 @@ class Store:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no store {self.path}")
+        self._description: tuple[str, ...] | None = None
         with self._file() as file:
+            self._description = _description(file)
             self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
             self.networks: tuple[str, ...] = tuple(json.loads(file.attrs["networks"]))
             self.games, size = file[f"v/{self.networks[0]}"].shape
@@ -76,10 +81,8 @@ class Store:
             The store, with no game done.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
         reserved = h5py.h5d.ALLOC_TIME_EARLY
-        with h5py.File(partial, "w") as file:
+        with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(
                 format=FORMAT, settings=json.dumps(settings), networks=json.dumps(list(networks))
             )
@@ -96,7 +99,6 @@ class Store:
                     file.create_dataset(f"{group}/{name}", shape, dtype, dcpl=plist, track_times=False)
             for name, array in (arrays or {}).items():
                 file.create_dataset(f"arrays/{name}", data=array, track_times=False)
-        partial.replace(path)
         return cls(path)
 
     @classmethod
@@ -131,10 +133,7 @@ class Store:
             wanted["outputs of all classes"], present["outputs of all classes"] = True, store.keeps_outputs
         keys = [key for key in sorted({*wanted, *present}) if wanted.get(key) != present.get(key)]
         if keys:
-            differences = "; ".join(
-                f"{k}: {json.dumps(present.get(k)):.60} there, {json.dumps(wanted.get(k)):.60} asked"
-                for k in keys
-            )
+            differences = "; ".join(_difference(key, present.get(key), wanted.get(key)) for key in keys)
             raise ValueError(
                 f"{path} was made with other settings ({differences}); name another folder or remove it"
             )
@@ -170,7 +169,7 @@ class Store:
         unfinished = self.unfinished(network, game, batch_size=batch_size)
         if games is not None:
             unfinished = [rows for rows in unfinished if rows == games]
-        with self._file("r+") as file:
+        with self._written() as file:
             for rows in unfinished:
                 options: dict[str, Any] = {
                     "games": rows,
@@ -217,7 +216,7 @@ class Store:
         """
         missing = self.done(source) & ~self.done(target)
         groups = ("v", "outputs") if self.keeps_outputs else ("v",)
-        with self._file("r+") as file:
+        with self._written() as file:
             bytes_of_a_game = sum(file[f"{group}/{source}"][:1].nbytes for group in groups)
             for rows in _ranges(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
                 tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
@@ -256,6 +255,12 @@ class Store:
             return torch.from_numpy(file[f"{group}/{network}"][()])
 
     @contextmanager
+    def _written(self) -> Iterator[h5py.File]:
+        """The file, open for this process alone to write."""
+        with sole_writer(self.path.parent, self.path.name), self._file("r+") as file:
+            yield file
+
+    @contextmanager
     def _file(self, mode: str = "r") -> Iterator[h5py.File]:
         try:
             # Without a lock: a reader must not stop the run that writes, and rows in place need no lock.
@@ -265,16 +270,57 @@ class Store:
         with file:
             if file.attrs.get("format") != FORMAT:
                 raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
+            if self._description not in (None, _description(file)):
+                raise ValueError(
+                    f"{self.path} is another store than the one that was opened: it was replaced"
+                )
             yield file
 
 
 def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
-    """Write rows and flush them, then write their flags and flush those."""
+    """Write rows, wait until they are on the disk, then write their flags."""
     for group, table in tables.items():
         file[f"{group}/{network}"][rows.start : rows.stop] = table
-    file.flush()
+    _to_disk(file)
     file[f"done/{network}"][rows.start : rows.stop] = 1
+    _to_disk(file)
+
+
+def _to_disk(file: h5py.File) -> None:
+    """Wait until all that was written is on the disk."""
     file.flush()
+    os.fsync(file.id.get_vfd_handle())
+
+
+def _description(file: h5py.File) -> tuple[str, ...]:
+    """What tells a store from another one at the same path."""
+    return tuple(str(file.attrs[name]) for name in ("settings", "networks"))
+
+
+def _difference(name: str, there: Any, asked: Any) -> str:
+    """Where two values of a setting differ, in words: of mappings and lists the parts that do.
+
+    >>> _difference("weights", {"before": "ab", "after": "cd"}, {"before": "ab", "after": "ce"})
+    'weights of after: "cd" there, "ce" asked'
+    >>> _difference("inputs", ["a", "b"], ["a", "c"])
+    'inputs, number 1: "b" there, "c" asked'
+    """
+    if isinstance(there, dict) and isinstance(asked, dict):
+        keys = [key for key in {**there, **asked} if there.get(key) != asked.get(key)]
+        return "; ".join(_difference(f"{name} of {key}", there.get(key), asked.get(key)) for key in keys)
+    if isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
+        first, *others = [place for place, (a, b) in enumerate(zip(there, asked, strict=True)) if a != b]
+        more = f" (and {len(others)} more)" if others else ""
+        return _difference(f"{name}, number {first}", there[first], asked[first]) + more
+    told = [json.dumps(value, ensure_ascii=False) for value in (there, asked)]
+    alike = next((k for k, (a, b) in enumerate(zip(*told, strict=False)) if a != b), 0)
+    start = max(0, alike - TOLD_CHARACTERS // 2)
+    there, asked = (
+        f"{'…' if start else ''}{text[start : start + TOLD_CHARACTERS]}"
+        f"{'…' if len(text) > start + TOLD_CHARACTERS else ''}"
+        for text in told
+    )
+    return f"{name}: {there} there, {asked} asked"
 
 
 def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:

@@ -10,7 +10,7 @@ from tests.places import ROOT
 
 PACKAGES = ("interactions", "models", "data", "analyses")
 FILES = sorted(
-    [ROOT / "harsanyi/pictures.py", *(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))]
+    [*(ROOT / "harsanyi").glob("*.py"), *(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))]
 )
 MAX_PLAIN_PARAMETERS = 2
 

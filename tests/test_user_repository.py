@@ -228,8 +228,7 @@ def test_the_wheel_holds_one_name_and_all_of_it(built: Built):
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    modules = ("__init__.py", "__init__.pyi", "__main__.py", "pictures.py", "py.typed")
-    own = {f"harsanyi/{name}" for name in modules}
+    own = {f"harsanyi/{path.name}" for path in (ROOT / "harsanyi").iterdir() if path.is_file()}
     assert set(names[built.wheel]) == here | own
     for ending in ("report.html.jinja", "fashion_mnist_subset/test.parquet", "analyses/__init__.pyi"):
         assert any(name.endswith(ending) for name in names[built.wheel])

@@ -27,10 +27,12 @@ from harsanyi.analyses.run.notes import (
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
+from harsanyi.writing import alone_in_its_folder
 
 CHANGE_TABLE = "change"
 
 
+@alone_in_its_folder
 def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     """Compare networks: from checkpoints to the report.
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from harsanyi.writing import whole
+
 
 def read_or_make(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """The table of a csv; where there is no such file, it is made and written first, whole or not at all.
@@ -17,8 +19,6 @@ def read_or_make(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     [[1], [1]]
     """
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        make().to_csv(part, index=False)
-        part.replace(path)
+        with whole(path) as partial:
+            make().to_csv(partial, index=False)
     return pd.read_csv(path, dtype={"grouping": str})

@@ -17,6 +17,7 @@ from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.data.wordnet import WordNet, wordnet_hierarchy
 from harsanyi.models import Network
 from harsanyi.models.digest import digest
+from harsanyi.writing import whole
 
 Labels = Int64[np.ndarray, " samples"]
 # Folder of a study for cached features.
@@ -191,10 +192,8 @@ def cached_features(
     key = digest(repr(network.preprocessing), network.model.state_dict(), list(inputs.items))
     path = folder / f"{key[:16]}.npy"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, features_of(network, inputs))
-        partial.replace(path)
+        with whole(path) as partial, partial.open("wb") as file:
+            np.save(file, features_of(network, inputs))
     features: Float64[np.ndarray, "samples features"] = np.load(path, allow_pickle=False)
     return features
 

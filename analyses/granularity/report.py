@@ -1,6 +1,7 @@
 """A granularity study from its plan to its report, all in one folder."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
@@ -13,6 +14,7 @@ from harsanyi.analyses.granularity.words import describe_granularity, describe_p
 from harsanyi.analyses.report.page import publish
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import STUDY_FILE
+from harsanyi.writing import sole_writer
 
 
 def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
@@ -40,8 +42,16 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         return plan if is_main else []
     if progress and is_main:
         print("\n".join(plan), flush=True)
+    with sole_writer(study.out) if is_main else nullcontext():
+        return _computed(study, data, runs, progress=progress)
+
+
+def _computed(
+    study: Granularity, data: TransferData, runs: Sequence[TransferRun], *, progress: bool
+) -> list[str]:
+    """The summary of the study, once its runs are trained and compared; only the main process has one."""
+    is_main = models.is_main_process()
     if is_main:
-        study.out.mkdir(parents=True, exist_ok=True)
         study.write(study.out / STUDY_FILE)
     first = next((run for run in runs if run.kind != BASELINE), None)
     for run in train_runs(study, runs, data, progress=progress):

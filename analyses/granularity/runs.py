@@ -23,6 +23,7 @@ from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs, load
 from harsanyi.data.alignment import nmi, purity
 from harsanyi.models import Network, Recipe, Samples
+from harsanyi.writing import whole
 
 BASELINE = "baseline"
 PRETRAIN, FINETUNE, HISTORY, LABELS = "pretrain", "finetune", "history.csv", "labels.csv"
@@ -281,7 +282,8 @@ def _pretrained(
     )
     columns = {"name": sample.names, "label": labels, "target": sample.level(study.target)[0]}
     if models.is_main_process():
-        pd.DataFrame(columns).to_csv(folder / LABELS, index=False)
+        with whole(folder / LABELS) as partial:
+            pd.DataFrame(columns).to_csv(partial, index=False)
     return models.load(study.model, last).to(network.device)
 
 

@@ -36,11 +36,13 @@ from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Compare, Reliability
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
+from harsanyi.writing import alone_in_its_folder
 
 DEFAULT_NOISE_LEVELS = {"image": ("4", "8", "16"), "text": ("1", "2")}
 DEFAULT_SEVERITY = 3
 
 
+@alone_in_its_folder
 def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     """Measure how far a comparison can be trusted.
 
@@ -59,7 +61,6 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     study.require_sense()
     kind = _kind(study)
     varied = variations(study, kind)
-    study.out.mkdir(parents=True, exist_ok=True)
     study.write(study.out / STUDY_FILE)
     clean = compute(_comparison(study, study.out / CLEAN), progress=progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)

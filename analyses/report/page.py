@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.report.tables import write_table
+from harsanyi.writing import sole_writer, whole, write_whole
 
 REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
@@ -39,12 +40,12 @@ def publish(
     Returns:
         the file of the report.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in results.items():
-        write_table(table, out / name)
-    pictures = {caption: _png(figure) for caption, figure in figures.items()}  # each is drawn once
-    _write_pictures(pictures, out)
-    return _write_page(out / REPORT_FILE, pictures=pictures, **page)
+    with sole_writer(out):
+        for name, table in results.items():
+            write_table(table, out / name)
+        pictures = {caption: _png(figure) for caption, figure in figures.items()}  # each is drawn once
+        _write_pictures(pictures, out)
+        return _write_page(out / REPORT_FILE, pictures=pictures, **page)
 
 
 def write_report(
@@ -106,7 +107,7 @@ def _write_page(
         notes=list(notes),
     )
     path = Path(path)
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
     return path
 
 
@@ -121,7 +122,8 @@ def _write_pictures(pictures: Mapping[str, bytes], out: Path) -> None:
     for old in (out / FIGURES_FOLDER).glob("[0-9]*-*.png"):
         old.unlink()
     for number, (caption, picture) in enumerate(pictures.items()):
-        (out / FIGURES_FOLDER / figure_name(number, caption)).write_bytes(picture)
+        with whole(out / FIGURES_FOLDER / figure_name(number, caption)) as partial:
+            partial.write_bytes(picture)
 
 
 def figure_name(number: int, caption: str) -> str:

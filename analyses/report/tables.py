@@ -6,13 +6,16 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from harsanyi.writing import whole
+
 TABLE_FORMAT = "harsanyi table 1"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as `path`.csv and as `path`.h5, where each column is a data set."""
-    table.to_csv(path.with_suffix(".csv"), index=False)
-    with h5py.File(path.with_suffix(".h5"), "w") as file:
+    with whole(path.with_suffix(".csv")) as partial:
+        table.to_csv(partial, index=False)
+    with whole(path.with_suffix(".h5")) as partial, h5py.File(partial, "w") as file:
         file.attrs.update(format=TABLE_FORMAT, columns=list(table.columns))
         for name, column in table.items():
             text = not pd.api.types.is_numeric_dtype(column)

@@ -28,11 +28,13 @@ from harsanyi.interactions.methods import EXTRACTION_TABLES
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.precision import precision_error
 from harsanyi.models.digest import digest
+from harsanyi.writing import alone_in_its_folder
 
 # A network's share of the disk, in tables: values, and interactions with the values they explain.
 DISK_TABLES = 4
 
 
+@alone_in_its_folder
 def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Run:
     """Value tables and interactions of every network of a study, kept in its folder.
 
@@ -66,7 +68,6 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
         print("\n".join(network_lines(facts)), flush=True)
     if masked:
         facts = _evaluate(games, masked, store, facts, progress)
-        _write_facts(games, facts)
     run = Run(study, store, study_interactions(study, store, progress=progress), facts)
     _write_tables(run, games)
     return run
@@ -75,15 +76,17 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
 def _evaluate(
     games: StudyGames, masked: dict[str, MaskedModel], store: Store, facts: Facts, progress: bool
 ) -> Facts:
-    """Fill the value tables of unfinished networks; the facts with what was measured on the way."""
-    study = games.study
+    """Fill the value tables of unfinished networks; the facts with what was measured on the way.
+
+    What is measured is written at once: a network that is finished is not measured by the run that goes on.
+    """
+    study, names = games.study, list(masked)
     # The error of a lower precision is printed before hours are spent in it.
-    losses = {
-        name: _precision_loss(name, game, progress)
-        for name, game in masked.items()
-        if game.precision != "float32"
-    }
-    plans, names = {}, list(masked)
+    for name, game in masked.items():
+        if game.precision != "float32":
+            loss = _precision_loss(name, game, progress)
+            facts = replace(facts, precision_losses=facts.precision_losses | {name: loss})
+            _write_facts(games, facts)
     forwards = len(masked) * store.games << store.n
     there = forwards - (_games_left(games, masked, store) << store.n)
     options: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
@@ -95,12 +98,24 @@ def _evaluate(
         for name in names:
             group = next((group for group in sharing if name in group), [name])
             if name == group[0]:
-                _fill(games, {name: masked[name] for name in group}, store, bar, options)
-        for name, game in masked.items():
-            choice = choose(game, **options)
-            if choice.name != "dense":
-                plans[name] = PlanTaken(choice.name, choice.why)
-    return replace(facts, precision_losses=facts.precision_losses | losses, plans=facts.plans | plans)
+                members = {member: masked[member] for member in group}
+                with paused(bar):
+                    facts = replace(facts, plans=facts.plans | _plans_taken(games, members, options))
+                _write_facts(games, facts)
+                _fill(games, members, store, bar, options)
+    return facts
+
+
+def _plans_taken(
+    games: StudyGames, masked: dict[str, MaskedModel], options: dict[str, Any]
+) -> dict[str, PlanTaken]:
+    """The plans of networks, of those that have another than the dense one."""
+    taken = {}
+    for name, game in masked.items():
+        if not _twins(games, name):
+            with _naming(games, name):
+                taken[name] = choose(game, **options)
+    return {name: PlanTaken(plan.name, plan.why) for name, plan in taken.items() if plan.name != "dense"}
 
 
 def _fill(

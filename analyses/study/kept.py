@@ -6,7 +6,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from harsanyi.analyses.study.settings import write_whole
+from harsanyi.writing import write_whole
 
 Result = TypeVar("Result")
 # The field of a file that holds its fingerprint.
@@ -22,7 +22,6 @@ def write_kept(path: Path, result: Any, fingerprint: str, *, indent: int | None 
         fingerprint: of everything that the result depends on.
         indent: spaces before each nested line; None writes one line.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps({FINGERPRINT: fingerprint, **asdict(result)}, indent=indent))
 
 

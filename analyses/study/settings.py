@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from harsanyi.writing import write_whole
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -20,13 +22,6 @@ class Settings:
     def write(self, path: Path) -> None:
         """Write the study file, whole or not at all."""
         write_whole(path, tomli_w.dumps(self.settings()))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all: a killed process leaves none that is damaged."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from harsanyi.analyses.training.succession import (
 )
 from harsanyi.analyses.training.theory_figures import draw_two_phases
 from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
+from harsanyi.writing import alone_in_its_folder
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
 THEORY, SUCCESSION = "theory", "succession"
@@ -42,6 +43,7 @@ THEORY, SUCCESSION = "theory", "succession"
 REACHED_SHARES = (0.5, 0.9)
 
 
+@alone_in_its_folder
 def track(study: Track, *, progress: bool = True) -> list[str]:
     """Follow the knowledge along training runs.
 

@@ -23,6 +23,7 @@ from harsanyi.interactions.effects.transforms import (
     player_count,
     reconstruct,
 )
+from harsanyi.writing import whole
 
 Kind = Literal["and", "or"]
 KINDS: tuple[Kind, ...] = ("and", "or")
@@ -273,8 +274,8 @@ class Interactions:
         return replace(self, **moved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an HDF5 file, which `load` reads."""
-        with h5py.File(path, "w") as file:
+        """Write an HDF5 file, whole or not at all, which `load` reads."""
+        with whole(Path(path)) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(format=FORMAT, method=self.method)
             for name in ("and_", "or_", "v", "gap"):
                 if (value := getattr(self, name)) is not None:

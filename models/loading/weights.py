@@ -1,8 +1,6 @@
 """Weights of a model: loaded from a checkpoint of any wrapper, and written as safetensors."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from torch import nn
 from harsanyi.models.loading.checkpoints import Checkpoint
 from harsanyi.models.loading.fitting.fit import fit
 from harsanyi.models.loading.fitting.names import ties
+from harsanyi.writing import whole
 
 
 def save_checkpoint(
@@ -47,7 +46,6 @@ def save_checkpoint(
     ('cat', 'dog')
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     first_names = {names[0] for names in ties(model)}
     # clone: save_file refuses a view into a larger storage, and the file must not follow later training.
     state = {
@@ -60,13 +58,8 @@ def save_checkpoint(
     }
     fields = {name: value for name, value in fields.items() if value is not None}
     metadata = {name: json.dumps(value) for name, value in {**fields, **facts}.items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(state, temporary, metadata={"format": "pt", "writer": "harsanyi", **metadata})
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole(path) as partial:
+        save_file(state, partial, metadata={"format": "pt", "writer": "harsanyi", **metadata})
     return path
 
 

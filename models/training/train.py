@@ -28,6 +28,7 @@ from harsanyi.models.training.series_folder import HISTORY, checkpoint_paths, is
 from harsanyi.models.training.stages import freeze_stages, reset_stages
 from harsanyi.models.training.tasks import check_target
 from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from harsanyi.writing import whole
 
 
 def train(
@@ -111,7 +112,8 @@ def train(
             if 0 < epoch < recipe.epochs:
                 save_unfinished(folder / UNFINISHED, Unfinished(settings, history, state))
         if accelerator.is_main_process:
-            pd.DataFrame(history).to_csv(folder / HISTORY, index=False)
+            with whole(folder / HISTORY) as partial:
+                pd.DataFrame(history).to_csv(partial, index=False)
             (folder / UNFINISHED).unlink(missing_ok=True)
         accelerator.wait_for_everyone()
     return paths

@@ -1,13 +1,13 @@
 """The state from which an interrupted training goes on."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from harsanyi.writing import whole
 
 # Lies beside the checkpoints until the series is complete; models.series does not take it for a checkpoint.
 UNFINISHED = "unfinished.pt"
@@ -30,13 +30,8 @@ class Unfinished:
 
 def save_unfinished(path: Path, unfinished: Unfinished) -> None:
     """Write the state, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        torch.save(vars(unfinished), temporary)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole(path) as partial:
+        torch.save(vars(unfinished), partial)
 
 
 def read_unfinished(

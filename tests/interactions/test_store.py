@@ -210,3 +210,66 @@ def test_a_game_without_outputs_cannot_give_them(tmp_path):
     store = create(tmp_path / "v.h5", outputs={"before": 3, "after": 3})
     with pytest.raises(ValueError, match="a SeveralGames has scores but no outputs of classes"):
         store.fill("before", SeveralGames(), progress=False)
+
+
+def test_a_difference_is_told_where_it_is(tmp_path):
+    path = tmp_path / "values.h5"
+    long = "/data/" + "a" * 300
+    create(
+        path,
+        settings={"weights": {"before": "ab", "after": "cd"}, "data": long + "/train", "inputs": ["a", "b"]},
+    )
+    with pytest.raises(ValueError) as error:
+        create(
+            path,
+            settings={
+                "weights": {"before": "ab", "after": "ce"},
+                "data": long + "/test",
+                "inputs": ["a", "c"],
+            },
+        )
+    assert 'weights of after: "cd" there, "ce" asked' in str(error.value)
+    assert 'inputs, number 1: "b" there, "c" asked' in str(error.value)
+    assert 'a/train" there' in str(error.value)
+    assert 'a/test" asked' in str(error.value)
+
+
+def test_a_store_put_in_the_place_of_another_is_refused(tmp_path):
+    store = create(tmp_path / "values.h5")
+    other = create(tmp_path / "other.h5", settings={"score": "logit", "inputs": ["a", "b"]})
+    other.path.replace(store.path)
+    for ask in (store.done, store.v):
+        with pytest.raises(ValueError, match="it was replaced"):
+            ask("before")
+    with pytest.raises(ValueError, match="it was replaced"):
+        store.fill("before", tried(SeveralGames()), progress=False)
+
+
+# Fills a store slowly.
+FILL = """
+import sys
+from harsanyi.interactions import Store
+from tests.interactions.test_store import SeveralGames
+print("begun", flush=True)
+Store(sys.argv[1]).fill("before", SeveralGames(0.2), progress=False)
+"""
+
+
+def test_two_processes_do_not_fill_one_store(tmp_path):
+    store = create(tmp_path / "values.h5")
+    first = subprocess.Popen(
+        [sys.executable, "-c", FILL, str(store.path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(600):
+            if store.done("before").any():
+                break
+            time.sleep(0.1)
+        with pytest.raises(ValueError, match=rf"values\.h5 is being written by process {first.pid} on"):
+            store.fill("after", tried(SeveralGames()), progress=False)
+        assert store.done("before").any()  # a reader is not held up
+    finally:
+        first.kill()
+        first.communicate()
+    store.fill("after", tried(SeveralGames()), progress=False)
+    assert store.done("after").all()

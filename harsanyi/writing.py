@@ -1,0 +1,150 @@
+"""Files that are written whole or not at all, in folders that one process at a time writes into."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from filelock import FileLock, Timeout
+
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
+
+
+class _HasFolder(Protocol):
+    """A study."""
+
+    @property
+    def out(self) -> Path:
+        """Its folder."""
+
+
+Study = TypeVar("Study", bound=_HasFolder)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A context that writes a file whole or not at all, a power cut included.
+
+    Its folder is made if it is missing. One process at a time may write a file: see `sole_writer`.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        the path to write to. After the context that file is on the disk and takes the place of `path`; after
+        an error there is none, and `path` is as before.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with whole(Path(folder, "new", "a.txt")) as path:
+    ...         _ = path.write_text("all of it")
+    ...     Path(folder, "new", "a.txt").read_text()
+    'all of it'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        _to_disk(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _to_disk(path.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text whole or not at all.
+
+    Args:
+        path: of the file; its folder is made if it is missing.
+        text: in UTF-8.
+    """
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
+    """A context in which no other process writes into a folder, or one file of it.
+
+    The folder is made if it is missing. The system releases the lock when its process ends, however that
+    ends. Nobody who reads is held up. Within one process contexts may be nested.
+
+    Args:
+        folder: that is written into.
+        name: of the file; by default the folder as a whole. The two do not know of each other.
+
+    Raises:
+        ValueError: another process is in this context; the message names it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, sole_writer(Path(folder)), sole_writer(Path(folder)):
+    ...     "no other process writes here"
+    'no other process writes here'
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f".{name or 'folder'}.lock", timeout=0, is_singleton=True, thread_local=False)
+    holder = folder / f".{name or 'folder'}.writer.json"
+    outermost = not lock.is_locked
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{folder / name} is being written by {_in_words(holder)}: wait until it has finished, or name "
+            "another folder"
+        ) from None
+    try:
+        if outermost:
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_whole(holder, json.dumps({"process": os.getpid(), "host": platform.node(), "since": since}))
+        yield
+    finally:
+        if outermost:
+            holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def alone_in_its_folder(
+    run: Callable[Concatenate[Study, Options], Result],
+) -> Callable[Concatenate[Study, Options], Result]:
+    """A function of a study as the `sole_writer` of the study's folder, `out`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace
+    >>> with TemporaryDirectory() as folder:
+    ...     alone_in_its_folder(lambda study: study.out.exists())(SimpleNamespace(out=Path(folder, "new")))
+    True
+    """
+
+    @wraps(run)
+    def alone(study: Study, *options: Options.args, **named: Options.kwargs) -> Result:
+        with sole_writer(study.out):
+            return run(study, *options, **named)
+
+    return alone
+
+
+def _in_words(holder: Path) -> str:
+    """Who writes, by the file of who holds the lock."""
+    try:
+        who = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {who['process']} on {who['host']}, since {who['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"  # which has just begun, or just ended
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
