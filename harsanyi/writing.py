@@ -75,8 +75,9 @@ def write_whole(path: Path, text: str) -> None:
 def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
     """A context in which no other process writes into a folder, or one file of it.
 
-    The folder is made if it is missing. The system releases the lock when its process ends, however that
-    ends. Nobody who reads is held up. Within one process contexts may be nested.
+    The folder is made if it is missing, and an error that leaves nothing in it leaves no folder. The system
+    releases the lock when its process ends, however that ends. Nobody who reads is held up. Within one
+    process contexts may be nested.
 
     Args:
         folder: that is written into.
@@ -90,6 +91,7 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
     ...     "no other process writes here"
     'no other process writes here'
     """
+    is_new = not folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f".{name or 'folder'}.lock", timeout=0, is_singleton=True, thread_local=False)
     holder = folder / f".{name or 'folder'}.writer.json"
@@ -109,6 +111,9 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
     finally:
         if outermost:
             holder.unlink(missing_ok=True)
+        if is_new and list(folder.iterdir()) == [Path(lock.lock_file)]:
+            Path(lock.lock_file).unlink()
+            folder.rmdir()
         lock.release()
 
 

@@ -1,7 +1,8 @@
 """The crash-safe HDF5 store of a study: value tables, and on request the outputs for all classes.
 
-A `Store` reserves its space when it is made, under a temporary name. A game's row is on the disk, whole, before
-its flag. A killed run, or a power cut, leaves a file that opens, and the next run continues at the next game.
+A `Store` reserves its space when it is made, under a temporary name. A game's row is on the disk, whole,
+before its flag. A killed run, or a power cut, leaves a file that opens, and the next run continues at the
+next game.
 """
 
 import json

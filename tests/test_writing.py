@@ -85,6 +85,21 @@ def test_the_folder_is_free_afterwards_and_only_then(tmp_path: Path, hold):
     hold(str(tmp_path))
 
 
+def test_what_fails_at_once_leaves_no_folder(tmp_path: Path):
+    def fail(*files: str) -> None:
+        with sole_writer(tmp_path / "run"):
+            for name in files:
+                write_whole(tmp_path / "run" / name, "")
+            raise ValueError("a wrong option")
+
+    with pytest.raises(ValueError, match="a wrong option"):
+        fail()
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="a wrong option"):
+        fail("study.toml")
+    assert (tmp_path / "run" / "study.toml").exists()
+
+
 def test_an_error_leaves_the_file_as_it_was(tmp_path: Path):
     path = tmp_path / "a.txt"
     write_whole(path, "first")

@@ -1,6 +1,7 @@
 """Weights of a model: loaded from a checkpoint of any wrapper, and written as safetensors."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

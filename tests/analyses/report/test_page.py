@@ -116,6 +116,7 @@ def test_a_report_without_facts_figures_or_notes(change, tmp_path):
 
 
 def test_an_unwritable_path_is_an_os_error(change, tmp_path):
+    (tmp_path / "no folder").write_text("")
     with pytest.raises(OSError, match="no folder"):
         write_report(
             tmp_path / "no folder" / "a.html",
