@@ -223,15 +223,20 @@ class Store:
                 tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
                 _write(file, target, rows, tables)
 
-    def v(self, network: str) -> Float64[Tensor, "games coalitions"]:
-        """The value tables of a network; a ValueError if some games are not done."""
-        return self._whole("v", network)
+    def v(self, network: str, games: Sequence[int] | None = None) -> Float64[Tensor, "games coalitions"]:
+        """The value tables of a network; a ValueError if some of these games are not done.
+
+        Args:
+            network: its name.
+            games: numbers in rising order; all by default.
+        """
+        return self._read("v", network, games)
 
     def outputs(self, network: str) -> Float32[Tensor, "games coalitions classes"]:
         """All outputs of a network; a ValueError if the store has none, or some games are not done."""
         if not self.keeps_outputs:
             raise ValueError(f"{self.path} holds scores of labels but no outputs of all classes")
-        return self._whole("outputs", network)
+        return self._read("outputs", network)
 
     def done(self, network: str) -> np.ndarray:
         """Which games of a network are done, as booleans."""
@@ -245,15 +250,16 @@ class Store:
         with self._file() as file:
             return file[f"arrays/{name}"][()]
 
-    def _whole(self, group: str, network: str) -> Tensor:
-        """All tables of a network; a ValueError if some games are not done."""
-        missing = self.games - int(self.done(network).sum())
-        if missing:
+    def _read(self, group: str, network: str, games: Sequence[int] | None = None) -> Tensor:
+        """Tables of a network; a ValueError if some of these games are not done."""
+        rows = slice(None) if games is None else list(games)
+        done = self.done(network)[rows]
+        if not done.all():
             raise ValueError(
-                f"{missing} of {self.games} games of {network!r} are not done; run the study again"
+                f"{(~done).sum()} of {len(done)} games of {network!r} are not done; run the study again"
             )
         with self._file() as file:
-            return torch.from_numpy(file[f"{group}/{network}"][()])
+            return torch.from_numpy(file[f"{group}/{network}"][rows])
 
     @contextmanager
     def _written(self) -> Iterator[h5py.File]:

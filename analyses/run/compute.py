@@ -16,6 +16,12 @@ from harsanyi.analyses.report.tables import write_table
 from harsanyi.analyses.run.extraction import paused, progress_bar, study_interactions
 from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.run.run import GAMES_TABLE, RANGES_TABLE, STORE_FILE, STUDY_FILE, Run
+from harsanyi.analyses.run.same_networks import (
+    arrays_of,
+    first_answers,
+    require_same_networks,
+    settings_known_to,
+)
 from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
 from harsanyi.analyses.study.games import StudyGames, error_sentence
 from harsanyi.analyses.study.kept import read_kept, write_kept
@@ -53,15 +59,17 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
     _require_room(games)
     unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
     masked = {name: games.game(name) for name in unfinished}
+    answers = first_answers(games)
     store = Store.open_or_create(
         study.out / STORE_FILE,
-        settings=games.settings,
+        settings=settings_known_to(study.out / STORE_FILE, games),
         networks=list(games.networks),
         games=len(games.inputs),
         n=games.n,
         outputs=_output_counts(games) if study.keep_outputs else None,
-        arrays=games.layout.arrays,
+        arrays=games.layout.arrays | arrays_of(answers),
     )
+    require_same_networks(store, answers)
     study.write(study.out / STUDY_FILE)
     facts = _with_notes(_measure_once(games), masked)
     if progress and announce:

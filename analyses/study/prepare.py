@@ -14,6 +14,9 @@ from harsanyi.interactions import SCORES
 from harsanyi.models import Network
 from harsanyi.models.digest import digest
 
+# The setting that holds a fingerprint of what each network is given of the inputs.
+PREPROCESSED = "preprocessed"
+
 
 def prepare(study: Study) -> StudyGames:
     """Load, draw and lay out everything that a study names.
@@ -96,6 +99,7 @@ def _settings(
         "data": str(study.data),
         "inputs": list(inputs.names),
         "contents": digest(*inputs.items),
+        PREPROCESSED: {name: digest(tensors) for name, tensors in layout.tensors.items()},
         "weights": {name: digest(network.model.state_dict()) for name, network in networks.items()},
         "labels": labels,
         **layout.settings,

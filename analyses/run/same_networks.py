@@ -1,0 +1,105 @@
+"""Whether the tables of a store are still those of its networks.
+
+A network is more than its weights: its code and the libraries below it may have changed since its tables were
+begun. So its answers to one input are kept beside the tables, and it is asked again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harsanyi.analyses.study.games import StudyGames, error_sentence
+from harsanyi.analyses.study.prepare import PREPROCESSED
+from harsanyi.interactions import Store
+from harsanyi.interactions.game.forward import coarsest_type_of
+from harsanyi.interactions.game.rounding import Rounding
+
+# Of a vocabulary's logits at most so many are kept, evenly spread.
+KEPT_OUTPUTS = 4096
+
+
+def settings_known_to(path: Path, games: StudyGames) -> dict[str, Any]:
+    """The settings that a store is asked for: without those that it is too old to know.
+
+    Args:
+        path: of the store, which need not exist.
+        games: of the study.
+    """
+    if path.exists() and PREPROCESSED not in Store(path).settings:
+        return {name: value for name, value in games.settings.items() if name != PREPROCESSED}
+    return games.settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network answers to the first input of a study.
+
+    Attributes:
+        outputs: in float64.
+        rounding: of the network's numbers.
+    """
+
+    outputs: Tensor
+    rounding: Rounding
+
+
+def first_answers(games: StudyGames) -> dict[str, Answer]:
+    """What each network answers to the first input, as it is.
+
+    Args:
+        games: of the study.
+    """
+    return {name: _answer(games, name) for name in games.networks}
+
+
+def arrays_of(answers: Mapping[str, Answer]) -> dict[str, np.ndarray]:
+    """Answers as arrays of a store."""
+    return {_array(name): answer.outputs.numpy() for name, answer in answers.items()}
+
+
+def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
+    """Refuse to go on with tables that the networks do not give any more.
+
+    Stores of an older version hold no answers, and are not checked.
+
+    Args:
+        store: of the tables.
+        answers: of the networks as they are now.
+
+    Raises:
+        ValueError: a network answers the first input otherwise than when its tables were begun.
+    """
+    for name, now in answers.items():
+        try:
+            before = torch.from_numpy(store.array(_array(name)))
+        except KeyError:
+            continue
+        if not now.rounding.same(now.outputs, before):
+            raise ValueError(
+                f"{store.path} has tables of {name}, which does not answer as it did when they were begun, "
+                "although its weights are the same: its code or a library has changed; name another folder "
+                "or remove it"
+            )
+
+
+def _answer(games: StudyGames, name: str) -> Answer:
+    """What a network answers to the first input."""
+    network, tensors = games.networks[name], games.layout.tensors[name]
+    if isinstance(tensors, Mapping):
+        first: Any = {key: value[:1] for key, value in tensors.items()}
+    else:
+        first = tensors[:1]
+    with error_sentence(f"{name} ({network.name}) cannot answer the first input"):
+        outputs = network.logits(first).cpu().flatten()
+    kept = outputs[:: -(-len(outputs) // KEPT_OUTPUTS)].double()
+    return Answer(kept, Rounding.of(coarsest_type_of(network.model, outputs.dtype)))
+
+
+def _array(name: str) -> str:
+    """The array of a store that holds a network's answer."""
+    return f"answers/{name}"
