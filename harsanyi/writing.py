@@ -1,6 +1,5 @@
 """Files that are written whole or not at all, in folders that one process at a time writes into."""
 
-import json
 import os
 import platform
 import time
@@ -10,7 +9,13 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from filelock import FileLock, Timeout
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+# The locks that this process holds.
+_HELD: set[Path] = set()
 
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
@@ -77,44 +82,45 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
 
     The folder is made if it is missing, and an error that leaves nothing in it leaves no folder. The system
     releases the lock when its process ends, however that ends. Nobody who reads is held up. Within one
-    process contexts may be nested.
+    process contexts may be nested. Where the system has no such locks (Windows), there is none.
 
     Args:
         folder: that is written into.
         name: of the file; by default the folder as a whole. The two do not know of each other.
 
     Raises:
-        ValueError: another process is in this context; the message names it.
+        ValueError: another process is in this context; the message names it. Or `folder` is a file.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder, sole_writer(Path(folder)), sole_writer(Path(folder)):
     ...     "no other process writes here"
     'no other process writes here'
     """
-    is_new = not folder.is_dir()
+    is_new = not folder.exists()
+    if not is_new and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: expected a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f".{name or 'folder'}.lock", timeout=0, is_singleton=True, thread_local=False)
-    holder = folder / f".{name or 'folder'}.writer.json"
-    outermost = not lock.is_locked
-    try:
-        lock.acquire()
-    except Timeout:
+    lock = folder.resolve() / f".{name or 'folder'}.lock"
+    if fcntl is None or lock in _HELD:
+        yield
+        return
+    if (handle := _hold(lock)) is None:
         raise ValueError(
-            f"{folder / name} is being written by {_in_words(holder)}: wait until it has finished, or name "
+            f"{folder / name} is being written by {_holder(lock)}: wait until it has finished, or name "
             "another folder"
-        ) from None
+        )
+    _HELD.add(lock)
     try:
-        if outermost:
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            write_whole(holder, json.dumps({"process": os.getpid(), "host": platform.node(), "since": since}))
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.truncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {platform.node()}, since {since}".encode())
         yield
     finally:
-        if outermost:
-            holder.unlink(missing_ok=True)
-        if is_new and list(folder.iterdir()) == [Path(lock.lock_file)]:
-            Path(lock.lock_file).unlink()
+        _HELD.remove(lock)
+        lock.unlink(missing_ok=True)
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-        lock.release()
+        os.close(handle)
 
 
 def alone_in_its_folder(
@@ -137,13 +143,28 @@ def alone_in_its_folder(
     return alone
 
 
-def _in_words(holder: Path) -> str:
-    """Who writes, by the file of who holds the lock."""
+def _hold(lock: Path) -> int | None:
+    """An open file that holds a lock until it is closed; None where another process holds it."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), lock.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(handle)  # its holder removed the file after it was opened here: try a new one
+
+
+def _holder(lock: Path) -> str:
+    """Who holds a lock, in words."""
     try:
-        who = json.loads(holder.read_text(encoding="utf-8"))
-        return f"process {who['process']} on {who['host']}, since {who['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"  # which has just begun, or just ended
+        return lock.read_text(encoding="utf-8") or "another process"  # which has just begun
+    except (OSError, UnicodeDecodeError):
+        return "another process"
 
 
 def _to_disk(path: Path) -> None:

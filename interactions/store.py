@@ -28,7 +28,7 @@ FORMAT = "harsanyi store 1"
 # Copied at once, at most, where a game has no more.
 COPIED_BYTES = 2**26
 # A difference between settings is told in at most so many characters on each side.
-TOLD_CHARACTERS = 200
+TOLD_CHARACTERS = 100
 
 
 class Store:
@@ -311,23 +311,30 @@ def _difference(name: str, there: Any, asked: Any) -> str:
     'weights of after: "cd" there, "ce" asked'
     >>> _difference("inputs", ["a", "b"], ["a", "c"])
     'inputs, number 1: "b" there, "c" asked'
+    >>> _difference("inputs", ["a", "b"], ["a"])
+    'inputs: 2 there, 1 asked'
     """
     if isinstance(there, dict) and isinstance(asked, dict):
         keys = [key for key in {**there, **asked} if there.get(key) != asked.get(key)]
         return "; ".join(_difference(f"{name} of {key}", there.get(key), asked.get(key)) for key in keys)
-    if isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
-        first, *others = [place for place, (a, b) in enumerate(zip(there, asked, strict=True)) if a != b]
+    if isinstance(there, list) and isinstance(asked, list):
+        if len(there) != len(asked):
+            return f"{name}: {len(there)} there, {len(asked)} asked"
+        pairs = enumerate(zip(there, asked, strict=True))
+        first, *others = [place for place, (a, b) in pairs if a != b]
         more = f" (and {len(others)} more)" if others else ""
         return _difference(f"{name}, number {first}", there[first], asked[first]) + more
     told = [json.dumps(value, ensure_ascii=False) for value in (there, asked)]
-    alike = next((k for k, (a, b) in enumerate(zip(*told, strict=False)) if a != b), 0)
+    alike = next((place for place, (a, b) in enumerate(zip(*told, strict=False)) if a != b), 0)
     start = max(0, alike - TOLD_CHARACTERS // 2)
-    there, asked = (
-        f"{'…' if start else ''}{text[start : start + TOLD_CHARACTERS]}"
-        f"{'…' if len(text) > start + TOLD_CHARACTERS else ''}"
-        for text in told
-    )
+    there, asked = (_part(text, start) for text in told)
     return f"{name}: {there} there, {asked} asked"
+
+
+def _part(text: str, start: int) -> str:
+    """A text from a place on, with marks for what is left out."""
+    end = start + TOLD_CHARACTERS
+    return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"
 
 
 def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:

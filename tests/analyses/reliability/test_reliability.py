@@ -117,7 +117,10 @@ def test_corrupted_inputs_keep_labels_and_players(label, comparison, tmp_path):
         other.networks["after"].preprocess(list(expected.items)), other.layout.tensors["after"]
     )
     differing = {key for key in one.settings if one.settings[key] != other.settings[key]}
-    assert (differing, set(other.settings) - set(one.settings)) == ({"contents"}, {"corruption"})
+    assert (differing, set(other.settings) - set(one.settings)) == (
+        {"contents", "preprocessed"},
+        {"corruption"},
+    )
 
 
 def test_performance_is_that_on_corrupted_inputs(comparison, tmp_path):
