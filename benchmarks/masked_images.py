@@ -16,6 +16,8 @@ NETWORKS = {
     "resnet18": "torchvision:resnet18",
     "resnet50": "torchvision:resnet50",
     "resnet18-irregular": "torchvision:resnet18",
+    "convnext-tiny": "timm:convnext_tiny",
+    "efficientnet-b0": "torchvision:efficientnet_b0",
     "vit-tiny": "timm:vit_tiny_patch16_224",
 }
 TITLES = {
@@ -23,6 +25,8 @@ TITLES = {
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
     "resnet18-irregular": "ResNet-18, irregular regions",
+    "convnext-tiny": "ConvNeXt-tiny",
+    "efficientnet-b0": "EfficientNet-B0",
     "vit-tiny": "ViT-tiny",
 }
 # Rows and columns of the grid, by number of players.

@@ -3,9 +3,9 @@
 shap is not part of the environment: `make bench-peers` installs it beside, or pip install --no-deps --target
 DIRECTORY -r benchmarks/peers/peers.txt, and then PYTHONPATH=DIRECTORY.
 
-All packages explain the same logit of a network with random weights, on the same image, with zeros for masked
-pixels. They alternate in one process. benchmarks/peers/ways.py says how each is called. Work of a package
-before its first forward is not timed.
+All packages explain the same score of a network with random weights, on the same image with zeros for masked
+pixels, or the same sentence with one token for masked words. They alternate in one process.
+benchmarks/peers/ways.py says how each is called. Work of a package before its first forward is not timed.
 
 Forwards run until they have taken --seconds in one answer; after that the package gets zeros. The number of
 masked inputs does not depend on their values (a fixed number of coalitions, permutations or evaluations;
@@ -32,9 +32,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks.masked_images import GRIDS
 from benchmarks.peers.figure import FIGURE, figure_of
-from benchmarks.peers.question import NETWORKS, question_of
+from benchmarks.peers.question import NETWORKS, question_of, sizes_of
 from benchmarks.peers.table import CSV, KEY, table
 from benchmarks.peers.ways import FIRST, FURTHER, WAYS, Answer, first_input
 from benchmarks.stopwatch import timed
@@ -42,9 +41,20 @@ from benchmarks.tables import show, store
 from harsanyi.interactions import Interactions, shapley_values
 from harsanyi.interactions.plans import estimates
 
-# The cases by default, with their rounds.
-DEFAULT_ROUNDS = {"free:12": 3, "resnet18:8": 3, "resnet18:12": 1, "vit-tiny:12": 1, "vgg16:12": 1}
-SECONDS = 120.0
+# The cases by default.
+DEFAULT = (
+    "free:12",
+    "resnet18:8",
+    "resnet18:12",
+    "vgg16:12",
+    "resnet50:12",
+    "convnext-tiny:12",
+    "efficientnet-b0:12",
+    "vit-tiny:12",
+    "bert-6:12",
+    "causal-30:12",
+)
+ROUNDS, SECONDS = 3, 10.0
 
 # Measuring
 
@@ -94,7 +104,7 @@ def measured(case: str, rounds: int, limit: float) -> pd.DataFrame:
     question = question_of(network, n := int(players))
     # Once and first: the process may keep the work done for the first input.
     first = timed_answer(first_input(question), n, limit)
-    answers = {way: how.prepare(question) for way, how in WAYS.items() if n <= how.max_players}
+    answers = {way: how.prepare(question) for way, how in WAYS.items() if how.serves(question)}
     further = {way: answer for way, answer in answers.items() if way != FIRST}
     turns = [
         {FIRST: first} | {way: timed_answer(answer, n, limit) for way, answer in further.items()}
@@ -169,13 +179,12 @@ def command_line() -> argparse.ArgumentParser:
         prog="python -m benchmarks.peers",
         usage="%(prog)s [-h] [--rounds ROUNDS] [--seconds LIMIT] [--figure] [CASE ...]",
         description=__doc__,
-        epilog=f"By default the cases are {' '.join(DEFAULT_ROUNDS)}.",
+        epilog=f"By default the cases are {' '.join(DEFAULT)}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    networks, players = ", ".join(NETWORKS), ", ".join(map(str, GRIDS))
-    cases = f"a network ({networks}) and a number of players ({players}), such as resnet18:12"
+    cases = f"a network ({', '.join(NETWORKS)}) and a number of players, such as resnet18:12"
     parser.add_argument("cases", nargs="*", metavar="CASE", help=cases)
-    parser.add_argument("--rounds", type=int, help="of each case; by default 1 to 3 by its length")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each case; by default %(default)d")
     parser.add_argument(
         "--seconds",
         type=float,
@@ -196,7 +205,7 @@ def draw() -> None:
 def main() -> None:
     parser = command_line()
     options = parser.parse_args()
-    possible = [f"{name}:{n}" for name in NETWORKS for n in GRIDS]
+    possible = [f"{name}:{n}" for name in NETWORKS for n in sizes_of(name)]
     if unknown := [case for case in options.cases if case not in possible]:
         parser.error(f"no case {unknown[0]!r}: expected one of {', '.join(possible)}")
     if options.seconds <= 0:
@@ -213,8 +222,8 @@ def main() -> None:
         )
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     warm()
-    for case in options.cases or DEFAULT_ROUNDS:
-        rows = measured(case, options.rounds or DEFAULT_ROUNDS.get(case, 1), options.seconds)
+    for case in options.cases or DEFAULT:
+        rows = measured(case, options.rounds, options.seconds)
         store(CSV, rows, KEY, WAYS)
         print(f"\n## {case}, {rows['rounds'].max()} rounds\n")
         show(table(rows))

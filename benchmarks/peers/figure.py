@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.masked_images import TITLES
-from benchmarks.peers.question import FREE
+from benchmarks.peers.question import FREE, TITLES
 from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
 from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 

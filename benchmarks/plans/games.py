@@ -4,16 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from benchmarks import sentences
 from benchmarks.masked_images import NETWORKS, SIZE, TITLES, in_layout, masking, noise, players_of
 from harsanyi import models
 from harsanyi.interactions import MaskedModel, Players
-
-WORDS, BASELINE = 12, 3
-# Two tokens a word, one token before all words and one after.
-OWNER = torch.tensor([-1, *(word for word in range(WORDS) for _ in range(2)), -1])
 
 # Takes coalitions `(coalitions, players)` of the one game, gives the network's outputs.
 PlainForward = Callable[[Tensor], Tensor]
@@ -61,64 +57,19 @@ def plain_images(game: MaskedModel, wrap: Wrap) -> PlainForward:
     return lambda coalitions: forward(masked(coalitions))
 
 
-def encoder_game(masked: str) -> MaskedModel:
-    """Six layers of BERT with random weights, one sentence."""
-    from transformers import BertConfig, BertForSequenceClassification
-
-    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
-    return _text_game(BertForSequenceClassification(config), masked, "log_odds")
-
-
-def causal_game() -> MaskedModel:
-    """A network with the shape of SmolLM2-135M, 30 layers and random weights; the next token's log-odds."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        tie_word_embeddings=True,
-    )
-    return _text_game(LlamaForCausalLM(config), "input_ids", "next_token_log_odds")
-
-
-def _text_game(network: nn.Module, masked: str, score: str) -> MaskedModel:
-    """A game of one random sentence with two tokens a word."""
-    ids = torch.randint(5, 1000, (1, len(OWNER)), generator=torch.Generator().manual_seed(0))
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    baseline = float(BASELINE) if masked == "input_ids" else "zeros"
-    return MaskedModel(
-        network.eval(),
-        inputs,
-        Players(OWNER, WORDS, axis=0),
-        labels=[0],
-        baseline=baseline,
-        score=score,
-        masked=masked,
-    )
-
-
 def plain_sentences(game: MaskedModel, wrap: Wrap) -> PlainForward:
     """The plain forward of a text network; of a language model only the logits of the last token."""
     assert isinstance(game.model, nn.Module)
     last = {"logits_to_keep": 1} if game.score == "next_token_log_odds" else {}
     ids, mask = game.inputs["input_ids"], game.inputs["attention_mask"]
-    owner, network = torch.where(OWNER < 0, WORDS, OWNER), wrap(game.model)
+    network = wrap(game.model)
 
     def forward(coalitions: Tensor) -> Tensor:
-        present = torch.nn.functional.pad(coalitions, (0, 1), value=True)[:, owner]
-        inputs = {
-            "input_ids": torch.where(present, ids, BASELINE)
-            if game.masked == "input_ids"
-            else ids.expand(len(present), -1),
-            "attention_mask": present.long()
-            if game.masked == "attention_mask"
-            else mask.expand(len(present), -1),
-        }
-        return network(**inputs, **last).logits
+        if game.masked == "input_ids":
+            masked, attended = sentences.masked(ids, coalitions), mask.expand(len(coalitions), -1)
+        else:
+            masked, attended = ids.expand(len(coalitions), -1), sentences.present(coalitions).long()
+        return network(input_ids=masked, attention_mask=attended, **last).logits
 
     return forward
 
@@ -140,17 +91,23 @@ CASES = {
     "vit-tiny": image_case("vit-tiny", 12, 0.90),
     "bert-6": Case(
         "BERT, 6 layers, words replaced",
-        lambda: encoder_game("input_ids"),
+        lambda: sentences.game(sentences.encoder(), "input_ids"),
         plain_sentences,
         "tables",
         0.86,
     ),
     "bert-6-unattended": Case(
         "BERT, 6 layers, words unattended",
-        lambda: encoder_game("attention_mask"),
+        lambda: sentences.game(sentences.encoder(), "attention_mask"),
         plain_sentences,
         "drop",
         0.86,
     ),
-    "causal-30": Case("SmolLM2-135M's shape, 30 layers", causal_game, plain_sentences, "prefix", 0.33),
+    "causal-30": Case(
+        "SmolLM2-135M's shape, 30 layers",
+        lambda: sentences.game(sentences.causal(), "input_ids"),
+        plain_sentences,
+        "prefix",
+        0.33,
+    ),
 }

@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks.masked_images import GRIDS, SIZE, masking, noise, players_of
 from benchmarks.peers.__main__ import Timing, difference, timed_answer
 from benchmarks.peers.figure import figure_of, figure_rows
-from benchmarks.peers.question import Counted, Question, masked_logits, question_of
+from benchmarks.peers.question import Counted, ImageQuestion, masked_scores, question_of
 from benchmarks.peers.table import table
 from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, captum_sampling, moebius
 from harsanyi.interactions import And, coalition_masks, evaluate
@@ -23,8 +23,8 @@ class Mean(nn.Module):
 
 
 @pytest.fixture
-def question() -> Question:
-    return Question(Mean(), noise(), players_of("mean", 4))
+def question() -> ImageQuestion:
+    return ImageQuestion(Mean(), noise(), players_of("mean", 4))
 
 
 @pytest.mark.parametrize("name", ["cells", "resnet18-irregular"])
@@ -48,7 +48,7 @@ def test_each_number_of_players_has_its_cells():
 
 
 def test_the_function_of_coalitions_is_the_game_of_harsanyi(question):
-    values = masked_logits(Counted(question), question, 3, torch.inference_mode)
+    values = masked_scores(Counted(question), question, 3, torch.inference_mode)
     v = evaluate(question.game(), progress=False)[0]
     # Means of 50,176 numbers in float32, summed in two orders.
     np.testing.assert_allclose(values(coalition_masks(4).numpy()), v, atol=1e-6)
@@ -59,7 +59,7 @@ def test_the_function_of_coalitions_is_the_game_of_harsanyi(question):
 def test_zeros_are_answered_when_the_seconds_are_spent_and_the_rest_is_scaled(question):
     network = Counted(question)
     network.begin(limit=1e-9)  # less than any forward takes
-    images = question.image.repeat(4, 1, 1, 1)
+    images = question.input.repeat(4, 1, 1, 1)
     answers = [network(images) for _ in range(5)]
     assert [bool(answer.any()) for answer in answers] == [True, False, False, False, False]
     assert all(answer.shape == (4, 3) for answer in answers)
@@ -81,6 +81,21 @@ def test_a_scaled_answer_says_so_and_is_not_compared(question):
     assert np.isnan(difference(part, exact))
 
 
+def test_of_a_sentence_packages_are_asked_for_the_score_of_the_game():
+    for name in ("bert-6", "causal-30"):
+        question = question_of(name, 12)
+        coalitions = coalition_masks(12)[[0, 5, 4095]]
+        game, expected = question.game(), []
+        for row in coalitions:
+            outputs = game.answered(torch.tensor([0]), row[None])
+            expected.append(game.scored(outputs, torch.tensor([0])).item())
+        for tuned in (True, False):
+            network = Counted(question, torch.contiguous_format, tuned=tuned)
+            values = masked_scores(network, question, 2, torch.inference_mode)
+            # Logits in float32, and their logsumexp over up to 49,152 classes.
+            np.testing.assert_allclose(values(coalitions.numpy()), expected, atol=1e-4)
+
+
 def test_the_largest_difference_leaves_the_empty_coalition_out():
     exact = torch.tensor([9.0, 2.0, -4.0, 1.0], dtype=torch.float64)
     found = exact + torch.tensor([5.0, 0.0, 0.0, 0.2], dtype=torch.float64)
@@ -93,7 +108,7 @@ def test_a_network_by_name_with_a_number_of_players():
     v = evaluate(free.game(), progress=False)[0]
     # The corner pixel is player 0's: present in the upper half of the coalitions.
     assert v[:32].abs().max() == 0
-    assert (v[32:] == free.image[0, 0, 0, 0].double()).all()
+    assert (v[32:] == free.input[0, 0, 0, 0].double()).all()
 
 
 def rows(network: str, n: int, scaled: float = 1.0) -> pd.DataFrame:
