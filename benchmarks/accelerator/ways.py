@@ -77,7 +77,7 @@ def recordings(there: There) -> Iterator[dict[str, Any]]:
             continue
         coalitions = coalition_masks(game.n, device=there.device)[:MOST_COALITIONS]
         for parts in BATCHES:
-            size = max(1, len(coalitions) // parts)
+            size = max(1, min(len(coalitions) // parts, game.batch_size()))
             recorded, single = _outputs(plan, coalitions, size), _one_by_one(_outputs(plan, coalitions, size))
             for _ in range(3):  # recorded, tried, repeated
                 outputs = recorded()

@@ -5,6 +5,7 @@ import torch
 
 from harsanyi import accelerator
 from harsanyi.analyses.study.games import device_named
+from harsanyi.interactions.machine.batching import worker_count
 from tests.device import games, second
 
 pytestmark = pytest.mark.skipif(
@@ -74,6 +75,12 @@ def test_memory_layouts_of_images(monkeypatch, kind, hip, expected):
         "halves": accelerator.likes_channels_last(device, halves=True),
     }
     assert found == expected
+
+
+def test_an_accelerator_has_one_worker(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    with second.present() as device:
+        assert (worker_count(accelerator.CPU), worker_count(device)) == (4, 1)
 
 
 def test_recordings_share_memory_while_one_is_there():
