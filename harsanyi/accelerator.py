@@ -1,19 +1,25 @@
 """The accelerator of this machine, of whatever make: CUDA, ROCm, XPU or MPS. Its memory, its types, its
-random states.
+random states, its recorded work.
 
 Every other file asks here and names no make of its own, so that what runs on CUDA runs on ROCm or XPU.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 import psutil
 import torch
 from torch import Tensor
 
 CPU = torch.device("cpu")
+# What recorded work is called by the makes that have it; ROCm has it by CUDA's name.
+GRAPHS = ("CUDAGraph", "XPUGraph")
+
+Result = TypeVar("Result")
 
 
 def best_device() -> torch.device:
@@ -78,6 +84,28 @@ def multiprocessors(device: torch.device) -> int | None:
     return None
 
 
+def likes_channels_last(device: torch.device, *, halves: bool) -> bool:
+    """Whether convolutions of images are faster with the channels last in memory.
+
+    - On a CPU they are, by oneDNN, up to twice: measured in float32, and so not taken in halves.
+    - XPU has oneDNN, too, and Intel's documentation of its torch extension recommends it for every type.
+    - CUDA: tensor cores take halves so, and cuDNN turns other images around at each convolution. Float32
+      without TF32 has no tensor cores; a ResNet took 1.6 times as long on a V100, and torch's maintainers
+      advise against it (pytorch/pytorch#44943). With TF32 NVIDIA took it back as TensorFlow's default, since
+      it was slower in some cases (tensorflow/tensorflow#56744).
+    - ROCm: torch itself does not take it unless an environment variable asks for it.
+
+    GPU: not measured. `make gpu` times both.
+
+    Args:
+        device: that convolves.
+        halves: whether in bfloat16 or float16.
+    """
+    if device.type == "cpu":
+        return not halves
+    return device.type == "xpu" or (device.type == "cuda" and torch.version.hip is None and halves)
+
+
 def random_state(device: torch.device) -> Tensor | None:
     """The state of a device's own random generator; None for the CPU, whose state torch has."""
     if device.type == "cpu":
@@ -106,3 +134,78 @@ def seed(number: int, device: torch.device) -> None:
         module: Any = torch.get_device_module(device)
         with module.device(device) if hasattr(module, "device") else nullcontext():
             module.manual_seed(number)
+
+
+def records(device: torch.device) -> bool:
+    """Whether a device can record its work: CUDA and ROCm do, and XPU with a newer torch."""
+    return device.type != "cpu" and _graph_class(device) is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Recording(Generic[Result]):
+    """Work of a device that is repeated at one call: a graph, as CUDA names it.
+
+    It reads always the same memory, and overwrites its result.
+
+    Attributes:
+        graph: what the device has recorded.
+        result: where each repetition writes its result.
+    """
+
+    graph: Any
+    result: Result
+
+    def repeat(self) -> Result:
+        """Do the work again on what now lies in its memory; the result stays until the next repetition."""
+        self.graph.replay()
+        return self.result
+
+
+def record(work: Callable[[], Result], device: torch.device) -> tuple[Result, Recording[Result]]:
+    """Do work as usual, and record it.
+
+    It is first done, so that libraries have their workspaces, and then recorded, which computes nothing.
+    Recordings of one device share the memory of what is computed in between, since no two run at a time.
+
+    Args:
+        work: without waits for the device, copies from the host, or random draws.
+        device: that does it.
+
+    Returns:
+        What the work gave, and its recording.
+
+    Raises:
+        RuntimeError: where the device cannot record the work, or its memory runs out.
+    """
+    module: Any = torch.get_device_module(device)
+    graph, live = _graph_class(device)(), _live_recordings(device)
+    # Memory can be shared with a recording that is still there, and with no other one.
+    pool = next((recording.graph.pool() for recording in live), None)
+    here, aside = module.current_stream(device), _side_stream(device)
+    aside.wait_stream(here)
+    try:
+        with module.device(device), module.stream(aside):
+            first = work()
+            with module.graph(graph, pool=pool, stream=aside):
+                recording = Recording(graph, work())
+    finally:
+        here.wait_stream(aside)
+    live.add(recording)
+    return first, recording
+
+
+@cache
+def _live_recordings(device: torch.device) -> "WeakSet[Recording[Any]]":
+    return WeakSet()
+
+
+@cache
+def _side_stream(device: torch.device) -> Any:
+    """The stream on which work is recorded: one, since libraries keep a workspace for each."""
+    return torch.get_device_module(device).Stream(device)
+
+
+def _graph_class(device: torch.device) -> Any:
+    """The class of recorded work of a device; None where there is none."""
+    module: Any = torch.get_device_module(device)
+    return next((getattr(module, name) for name in GRAPHS if hasattr(module, name)), None)

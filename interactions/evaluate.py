@@ -19,6 +19,7 @@ from harsanyi.interactions.game.checks import require_rows, require_scores
 from harsanyi.interactions.game.game import Game, of_classes
 from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.machine.batching import LARGEST_BATCH
+from harsanyi.interactions.machine.graphs import forget_recordings
 from harsanyi.interactions.machine.memory import is_out_of_memory, require_memory
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.plans.plan import Plan
@@ -294,6 +295,7 @@ def _in_batches(
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
+                forget_recordings()
                 size //= 2
                 continue
             if not start:
@@ -342,6 +344,7 @@ def _by_plan(
             except RuntimeError as error:
                 if size == 1 or not is_out_of_memory(error):
                     raise
+                forget_recordings()
                 size = (size or suggested_batch_size(plan.game)) // 2 or 1
                 bar.update(-done)
                 continue

@@ -2,9 +2,10 @@
 FOLDER]
 
 First the tests that need one, then every plan beside float64 on the CPU, what `evaluate` costs over plain
-forwards, other packages on the same network and players, and transforms and splits beside the memory's speed.
-It writes `accelerator.json` and `accelerator.md`. With --second it runs on the second device of the tests, by
-small sizes: so it is known to work before a machine with an accelerator is there. Those times mean nothing.
+forwards, the two memory layouts of images, recorded work, transforms and splits beside the memory's speed,
+and other packages on the same network and players. It writes `accelerator.json` and `accelerator.md`. With
+--second it runs on the second device of the tests, by small sizes: so it is known to work before a machine
+with an accelerator is there. Those times mean nothing, and the page says so.
 """
 
 import argparse
@@ -13,25 +14,83 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.accelerator import forwards, peers, transforms
+from benchmarks.accelerator import forwards, peers, transforms, ways
 from benchmarks.accelerator.there import FULL, SMALL, There, name_of
 from harsanyi.accelerator import CPU, best_device
 from tests.device import second
 
-# The tests take as long as they need, up to this many seconds; then each part gets what is left in turn.
-TEST_SECONDS = 200
-PARTS: dict[str, Callable[[There], list[dict[str, Any]]]] = {
-    "Plans, beside float64 on the CPU": forwards.plans,
-    "What `evaluate` costs over plain forwards": forwards.overhead,
-    "Other packages, the same network and players": peers.packages,
-    "Transforms and splits": transforms.tables,
+# For everything, and for the tests. A part begins no row after its time; what it leaves is for others.
+SECONDS, TEST_SECONDS = 480, 200
+NO_ACCELERATOR = (
+    "**This was no accelerator** but the second device of the tests: a CPU behind a device that is "
+    "written in Python. Its times and ratios of times mean nothing; errors, equal bits and what was "
+    "refused do."
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table.
+
+    Attributes:
+        rows: measures it, row by row.
+        share: of the time, in comparison with the other parts.
+        words: what its columns are.
+    """
+
+    rows: Callable[[There], Iterator[dict[str, Any]]]
+    share: int
+    words: str
+
+
+PARTS = {
+    "Plans, beside float64 on the CPU": Part(
+        forwards.plans,
+        6,
+        "One value table of each network, random weights, by each plan. *Made once*: the choice of the "
+        "plan with its trace. *Plain forwards*: the network on as many ready inputs, without masking. "
+        "*Error*: the largest difference of 16 scores from float64 on the CPU, over the largest score.",
+    ),
+    "What `evaluate` costs over plain forwards": Part(
+        forwards.overhead,
+        1,
+        "The network as it is, without a plan, beside forwards of ready batches of the same size; "
+        "ratios of rounds in turns: median, least, largest. 1 would be nothing.",
+    ),
+    "Images in memory, channels last or first": Part(
+        ways.layouts,
+        2,
+        "Forwards of a ready batch in both layouts, in turns; below 1 channels last is faster. "
+        "*Difference*: of the outputs, over the largest one. *Taken*: what the rule in "
+        "`likes_channels_last` takes here; where the ratio says otherwise, the rule should change.",
+    ),
+    "Recorded work": Part(
+        ways.recordings,
+        2,
+        "The dense plan on up to 1,024 coalitions, recorded or launched operation by operation, in "
+        "turns; below 1 recording is faster. *Refused*: the device could not record it, and both ways "
+        "are one.",
+    ),
+    "Transforms and splits": Part(
+        transforms.tables,
+        2,
+        "Value tables in float64. A *copy* reads and writes the same memory once, as a transform does "
+        "at best. *Gap*: the certified relative duality gap of four of the splits.",
+    ),
+    "Other packages, the same network and players": Part(
+        peers.packages,
+        3,
+        "Each package asks for masked inputs in its own way, by one function that masks on the device; "
+        "compared is how many of them it gets a second.",
+    ),
 }
 
 
@@ -57,24 +116,39 @@ def main() -> None:
 
 
 def measure(device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
-    """Every part; one that fails is told and the others go on."""
+    """Every part, in its share of the time."""
     there = There(device, SMALL if options.second else FULL)
+    end = time.perf_counter() + SECONDS
     measured: dict[str, Any] = {
         "device": name_of(device),
+        "accelerator": not options.second,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "command": " ".join(["python -m benchmarks.accelerator", *sys.argv[1:]]),
     }
     if not options.no_tests:
         measured["tests"] = tests_there(second_device=options.second)
+    shares = sum(part.share for part in PARTS.values())
     for title, part in PARTS.items():
         start = time.perf_counter()
-        try:
-            measured[title] = part(there)
-        except Exception as error:  # the others are worth having
-            measured[title] = [{"failed": f"{type(error).__name__}: {error}"}]
+        measured[title] = rows_of(part, there, start + (end - start) * part.share / shares)
+        shares -= part.share
         print(f"{title}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return measured
+
+
+def rows_of(part: Part, there: There, end: float) -> list[dict[str, Any]]:
+    """The rows of a part until its time is over, or until one fails: the other parts are worth having."""
+    rows = []
+    try:
+        for row in part.rows(there):
+            rows.append(row)
+            if time.perf_counter() > end:
+                rows.append({"why not": "further rows: the time was over"})
+                break
+    except Exception as error:
+        rows.append({"why not": f"{type(error).__name__}: {error}"})
+    return rows
 
 
 def tests_there(*, second_device: bool) -> str:
@@ -94,18 +168,22 @@ def page(measured: dict[str, Any]) -> str:
     """The tables as Markdown."""
     lines = [f"# {measured['device']}", ""]
     lines += [f"`{measured['command']}`, torch {measured['torch']}, Python {measured['python']}.", ""]
+    lines += [] if measured["accelerator"] else [NO_ACCELERATOR, ""]
     lines += [f"Tests: {measured['tests']}.", ""] if "tests" in measured else []
-    for title in PARTS:
+    for title, part in PARTS.items():
         rows = measured[title]
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        lines += [f"## {title}", "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+        columns = sorted(dict.fromkeys(name for row in rows for name in row), key="why not".__eq__)
+        lines += [f"## {title}", "", part.words, ""]
+        lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
         lines += ["| " + " | ".join(_shown(row.get(name, "")) for name in columns) + " |" for row in rows]
         lines += [""]
     return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else f"{value}"
 
 
 if __name__ == "__main__":

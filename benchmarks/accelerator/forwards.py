@@ -1,7 +1,7 @@
 """Value tables on an accelerator: plans beside float64 on the CPU, `evaluate` beside plain forwards."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,18 +22,18 @@ CHECKED = 16
 PLAIN_FORWARDS = 512
 
 
-def plans(there: There) -> list[dict[str, Any]]:
+def plans(there: There) -> Iterator[dict[str, Any]]:
     """Each network by each plan that suits it."""
-    return [row for name in (*there.sizes.networks, *SENTENCES) for row in _plans_of(name, there)]
+    for name in (*there.sizes.networks, *SENTENCES):
+        yield from _plans_of(name, there)
 
 
-def _plans_of(name: str, there: There) -> list[dict[str, Any]]:
+def _plans_of(name: str, there: There) -> Iterator[dict[str, Any]]:
     """One network: its whole value table by the plans, and in plain forwards."""
     game = game_of(name, there.sizes, there.device)
     plain = _plain_seconds(there, game)
     chosen = torch.linspace(0, 2**game.n - 1, min(CHECKED, 2**game.n)).long()
     truth = _in_float64(name, there.sizes, chosen)[None]
-    rows = []
     for plan in ("dense", *PLANS):
         row: dict[str, Any] = {"network": name, "players": game.n, "plan": plan}
         try:
@@ -41,45 +41,37 @@ def _plans_of(name: str, there: There) -> list[dict[str, Any]]:
         except ValueError as reason:
             if "does not suit" not in str(reason):
                 raise
-            rows.append(row | {"why not": str(reason.__cause__ or reason)[:80]})
+            yield row | {"why not": str(reason.__cause__ or reason)[:80]}
             continue
         found = evaluate(game, plan=plan, progress=False)
         computed = partial(evaluate, game, plan=plan, progress=False)
         seconds, peak = there.seconds(computed), there.peak_mebibytes(computed)
-        rows.append(
-            row
-            | {
-                "made once, s": made,
-                "table, s": seconds,
-                "inputs a second": 2**game.n / seconds,
-                "plan / plain": seconds / plain,
-                "error": float((found[0, chosen].cpu() - truth).abs().max() / truth.abs().max()),
-                "peak, MiB": peak,
-            }
-        )
-    return rows
+        yield row | {
+            "made once, s": made,
+            "table, s": seconds,
+            "inputs a second": 2**game.n / seconds,
+            "time, plan / plain forwards": seconds / plain,
+            "error": float((found[0, chosen].cpu() - truth).abs().max() / truth.abs().max()),
+            "peak, MiB": peak,
+        }
 
 
-def overhead(there: There) -> list[dict[str, Any]]:
+def overhead(there: There) -> Iterator[dict[str, Any]]:
     """`evaluate` without a plan beside plain forwards of ready batches, in turns."""
-    rows = []
     for name in there.sizes.networks[:3]:
         game = game_of(name, there.sizes, there.device)
         size = min(game.batch_size(), 2**game.n)
         coalitions = coalition_masks(game.n)[: max(1, PLAIN_FORWARDS // size) * size]
         turns = _in_turns(there, game, coalitions, size)
         ratios = sorted(second / first for first, second in turns)
-        rows.append(
-            {
-                "network": name,
-                "batch": size,
-                "plain, inputs a second": len(coalitions) / statistics.median(first for first, _ in turns),
-                "evaluate / plain, median": statistics.median(ratios),
-                "least": ratios[0],
-                "largest": ratios[-1],
-            }
-        )
-    return rows
+        yield {
+            "network": name,
+            "batch": size,
+            "plain forwards, inputs a second": len(coalitions) / statistics.median(one for one, _ in turns),
+            "time, evaluate / plain forwards": statistics.median(ratios),
+            "least": ratios[0],
+            "largest": ratios[-1],
+        }
 
 
 def _in_turns(there: There, game: MaskedModel, coalitions: Tensor, size: int) -> list[tuple[float, float]]:

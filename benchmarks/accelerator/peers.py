@@ -5,7 +5,7 @@ batch. What is compared is how many masked inputs a second each of them answers.
 installed is said to be missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -20,21 +20,18 @@ from harsanyi.interactions import And, MaskedModel, evaluate
 from harsanyi.interactions.game.elements import one_game
 
 
-def packages(there: There) -> list[dict[str, Any]]:
+def packages(there: There) -> Iterator[dict[str, Any]]:
     """Every package on the first two networks."""
-    rows = []
     for name in there.sizes.networks[:2]:
         game = game_of(name, there.sizes, there.device)
         for package, run in WAYS.items():
             row: dict[str, Any] = {"network": name, "players": game.n, "package": package}
             if package in NEEDED and find_spec(NEEDED[package]) is None:
-                rows.append(row | {"why not": "not installed"})
+                yield row | {"why not": "not installed"}
                 continue
             answered = run(game)
             seconds = there.seconds(partial(run, game))
-            measured = {"masked inputs": answered, "s": seconds, "inputs a second": answered / seconds}
-            rows.append(row | measured)
-    return rows
+            yield row | {"masked inputs": answered, "s": seconds, "inputs a second": answered / seconds}
 
 
 def _scores(game: MaskedModel, masks: Tensor) -> Tensor:

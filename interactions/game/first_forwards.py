@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from harsanyi.accelerator import likes_channels_last
 from harsanyi.interactions.game.forward import (
+    HALVES,
     activations_measured,
+    computing,
     convolves,
+    evaluating,
     hooked,
     module_named,
     random_states_kept,
@@ -108,16 +112,21 @@ def _batch_norms(model: Any) -> str:
 
 
 def likes_images_last(game: "MaskedModel") -> bool:
-    """Whether this is a convolutional network on a CPU with the same outputs for channels-last inputs.
+    """Whether convolutions are faster with channels-last inputs, and the outputs are the same with them.
 
-    Convolutions are up to twice as fast then. A network that depends on strides (`view`) may raise.
+    A network that depends on strides (`view`) may raise. Both are tried in float32, in which a difference
+    can be told from rounding.
     """
     images = game.source.ndim == 4 and game.source.dtype in (torch.float32, torch.float64)
-    on_cpu = game.device.type == "cpu" and game.precision == "float32"
-    if not (images and on_cpu and convolves(game.model)):
+    faster = likes_channels_last(game.device, halves=game.precision in HALVES)
+    if not (images and faster and convolves(game.model)):
         return False
-    first = torch.zeros(1, dtype=torch.int64)
-    with torch.inference_mode(), random_states_kept(game.device), game.evaluating():
+    first = torch.zeros(1, dtype=torch.int64, device=game.device)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(random_states_kept(game.device))
+        stack.enter_context(evaluating(game.model))
+        stack.enter_context(computing("float32", game.device))
         expected = game.unmasked(first)
         try:
             outputs = game.unmasked(first, images_last=True)

@@ -27,6 +27,7 @@ from harsanyi.interactions.game.checks import (
     require_rows,
     require_weights,
 )
+from harsanyi.interactions.game.conditions import Conditions, required
 from harsanyi.interactions.game.elements import Elements
 from harsanyi.interactions.game.first_forwards import likes_images_last, probed
 from harsanyi.interactions.game.forward import (
@@ -139,6 +140,7 @@ class MaskedModel:
         self._choices: tuple[Any, dict[Any, Any]] = (None, {})
         self._current: tuple[Tensor, Tensor] | None = None  # games and coalitions of the running forward
         self._reading: Reading | None = None  # of the last trial
+        self._conditions: Conditions | None = None  # on the outputs of the forwards that are running
         probe = probed(self)
         require_classes(self.labels, probe.outputs, self.score)
         self._activation_bytes, self.forward_bytes = probe.largest, probe.total
@@ -247,7 +249,12 @@ class MaskedModel:
                 stack.enter_context(hooked(module_named(self.model, self.layer), self._mask_output))
             if self.device.type == "cpu" and self.precision == "float32":
                 stack.enter_context(FasterLinear())
-            yield
+            before, self._conditions = self._conditions, Conditions()
+            try:
+                yield
+                self._conditions.settle()
+            finally:
+                self._conditions = before
 
     def scores(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
@@ -266,11 +273,19 @@ class MaskedModel:
     ) -> Float64[Tensor, " batch"]:
         """The scores of the games' labels, from the network's outputs.
 
+        Inside `prepared()` an accelerator is asked at its end whether outputs that are read as probabilities
+        are some.
+
         Args:
             outputs: of the network.
             games: the game of each row.
+
+        Raises:
+            ValueError: for outputs that are not as the score reads them.
         """
-        return self._tried_reading.scores(outputs, None if self.labels is None else self.labels[games])
+        labels = None if self.labels is None else self.labels[games]
+        require = required if self._conditions is None else self._conditions.require
+        return self._tried_reading.scores(outputs, labels, require)
 
     def masked_elements(
         self,

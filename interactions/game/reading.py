@@ -9,8 +9,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from harsanyi.interactions.game.checks import require_scores
+from harsanyi.interactions.game.conditions import Require, required
 from harsanyi.interactions.game.scores import OF_LOGITS, Score, by_class, logit, score_name
-from harsanyi.interactions.game.trial import Trial, sum_to_one
+from harsanyi.interactions.game.trial import Trial, sums_to_one
 
 
 class Outputs(Enum):
@@ -57,26 +58,30 @@ class Reading:
         notes = _notes(score, outputs, trial)
         return cls(score, outputs, notes, warns=outputs is not Outputs.LOGITS or trial.single)
 
-    def scores(self, outputs: Float[Tensor, "batch *outputs"], labels: Any) -> Float64[Tensor, " batch"]:
+    def scores(
+        self, outputs: Float[Tensor, "batch *outputs"], labels: Any, require: Require = required
+    ) -> Float64[Tensor, " batch"]:
         """The score of each row.
 
         Args:
             outputs: of the network.
             labels: one a row, or None.
+            require: what to do with the conditions on probabilities; by default they are looked at at once.
 
         Returns:
             `(batch,)` in float64.
 
         Raises:
-            ValueError: for a score that is not one number a row, and for probabilities of exactly 0 or 1,
-                whose logarithms are infinite.
+            ValueError: for a score that is not one number a row. A condition is that probabilities are such,
+                and none exactly 0 or 1, since their logarithms are infinite.
         """
-        scored = self.score(*self._logits(outputs, labels))
+        scored = self.score(*self._logits(outputs, labels, require))
         scores = require_scores(scored, len(outputs), f"score {score_name(self.score)}")
-        if self._takes_logarithms and outputs.isfinite().all() and not scores.isfinite().all():
-            raise ValueError(
+        if self._takes_logarithms:
+            require(
+                scores.isfinite().all() | ~outputs.isfinite().all(),
                 f"{score_name(self.score)} is infinite where a probability is exactly 0 or 1, as the "
-                "network's are on some masked inputs: take the network without its last softmax or sigmoid"
+                "network's are on some masked inputs: take the network without its last softmax or sigmoid",
             )
         return scores
 
@@ -84,51 +89,57 @@ class Reading:
     def _takes_logarithms(self) -> bool:
         return self.outputs is not Outputs.LOGITS and self.score in OF_LOGITS
 
-    def _logits(self, outputs: Tensor, labels: Any) -> tuple[Tensor, Any]:
+    def _logits(self, outputs: Tensor, labels: Any, require: Require) -> tuple[Tensor, Any]:
         """Logits with the same probabilities, and the labels of their classes."""
         if not self._takes_logarithms:
             return outputs, labels
         if self.outputs is Outputs.SOFTMAX:
-            return log_of_softmax(outputs), labels
-        single = log_odds_of_sigmoids(outputs)
+            return log_of_softmax(outputs, require), labels
+        single = log_odds_of_sigmoids(outputs, require)
         if single.shape[1] == 1:
             return single, labels
         return logit(single, labels)[:, None], torch.ones_like(labels)
 
 
-def log_of_softmax(outputs: Float[Tensor, "batch *outputs"]) -> Float64[Tensor, "batch *outputs"]:
+def log_of_softmax(
+    outputs: Float[Tensor, "batch *outputs"], require: Require = required
+) -> Float64[Tensor, "batch *outputs"]:
     """Logits whose softmax are the given probabilities: their logarithms, log p.
 
     The log-odds follow as log p_y − log Σ_{≠y} p, which is exact also where p_y is near 1.
 
-    Raises:
-        ValueError: for outputs that are no probabilities of sum 1.
+    Args:
+        outputs: of the network.
+        require: as for `Reading.scores`; the condition is that these are probabilities of sum 1.
 
     >>> log_of_softmax(torch.tensor([[0.5, 0.5], [1.0, 0.0]])).exp().tolist()
     [[0.5, 0.5], [1.0, 0.0]]
     """
-    if not sum_to_one(outputs):
-        raise ValueError(
-            "the network's outputs were probabilities of sum 1 on the inputs tried, and are not on others: "
-            "pass probabilities=False if they are logits"
-        )
+    require(
+        sums_to_one(outputs),
+        "the network's outputs were probabilities of sum 1 on the inputs tried, and are not on others: "
+        "pass probabilities=False if they are logits",
+    )
     return outputs.double().log()
 
 
-def log_odds_of_sigmoids(outputs: Float[Tensor, "batch *classes"]) -> Float64[Tensor, "batch classes"]:
+def log_odds_of_sigmoids(
+    outputs: Float[Tensor, "batch *classes"], require: Require = required
+) -> Float64[Tensor, "batch classes"]:
     """Logits whose sigmoids are the given probabilities, log p − log (1 − p).
 
-    Raises:
-        ValueError: for outputs that are no probabilities.
+    Args:
+        outputs: of the network.
+        require: as for `Reading.scores`; the condition is that these are probabilities.
 
     >>> log_odds_of_sigmoids(torch.tensor([0.5])).tolist()
     [[0.0]]
     """
-    if not ((outputs >= 0) & (outputs <= 1)).all():
-        raise ValueError(
-            "expected probabilities as the network's outputs, and some are below 0 or above 1: pass "
-            "probabilities=False if they are logits"
-        )
+    require(
+        ((outputs >= 0) & (outputs <= 1)).all(),
+        "expected probabilities as the network's outputs, and some are below 0 or above 1: pass "
+        "probabilities=False if they are logits",
+    )
     return torch.logit(by_class(outputs))
 
 

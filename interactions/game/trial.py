@@ -223,18 +223,18 @@ def tried_pairs(
     return numbers, torch.stack([coalition for _, coalition in pairs])
 
 
-def sum_to_one(outputs: Float[Tensor, "*batch classes"]) -> bool:
-    """Whether no output is negative and all rows sum to 1, up to rounding."""
+def sums_to_one(outputs: Float[Tensor, "*batch classes"]) -> Bool[Tensor, ""]:
+    """Whether no output is negative and all rows sum to 1, up to rounding; a single truth value."""
     unit = torch.finfo(outputs.dtype if outputs.is_floating_point() else torch.float32).eps
     rounding = min(SUM_ROUNDING, OUTPUT_ROUNDING_ULPS * unit)
-    return bool((outputs >= 0).all() and ((outputs.double().sum(-1) - 1).abs() <= rounding).all())
+    return (outputs >= 0).all() & ((outputs.double().sum(-1) - 1).abs() <= rounding).all()
 
 
 def are_probabilities(outputs: Float[Tensor, "batch *outputs"]) -> bool:
     """Whether rows are those of a softmax: several rows that differ, so that it is no coincidence."""
     if outputs.ndim < 2 or outputs.shape[-1] < 2 or len(outputs.unique(dim=0)) < 2:
         return False
-    return sum_to_one(outputs)
+    return bool(sums_to_one(outputs))
 
 
 def _of_two_shapes(alone: Tensor, together: Tensor) -> str:

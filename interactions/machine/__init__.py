@@ -1,1 +1,1 @@
-"""Memory, batch sizes and CPU kernels. This room knows nothing of games."""
+"""Memory, batch sizes, CPU kernels, recorded work. This room knows nothing of games."""

@@ -57,7 +57,9 @@ class DensePlan(Plan):
                 others = self.traced.values_beside(beside(self.game, self.traced, games))
 
                 def first() -> dict[fx.Node, Tensor]:
-                    elements = self.game.masked_elements(games, coalitions[numbers], images_last=True)
+                    elements = self.game.masked_elements(
+                        games, coalitions[numbers], images_last=self.traced.images_last
+                    )
                     return {self.traced.source: elements}
 
                 return run.outputs(numbers, first, others)

@@ -99,8 +99,8 @@ def split(
     )
     noisy = program.bound.flatten(1).any(-1)
     # Apart: the projection of games with noise has one block more.
-    for games in (noisy, ~noisy):
-        if games.any():
+    for games in (noisy.nonzero()[:, 0], (~noisy).nonzero()[:, 0]):
+        if len(games):
             part = None if start is None else start.select(games)
             solved, steps[games] = _split(program.select(games), tolerance, max_steps, part)
             answer.put(games, solved)

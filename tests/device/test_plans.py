@@ -1,12 +1,15 @@
 """What runs on the CPU runs on an accelerator by the same plan, to the same numbers."""
 
 import copy
+from typing import ClassVar
 
 import pytest
 import torch
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, evaluate_outputs
 from harsanyi.interactions.evaluate import evaluate_pairs
+from harsanyi.interactions.game import first_forwards
+from harsanyi.interactions.machine import onednn
 from harsanyi.interactions.plans.choice import choose, estimates
 from harsanyi.interactions.plans.graph import of_game
 from harsanyi.interactions.plans.graph.kept import Programs
@@ -106,6 +109,36 @@ def test_probabilities(device):
     require_same(found, evaluate(games.images_game(CPU, network, **options), progress=False), device)
 
 
+class Surprise(torch.nn.Module):
+    """Probabilities, but for images without their middle, of which the trial asks for few."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.network, self.change = games.convolutional(), change
+
+    def forward(self, images):
+        probabilities = self.network(images).softmax(-1)
+        absent = (images[:, :, 4:8, 4:8] == 0).flatten(1).all(1) & (images[:, :, 0, 0] != 0).any(1)
+        return torch.where(absent[:, None], self.change(probabilities), probabilities)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda p: 2 * p, "probabilities of sum 1 on the inputs tried, and are not on others"),
+        (lambda p: (p == p.amax(-1, keepdim=True)).float(), "log_odds is infinite where a probability is"),
+    ],
+)
+def test_probabilities_that_are_none_are_refused(device, change, sentence):
+    """At the end of the evaluation, with the sentence that a CPU says at once."""
+    for place in (CPU, device):
+        game = games.images_game(place, Surprise(change), players=Players.grid(12, 12, 3, 3))
+        with pytest.warns(UserWarning, match="outputs are probabilities"):
+            assert game.probabilities
+        with pytest.raises(ValueError, match=sentence):
+            evaluate(game, batch_size=64, progress=False)
+
+
 def test_outputs_of_all_classes(device, planned):
     for plan in ("dense", "tables"):
         found = evaluate_outputs(games.images_game(device), plan=plan, progress=False)
@@ -128,6 +161,78 @@ def test_some_games_and_coalitions(device):
     options = {"games": [2, 0], "progress": False, "batch_size": 3}
     found = evaluate(games.images_game(device), masks, **options)
     require_same(found, evaluate(games.images_game(CPU), masks, **options), device)
+
+
+@pytest.fixture(params=[False, True], ids=["contiguous", "channels last"])
+def images_last(request, monkeypatch):
+    """Convolutions are faster in one of the two memory layouts."""
+    for module in (of_game, first_forwards):
+        monkeypatch.setattr(module, "likes_channels_last", lambda device, *, halves: request.param)
+    return request.param
+
+
+class Watched(torch.nn.Conv2d):
+    """Notes how its images and weights lie in memory; a traced network notes nothing."""
+
+    seen: ClassVar[list[tuple[bool, bool]]] = []
+
+    def forward(self, images):
+        self.seen.append((images.is_contiguous(), images.is_contiguous(memory_format=torch.channels_last)))
+        return super().forward(images)
+
+
+def test_networks_as_they_are_get_images_in_the_faster_layout(device, images_last):
+    network = games.convolutional()
+    network.first[0] = Watched(3, 8, 3, padding=1)
+    game = games.images_game(device, network)
+    assert game.images_last == images_last
+    assert not game.trial.batch  # it also asks for an input as it is
+    Watched.seen.clear()
+    found = evaluate(game, progress=False)
+    assert set(Watched.seen) == {(not images_last, images_last)}
+    expected = evaluate(games.images_game(CPU, network), progress=False)
+    require_same(found, expected, device)
+
+
+@pytest.mark.parametrize("plan", ["dense", "tables"])
+def test_traced_networks_convolve_in_the_faster_layout(device, planned, images_last, monkeypatch, plan):
+    """Also where the images come from rows."""
+    seen, conv2d = set(), torch.nn.functional.conv2d
+
+    def convolved(images, weight, *rest):
+        for tensor in (images, weight):
+            if tensor.shape[1] > 1 and tensor.shape[2:].numel() > 1:  # else both layouts are one
+                seen.add(tensor.is_contiguous(memory_format=torch.channels_last))
+        return conv2d(images, weight, *rest)
+
+    monkeypatch.setattr(onednn.F, "conv2d", convolved)
+    game = games.images_game(device)
+    assert choose(game, plan).plan.traced.images_last == images_last
+    seen.clear()  # the trial also asks the network itself, for an input as it is
+    found = evaluate(game, plan=plan, progress=False)
+    assert seen == {images_last}
+    require_same(found, _as_it_is(games.images_game(CPU)), device)
+
+
+def test_a_network_that_reads_strides_gets_images_as_they_are(device, images_last):
+    class ByView(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = games.convolutional()
+
+        def forward(self, images):
+            return self.network(images.view(-1, 432).view(-1, 3, 12, 12))
+
+    assert not games.images_game(device, ByView()).images_last
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_halves(device, images_last, precision):
+    found = evaluate(games.images_game(device, precision=precision), progress=False)
+    expected = evaluate(games.images_game(CPU), progress=False)
+    # Log-odds near 1 in numbers of 8 bits, summed.
+    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=0.05)
+    assert not torch.equal(found.cpu(), expected)
 
 
 def test_a_network_is_left_as_it_was(device):

@@ -88,7 +88,7 @@ def test_waits_and_copies_are_counted(device):
     assert (counted.waits, counted.copies) == (0, 1)
     with second.counted() as counted:
         there = (there + 1).relu()[:2]
-    assert (counted.waits, counted.copies, counted.kernels > 0) == (0, 0, True)
+    assert (counted.waits, counted.copies, counted.launches > 0) == (0, 0, True)
     for wait in (
         lambda: there.sum().item(),
         lambda: there.cpu(),
@@ -103,3 +103,64 @@ def test_waits_and_copies_are_counted(device):
     with second.counted() as counted:
         there[torch.tensor([0, 1])]
     assert (counted.waits, counted.copies > 0) == (0, True)
+
+
+def recorded(device, work):
+    """Work as CUDA's documentation says to record it."""
+    module, graph = torch.get_device_module(device), second.Graph()
+    aside, here = second.Stream(), module.current_stream()
+    aside.wait_stream(here)
+    with module.stream(aside), module.graph(graph, stream=aside):
+        result = work()
+    here.wait_stream(aside)
+    return graph, result
+
+
+def test_what_is_recorded_is_computed_when_it_is_repeated(device):
+    x, total = torch.ones(3, device=device), torch.zeros(3, device=device)
+    graph, doubled = recorded(device, lambda: total.add_(x[1:].sum()) + 2 * x)
+    assert doubled.cpu().isnan().all()
+    assert total.cpu().tolist() == [0, 0, 0]
+    with second.counted() as counted:
+        graph.replay()
+    assert (counted.launches, counted.repeated) == (1, 1)
+    assert doubled.cpu().tolist() == [4, 4, 4]
+    x.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    graph.replay()
+    assert (total.cpu().tolist(), doubled.cpu().tolist()) == ([7, 7, 7], [9, 11, 13])
+
+
+def test_recorded_work_does_not_keep_what_it_reads(device):
+    x = torch.ones(3, device=device)
+    graph, doubled = recorded(device, lambda: 2 * x)
+    del x
+    with pytest.raises(RuntimeError, match="reads memory that was freed"):
+        graph.replay()
+    assert doubled.shape == (3,)
+
+
+def test_what_waits_or_copies_cannot_be_recorded(device):
+    x = torch.ones(3, device=device)
+    for work in (lambda: x.sum().item(), lambda: x[x > 0], lambda: x + torch.ones(3).to(device)):
+        with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+            recorded(device, work)
+
+
+def test_a_stream_must_wait_for_another(device):
+    module, aside, x = torch.get_device_module(device), second.Stream(), torch.ones(3, device=device)
+    with module.stream(aside), pytest.raises(RuntimeError, match="may not have written yet"):
+        x + 1
+    aside.wait_stream(module.current_stream())
+    with module.stream(aside):
+        y = x + 1
+    with pytest.raises(RuntimeError, match="may not have written yet"):
+        y + 1
+    module.current_stream().wait_stream(aside)
+    assert (y + 1).cpu().tolist() == [3, 3, 3]
+
+
+def test_its_memory_runs_out(device):
+    with second.memory_for(16):
+        torch.ones(4, device=device)
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.ones(5, device=device)

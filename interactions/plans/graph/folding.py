@@ -16,9 +16,14 @@ from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.graph.traced import BATCH_NORM, CONVOLUTIONS, Traced
 
 
-def folded(traced: Traced) -> Traced:
-    """A traced network with all rewrites done."""
-    return _laid_out(_norms_folded(_late(traced)))
+def folded(traced: Traced, *, images_last: bool = True) -> Traced:
+    """A traced network with all rewrites done.
+
+    Args:
+        traced: the network.
+        images_last: whether convolutions take images with the channels last in memory.
+    """
+    return _laid_out(_norms_folded(_late(traced)), images_last)
 
 
 def _late(traced: Traced) -> Traced:
@@ -60,13 +65,14 @@ def _norms_folded(traced: Traced) -> Traced:
     return replace(traced, steps=tuple(steps), result=result, constants=constants)
 
 
-def _laid_out(traced: Traced) -> Traced:
-    """The same function with the weights of convolutions in channels-last memory."""
+def _laid_out(traced: Traced, images_last: bool) -> Traced:
+    """The same function with images, and the weights of convolutions, in one memory layout."""
     weights = {step.args[1] for step in traced.steps if step.target in CONVOLUTIONS}
     constants = {
-        node: channels_last(value) if node in weights else value for node, value in traced.constants.items()
+        node: (channels_last(value) if images_last else value.contiguous()) if node in weights else value
+        for node, value in traced.constants.items()
     }
-    return replace(traced, constants=constants)
+    return replace(traced, constants=constants, images_last=images_last)
 
 
 def _foldable(norm: Any, traced: Traced) -> bool:

@@ -14,6 +14,8 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
+from harsanyi.accelerator import likes_channels_last
+from harsanyi.interactions.game.forward import HALVES
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.memory import is_out_of_memory
@@ -224,9 +226,11 @@ def _traced(game: MaskedModel) -> _Trace:
     return _Trace(traced)
 
 
-def _of_weights(program: Program, function: nn.Module) -> Traced:
+def _of_weights(program: Program, function: "_OfElements") -> Traced:
     """The network of a program with the weights of a function, and no more work than needed."""
-    return only_needed(folded(program.of(function)))
+    device, halves = function.game.device, function.game.precision in HALVES
+    traced = folded(program.of(function), images_last=likes_channels_last(device, halves=halves))
+    return only_needed(traced)
 
 
 def _key(game: MaskedModel, elements: Tensor, others: Mapping[str, Tensor]) -> str | None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from harsanyi.interactions.game.forward import channels_last
+from harsanyi.interactions.machine.graphs import Recordings
 from harsanyi.interactions.machine.onednn import PackedConvolution, PackedLinear
 from harsanyi.interactions.plans.graph.step import Step, numbers_of
 from harsanyi.interactions.plans.graph.values import Size, Value
@@ -50,8 +51,10 @@ class Traced:
         result: the node of the returned tensor.
         constants: all other arguments of the operations: parameters, buffers, and results computed from them.
         sizes: numbers that depend on the length of the batch, as functions of it.
+        images_last: whether it takes images with the channels last in memory.
         calls: the calls of the parts that ran before.
         packed: the kernels with packed weights, by step.
+        recordings: of the parts that ran before, on a device that records its work.
     """
 
     steps: tuple[fx.Node, ...]
@@ -60,10 +63,12 @@ class Traced:
     result: fx.Node
     constants: Mapping[fx.Node, Any]
     sizes: Mapping[fx.Node, Size]
+    images_last: bool = True
     calls: "dict[tuple[int, int], tuple[tuple[Call, ...], tuple[fx.Node, ...]]]" = field(
         default_factory=dict, init=False
     )
     packed: dict[fx.Node, Callable[..., Any]] = field(default_factory=dict, init=False)
+    recordings: Recordings = field(default_factory=Recordings, init=False)
 
     def live(self, place: int) -> tuple[fx.Node, ...]:
         """The activations that steps before a place computed and steps from there on use.
@@ -86,9 +91,18 @@ class Traced:
         Returns:
             The values of the nodes that live at `stop`.
         """
+        return self.recordings.run(
+            (start, stop, batch), lambda given: self._computed(start, stop, given, batch), values
+        )
+
+    def _computed(
+        self, start: int, stop: int, values: Mapping[fx.Node, Any], batch: int
+    ) -> dict[fx.Node, Any]:
+        """As `run`, operation after operation."""
         live = dict(values) | {node: size(batch) for node, size in self.sizes.items()}
         if start == 0:
-            live[self.source] = channels_last(live[self.source])
+            source = live[self.source]
+            live[self.source] = channels_last(source) if self.images_last else source.contiguous()
         calls, results = self._calls(start, stop)
         for call in calls:
             args, options = call.arguments(live)

@@ -138,13 +138,17 @@ class RegionPlan:
         return flat.index_select(0, numbers)
 
     def activations(
-        self, tables: dict[fx.Node, Tensor], coalitions: Bool[Tensor, "coalitions players"]
+        self,
+        tables: dict[fx.Node, Tensor],
+        coalitions: Bool[Tensor, "coalitions players"],
+        images_last: bool,
     ) -> dict[fx.Node, Tensor]:
         """The activations at the second cut for a batch of coalitions, `(coalitions, …)` each.
 
         Args:
             tables: of one game, as `tables` gives them.
             coalitions: of that game.
+            images_last: whether images have their channels last in memory, as rows have.
         """
         activations, rows = {}, {}
         for node, table in tables.items():
@@ -154,7 +158,8 @@ class RegionPlan:
                 rows[key] = layout.regions.rows_of(coalitions).reshape(-1)
             places = table.index_select(0, rows[key])
             whole = places.view(len(coalitions), *layout.regions.shape, *layout.channels)
-            activations[node] = whole.permute(_axes_in_order(layout))
+            value = whole.permute(_axes_in_order(layout))
+            activations[node] = value.contiguous() if layout.is_image and not images_last else value
         return activations
 
 

@@ -130,7 +130,11 @@ class RegionTables(Plan):
             with torch.inference_mode():
                 inputs = beside(self.game, self.traced, one_game(game, len(chosen), fixed.device))
                 others = self.traced.values_beside(inputs)
-                return run.outputs(chosen, lambda: plan.activations(tables, coalitions[chosen]), others)
+
+                def first() -> dict[fx.Node, Tensor]:
+                    return plan.activations(tables, coalitions[chosen], self.traced.images_last)
+
+                return run.outputs(chosen, first, others)
 
         for chosen, outputs in in_rounds(last, len(numbers), size, fixed.device):
             yield numbers[chosen], outputs
@@ -160,7 +164,7 @@ class RegionTables(Plan):
         def first(chosen: Tensor) -> dict[fx.Node, Tensor]:
             with torch.inference_mode():
                 games = one_game(game, len(chosen), chosen.device)
-                elements = self.game.masked_elements(games, chosen, images_last=True)
+                elements = self.game.masked_elements(games, chosen, images_last=self.traced.images_last)
                 inputs = beside(self.game, self.traced, games)
                 values = {self.traced.source: elements} | self.traced.values_beside(inputs)
                 return self.traced.run(0, plan.start, values, len(chosen)) | {

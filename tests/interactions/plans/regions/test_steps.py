@@ -64,7 +64,7 @@ def require_dense_numbers(function, owner=None, cuts=None):
     assert plan.covering(torch.device("cpu")).shape == (2 ** (1 + int(colours.max())), N)
     live = traced.run(0, plan.start, {traced.source: batch[covering]}, len(covering))
     order = torch.randperm(2**N, generator=torch.Generator().manual_seed(1))
-    values = plan.activations(plan.tables(live), present[order])
+    values = plan.activations(plan.tables(live), present[order], images_last=True)
     outputs = traced.run(plan.stop, len(traced.steps), values, 2**N)[traced.result]
     torch.testing.assert_close(outputs, expected[order], rtol=0, atol=EXACT)
     return plan
