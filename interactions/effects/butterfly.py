@@ -170,7 +170,7 @@ def _scratch(
 
 def _pairs(entries: Entries, halves: Sequence[int], lower: bool) -> list[Pair]:
     """What NumPy adds to what, in order; column by column where halves are too short for an inner loop."""
-    pairs = []
+    pairs: list[Pair] = []
     for half in halves:
         if half > SHORT:
             rows = entries.reshape(-1, 2, half)
