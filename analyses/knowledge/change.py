@@ -169,8 +169,9 @@ def knowledge_parts(
 
 def salient_effects(network: Interactions, threshold: float) -> Tensor:
     """Effects `(games, kinds, coalitions)`, zero where not salient."""
-    salient = network.salient(threshold)
-    return torch.where(torch.stack([salient.and_, salient.or_], dim=1), network.effects, 0.0)
+    salient = network.salient(threshold)  # never the empty coalition, so its constants need no zeros before
+    mask, effects = (torch.stack([kinds.and_, kinds.or_], dim=1) for kinds in (salient, network))
+    return torch.where(mask, effects, 0.0)
 
 
 def shared_effects(first: Tensor, second: Tensor) -> Tensor:

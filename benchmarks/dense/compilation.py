@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from benchmarks.stopwatch import one_thread, timed
 from harsanyi.interactions import MaskedModel
 from harsanyi.interactions.machine.batching import in_workers
-from harsanyi.interactions.machine.onednn import convolving_is_faster
+from harsanyi.interactions.machine.onednn import multiplies_faster
 from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.graph.traced import Traced
 
@@ -35,7 +35,7 @@ def compiled(traced: Traced, example: Tensor) -> tuple[float, Forward]:
     from torch._inductor.utils import fresh_cache
 
     torch.compiler.reset()
-    module = as_module(traced, len(example), convolving=convolving_is_faster())
+    module = as_module(traced, len(example), convolving=multiplies_faster())
     frozen = config.patch({"freezing": True, "cpp.threads": 1})
     # Code is compiled for the current number of threads, here a worker's.
     with fresh_cache(), frozen, one_thread(), torch.inference_mode():

@@ -33,6 +33,8 @@ PART = 16
 SMALL = 2**13
 # Halves of so few entries are too short for an inner loop.
 SHORT = 4
+# So few halves are added one by one: NumPy's calls on one axis take a third of those on two.
+FEW = 4
 # Two entries as one number: half the columns, and the same additions.
 TWO = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
 
@@ -168,11 +170,12 @@ def _scratch(
 
 def _pairs(entries: Entries, halves: Sequence[int], lower: bool) -> list[Pair]:
     """What NumPy adds to what, in order; column by column where halves are too short for an inner loop."""
-    pairs = []
+    pairs: list[Pair] = []
     for half in halves:
         if half > SHORT:
             rows = entries.reshape(-1, 2, half)
-            pairs.append((rows[:, int(not lower)], rows[:, int(lower)]))
+            targets, sources = rows[:, int(not lower)], rows[:, int(lower)]
+            pairs += zip(targets, sources, strict=True) if len(rows) <= FEW else [(targets, sources)]
             continue
         numbers, columns = (entries, half) if half % 2 else (entries.view(TWO[entries.dtype]), half // 2)
         to, from_ = (0, columns) if lower else (columns, 0)

@@ -31,4 +31,7 @@ def by_order(parts: Parts, orders: Int64[Tensor, " coalitions"]) -> ByOrder:
     >>> by_order(split_by_sign(effects), orders).tolist()  # positive, negative
     [[[[0.0, 2.0, 5.0], [0.0, 3.0, 0.0]]]]
     """
-    return parts @ torch.nn.functional.one_hot(orders).double()
+    bins = torch.arange(int(orders[-1]) + 1, device=orders.device)  # that of all players is the last
+    members = (orders == bins[:, None]).to(parts.dtype)
+    # Twice as fast as the parts times the transposed members, which have few columns.
+    return (members @ parts.flatten(0, -2).T).T.view(*parts.shape[:-1], len(bins))

@@ -160,4 +160,6 @@ def reconstruct(and_: Table, or_: Table) -> Table:
 
 def _copied(table: Table, dtype: torch.dtype | None = None) -> Table:
     """A copy whose games follow each other, however those of the table lie."""
-    return table.to(dtype or table.dtype, copy=True, memory_format=torch.contiguous_format)
+    if dtype in (None, table.dtype):
+        return table.clone(memory_format=torch.contiguous_format)  # the cheaper call
+    return table.to(dtype, memory_format=torch.contiguous_format)

@@ -1,14 +1,13 @@
 """Linear layers and convolutions on a CPU by oneDNN, with weights that are put in its memory order once.
 
 torch's own convolution reorders the weights at every call. For matrix products torch uses another library,
-mostly MKL, which is limited to AVX2 on processors that are not Intel's. A linear layer is a convolution with
-a window of one place. One measurement in each process says whether oneDNN's convolution is much faster than
-the matrix product; then linear layers run as convolutions.
+mostly MKL, which is limited to AVX2 on processors that are not Intel's. Where torch itself uses AVX-512,
+linear layers are oneDNN's instead. That is a fact of the machine and not of a stopwatch, so that a run has
+the same bits when it is repeated.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, cached_property
 from typing import Any, no_type_check
 
 import torch
@@ -21,10 +20,8 @@ from torch.overrides import TorchFunctionMode
 MIN_MULTIPLY_ADDS = 2**21
 # The fewest rows of a product that reorders its weights: the reordering takes as long as some dozen rows.
 MIN_ROWS = 128
-# How many times as fast the convolution must be, so that noise does not decide.
-SPEEDUP_MARGIN = 1.3
-# Padding, stride, dilation and groups of a window of one place.
-IDENTITY_WINDOW = [0, 0], [1, 1], [1, 1], 1
+# The fewest channels of rows whose product is worth a copy into its place.
+MIN_COPIED_CHANNELS = 128
 # Shapes of inputs for which reordered weights stay in memory: a full batch, and the last, shorter one.
 KEPT_SHAPES = 2
 
@@ -44,7 +41,7 @@ def linear(
     flat = rows.reshape(-1, rows.shape[-1])
     if not (len(flat) >= MIN_ROWS and _pays(flat, weight)):
         return F.linear(rows, weight, bias)
-    return _over_places(flat, _with_torch_weights(weight, bias)).view(*rows.shape[:-1], len(weight))
+    return _multiplied(flat, weight, bias).view(*rows.shape[:-1], len(weight))
 
 
 def multiply_into(
@@ -59,8 +56,8 @@ def multiply_into(
         rows: `(rows, channels)`.
         weight: `(width, channels)`.
     """
-    if len(rows) >= MIN_ROWS and _pays(rows, weight):
-        target.copy_(_over_places(rows, _with_torch_weights(weight, None)))
+    if min(len(rows), weight.shape[1]) >= MIN_COPIED_CHANNELS and _pays(rows, weight):
+        target.copy_(_multiplied(rows, weight, None))
     else:
         torch.mm(rows, weight.T, out=target)
 
@@ -118,7 +115,9 @@ class PackedConvolution:
 
 
 class PackedLinear:
-    """A linear layer, its bias apart, that keeps its weights in the memory order of the faster kernel.
+    """A linear layer, its bias apart, that keeps its weights in oneDNN's memory order.
+
+    The order is the same for any number of rows, and so are the bits of each row.
 
     Args:
         weight: `(width, channels)`; must not change.
@@ -131,7 +130,6 @@ class PackedLinear:
 
     def __init__(self, weight: Float[Tensor, "width channels"]) -> None:
         self.weight = weight
-        self._convolution = PackedConvolution(weight[:, :, None, None])
 
     def __call__(
         self, rows: Float[Tensor, "*rows channels"], bias: Float[Tensor, " width"] | None = None
@@ -140,8 +138,13 @@ class PackedLinear:
         flat = rows.reshape(-1, rows.shape[-1])
         if not _pays(flat, self.weight):
             return F.linear(rows, self.weight, bias)
-        outputs = _over_places(flat, lambda places: self._convolution(places, bias))
-        return outputs.view(*rows.shape[:-1], len(self.weight))
+        return _multiplied(flat, self._in_order, bias).view(*rows.shape[:-1], len(self.weight))
+
+    @cached_property
+    def _in_order(self) -> Tensor:
+        """The weights in oneDNN's order."""
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(self.weight)
+        return packed
 
 
 class FasterLinear(TorchFunctionMode):
@@ -174,28 +177,27 @@ def serves(inputs: Tensor, weight: Tensor) -> bool:
 
 @cache
 def _packs() -> bool:
-    """Whether this torch has oneDNN, and convolutions with reordered weights."""
-    needed = ("_convolution_pointwise", "_reorder_convolution_weight")
+    """Whether this torch has oneDNN, with linear layers and convolutions of reordered weights."""
+    needed = (
+        "_convolution_pointwise",
+        "_reorder_convolution_weight",
+        "_linear_pointwise",
+        "_reorder_linear_weight",
+    )
     return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in needed)
 
 
 def _pays(rows: Tensor, weight: Tensor) -> bool:
     """Whether a product is large enough for oneDNN's kernel, and that is the faster one."""
-    return serves(rows, weight) and len(rows) * weight.numel() >= MIN_MULTIPLY_ADDS and convolving_is_faster()
+    return serves(rows, weight) and len(rows) * weight.numel() >= MIN_MULTIPLY_ADDS and multiplies_faster()
 
 
-def _over_places(
-    rows: Float[Tensor, "rows channels"], convolve: Callable[[Tensor], Tensor]
+def _multiplied(
+    rows: Float[Tensor, "rows channels"], weight: Tensor, bias: Float[Tensor, " width"] | None
 ) -> Float[Tensor, "rows width"]:
-    """A convolution of one input whose places are the rows."""
-    count, channels = rows.shape
-    places = rows.contiguous().as_strided((1, channels, count, 1), (count * channels, 1, channels, channels))
-    return convolve(places).permute(0, 2, 3, 1).reshape(count, -1)
-
-
-def _with_torch_weights(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """A convolution over places with weights in torch's order."""
-    return lambda places: _convolved(places, weight[:, :, None, None], bias, *IDENTITY_WINDOW)
+    """oneDNN's linear layer, with weights in torch's order or in its own."""
+    outputs: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return outputs
 
 
 def _convolved(images: Tensor, weight: Tensor, bias: Tensor | None, *window: Any) -> Tensor:
@@ -205,23 +207,6 @@ def _convolved(images: Tensor, weight: Tensor, bias: Tensor | None, *window: Any
 
 
 @cache
-def convolving_is_faster() -> bool:
-    """Whether a linear layer is much faster as a convolution on this machine; measured once a process."""
-    if not _packs():
-        return False
-    with torch.inference_mode():
-        rows, weight = torch.ones(1024, 256), torch.ones(256, 256)
-        convolving = _best_time(lambda: _over_places(rows, _with_torch_weights(weight, None)))
-        multiplying = _best_time(lambda: torch.mm(rows, weight.T))  # which `FasterLinear` leaves alone
-    return convolving * SPEEDUP_MARGIN < multiplying
-
-
-def _best_time(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of seven calls."""
-
-    def once() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    return min(once() for _ in range(7))
+def multiplies_faster() -> bool:
+    """Whether oneDNN's linear layers are the faster ones on this machine: where torch uses AVX-512."""
+    return _packs() and torch.backends.cpu.get_cpu_capability() == "AVX512"

@@ -6,6 +6,7 @@ first, once each, and every output row is the sum of its products. Where the inp
 (pictures), the rows of each window are gathered first and multiplied as one.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from harsanyi.interactions.machine.onednn import linear, multiply_into
+from harsanyi.interactions.machine.onednn import PackedLinear, multiply_into
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.indices import RowsSeen, Terms
 from harsanyi.interactions.plans.regions.regions import places_of
@@ -45,6 +46,7 @@ def convolution(step: LayoutStep) -> RowStep:
     seen = RowsSeen(layout.regions, after.regions, windows)
     inner, width, rows = weight.shape[1], weight.shape[0], after.regions.rows
     by_place = weight.permute(2, 3, 0, 1).reshape(windows.shape[1], width, inner).contiguous()
+    alone, together = [PackedLinear(part) for part in by_place], PackedLinear(_end_to_end(by_place))
     cost_of_products = (
         seen.products * (inner * width + MOVE_COST * (layout.width + width))
         + ADD_COST * rows * windows.shape[1] * width
@@ -54,10 +56,10 @@ def convolution(step: LayoutStep) -> RowStep:
     )
 
     def by_products(rows: slice, table: Tensor) -> Tensor:
-        return _sum_products(table, seen.terms(rows, table.device), by_place, bias, groups)
+        return _sum_products(table, seen.terms(rows, table.device), alone, bias, groups)
 
     def by_windows(rows: slice, table: Tensor) -> Tensor:
-        return _multiply_windows(table, seen.rows(table.device)[rows], by_place, bias)
+        return _multiply_windows(table, seen.rows(table.device)[rows], together, bias)
 
     def scratch_of_products(rows: int) -> int:
         products = min(seen.products, rows * windows.shape[1])
@@ -77,7 +79,7 @@ def convolution(step: LayoutStep) -> RowStep:
         apply,
         cost,
         aligned=(False,),
-        index_bytes=seen.bytes + 4 * seen.products,
+        index_bytes=seen.bytes + 4 * seen.products + weight.nbytes,
         scratch=scratch_of_windows if windows_first else scratch_of_products,
     )
 
@@ -98,13 +100,19 @@ def _padding(value: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> 
 def _linear(after: TableLayout, weight: Tensor, bias: Tensor | None) -> RowStep:
     """A convolution whose window is one place: a linear layer."""
     cost = after.regions.rows * (weight.numel() + MOVE_COST * len(weight))
-    return RowStep(after, lambda rows, table: linear(table, weight, bias), cost)
+    multiply = PackedLinear(weight)
+    return RowStep(after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes)
+
+
+def _end_to_end(weight: Float[Tensor, "seen width inner"]) -> Float[Tensor, "width ..."]:
+    """The weights of all places of a window as those of its rows end to end."""
+    return weight.transpose(0, 1).flatten(1)
 
 
 def _sum_products(
     table: Float[Tensor, "before channels"],
     terms: Terms,
-    weight: Float[Tensor, "seen width inner"],
+    weights: Sequence[PackedLinear],
     bias: Float[Tensor, " width"] | None,
     groups: int,
 ) -> Float[Tensor, "after width"]:
@@ -113,30 +121,52 @@ def _sum_products(
     Args:
         table: the input rows.
         terms: which products each of the output rows adds up.
-        weight: of each place of the window: to all output channels, from the input channels of one group.
+        weights: of each place of the window: to all output channels, from the input channels of one group.
         bias: of the output channels.
         groups: of channels.
     """
     rows = {place: _select_rows(table, numbers) for place, numbers in terms.factors.items()}
-    width = weight.shape[1]
-    fitting = WORKSPACE_BYTES // (table.itemsize * (1 + terms.products)) // MIN_COLUMNS * MIN_COLUMNS
-    columns = max(MIN_COLUMNS, fitting) if groups == 1 else width
-    parts = [slice(start, start + columns) for start in range(0, width, columns)]
-    sums = table.new_empty(len(terms.sums), width)
-    for part in parts:
-        products = table.new_empty(1 + terms.products, len(range(width)[part]))
+    sums = _gather_products(rows, terms, [place.weight for place in weights], groups)
+    for place in terms.straight:
+        if groups == 1:
+            product = weights[place](rows[place])
+        else:
+            product = table.new_empty(len(terms.sums), len(weights[place].weight))
+            _multiply_rows(rows[place], weights[place].weight, groups, product)
+        sums = product if sums is None else sums.add_(product)
+    if sums is None:  # beyond the edge
+        sums = table.new_zeros(len(terms.sums), len(weights[0].weight))
+    return sums if bias is None else sums.add_(bias)
+
+
+def _gather_products(
+    rows: Mapping[int, Tensor], terms: Terms, weights: Sequence[Tensor], groups: int
+) -> Float[Tensor, "after width"] | None:
+    """The sums of those products that each row looks up; None where there are none.
+
+    Args:
+        rows: the input rows to multiply, by place of the window.
+        terms: which of their products each of the output rows adds up.
+        weights: of each place of the window, `(width, inner)`.
+        groups: of channels.
+    """
+    if not terms.products:
+        return None
+    width, some = len(weights[0]), next(iter(rows.values()))
+    fitting = max(MIN_COLUMNS, WORKSPACE_BYTES // (some.itemsize * (1 + terms.products)))
+    columns = -(-width // -(-width // fitting)) if groups == 1 else width  # parts of about one size
+    sums = some.new_empty(len(terms.sums), width)
+    for start in range(0, width, columns):
+        part = slice(start, min(start + columns, width))
+        products = some.new_empty(1 + terms.products, part.stop - start)
         products[-1] = 0.0
         end = 0
         for place in (place for place in rows if place not in terms.straight):
             _multiply_rows(
-                rows[place], weight[place, part], groups, products[end : (end := end + len(rows[place]))]
+                rows[place], weights[place][part], groups, products[end : (end := end + len(rows[place]))]
             )
-        sums[:, part] = F.embedding_bag(terms.sums, products, mode="sum") if terms.products else 0.0
-    for place in terms.straight:
-        product = table.new_empty(sums.shape)
-        _multiply_rows(rows[place], weight[place], groups, product)
-        sums += product
-    return sums if bias is None else sums.add_(bias)
+        sums[:, part] = F.embedding_bag(terms.sums, products, mode="sum")
+    return sums
 
 
 def _select_rows(table: Tensor, rows: slice | Tensor) -> Tensor:
@@ -158,7 +188,7 @@ def _multiply_rows(rows: Tensor, weight: Tensor, groups: int, target: Tensor) ->
 def _multiply_windows(
     table: Float[Tensor, "before channels"],
     seen: Tensor,
-    weight: Float[Tensor, "seen width channels"],
+    weights: PackedLinear,
     bias: Float[Tensor, " width"] | None,
 ) -> Float[Tensor, "after width"]:
     """Output rows of a convolution, each the product of its whole window.
@@ -166,12 +196,11 @@ def _multiply_windows(
     Args:
         table: the input rows.
         seen: `(after, seen)`, the input rows of each window; one past the last for places beyond the edge.
-        weight: of each place of the window.
+        weights: of the rows of a window end to end.
         bias: of the output channels.
     """
-    flat = weight.transpose(0, 1).flatten(1)
-    size = max(1, WORKSPACE_BYTES // (flat.shape[1] * table.itemsize))
-    return torch.cat([linear(_windows_of(table, part), flat, bias) for part in seen.split(size)])
+    size = max(1, WORKSPACE_BYTES // (weights.weight.shape[1] * table.itemsize))
+    return torch.cat([weights(_windows_of(table, part), bias) for part in seen.split(size)])
 
 
 def _windows_of(table: Tensor, seen: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harsanyi.interactions.machine.onednn import linear
+from harsanyi.interactions.machine.onednn import PackedLinear
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.steps import (
     MOVE_COST,
@@ -57,7 +57,8 @@ def linear_layer(step: LayoutStep) -> RowStep:
         raise NotApplicable(f"{step.name} is over places")
     after = replace(layout, channels=(*layout.channels[:-1], len(weight)))
     products = layout.width * len(weight) + MOVE_COST * after.width
-    return RowStep(after, lambda rows, table: linear(table, weight, bias), layout.regions.rows * products)
+    multiply, cost = PackedLinear(weight), layout.regions.rows * products
+    return RowStep(after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes)
 
 
 def embedding(step: LayoutStep) -> RowStep:

@@ -78,7 +78,7 @@ class RowStep:
         cost: of all rows of one game, in multiply-adds.
         aligned: for each input activation, whether row r of the result needs row r of it only. `apply` gets
             the slice of an aligned table, and the whole of any other.
-        index_bytes: memory for the numbers of rows to look up.
+        index_bytes: memory for the numbers of rows to look up, and for weights in another order.
         at_once: whether all rows must be computed in one call.
         scratch: takes a number of rows of the result, and gives how many numbers their computation holds
             beside the tables and two copies of them.

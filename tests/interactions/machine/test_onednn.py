@@ -16,7 +16,7 @@ from harsanyi.interactions.machine.onednn import (
     multiply_into,
 )
 
-MEASURED = onednn.convolving_is_faster
+BY_MACHINE = onednn.multiplies_faster
 
 # Rounding of sums of up to 40 products of numbers near 1 in float32.
 PRODUCT_ROUNDING = 2e-5
@@ -24,8 +24,8 @@ PRODUCT_ROUNDING = 2e-5
 
 @pytest.fixture(params=[True, False], autouse=True)
 def _kernel(request, monkeypatch):
-    """As on a processor where convolving is faster, and where it is not."""
-    monkeypatch.setattr(onednn, "convolving_is_faster", lambda: request.param)
+    """As on a processor where oneDNN's linear layers are the faster ones, and where they are not."""
+    monkeypatch.setattr(onednn, "multiplies_faster", lambda: request.param)
 
 
 def random(*shape, seed=0):
@@ -117,24 +117,21 @@ def test_linear_layers_of_any_network():
             torch.testing.assert_close(by_keyword, F.linear(x, weight), rtol=0, atol=PRODUCT_ROUNDING)
 
 
-def test_the_two_kernels_are_measured_one_against_the_other(monkeypatch):
-    """Where linear layers are replaced, too."""
-    convolved, counts = onednn._convolved, []
+@pytest.mark.parametrize("capability", ["AVX512", "AVX2", "DEFAULT"])
+def test_the_kernel_follows_from_the_machine(monkeypatch, capability):
+    """And not from a measurement: a run that is repeated has the same bits."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert BY_MACHINE.__wrapped__() == (capability == "AVX512")
 
-    def counted(*arguments):
-        counts.append(1)
-        return convolved(*arguments)
 
-    def calls_of(work):
-        counts.clear()
-        work()
-        return 1.0 - len(counts) / 2  # whoever convolves is the faster
-
-    monkeypatch.setattr(onednn, "_convolved", counted)
-    monkeypatch.setattr(onednn, "_best_time", calls_of)
-    with FasterLinear():
-        assert MEASURED.__wrapped__()
-    assert len(counts) == 0  # the other one does not
+def test_a_row_has_the_same_bits_among_any_others():
+    """By packed weights, whatever number of rows met them first."""
+    x, weight = random(3 * max(ROWS), 40), random(WIDTH, 40, seed=1)
+    packed = PackedLinear(weight)
+    with torch.inference_mode():
+        few, many = packed(x[: max(ROWS)]), packed(x)
+        assert torch.equal(few, many[: max(ROWS)])
+        assert torch.equal(many, PackedLinear(weight)(x))
 
 
 def test_float64_is_left_to_torch():
@@ -158,7 +155,7 @@ def test_without_its_kernels_all_is_left_to_torch(monkeypatch):
     with torch.inference_mode():
         assert torch.equal(PackedLinear(weight)(x), F.linear(x, weight))
         assert torch.equal(PackedConvolution(window)(images), F.conv2d(images, window))
-    assert not MEASURED.__wrapped__()
+    assert not BY_MACHINE.__wrapped__()
 
 
 def test_gradients_go_through():
