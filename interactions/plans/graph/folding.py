@@ -113,7 +113,7 @@ def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
     count = max(1, PIECE_NUMBERS // weight[0].numel()) if weight.device.type == "cpu" else len(weight)
     pieces = (each.split(count) for each in (scaled, weight, scale[:, None, None, None]))
     for target, part, factors in zip(*pieces, strict=True):
-        target.copy_(part.double().mul_(factors))
+        target.copy_(part.double() * factors)
     return scaled
 
 
