@@ -210,7 +210,7 @@ def alike_table(rounds: pd.DataFrame) -> Rows:
             {"network": CASES[str(name)].title, "n": int(group.n.iloc[0]), "plan": group.plan.iloc[0]}
             | {"differs": parts, "first, s a game": f"{group['first'].median():.2f}"}
             | {"second / first": spread(group["second"] / group["first"], digits=3)}
-            | {"counted": f"{group['counted'].median():.3f}"}
+            | {"counted": "–" if group["counted"].isna().all() else f"{group['counted'].median():.3f}"}
         )
 
 
