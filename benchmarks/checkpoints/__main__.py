@@ -1,12 +1,14 @@
 """What further checkpoints of one architecture cost: python -m benchmarks.checkpoints [NAME …]
 
-Choosing a plan: the work beside a game's own, which is that of choosing and of the first game less that of a
-further one. It is counted in CPU seconds of one thread, for two checkpoints in a process without any cache
-and for one in a second process that finds the cache of the first. The trial of a game, forty forwards, is not
-in it. Each round has processes and an empty cache of its own.
+Choosing a plan: what a checkpoint takes beside its forwards until its first scores. That is its trial, the
+trace, planning, folded and packed weights, and indices. It is counted in CPU seconds of one thread: those of
+all that, less those of the same forwards once more, when nothing else is left to do. Two checkpoints run in a
+process without any cache, and one in a second process that finds the cache of the first. Each round has
+processes and an empty cache of its own.
 
 Equal beginnings: the seconds of a second checkpoint of which some parts differ, over those of the first; both
-take turns on the games after the first. Its scores must be the bits of the checkpoint alone.
+take turns on the games after the first. Its scores must be the bits of the checkpoint alone. Counted: the
+second's work, in the multiply-adds by which plans are chosen, over the first's.
 
 The rounds of a case replace its former rounds in benchmarks/checkpoints/*.csv, and the tables are made from
 them. --table prints the tables of all cases in the files.
@@ -21,63 +23,101 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from benchmarks.cases import measure_and_show, parser_of
-from benchmarks.checkpoints.games import CASES, GAMES, PARTS, tuned
+from benchmarks.checkpoints.games import CASES, PARTS, tuned
+from benchmarks.checkpoints.work import first_own_step, traced_of, work
 from benchmarks.plans.rounds import processor
 from benchmarks.tables import Rows
 from harsanyi.interactions import MaskedModel, coalition_masks, evaluate
-from harsanyi.interactions.plans.choice import choose, together
+from harsanyi.interactions.plans.choice import Choice, choose, together
+from harsanyi.interactions.plans.graph.beginnings import common_steps
+from harsanyi.interactions.plans.graph.of_game import traced_game
+from harsanyi.interactions.plans.plan import Plan, require_agreement
+from harsanyi.interactions.plans.regions.tables import RegionTables
 
 FOLDER = Path(__file__).parent
-# Coalitions of each game: what a plan takes beside them does not depend on their number.
-COALITIONS = 16
+# Coalitions of the first game: what a plan takes beside them does not depend on their number. How often the
+# forwards are repeated.
+COALITIONS, REPEATS = 16, 2
 KEY = ["case"]
 Result = TypeVar("Result")
 
 
 def main() -> None:
     parser = parser_of("python -m benchmarks.checkpoints", __doc__, CASES)
+    parser.add_argument("--only", choices=("choosing", "alike"), help="one of the two tables")
     parser.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.process:
         print(json.dumps([overhead(options.cases[0], seed) for seed in range(options.rounds)]))
         return
-    measure_and_show(
-        options,
-        FOLDER / "choosing.csv",
-        KEY,
-        CASES,
-        lambda name: choosing(name, options.rounds),
-        choosing_table,
-    )
-    print()
+    if options.only != "alike":
+        measure_and_show(
+            options,
+            FOLDER / "choosing.csv",
+            KEY,
+            CASES,
+            lambda name: choosing(name, options.rounds),
+            choosing_table,
+        )
+        print()
     options.cases = [name for name in options.cases or PARTS if name in PARTS]
-    if not (options.cases or options.table):
-        return  # none of the named cases has parts
-    measure_and_show(
-        options, FOLDER / "alike.csv", KEY, PARTS, lambda name: alike(name, options.rounds), alike_table
-    )
+    if options.only != "choosing" and (options.cases or options.table):  # else no named case has parts
+        measure_and_show(
+            options, FOLDER / "alike.csv", KEY, PARTS, lambda name: alike(name, options.rounds), alike_table
+        )
 
 
 def overhead(name: str, seed: int) -> dict[str, object]:
-    """The CPU seconds that a checkpoint costs beside its games."""
+    """The CPU seconds that a checkpoint costs beside its forwards, and those of the forwards."""
     case = CASES[name]
     game = case.game(case.network(seed))
-    assert game.trial.batch is None
-    seconds, choice = cpu_seconds(lambda: choose(game, case.plan))
-    assert choice.plan is not None
+    trial, of_trial = trial_seconds(game)
     chosen = coalition_masks(game.n)[:: (1 << game.n) // COALITIONS]
-    numbers = [torch.full((COALITIONS,), number) for number in range(GAMES)]
-    of_game = [cpu_seconds(partial(choice.plan.scores, which, chosen))[0] for which in numbers]
-    return {"plan": choice.name, "seconds": seconds + of_game[0] - statistics.median(of_game[1:])}
+    first = torch.zeros(COALITIONS, dtype=torch.int64)
+
+    def scores(plan: Plan | None) -> Tensor:
+        assert plan is not None
+        return plan.scores(first, chosen)
+
+    seconds, choice = cpu_seconds(lambda: choose(game, case.plan))
+    seconds += cpu_seconds(lambda: scores(choice.plan))[0]
+    again = statistics.median(cpu_seconds(lambda: scores(tried_again(choice)))[0] for _ in range(REPEATS))
+    return {"plan": choice.name, "seconds": trial - of_trial + seconds - again, "forwards": of_trial + again}
+
+
+def trial_seconds(game: MaskedModel) -> tuple[float, float]:
+    """The CPU seconds of a game's trial, and of the forwards in it."""
+    assert isinstance(game.model, nn.Module)
+    starts, forwards = list[float](), list[float]()
+    hooks = (
+        game.model.register_forward_pre_hook(lambda *_: starts.append(time.process_time())),
+        game.model.register_forward_hook(lambda *_: forwards.append(time.process_time() - starts[-1])),
+    )
+    seconds, trial = cpu_seconds(lambda: game.trial)
+    assert trial.batch is None
+    for hook in hooks:
+        hook.remove()
+    return seconds, sum(forwards)
+
+
+def tried_again(choice: Choice) -> Plan:
+    """The plan of a choice after the forwards of its trial, which leaves tables to the first game."""
+    plan = choice.plan
+    assert plan is not None
+    with torch.inference_mode(), plan.game.prepared():
+        require_agreement(replace(plan, on_trial=True) if isinstance(plan, RegionTables) else plan)
+    return plan
 
 
 def choosing(name: str, rounds: int) -> pd.DataFrame:
@@ -100,6 +140,7 @@ def choosing(name: str, rounds: int) -> pd.DataFrame:
         rows.append(
             {"case": name, "round": number, "plan": first[0]["plan"], "n": CASES[name].players.n}
             | {"first": first[0]["seconds"], "second": first[1]["seconds"], "again": second[0]["seconds"]}
+            | {"forwards": first[1]["forwards"]}
             | {"torch": torch.__version__, "processor": processor()}
         )
     return pd.DataFrame(rows)
@@ -113,6 +154,7 @@ def alike(name: str, rounds: int) -> pd.DataFrame:
         games = [case.game(network) for network in (base, tuned(base, parts))]
         plan = choose(games[0], case.plan).name
         alone = scores(games[1], plan, 1)
+        counted = counted_work(games, plan)
         with together(games, plan) as groups:
             assert groups == [[0, 1]]
             for game in games:
@@ -123,13 +165,22 @@ def alike(name: str, rounds: int) -> pd.DataFrame:
                     assert torch.equal(taken[1][1], alone)
                 rows.append(
                     {"case": name, "parts": " ".join(parts), "plan": plan, "n": games[0].n, "round": number}
-                    | {"first": taken[0][0], "second": taken[1][0]}
+                    | {"first": taken[0][0], "second": taken[1][0], "counted": counted}
                     | {"torch": torch.__version__, "processor": processor()}
                 )
     return pd.DataFrame(rows)
 
 
-def scores(game: MaskedModel, plan: str, number: int) -> torch.Tensor:
+def counted_work(games: list[MaskedModel], plan: str) -> float:
+    """The work of the second checkpoint over that of the first."""
+    chosen = choose(games[1], plan).plan
+    assert chosen is not None
+    costs, traced = work(chosen), traced_of(chosen)
+    start = first_own_step(chosen, common_steps(traced_game(games[0])[1], traced))
+    return sum(costs[step] for step in traced.steps[start:]) / sum(costs.values())
+
+
+def scores(game: MaskedModel, plan: str, number: int) -> Tensor:
     """The value table of one game by a plan."""
     return evaluate(game, games=[number], plan=plan, progress=False)
 
@@ -148,6 +199,7 @@ def choosing_table(rounds: pd.DataFrame) -> Rows:
             {"network": CASES[str(name)].title, "n": int(group.n.iloc[0]), "plan": group.plan.iloc[0]}
             | {"first checkpoint, s": spread(group["first"]), "second, s": spread(group["second"])}
             | {"first of a second run, s": spread(group["again"])}
+            | {"forwards on trial, s": f"{group['forwards'].median():.2f}"}
         )
 
 
@@ -158,6 +210,7 @@ def alike_table(rounds: pd.DataFrame) -> Rows:
             {"network": CASES[str(name)].title, "n": int(group.n.iloc[0]), "plan": group.plan.iloc[0]}
             | {"differs": parts, "first, s a game": f"{group['first'].median():.2f}"}
             | {"second / first": spread(group["second"] / group["first"], digits=3)}
+            | {"counted": "–" if group["counted"].isna().all() else f"{group['counted'].median():.3f}"}
         )
 
 

@@ -82,8 +82,13 @@ def sentences(title: str) -> Case:
     def inputs() -> Tensor:
         return torch.randint(5, 1000, (GAMES, 2 * WORDS + 2), generator=torch.Generator().manual_seed(0))
 
+    return Case(title, network, inputs, word_players(), "tables", baseline=3.0)
+
+
+def word_players() -> Players:
+    """A player for each word of two tokens; the first and the last token have none."""
     owner = torch.tensor([-1, *(word for word in range(WORDS) for _ in range(2)), -1])
-    return Case(title, network, inputs, Players(owner, WORDS, axis=0), "tables", baseline=3.0)
+    return Players(owner, WORDS, axis=0)
 
 
 def tuned(network: nn.Module, parts: list[str]) -> nn.Module:
@@ -98,6 +103,7 @@ def tuned(network: nn.Module, parts: list[str]) -> nn.Module:
 
 CASES = {
     "resnet18": images("ResNet-18", "torchvision:resnet18", (2, 4)),
+    "resnet18-10": images("ResNet-18", "torchvision:resnet18", (2, 5), size=128),
     "resnet18-12": images("ResNet-18", "torchvision:resnet18", (3, 4)),
     "resnet50": images("ResNet-50", "torchvision:resnet50", (2, 4)),
     "mobilenet": images("MobileNetV2", "torchvision:mobilenet_v2", (2, 4)),
@@ -110,6 +116,7 @@ CASES = {
 # Which parts of a second checkpoint differ, by the name of the case.
 PARTS = {
     "resnet18": (["fc"], ["layer4", "fc"], ["layer3", "layer4", "fc"]),
+    "resnet18-10": (["fc"], ["layer4", "fc"]),
     "mobilenet": (["classifier"], ["features.17", "features.18", "classifier"]),
     "vit-small": (["head"], ["blocks.10", "blocks.11", "norm", "head"]),
     "bert-6": (["classifier"], ["bert.encoder.layer.5", "classifier"]),

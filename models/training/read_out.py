@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harsanyi.folders import cache_folder
+from harsanyi.folders import cache_folder, trim
 from harsanyi.models.digest import digest
 from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.networks import Network
@@ -23,6 +23,8 @@ from harsanyi.models.loading.weights import save_checkpoint
 
 # Enters the key of the cache: change it whenever the same samples would give another read-out.
 FIT_METHOD = "logistic regression, lbfgs, C=1, standardised features, 1"
+# Layers in the user's cache folder, and their bytes together. 1000 classes of 2048 features take 16 MiB.
+MAX_FILES, MAX_BYTES = 500, 2**28
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def fit_read_out(
 
     The features are standardised over the training samples, in float64; the standardisation is folded into
     the layer. Of every class the share ``held_out`` (at least one sample) only measures the accuracy. Layers
-    are cached as safetensors. Their key covers the weights, the features of the first batch (which stand for
-    the code of the model), the preprocessed inputs, the labels and the settings.
+    are cached as safetensors; in the user's cache folder stay those used last, at most 500 and 256 MiB. Their
+    key covers the weights, the features of the first batch (which stand for the code of the model), the
+    preprocessed inputs, the labels and the settings.
 
     Args:
         network: the backbone.
@@ -108,6 +111,8 @@ def fit_read_out(
         layer = nn.Module()
         layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
         save_checkpoint(file, layer, classes=classes, **facts)
+        if cache is None:  # a folder of the user's own may hold other files
+            trim(file.parent, MAX_FILES, MAX_BYTES)
     else:
         weight, bias, facts = cached
     return ReadOut(
@@ -214,6 +219,7 @@ def _read_cached(file: Path) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
         with safetensors.safe_open(file, "pt") as opened:
             facts = {n: json.loads(opened.metadata()[n]) for n in ("accuracy", "train_accuracy")}
         layer = load_file(file)
+        os.utime(file)  # used now, so that others are removed first
         return layer["weight"], layer["bias"], facts
     except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError):
         return None

@@ -306,21 +306,27 @@ def common_steps(first: Traced, second: Traced) -> int:
     >>> common_steps(one, other), common_steps(one, one)
     (3, 4)
     """
-    if first.source.meta["val"] != second.source.meta["val"]:
-        return 0
-    same = {first.source: second.source}
-    same |= {node: second.beside[name] for name, node in first.beside.items() if name in second.beside}
-    steps = list(zip(first.steps, second.steps, strict=False))
-    count = 0
-    for one, other in steps:
-        if not _are_alike(one, other, first, second, same):
-            break
-        same[one] = other
-        count += 1
+    same = equal_nodes(first, second)
+    count = next((k for k, step in enumerate(first.steps) if step not in same), len(first.steps))
     # What lives there must be the same, too: a later step of one may read what none of the other does.
     while count and [same.get(node) for node in first.live(count)] != list(second.live(count)):
         count -= 1
     return count
+
+
+def equal_nodes(first: Traced, second: Traced) -> dict[fx.Node, fx.Node]:
+    """The inputs and steps that give the same numbers in two networks, and their partners in the second.
+
+    They need not be the first steps. Of layers side by side, as those of queries and keys, one may differ.
+    """
+    if first.source.meta["val"] != second.source.meta["val"]:
+        return {}
+    same = {first.source: second.source}
+    same |= {node: second.beside[name] for name, node in first.beside.items() if name in second.beside}
+    for one, other in zip(first.steps, second.steps, strict=False):
+        if _are_alike(one, other, first, second, same):
+            same[one] = other
+    return same
 
 
 def _are_alike(

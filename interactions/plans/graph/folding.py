@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from harsanyi.interactions.game.forward import channels_last
 from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.graph.traced import BATCH_NORM, CONVOLUTIONS, Traced
+
+# Numbers of a weight that are scaled at once on a CPU.
+PIECE_NUMBERS = 2**15
 
 
 def folded(traced: Traced, *, images_last: bool = True) -> Traced:
@@ -103,10 +107,20 @@ def _fold(norm: Any, constants: dict[fx.Node, Any]) -> fx.Node:
     offset = offset * scale if shift is None else offset * scale + shift.double()
     with convolution.graph.inserting_before(convolution):
         nodes = [convolution.graph.placeholder(f"{convolution.name}_{name}") for name in ("weight", "bias")]
-    folded = (weight.double() * scale[:, None, None, None]).to(weight.dtype), offset.to(weight.dtype)
+    folded = _scaled(weight, scale), offset.to(weight.dtype)
     constants.update(zip(nodes, folded, strict=True))
     convolution.args = (convolution.args[0], *nodes, *convolution.args[3:])
     return convolution
+
+
+def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
+    """The weight times a scale for each channel after, rounded once; on a CPU in pieces that fit a cache."""
+    scaled = torch.empty_like(weight)
+    count = max(1, PIECE_NUMBERS // weight[0].numel()) if weight.device.type == "cpu" else len(weight)
+    pieces = (each.split(count) for each in (scaled, weight, scale[:, None, None, None]))
+    for target, part, factors in zip(*pieces, strict=True):
+        target.copy_(part.double() * factors)
+    return scaled
 
 
 def _value(constants: Mapping[fx.Node, Any], arguments: tuple[Any, ...], place: int) -> Tensor | None:

@@ -1,7 +1,8 @@
 """Programs of architectures that were traced before: in this process, and in the user's cache folder.
 
-Files are named by the fingerprint of the architecture. They may be damaged, or written by anybody: what
-cannot be read is traced anew, and whoever uses a kept program tries it beside the network.
+Where an architecture has no program, the reason is kept in its place. Files are named by the fingerprint of
+the architecture. They may be damaged, or written by anybody: what cannot be read is traced anew, and whoever
+uses a kept program tries it beside the network.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from harsanyi.folders import cache_folder, trim
+from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.graph.program import Program
 from harsanyi.interactions.plans.graph.written import from_bytes, to_bytes
 from harsanyi.interactions.plans.plan import NotApplicable
@@ -41,7 +43,7 @@ class Programs:
         """The program under a key; None where there is none yet.
 
         Raises:
-            NotApplicable: where this process has found why there is none.
+            NotApplicable: where it was found before why there is none.
         """
         with self.lock:
             program = self.programs.get(key) or self._read(key)
@@ -52,10 +54,13 @@ class Programs:
         return program
 
     def keep(self, key: str, program: Program | NotApplicable) -> None:
-        """Keep a program under a key; a reason why there is none only for this process."""
+        """Keep a program under a key, or a reason why there is none.
+
+        What the machine lacked at the moment, such as memory, is a reason for this process alone.
+        """
         with self.lock:
             self._remember(key, program)
-            if isinstance(program, Program):
+            if not _is_of_the_moment(program):
                 self._write(key, program)
 
     def forget(self, key: str) -> None:
@@ -76,8 +81,8 @@ class Programs:
     def _file(self, key: str) -> Path:
         return self.folder() / f"{key}.safetensors"
 
-    def _read(self, key: str) -> Program | None:
-        """The program in the file of a key; None where that is missing or damaged."""
+    def _read(self, key: str) -> Program | NotApplicable | None:
+        """What the file of a key holds; None where that is missing or damaged."""
         try:
             program = from_bytes(self._file(key).read_bytes(), key)
             os.utime(self._file(key))  # used now, so that others are removed first
@@ -85,7 +90,7 @@ class Programs:
             return None
         return program
 
-    def _write(self, key: str, program: Program) -> None:
+    def _write(self, key: str, program: Program | NotApplicable) -> None:
         """Write the file of a key whole; nothing where the program or the folder does not allow it."""
         try:
             data = to_bytes(program, key)
@@ -96,6 +101,14 @@ class Programs:
             trim(self.folder(), MAX_FILES, MAX_BYTES)
         except (OSError, ValueError):
             return
+
+
+def _is_of_the_moment(program: Program | NotApplicable) -> bool:
+    """Whether another attempt may end otherwise: memory, files or the stack of calls were at an end."""
+    cause = program.__cause__ if isinstance(program, NotApplicable) else None
+    return isinstance(cause, MemoryError | OSError | RecursionError) or (
+        isinstance(cause, RuntimeError) and is_out_of_memory(cause)
+    )
 
 
 PROGRAMS = Programs(lambda: cache_folder("traces"))

@@ -8,7 +8,7 @@ safe, with packed weights on a CPU.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -76,9 +76,15 @@ class Traced:
         Args:
             place: the number of a step.
         """
-        computed = {self.source, *self.steps[:place]}
-        used = {node for step in self.steps[place:] for node in step.all_input_nodes} | {self.result}
-        return tuple(node for node in (self.source, *self.steps) if node in computed and node in used)
+        return tuple(node for node, (first, last) in self._lives.items() if first <= place <= last)
+
+    @cached_property
+    def _lives(self) -> dict[fx.Node, tuple[int, int]]:
+        """The first and the last place at which the batch and each result live; none of what no step uses."""
+        last = {node: place for place, step in enumerate(self.steps) for node in step.all_input_nodes}
+        last[self.result] = len(self.steps)
+        nodes = enumerate((self.source, *self.steps))
+        return {node: (first, last[node]) for first, node in nodes if node in last}
 
     def run(self, start: int, stop: int, values: Mapping[fx.Node, Any], batch: int) -> dict[fx.Node, Any]:
         """Run the steps from `start` until before `stop`; activations without further use are freed early.

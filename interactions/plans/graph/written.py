@@ -1,7 +1,8 @@
 """Programs as bytes: operations in JSON, by the names that torch gives them, constants as safetensors.
 
-The bytes hold no code. They may come from anybody, so only operations without side effects are read, and what
-is not exactly as `to_bytes` writes it is a ValueError.
+Why an architecture has no program is written in the same way, as a sentence. The bytes hold no code. They may
+come from anybody, so only operations without side effects are read, and what is not exactly as `to_bytes`
+writes it is a ValueError.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from torch import Tensor, fx
 
 from harsanyi.interactions.plans.graph.program import Program
 from harsanyi.interactions.plans.graph.values import Size, Value
+from harsanyi.interactions.plans.plan import NotApplicable
 
 # Operations on nothing but numbers. All others must take a tensor.
 FACTORIES = frozenset(["arange", "empty", "eye", "full", "linspace", "ones", "scalar_tensor", "zeros"])
@@ -34,8 +36,8 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-def to_bytes(program: Program, key: str) -> bytes:
-    """A program as bytes.
+def to_bytes(program: Program | NotApplicable, key: str) -> bytes:
+    """A program, or why there is none, as bytes.
 
     Args:
         program: to write.
@@ -44,14 +46,18 @@ def to_bytes(program: Program, key: str) -> bytes:
     Raises:
         ValueError: for a program with operations of other libraries, or constants that are no tensors.
     """
-    nodes = [_written(node, program) for node in program.graph.nodes]
-    tensors = {node.name: _constant(value) for node, value in program.constants.items()}
-    text = json.dumps({"key": key, "nodes": nodes, "result": program.result.name}, allow_nan=False)
+    tensors: dict[str, Tensor] = {}
+    content: dict[str, Any] = {"refused": str(program)}
+    if isinstance(program, Program):
+        tensors = {node.name: _constant(value) for node, value in program.constants.items()}
+        nodes = [_written(node, program) for node in program.graph.nodes]
+        content = {"nodes": nodes, "result": program.result.name}
+    text = json.dumps({"key": key} | content, allow_nan=False)
     return save(tensors | {"": torch.zeros(0)}, {"program": text, "digest": _digest(text, tensors)})
 
 
-def from_bytes(data: bytes, key: str) -> Program:
-    """The program in bytes that `to_bytes` gives.
+def from_bytes(data: bytes, key: str) -> Program | NotApplicable:
+    """The program in bytes that `to_bytes` gives, or why there is none.
 
     Args:
         data: from anywhere.
@@ -69,9 +75,18 @@ def from_bytes(data: bytes, key: str) -> Program:
         written = json.loads(header["program"])
         if written["key"] != key:
             raise ValueError("it is another program's")
+        if "refused" in written:
+            return _refusal(written["refused"])
         return _Reader(tensors).program(written)
     except UNREADABLE as error:
         raise ValueError(f"these bytes are no program: {error}") from error
+
+
+def _refusal(sentence: Any) -> NotApplicable:
+    """Why there is no program, from a value of JSON."""
+    if not isinstance(sentence, str):
+        raise ValueError("a reason that is no sentence")
+    return NotApplicable(sentence)
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

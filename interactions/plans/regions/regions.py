@@ -219,9 +219,9 @@ def _members(players: int) -> list[int]:
 
 def _restricted(players: int, fewer: int) -> np.ndarray:
     """For each subset of a set of players, in index order, its number among the subsets of a smaller set."""
-    subsets = np.arange(1 << players.bit_count())
-    places = {player: bit for bit, player in enumerate(_members(players))}
-    numbers = np.zeros_like(subsets)
-    for bit, player in enumerate(_members(fewer)):
-        numbers |= (subsets >> places[player] & 1) << bit
+    numbers, bit = np.zeros(1, np.int32), 1
+    for player in _members(players):  # the subsets with it follow as many without it
+        counts = bool(fewer >> player & 1)
+        numbers = np.concatenate([numbers, numbers + bit * counts])
+        bit <<= counts
     return numbers

@@ -112,6 +112,23 @@ def test_cache_is_in_the_users_cache_folder(dark_and_light, tmp_path: Path, monk
     assert len(list((tmp_path / "harsanyi" / "read-outs").glob("*.safetensors"))) == 1
 
 
+def test_the_users_cache_folder_is_bounded(dark_and_light, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Those used last stay; a folder that the user names is the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("harsanyi.models.training.read_out.MAX_FILES", 2)
+    network, folder = load("small:cnn", "random"), tmp_path / "harsanyi" / "read-outs"
+
+    def cached(seed: int, cache: Path | None = None) -> bool:
+        return fit_read_out(network, *dark_and_light, TWO, seed=seed, cache=cache).cached
+
+    assert [cached(0), cached(1), cached(0), cached(2)] == [False, False, True, False]
+    assert len(list(folder.iterdir())) == 2
+    assert [cached(0), cached(1)] == [True, False]
+    for seed in range(3):
+        cached(seed, tmp_path / "own")
+    assert len(list((tmp_path / "own").iterdir())) == 3
+
+
 def test_text(tiny_bert, tmp_path: Path):
     sentences, labels = ["good cat", "bad cat", "good dog", "bad dog", "good", "bad"], [1, 0] * 3
     network = load(str(tiny_bert[0]))

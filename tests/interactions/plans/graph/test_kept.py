@@ -2,7 +2,10 @@
 
 import functools
 import json
+import os
 import struct
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -206,15 +209,98 @@ def test_a_program_of_other_weights_is_found_out(programs, monkeypatch):
     assert programs.traced == 2
 
 
-def test_a_network_that_cannot_be_traced_is_asked_once_in_a_process(programs, another_process):
-    class Branching(nn.Module):
-        def forward(self, x):
-            return x.flatten(1)[:, :3] * (2 if x.sum() > 0 else 3)
+class Branching(nn.Module):
+    """torch.export does not follow it."""
 
-    for _ in range(2):
-        with pytest.raises(NotApplicable, match="cannot follow"):
-            traced_game(game_of(Branching()))
-    assert (programs.traced, list(programs.folder().iterdir())) == (1, [])
+    def forward(self, x):
+        return x.flatten(1)[:, :3] * (2 if x.sum() > 0 else 3)
+
+
+def require_refused():
+    with pytest.raises(NotApplicable, match="cannot follow") as caught:
+        traced_game(game_of(Branching()))
+    return str(caught.value)
+
+
+def test_a_network_that_cannot_be_traced_is_asked_once(programs, another_process):
+    """In this process and in the next one, with the same reason."""
+    reasons = {require_refused(), require_refused()}
+    another_process()
+    assert reasons == {require_refused()}
+    assert programs.traced == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-20],
+        lambda data: data.replace(b"cannot", b"can"),
+        lambda data: with_text(data, lambda text: json.dumps(json.loads(text) | {"refused": 3})),
+        lambda data: with_text(data, lambda text: json.dumps(json.loads(text) | {"key": KEY})),
+    ],
+)
+def test_a_damaged_refusal_is_not_believed(change, programs, another_process):
+    require_refused()
+    (file,) = programs.folder().iterdir()
+    file.write_bytes(change(file.read_bytes()))
+    another_process()
+    require_refused()
+    assert programs.traced == 2
+
+
+@pytest.mark.parametrize("cause", [MemoryError(), OSError(), RecursionError(), torch.OutOfMemoryError()])
+def test_what_the_machine_lacked_is_no_reason_for_the_next_process(cause, programs, another_process):
+    reason = NotApplicable("torch.export cannot follow it")
+    reason.__cause__ = cause
+    programs.keep(KEY, reason)
+    with pytest.raises(NotApplicable):
+        programs.known(KEY)
+    assert Programs(programs.folder).known(KEY) is None
+
+
+IN_A_PROCESS = """
+import json, sys
+import torch
+from torch import nn
+from harsanyi.interactions import MaskedModel, Players, evaluate
+from harsanyi.interactions.plans import choice
+from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.graph import of_game, trace
+
+exports, export, choice.MIN_ACTIVATION_BYTES = [], trace.export, 0
+trace.export = lambda *args, **options: exports.append(1) or export(*args, **options)
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :3] * (2 if x.sum() > 0 else 3)
+
+torch.manual_seed(int(sys.argv[1]))
+body = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+x, seen = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), []
+for network in (nn.Sequential(*body, nn.Linear(4, 3)), Branching()):
+    game = MaskedModel(network.eval(), x, Players.grid(16, 16, 2, 4), labels=[0, 1], score="logit")
+    planned = evaluate(game, plan="tables" if isinstance(network, nn.Sequential) else "auto", progress=False)
+    seen.append(float((planned - evaluate(game.changed(), progress=False, plan="dense")).abs().max()))
+print(json.dumps({"exports": len(exports), "errors": seen, "why": choose(game).why}))
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_traces_nothing(tmp_path):
+    """Neither a network of an architecture that is known, nor one that is known to be refused."""
+
+    def run(seed):
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+        command = [sys.executable, "-c", IN_A_PROCESS, str(seed)]
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return json.loads(process.stdout.splitlines()[-1])
+
+    first, second = run(0), run(1)
+    assert (first["exports"], second["exports"]) == (2, 0)
+    assert first["why"] == second["why"]
+    assert "cannot follow" in second["why"]
+    # Outputs near 1 in float32, a few sums in another order.
+    assert max(*first["errors"], *second["errors"]) < 1e-5
 
 
 def test_a_network_that_cannot_be_compared_is_traced_every_time(programs):

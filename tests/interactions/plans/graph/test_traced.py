@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, evaluate
+from harsanyi.interactions.game.forward import channels_last
+from harsanyi.interactions.plans.graph.folding import PIECE_NUMBERS, _scaled
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.tables import tables_plan
@@ -73,6 +75,20 @@ def test_batch_norm_goes_into_the_convolution_before_it(bias, affine, padding):
     )
     traced = traced_like(made(build))
     assert len(traced.steps) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_are_scaled_in_pieces_to_the_same_bits_and_stay_as_they_are(dtype):
+    """More numbers than one piece has, in either order of memory; the last piece is a shorter one."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(70, 64, 3, 3, dtype=dtype, generator=generator)
+    scale = torch.rand(70, dtype=torch.float64, generator=generator)
+    assert weight.numel() > PIECE_NUMBERS
+    for laid_out in (weight, channels_last(weight)):
+        before = laid_out.clone()
+        expected = torch.stack([(w.double() * s).to(dtype) for w, s in zip(before, scale, strict=True)])
+        assert torch.equal(_scaled(laid_out, scale), expected)
+        assert torch.equal(laid_out, before)
 
 
 def test_batch_norm_stays_where_the_convolution_is_read_elsewhere_too():
