@@ -23,7 +23,7 @@ from harsanyi.interactions.machine.memory import gibibytes, plan_memory
 from harsanyi.interactions.plans.graph.of_game import beginning_of, beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan
-from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
+from harsanyi.interactions.plans.regions.cuts import Overhead, RegionPlan, plan_regions
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
 
@@ -174,11 +174,12 @@ class RegionTables(Plan):
     def _planned(self, game: int) -> RegionPlan:
         """The plan for as many players as the memory allows, the last players fixed."""
         players = self.game.players.players_at(self.shape, game)
+        overhead = Overhead.of(self.game.device, self.traced.largest())
         least: int | None = None
         for n in range(self.game.n, 0, -1):
             seen = np.bitwise_and(players, (1 << n) - 1)
             try:
-                plan = plan_regions(self.traced, _layout(seen, self.shape), n)
+                plan = plan_regions(self.traced, _layout(seen, self.shape), n, overhead=overhead)
             except NotApplicable:  # so many players fixed that nothing is saved
                 if least is None:
                     raise

@@ -11,7 +11,6 @@ from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, evaluate
 from harsanyi.interactions.game.forward import logits_of
-from harsanyi.interactions.plans import choice as choice_module
 from tests.places import ROOT
 
 # Convolutions in float32 that are folded, packed or in another order.
@@ -105,7 +104,8 @@ WRAPPED = {
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_wrapped_modules_give_the_modules_table(name, few, monkeypatch):
     expected = table(net())
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 2**34 if few else 0)
+    if not few:
+        make_planning_free(monkeypatch)
     model = WRAPPED[name](copy.deepcopy(net()))
     modes = [getattr(module, "training", None) for module in model.modules()]
     for plan in ("auto",) if few else ("dense", "tables"):
@@ -120,6 +120,7 @@ def test_wrapped_modules_give_the_modules_table(name, few, monkeypatch):
 COMPILED = """
 import torch
 from tests.interactions.game.test_forward import FLOAT32, net, table
+from tests.planning import make_planning_free
 v = table(torch.compile(net(), backend="eager"))
 torch.testing.assert_close(v, table(net()), rtol=0, atol=FLOAT32)
 """

@@ -23,8 +23,8 @@ from harsanyi.interactions import (
 from harsanyi.interactions.game.scores import log_odds
 from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.many_players.estimate import scores_of
-from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.choice import choose
+from tests.planning import make_planning_free
 
 # One input by itself and in a batch of one: the same forward, in float64.
 SAME = {"rtol": 0.0, "atol": 1e-12}
@@ -269,7 +269,7 @@ def test_numbers_that_are_drawn_and_not_used_are_fine():
 
 
 def test_every_entry_refuses_large_batches_and_takes_those_of_one(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     model = Around(rescaled).double()
     expected, some, pairs = literal(model), coalition_masks(4)[[3, 5]], torch.tensor([2, 0])
 
