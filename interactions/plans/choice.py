@@ -168,13 +168,13 @@ def _runs_traced(game: MaskedModel, plan: str, memory: int | None, checkpoints: 
     if plan in PLANS:
         return trial_of(game).batch is None
     if plan == "dense":
-        return _not_traced(game, checkpoints) is None
-    return _not_traced(game, checkpoints, _untraced(game, memory, checkpoints)) is None
+        return why_not_traced(game, checkpoints) is None
+    return why_not_traced(game, checkpoints, _untraced(game, memory, checkpoints)) is None
 
 
 def _dense(game: Game, memory: int | None, checkpoints: int) -> Choice:
     """The dense plan where tracing pays and succeeds, else the network as it is."""
-    if (reason := _not_traced(game, checkpoints)) is not None:
+    if (reason := why_not_traced(game, checkpoints)) is not None:
         return Choice("dense", None, 1.0, reason)
     return _traced_dense(game)
 
@@ -193,7 +193,7 @@ def _traced_dense(game: Game) -> Choice:
     return Choice("dense", None, 1.0, f"the network as it is: {choice}")
 
 
-def _not_traced(game: Game, checkpoints: int, others: Sequence[Choice] | None = None) -> str | None:
+def why_not_traced(game: Game, checkpoints: int, others: Sequence[Choice] | None = None) -> str | None:
     """Why a network is not traced: it does not pay, or its outputs are right one by one alone.
 
     Args:
@@ -216,7 +216,7 @@ def _not_traced(game: Game, checkpoints: int, others: Sequence[Choice] | None = 
 def _untraced(game: Game, memory: int | None, checkpoints: int) -> list[Choice]:
     """The plans that need no trace, where forwards are enough to ask for them."""
     several = game.games * 2.0**game.n >= MIN_UNTRACED_FORWARDS
-    if trial_of(game).batch is not None or not (several or _not_traced(game, checkpoints) != FEW_FORWARDS):
+    if trial_of(game).batch is not None or not (several or why_not_traced(game, checkpoints) != FEW_FORWARDS):
         return []
     return [_estimate(game, name, memory) for name in UNTRACED]
 
@@ -224,7 +224,7 @@ def _untraced(game: Game, memory: int | None, checkpoints: int) -> list[Choice]:
 def _automatic(game: Game, memory: int | None, checkpoints: int) -> Choice:
     """The cheapest plan; the dense one with the reasons of all others where none is cheaper."""
     others = _untraced(game, memory, checkpoints)
-    reason = _not_traced(game, checkpoints, others)
+    reason = why_not_traced(game, checkpoints, others)
     if reason is None:
         others.insert(0, _estimate(game, "tables", memory))
     best = min(others, key=lambda choice: choice.share, default=None)

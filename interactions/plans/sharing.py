@@ -19,8 +19,8 @@ from harsanyi.interactions.game.work import channel_axis, first_tensor, numbers_
 def share_of_rows(game: MaskedModel) -> float:
     """Multiply-adds that are left where each place is computed once for each way it can be, as a share.
 
-    It is a forecast: one input is asked, a function between modules is not seen, and a place that has the same
-    bits with and without a player counts as one that does not depend on it.
+    It is a forecast: one input is asked, a function between modules is not seen, and a place that has the
+    same bits with and without a player counts as one that does not depend on it.
 
     Args:
         game: of which the first input is asked; it takes n + 1 forwards.

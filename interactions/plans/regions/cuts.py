@@ -16,8 +16,6 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, fx
 
-from harsanyi.interactions.machine.batching import batch_fitting
-from harsanyi.interactions.machine.prices import Prices
 from harsanyi.interactions.plans.graph.step import Step, numbers_of, shape_of
 from harsanyi.interactions.plans.graph.traced import CONVOLUTIONS, Traced
 from harsanyi.interactions.plans.plan import NotApplicable
@@ -191,51 +189,8 @@ def _plan_step(node: fx.Node, layouts: Mapping[fx.Node, Any], constants: Mapping
     return replace(rule(step), sources=tuple(sources))
 
 
-@dataclass(frozen=True)
-class Overhead:
-    """What a device takes beside the counted multiply-adds and moves, in multiply-adds.
-
-    Attributes:
-        kernel: of each operation of torch's.
-        moved: of each moved number, beyond `MOVE_COST`.
-        batch: inputs of a dense batch.
-    """
-
-    kernel: float = 0.0
-    moved: float = 0.0
-    batch: int = 1
-
-    @classmethod
-    def of(cls, device: torch.device, largest: int) -> "Overhead":
-        """Nothing on a CPU, whose kernels take far longer than their calls; launches and bandwidth elsewhere.
-
-        Args:
-            device: of the network.
-            largest: bytes of its largest activation for one input.
-
-        >>> Overhead.of(torch.device("cpu"), 2**20).kernel
-        0.0
-        """
-        if device.type == "cpu":
-            return cls()
-        prices = Prices.of(device)
-        moved = max(0.0, prices.number / prices.multiply_add - MOVE_COST)
-        return cls(prices.call / prices.multiply_add, moved, batch_fitting(largest, device))
-
-    def of_steps(self, steps: float, inputs: int) -> float:
-        """That of launching dense steps on so many inputs."""
-        return self.kernel * steps * -(-inputs // self.batch)
-
-
-NO_OVERHEAD = Overhead()
-
-
 def plan_regions(
-    traced: Traced,
-    source: TableLayout,
-    n: int,
-    cuts: tuple[int, int] | None = None,
-    overhead: Overhead = NO_OVERHEAD,
+    traced: Traced, source: TableLayout, n: int, cuts: tuple[int, int] | None = None
 ) -> RegionPlan:
     """The plan with the cheapest two cuts.
 
@@ -244,7 +199,6 @@ def plan_regions(
         source: the layout of the masked input, with the players of each place.
         n: players.
         cuts: the numbers of the first step on rows and of the first step after them, instead of the cheapest.
-        overhead: of the device.
 
     Returns:
         The two cuts, the steps between them, and the cost of one game in multiply-adds.
@@ -267,13 +221,12 @@ def plan_regions(
             obstacle = f"from {step.name} on ({error})"
             break
         layouts[step] = planned[-1].layout
-    moved = [numbers_of(step) if _is_tensor(step) else 0 for step in traced.steps]
-    dense = np.array([dense_cost(step, traced) for step in traced.steps]) + overhead.moved * np.array(moved)
-    costs = _costs(traced, layouts, planned, dense, n, overhead)
+    dense = np.array([dense_cost(step, traced) for step in traced.steps])
+    costs = _costs(traced, layouts, planned, dense, n)
     if cuts is not None and cuts not in costs:
         raise NotApplicable(f"no rows from step {cuts[0]} to {cuts[1]}; {obstacle}")
     start, stop = cuts or min(costs, key=costs.__getitem__)
-    dense_total = float(dense.sum()) * 2**n + overhead.of_steps(len(traced.steps), 2**n)
+    dense_total = float(dense.sum()) * 2**n
     if cuts is None and costs[start, stop] > MAX_SHARE * dense_total:
         raise NotApplicable(f"no cut pays; {obstacle}")
     colours = colours_of([layouts[node].regions for node in traced.live(start)], n)
@@ -326,22 +279,11 @@ def _same_for_all(node: fx.Node, traced: Traced, constants: Mapping[fx.Node, Any
 
 
 def _costs(
-    traced: Traced,
-    layouts: dict[fx.Node, Any],
-    planned: list[RowStep],
-    dense: np.ndarray,
-    n: int,
-    overhead: Overhead,
+    traced: Traced, layouts: dict[fx.Node, Any], planned: list[RowStep], dense: np.ndarray, n: int
 ) -> dict[tuple[int, int], float]:
     """Multiply-adds of one game in all coalitions, for each possible pair of cuts."""
     before = np.concatenate([[0.0], np.cumsum(dense)])
-    on_rows = [
-        step.cost
-        + overhead.kernel * step.kernels
-        + (overhead.moved * step.regions.rows * step.width if step.kernels else 0.0)
-        for step in planned
-    ]
-    rows, move = np.concatenate([[0.0], np.cumsum(on_rows)]), MOVE_COST + overhead.moved
+    rows = np.concatenate([[0.0], np.cumsum([step.cost for step in planned])])
     first: dict[int, float] = {}
     last: dict[int, float] = {}
     for place in range(len(planned) + 1):
@@ -352,22 +294,16 @@ def _costs(
         count = 2 ** (1 + max(colours_of([layout.regions for layout in live], n)))
         width = sum(prod(layout.shape) for layout in live)
         gathered = sum(layout.regions.rows * layout.width for layout in live)
-        first[place] = count * (before[place] + move * width) + move * gathered - rows[place]
-        first[place] += overhead.of_steps(place, count)
-        last[place] = 2**n * (before[-1] - before[place] + move * width) + rows[place]
-        last[place] += overhead.of_steps(len(traced.steps) - place, 2**n)
+        first[place] = count * (before[place] + MOVE_COST * width) + MOVE_COST * gathered - rows[place]
+        last[place] = 2**n * (before[-1] - before[place] + MOVE_COST * width) + rows[place]
     return {
         (start, stop): float(first[start] + last[stop]) for start in first for stop in last if start <= stop
     }
 
 
-def _is_tensor(node: fx.Node) -> bool:
-    return getattr(node.meta.get("val"), "shape", None) is not None
-
-
 def dense_cost(node: fx.Node, traced: Traced) -> float:
     """Multiply-adds of a step on one input, moves counted as `MOVE_COST`."""
-    if not _is_tensor(node):
+    if getattr(node.meta.get("val"), "shape", None) is None:
         return 0.0
     step = Step.of(node)
     size = float(numbers_of(node))

@@ -20,10 +20,12 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds, in_workers
 from harsanyi.interactions.machine.memory import gibibytes, plan_memory
+from harsanyi.interactions.machine.prices import Prices
 from harsanyi.interactions.plans.graph.of_game import beginning_of, beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan
-from harsanyi.interactions.plans.regions.cuts import Overhead, RegionPlan, plan_regions
+from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
+from harsanyi.interactions.plans.regions.launches import share_with_launches
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
 
@@ -55,9 +57,14 @@ class RegionTables(Plan):
 
     @property
     def share(self) -> float:
-        """Multiply-adds of the first game, moves included, as a share of the dense plan's."""
-        plan = self.plan(0)
-        return plan.cost / plan.dense_cost
+        """Multiply-adds of the first game, moves included, as a share of the dense plan's.
+
+        On an accelerator launches and bandwidth are added to both.
+        """
+        plan, device = self.plan(0), self.game.device
+        if device.type == "cpu":
+            return plan.cost / plan.dense_cost
+        return share_with_launches(plan, Prices.of(device), device)
 
     def describe(self) -> str:
         """Where the two cuts are, in words."""
@@ -174,12 +181,11 @@ class RegionTables(Plan):
     def _planned(self, game: int) -> RegionPlan:
         """The plan for as many players as the memory allows, the last players fixed."""
         players = self.game.players.players_at(self.shape, game)
-        overhead = Overhead.of(self.game.device, self.traced.largest())
         least: int | None = None
         for n in range(self.game.n, 0, -1):
             seen = np.bitwise_and(players, (1 << n) - 1)
             try:
-                plan = plan_regions(self.traced, _layout(seen, self.shape), n, overhead=overhead)
+                plan = plan_regions(self.traced, _layout(seen, self.shape), n)
             except NotApplicable:  # so many players fixed that nothing is saved
                 if least is None:
                     raise
