@@ -2,8 +2,8 @@
 
 Choosing a plan: the work beside a game's own, which is that of choosing and of the first game less that of a
 further one. It is counted in CPU seconds of one thread, for two checkpoints in a process without any cache
-and for one in a second process that finds the cache of the first. The trial of a game, thirty forwards, is not
-in it. Each round has processes and an empty cache of its own.
+and for one in a second process that finds the cache of the first. The trial of a game, thirty forwards, is
+not in it. Each round has processes and an empty cache of its own.
 
 Equal beginnings: the seconds of a second checkpoint of which some parts differ, over those of the first; both
 take turns on the games after the first. Its scores must be the bits of the checkpoint alone.

@@ -14,6 +14,7 @@ from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.forward import hooked, modules_of, takes_hooks
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.work import channel_axis, first_tensor, numbers_in_weights
+from harsanyi.interactions.machine.memory import is_out_of_memory
 
 
 def share_of_rows(game: MaskedModel) -> float:
@@ -26,7 +27,7 @@ def share_of_rows(game: MaskedModel) -> float:
         game: of which the first input is asked; it takes n + 1 forwards.
 
     Returns:
-        A share of the multiply-adds of all 2ⁿ forwards, between 0 and 1.
+        A share of the multiply-adds of all 2ⁿ forwards, between 0 and 1; 1 where memory runs out.
 
     >>> from harsanyi.interactions import Players
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
@@ -53,7 +54,12 @@ def share_of_rows(game: MaskedModel) -> float:
         for module in modules_of(game.model):
             if takes_hooks(module):
                 stack.enter_context(hooked(module, see))
-        game.forward(one_game(0, len(coalitions), game.device), coalitions)
+        try:
+            game.forward(one_game(0, len(coalitions), game.device), coalitions)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return 1.0
     return left / multiplied if multiplied else 1.0
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from harsanyi.interactions import MaskedModel, Players, evaluate
 from harsanyi.interactions.game.forward import logits_of
 from tests.places import ROOT
+from tests.planning import make_planning_free
 
 # Convolutions in float32 that are folded, packed or in another order.
 FLOAT32 = 1e-5
@@ -120,7 +121,6 @@ def test_wrapped_modules_give_the_modules_table(name, few, monkeypatch):
 COMPILED = """
 import torch
 from tests.interactions.game.test_forward import FLOAT32, net, table
-from tests.planning import make_planning_free
 v = table(torch.compile(net(), backend="eager"))
 torch.testing.assert_close(v, table(net()), rtol=0, atol=FLOAT32)
 """
