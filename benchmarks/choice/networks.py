@@ -48,7 +48,7 @@ class Case:
         )
 
 
-def images(title: str, name: str, *, n: int = 10, size: int = 224, channels: int = 3) -> Case:
+def images(title: str, name: str, *, n: int = 8, size: int = 224, channels: int = 3) -> Case:
     """A network of pictures by its name, and a grid of n players."""
 
     def network(seed: int) -> nn.Module:
@@ -88,25 +88,25 @@ def sentences(title: str, network: Callable[[int], nn.Module], score: str) -> Ca
 
 
 CASES = {
-    "small-cnn": images("a small CNN", "small:cnn", n=8, size=28, channels=1),
-    "resnet20": images("ResNet-20", "small:resnet20", size=32),
-    "resnet18": images("ResNet-18", "torchvision:resnet18"),
-    "resnet50": images("ResNet-50", "torchvision:resnet50", n=8),
-    "resnext50": images("ResNeXt-50", "torchvision:resnext50_32x4d", n=8),
+    "small-cnn": images("a small CNN", "small:cnn", size=28, channels=1),
+    "resnet20": images("ResNet-20", "small:resnet20", n=10, size=32),
+    "resnet18": images("ResNet-18", "torchvision:resnet18", n=10),
+    "resnet50": images("ResNet-50", "torchvision:resnet50"),
+    "resnext50": images("ResNeXt-50", "torchvision:resnext50_32x4d"),
     "vgg16": images("VGG-16", "torchvision:vgg16"),
     "googlenet": images("GoogLeNet", "torchvision:googlenet"),
-    "densenet121": images("DenseNet-121", "torchvision:densenet121"),
-    "mobilenet-v2": images("MobileNetV2", "torchvision:mobilenet_v2"),
+    "densenet121": images("DenseNet-121", "torchvision:densenet121", n=10),
+    "mobilenet-v2": images("MobileNetV2", "torchvision:mobilenet_v2", n=10),
     "mobilenet-v3": images("MobileNetV3, large", "torchvision:mobilenet_v3_large"),
     "mnasnet": images("MNASNet 1.0", "torchvision:mnasnet1_0"),
     "shufflenet": images("ShuffleNetV2 1.0", "torchvision:shufflenet_v2_x1_0"),
     "ghostnet": images("GhostNet 1.0", "timm:ghostnet_100"),
-    "regnet-y-400mf": images("RegNetY-400MF", "torchvision:regnet_y_400mf"),
-    "efficientnet-b0": images("EfficientNet-B0", "torchvision:efficientnet_b0"),
-    "convnext-tiny": images("ConvNeXt-tiny", "torchvision:convnext_tiny", n=8),
+    "regnet-y-400mf": images("RegNetY-400MF", "torchvision:regnet_y_400mf", n=10),
+    "efficientnet-b0": images("EfficientNet-B0", "torchvision:efficientnet_b0", n=10),
+    "convnext-tiny": images("ConvNeXt-tiny", "torchvision:convnext_tiny"),
     "vit-tiny": images("ViT-tiny", "timm:vit_tiny_patch16_224"),
-    "vit-small": images("ViT-small", "timm:vit_small_patch16_224"),
-    "swin-tiny": images("Swin-tiny", "torchvision:swin_t", n=8),
+    "vit-small": images("ViT-small", "timm:vit_small_patch16_224", n=10),
+    "swin-tiny": images("Swin-tiny", "torchvision:swin_t"),
     "bert-mini": sentences("BERT-mini's shape, 22 tokens", encoder, "logit"),
     "gpt2": sentences("GPT-2's shape, 22 tokens", causal, "next_token_log_odds"),
 }
