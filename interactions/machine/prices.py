@@ -6,7 +6,7 @@ import torch
 
 from harsanyi.accelerator import multiprocessors
 
-# Seconds of one core of a CPU, fitted to the twenty networks of benchmarks/choice (an AMD EPYC, AVX2). They
+# Seconds of one core of a CPU, fitted to nine networks of benchmarks/choice (an AMD EPYC, AVX2). They
 # need be right to a third: what is decided by them is whether tracing for seconds saves seconds.
 CORE_CALL, CORE_MULTIPLY_ADD, CORE_NUMBER = 5e-6, 22e-12, 0.7e-9
 # Seconds that a launch from Python takes; multiply-adds and bytes a second that one multiprocessor gives in
