@@ -4,7 +4,7 @@ BIN = .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PEERS = .venv/peers
-BENCHMARKS = overhead transforms plans dense checkpoints beside peers sparse stacked many_players screening
+BENCHMARKS = overhead transforms plans choice dense checkpoints beside peers sparse stacked many_players screening
 
 # What a machine needs for `make gpu` that has torch, torchvision and transformers 5, and reaches no registry.
 GPU_PYTHON ?= 3.12

@@ -35,6 +35,7 @@ def evaluate(
     games: Sequence[int] | None = None,
     plan: str = "auto",
     memory: int | None = None,
+    checkpoints: int = 1,
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = True,
 ) -> Float64[Tensor, "games coalitions"]:
@@ -49,6 +50,8 @@ def evaluate(
             rounding. "auto" takes the cheapest of these for all 2**n coalitions, and plain forwards for
             chosen coalitions.
         memory: bytes for tables or caches of a plan; by default 2 GiB on a CPU, a quarter of a GPU's.
+        checkpoints: how many networks of this architecture are evaluated on as many games; "auto" counts
+            their tables too when it asks whether a plan pays.
         batch_size: coalitions in a batch; by default what the game suggests. Halved, for the rest of the run,
             whenever memory runs out.
         progress: whether to show a bar, or a bar to advance. It never changes the batches.
@@ -75,7 +78,7 @@ def evaluate(
     )
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     plain = coalitions is not None and plan == "auto"
-    if plain or (way := choose(game, plan, memory=memory).plan) is None:
+    if plain or (way := choose(game, plan, memory=memory, checkpoints=checkpoints).plan) is None:
         scores = _in_batches(game, _scores_of(game), len(numbers) * count, pairs_of, **options)
     else:
         scores = _by_plan(way, way.game.scored, numbers, count, pairs_of, **options)
@@ -90,17 +93,19 @@ def evaluate_together(
     games: Sequence[int] | None = None,
     plan: str = "auto",
     memory: int | None = None,
+    checkpoints: int | None = None,
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = True,
 ) -> list[Float64[Tensor, "games coalitions"]]:
     """The value tables of several networks on the same inputs, as `evaluate` gives them one by one.
 
     Networks that begin with the same weights share the steps until they part: a checkpoint with another head
-    costs hardly more than the head. The tables are the same bits as those of each network alone.
+    costs hardly more than the head. The tables are the same bits as those of each network alone by its plan.
 
     Args:
         networks: a batch of games for each network, as many in each.
         games, plan, memory, batch_size, progress: as for `evaluate`.
+        checkpoints: as for `evaluate`; by default as many as there are networks.
 
     Returns:
         A table for each network.
@@ -116,15 +121,16 @@ def evaluate_together(
     """
     if len({(network.games, network.n) for network in networks}) > 1:
         raise ValueError("expected as many games and players of each network")
-    options: dict[str, Any] = {"plan": plan, "memory": memory, "batch_size": batch_size}
+    planning: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints or len(networks)}
+    options = planning | {"batch_size": batch_size}
     tables: dict[int, list[Tensor]] = {number: [] for number in range(len(networks))}
     chosen = list(range(networks[0].games)) if games is None and networks else list(games or ())
     total = sum(len(chosen) << network.n for network in networks)
-    with bar_of(progress, total) as bar, together(networks, plan, memory=memory) as groups:
+    with bar_of(progress, total) as bar, together(networks, **planning) as groups:
         for group in groups:
             planned = []
             for number in group:  # the first game; a plan is tried on what those before have left
-                if choose(networks[number], plan, memory=memory).plan is not None:
+                if choose(networks[number], **planning).plan is not None:
                     planned.append(number)
                     tables[number].append(
                         evaluate(networks[number], games=chosen[:1], progress=bar, **options)
@@ -144,6 +150,7 @@ def evaluate_outputs(
     games: Sequence[int] | None = None,
     plan: str = "auto",
     memory: int | None = None,
+    checkpoints: int = 1,
     batch_size: int | None = None,
     progress: "bool | tqdm[Any]" = True,
 ) -> Float[Tensor, "games coalitions classes"]:
@@ -151,7 +158,7 @@ def evaluate_outputs(
 
     Args:
         game: one with `outputs`, such as `MaskedModel`.
-        games, plan, memory, batch_size, progress: as for `evaluate`; the batches are the same.
+        games, plan, memory, checkpoints, batch_size, progress: as for `evaluate`; the batches are the same.
 
     Returns:
         Outputs `(games, 2**n, classes)` in the network's own floating type, on the game's device.
@@ -171,7 +178,7 @@ def evaluate_outputs(
     numbers, count, pairs_of = _all_pairs(game, None, games)
     _require_tried(game, batch_size)
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    if (way := choose(game, plan, memory=memory).plan) is None:
+    if (way := choose(game, plan, memory=memory, checkpoints=checkpoints).plan) is None:
         outputs = _in_batches(game, game.outputs, len(numbers) * count, pairs_of, **options)
     else:
         outputs = _by_plan(way, lambda outputs, _: of_classes(outputs), numbers, count, pairs_of, **options)

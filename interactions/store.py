@@ -148,6 +148,7 @@ class Store:
         games: range | None = None,
         plan: str = "auto",
         memory: int | None = None,
+        checkpoints: int = 1,
         batch_size: int | None = None,
         progress: "bool | tqdm[Any]" = True,
     ) -> None:
@@ -159,7 +160,8 @@ class Store:
             network: its name in the store.
             game: its games.
             games: numbers of those to evaluate, one of `blocks`; all by default.
-            plan, memory, batch_size: as for `evaluate`.
+            plan, memory, checkpoints, batch_size: as for `evaluate`. The plan is chosen for all games, done
+                or not, and so is that of an uninterrupted run.
             progress: whether to show a bar, or a bar to advance by the forwards of the `unfinished` games.
         """
         if (game.games, game.n) != (self.games, self.n):
@@ -170,14 +172,13 @@ class Store:
         unfinished = self.unfinished(network, game, batch_size=batch_size)
         if games is not None:
             unfinished = [rows for rows in unfinished if rows == games]
+        planning: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
         with self._written() as file:
             for rows in unfinished:
-                options: dict[str, Any] = {
+                options: dict[str, Any] = planning | {
                     "games": rows,
-                    "plan": plan,
-                    "memory": memory,
                     "progress": progress,
-                    "batch_size": size if choose(game, plan, memory=memory).plan is None else batch_size,
+                    "batch_size": size if choose(game, **planning).plan is None else batch_size,
                 }
                 if self.keeps_outputs:
                     v, outputs = _scores_and_outputs(game, **options)

@@ -7,6 +7,7 @@ import torch
 
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.report.words import percent
+from harsanyi.analyses.run.compute import evaluated_networks
 from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.study.games import error_sentence
 from harsanyi.analyses.study.prepare import prepare
@@ -36,7 +37,8 @@ def describe_plans(study: Study) -> list[str]:
     with error_sentence(f"{name} ({study.model}) failed on masked inputs"):
         seconds = _dense_seconds(game)
         plans = estimates(game, memory=study.plan_memory)
-        choice = choose(game, study.plan, memory=study.plan_memory)
+        checkpoints = evaluated_networks(games)
+        choice = choose(game, study.plan, memory=study.plan_memory, checkpoints=checkpoints)
     forwards = game.games << game.n
     lines = [
         *read,

@@ -97,7 +97,11 @@ def _evaluate(
             _write_facts(games, facts)
     forwards = len(masked) * store.games << store.n
     there = forwards - (_games_left(games, masked, store) << store.n)
-    options: dict[str, Any] = {"plan": study.plan, "memory": study.plan_memory}
+    options: dict[str, Any] = {
+        "plan": study.plan,
+        "memory": study.plan_memory,
+        "checkpoints": evaluated_networks(games),
+    }
     with ExitStack() as stack:
         bar = stack.enter_context(progress_bar(progress, forwards, "value tables", "forward", there))
         with paused(bar):
@@ -199,6 +203,11 @@ def _require_room(games: StudyGames) -> None:
             f"{work} need {gibibytes(needed)} of disk, and {gibibytes(free)} are free: choose fewer players "
             "or fewer games"
         )
+
+
+def evaluated_networks(games: StudyGames) -> int:
+    """How many networks of a study take forwards, done or not: so a run that goes on takes the same plans."""
+    return sum(not _twins(games, name) for name in games.networks)
 
 
 def _twins(games: StudyGames, name: str) -> list[str]:

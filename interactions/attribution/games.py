@@ -11,7 +11,8 @@ from torch import Tensor
 
 from harsanyi.interactions.attribution.inputs import MaskedInputs
 from harsanyi.interactions.attribution.outputs import Target, tensor_of
-from harsanyi.interactions.game.forward import activations_measured, computing, evaluating, same_to_rounding
+from harsanyi.interactions.game.forward import computing, evaluating, same_to_rounding
+from harsanyi.interactions.game.work import Count, counting
 from harsanyi.interactions.machine.batching import batch_fitting
 from harsanyi.interactions.machine.onednn import FasterLinear
 
@@ -137,10 +138,11 @@ class ExampleGames:
 
     def batch_size(self) -> int:
         """The largest power-of-two batch that suits the device, by the largest activation of one example."""
-        sizes = [max(1, sum(tensor[0].nbytes for tensor in self.function.masked.tensors))]
-        with activations_measured(self.function.forward, sizes):
+        count = Count()
+        with counting(self.function.forward, count):
             self.function.outputs_of_one()
-        return batch_fitting(max(sizes), self.device, threads=torch.get_num_threads())
+        inputs = max(1, sum(tensor[0].nbytes for tensor in self.function.masked.tensors))
+        return batch_fitting(max(inputs, *count.sizes, 1), self.device, threads=torch.get_num_threads())
 
     def scores(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]

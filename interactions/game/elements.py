@@ -62,7 +62,9 @@ class Elements:
             `(pairs, ...)`, a new tensor.
         """
         elements = _rows(self.values, games)
-        return self.masked(channels_last(elements) if images_last else elements, games, coalitions)
+        if not images_last:
+            return self.masked(elements, games, coalitions)
+        return channels_last(self.masked(channels_last(elements), games, coalitions))
 
     def masked(self, elements: Tensor, games: Tensor, coalitions: Tensor) -> Tensor:
         """Elements of present players and of the background stay; the others get the baseline.

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from harsanyi.accelerator import likes_channels_last
 from harsanyi.interactions.game.forward import (
     HALVES,
-    activations_measured,
     computing,
     convolves,
     evaluating,
@@ -22,6 +21,7 @@ from harsanyi.interactions.game.forward import (
     random_states_kept,
     same_to_rounding,
 )
+from harsanyi.interactions.game.work import Count, Work, counting
 from harsanyi.interactions.machine.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -34,20 +34,20 @@ class Probe:
 
     Attributes:
         largest: bytes of the largest activation for one input.
-        total: bytes of all activations for one input.
+        work: of a forward on one input.
         elements: to be masked, `(games, ...)`: the inputs, or the outputs of the layer.
         outputs: of the last input, `(1, ...)`.
     """
 
     largest: int
-    total: int
+    work: Work
     elements: Tensor
     outputs: Tensor
 
 
 def probed(game: "MaskedModel") -> Probe:
     """Run unmasked inputs: with `layer` those of every game, for its elements; else that of the first."""
-    sizes: list[int] = []
+    count = Count()
     elements: list[Tensor] = []
 
     def record(module: nn.Module, args: Any, output: Any) -> None:
@@ -66,14 +66,19 @@ def probed(game: "MaskedModel") -> Probe:
         stack.enter_context(game.evaluating())
         if game.layer is not None:
             stack.enter_context(hooked(module_named(game.model, game.layer), record))
-        for number in range(1 if game.layer is None else game.games):
-            sizes.clear()
-            with activations_measured(game.model, sizes):
+        for number in _probed_games(game):
+            count = Count()
+            with counting(game.model, count):
                 outputs = _unmasked(game, number)
     if len(elements) not in (0, game.games):
         raise ValueError(f"layer {game.layer!r} does not run exactly once in a forward; name one that does")
-    largest = max(sizes, default=max(game.source[0].nbytes, 1))
-    return Probe(largest, max(sum(sizes), largest), torch.cat(elements) if elements else game.source, outputs)
+    largest = max(count.sizes, default=max(game.source[0].nbytes, 1))
+    return Probe(largest, count.work, torch.cat(elements) if elements else game.source, outputs)
+
+
+def _probed_games(game: "MaskedModel") -> range:
+    """The numbers of the games whose unmasked inputs are run."""
+    return range(1 if game.layer is None else game.games)
 
 
 def _unmasked(game: "MaskedModel", number: int) -> Tensor:
@@ -111,25 +116,30 @@ def _batch_norms(model: Any) -> str:
     return f"layer {', '.join(norms)}" if norms else "in its forward"
 
 
-def likes_images_last(game: "MaskedModel") -> bool:
+def likes_images_last(game: "MaskedModel", expected: Tensor) -> bool:
     """Whether convolutions are faster with channels-last inputs, and the outputs are the same with them.
 
-    A network that depends on strides (`view`) may raise. Both are tried in float32, in which a difference
-    can be told from rounding.
+    A network that depends on strides (`view`) may raise. A game of lower precision is tried in float32, in
+    which a difference can be told from rounding.
+
+    Args:
+        game: to try.
+        expected: the outputs of the last input that `probed` ran, `(1, ...)`, in the game's precision.
     """
     images = game.source.ndim == 4 and game.source.dtype in (torch.float32, torch.float64)
     faster = likes_channels_last(game.device, halves=game.precision in HALVES)
     if not (images and faster and convolves(game.model)):
         return False
-    first = torch.zeros(1, dtype=torch.int64, device=game.device)
+    number = torch.tensor([_probed_games(game)[-1]])
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         stack.enter_context(random_states_kept(game.device))
         stack.enter_context(evaluating(game.model))
         stack.enter_context(computing("float32", game.device))
-        expected = game.unmasked(first)
+        if game.precision != "float32":
+            expected = game.unmasked(number)
         try:
-            outputs = game.unmasked(first, images_last=True)
+            outputs = game.unmasked(number, images_last=True)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

@@ -78,21 +78,6 @@ def hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Ite
         handle.remove()
 
 
-@contextmanager
-def activations_measured(model: Any, sizes: list[int]) -> Iterator[None]:
-    """Appends the bytes of every module's output to `sizes`."""
-
-    def measure(module: nn.Module, args: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.nbytes)
-
-    with ExitStack() as stack:
-        for module in modules_of(model):
-            if takes_hooks(module):
-                stack.enter_context(hooked(module, measure))
-        yield
-
-
 def takes_hooks(module: nn.Module) -> bool:
     """Whether a module takes forward hooks; one of TorchScript does not."""
     return not isinstance(module, torch.jit.ScriptModule)
@@ -203,7 +188,8 @@ def same_to_rounding(outputs: Tensor, expected: Tensor) -> bool:
 
 def channels_last(tensor: Tensor) -> Tensor:
     """Images in the memory layout that is fastest for convolutions; other tensors as they are."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    # `contiguous` would leave the strides of images with one channel, by which convolutions choose a layout.
+    return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def convolves(model: Any) -> bool:

@@ -143,8 +143,9 @@ class MaskedModel:
         self._conditions: Conditions | None = None  # on the outputs of the forwards that are running
         probe = probed(self)
         require_classes(self.labels, probe.outputs, self.score)
-        self._activation_bytes, self.forward_bytes = probe.largest, probe.total
-        self.images_last = likes_images_last(self)
+        self._activation_bytes, self.work = probe.largest, probe.work
+        self.output_type = probe.outputs.dtype
+        self.images_last = likes_images_last(self, probe.outputs)
         self.elements = Elements.of(
             probe.elements, baseline_named(baseline), self.players, finite=layer is None
         )

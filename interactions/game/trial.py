@@ -22,6 +22,8 @@ Answer = Callable[[Int64[Tensor, " batch"]], Float[Tensor, "batch *outputs"]]
 
 # The games that a trial takes inputs of, and the inputs that it tries alone and beside others.
 TRIED_GAMES, TRIED_INPUTS = 3, 3
+# Those among them that are answered alone a second time, as a batch is by its copies.
+REPEATED_INPUTS = 2
 # Repeated forwards of a network that draws random numbers: a draw that matters once in ten shows in 999 of
 # 1000 trials.
 REPEATS = 64
@@ -94,18 +96,18 @@ class Trier:
     model: object = None
 
     def trial(self) -> Trial:
-        """Try inputs alone and together, twice.
+        """Try inputs alone and together, more than once.
 
         A batch of copies of one input tells what the others of a batch do to it. Both are computed by the
-        same kernels, so an input beside others must give the same numbers up to rounding.
+        same kernels, so an input beside others must give the same numbers up to rounding. Where it does, the
+        batch has also given the same numbers again.
         """
         before = random_states(self.device)
         some = range(min(TRIED_INPUTS, self.inputs))
         alone = torch.cat([self.answer(self._rows([number])) for number in some])
-        chance = self._chance([0], alone[:1])
+        again = (self._chance([number], alone[number : number + 1]) for number in some[:REPEATED_INPUTS])
+        chance = next((reason for reason in again if reason), None)
         together = None if chance else self._together(self.inputs)
-        if isinstance(together, Tensor):
-            chance = self._chance([*range(len(together))], together)
         if chance is None and (random_states(self.device) != before or has_generator(self.model)):
             chance = self._rare_chance(alone)
         if chance is not None:
@@ -118,8 +120,8 @@ class Trier:
             return replace(seen, broken=_of_two_shapes(alone, together))
         if (mixing := self._mixing(alone, together)) is None:
             return seen
-        # A draw that matters seldom, and leaves no trace, may look like this.
-        chance = self._rare_chance(alone)
+        # Chance that shows in batches alone, or seldom, and leaves no trace, may look like this.
+        chance = self._chance([*range(len(together))], together) or self._rare_chance(alone)
         return replace(seen, chance=chance, batch=mixing if chance is None else None)
 
     def _seen(self, outputs: Tensor) -> Trial:
@@ -206,21 +208,21 @@ def tried_pairs(
         n: players.
 
     Returns:
-        The game and the coalition of each pair; unlike pairs come first.
+        The game and the coalition of each pair, no pair twice; unlike pairs come first.
     """
     games = _unlike(features.double(), min(TRIED_GAMES, len(features)))
     last, middle = games[-1], games[len(games) // 2]
-    even = torch.arange(n, device=features.device) % 2 == 0
+    full, even = (True,) * n, tuple(player % 2 == 0 for player in range(n))
     pairs = [
-        (games[0], even | True),
-        (games[0], even & False),
+        (games[0], full),
+        (games[0], (False,) * n),
         (last, even),
-        (middle, even | True),
-        (last, even | True),
-        (games[0], ~even),
+        (middle, full),
+        (last, full),
+        (games[0], tuple(not member for member in even)),
     ]
-    numbers = torch.tensor([game for game, _ in pairs], device=features.device)
-    return numbers, torch.stack([coalition for _, coalition in pairs])
+    numbers, coalitions = zip(*dict.fromkeys(pairs), strict=True)
+    return torch.tensor(numbers, device=features.device), torch.tensor(coalitions, device=features.device)
 
 
 def sums_to_one(outputs: Float[Tensor, "*batch classes"]) -> Bool[Tensor, ""]:

@@ -45,9 +45,13 @@ def trial_of_model(game: "MaskedModel") -> Trial:
     """Try a network on masked and unmasked inputs of the games that differ most."""
     games, coalitions = tried_pairs(game.model_inputs.features, game.n)
     with torch.inference_mode(), random_states_kept(game.device):
-        with game.evaluating():
-            unmasked = game.unmasked(games[:1])
-            elements = game.masked_elements(games, coalitions) if game.layer is None else None
+        elements: Tensor | None = None
+        unmasked: Tensor | None = None
+        if game.layer is None:
+            elements = game.masked_elements(games, coalitions)
+        else:
+            with game.evaluating():
+                unmasked = game.unmasked(games[:1])
 
         def answer(rows: Tensor) -> Tensor:
             if elements is None:
@@ -57,10 +61,10 @@ def trial_of_model(game: "MaskedModel") -> Trial:
             beside = {name: value[games[rows]] for name, value in game.beside.items()}
             return require_rows(game.outputs_of(chosen, beside), len(rows))
 
-        rounding = _rounding(game, unmasked)
+        rounding = _rounding(game)
         with game.masking():
             trial = Trier(answer, len(games), game.device, rounding, game.model).trial()
-            if trial.chance is None and game.layer is not None:
+            if trial.chance is None and unmasked is not None:
                 ends = torch.cat([answer(torch.tensor([row], device=game.device)) for row in (0, 1)])
                 if not rounding.alike(ends[:1], unmasked, ends):
                     return replace(trial, broken=_overwritten(game.layer))
@@ -75,11 +79,11 @@ def _overwritten(layer: str) -> str:
     )
 
 
-def _rounding(game: "MaskedModel", outputs: Tensor) -> Rounding:
+def _rounding(game: "MaskedModel") -> Rounding:
     """The rounding of a game's forwards."""
     if game.precision == "tf32":
         return Rounding(TF32_UNIT, coarse=True)
-    floating = outputs.dtype if outputs.is_floating_point() else torch.float32
+    floating = game.output_type if game.output_type.is_floating_point else torch.float32
     return Rounding.of(HALVES.get(game.precision, coarsest_type_of(game.model, floating)))
 
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from harsanyi.interactions.game.game import Game
@@ -15,6 +14,7 @@ from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.machine.memory import plan_memory
 from harsanyi.interactions.plans.dense import dense_plan
+from harsanyi.interactions.plans.forecast import Forecast
 from harsanyi.interactions.plans.graph.of_game import part, trace_together
 from harsanyi.interactions.plans.plan import NotApplicable, OwnFault, Plan, owning_faults
 from harsanyi.interactions.plans.regions.tables import tables_plan
@@ -23,14 +23,13 @@ from harsanyi.interactions.plans.tokens.prefix import prefix_plan
 
 PLANS: dict[str, Callable[..., Plan]] = {"tables": tables_plan, "prefix": prefix_plan, "drop": drop_plan}
 NAMES = ("auto", "dense", *PLANS)
-# Activations of all forwards, in bytes, from which on it pays to look for a plan: ten seconds on a CPU core.
-MIN_ACTIVATION_BYTES = 2**34
 # The plans that need no trace. A trial of some dozen forwards shows whether they serve; it pays from so many
 # on.
 UNTRACED, MIN_UNTRACED_FORWARDS = ("prefix", "drop"), 512
 # The plans that run traced networks, whose equal steps can be shared.
 SHARING = ("auto", "dense", "tables")
-FEW_FORWARDS = "all forwards together are few"
+# Why a network is not traced: its forwards are done before a trace is, or a trace saves less than it takes.
+FEW_FORWARDS, NO_GAIN = "all forwards together are few", "tracing the network takes longer than it saves"
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,17 @@ class Choice:
     why: str
 
 
-def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choice:
+def choose(game: Game, plan: str = "auto", *, memory: int | None = None, checkpoints: int = 1) -> Choice:
     """The plan for a game. The game remembers it until its weights change.
+
+    Whether a plan pays is counted for the tables of all games and checkpoints, those included that are done.
 
     Args:
         game: to evaluate.
         plan: "auto", the cheapest exact one; or one by name, which need not be cheap.
         memory: bytes for tables or caches of the plan; by default 2 GiB on a CPU, a quarter of a GPU's.
+        checkpoints: how many networks of this architecture are evaluated on as many games. They share what
+            is done once for an architecture.
 
     Returns:
         The plan with its estimated work, as a share of the dense plan's, and the reason in words.
@@ -74,15 +77,18 @@ def choose(game: Game, plan: str = "auto", *, memory: int | None = None) -> Choi
     if plan not in NAMES:
         raise ValueError(f"no plan {plan!r}: expected one of {', '.join(NAMES)}")
     choices: dict[Any, Choice] = game.choices if isinstance(game, MaskedModel) else {}
-    if (plan, memory) not in choices:
-        make = {"auto": _automatic, "dense": _dense}.get(plan, partial(_named, name=plan))
-        choices[plan, memory] = make(game, memory=memory)
-    return choices[plan, memory]
+    key = plan, memory, None if plan in PLANS else checkpoints
+    if key not in choices:
+        if plan in PLANS:
+            choices[key] = _named(game, plan, memory)
+        else:
+            choices[key] = (_dense if plan == "dense" else _automatic)(game, memory, checkpoints)
+    return choices[key]
 
 
 @contextmanager
 def together(
-    games: Sequence[Game], plan: str = "auto", *, memory: int | None = None
+    games: Sequence[Game], plan: str = "auto", *, memory: int | None = None, checkpoints: int = 1
 ) -> Iterator[list[list[int]]]:
     """A context in which games share the steps that their networks begin with.
 
@@ -93,7 +99,7 @@ def together(
 
     Args:
         games: a batch of games for each network.
-        plan, memory: as for `choose`.
+        plan, memory, checkpoints: as for `choose`.
 
     Yields:
         Numbers of the batches that have something in common, group by group. What forwards are few for, or
@@ -111,8 +117,7 @@ def together(
     for number, game in enumerate(games):
         if not isinstance(game, MaskedModel) or plan not in SHARING:
             continue
-        reason = trial_of(game).batch if plan in PLANS else _no_plan(game)  # a named plan is never too few
-        if reason is None:
+        if _runs_traced(game, plan, memory, checkpoints):
             numbers.append(number)
             traced.append(game)
     if len(traced) < 2:
@@ -141,51 +146,93 @@ def estimates(game: Game, *, memory: int | None = None) -> list[Choice]:
 
 def _estimate(game: Game, name: str, memory: int | None) -> Choice:
     """A plan by name, with an infinite share and the reason where it does not suit the game."""
+    made = _or_reason(lambda: choose(game, name, memory=memory))
+    return made if isinstance(made, Choice) else Choice(name, None, float("inf"), made)
+
+
+def _or_reason(make: Callable[[], Choice]) -> Choice | str:
+    """What `make` gives, or why it cannot; of a fault of ours everybody is warned."""
     try:
-        return _named(game, name, memory)
+        return make()
+    except NotApplicable as reason:
+        return str(reason)
     except ValueError as error:
-        return Choice(name, None, float("inf"), str(error.__cause__ or error))
+        return str(error.__cause__ or error)
     except OwnFault as fault:
         warnings.warn(str(fault), RuntimeWarning, stacklevel=2)
-        return Choice(name, None, float("inf"), str(fault))
+        return str(fault)
 
 
-def _dense(game: Game, memory: int | None) -> Choice:
+def _runs_traced(game: MaskedModel, plan: str, memory: int | None, checkpoints: int) -> bool:
+    """Whether a plan of a game may run its traced network; a named plan is never too few."""
+    if plan in PLANS:
+        return trial_of(game).batch is None
+    if plan == "dense":
+        return why_not_traced(game, checkpoints) is None
+    return why_not_traced(game, checkpoints, _untraced(game, memory, checkpoints)) is None
+
+
+def _dense(game: Game, memory: int | None, checkpoints: int) -> Choice:
     """The dense plan where tracing pays and succeeds, else the network as it is."""
-    if (reason := _no_plan(game)) is not None:
+    if (reason := why_not_traced(game, checkpoints)) is not None:
         return Choice("dense", None, 1.0, reason)
-    try:
+    return _traced_dense(game)
+
+
+def _traced_dense(game: Game) -> Choice:
+    """The dense plan, or the network as it is where it cannot be traced."""
+
+    def made() -> Choice:
         with owning_faults("dense"):
             plan = dense_plan(game)
-    except (NotApplicable, OwnFault) as reason:
-        if isinstance(reason, OwnFault):
-            warnings.warn(str(reason), RuntimeWarning, stacklevel=2)
-        return Choice("dense", None, 1.0, f"the network as it is: {reason}")
-    return Choice("dense", plan, 1.0, plan.describe())
+        return Choice("dense", plan, 1.0, plan.describe())
+
+    choice = _or_reason(made)
+    if isinstance(choice, Choice):
+        return choice
+    return Choice("dense", None, 1.0, f"the network as it is: {choice}")
 
 
-def _are_few(game: Game) -> bool:
-    """Whether all forwards together are too few to look for a plan."""
-    return getattr(game, "forward_bytes", 0) * game.games * 2.0**game.n < MIN_ACTIVATION_BYTES
+def why_not_traced(game: Game, checkpoints: int, others: Sequence[Choice] | None = None) -> str | None:
+    """Why a network is not traced: it does not pay, or its outputs are right one by one alone.
+
+    Args:
+        game: to evaluate.
+        checkpoints: as for `choose`.
+        others: plans that need no trace; None where only the dense one is asked for.
+    """
+    if (mixed := trial_of(game).batch) is not None:
+        return mixed
+    if not isinstance(game, MaskedModel):
+        return FEW_FORWARDS
+    forecast = Forecast(game, checkpoints)
+    as_it_is = forecast.plain * min([1.0, *(other.share for other in others or ())])
+    if forecast.making >= as_it_is:
+        return FEW_FORWARDS
+    traced = forecast.dense if others is None else min(forecast.dense, forecast.tables)
+    return NO_GAIN if forecast.making + traced > as_it_is else None
 
 
-def _no_plan(game: Game) -> str | None:
-    """Why the network runs as it is: few forwards, or outputs that are right one by one alone."""
-    return FEW_FORWARDS if _are_few(game) else trial_of(game).batch
-
-
-def _automatic(game: Game, memory: int | None) -> Choice:
-    """The cheapest plan; the dense one with the reasons of all others where none is cheaper."""
-    reason = _no_plan(game)
+def _untraced(game: Game, memory: int | None, checkpoints: int) -> list[Choice]:
+    """The plans that need no trace, where forwards are enough to ask for them."""
     several = game.games * 2.0**game.n >= MIN_UNTRACED_FORWARDS
-    names = tuple(PLANS) if reason is None else UNTRACED if reason == FEW_FORWARDS and several else ()
-    others = [_estimate(game, name, memory) for name in names]
+    if trial_of(game).batch is not None or not (several or why_not_traced(game, checkpoints) != FEW_FORWARDS):
+        return []
+    return [_estimate(game, name, memory) for name in UNTRACED]
+
+
+def _automatic(game: Game, memory: int | None, checkpoints: int) -> Choice:
+    """The cheapest plan; the dense one with the reasons of all others where none is cheaper."""
+    others = _untraced(game, memory, checkpoints)
+    reason = why_not_traced(game, checkpoints, others)
+    if reason is None:
+        others.insert(0, _estimate(game, "tables", memory))
     best = min(others, key=lambda choice: choice.share, default=None)
     if best is not None and best.share < 1.0:
         return best
     if reason is not None:
         return Choice("dense", None, 1.0, reason)
-    dense = _dense(game, memory)
+    dense = _traced_dense(game)
     return replace(dense, why="; ".join([dense.why, *(f"{other.name}: {other.why}" for other in others)]))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from harsanyi.interactions.plans import choice
 from tests.device import second
+from tests.planning import make_planning_free
 
 HAS_ACCELERATOR = torch.accelerator.is_available()
 DEVICES = [
@@ -37,4 +37,4 @@ def device(request) -> Iterator[torch.device]:
 @pytest.fixture
 def planned(monkeypatch):
     """Plans are looked for however few the forwards are."""
-    monkeypatch.setattr(choice, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)

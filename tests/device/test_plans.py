@@ -9,7 +9,7 @@ import torch
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, evaluate_outputs
 from harsanyi.interactions.evaluate import evaluate_pairs
 from harsanyi.interactions.game import first_forwards
-from harsanyi.interactions.machine import onednn
+from harsanyi.interactions.machine import onednn, prices
 from harsanyi.interactions.plans.choice import choose, estimates
 from harsanyi.interactions.plans.graph import of_game
 from harsanyi.interactions.plans.graph.kept import Programs
@@ -52,15 +52,31 @@ def test_every_plan(device, planned, named):
 @pytest.mark.parametrize(
     "make",
     [
-        games.images_game,
         pytest.param(games.words_unattended, marks=pytest.mark.slow),
         pytest.param(games.next_token, marks=pytest.mark.slow),
     ],
 )
-def test_the_same_plan_is_chosen_as_on_the_cpu(device, planned, make):
+def test_plans_without_tables_are_those_of_the_cpu(device, planned, make):
     there, here = estimates(make(device)), estimates(make(CPU))
-    assert [choice.share for choice in there] == pytest.approx([choice.share for choice in here])
-    assert choose(make(device)).name == choose(make(CPU)).name
+    assert [choice.name for choice in there] == [choice.name for choice in here]
+    shares = {choice.name: choice.share for choice in here if choice.name != "tables"}
+    assert {choice.name: choice.share for choice in there if choice.name != "tables"} == pytest.approx(shares)
+
+
+def test_a_small_network_launches_more_kernels_for_tables_than_they_save(device, planned):
+    """A CPU takes tables, an accelerator one batch of all masked inputs."""
+    assert choose(games.images_game(CPU)).name == "tables"
+    taken = [choose(games.images_game(device)) for _ in range(2)]
+    assert [choice.name for choice in taken] == ["dense", "dense"]
+    assert taken[0].why == taken[1].why
+    share = choose(games.images_game(device), "tables").share
+    assert share == choose(games.images_game(device), "tables").share > 1
+
+
+@pytest.mark.parametrize(("launch", "name"), [(1e-5, "dense"), (0.0, "tables")])
+def test_the_price_of_a_launch_decides(device, planned, monkeypatch, launch, name):
+    monkeypatch.setattr(prices, "LAUNCH", launch)
+    assert choose(games.images_game(device)).name == name
 
 
 def test_games_with_players_of_their_own(device, planned):

@@ -28,6 +28,8 @@ WORKSPACE_BYTES = 2**25
 MIN_COLUMNS = 16
 # The cost of adding one product, in multiply-adds.
 ADD_COST = 2.0
+# Operations of torch's: of a convolution, and of each place of a window whose products come first.
+KERNELS, KERNELS_OF_A_PLACE = 4, 2
 
 
 def convolution(step: LayoutStep) -> RowStep:
@@ -81,6 +83,7 @@ def convolution(step: LayoutStep) -> RowStep:
         aligned=(False,),
         index_bytes=seen.bytes + 4 * seen.products + weight.nbytes,
         scratch=scratch_of_windows if windows_first else scratch_of_products,
+        kernels=KERNELS if windows_first else KERNELS + KERNELS_OF_A_PLACE * windows.shape[1],
     )
 
 

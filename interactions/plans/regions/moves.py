@@ -224,7 +224,7 @@ def getitem(step: LayoutStep) -> RowStep:
     """One part of a result that has several."""
     whole, number = step.args
     if isinstance(whole, tuple):
-        return RowStep(whole[number], lambda rows, tables: tables[number], 0.0)
+        return RowStep(whole[number], lambda rows, tables: tables[number], 0.0, kernels=0)
     raise NotApplicable(f"{step.name} reads a part of a result that is no tuple of activations")
 
 

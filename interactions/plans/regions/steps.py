@@ -83,6 +83,7 @@ class RowStep:
         scratch: takes a number of rows of the result, and gives how many numbers their computation holds
             beside the tables and two copies of them.
         sources: the input activations; one that is used twice is listed twice.
+        kernels: how many operations of torch's a slice of rows takes; none where there is nothing to compute.
     """
 
     layout: TableLayout | tuple[TableLayout, ...] | None
@@ -93,6 +94,7 @@ class RowStep:
     at_once: bool = False
     scratch: Callable[[int], int] = lambda rows: 0
     sources: tuple[fx.Node, ...] = ()
+    kernels: int = 2
 
     @property
     def parts(self) -> tuple[TableLayout, ...]:
@@ -112,7 +114,7 @@ class RowStep:
 
 
 # A step whose result is the same for all inputs is computed while planning; nothing is left to do.
-DONE = RowStep(None, lambda rows: None, 0.0, ())
+DONE = RowStep(None, lambda rows: None, 0.0, (), kernels=0)
 
 
 class LayoutStep(Step):
@@ -143,7 +145,7 @@ RowRule = Callable[[LayoutStep], RowStep]
 
 def unchanged(layout: TableLayout) -> RowStep:
     """The input's table as it is, under a layout that may read it as another shape."""
-    return RowStep(layout, lambda rows, table: table, 0.0)
+    return RowStep(layout, lambda rows, table: table, 0.0, kernels=0)
 
 
 def each_row(layout: TableLayout, apply: Callable[[Tensor], Any]) -> RowStep:

@@ -20,10 +20,12 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.machine.batching import batch_fitting, in_rounds, in_workers
 from harsanyi.interactions.machine.memory import gibibytes, plan_memory
+from harsanyi.interactions.machine.prices import Prices
 from harsanyi.interactions.plans.graph.of_game import beginning_of, beside, tried_plan
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.plan import Block, NotApplicable, Plan
 from harsanyi.interactions.plans.regions.cuts import RegionPlan, plan_regions
+from harsanyi.interactions.plans.regions.launches import share_with_launches
 from harsanyi.interactions.plans.regions.regions import Regions
 from harsanyi.interactions.plans.regions.steps import TableLayout
 
@@ -55,9 +57,14 @@ class RegionTables(Plan):
 
     @property
     def share(self) -> float:
-        """Multiply-adds of the first game, moves included, as a share of the dense plan's."""
-        plan = self.plan(0)
-        return plan.cost / plan.dense_cost
+        """Multiply-adds of the first game, moves included, as a share of the dense plan's.
+
+        On an accelerator launches and bandwidth are added to both.
+        """
+        plan, device = self.plan(0), self.game.device
+        if device.type == "cpu":
+            return plan.cost / plan.dense_cost
+        return share_with_launches(plan, Prices.of(device), device)
 
     def describe(self) -> str:
         """Where the two cuts are, in words."""

@@ -9,8 +9,8 @@ from harsanyi import models
 from harsanyi.analyses.run import compute as compute_module
 from harsanyi.analyses.run.compute import compute
 from harsanyi.interactions import store
-from harsanyi.interactions.plans import choice as choice_module
 from tests.analyses.conftest import COARSE
+from tests.planning import make_planning_free
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def without_sharing(monkeypatch):
 def test_sharing_changes_no_byte_and_a_run_goes_on(
     comparison, alike, without_sharing, tmp_path, monkeypatch, outputs
 ):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     more = {"plan": "dense", "batch_size": 16, "keep_outputs": outputs, **alike}
     with without_sharing():
         compute(comparison(tmp_path / "apart", **more), progress=False)

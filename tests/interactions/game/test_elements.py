@@ -7,7 +7,7 @@ from torch import nn
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
 from harsanyi.interactions.game.baselines import blur
 from harsanyi.interactions.game.scores import log_odds
-from harsanyi.interactions.plans import choice as choice_module
+from tests.planning import make_planning_free
 
 # The same sums of some hundred terms in another order, in float64.
 EXACT = {"rtol": 0.0, "atol": 1e-10}
@@ -50,8 +50,9 @@ def tables_of(model, monkeypatch, **options):
     """By every plan that suits, traced or not; the inputs stay as they are."""
     x = images()
     game = MaskedModel(model, x, GRID, labels=LABELS, **options)
-    for few, plan in ((2**34, "auto"), (0, "dense"), (0, "tables")):
-        monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", few)
+    for plan in ("auto", "dense", "tables"):
+        if plan != "auto":
+            make_planning_free(monkeypatch)
         try:
             yield evaluate(game, plan=plan, progress=False)
         except ValueError as error:

@@ -11,8 +11,8 @@ from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, evaluate
 from harsanyi.interactions.game.forward import logits_of
-from harsanyi.interactions.plans import choice as choice_module
 from tests.places import ROOT
+from tests.planning import make_planning_free
 
 # Convolutions in float32 that are folded, packed or in another order.
 FLOAT32 = 1e-5
@@ -105,7 +105,8 @@ WRAPPED = {
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_wrapped_modules_give_the_modules_table(name, few, monkeypatch):
     expected = table(net())
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 2**34 if few else 0)
+    if not few:
+        make_planning_free(monkeypatch)
     model = WRAPPED[name](copy.deepcopy(net()))
     modes = [getattr(module, "training", None) for module in model.modules()]
     for plan in ("auto",) if few else ("dense", "tables"):
@@ -156,7 +157,7 @@ def test_layers_of_torchscript_cannot_be_masked(wrapped):
 
 def test_an_export_for_one_input_is_right_one_by_one():
     model = torch.export.export(net(), (images()[:1],)).module()
-    with pytest.raises(ValueError, match="answers one input, and fails on a batch of 6.*batch_size=1"):
+    with pytest.raises(ValueError, match="answers one input, and fails on a batch of 5.*batch_size=1"):
         table(model)
     torch.testing.assert_close(table(model, batch_size=1), table(net()), rtol=0, atol=FLOAT32)
     with pytest.raises(ValueError, match="the network fails on one input alone"):

@@ -8,11 +8,11 @@ from torch import nn
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate
 from harsanyi.interactions.game.scores import log_odds
 from harsanyi.interactions.many_players.screening import with_others_present
-from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.dense import dense_plan
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.tokens.drop import drop_plan
 from harsanyi.interactions.precision import precision_error
+from tests.planning import make_planning_free
 
 # The same sums of some hundred terms in another order, in float64.
 EXACT = {"rtol": 0.0, "atol": 1e-10}
@@ -56,7 +56,7 @@ def literal(function, images, labels):
 @pytest.mark.parametrize("by_name", [True, False])
 def test_many_prompts_for_every_image(few, plan, by_name, monkeypatch):
     if not few:
-        monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+        make_planning_free(monkeypatch)
     net, (images, ids) = Towers(), drawn()
     inputs, shared = {"pixel_values": images} if by_name else images, {"input_ids": ids, "scale": 0.5}
     game = MaskedModel(net, inputs, GRID, labels=[2, 4], shared=shared)

@@ -18,12 +18,12 @@ from transformers import (
 )
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, token
-from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.dense import dense_plan
 from harsanyi.interactions.plans.graph.trace import trace
 from harsanyi.interactions.plans.plan import NotApplicable
 from harsanyi.interactions.plans.regions.tables import tables_plan
+from tests.planning import make_planning_free
 
 # The same sums, some in another order: a few hundred terms near 1 in float64.
 EXACT = {"rtol": 0.0, "atol": 1e-10}
@@ -296,7 +296,7 @@ class Mixing(Skipping):
 
 @pytest.mark.parametrize(("kind", "reason"), [(Skipping, "cannot follow"), (Mixing, "others of its batch")])
 def test_what_is_refused_runs_as_it_is(kind, reason, monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     game = MaskedModel(made(kind), sentences("attention_mask"), OWNERS, labels=[0, 1, 2], baseline=token(4))
     chosen = choose(game, "dense")
     assert chosen.plan is None
@@ -306,7 +306,7 @@ def test_what_is_refused_runs_as_it_is(kind, reason, monkeypatch):
 @pytest.mark.parametrize("few", [True, False])
 def test_whole_tables_are_the_same_traced_or_not(few, monkeypatch):
     if not few:
-        monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+        make_planning_free(monkeypatch)
     game = MaskedModel(
         encoder("bert"), sentences("attention_mask"), OWNERS, labels=[0, 1, 2], baseline=token(4)
     )

@@ -23,8 +23,8 @@ from harsanyi.interactions import (
 from harsanyi.interactions.game.scores import log_odds
 from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.many_players.estimate import scores_of
-from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.choice import choose
+from tests.planning import make_planning_free
 
 # One input by itself and in a batch of one: the same forward, in float64.
 SAME = {"rtol": 0.0, "atol": 1e-12}
@@ -269,7 +269,7 @@ def test_numbers_that_are_drawn_and_not_used_are_fine():
 
 
 def test_every_entry_refuses_large_batches_and_takes_those_of_one(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     model = Around(rescaled).double()
     expected, some, pairs = literal(model), coalition_masks(4)[[3, 5]], torch.tensor([2, 0])
 
@@ -320,7 +320,7 @@ def test_games_that_are_no_networks():
     with pytest.raises(ValueError, match="others of its batch"):
         evaluate(Answering(lambda c: c.sum(1).double() / c.sum()), progress=False)
     together = Answering(lambda c: c.sum().double()[None])
-    with pytest.raises(ValueError, match=r"fails on a batch of 6 .*tensor of 6 numbers.*got \(1,\)"):
+    with pytest.raises(ValueError, match=r"fails on a batch of 5 .*tensor of 5 numbers.*got \(1,\)"):
         evaluate(together, progress=False)
     assert evaluate(together, batch_size=1, progress=False).tolist() == [sizes] * 2
     for answer, got in (
@@ -405,3 +405,28 @@ def test_pairs_of_a_trial_are_of_the_games_that_differ_most():
     games, coalitions = tried_pairs(features, 3)
     assert set(games.tolist()) == {0, 2, 4}
     assert coalitions.sum(1).tolist()[:2] == [3, 0]
+
+
+@pytest.mark.parametrize(("count", "pairs"), [(1, 4), (2, 5), (3, 6), (50, 6)])
+def test_no_pair_of_a_trial_comes_twice(count, pairs):
+    features = torch.randn(count, 3, generator=torch.Generator().manual_seed(0))
+    games, coalitions = tried_pairs(features, 4)
+    assert len(torch.cat([games[:, None], coalitions], 1).unique(dim=0)) == len(games) == pairs
+
+
+@pytest.mark.parametrize(("games", "inputs"), [(1, 23), (3, 31)])
+def test_a_trial_takes_few_forwards(games, inputs):
+    """A probe, another layout, three alone, two again, all together, and three batches of copies."""
+    asked = []
+
+    class Asked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3), nn.Linear(144, 4)
+
+        def forward(self, x):
+            asked.append(len(x))
+            return self.last(self.first(x).flatten(1))
+
+    assert game_of(Asked(), images(games)).trial.batch is None
+    assert sum(asked) == inputs

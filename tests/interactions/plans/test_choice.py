@@ -8,9 +8,9 @@ from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, Store, coalition_masks, evaluate, evaluate_outputs
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.choice import PLANS, choose, estimates
 from harsanyi.interactions.plans.plan import OwnFault
+from tests.planning import make_planning_free
 
 # In float64 two orders of summation differ by some units of 2e-16; logits here are of size 1.
 SAME = {"rtol": 0.0, "atol": 1e-12}
@@ -48,7 +48,7 @@ def faulty_tables(monkeypatch):
         raise RuntimeError("Expected all tensors to be on the same device")
 
     monkeypatch.setattr("harsanyi.interactions.plans.regions.cuts.run_chains", fails)
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
 
 
 def test_a_fault_of_ours_is_shown_and_another_plan_taken(game, faulty_tables):
@@ -67,7 +67,7 @@ def test_a_fault_of_ours_in_a_named_plan_does_not_blame_the_model(game, faulty_t
 
 
 def test_a_fault_of_ours_in_the_dense_plan_leaves_the_network_as_it_is(game, monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     monkeypatch.setattr("harsanyi.interactions.plans.dense.in_rounds", lambda *arguments: [][0])
     expected = evaluate(game, plan="tables")
     with pytest.warns(
@@ -113,7 +113,7 @@ def test_few_forwards_are_dense_and_nothing_is_traced(game, plans_made):
 
 
 def test_many_forwards_take_the_cheapest_plan_once(game, plans_made, monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     v = evaluate(game)
     assert choose(game).name == "tables"
     assert choose(game).share < 1
@@ -124,7 +124,7 @@ def test_many_forwards_take_the_cheapest_plan_once(game, plans_made, monkeypatch
 
 
 def test_a_game_no_plan_serves_is_dense_and_says_why(monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     dense = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
     game = MaskedModel(dense, torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0])
     taken = choose(game)
@@ -138,7 +138,7 @@ def test_the_dense_plan_gives_the_outputs_of_the_network_as_it_is(game, monkeypa
     plain = evaluate(game, plan="dense")
     assert choose(game, "dense").plan is None
     game.choices.clear()
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     assert choose(game, "dense").plan is not None
     assert torch.allclose(evaluate(game, plan="dense"), plain, **SAME)
     batches = evaluate(game, plan="dense", batch_size=3)
@@ -150,7 +150,7 @@ def test_a_network_that_cannot_be_traced_is_asked_as_it_is(monkeypatch):
         def forward(self, x):
             return x.flatten(1)[:, :2] * (2 if x.sum() > 0 else 3)
 
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     game = MaskedModel(Branching(), torch.randn(1, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0])
     taken = choose(game)
     assert (taken.name, taken.plan) == ("dense", None)
@@ -168,7 +168,7 @@ class Sizes:
 
 
 def test_games_that_are_no_networks_are_dense(monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     assert isinstance(Sizes(), Game)
     assert evaluate(Sizes()).tolist() == [[0, 1, 1, 2, 1, 2, 2, 3]] * 2
     with pytest.raises(ValueError, match="plan 'tables' does not suit this game: there is no module"):
@@ -211,7 +211,7 @@ def test_a_store_filled_in_two_goes_by_a_plan(outputs, game, tmp_path: Path):
 @pytest.mark.parametrize("plan", ["dense", "tables"])
 def test_weights_that_change_are_seen(monkeypatch, plan):
     """A plan has folded weights; it is made again when those of the model are others."""
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
     body = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU()]
     net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)).double().eval()
     inputs, players = torch.randn(1, 1, 16, 16).double(), Players.grid(16, 16, 2, 4)

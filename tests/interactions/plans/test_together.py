@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, coalition_masks, evaluate, evaluate_together
-from harsanyi.interactions.plans import choice as choice_module
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.plans.graph import beginnings as beginnings_module
 from harsanyi.interactions.plans.graph.of_game import traced_game
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.regions import tables as tables_module
+from tests.planning import make_planning_free
 
 PLANS = ("dense", "tables")
 
@@ -70,7 +70,7 @@ def game_of(net, x=None, **options):
 
 @pytest.fixture(autouse=True)
 def _planned(monkeypatch):
-    monkeypatch.setattr(choice_module, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
 
 
 BASE = seeded(Net, 0)
