@@ -15,14 +15,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from benchmarks.cases import measure_and_show, parser_of
 from benchmarks.choice.networks import CASES
-from benchmarks.choice.pieces import CHECKPOINTS, INPUTS, measured
+from benchmarks.choice.pieces import CHECKPOINTS, INPUTS, decided, measured
 from benchmarks.choice.sums import auto, ways
 from benchmarks.plans.rounds import processor
 from benchmarks.tables import Rows, show
@@ -87,7 +89,7 @@ def regret_table(rows: pd.DataFrame) -> Rows:
         yield {"network": CASES[row["case"]].title, "n": n} | cells
 
 
-def _regret(row: dict[str, object], n: int, inputs: int, checkpoints: int) -> str:
+def _regret(row: Mapping[Any, Any], n: int, inputs: int, checkpoints: int) -> str:
     """The plan, and auto over the best plan; with the seconds where it is more than is allowed."""
     plan, seconds = auto(row, n, inputs, checkpoints)
     best = min(ways(row, n, inputs, checkpoints).values())

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ FORWARDS, SECONDS = 32, 2.0
 TABLE_SECONDS = 5.0
 
 Result = TypeVar("Result")
-Row = dict[str, float | str]
+Row = dict[str, Any]
 
 
 def measured(case: Case) -> Row:
@@ -53,7 +54,7 @@ def measured(case: Case) -> Row:
     another = tried(case.game(case.network(1), SEVERAL))
     row["dense_made_again"], _ = cpu_seconds(lambda: _or_none(lambda: dense_plan(another)))
     for name in choices:
-        row[f"{name}_made_again"], _ = cpu_seconds(lambda name=name: choose(another, name))
+        row[f"{name}_made_again"], _ = cpu_seconds(partial(choose, another, name))
     row |= taken(game, choices)
     assert str(row["auto_1_1"]).startswith(choose(one).name), "auto takes another plan than the file says"
     return row
@@ -62,7 +63,7 @@ def measured(case: Case) -> Row:
 def decided(case: Case) -> Row:
     """What auto takes, by name, without the seconds of anything."""
     game = case.game(case.network(0), SEVERAL)
-    choices = {name: choice for name in SHARING if (choice := _or_none(lambda name=name: choose(game, name)))}
+    choices = {name: choice for name in SHARING if (choice := _or_none(partial(choose, game, name)))}
     return taken(game, choices)
 
 
@@ -90,7 +91,7 @@ def _of_plans(game: MaskedModel, row: Row) -> dict[str, Choice]:
         row["dense"] = of_a_forward(game, lambda masks: plan.scores(zeros[: len(masks)], masks))
     choices, row["refused"] = {}, 0.0
     for name in SHARING:
-        seconds, choice = cpu_seconds(lambda name=name: _or_none(lambda: choose(game, name)))
+        seconds, choice = cpu_seconds(partial(_or_none, partial(choose, game, name)))
         if choice is None:
             row["refused"] += seconds
             continue

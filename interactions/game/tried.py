@@ -64,7 +64,7 @@ def trial_of_model(game: "MaskedModel") -> Trial:
         rounding = _rounding(game)
         with game.masking():
             trial = Trier(answer, len(games), game.device, rounding, game.model).trial()
-            if trial.chance is None and unmasked is not None:
+            if trial.chance is None and unmasked is not None and game.layer is not None:
                 ends = torch.cat([answer(torch.tensor([row], device=game.device)) for row in (0, 1)])
                 if not rounding.alike(ends[:1], unmasked, ends):
                     return replace(trial, broken=_overwritten(game.layer))
