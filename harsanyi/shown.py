@@ -5,7 +5,7 @@ A class gives a `Card`, a few facts and perhaps a picture; `Shown` writes the li
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -40,14 +40,14 @@ class Card:
         facts: the first facts by name, in words.
         bars: effects of one game, the strongest first.
         heading: above the bars.
-        picture: 8-bit `(height, width, 3)`.
+        picture: gives the picture, 8-bit `(height, width, 3)` or the bytes of a PNG.
     """
 
     title: str
     facts: Mapping[str, str] = field(default_factory=dict)
     bars: Sequence[Bar] = ()
     heading: str = ""
-    picture: np.ndarray | None = None
+    picture: Callable[[], np.ndarray | bytes] | None = None
 
 
 class Shown:
@@ -71,7 +71,7 @@ class Shown:
             facts={name: value for name, value in card.facts.items() if value},
             bars=[(bar, abs(bar.effect) / largest) for bar in card.bars],
             colours=(POSITIVE, NEGATIVE),
-            picture=None if card.picture is None else _png(card.picture),
+            picture=None if card.picture is None else _png(card.picture()),
             signed=signed,
         )
 
@@ -115,8 +115,10 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _png(picture: np.ndarray) -> str:
-    """A picture as base64 of a PNG, scaled up without blur where it is small."""
+def _png(picture: np.ndarray | bytes) -> str:
+    """A picture as base64 of a PNG; pixels are scaled without blur."""
+    if isinstance(picture, bytes):
+        return base64.b64encode(picture).decode()
     image = Image.fromarray(picture)
     scale = SIDE / max(image.size)
     size = tuple(max(1, round(side * scale)) for side in image.size)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,8 @@ class Players(Shown):
             )
         row = torch.arange(height)[:, None] // (height // rows)
         column = torch.arange(width)[None, :] // (width // columns)
-        names = tuple(f"row {1 + i}, column {1 + j}" for i in range(rows) for j in range(columns))
-        owner = row * columns + column
-        return cls(owner, rows * columns, axis=-2, names=(names,), cells=(rows, columns))
+        names = (cell_names(rows, columns),)
+        return cls(row * columns + column, rows * columns, axis=-2, names=names, cells=(rows, columns))
 
     @classmethod
     def from_mask(cls, feature_mask: Int[Tensor, "games *elements"]) -> "Players":
@@ -346,7 +346,7 @@ class Players(Shown):
                 "background": f"{(maps[:1] == BACKGROUND).float().mean():.0%}",
                 "players": "; ".join(names[0][:4]) + ("; …" if self.n > 4 else "") if names else "",
             },
-            picture=map_of(maps[0].cpu().numpy()) if maps.ndim == 3 else None,
+            picture=partial(map_of, maps[0].cpu().numpy()) if maps.ndim == 3 else None,
         )
 
     def _central(self, rows: int, columns: int) -> Tensor:
@@ -403,6 +403,11 @@ class Players(Shown):
             names=names,
             uneven=at_least is not None and not single,
         )
+
+
+def cell_names(rows: int, columns: int) -> tuple[str, ...]:
+    """The names of the cells of a grid, row by row."""
+    return tuple(f"row {1 + i}, column {1 + j}" for i in range(rows) for j in range(columns))
 
 
 def require_ascending(kept: Int64[Tensor, "games k"], n: int) -> None:
