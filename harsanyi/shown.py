@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Of effects, on any page and in any figure.
-POSITIVE, NEGATIVE = "#C1272D", "#2159B0"
+# Of effects, on any page and in any figure; readable on white and on dark.
+POSITIVE, NEGATIVE = "#C9302F", "#2E6BC6"
 # Colours of players that touch each other; the background is white.
 MAP_COLOURS = ("#4E79A7", "#F28E2B", "#76B7B2", "#EDC948", "#B07AA1", "#9C755F", "#59A14F", "#BAB0AC")
 # Characters of a fact in the line.

@@ -103,8 +103,9 @@ def test_nothing_of_nothing():
 def test_bars_and_pictures():
     class Thing(Shown):
         def _card(self):
-            return Card("a thing", {"empty": "", "long": "x" * 100}, [Bar("up", 2.0), Bar("down", -1.0)], "bars",
-                        lambda: np.zeros((2, 4, 3), np.uint8))  # fmt: skip
+            bars = [Bar("up", 2.0), Bar("down", -1.0)]
+            picture = np.zeros((2, 4, 3), np.uint8)
+            return Card("a thing", {"empty": "", "long": "x" * 100}, bars, "bars", lambda: picture)
 
     assert repr(Thing()) == f"<Thing: a thing; long {'x' * 59}…>"
     page = Thing()._repr_html_()
