@@ -20,7 +20,8 @@ from harsanyi.interactions import BACKGROUND, Interaction
 GREY_SHARES = {"other players": 0.4, "background": 0.12}
 PANEL_INCHES = 1.6
 # What the figures say of themselves, at their foot.
-GREYS = "In colour: the players that act together. Grey: other players. Palest: background, never masked."
+MARKS = "In colour: the players that act together; red raises the score, blue lowers it. Grey: other players."
+BACKGROUND_MARK = " Palest: background, never masked."
 TWO_PARTS = "An effect that changed in part is in two rows; its parts add up."
 # Outlines are thin on images of at least this height: those of superpixels wind.
 THIN_OUTLINE_PIXELS = 64
@@ -125,7 +126,7 @@ def draw_top_on_image(
     draw_players_on_image(image, owner, first, label=label, numbers=numbers)
     for ax, interaction in zip(others, interactions, strict=False):
         draw_interaction_on_image(image, owner, interaction, ax)
-    _explain(figure, GREYS)
+    _explain(figure, _marks(owner))
     return figure
 
 
@@ -158,7 +159,7 @@ def draw_change_on_image(
         if not parts:
             row[0].text(0.5, 0.5, "none", ha="center", va="center", fontsize=FONT, color=FAINT)
         row[0].set_ylabel(name, fontsize=FONT + 1, fontweight="bold", color=CHANGE_COLOURS[name])
-    _explain(figure, f"before → after: part of it. {TWO_PARTS} {GREYS}")
+    _explain(figure, f"before → after: part of it. {TWO_PARTS} {_marks(owner)}")
     return figure
 
 
@@ -192,6 +193,11 @@ def _panels(rows: int, columns: int, title: str) -> tuple[Figure, np.ndarray]:
         ax.set(xticks=[], yticks=[], visible=False)
         ax.spines[:].set_visible(False)
     return figure, panels
+
+
+def _marks(owner: Any) -> str:
+    """What colours and greys mean on images with these players."""
+    return MARKS + (BACKGROUND_MARK if (np.asarray(owner) == BACKGROUND).any() else "")
 
 
 def _explain(figure: Figure, note: str) -> None:

@@ -112,7 +112,7 @@ def explain(
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 9 * 9, 4))
     >>> explained = explain(net, torch.rand(2, 3, 9, 9), method=SparseAndOr(tolerance=1e-2))
     >>> explained.interactions.games, explained.table(top=3).shape
-    ((2, 3), (6, 11))
+    (2, (6, 11))
     """
     seen = understood(model, inputs, preprocess, tokenizer, players)
     module = model.model if isinstance(model, Network) else model

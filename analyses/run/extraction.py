@@ -34,7 +34,7 @@ def study_interactions(
     Args:
         study: names the method and the device.
         store: the value tables.
-        facts: say which plan evaluated each network.
+        facts: say which plan evaluated each network, and the classes where all outputs are kept.
         progress: whether to draw a bar.
 
     Returns:
@@ -59,7 +59,8 @@ def about_network(study: Study, store: Store, facts: Facts, network: str) -> Abo
             unit=unit_of(study.score),
         )
     plan = facts.plans[network].name if network in facts.plans else "dense" if facts.networks else ""
-    return replace(known, network=network, plan=plan)
+    classes = facts.classes.names if facts.classes else ()
+    return replace(known, network=network, plan=plan, classes=classes)
 
 
 def _words(sentences: Sequence[Any], n: int) -> tuple[tuple[str, ...], ...]:
