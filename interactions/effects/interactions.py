@@ -328,7 +328,7 @@ class Interactions(Shown):
         [['and', 2, 'player 0 + player 1', 3.0, True], ['and', 1, 'player 1', 1.0, True]]
         """
         limits = self.salient(threshold).limit.tolist()
-        count = 2 * (self.v.shape[1] - 1) if top is None else top
+        count = 2 * self.v.shape[1] if top is None else top
         rows = [
             (game, item.kind, item.order, self.about.together(item.players, game), item.effect)
             + (item.range or (np.nan, np.nan))
@@ -496,4 +496,9 @@ class Interactions(Shown):
             estimation_budget=2**self.n,
             baseline_value=float(dividends[0]),
         )
-        return moebius if index == "Moebius" else MoebiusConverter(moebius)(index, order)
+        if index == "Moebius":
+            return moebius
+        values = MoebiusConverter(moebius)(index, order)
+        # shapiq's way to some indices forgets it.
+        values.estimated, values.estimation_budget = moebius.estimated, moebius.estimation_budget
+        return values

@@ -50,7 +50,7 @@ def test_words_are_the_players_of_sentences():
     names = (("not", "good"), ("very", "bad"))
     players = Players(owner, 2, axis=0, per_game=True, names=names)
     game = MaskedModel(
-        lambda x: x.sum(1, keepdim=True), torch.ones(2, 3), players, labels=[1, 1], score="output"
+        lambda x: x.sum(1, keepdim=True), torch.ones(2, 3), players, labels=[0, 0], score="output"
     )
     interactions = extract(game, And(), progress=False)
     assert interactions.select([1]).table(top=1).players.item() in ("very", "bad", "very + bad")

