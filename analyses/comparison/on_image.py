@@ -22,7 +22,7 @@ PANEL_INCHES = 1.6
 # What the figures say of themselves, at their foot.
 MARKS = "In colour: the players that act together; red raises the score, blue lowers it. Grey: other players."
 BACKGROUND_MARK = " Palest: background, never masked."
-TWO_PARTS = "An effect that changed in part is in two rows; its parts add up."
+PARTS = "Above each panel: the effect before → after, and the part of it; the parts of an effect add up."
 # Outlines are thin on images of at least this height: those of superpixels wind.
 THIN_OUTLINE_PIXELS = 64
 
@@ -149,7 +149,7 @@ def draw_change_on_image(
     Returns:
         a figure that pyplot does not know.
     """
-    figure, panels = _panels(len(CHANGE_COLOURS), k, title)
+    figure, panels = _panels(len(CHANGE_COLOURS), k, title, label_lines=2)
     for row, (name, parts) in zip(panels, strongest_changes(change, game, k).items(), strict=True):
         for ax, part in zip(row, parts, strict=False):
             draw_interaction_on_image(
@@ -159,7 +159,7 @@ def draw_change_on_image(
         if not parts:
             row[0].text(0.5, 0.5, "none", ha="center", va="center", fontsize=FONT, color=FAINT)
         row[0].set_ylabel(name, fontsize=FONT + 1, fontweight="bold", color=CHANGE_COLOURS[name])
-    _explain(figure, f"before → after: part of it. {TWO_PARTS} {_marks(owner)}")
+    _explain(figure, f"{PARTS} {_marks(owner)}")
     return figure
 
 
@@ -180,10 +180,10 @@ def _players(owner: np.ndarray) -> list[np.ndarray]:
     return [owner == player for player in range(owner.max() + 1)]
 
 
-def _panels(rows: int, columns: int, title: str) -> tuple[Figure, np.ndarray]:
-    """Empty square panels under a title, `(rows, columns)`."""
+def _panels(rows: int, columns: int, title: str, *, label_lines: int = 1) -> tuple[Figure, np.ndarray]:
+    """Empty square panels with labels of so many lines under a title, `(rows, columns)`."""
     lines = lines_of(title, columns * PANEL_INCHES - MARGIN)
-    height = rows * (PANEL_INCHES + 0.12) + (0.15 + 0.15 * len(lines) if lines else 0)
+    height = rows * (PANEL_INCHES + 0.14 * label_lines) + (0.15 + 0.15 * len(lines) if lines else 0)
     figure = Drawing((columns * PANEL_INCHES, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06)  # type: ignore[union-attr, call-arg]
     if title:
