@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,9 +98,10 @@ def name_points(
         ]
         best = min(inside or boxes, key=lambda box: sum(_overlap(box, other) for other in taken))
         taken.append(best)
-        halo = [withStroke(linewidth=2, foreground="white")]
-        style = {"fontsize": FONT, "color": colour, "va": "bottom", "parse_math": False, "path_effects": halo}
-        ax.annotate(name, (x, y), np.array(best[:2]) - place, textcoords="offset points", **style)
+        style: dict[str, Any] = {"fontsize": FONT, "color": colour, "va": "bottom", "parse_math": False}
+        offset = (best[0] - place[0], best[1] - place[1])
+        text = ax.annotate(name, (x, y), offset, textcoords="offset points", **style)
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:

@@ -51,7 +51,8 @@ class Explanation(Shown):
         strongest, about = self.interactions.select([game]).top(top)[0], self.interactions.about
         title = f"{about.title(game)} · {about.unit}"
         if self.seen.sentences:
-            words, players = zip(*self.seen.sentences[game], strict=True)
+            pieces = self.seen.sentences[game]
+            words, players = [word for word, _ in pieces], [player for _, player in pieces]
             return draw_interactions_on_sentence(words, players, strongest, title=title)
         assert self.seen.pictures is not None
         owner = self.game.players.owner.cpu().numpy()
@@ -118,7 +119,7 @@ def explain(
     module = model.model if isinstance(model, Network) else model
     names = tuple(map(str, classes)) or (model.classes if isinstance(model, Network) else ())
     about = replace(seen.about, classes=names, network=model.name if isinstance(model, Network) else "")
-    chosen = {"baseline": seen.baseline, "about": about} | options
+    chosen: dict[str, Any] = {"baseline": seen.baseline, "about": about} | options
     if labels is None and options.get("score", "log_odds") != "output":
         labels = _predicted(module, seen, options)
     game = MaskedModel(module, seen.tensors, seen.players, labels=labels, **chosen)
