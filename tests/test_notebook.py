@@ -28,7 +28,9 @@ def outputs():
     """What each cell of a notebook shows."""
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *CELLS.values())]
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MPLBACKEND", raising=False)  # the kernel chooses its own
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     return {name: cell.outputs for name, cell in zip(CELLS, notebook.cells[1:], strict=True)}
 
 

@@ -25,7 +25,16 @@ MEASURE_DPI = 288
 
 
 def lines_of(title: str, width: float, size: float = FONT + 1) -> list[str]:
-    """A title in the smallest number of lines of at most `width` inches, in letters of `size` points."""
+    """A title broken into the smallest number of lines.
+
+    Args:
+        title: to break.
+        width: of the longest line at most, in inches.
+        size: of the letters, in points.
+
+    Returns:
+        the lines.
+    """
     for length in range(len(title), 0, -1):
         lines = textwrap.wrap(title, length)
         if all(width_of(line, size) <= width for line in lines):

@@ -50,7 +50,18 @@ class Understood:
 def understood(
     model: Any, inputs: Any, preprocess: Any, tokenizer: Any, players: Players | None
 ) -> Understood:
-    """Inputs of any kind that `explain` takes; a ValueError that shows the way for those of other kinds."""
+    """Understand inputs of any kind that `explain` takes.
+
+    Args:
+        model, inputs, preprocess, tokenizer: as for `explain`.
+        players: in place of the chosen ones.
+
+    Returns:
+        what the model takes, its players and how to draw them.
+
+    Raises:
+        ValueError: for inputs of other kinds; it shows the way.
+    """
     if isinstance(model, Network):
         preprocess, tokenizer = preprocess or model.preprocess, tokenizer or model.tokenizer
     elif not callable(model):

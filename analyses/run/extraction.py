@@ -48,7 +48,17 @@ def study_interactions(
 
 
 def about_network(study: Study, store: Store, facts: Facts, network: str) -> About:
-    """What the games of a network are, in words; of older stores what their settings say."""
+    """What the games of a network are, in words.
+
+    Args:
+        study: names the score.
+        store: names inputs, labels and players; an older one in its settings, without names of cells.
+        facts: say which plan evaluated the network.
+        network: its name in the study.
+
+    Returns:
+        the words; what is not known is empty.
+    """
     settings, known = store.settings, store.about
     if not known.inputs:
         known = About(
