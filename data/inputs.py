@@ -83,6 +83,9 @@ class Inputs(Shown):
         return Card(
             counted(len(self), what),
             {"names": first_of(self.names), **levels, "first": str(first)},
+            picture=(lambda: np.asarray(self.items[0].convert("RGB")))
+            if self.kind == "image" and len(self)
+            else None,
         )
 
     def level(self, name: str | None = None) -> tuple[Labels, tuple[str, ...]]:

@@ -5,6 +5,7 @@ import html.parser
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import harsanyi as hs
@@ -42,6 +43,7 @@ OBJECTS = {
     "interactions": lambda folder: interactions(),
     "change": lambda folder: hs.compare(interactions(), interactions(1)),
     "network": lambda folder: hs.models.load("small:cnn", "random", classes=[HOSTILE, "dog"]),
+    "images": lambda folder: Inputs([Image.new("L", (4, 6))], "image", (HOSTILE,)),
     "inputs": lambda folder: Inputs(["a b", HOSTILE], "text", (HOSTILE, "2")),
     "store": store,
     "fit": lambda folder: sparse_and_or(interactions().v),

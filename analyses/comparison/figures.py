@@ -32,6 +32,7 @@ from harsanyi.analyses.knowledge.strongest_changes import select_game
 from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
+    SIGNS,
     Interactions,
     reconstruct,
 )
@@ -45,7 +46,7 @@ MAX_VECTOR_DOTS = 2000
 
 
 def plot_strength_by_order(
-    change: KnowledgeChange,
+    change: KnowledgeChange | pd.DataFrame,
     kind: Literal["both", "and", "or"] = "both",
     ax: Axes | None = None,
     *,
@@ -57,7 +58,7 @@ def plot_strength_by_order(
     The preserved strength is the same in both bars. Highest orders with next to no strength are left out.
 
     Args:
-        change: between two networks.
+        change: between two networks, or its `KnowledgeChange.table()`.
         kind: AND, OR, or both together.
         ax: to draw on; new axes by default.
         unit: of the score, for the axis; by default the games' own.
@@ -74,23 +75,18 @@ def plot_strength_by_order(
     """
     if kind not in ("both", *KINDS):
         raise ValueError(f'expected kind="both", "and" or "or", got {kind!r}')
-    kinds = slice(None) if kind == "both" else [KINDS.index(kind)]
-    preserved, discarded, new = (
-        amount[:, kinds].sum(1).mean(0).cpu().numpy()
-        for amount in (change.preserved, change.discarded, change.new)
-    )
-    last = _last_order((preserved + discarded + new).sum(0)[1:])
-    preserved, discarded, new = (amount[:, : last + 1] for amount in (preserved, discarded, new))
+    preserved, discarded, new = (_by_order(change, part, kind) for part in ("preserved", "discarded", "new"))
+    last = _last_order((preserved + discarded + new).sum(0))
     ax = ax or new_axes(min(PAGE, max(COLUMN, 2.05 + 0.45 * last)), 2.6)
     orders = np.arange(1, last + 1)
     sides = ((-0.2, discarded, DISCARDED, "discarded"), (0.2, new, NEW, "new"))
     for shift, part, colour, name in sides:
         for sign, shared, rest in zip((1, -1), preserved, part, strict=True):
-            x, base = orders + shift, sign * shared[1:]
+            x, base = orders + shift, sign * shared[:last]
             ax.bar(x, base, 0.36, color=PRESERVED, label="preserved", **EDGE)
-            ax.bar(x, sign * rest[1:], 0.36, base, color=colour, label=name, **EDGE)
+            ax.bar(x, sign * rest[:last], 0.36, base, color=colour, label=name, **EDGE)
     ax.axhline(0, color="black", linewidth=0.6)
-    unit = _unit(change.before, unit)
+    unit = _unit(None if isinstance(change, pd.DataFrame) else change.before, unit)
     label_axes(ax, "order (left bars before, right bars after)", f"strength Σ|I| per input\n({unit})")
     ax.set_xticks(orders[:: 1 + last // 15])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):,g}"))
@@ -288,9 +284,19 @@ def plot_ranges(
     return ax
 
 
-def _unit(interactions: Interactions, unit: str | None) -> str:
+def _unit(interactions: Interactions | None, unit: str | None) -> str:
     """The unit of the score, for an axis: what the caller says, else what the games say."""
-    return unit or interactions.about.unit or "score"
+    return unit or (interactions.about.unit if interactions else "") or "score"
+
+
+def _by_order(change: KnowledgeChange | pd.DataFrame, part: str, kind: str) -> np.ndarray:
+    """The mean strength of a part for each sign and each order from 1 on, `(signs, orders)`."""
+    if isinstance(change, pd.DataFrame):
+        rows = change[(change.quantity == part) & (change.kind == kind)]
+        by_order = rows.pivot(index="sign", columns="order", values="value")
+        return by_order.loc[list(SIGNS), orders_of(rows)[:-1]].to_numpy(float)
+    kinds = slice(None) if kind == "both" else [KINDS.index(kind)]
+    return getattr(change, part)[:, kinds].sum(1).mean(0)[:, 1:].cpu().numpy()
 
 
 def _last_order(strength: np.ndarray) -> int:

@@ -3,7 +3,7 @@
     python docs/studies/redraw.py
 
 After a change of the drawing code. Others need their study: pictures and sentences of single inputs,
-the marks of single coalitions, strength by order, and the picture of two phases.
+the marks of single coalitions, effects along training, and the picture of two phases.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
-from harsanyi.analyses.comparison.figures import plot_shares
+from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
@@ -96,7 +96,9 @@ def training() -> Iterator[tuple[str, Axes | Figure]]:
 
 
 def fine_tuning() -> Iterator[tuple[str, Axes | Figure]]:
-    yield "resnet20_cifar100/figures/shares_by_order.png", plot_shares(table("resnet20_cifar100/change"))
+    change = table("resnet20_cifar100/change")
+    yield "resnet20_cifar100/figures/shares_by_order.png", plot_shares(change)
+    yield "resnet20_cifar100/figures/strength_by_order.png", plot_strength_by_order(change, unit=NATS)
 
 
 def table(name: str) -> pd.DataFrame:

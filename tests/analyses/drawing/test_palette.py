@@ -103,6 +103,17 @@ def test_orders_without_strength_are_not_drawn():
     assert hs.plot_strength_by_order(both).get_xticks().tolist() == [1, 2]
 
 
+def test_strength_by_order_is_that_of_the_table():
+    both = change()
+    heights = [
+        [bar.get_height() for bars in hs.plot_strength_by_order(given, kind).containers for bar in bars]
+        for given in (both, both.table())
+        for kind in ("both", "and")
+    ]
+    assert heights[0] == pytest.approx(heights[2])
+    assert heights[1] == pytest.approx(heights[3])
+
+
 def test_a_drawing_is_an_image_on_a_page():
     figure = Drawing((1, 1))
     figure.add_subplot()
