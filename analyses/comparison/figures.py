@@ -40,7 +40,7 @@ from harsanyi.interactions import (
 # `plot_sparsity` shows strengths from this share of the strongest on.
 MIN_RELATIVE_STRENGTH = 1e-3
 # Of the strength of all orders: a higher order with less is not drawn.
-MIN_ORDER_SHARE = 0.002
+MIN_ORDER_SHARE = 0.005
 # More dots become one picture inside vector files.
 MAX_VECTOR_DOTS = 2000
 
