@@ -143,7 +143,7 @@ class MaskedModel(Shown):
         require_precision(precision, self.device)
         self.labels = checked_labels(labels, self.games, self.score, self.device)
         self._about = about
-        self.about.require(self.games, self.n)
+        about.require(self.games, self.n)
         self._choices: tuple[Any, dict[Any, Any]] = (None, {})
         self._current: tuple[Tensor, Tensor] | None = None  # games and coalitions of the running forward
         self._reading: Reading | None = None  # of the last trial
