@@ -121,9 +121,9 @@ def _png(picture: np.ndarray | bytes) -> str:
         return base64.b64encode(picture).decode()
     image = Image.fromarray(picture)
     scale = SIDE / max(image.size)
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
     file = io.BytesIO()
-    image.resize(size, Image.Resampling.NEAREST).save(file, "PNG")
+    image.resize((width, height), Image.Resampling.NEAREST).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -331,7 +331,7 @@ class MaskedModel(Shown):
                 "shared",
             )
         }  # fmt: skip
-        declared = {"probabilities": self._probabilities, "batch_size": self._batch_size}
+        declared: dict[str, Any] = {"probabilities": self._probabilities, "batch_size": self._batch_size}
         # Names of what is replaced go with it.
         gone: dict[str, Any] = {"labels": ()} if {"labels", "inputs"} & set(arguments) else {}
         gone |= {"inputs": ()} if "inputs" in arguments else {}
