@@ -134,11 +134,11 @@ class About:
     @classmethod
     def read(cls, group: h5py.Group) -> "About":
         """What `write` wrote."""
-        words: dict[str, Any] = {name: str(group.attrs[name]) for name in WORDS if name in group.attrs}
-        names = {name: group[name].asstr()[()].tolist() for name in WRITTEN if name in group}
-        if "players" in names:
-            names["players"] = map(tuple, names["players"])
-        return cls(**words, **{name: tuple(value) for name, value in names.items()})
+        known: dict[str, Any] = {name: str(group.attrs[name]) for name in WORDS if name in group.attrs}
+        known |= {name: tuple(group[name].asstr()[()].tolist()) for name in WRITTEN if name in group}
+        if "players" in known:
+            known["players"] = tuple(map(tuple, known["players"]))
+        return cls(**known)
 
 
 WORDS = ("network", "score", "unit", "plan")
