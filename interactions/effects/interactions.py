@@ -498,7 +498,8 @@ class Interactions(Shown):
         )
         if index == "Moebius":
             return moebius
-        values = MoebiusConverter(moebius)(index, order)
+        convert: Any = MoebiusConverter(moebius)  # its index is typed as one of its literals
+        values = convert(index, order)
         # shapiq's way to some indices forgets it.
         values.estimated, values.estimation_budget = moebius.estimated, moebius.estimation_budget
         return values
