@@ -72,7 +72,7 @@ def understood(
     about = About()
     if isinstance(inputs, Inputs):
         about, inputs = About(inputs=inputs.names), list(inputs.items)
-    items = [inputs] if isinstance(inputs, str | Image.Image) else inputs
+    items: Any = [inputs] if isinstance(inputs, str | Image.Image) else inputs
     if isinstance(items, Tensor):
         return _of_tensor(items, preprocess if isinstance(model, Network) else None, about, players)
     if isinstance(items, Sequence) and items and all(isinstance(item, str) for item in items):

@@ -136,7 +136,7 @@ def _draw_theory(theory: pd.DataFrame, series: str, ax: Axes) -> AxesImage:
     """Strength by order in theory, with labels."""
     chosen = theory[(theory.series == series) & (theory.sign == "both") & theory.variance.notna()]
     strength = _strength(chosen, "variance").sort_index(axis=1, ascending=False)
-    image = draw_orders(ax, strength, [power(variance) for variance in strength], max_ticks=6)
+    image = draw_orders(ax, strength, [power(float(str(variance))) for variance in strength], max_ticks=6)
     label_axes(ax, f"σ², theory of {series}", "order")
     return image
 
