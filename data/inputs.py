@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from harsanyi.data.images import Images
 from harsanyi.pictures import UnknownRangeError
+from harsanyi.shown import Card, Shown, counted, first_of
 
 Labels = npt.NDArray[np.int64]
 
@@ -18,8 +19,8 @@ Labels = npt.NDArray[np.int64]
 Order = Literal["declared", "integers", "sorted", "derived"]
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inputs(Shown):
     """Images or sentences, each with a name and one label per level.
 
     Attributes:
@@ -74,6 +75,18 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def _card(self) -> Card:
+        what = "image" if self.kind == "image" else "sentence"
+        levels = {f"level {name}": first_of(classes) for name, classes in self.classes.items()}
+        first = self.items[0] if self.kind == "text" and len(self) else ""
+        return Card(
+            counted(len(self), what),
+            {"names": first_of(self.names), **levels, "first": str(first)},
+            picture=(lambda: np.asarray(self.items[0].convert("RGB")))
+            if self.kind == "image" and len(self)
+            else None,
+        )
 
     def level(self, name: str | None = None) -> tuple[Labels, tuple[str, ...]]:
         """Labels (len,) and class names of a level; without a name, of the only level."""

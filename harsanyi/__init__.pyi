@@ -1,6 +1,7 @@
 from . import analyses, data, interactions, models, pictures
 from .analyses.comparison.comparison import run_comparison
 from .analyses.comparison.figures import plot_matching, plot_shares, plot_strength_by_order
+from .analyses.explanation.explanation import explain
 from .analyses.knowledge.change import KnowledgeChange, compare
 from .analyses.origins.origins import compare_many
 from .analyses.run.run import Run
@@ -33,6 +34,7 @@ __all__ = [
     "compare_many",
     "data",
     "evaluate",
+    "explain",
     "extract",
     "interactions",
     "models",

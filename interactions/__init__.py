@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
+from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.indices import banzhaf_values, shapley_interaction_indices, shapley_values
 from harsanyi.interactions.effects.interactions import (
     KINDS,
@@ -65,6 +66,7 @@ __all__ = [
     "SCORES",
     "SIGNS",
     "UNATTENDED",
+    "About",
     "And",
     "AndOr",
     "EffectRanges",

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.interactions import Interactions
 from harsanyi.interactions.effects.transforms import and_interactions, or_interactions, player_count
 from harsanyi.interactions.evaluate import evaluate
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.memory import require_memory
+from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.sparse.fit import BEST_OF, Rate, SparseMethod, rates_of, sparse_and_or
 from harsanyi.interactions.sparse.joint import sparse_and_or_joint
 from harsanyi.interactions.sparse.ranges import effect_ranges
@@ -130,13 +132,16 @@ class JointSparseAndOr:
         }
 
 
-def extract(game: Game | Tensor, method: Method, **options: Any) -> Interactions:
+def extract(
+    game: Game | Tensor, method: Method, *, about: About | None = None, **options: Any
+) -> Interactions:
     """The AND and OR interactions of every game.
 
     Args:
         game: a `Game`, which is evaluated on all 2**n coalitions, or its value tables `(games, 2**n)`.
         method: `And()`, `AndOr()`, `SparseAndOr()` or `JointSparseAndOr()`.
-        options: for `evaluate` (batch_size, progress).
+        about: what the games are, in words; by default what the game says of itself.
+        options: for `evaluate` (games, plan, batch_size, progress).
 
     Returns:
         Interactions `(games, 2**n)` in float64, in the unit of the score.
@@ -152,17 +157,20 @@ def extract(game: Game | Tensor, method: Method, **options: Any) -> Interactions
     require_memory(
         EXTRACTION_TABLES * 8 * v.numel(), v.device, f"extraction from {len(v)} games of {n} players"
     )
-    return method(v)
+    return replace(method(v), about=_about(game, options) if about is None else about)
 
 
 def extract_each(
-    tables: Mapping[str, Float[Tensor, "games coalitions"]], method: Method
+    tables: Mapping[str, Float[Tensor, "games coalitions"]],
+    method: Method,
+    about: Mapping[str, About] | None = None,
 ) -> Iterator[tuple[str, Interactions]]:
     """The interactions of several networks by name: together with a joint method, else one by one.
 
     Args:
         tables: value tables by name of the network.
         method: as for `extract`.
+        about: what the games of each network are, in words.
 
     Yields:
         The name of a network and its interactions.
@@ -171,11 +179,24 @@ def extract_each(
     >>> [name for name, _ in extract_each({"before": v, "after": v}, JointSparseAndOr())]
     ['before', 'after']
     """
+    words = about or {}
     if tables and isinstance(method, JointSparseAndOr):
-        yield from method.together(tables).items()
+        for name, interactions in method.together(tables).items():
+            yield name, replace(interactions, about=words.get(name, About()))
     else:
         for name, v in tables.items():
-            yield name, extract(v, method)
+            yield name, extract(v, method, about=words.get(name, About()))
+
+
+def _about(game: Game | Tensor, options: Mapping[str, Any]) -> About:
+    """What evaluated games are, and the plan that evaluated them."""
+    known = getattr(game, "about", None)
+    if isinstance(game, Tensor) or not isinstance(known, About):
+        return About()
+    plan = choose(game, options.get("plan", "auto"), memory=options.get("memory")).name
+    chosen = options.get("games")
+    selected = known if chosen is None else known.select(list(chosen), game.games)
+    return replace(selected, plan=plan)
 
 
 # The methods by the names of the command line.

@@ -19,19 +19,26 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans.choice import choose
+from harsanyi.shown import Card, Shown, counted, first_of
 from harsanyi.writing import sole_writer, whole
 
 FORMAT = "harsanyi store 1"
+DESCRIPTION = """\
+Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
+coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
+present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. Names \
+are in the group about; settings are JSON."""
 # Copied at once, at most, where a game has no more.
 COPIED_BYTES = 2**26
 # A difference between settings is told in at most so many characters on each side.
 TOLD_CHARACTERS = 100
 
 
-class Store:
+class Store(Shown):
     """Value tables of several networks on the same games, in one file.
 
     All space is reserved when the file is made. From then on only rows and flags are written in place, a row
@@ -55,6 +62,7 @@ class Store:
             self.games, size = file[f"v/{self.networks[0]}"].shape
             self.n: int = size.bit_length() - 1
             self.keeps_outputs: bool = "outputs" in file
+            self.about = About.read(file["about"]) if "about" in file else About()
 
     @classmethod
     def create(
@@ -67,6 +75,7 @@ class Store:
         n: int,
         outputs: Mapping[str, int] | None = None,
         arrays: Mapping[str, np.ndarray] | None = None,
+        about: About = About(),
     ) -> "Store":
         """A new store with space for the tables of `networks`.
 
@@ -77,6 +86,7 @@ class Store:
             games, n: how many games and players.
             outputs: the number of outputs of each network, to store them all in float32 beside the scores.
             arrays: further arrays by name (images, owner maps).
+            about: what the games are, in words; other words are no other store.
 
         Returns:
             The store, with no game done.
@@ -85,7 +95,10 @@ class Store:
         reserved = h5py.h5d.ALLOC_TIME_EARLY
         with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(
-                format=FORMAT, settings=json.dumps(settings), networks=json.dumps(list(networks))
+                format=FORMAT,
+                description=DESCRIPTION,
+                settings=json.dumps(settings),
+                networks=json.dumps(list(networks)),
             )
             for name in networks:
                 datasets: list[tuple[str, tuple[int, ...], str]] = [
@@ -100,6 +113,7 @@ class Store:
                     file.create_dataset(f"{group}/{name}", shape, dtype, dcpl=plist, track_times=False)
             for name, array in (arrays or {}).items():
                 file.create_dataset(f"arrays/{name}", data=array, track_times=False)
+            about.write(file.create_group("about"))
         return cls(path)
 
     @classmethod
@@ -250,6 +264,24 @@ class Store:
         """A further array by its name; a KeyError if there is none."""
         with self._file() as file:
             return file[f"arrays/{name}"][()]
+
+    def _card(self) -> Card:
+        done = {name: int(self.done(name).sum()) for name in self.networks}
+        return Card(
+            f"{counted(self.games, 'game')} of {counted(self.n, 'player')}, "
+            f"{counted(len(self.networks), 'network')}",
+            {
+                "networks": first_of(
+                    [f"{name} ({count} of {self.games} done)" for name, count in done.items()]
+                ),
+                "unit": self.about.unit,
+                "holds": "scores, and outputs of all classes"
+                if self.keeps_outputs
+                else "scores of the label",
+                "inputs": first_of(self.about.inputs),
+                "file": str(self.path),
+            },
+        )
 
     def _read(self, group: str, network: str, games: Sequence[int] | None = None) -> Tensor:
         """Tables of a network; a ValueError if some of these games are not done."""

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ from hypothesis import settings
 
 from harsanyi.models.loading.torchvision_operators import declare_operators
 from tests.device import second
+
+os.environ.setdefault("MPLBACKEND", "agg")  # no window, whatever the screen
 
 # transformers imports torchvision, which needs two operators that the CPU build of torch does not have.
 declare_operators()
@@ -44,6 +47,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.fixture(autouse=True)
+def _closes_figures() -> Iterator[None]:
+    """No test leaves its plots to pyplot."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

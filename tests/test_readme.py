@@ -6,10 +6,34 @@ import numpy as np
 import timm
 import torch
 from PIL import Image
+from torchvision import transforms
 
 from tests.places import ROOT
 
 README = ROOT / "README.md"
+
+
+def blocks():
+    """The blocks of Python, in their order."""
+    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_first_figure(tmp_path, monkeypatch):
+    """Five lines, with a module, a transform and names of classes as somebody may have them."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.jpg")
+    code, _ = blocks()
+    assert len(code.strip().splitlines()) == 5
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 12 * 12, 2))
+    transform = transforms.Compose([transforms.Resize((12, 12)), transforms.ToTensor()])
+    variables = {"model": net, "transform": transform, "classes": ["cat", "dog"]}
+    exec(compile(code, "README.md", "exec"), variables)
+    assert variables["explained"].interactions.about.labels[0] in ("cat", "dog")
+    assert (tmp_path / "first.png").stat().st_size > 5_000
+    assert len((tmp_path / "first.csv").read_text().splitlines()) == 6
 
 
 def test_the_python_lines(tmp_path, monkeypatch):
@@ -26,7 +50,7 @@ def test_the_python_lines(tmp_path, monkeypatch):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             torch.save(timm.create_model("resnet18", num_classes=2).state_dict(), checkpoint)
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    code = blocks()[1]
     for given, small in (
         ("timm:resnet50", "timm:resnet18"),
         ("sample(50", "sample(4"),

@@ -11,15 +11,15 @@ from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import (
     CHANGE_COLOURS,
     COLUMN,
-    DISCARDED,
     FAINT,
+    NETWORK_COLOURS,
     PAGE,
     label_axes,
     legend_above,
     new_axes,
 )
 
-CONTROL = DISCARDED  # light grey
+CONTROL = NETWORK_COLOURS[5]  # of no part
 
 
 def plot_calibration(
@@ -32,7 +32,7 @@ def plot_calibration(
 ) -> Axes:
     """Predicted and measured changes of the score, a mark for each coalition; dotted line: equal changes.
 
-    Controls are grey crosses, chosen coalitions are dots in the colour of their part.
+    Controls are brown crosses, chosen coalitions are dots in the colour of their part.
 
     Args:
         table: of `counterfactual_table`.

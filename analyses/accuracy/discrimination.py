@@ -1,6 +1,7 @@
 """Discrimination: whether a part of the knowledge supports the true class more than any other class."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -72,7 +73,10 @@ def of_labels(by_class: Sequence[Interactions], labels: Labels) -> Interactions:
         and_[games], or_[games], v[games] = (
             table[games] for table in (interactions.and_, interactions.or_, interactions.v)
         )
-    return Interactions(and_, or_, v, by_class[0].method)
+    known = by_class[0].about
+    words = tuple(by_class[k].about.label(game) for game, k in enumerate(labels.tolist()))
+    about = replace(known, labels=words if known.labels else ())
+    return Interactions(and_, or_, v, by_class[0].method, about=about)
 
 
 def discrimination_table(

@@ -17,6 +17,7 @@ EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `harsanyi`: exit code 2 and one sentence for bad input."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # a command draws into files, and opens no window
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments in ([], ["--help"], ["-h"]):
         print(_overview())

@@ -14,6 +14,7 @@ from harsanyi.analyses.drawing.marks import line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     DISCARDED,
+    EDGE,
     FAINT,
     FONT,
     NETWORK_COLOURS,
@@ -31,33 +32,36 @@ from harsanyi.analyses.knowledge.strongest_changes import select_game
 from harsanyi.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
+    SIGNS,
     Interactions,
     reconstruct,
 )
 
 # `plot_sparsity` shows strengths from this share of the strongest on.
 MIN_RELATIVE_STRENGTH = 1e-3
+# Of the strength of all orders: a higher order with less is not drawn.
+MIN_ORDER_SHARE = 0.005
 # More dots become one picture inside vector files.
 MAX_VECTOR_DOTS = 2000
 
 
 def plot_strength_by_order(
-    change: KnowledgeChange,
+    change: KnowledgeChange | pd.DataFrame,
     kind: Literal["both", "and", "or"] = "both",
     ax: Axes | None = None,
     *,
-    unit: str = "score",
+    unit: str | None = None,
 ) -> Axes:
     """Strength by order, before (left bars) and after (right bars), split into preserved and other strength.
 
     Bars show the salient strength Σ|I|, as a mean over inputs; positive effects go up, negative ones down.
-    The preserved strength is the same in both bars.
+    The preserved strength is the same in both bars. Highest orders with next to no strength are left out.
 
     Args:
-        change: between two networks.
+        change: between two networks, or its `KnowledgeChange.table()`.
         kind: AND, OR, or both together.
         ax: to draw on; new axes by default.
-        unit: of the score, for the axis.
+        unit: of the score, for the axis; by default the games' own.
 
     Returns:
         the axes.
@@ -71,22 +75,20 @@ def plot_strength_by_order(
     """
     if kind not in ("both", *KINDS):
         raise ValueError(f'expected kind="both", "and" or "or", got {kind!r}')
-    kinds = slice(None) if kind == "both" else [KINDS.index(kind)]
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 2.05 + 0.45 * change.n)), 2.6)
-    orders = np.arange(1, change.n + 1)
-    preserved, discarded, new = (
-        amount[:, kinds].sum(1).mean(0).cpu().numpy()
-        for amount in (change.preserved, change.discarded, change.new)
-    )
+    preserved, discarded, new = (_by_order(change, part, kind) for part in ("preserved", "discarded", "new"))
+    last = _last_order((preserved + discarded + new).sum(0))
+    ax = ax or new_axes(min(PAGE, max(COLUMN, 2.05 + 0.45 * last)), 2.6)
+    orders = np.arange(1, last + 1)
     sides = ((-0.2, discarded, DISCARDED, "discarded"), (0.2, new, NEW, "new"))
     for shift, part, colour, name in sides:
         for sign, shared, rest in zip((1, -1), preserved, part, strict=True):
-            x, base = orders + shift, sign * shared[1:]
-            ax.bar(x, base, 0.36, color=PRESERVED, linewidth=0, label="preserved")
-            ax.bar(x, sign * rest[1:], 0.36, base, color=colour, linewidth=0, label=name)
+            x, base = orders + shift, sign * shared[:last]
+            ax.bar(x, base, 0.36, color=PRESERVED, label="preserved", **EDGE)
+            ax.bar(x, sign * rest[:last], 0.36, base, color=colour, label=name, **EDGE)
     ax.axhline(0, color="black", linewidth=0.6)
+    unit = _unit(None if isinstance(change, pd.DataFrame) else change.before, unit)
     label_axes(ax, "order (left bars before, right bars after)", f"strength Σ|I| per input\n({unit})")
-    ax.set_xticks(orders[:: 1 + change.n // 15])
+    ax.set_xticks(orders[:: 1 + last // 15])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):,g}"))
     ax.margins(y=0.16)  # for the words above and below the bars
     for y, va, text in ((0.99, "top", "positive effects ↑"), (0.01, "bottom", "negative effects ↓")):
@@ -98,7 +100,8 @@ def plot_strength_by_order(
 def plot_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The shares of `KnowledgeChange.table()` by order and, at the right, over all orders.
 
-    Whiskers are the table's intervals; – stands where there is no strength.
+    Whiskers are the table's intervals; – stands where there is no strength. Highest orders with next to no
+    strength are left out.
 
     Args:
         table: of `KnowledgeChange.table()`.
@@ -113,7 +116,7 @@ def plot_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['1', 'all']
     """
     both = table[(table.kind == "both") & (table.sign == "both")]
-    orders = orders_of(table)
+    orders = _drawn_orders(both)
     ax = ax or new_axes(min(PAGE, max(COLUMN, 2.5 + 0.45 * len(orders))), 2.6)
     # Each order takes 1 along the axis, all orders together 2.
     centres, widths = np.arange(len(orders), dtype=float), np.full(len(orders), 0.84)
@@ -194,7 +197,7 @@ def plot_matching(
     threshold: float = SALIENT_THRESHOLD,
     ax: Axes | None = None,
     *,
-    unit: str = "score",
+    unit: str | None = None,
 ) -> Axes:
     """One game's output on all 2ⁿ masked inputs (line) and the sum of its salient interactions (dots).
 
@@ -206,7 +209,7 @@ def plot_matching(
         game: number of the input.
         threshold: of salience, a share of the strongest.
         ax: to draw on; new axes by default.
-        unit: of the score, for the axis.
+        unit: of the score, for the axis; by default the games' own.
 
     Returns:
         the axes.
@@ -233,13 +236,13 @@ def plot_matching(
     )
     ax.plot(rank, v, color="black", linewidth=1.2, label="network")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    label_axes(ax, "masked inputs, by output", f"output ({unit})")
+    label_axes(ax, "masked inputs, by output", f"output ({_unit(interactions, unit)})")
     legend_above(ax)
     return ax
 
 
 def plot_ranges(
-    interactions: Interactions, game: int, ax: Axes | None = None, *, unit: str = "score"
+    interactions: Interactions, game: int, ax: Axes | None = None, *, unit: str | None = None
 ) -> Axes:
     """The strongest effects of a game (dots) and their ranges in nearly sparsest splits (lines).
 
@@ -249,7 +252,7 @@ def plot_ranges(
         interactions: with ranges, from `SparseAndOr(ranges=…)`.
         game: number of the input.
         ax: to draw on; new axes by default.
-        unit: of the score, for the axis.
+        unit: of the score, for the axis; by default the games' own.
 
     Returns:
         the axes.
@@ -277,8 +280,43 @@ def plot_ranges(
     labels = [f"{item.kind.upper()} {{{', '.join(map(str, item.players))}}}" for item in top]
     ax.set_yticks(rows, labels)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    label_axes(ax, f"effect ({unit})", "")
+    label_axes(ax, f"effect ({_unit(interactions, unit)})", "")
     return ax
+
+
+def _unit(interactions: Interactions | None, unit: str | None) -> str:
+    """The unit of the score, for an axis: what the caller says, else what the games say."""
+    return unit or (interactions.about.unit if interactions else "") or "score"
+
+
+def _by_order(change: KnowledgeChange | pd.DataFrame, part: str, kind: str) -> np.ndarray:
+    """The mean strength of a part for each sign and each order from 1 on, `(signs, orders)`."""
+    if isinstance(change, pd.DataFrame):
+        rows = change[(change.quantity == part) & (change.kind == kind)]
+        by_order = rows.pivot(index="sign", columns="order", values="value")
+        return by_order.loc[list(SIGNS), orders_of(rows)[:-1]].to_numpy(float)
+    kinds = slice(None) if kind == "both" else [KINDS.index(kind)]
+    return getattr(change, part)[:, kinds].sum(1).mean(0)[:, 1:].cpu().numpy()
+
+
+def _last_order(strength: np.ndarray) -> int:
+    """The highest order with more than `MIN_ORDER_SHARE` of the strength, from that of orders 1 to n.
+
+    >>> _last_order(np.array([1.0, 5.0, 0.2, 0.001, 0.0]))
+    3
+    """
+    shown = np.flatnonzero(strength > MIN_ORDER_SHARE * strength.sum())
+    return int(shown[-1]) + 1 if len(shown) else len(strength)
+
+
+def _drawn_orders(both: pd.DataFrame) -> list[str]:
+    """The orders of a table of changes, without the highest ones that have next to no strength."""
+    orders = orders_of(both)
+    whole = both[both.quantity.isin(["all_before", "all_after"])]
+    if whole.empty or orders[:-1] != [str(order) for order in range(1, len(orders))]:
+        return orders
+    strength = whole.groupby("order").value.sum()
+    return [*orders[: _last_order(strength.loc[orders[:-1]].to_numpy())], orders[-1]]
 
 
 def _closeness(matched: np.ndarray, v: np.ndarray) -> str:
@@ -305,7 +343,7 @@ def _share_bars(
     """One quantity's bars with whiskers, the last bar with its percentage."""
     value, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
     defined = np.isfinite(value)
-    ax.bar(x[defined], value[defined], 0.9 * widths[defined], color=colour, linewidth=0, label=label)
+    ax.bar(x[defined], value[defined], 0.9 * widths[defined], color=colour, label=label, **EDGE)
     for position in x[~defined]:
         ax.text(position, 0.01, "–", ha="center", va="bottom", fontsize=FONT, color=FAINT)
     known = np.isfinite(low) & np.isfinite(high)

@@ -6,8 +6,8 @@ from harsanyi.analyses.drawing.palette import NEGATIVE, POSITIVE
 from harsanyi.analyses.knowledge.strongest_changes import EffectChange
 from harsanyi.interactions import Interaction
 
-# A weaker effect is written as 0: it is a rounding error.
-MIN_WRITTEN_EFFECT = 1e-6
+# A weaker effect is written as 0, as it is in two decimals.
+MIN_WRITTEN_EFFECT = 5e-3
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,12 @@ def sign_colour(effect: float) -> str:
 
 
 def signed(effect: float) -> str:
-    """An effect in few digits: two decimals, or its first digit where it is small.
+    """An effect in two decimals.
 
-    >>> [signed(x) for x in (1.234, -0.0312, 1e-9)]
+    >>> [signed(x) for x in (1.234, -0.0312, 4e-6)]
     ['+1.23', '−0.03', '0']
     """
-    digits = "+.2f" if abs(effect) >= 0.1 else "+.1g"
-    return f"{effect:{digits}}".replace("-", "−") if abs(effect) > MIN_WRITTEN_EFFECT else "0"
+    return f"{effect:+.2f}".replace("-", "−") if abs(effect) >= MIN_WRITTEN_EFFECT else "0"
 
 
 def effect_label(interaction: Interaction) -> str:
@@ -51,10 +50,11 @@ def order_label(interaction: Interaction) -> str:
     return f"{effect_label(interaction)}{between}order {interaction.order}"
 
 
-def change_label(change: EffectChange) -> str:
-    """Kind, and the whole effect before and after.
+def change_label(change: EffectChange, part: str) -> str:
+    """Kind, the whole effect before and after, and the part of it.
 
-    >>> change_label(EffectChange(Interaction("and", (0, 2), 0.4), 1.2, 0.4))
-    'AND +1.20 → +0.40'
+    >>> change_label(EffectChange(Interaction("and", (0, 2), 0.8), 1.2, 0.4), "discarded")
+    'AND +1.20 → +0.40: +0.80 discarded'
     """
-    return f"{change.interaction.kind.upper()} {signed(change.before)} → {signed(change.after)}"
+    kind, effect = change.interaction.kind.upper(), signed(change.interaction.effect)
+    return f"{kind} {signed(change.before)} → {signed(change.after)}: {effect} {part}"

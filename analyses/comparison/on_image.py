@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.comparison.labels import change_label, order_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of
-from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FAINT, FONT, KIND_LINES
+from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FAINT, FONT, KIND_LINES, Drawing, new_axes
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import BACKGROUND, Interaction
@@ -19,6 +19,10 @@ from harsanyi.interactions import BACKGROUND, Interaction
 # Share of its grey that an element keeps; the rest is white.
 GREY_SHARES = {"other players": 0.4, "background": 0.12}
 PANEL_INCHES = 1.6
+# What the figures say of themselves, at their foot.
+MARKS = "In colour: the players that act together; red raises the score, blue lowers it. Grey: other players."
+BACKGROUND_MARK = " Palest: background, never masked."
+PARTS = "Above each panel: the effect before → after, and the part of it; the parts of an effect add up."
 # Outlines are thin on images of at least this height: those of superpixels wind.
 THIN_OUTLINE_PIXELS = 64
 
@@ -44,7 +48,7 @@ def draw_interaction_on_image(
     'AND +1.50 · order 2'
     """
     pixels, owner = _pixels(image, owner)
-    ax = ax or Figure((PANEL_INCHES, PANEL_INCHES + 0.3), layout="constrained").add_subplot()
+    ax = ax or new_axes(PANEL_INCHES, PANEL_INCHES + 0.3)
     member = np.isin(owner, interaction.players)
     keep = np.where(owner == BACKGROUND, GREY_SHARES["background"], GREY_SHARES["other players"])[..., None]
     pale = keep * pixels.mean(-1, keepdims=True) + (1 - keep) * 255
@@ -77,7 +81,7 @@ def draw_players_on_image(
     ['0']
     """
     pixels, owner = _pixels(image, owner)
-    ax = ax or Figure((PANEL_INCHES, PANEL_INCHES + 0.3), layout="constrained").add_subplot()
+    ax = ax or new_axes(PANEL_INCHES, PANEL_INCHES + 0.3)
     ax.imshow(pixels)
     masks = _players(owner)
     _outline(ax, masks, edgecolor="black", linewidth=1.1)
@@ -122,6 +126,7 @@ def draw_top_on_image(
     draw_players_on_image(image, owner, first, label=label, numbers=numbers)
     for ax, interaction in zip(others, interactions, strict=False):
         draw_interaction_on_image(image, owner, interaction, ax)
+    _explain(figure, _marks(owner))
     return figure
 
 
@@ -130,8 +135,8 @@ def draw_change_on_image(
 ) -> Figure:
     """The k strongest preserved, discarded and new interactions of one game, a row each, on its image.
 
-    Titles give the effect before → after; colours show the sign of the part that was preserved, discarded or
-    new. An interaction that lost part of its strength is in two rows.
+    Titles give the effect before → after, and the part of it that was preserved, discarded or new; colours
+    show the sign of the part. An interaction that lost or gained strength is in two rows: its parts add up.
 
     Args:
         image: uint8, `(height, width, 3)` or `(height, width)`.
@@ -144,14 +149,17 @@ def draw_change_on_image(
     Returns:
         a figure that pyplot does not know.
     """
-    figure, panels = _panels(len(CHANGE_COLOURS), k, title)
+    figure, panels = _panels(len(CHANGE_COLOURS), k, title, label_lines=2)
     for row, (name, parts) in zip(panels, strongest_changes(change, game, k).items(), strict=True):
         for ax, part in zip(row, parts, strict=False):
-            draw_interaction_on_image(image, owner, part.interaction, ax, label=change_label(part))
+            draw_interaction_on_image(
+                image, owner, part.interaction, ax, label=change_label(part, name).replace(": ", "\n")
+            )
         row[0].set_visible(True)
         if not parts:
             row[0].text(0.5, 0.5, "none", ha="center", va="center", fontsize=FONT, color=FAINT)
         row[0].set_ylabel(name, fontsize=FONT + 1, fontweight="bold", color=CHANGE_COLOURS[name])
+    _explain(figure, f"{PARTS} {_marks(owner)}")
     return figure
 
 
@@ -172,11 +180,11 @@ def _players(owner: np.ndarray) -> list[np.ndarray]:
     return [owner == player for player in range(owner.max() + 1)]
 
 
-def _panels(rows: int, columns: int, title: str) -> tuple[Figure, np.ndarray]:
-    """Empty square panels under a title, `(rows, columns)`."""
+def _panels(rows: int, columns: int, title: str, *, label_lines: int = 1) -> tuple[Figure, np.ndarray]:
+    """Empty square panels with labels of so many lines under a title, `(rows, columns)`."""
     lines = lines_of(title, columns * PANEL_INCHES - MARGIN)
-    height = rows * (PANEL_INCHES + 0.12) + (0.15 + 0.15 * len(lines) if lines else 0)
-    figure = Figure((columns * PANEL_INCHES, height), layout="constrained")
+    height = rows * (PANEL_INCHES + 0.14 * label_lines) + (0.15 + 0.15 * len(lines) if lines else 0)
+    figure = Drawing((columns * PANEL_INCHES, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06)  # type: ignore[union-attr, call-arg]
     if title:
         figure.suptitle("\n".join(lines), fontsize=FONT + 1, parse_math=False)
@@ -185,6 +193,19 @@ def _panels(rows: int, columns: int, title: str) -> tuple[Figure, np.ndarray]:
         ax.set(xticks=[], yticks=[], visible=False)
         ax.spines[:].set_visible(False)
     return figure, panels
+
+
+def _marks(owner: Any) -> str:
+    """What colours and greys mean on images with these players."""
+    return MARKS + (BACKGROUND_MARK if (np.asarray(owner) == BACKGROUND).any() else "")
+
+
+def _explain(figure: Figure, note: str) -> None:
+    """Write a note at the foot of a figure, which grows by it."""
+    width, height = figure.get_size_inches()
+    lines = lines_of(note, width - MARGIN, FONT)
+    figure.set_size_inches(width, height + 0.16 * len(lines))
+    figure.supxlabel("\n".join(lines), fontsize=FONT, color=FAINT, x=0.01, ha="left")
 
 
 def _titled(ax: Axes, label: str, colour: str) -> Axes:

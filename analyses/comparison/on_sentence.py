@@ -10,7 +10,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from harsanyi.analyses.comparison.labels import LabelledInteraction, change_label, effect_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of, width_of
-from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FONT, KIND_LINES, PAGE
+from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FAINT, FONT, KIND_LINES, PAGE, Drawing
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import BACKGROUND, Interaction
@@ -67,7 +67,7 @@ def draw_change_on_sentence(
         a figure that pyplot does not know.
     """
     groups = {
-        name: [LabelledInteraction(part.interaction, change_label(part)) for part in parts]
+        name: [LabelledInteraction(part.interaction, change_label(part, name)) for part in parts]
         for name, parts in strongest_changes(change, game, k).items()
     }
     return _draw_rows(words, player_of_word, groups, title)
@@ -119,7 +119,7 @@ def _draw_rows(
 
 def _page(width: float, height: float) -> Axes:
     """Axes measured in inches from the top left of a new figure."""
-    ax = Figure((width, height)).add_axes((0, 0, 1, 1))
+    ax = Drawing((width, height)).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.axis("off")
     return ax
@@ -167,7 +167,7 @@ def _draw_words(
             box.set(facecolor=to_rgba(edge, 0.15), edgecolor=edge, linewidth=1)
             box.set_linestyle(KIND_LINES[interaction.kind])
             ax.add_patch(box)
-        shade = "#A6A6A6" if player == BACKGROUND else "black"
+        shade = FAINT if player == BACKGROUND else "black"
         ax.text(
             left + x, middle, word, fontsize=FONT + 1, color=shade, va="center_baseline", parse_math=False
         )

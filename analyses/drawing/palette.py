@@ -1,26 +1,37 @@
 """Colours, sizes and axes of all figures.
 
 Every plot of the project takes a result or a table and returns the `Axes` it drew on. `ax=None` makes a new
-`Figure`, which is `ax.figure` and which pyplot does not know.
+figure of pyplot's: a notebook shows it, and `plt.show()` in a script. Reports take theirs away from pyplot
+(`figure_of`). A function that draws several panels returns a `Drawing`, which pyplot does not know and which
+a notebook shows too.
 """
 
+import base64
+import io
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Distinct with any colour vision; those that touch each other also in grey print.
-PRESERVED, DISCARDED, NEW, SCRATCH = "#00798C", "#C2C2C2", "#E69F00", "#5B3A8C"
-POSITIVE, NEGATIVE = "#C1272D", "#2159B0"
-NETWORK_COLOURS = ("#222222", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#8C6D31")
+from harsanyi.shown import NEGATIVE as NEGATIVE
+from harsanyi.shown import POSITIVE as POSITIVE
+
+# Distinct with any colour vision, and with a contrast of 3 : 1 or more on white and on the dark of editors
+# (a test measures it). What touches has a white edge between.
+PRESERVED, DISCARDED, NEW, SCRATCH = "#00798C", "#929292", "#CC7A00", "#8457C4"
+NETWORK_COLOURS = ("#6E6E6E", "#0072B2", "#D55E00", "#C8709F", "#009E73", "#8C6D31")
+# Of training on fine and on coarse labels, in all figures.
+FINE, COARSE = NETWORK_COLOURS[1], NETWORK_COLOURS[2]
+# From few classes to many.
+LEVELS = ("#CC7A00", "#C96A6A", "#B0609C", "#7F66C6", "#2E6BC6")
 KIND_LINES: dict[str, Any] = {"and": "solid", "or": (0, (2.5, 1.2))}
 FAINT = "#777777"
+EDGE: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}  # of bars that touch
 BAND = 0.18  # opacity of intervals
 # Points; no text in a figure is smaller.
 FONT = 8
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
-# Parts of a change in text and lines, which need a darker grey than bars.
-CHANGE_COLOURS = {"preserved": PRESERVED, "discarded": "#6E6E6E", "new": NEW}
+CHANGE_COLOURS = {"preserved": PRESERVED, "discarded": DISCARDED, "new": NEW}
 SHARE_COLOURS = {
     "preserved_share": ("preserved, of before", PRESERVED),
     "discarded_share": ("discarded, of before", DISCARDED),
@@ -29,9 +40,20 @@ SHARE_COLOURS = {
 }
 
 
+class Drawing(Figure):
+    """A figure that pyplot does not know, and that a notebook shows all the same."""
+
+    def _repr_html_(self) -> str:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=110)
+        return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
 def new_axes(width: float, height: float) -> Axes:
-    """The only `Axes` of a new figure of this size in inches, which pyplot does not know."""
-    return Figure((width, height), layout="constrained").add_subplot()
+    """The only `Axes` of a new figure of pyplot's, of this size in inches."""
+    import matplotlib.pyplot as plt  # here, since it looks for a screen
+
+    return plt.figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def label_axes(ax: Axes, x: str, y: str) -> None:
@@ -77,7 +99,10 @@ def legend_above(ax: Axes) -> None:
 
 
 def figure_of(ax: Axes) -> Figure:
-    """The figure of a plot's axes."""
+    """The figure of a plot's axes, for a file or a page: pyplot shows it no more."""
+    import matplotlib.pyplot as plt
+
     figure = ax.get_figure(root=True)
     assert figure is not None
+    plt.close(figure)
     return figure

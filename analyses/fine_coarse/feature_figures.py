@@ -12,7 +12,9 @@ from matplotlib.ticker import PercentFormatter
 
 from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
 from harsanyi.analyses.drawing.palette import (
+    COARSE,
     COLUMN,
+    FINE,
     NETWORK_COLOURS,
     label_axes,
     legend_above,
@@ -20,8 +22,8 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.fine_coarse.feature_tables import WITH_NOISE
 
-FEATURE_COLOURS = {"common": NETWORK_COLOURS[1], "fine": NETWORK_COLOURS[2]}
-LEVEL_COLOURS = {"coarse": NETWORK_COLOURS[4], "fine": NETWORK_COLOURS[3]}
+FEATURE_COLOURS = {"common": NETWORK_COLOURS[4], "fine": NETWORK_COLOURS[3]}
+LEVEL_COLOURS = {"coarse": COARSE, "fine": FINE}
 SAMPLE_LINES = {"easy": "dotted", "hard, noise alone": "dashed", "hard": "solid"}
 
 

@@ -11,11 +11,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from harsanyi.analyses.drawing.lettering import name_points
 from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
 from harsanyi.analyses.drawing.palette import (
     BAND,
+    COARSE,
     COLUMN,
     FAINT,
+    FINE,
     FONT,
     NETWORK_COLOURS,
     label_axes,
@@ -28,8 +31,8 @@ POINTS = "Δ accuracy (points)"
 # Text on a cell is white above this share of the colour scale.
 WHITE_TEXT_SHARE = 0.6
 PART_COLOURS = {
-    "coarse": ("between coarse classes", NETWORK_COLOURS[1]),
-    "intra": ("within them", NETWORK_COLOURS[2]),
+    "coarse": ("between coarse classes", COARSE),
+    "intra": ("within them", FINE),
 }
 SPLIT_LINES = {"train": "solid", "held out": "dashed"}
 
@@ -96,13 +99,16 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         dots_with_bars(ax, rows.redundancy, rows, colour, str(name))
         if "redundancy_low" in rows:
             ax.hlines(rows.value, rows.redundancy_low, rows.redundancy_high, color=colour, linewidth=1.2)
-        if "grouping" in rows:
-            _name_points(ax, rows, colour)
     ax.yaxis.set_major_formatter(FuncFormatter(signed_points))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.margins(x=0.12, y=0.15)
+    ax.margins(x=0.16, y=0.15)
     label_axes(ax, "boundary redundancy", POINTS)
     legend_above(ax)
+    if "grouping" in table:
+        shades = dict(zip(dict.fromkeys(table.data), cycle(NETWORK_COLOURS[1:]), strict=False))
+        colours = [shades[data] for data in table.data]
+        places = {"redundancy": "x", "value": "y", "redundancy_low": "left", "redundancy_high": "right"}
+        name_points(ax, table.rename(columns=places), list(map(str, table.grouping)), colours)
     return ax
 
 
@@ -153,10 +159,10 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     swept = rows[rows.training != "coarse"]
     swept = swept.assign(beta=[_beta(name) for name in swept.training]).sort_values("beta")
     style: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.2}
-    line_with_band(ax, swept.beta, swept, NETWORK_COLOURS[1], "fine classes", **style)
+    line_with_band(ax, swept.beta, swept, FINE, "fine classes", **style)
     for value, low, high in coarse[["value", "low", "high"]].to_numpy(float).tolist():
-        ax.axhline(value, color=NETWORK_COLOURS[2], linewidth=1.2, linestyle="dashed", label="coarse labels")
-        ax.axhspan(low, high, color=NETWORK_COLOURS[2], alpha=BAND, linewidth=0)
+        ax.axhline(value, color=COARSE, linewidth=1.2, linestyle="dashed", label="coarse labels")
+        ax.axhspan(low, high, color=COARSE, alpha=BAND, linewidth=0)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
     label_axes(ax, "β", "coarse answers right")
     legend_above(ax)
@@ -170,23 +176,6 @@ def signed_points(share: float, _: int = 0) -> str:
     '−1.5'
     """
     return f"{100 * share:+.3g}".replace("-", "−") if share else "0"
-
-
-def _name_points(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Names above and below the whiskers in turn, so that neighbours do not overlap."""
-    for number, row in enumerate(rows.sort_values("redundancy").to_dict("records")):
-        y, offset, va = (row["high"], 2, "bottom") if number % 2 else (row["low"], -2, "top")
-        ax.annotate(
-            str(row["grouping"]),
-            (row["redundancy"], y),
-            xytext=(0, offset),
-            textcoords="offset points",
-            ha="center",
-            va=va,
-            fontsize=FONT,
-            color=colour,
-            parse_math=False,
-        )
 
 
 def _beta(training: str) -> float:

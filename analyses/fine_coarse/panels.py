@@ -6,7 +6,7 @@ Functions take tables and return a whole `Figure`, which pyplot does not know.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import FONT, PAGE
+from harsanyi.analyses.drawing.palette import FONT, PAGE, Drawing
 from harsanyi.analyses.fine_coarse.figures import plot_delta_map, plot_loss_split
 from harsanyi.analyses.statistics.correlation import require_columns
 
@@ -26,7 +26,7 @@ def draw_delta_maps(table: pd.DataFrame) -> Figure:
     delta = table[(table.quantity == "delta") & (table.training == "fine")]
     names = list(dict.fromkeys(delta.grouping))
     rows, height = -(-len(names) // 2), 0.9 + 0.36 * delta.width.nunique()
-    figure = Figure((PAGE, max(2.6, height) * rows), layout="constrained")
+    figure = Drawing((PAGE, max(2.6, height) * rows), layout="constrained")
     panels = figure.subplots(rows, 2, squeeze=False).flatten()
     for ax, name in zip(panels, names, strict=False):
         plot_delta_map(delta[delta.grouping == name], ax, limit=delta.value.abs().max())
@@ -49,7 +49,7 @@ def draw_loss_split(table: pd.DataFrame) -> Figure:
     """
     require_columns(table, ["objective", "part", "split", "step", "value", "low", "high"])
     objectives = list(table.groupby("objective", sort=False))
-    figure = Figure((PAGE, 3.2), layout="constrained")
+    figure = Drawing((PAGE, 3.2), layout="constrained")
     panels = figure.subplots(1, len(objectives), sharey=True, squeeze=False).flatten()
     for ax, (name, rows) in zip(panels, objectives, strict=True):
         plot_loss_split(rows, ax)

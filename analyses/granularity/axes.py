@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from harsanyi.analyses.drawing.marks import dots_with_bars
-from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, NETWORK_COLOURS, label_axes
+from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, LEVELS, NETWORK_COLOURS, label_axes
 from harsanyi.analyses.granularity.runs import BASELINE
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -18,10 +18,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 MAX_TICKS = 7
 # Between ticks, as a share of a logarithmic axis.
 MIN_TICK_DISTANCE = 0.06
+# Between the lines of two kinds, as a share of a logarithmic axis; an axis of a single value spans this much.
+ASIDE, MIN_SPAN = 0.025, 3.0
 
 
 def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
-    """Draw a line for each kind. Points of equal x are moved aside a little, so that whiskers do not overlap.
+    """Draw a line for each kind. Points of equal x are moved aside, so that none hides another.
 
     Args:
         ax: to draw on.
@@ -29,9 +31,10 @@ def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
         x: the name of the column on the horizontal axis.
     """
     kinds = list(dict.fromkeys(rows.kind))
+    aside = max(rows[x].max() / rows[x].min(), MIN_SPAN) ** ASIDE if len(rows) else 1
     for i, (kind, style) in enumerate(zip(kinds, cycle(line_styles()), strict=False)):
         line = rows[rows.kind == kind].sort_values(x)
-        draw_whiskered(ax, line[x] * 1.03 ** (i - (len(kinds) - 1) / 2), line, kind, **style)
+        draw_whiskered(ax, line[x] * aside ** (i - (len(kinds) - 1) / 2), line, kind, **style)
 
 
 def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **style: Any) -> None:
@@ -81,7 +84,7 @@ def set_log_axis(ax: Axes, values: pd.Series) -> None:
 
 def level_colour(share: float) -> Any:
     """The colour of a level, by its place from few (0) to many (1) classes."""
-    return colormaps["cividis"](share)
+    return LinearSegmentedColormap.from_list("levels", LEVELS)(share)
 
 
 def line_styles() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from harsanyi.analyses.granularity.runs import BASELINE
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import ERRORS
-from harsanyi.analyses.run.run import SCORE_UNITS
+from harsanyi.interactions.game.scores import unit_of
 
 
 def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -65,5 +65,5 @@ def _ladder_figures(
         figures[
             f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
             f"with {size} samples, {intervals}"
-        ] = figure_of(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=SCORE_UNITS["log_odds"]))
+        ] = figure_of(plot_ladder_orders(tables[LADDER_SUMMARY], kind, size, unit=unit_of("log_odds")))
     return figures

@@ -16,6 +16,7 @@ from harsanyi.analyses.drawing.palette import (
     FAINT,
     NETWORK_COLOURS,
     PAGE,
+    Drawing,
     label_axes,
     legend_above,
     new_axes,
@@ -111,7 +112,7 @@ def draw_beside_published(summary: pd.DataFrame, size: int) -> Figure:
     >>> len(draw_beside_published(pd.DataFrame([{**row, "value": 0.4, "low": 0.2, "high": 0.5}]), 9).axes)
     2
     """
-    figure = Figure((PAGE, 3.3), layout="constrained")
+    figure = Drawing((PAGE, 3.3), layout="constrained")
     own, published = figure.subplots(1, 2)
     plot_granularity(summary, size, own)
     plot_published(published)
@@ -155,7 +156,7 @@ def plot_sizes(
         if kind == "per-sample"
         else [(f"{count} classes", line) for count, line in own.groupby("classes")]
     )
-    shades = np.linspace(0.85, 0.15, len(groups))
+    shades = np.linspace(0, 1, max(len(groups), 2))
     for (name, line), marker, shade in zip(groups, cycle(MARKERS), shades, strict=False):
         line = line.sort_values("size")
         draw_whiskered(ax, line["size"], line, name, color=level_colour(shade), marker=marker)

@@ -1,5 +1,6 @@
 """Figures of the ladder: accuracy and knowledge against the number of pretraining classes."""
 
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -13,6 +14,7 @@ from harsanyi.analyses.drawing.palette import (
     PAGE,
     PRESERVED,
     SCRATCH,
+    Drawing,
     label_axes,
     legend_above,
     new_axes,
@@ -27,6 +29,8 @@ from harsanyi.analyses.granularity.axes import (
 )
 from harsanyi.analyses.granularity.runs import BASELINE
 
+# Of the largest value of all orders: higher orders with less are not drawn.
+MIN_DRAWN = 0.02
 # Quantity → its name, colour and marker.
 LADDER = {
     "accuracy": ("accuracy on the target", NETWORK_COLOURS[0], "o"),
@@ -91,7 +95,7 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
     panels = [
         (quantity, name) for quantity, (name, *_) in LADDER.items() if (both.quantity == quantity).any()
     ]
-    figure = Figure((PAGE, 2.9), layout="constrained")
+    figure = Drawing((PAGE, 2.9), layout="constrained")
     for ax, (quantity, name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         rows = both[both.quantity == quantity]
         draw_baseline(ax, rows[rows.kind == BASELINE])
@@ -105,7 +109,7 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
 
 def plot_ladder_orders(
     ladder: pd.DataFrame,
-    kind: str,
+    kind: str | Sequence[str],
     size: int,
     quantity: str = "all_before",
     ax: Axes | None = None,
@@ -116,7 +120,7 @@ def plot_ladder_orders(
 
     Args:
         ladder: of `ladder_summary`.
-        kind: of pretraining labels, without misalignment.
+        kind: of pretraining labels, without misalignment; or several kinds.
         size: training samples.
         quantity: all_before, all_after, preserved, discarded or new.
         ax: to draw on; new axes by default.
@@ -131,15 +135,21 @@ def plot_ladder_orders(
     >>> len(plot_ladder_orders(pd.DataFrame(rows), "random", 9).lines)
     1
     """
-    rows = ladder[(ladder.kind == kind) & (ladder["size"] == size) & (ladder.misalignment == 0)]
+    kinds = [kind] if isinstance(kind, str) else list(kind)
+    rows = ladder[ladder.kind.isin(kinds) & (ladder["size"] == size) & (ladder.misalignment == 0)]
     rows = rows[(rows.quantity == quantity) & (rows.order != "all")]
     rows = rows.assign(number=rows.order.astype(int)).sort_values("number")
     ax = ax or new_axes(COLUMN + 0.4, 2.7)
-    groups = list(rows.groupby("classes"))
-    shades, shifts = np.linspace(0.85, 0.15, len(groups)), np.linspace(-0.15, 0.15, len(groups))
-    for (classes, line), marker, shade, shift in zip(groups, cycle(MARKERS), shades, shifts, strict=False):
+    largest = rows.groupby("number").value.max()
+    rows = rows[rows.number <= largest[largest > MIN_DRAWN * largest.max()].index.max()]
+    groups = list(rows.groupby(["classes", "kind"]))
+    shades, shifts = np.linspace(0, 1, max(len(groups), 2)), np.linspace(-0.15, 0.15, len(groups))
+    for ((classes, named), line), marker, shade, shift in zip(
+        groups, cycle(MARKERS), shades, shifts, strict=False
+    ):
         style = {"color": level_colour(shade), "marker": marker}
-        draw_whiskered(ax, line.number + shift, line, f"{classes} classes", **style)
+        name = f"{classes} classes" + (f" ({named})" if len(kinds) > 1 else "")
+        draw_whiskered(ax, line.number + shift, line, name, **style)
     ax.set_ylim(bottom=0)
     ax.set_xticks(sorted(set(rows.number)))
     label_axes(ax, "order", f"strength Σ|I| per input\n({unit})")

@@ -12,6 +12,7 @@ from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_a
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.interactions import salience_rule
+from harsanyi.shown import Card, Shown, counted
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
 SCRATCH_AMOUNTS = ("also_scratch", "exclusive", "only_scratch", "all_scratch")
@@ -29,8 +30,8 @@ SCRATCH_SHARE_AMOUNTS = {
 SUM_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class KnowledgeChange:
+@dataclass(frozen=True, repr=False)
+class KnowledgeChange(Shown):
     """Preserved, discarded and new strength between `before` and `after`, on the same games.
 
     Amounts are strengths Σ|I| in the unit of the score, `(games, kinds, signs, orders)`: AND and OR apart
@@ -88,6 +89,28 @@ class KnowledgeChange:
         if self.scratch is not None:
             names = (*AMOUNTS, *SCRATCH_AMOUNTS, *SHARE_AMOUNTS, *SCRATCH_SHARE_AMOUNTS)
         return amounts_table(self.quantities(names), bootstrap=bootstrap)
+
+    def _card(self) -> Card:
+        totals = {name: float(getattr(self, name).sum()) for name in AMOUNTS}
+
+        def share(part: str, whole: str) -> str:
+            return f"{totals[part] / totals[whole]:.0%}" if totals[whole] else ""
+
+        about = self.before.about
+        amounts = ", ".join(f"{name} {totals[name] / max(self.games, 1):.3g}" for name in AMOUNTS[:3])
+        return Card(
+            f"{counted(self.games, 'game')} of {counted(self.n, 'player')}, "
+            f"{about.network or 'before'} → {self.after.about.network or 'after'}",
+            {
+                "preserved, of before": share("preserved", "all_before"),
+                "discarded, of before": share("discarded", "all_before"),
+                "new, of after": share("new", "all_after"),
+                "scratch": "" if self.scratch is None else self.scratch.about.network or "yes",
+                "strength per input": amounts + (f" ({about.unit})" if about.unit else ""),
+                "method": self.before.method,
+                "salient": self.rule,
+            },
+        )
 
     def quantities(self, names: Iterable[str]) -> dict[str, tuple[Amount, ...]]:
         """Amounts and shares by name, as `amounts_table` takes them: a share is two amounts."""

@@ -9,7 +9,7 @@ from harsanyi.analyses.knowledge.class_tables import class_tables
 from harsanyi.analyses.run.extraction import load_or_extract, progress_bar
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.games import device_named
-from harsanyi.interactions import Interactions, JointSparseAndOr
+from harsanyi.interactions import About, Interactions, JointSparseAndOr
 
 
 def interactions_by_class(run: Run, networks: Sequence[str]) -> dict[str, list[Interactions]]:
@@ -32,7 +32,8 @@ def interactions_by_class(run: Run, networks: Sequence[str]) -> dict[str, list[I
     tables = {name: _class_tables(run, name) for name in (run.store.networks if joint else networks)}
     paths = {name: run.folder / f"interactions-{name}-classes.h5" for name in tables}
     with progress_bar(True, len(tables), "interactions of all classes", "network") as bar:
-        interactions = load_or_extract(tables, paths, method, device_named(run.study.device), bar)
+        about = {name: _about_class_tables(run, name) for name in tables}
+        interactions = load_or_extract(tables, paths, method, device_named(run.study.device), bar, about)
     games = run.store.games
     parts = [slice(start, start + games) for start in range(0, len(run.classes) * games, games)]
     return {name: [interactions[name].select(part) for part in parts] for name in networks}
@@ -42,6 +43,14 @@ def compared_by_class(run: Run, compared: Mapping[str, str]) -> dict[str, list[I
     """`interactions_by_class` of the networks that `Run.compared` names, by the side they stand for."""
     by_class = interactions_by_class(run, list(compared.values()))
     return dict(zip(compared, by_class.values(), strict=True))
+
+
+def _about_class_tables(run: Run, network: str) -> About:
+    """What the games of `_class_tables` are: all inputs, scored for one class after the other."""
+    about, games, classes = run.interactions[network].about, run.store.games, run.classes
+    players = about.players if len(about.players) == 1 else about.players * len(classes)
+    labels = tuple(name for name in classes for _ in range(games))
+    return replace(about, inputs=about.inputs * len(classes), players=players, labels=labels)
 
 
 def _class_tables(run: Run, network: str) -> torch.Tensor:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -15,7 +16,14 @@ from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_t
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.analyses.run.extraction import paused, progress_bar, study_interactions
 from harsanyi.analyses.run.notes import network_lines
-from harsanyi.analyses.run.run import GAMES_TABLE, RANGES_TABLE, STORE_FILE, STUDY_FILE, Run
+from harsanyi.analyses.run.run import (
+    GAMES_TABLE,
+    INTERACTIONS_TABLE,
+    RANGES_TABLE,
+    STORE_FILE,
+    STUDY_FILE,
+    Run,
+)
 from harsanyi.analyses.run.same_networks import (
     arrays_of,
     first_answers,
@@ -68,6 +76,7 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
         n=games.n,
         outputs=_output_counts(games) if study.keep_outputs else None,
         arrays=games.layout.arrays | arrays_of(answers),
+        about=games.about,
     )
     require_same_networks(store, answers)
     study.write(study.out / STUDY_FILE)
@@ -76,7 +85,7 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
         print("\n".join(network_lines(facts)), flush=True)
     if masked:
         facts = _evaluate(games, masked, store, facts, progress)
-    run = Run(study, store, study_interactions(study, store, progress=progress), facts)
+    run = Run(study, store, study_interactions(study, store, facts, progress=progress), facts)
     _write_tables(run, games)
     return run
 
@@ -178,6 +187,8 @@ def _write_tables(run: Run, games: StudyGames) -> None:
     study, store = run.study, run.store
     titles = [run.title_of(game) for game in range(store.games)]
     write_table(games_table(run.interactions, titles, study.threshold), study.out / GAMES_TABLE)
+    strongest = [network.table(threshold=study.threshold) for network in run.interactions.values()]
+    write_table(pd.concat(strongest, ignore_index=True), study.out / INTERACTIONS_TABLE)
     if study.ranges:
         write_table(ranges_table(run.interactions, titles), study.out / RANGES_TABLE)
     if games.all_players is not None:

@@ -1,8 +1,9 @@
 """Interactions from value tables: extracted once, written beside the tables, and read from there."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import Any
@@ -10,17 +11,30 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from harsanyi.analyses.study.facts import Facts
 from harsanyi.analyses.study.games import device_named
 from harsanyi.analyses.study.study import Study
-from harsanyi.interactions import Interactions, JointSparseAndOr, Method, Store, extract_each
+from harsanyi.interactions import (
+    BACKGROUND,
+    About,
+    Interactions,
+    JointSparseAndOr,
+    Method,
+    Store,
+    extract_each,
+)
+from harsanyi.interactions.game.scores import unit_of
 
 
-def study_interactions(study: Study, store: Store, *, progress: bool = False) -> dict[str, Interactions]:
+def study_interactions(
+    study: Study, store: Store, facts: Facts, *, progress: bool = False
+) -> dict[str, Interactions]:
     """All networks' interactions in the score of the label, from files in the store's folder or extracted.
 
     Args:
         study: names the method and the device.
         store: the value tables.
+        facts: say which plan evaluated each network, and the classes where all outputs are kept.
         progress: whether to draw a bar.
 
     Returns:
@@ -28,8 +42,45 @@ def study_interactions(study: Study, store: Store, *, progress: bool = False) ->
     """
     tables = {name: store.v(name) for name in store.networks}
     paths = {name: store.path.parent / f"interactions-{name}.h5" for name in tables}
+    about = {name: about_network(study, store, facts, name) for name in tables}
     with progress_bar(progress, len(tables), "interactions", "network") as bar:
-        return load_or_extract(tables, paths, study.extraction(), device_named(study.device), bar)
+        return load_or_extract(tables, paths, study.extraction(), device_named(study.device), bar, about)
+
+
+def about_network(study: Study, store: Store, facts: Facts, network: str) -> About:
+    """What the games of a network are, in words.
+
+    Args:
+        study: names the score.
+        store: names inputs, labels and players; an older one in its settings, without names of cells.
+        facts: say which plan evaluated the network.
+        network: its name in the study.
+
+    Returns:
+        the words; what is not known is empty.
+    """
+    settings, known = store.settings, store.about
+    if not known.inputs:
+        known = About(
+            inputs=tuple(settings.get("inputs", ())),
+            labels=tuple(settings.get("labels", ())),
+            players=_words(settings.get("sentences", ()), store.n),
+            score=study.score,
+            unit=unit_of(study.score),
+        )
+    plan = facts.plans[network].name if network in facts.plans else "dense" if facts.networks else ""
+    classes = facts.classes.names if facts.classes else ()
+    return replace(known, network=network, plan=plan, classes=classes)
+
+
+def _words(sentences: Sequence[Any], n: int) -> tuple[tuple[str, ...], ...]:
+    """The words of each player, in the sentences of a store."""
+    words: list[list[list[str]]] = [[[] for _ in range(n)] for _ in sentences]
+    for row, sentence in zip(words, sentences, strict=True):
+        for word, player in sentence:
+            if player != BACKGROUND:
+                row[player].append(word)
+    return tuple(tuple(" ".join(own) or "–" for own in row) for row in words)
 
 
 def load_or_extract(
@@ -38,6 +89,7 @@ def load_or_extract(
     method: Method,
     device: torch.device,
     bar: "tqdm[Any]",
+    about: Mapping[str, About],
 ) -> dict[str, Interactions]:
     """The interactions of value tables: from files that hold them, else extracted and written there.
 
@@ -47,6 +99,7 @@ def load_or_extract(
         method: of extraction; a joint one extracts all networks anew where one file is missing.
         device: where they are extracted.
         bar: counts networks.
+        about: what the games of each network are, in words.
 
     Returns:
         the interactions by network, on the CPU.
@@ -54,13 +107,14 @@ def load_or_extract(
     interactions = {}
     for name, table in tables.items():
         if (loaded := _load(paths[name], method, table)) is not None:
-            interactions[name] = loaded
+            interactions[name] = replace(loaded, about=about[name])
     missing = [name for name in tables if name not in interactions]
     if missing and isinstance(method, JointSparseAndOr):
         missing = list(tables)
     bar.update(len(tables) - len(missing))
     bar.initial = bar.n  # files take no time
-    for name, extracted in extract_each({name: tables[name].to(device) for name in missing}, method):
+    on_device = {name: tables[name].to(device) for name in missing}
+    for name, extracted in extract_each(on_device, method, about):
         interactions[name] = extracted.to("cpu")
         interactions[name].save(paths[name])
         bar.update()

@@ -14,19 +14,15 @@ from harsanyi.analyses.study.facts import FACTS_FILE, Classes, Facts, NetworkPer
 from harsanyi.analyses.study.kept import read_kept
 from harsanyi.analyses.study.study import PRETRAINED, Study, study_in
 from harsanyi.interactions import Interactions, Store
+from harsanyi.interactions.game.scores import unit_of
+from harsanyi.shown import Card, Shown, counted, first_of
 
 STORE_FILE, STUDY_FILE = "values.h5", "study.toml"
-GAMES_TABLE, RANGES_TABLE = "games", "ranges"
-# The unit of each score; any other score is its own unit.
-SCORE_UNITS = {
-    "log_odds": "log-odds, nats",
-    "log_prob": "log-probability, nats",
-    "next_token_log_odds": "log-odds, nats",
-}
+GAMES_TABLE, INTERACTIONS_TABLE, RANGES_TABLE = "games", "interactions", "ranges"
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
     """A finished study, as it lies in its folder.
 
     Attributes:
@@ -53,7 +49,7 @@ class Run:
         study = study_in(folder / STUDY_FILE)
         store = Store(folder / STORE_FILE)
         facts = read_kept(folder / FACTS_FILE, Facts) or Facts()
-        return cls(study, store, study_interactions(study, store), facts)
+        return cls(study, store, study_interactions(study, store, facts), facts)
 
     @property
     def folder(self) -> Path:
@@ -63,7 +59,7 @@ class Run:
     @property
     def unit(self) -> str:
         """The unit of the score, for axes."""
-        return SCORE_UNITS.get(self.study.score, self.study.score)
+        return unit_of(self.study.score)
 
     @property
     def performance(self) -> pd.DataFrame:
@@ -130,3 +126,20 @@ class Run:
         """What a game is called: its input's name and the label that is scored."""
         settings = self.store.settings
         return f"{settings['inputs'][game]} · {settings['labels'][game]}"
+
+    def _card(self) -> Card:
+        accuracies = [
+            f"{row.network} {row.accuracy:.1%}" for row in self.facts.performance if row.split == "held out"
+        ]
+        return Card(
+            f"{self.study.model}, {counted(len(self.interactions), 'network')} on "
+            f"{counted(self.store.games, 'game')} of {counted(self.store.n, 'player')}",
+            {
+                "networks": first_of(list(self.interactions), 6),
+                "data": str(self.study.data),
+                "players": self.study.players,
+                "unit": self.unit,
+                "accuracy": first_of(accuracies, 6),
+                "folder": str(self.folder),
+            },
+        )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from harsanyi.analyses.study.labels import Answering, class_match, classes_of, o
 from harsanyi.analyses.study.layout import Layout
 from harsanyi.analyses.study.study import NEXT_TOKEN, OUTPUT, Study
 from harsanyi.data import Inputs
-from harsanyi.interactions import MaskedModel
+from harsanyi.interactions import About, MaskedModel
+from harsanyi.interactions.game.scores import unit_of
 from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
@@ -93,6 +94,17 @@ class StudyGames:
         return Classes(names, {name: match.outputs for name, match in self.answers.matches.items()})
 
     @property
+    def about(self) -> About:
+        """What the games are, in words; the same for all networks."""
+        return About(
+            inputs=self.inputs.names,
+            players=next(iter(self.layout.players.values())).called(),
+            labels=tuple(self.settings["labels"]),
+            score=self.study.score,
+            unit=unit_of(self.study.score),
+        )
+
+    @property
     def facts(self) -> Facts:
         """What is known of the inputs and the read-outs before any measurement."""
         return Facts(
@@ -141,6 +153,7 @@ class StudyGames:
                 layer=study.layer,
                 precision=study.precision,
                 batch_size=study.batch_size,
+                about=replace(self.about, network=name, classes=network.classes),
             )
             with torch.inference_mode(), game.prepared():
                 first = torch.zeros(1, dtype=torch.int64, device=game.device)

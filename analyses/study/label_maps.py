@@ -56,7 +56,8 @@ def mask_players(
                 f"{k} players: choose fewer players, or leave this input out"
             )
         maps.append(merged_segments(segments, image.astype(float), k))
-    return Players(torch.from_numpy(np.stack(maps)), k, axis=-2, per_game=True)
+    names = (tuple(f"segment {number}" for number in range(k)),)
+    return Players(torch.from_numpy(np.stack(maps)), k, axis=-2, per_game=True, names=names)
 
 
 def label_map(folder: Path, name: str) -> np.ndarray:

@@ -151,7 +151,7 @@ def _on_images(
     if len(shapes) > 1:
         raise ValueError(f"the networks see images of different sizes {sorted(shapes)}; set --image-size")
     name, network = next(iter(networks.items()))
-    images = _display(network, tensors[name])
+    images = displayed(network.preprocess, tensors[name])
     settings: dict[str, Any] = {}
     if kind in ("superpixels", "masks"):
         if study.layer is not None:
@@ -160,7 +160,7 @@ def _on_images(
         if study.corruption is not None:
             before = network.preprocess(list(drawn.items))
             assert isinstance(before, Tensor)
-            clean = _display(network, before)
+            clean = displayed(network.preprocess, before)
         if kind == "masks":
             players = mask_players(sizes[1], drawn, network, clean, sizes[0])
             settings["masks"] = digest(players.owner)
@@ -256,9 +256,9 @@ def _token_baseline(name: str, tokenizer: Any) -> Any:
     return token(number)
 
 
-def _display(network: Network, tensor: Tensor) -> np.ndarray:
-    """The images as the network sees them, as pixels of 0 to 255."""
-    display = getattr(network.preprocess, "display", None)
+def displayed(preprocess: Any, tensor: Tensor) -> np.ndarray:
+    """The images as a network sees them, as pixels of 0 to 255: by its preprocessing, else by their range."""
+    display = getattr(preprocess, "display", None)
     if display is not None:
         return display(tensor)
     low, high = tensor.amin((1, 2, 3), keepdim=True), tensor.amax((1, 2, 3), keepdim=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -87,6 +87,8 @@ def plot_reached(
         _line(ax, rows, series, colour)
     for share in (0.5, 0.9):
         ax.axhline(share, color=FAINT, linewidth=0.6, linestyle="dotted")
+        across: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "fontsize": FONT, "color": FAINT}
+        ax.text(0.01, share + 0.01, f"{share:.0%}", va="bottom", **across)
     share_axis(ax)
     labels = {"reached": "share of the own final knowledge", "similarity_own": "similarity to the own end"}
     label_axes(ax, unit, labels.get(quantity, quantity.replace("_", " ")))

@@ -156,13 +156,15 @@ def succession_table(
 def _dividends(interactions: Interactions) -> Interactions:
     """The same knowledge as AND interactions only."""
     dividends = final_dividends(interactions)
-    return Interactions(dividends, torch.zeros_like(dividends), interactions.v, "dividends")
+    return Interactions(
+        dividends, torch.zeros_like(dividends), interactions.v, "dividends", about=interactions.about
+    )
 
 
 def _expected(end: Interactions, variance: float) -> Interactions:
     """The dividends of the end that theory expects at this variance."""
     dividends = learned_dividends(end.and_, variance)
-    return Interactions(dividends, end.or_, end.v, "dividends")
+    return Interactions(dividends, end.or_, end.v, "dividends", about=end.about)
 
 
 def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float) -> np.ndarray:

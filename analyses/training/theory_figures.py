@@ -6,8 +6,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter
 
-from harsanyi.analyses.drawing.palette import COLUMN, FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
+from harsanyi.analyses.drawing.lettering import name_points, power
+from harsanyi.analyses.drawing.palette import (
+    COLUMN,
+    FAINT,
+    FONT,
+    NETWORK_COLOURS,
+    PAGE,
+    Drawing,
+    label_axes,
+    new_axes,
+)
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.report.words import with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
@@ -59,13 +70,16 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     marks: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
     ax.vlines(variance.value, step.low, step.high, **marks)
     ax.hlines(step.value, variance.low, variance.high, **marks)
-    ax.scatter(variance.value, step.value, s=90, color="white", edgecolors=NETWORK_COLOURS[1], zorder=2)
-    for order, x, y in zip(step.index, variance.value, step.value, strict=True):
-        ax.text(x, y, order, ha="center", va="center_baseline", fontsize=FONT, clip_on=True)
+    ax.scatter(variance.value, step.value, s=12, color=NETWORK_COLOURS[1], zorder=2)
     agreement = with_interval(rows.loc["step_with_noise"].iloc[0], "{:.2f}".format)
     ax.set_xscale("log")
     ax.invert_xaxis()
     ax.margins(0.12)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
+    places = pd.DataFrame({"x": variance.value, "y": step.value, "low": step.low, "high": step.high})
+    name_points(
+        ax, places.assign(left=variance.high, right=variance.low), list(step.index), [FAINT] * len(step)
+    )
     note = f"{rows.share.iloc[0]:.0%} of each order is reached;\nrank correlation {agreement}"
     ax.text(0, 1.04, note.replace("-", "−"), fontsize=FONT, transform=ax.transAxes)
     label_axes(ax, f"σ², theory of {series}", f"step of {series}")
@@ -98,7 +112,7 @@ def draw_two_phases(
     4
     """
     orders = succession[succession.series == series].order.nunique() - 1
-    figure = Figure((PAGE, 3.1 + 0.15 * orders), layout="constrained")
+    figure = Drawing((PAGE, 3.1 + 0.15 * orders), layout="constrained")
     (left, right), (below, corner) = figure.subplots(2, 2, height_ratios=[1 + 0.15 * orders, 1.7])
     chosen = theory[(theory.series == series) & (theory.sign == "both") & theory.step.notna()]
     strength = _strength(chosen, "step")
@@ -122,7 +136,7 @@ def _draw_theory(theory: pd.DataFrame, series: str, ax: Axes) -> AxesImage:
     """Strength by order in theory, with labels."""
     chosen = theory[(theory.series == series) & (theory.sign == "both") & theory.variance.notna()]
     strength = _strength(chosen, "variance").sort_index(axis=1, ascending=False)
-    image = draw_orders(ax, strength, [f"{variance:.1g}" for variance in strength], max_ticks=6)
+    image = draw_orders(ax, strength, [power(float(str(variance))) for variance in strength], max_ticks=6)
     label_axes(ax, f"σ², theory of {series}", "order")
     return image
 

@@ -24,14 +24,15 @@ from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_a
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
+from harsanyi.shown import Card, Shown, counted
 
 OWN_SIMILARITY = "similarity_own"
 # Effects of each kind that are measured at once: few enough for memory that a process uses again and again.
 BLOCK_EFFECTS = 2**17
 
 
-@dataclass(frozen=True)
-class Trajectory:
+@dataclass(frozen=True, repr=False)
+class Trajectory(Shown):
     """The interactions of a run's checkpoints on the same games.
 
     Attributes:
@@ -63,6 +64,20 @@ class Trajectory:
     def final(self) -> Interactions:
         """The interactions of the last checkpoint."""
         return self.interactions[-1]
+
+    def _card(self) -> Card:
+        first, last = self.interactions[0], self.final
+        strengths = [float(each.effects.abs().sum()) / max(each.games, 1) for each in (first, last)]
+        return Card(
+            f"{self.name}, {counted(len(self.steps), 'checkpoint')} on {counted(last.games, 'game')} of "
+            f"{counted(last.n, 'player')}",
+            {
+                "steps": f"{self.steps[0]} to {self.steps[-1]}",
+                "strength per input": f"{strengths[0]:.3g} → {strengths[1]:.3g}",
+                "unit": last.about.unit,
+                "method": last.method,
+            },
+        )
 
     def select(self, games: Any) -> "Trajectory":
         """The trajectory of a selection of games: a slice, indices or a mask."""

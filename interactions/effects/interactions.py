@@ -1,20 +1,25 @@
 """`Interactions`: the AND and OR effects of a batch of games, a frozen result that can be saved and loaded.
 
-It holds the effects, the value tables that they explain and the method. It gives the salient and the
-strongest interactions, and the strength by order or player.
+It holds the effects, the value tables that they explain and the method, and knows what its games are about
+(`About`). It gives the salient and the strongest interactions, a table of them in words, and the strength by
+order or player.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
+import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.interactions.effects.transforms import (
     and_interactions,
@@ -23,6 +28,7 @@ from harsanyi.interactions.effects.transforms import (
     player_count,
     reconstruct,
 )
+from harsanyi.shown import Bar, Card, Shown, counted, first_of, signed
 from harsanyi.writing import whole
 
 Kind = Literal["and", "or"]
@@ -31,6 +37,32 @@ SIGNS = ("positive", "negative")
 # τ, the share of the strongest effect that a salient one exceeds.
 SALIENT_THRESHOLD = 0.05
 FORMAT = "harsanyi interactions 1"
+# Of a table that is put together from its interactions again, as a share of its largest entry.
+ROUNDING = 1e-9
+# Rows of each game in a table, and bars on a page, where nobody says how many.
+TOP = 10
+# What a file says of itself, and of its data sets.
+DESCRIPTION = """\
+AND and OR interactions (Harsanyi dividends) of {games} games of {n} players: one input, one network and \
+one label each. A game has a row in each data set. Columns are coalitions: the bits of the column's \
+number, the most significant first, are 1 for the players that are present, in the order of their names in \
+about/players. The score v of a coalition T follows from the interactions: v(T) = sum of and_(S) over S \
+inside T + or_(empty) + sum of or_(S) over S that share a player with T + what a sparse method leaves \
+unexplained. What the games, players, labels and outputs are called, and the unit, are in the group about."""
+DATA_SETS = {
+    "and_": "AND interactions: the effect that appears only when all players of the coalition are present",
+    "or_": "OR interactions: the effect that appears as soon as one player of the coalition is present",
+    "v": "value table: the score on the input where only the players of the coalition are present",
+    "gap": "certified relative distance of the game's strength from the least possible",
+    "ranges/kind": "of the strongest effects: 0 for AND, 1 for OR",
+    "ranges/coalition": "of the strongest effects: the column of the coalition",
+    "ranges/effect": "the strongest effects of each game, the strongest first",
+    "ranges/low": "least effect in a split nearly as sparse that the solver met",
+    "ranges/high": "greatest effect in a split nearly as sparse that the solver met",
+    "ranges/lowest": "certified bound: no split nearly as sparse has a smaller effect",
+    "ranges/highest": "certified bound: no split nearly as sparse has a greater effect",
+}
+WITHOUT_UNIT = ("gap", "ranges/kind", "ranges/coalition")
 
 
 @dataclass(frozen=True)
@@ -110,8 +142,8 @@ class EffectRanges:
         return EffectRanges(**{name: value.to(device) for name, value in vars(self).items()})
 
 
-@dataclass(frozen=True)
-class Interactions:
+@dataclass(frozen=True, repr=False)
+class Interactions(Shown):
     """AND and OR interactions of a batch of games.
 
     v = reconstruct(and_, or_) + residual; the residual is zero but for a sparse method with noise.
@@ -123,9 +155,12 @@ class Interactions:
         gap: certified relative distance of each game's strength from the least possible; None for methods
             that do not optimise.
         ranges: of the strongest effects, where a sparse method computed them.
+        about: what the games are, in words.
 
     >>> from harsanyi.interactions import And, extract
     >>> interactions = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
+    >>> interactions
+    <Interactions: 1 game of 2 players; method And(); strongest AND player 0 + player 1 (+3)>
     >>> interactions.top(1)[0]
     [Interaction(kind='and', players=(0, 1), effect=3.0, range=None)]
     """
@@ -136,12 +171,13 @@ class Interactions:
     method: str
     gap: Float64[Tensor, " games"] | None = None
     ranges: EffectRanges | None = None
+    about: About = About()
 
     def __post_init__(self) -> None:
         if self.v.ndim != 2 or not self.and_.shape == self.or_.shape == self.v.shape:
             shapes = [tuple(t.shape) for t in (self.and_, self.or_, self.v)]
             raise ValueError(f"expected and_, or_, v of one shape (games, 2**n), got {shapes}")
-        player_count(self.v)
+        self.about.require(self.games, player_count(self.v))
 
     @property
     def games(self) -> int:
@@ -206,10 +242,46 @@ class Interactions:
             v=self.v[games],
             gap=None if self.gap is None else self.gap[games],
             ranges=None if self.ranges is None else self.ranges.select(games),
+            about=self.about.select(games, self.games),
         )
 
-    def top(self, k: int) -> list[list[Interaction]]:
-        """The k strongest interactions of each game, the strongest first."""
+    @classmethod
+    def joined(cls, parts: "Sequence[Interactions]") -> "Interactions":
+        """The games of several batches, one after the other.
+
+        Gaps and ranges are kept where all batches have them.
+
+        Raises:
+            ValueError: for batches of different players, methods, networks or units.
+
+        >>> from harsanyi.interactions import And, extract
+        >>> one = extract(torch.eye(4)[3:], And())
+        >>> Interactions.joined([one, one]).games
+        2
+        """
+        for what in ("n", "method"):
+            if len(different := {getattr(part, what) for part in parts}) != 1:
+                raise ValueError(
+                    f"expected games of one {what}, got {', '.join(map(str, different)) or 'none'}"
+                )
+
+        def all_of(values: list[Any]) -> Any:
+            return None if any(value is None for value in values) else torch.cat(values)
+
+        ranges = None
+        every = [part.ranges for part in parts if part.ranges is not None]
+        if len(every) == len(parts) and len({part.kind.shape[1] for part in every}) == 1:
+            names = vars(every[0])
+            ranges = EffectRanges(**{name: all_of([getattr(part, name) for part in every]) for name in names})
+        return cls(
+            **{name: all_of([getattr(part, name) for part in parts]) for name in ("and_", "or_", "v", "gap")},
+            method=parts[0].method,
+            ranges=ranges,
+            about=About.joined([part.about for part in parts], [part.games for part in parts]),
+        )
+
+    def top(self, k: int = TOP) -> list[list[Interaction]]:
+        """The k strongest interactions of each game, the strongest first; `table` has them in words."""
         effects = self.effects.flatten(1)
         order = effects.abs().argsort(dim=1, descending=True, stable=True)[:, :k]
         masks = coalition_masks(self.n, device=self.v.device)
@@ -238,6 +310,40 @@ class Interactions:
                 places.tolist(), self.ranges.lowest.tolist(), self.ranges.highest.tolist(), strict=True
             )
         ]
+
+    def table(self, top: int | None = TOP, *, threshold: float = SALIENT_THRESHOLD) -> pd.DataFrame:
+        """The strongest interactions of each game as a tidy table, in words.
+
+        Args:
+            top: rows of each game; None for all interactions.
+            threshold: of salience.
+
+        Returns:
+            columns game, input, label, network, kind ("and", "or"), order, players (names, " + " between),
+            effect in the unit of the score, lowest and highest (bounds of the effect in nearly sparsest
+            splits, NaN where unknown), salient; a row for each interaction, the strongest of a game first.
+
+        >>> from harsanyi.interactions import And, extract
+        >>> table = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And()).table(top=2)
+        >>> table[["kind", "order", "players", "effect", "salient"]].values.tolist()
+        [['and', 2, 'player 0 + player 1', 3.0, True], ['and', 1, 'player 1', 1.0, True]]
+        """
+        limits = self.salient(threshold).limit.tolist()
+        count = 2 * self.v.shape[1] if top is None else top
+        rows = [
+            (game, item.kind, item.order, self.about.together(item.players, game), item.effect)
+            + (item.range or (np.nan, np.nan))
+            + (abs(item.effect) > limits[game],)
+            for game, items in enumerate(self.top(count))
+            for item in items
+            if item.order
+        ]
+        columns = ["game", "kind", "order", "players", "effect", "lowest", "highest", "salient"]
+        table = pd.DataFrame(rows, columns=columns)
+        for place, (name, of) in enumerate((("input", self.about.input), ("label", self.about.label)), 1):
+            table.insert(place, name, table.game.map(of).astype(object))
+        table.insert(3, "network", self.about.network)
+        return table
 
     def strength(
         self, by: Literal["order", "player", "total"] = "order"
@@ -274,18 +380,28 @@ class Interactions:
         return replace(self, **moved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an HDF5 file, whole or not at all, which `load` reads."""
+        """Write an HDF5 file, whole or not at all, which `load` reads, and which says what is in it."""
+        parts = {name: getattr(self, name) for name in ("and_", "or_", "v", "gap")}
+        parts |= {f"ranges/{name}": value for name, value in vars(self.ranges).items()} if self.ranges else {}
         with whole(Path(path)) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(format=FORMAT, method=self.method)
-            for name in ("and_", "or_", "v", "gap"):
-                if (value := getattr(self, name)) is not None:
-                    file[name] = value.cpu().numpy()
-            for name, value in vars(self.ranges).items() if self.ranges else ():
-                file[f"ranges/{name}"] = value.cpu().numpy()
+            file.attrs["description"] = DESCRIPTION.format(games=self.games, n=self.n)
+            for name, value in parts.items():
+                if value is None:
+                    continue
+                data = file.create_dataset(name, data=value.cpu().numpy(), track_times=False)
+                data.attrs["description"] = DATA_SETS[name]
+                if name not in WITHOUT_UNIT:
+                    data.attrs["unit"] = self.about.unit or "that of the score"
+                for axis, label in zip(
+                    data.dims, ("game", "rank" if "/" in name else "coalition"), strict=False
+                ):
+                    axis.label = label
+            self.about.write(file.create_group("about"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Interactions":
-        """Read what `save` wrote; a ValueError for any other file."""
+        """Read what `save` wrote, of older versions too; a ValueError for any other file."""
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no file {path}")
         try:
@@ -301,28 +417,90 @@ class Interactions:
                 if "ranges" in file:
                     parts = {name: torch.from_numpy(part[()]) for name, part in file["ranges"].items()}
                     ranges = EffectRanges(**parts)
-                return cls(**tensors, ranges=ranges, method=str(file.attrs["method"]))
+                about = About.read(file["about"]) if "about" in file else About()
+                return cls(**tensors, ranges=ranges, method=str(file.attrs["method"]), about=about)
         except (OSError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no file of {FORMAT!r}: {error}") from error
 
-    def to_shapiq(self, game: int = 0) -> Any:
-        """The Möbius interactions of one game's reconstructed value table, as shapiq has them.
+    def _card(self) -> Card:
+        about = self.about
+        bars = [
+            Bar(f"{item.kind.upper()} {about.together(item.players)}", item.effect)
+            for item in (self.select(slice(1)).top(TOP)[0] if self.games else [])
+            if item.effect
+        ]
+        return Card(
+            f"{counted(self.games, 'game')} of {counted(self.n, 'player')}",
+            {
+                "network": about.network,
+                "unit": about.unit,
+                "method": self.method,
+                "plan": about.plan,
+                "inputs": first_of(about.inputs),
+                "largest gap": "" if self.gap is None or not self.games else f"{self.gap.max():.2g}",
+                "strongest": f"{bars[0].label} ({signed(bars[0].effect)})" if bars else "",
+            },
+            bars,
+            f"The strongest interactions of {about.title(0)}" + (f", in {about.unit}" if about.unit else ""),
+        )
 
-        shapiq has no OR interactions, but the table that ANDs and ORs add up to has Möbius interactions.
-        Needs shapiq installed.
+    def to_shapiq(self, game: int = 0, index: str = "Moebius", order: int | None = None) -> Any:
+        """One game's interactions in an index of shapiq, up to an order, for shapiq's own plots.
+
+        shapiq has no OR interactions, but the table that ANDs and ORs add up to has Möbius interactions, and
+        its other indices follow from them. They are marked as exact where nothing of v is left unexplained,
+        and as estimated where a sparse method left noise. Needs shapiq installed.
+
+        Args:
+            game: number of the game.
+            index: "Moebius", "k-SII", "SII", "STII", "FSII", "FBII", "SV" or "BV".
+            order: of the largest interactions; by default all players, and 1 for "SV" and "BV".
+
+        Returns:
+            shapiq's `InteractionValues`.
+
+        Raises:
+            ImportError: shapiq is not installed.
+            ValueError: for an unknown index, or an order that no interaction has.
+
+        >>> from harsanyi.interactions import And, extract
+        >>> values = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And()).to_shapiq(index="k-SII", order=1)
+        >>> float(values[(0,)]), values.estimated
+        (2.5, False)
         """
         try:
             from shapiq import InteractionValues
+            from shapiq.game_theory.moebius_converter import MoebiusConverter
         except ImportError as error:
             raise ImportError("to_shapiq needs shapiq: pip install 'harsanyi[shapiq]'") from error
-        dividends = and_interactions(reconstruct(self.and_[game], self.or_[game])).cpu().numpy()
-        players = [tuple(mask.nonzero()[:, 0].tolist()) for mask in coalition_masks(self.n)]
-        return InteractionValues(
-            values=dividends,
+        indices = ("Moebius", *MoebiusConverter.valid_indices)
+        largest = 1 if index in ("SV", "BV") else self.n
+        order = largest if order is None else order
+        if index not in indices or not 1 <= order <= largest:
+            raise ValueError(
+                f"expected an index of {', '.join(indices)} and an order of 1 to {largest}; got {index!r} of "
+                f"order {order}"
+            )
+        explained = reconstruct(self.and_[game], self.or_[game])
+        left = (self.v[game] - explained).abs().max()
+        dividends = and_interactions(explained).cpu().numpy()
+        masks = coalition_masks(self.n).numpy()
+        shown = np.flatnonzero(masks.sum(1) <= (order if index == "Moebius" else self.n))
+        moebius = InteractionValues(
+            values=dividends[shown],
             index="Moebius",
-            max_order=self.n,
+            max_order=order if index == "Moebius" else self.n,
             n_players=self.n,
             min_order=0,
-            interaction_lookup={coalition: i for i, coalition in enumerate(players)},
+            interaction_lookup={tuple(np.flatnonzero(masks[s]).tolist()): i for i, s in enumerate(shown)},
+            estimated=bool(left > ROUNDING * self.v[game].abs().max()),
+            estimation_budget=2**self.n,
             baseline_value=float(dividends[0]),
         )
+        if index == "Moebius":
+            return moebius
+        convert: Any = MoebiusConverter(moebius)  # its index is typed as one of its literals
+        values = convert(index, order)
+        # shapiq's way to some indices forgets it.
+        values.estimated, values.estimation_budget = moebius.estimated, moebius.estimation_budget
+        return values

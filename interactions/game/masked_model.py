@@ -7,6 +7,7 @@ for any coalition, and leaves the network as it was.
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
 from harsanyi.accelerator import require_float64
+from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.game.baselines import EMBEDDING_ZEROS, UNATTENDED, Baseline, baseline_named
 from harsanyi.interactions.game.checks import (
     attention_mask_of,
@@ -46,17 +48,18 @@ from harsanyi.interactions.game.game import of_classes
 from harsanyi.interactions.game.inputs import INPUTS, ModelInputs
 from harsanyi.interactions.game.players import Players
 from harsanyi.interactions.game.reading import Outputs, Reading
-from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_named
+from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_name, score_named, unit_of
 from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
 from harsanyi.interactions.machine.onednn import FasterLinear
+from harsanyi.shown import Card, Shown, counted, first_of
 
 # The key of the trial among the choices of a game.
 TRIAL = "trial"
 
 
-class MaskedModel:
+class MaskedModel(Shown):
     """A network's score on masked inputs, as a batch of games: one input, one label each.
 
     v(T) = score(model(x with every player outside T replaced by the baseline), label).
@@ -92,6 +95,8 @@ class MaskedModel:
             default those of a softmax are recognised by their sum, those of a last sigmoid by the operation.
         batch_size: the most inputs in a forward; by default what suits the device. 1 for a model whose
             outputs for one input depend on the others of a batch.
+        about: what inputs, classes and network are called, for tables, files and figures; `game.about` adds
+            players, labels and unit.
 
     Raises:
         ValueError: for inputs that are not finite, labels outside the classes, players that do not fit the
@@ -118,6 +123,7 @@ class MaskedModel:
         shared: Mapping[str, Any] | None = None,
         probabilities: bool | None = None,
         batch_size: int | None = None,
+        about: About = About(),
     ) -> None:
         require_weights(model)
         if batch_size is not None and batch_size < 1:
@@ -137,6 +143,8 @@ class MaskedModel:
             require_last_token(self.inputs)
         require_precision(precision, self.device)
         self.labels = checked_labels(labels, self.games, self.score, self.device)
+        self._about = about
+        about.require(self.games, self.n)
         self._choices: tuple[Any, dict[Any, Any]] = (None, {})
         self._current: tuple[Tensor, Tensor] | None = None  # games and coalitions of the running forward
         self._reading: Reading | None = None  # of the last trial
@@ -159,6 +167,20 @@ class MaskedModel:
     def games(self) -> int:
         """How many games."""
         return len(self.source)
+
+    @property
+    def about(self) -> About:
+        """What inputs, players, labels, classes and network are called, and the unit of the score."""
+        name = score_name(self.score)
+        known = self._about
+        return replace(
+            known,
+            players=known.players or self.players.called(),
+            labels=known.labels or self._labels_in_words(known.classes),
+            network=known.network or type(self.model).__name__,
+            score=name,
+            unit="score" if name.startswith("<") else unit_of(name),
+        )
 
     @property
     def baseline(self) -> Tensor:
@@ -325,7 +347,11 @@ class MaskedModel:
                 "shared",
             )
         }  # fmt: skip
-        declared = {"probabilities": self._probabilities, "batch_size": self._batch_size}
+        declared: dict[str, Any] = {"probabilities": self._probabilities, "batch_size": self._batch_size}
+        # Names of what is replaced go with it.
+        gone: dict[str, Any] = {"labels": ()} if {"labels", "inputs"} & set(arguments) else {}
+        gone |= {"inputs": ()} if "inputs" in arguments else {}
+        declared |= {"about": replace(self._about, **gone)}
         return MaskedModel(**own | declared | arguments)
 
     @property
@@ -407,6 +433,30 @@ class MaskedModel:
         """
         asked = self.reads_last and LAST_ALONE in arguments(self.model) and LAST_ALONE not in self.shared
         return {LAST_ALONE: 1} if asked else {}
+
+    def _labels_in_words(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the labels; their numbers where the classes have no names."""
+        if self.labels is None or self.labels.ndim != 1:
+            return ()
+        numbers = self.labels.tolist()
+        return tuple(classes[k] if 0 <= k < len(classes) else f"class {k}" for k in numbers)
+
+    def _card(self) -> Card:
+        about, players = self.about, self.players._card()
+        return Card(
+            f"{counted(self.games, 'game')} of {counted(self.n, 'player')}",
+            {
+                "network": about.network,
+                "masked": self.layer
+                or self.masked
+                or "inputs " + " × ".join(map(str, self.source.shape[1:])),
+                "score": f"{about.score} ({about.unit})",
+                "labels": first_of(about.labels),
+                "device": str(self.device),
+                "players": players.title,
+            },
+            picture=players.picture,
+        )
 
     @property
     def _tried_reading(self) -> Reading:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from harsanyi.interactions.game.superpixels import superpixels
 from harsanyi.interactions.game.words import comparable, is_word, require_offsets, require_units, units_of
+from harsanyi.shown import Card, Shown, counted, map_of
 
 # The owner of elements that are never masked.
 BACKGROUND = -1
 
 
-@dataclass(frozen=True)
-class Players:
+@dataclass(frozen=True, repr=False)
+class Players(Shown):
     """The owner of each element of an input: a player 0 … n−1, or the background (−1), which is never masked.
 
     Attributes:
@@ -27,7 +29,8 @@ class Players:
         axis: the first axis of one input (batch excluded) that a map spans; −2 for (height, width) in
             (channels, height, width), 0 for tokens. Every other axis of the input is broadcast.
         per_game: whether `owner` has a leading games axis.
-        names: of the players of each game (words); None where players have only a place.
+        names: what the players are called, as words or cells: one row for all games alike, or one for each
+            game; None where they have only a number.
         cells: (rows, columns) of the grid that the players are the cells of; None for others.
         uneven: whether games may have fewer players than n, as sentences have fewer words. The last numbers
             of such a game own nothing: null players, which move no score. `counts` has the number of the
@@ -94,7 +97,8 @@ class Players:
             )
         row = torch.arange(height)[:, None] // (height // rows)
         column = torch.arange(width)[None, :] // (width // columns)
-        return cls(row * columns + column, rows * columns, axis=-2, cells=(rows, columns))
+        names = (cell_names(rows, columns),)
+        return cls(row * columns + column, rows * columns, axis=-2, names=names, cells=(rows, columns))
 
     @classmethod
     def from_mask(cls, feature_mask: Int[Tensor, "games *elements"]) -> "Players":
@@ -117,7 +121,9 @@ class Players:
         owner = torch.searchsorted(ids, feature_mask.contiguous())
         owner = torch.where(feature_mask == BACKGROUND, BACKGROUND, owner)
         shared = feature_mask.shape[0] == 1
-        return cls(owner[0] if shared else owner, len(ids), axis=1 - feature_mask.ndim, per_game=not shared)
+        names = (tuple(f"feature {number}" for number in ids.tolist()),)
+        owner = owner[0] if shared else owner
+        return cls(owner, len(ids), axis=1 - feature_mask.ndim, per_game=not shared, names=names)
 
     @classmethod
     def superpixels(cls, image: Any, k: int, *, compactness: float = 20.0) -> "Players":
@@ -136,7 +142,8 @@ class Players:
         single = hasattr(image, "convert") or (isinstance(image, np.ndarray) and image.ndim < 4)
         maps = [superpixels(picture, k, compactness) for picture in ([image] if single else image)]
         owner = torch.from_numpy(np.stack(maps))
-        return cls(owner[0] if single else owner, k, axis=-2, per_game=not single)
+        names = (tuple(f"superpixel {number}" for number in range(k)),)
+        return cls(owner[0] if single else owner, k, axis=-2, per_game=not single, names=names)
 
     @classmethod
     def tokens(
@@ -213,10 +220,8 @@ class Players:
         first = players[0]
         if any(p.n != first.n or p.axis != first.axis or p.owner.shape != first.owner.shape for p in players):
             raise ValueError("expected players of equal number, axis and map shape in every game")
-        names = sum((p.names or () for p in players), ())
-        return replace(
-            first, owner=torch.stack([p.owner for p in players]), per_game=True, names=names or None
-        )
+        names = None if any(p.names is None for p in players) else sum((p.names or () for p in players), ())
+        return replace(first, owner=torch.stack([p.owner for p in players]), per_game=True, names=names)
 
     def choose(self, k: int, seed: int = 0, *, central: tuple[int, int] | None = None) -> "Players":
         """A random selection of the players.
@@ -263,7 +268,7 @@ class Players:
         renumbered.scatter_(1, rows, torch.arange(rows.shape[1], device=maps.device).expand(rows.shape))
         owner = renumbered.gather(1, maps.flatten(1).long() % (self.n + 1)).view(maps.shape)
         per_game = self.per_game or kept.ndim == 2
-        names = self.names and self.names * (len(rows) // len(self.names))
+        names = self.names and self.names * (len(rows) // len(self.names))  # a row for each row of players
         return replace(
             self,
             owner=owner if per_game else owner[0],
@@ -318,9 +323,31 @@ class Players:
         bits = (1 << torch.arange(self.n, device=device))[:, None]
         return (owned.flatten(1) * bits).sum(0).cpu().numpy()
 
+    def called(self) -> tuple[tuple[str, ...], ...]:
+        """The names, each row of n: "–" for null players. Empty where players have only a number.
+
+        >>> Players.grid(2, 4, 1, 2).called()
+        (('row 1, column 1', 'row 1, column 2'),)
+        """
+        return tuple((*row, *["–"] * (self.n - len(row))) for row in self.names or ())
+
     def to(self, device: torch.device | str) -> "Players":
         """The same players with their map on `device`."""
         return replace(self, owner=self.owner.to(device))
+
+    def _card(self) -> Card:
+        names = self.called()
+        maps = self.owner if self.per_game else self.owner[None]
+        each = f"a map for each of {counted(len(maps), 'game')}" if self.per_game else "one map for all games"
+        shape = " × ".join(map(str, maps.shape[1:]))
+        return Card(
+            f"{counted(self.n, 'player')}{' at most' if self.uneven else ''} on {shape} elements, {each}",
+            {
+                "background": f"{(maps[:1] == BACKGROUND).float().mean():.0%}",
+                "players": "; ".join(names[0][:4]) + ("; …" if self.n > 4 else "") if names else "",
+            },
+            picture=partial(map_of, maps[0].cpu().numpy()) if maps.ndim == 3 else None,
+        )
 
     def _central(self, rows: int, columns: int) -> Tensor:
         """The players in the middle rows × columns cells of the grid."""
@@ -376,6 +403,11 @@ class Players:
             names=names,
             uneven=at_least is not None and not single,
         )
+
+
+def cell_names(rows: int, columns: int) -> tuple[str, ...]:
+    """The names of the cells of a grid, row by row."""
+    return tuple(f"row {1 + i}, column {1 + j}" for i in range(rows) for j in range(columns))
 
 
 def require_ascending(kept: Int64[Tensor, "games k"], n: int) -> None:

@@ -104,6 +104,12 @@ SCORES: dict[str, Score] = {
     "output": output,
     "next_token_log_odds": next_token_log_odds,
 }
+# The unit of each score; any other score is its own unit.
+SCORE_UNITS = {
+    "log_odds": "log-odds, nats",
+    "log_prob": "log-probability, nats",
+    "next_token_log_odds": "log-odds, nats",
+}
 # Scores that need a label.
 LABELLED = (log_odds, logit, log_prob, next_token_log_odds)
 # Scores that read the outputs of a language model at the last position only.
@@ -117,6 +123,11 @@ OF_LOGITS = (log_odds, log_prob, next_token_log_odds)
 def score_name(score: Score) -> str:
     """The name of a score, built in or not, for messages."""
     return getattr(score, "__name__", repr(score))
+
+
+def unit_of(score: str) -> str:
+    """The unit of a score of this name, for axes."""
+    return SCORE_UNITS.get(score, score)
 
 
 def score_named(score: str | Score) -> Score:

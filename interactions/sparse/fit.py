@@ -18,6 +18,7 @@ from harsanyi.interactions.sparse.gradient_descent import RATES, gradient_descen
 from harsanyi.interactions.sparse.halpern import split
 from harsanyi.interactions.sparse.interior_point import interior_point
 from harsanyi.interactions.sparse.program import Answer, Program, per_game, remaining_and
+from harsanyi.shown import Card, Shown, counted
 
 SparseMethod = Literal["splitting", "interior-point", "sgd"]
 SPARSE_METHODS: tuple[SparseMethod, ...] = get_args(SparseMethod)
@@ -32,8 +33,8 @@ Tables = Float64[Tensor, "games *networks coalitions"]
 Games = Float64[Tensor, " games"]
 
 
-@dataclass(frozen=True)
-class SparseFit:
+@dataclass(frozen=True, repr=False)
+class SparseFit(Shown):
     """A sparse AND-OR split of each game, feasible to rounding, with its certificate.
 
     A joint split has a `networks` axis after the games; its objective and bound are those of all networks
@@ -60,6 +61,19 @@ class SparseFit:
     gap: Games
     steps: Int64[Tensor, " games"]
     rate: Games
+
+    def _card(self) -> Card:
+        games = len(self.objective)
+        some = games > 0
+        return Card(
+            f"{counted(games, 'game')} of {counted(player_count(self.and_), 'player')}",
+            {
+                "strength": f"{self.objective.mean():.3g} on average" if some else "",
+                "largest gap": f"{self.gap.max():.2g}" if some else "",
+                "largest residual": f"{self.residual.abs().max():.2g}" if some else "",
+                "steps": f"{self.steps.min()} to {self.steps.max()}" if some else "",
+            },
+        )
 
 
 def sparse_and_or(

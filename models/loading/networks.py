@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,13 +25,14 @@ from harsanyi.models.loading.preparation.settings import settings_of
 from harsanyi.models.loading.preprocess import NetworkInputs, Preprocess
 from harsanyi.models.loading.weighted import Blueprint, weighted
 from harsanyi.models.seeds import seeded
+from harsanyi.shown import Card, Shown, counted, first_of
 
 # Where the names of the outputs are from; "numbers" are no names.
 ClassSource = Literal["given", "checkpoint", "architecture", "ImageNet", "numbers"]
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Shown):
     """A classifier with its preprocessing and the names of its classes.
 
     Attributes:
@@ -52,17 +53,30 @@ class Network:
         preparation: the note on how inputs are prepared, and where that is from.
     """
 
-    model: nn.Module = field(repr=False)
-    preprocess: Preprocess = field(repr=False)
-    classes: tuple[str, ...] = field(repr=False)
+    model: nn.Module
+    preprocess: Preprocess
+    classes: tuple[str, ...]
     name: str
     kind: str
     head: str | None
     class_source: ClassSource = "given"
     has_head: bool = True
-    notes: tuple[str, ...] = field(default=(), repr=False)
-    heads_aside: tuple[int, ...] = field(default=(), repr=False)
-    preparation: str = field(default="", repr=False)
+    notes: tuple[str, ...] = ()
+    heads_aside: tuple[int, ...] = ()
+    preparation: str = ""
+
+    def _card(self) -> Card:
+        weights = sum(weight.numel() for weight in self.model.parameters())
+        return Card(
+            f"{self.name}, {self.kind}, {counted(len(self.classes), 'output')}, {counted(weights, 'weight')}",
+            {
+                "outputs": first_of(self.classes),
+                "head": (self.head or "the network itself")
+                if self.has_head
+                else f"{self.head} (newly drawn)",
+                "inputs": self.preparation,
+            },
+        )
 
     @property
     def tokenizer(self) -> Any:

@@ -1,6 +1,5 @@
 """Figures of correlation and planning: what is drawn is what the tables hold."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,12 +10,6 @@ from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plo
 from harsanyi.analyses.drawing.palette import NETWORK_COLOURS, NEW, PRESERVED
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
-
-
-@pytest.fixture(autouse=True)
-def _leaves_no_figure_open():
-    yield
-    assert not plt.get_fignums()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Figures of predictions: what is drawn is what the tables hold."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,12 +22,6 @@ from harsanyi.interactions import AndOr, extract
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 ORDERS = ("fewest", "greedy", "strongest", "weakest")
-
-
-@pytest.fixture(autouse=True)
-def _leaves_no_figure_open():
-    yield
-    assert not plt.get_fignums()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from itertools import combinations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,12 +38,6 @@ from harsanyi.data import fashion_mnist
 from harsanyi.interactions import And, AndOr, Interaction, Players, extract
 
 N = 4
-
-
-@pytest.fixture(autouse=True)
-def _leaves_no_figure_open():
-    yield
-    assert not plt.get_fignums()
 
 
 def random_interactions(seed, games=3, method=None):
@@ -373,7 +366,7 @@ def test_change_on_a_sentence(change):
     texts = [text.get_text() for text in figure.axes[0].texts]
     for name, rows in strongest_changes(change, 0, 2).items():
         assert (name if rows else f"{name}: none") in texts
-        assert all(change_label(row) in texts for row in rows)
+        assert all(change_label(row, name) in texts for row in rows)
     drawn(figure)
 
 

@@ -1,18 +1,11 @@
 """Figures of fine against coarse training: what is drawn is what the tables hold."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
-
-
-@pytest.fixture(autouse=True)
-def _leaves_no_figure_open():
-    yield
-    assert not plt.get_fignums()
 
 
 def drawn(ax):

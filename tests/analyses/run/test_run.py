@@ -22,7 +22,7 @@ from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
 from tests.places import ROOT
 
-TABLES = {f"{name}.{ending}" for name in ("change", "games") for ending in ("csv", "h5")}
+TABLES = {f"{name}.{ending}" for name in ("change", "games", "interactions") for ending in ("csv", "h5")}
 WRITTEN = {"study.toml", "values.h5", "facts.json", "report.html"} | TABLES
 
 
@@ -69,6 +69,30 @@ def test_what_a_comparison_writes(run):
     for said in ("accuracy of scratch", "also has", "4 of", "grid:2x2 (4 players, 16 masked versions"):
         assert said in report
     assert "read-out" not in report
+
+
+def test_the_strongest_interactions_in_words(run):
+    table = pd.read_csv(run / "interactions.csv")
+    opened = Run.open(run)
+    assert table.network.unique().tolist() == ["before", "after", "scratch"]
+    for name, network in opened.interactions.items():
+        own = network.table(threshold=opened.study.threshold)
+        assert table[table.network == name].players.tolist() == own.players.tolist()
+        assert network.about.inputs == tuple(opened.store.settings["inputs"])
+        assert (network.about.network, network.about.unit) == (name, "log-odds, nats")
+        assert network.about.plan == "dense"
+    assert set(table.players[table.order == 1]) <= {f"row {i}, column {j}" for i in (1, 2) for j in (1, 2)}
+    assert "3 networks on 4 games of 4 players" in repr(opened)
+
+
+def test_a_store_of_an_older_version_says_what_its_settings_say(run, tmp_path):
+    older = shutil.copytree(run, tmp_path / "older")
+    with h5py.File(older / "values.h5", "r+") as file:
+        del file["about"]
+    (older / "interactions-after.h5").unlink()
+    known, about = (Run.open(folder).interactions["after"].about for folder in (run, older))
+    assert about.players == ()
+    assert (about.inputs, about.labels, about.unit) == (known.inputs, known.labels, known.unit)
 
 
 def test_csv_hdf5_and_the_api_agree(run):

@@ -1,5 +1,7 @@
 """Methods and what they give: salience, strength, top, files."""
 
+import warnings
+
 import h5py
 import numpy as np
 import pytest
@@ -148,16 +150,69 @@ def test_extraction_says_what_memory_it_needs(v, monkeypatch):
         extract(v, And())
 
 
-def test_to_shapiq_agrees_with_shapiq(v):
-    class TableGame(Game):
-        def value_function(self, coalitions):
-            return v[0].numpy()[coalitions @ (2 ** np.arange(4, -1, -1))]
+class TableGame(Game):
+    """A value table as shapiq's game."""
 
-    exact = ExactComputer(TableGame(5, normalize=False))("Moebius", 5)
-    ours = extract(v, AndOr()).to_shapiq(0)
+    def __init__(self, table):
+        self.table = table.numpy()
+        super().__init__(table.shape[0].bit_length() - 1, normalize=False)
+
+    def value_function(self, coalitions):
+        return self.table[coalitions @ (2 ** np.arange(self.n_players - 1, -1, -1))]
+
+
+@pytest.mark.parametrize("index", ["Moebius", "k-SII", "SII", "STII", "FSII", "FBII", "SV", "BV"])
+@pytest.mark.parametrize("order", [None, 1, 2])
+def test_to_shapiq_agrees_with_shapiq(v, index, order):
+    largest = 1 if index in ("SV", "BV") else 5
+    if (order or largest) > largest:
+        with pytest.raises(ValueError, match="an order of 1 to 1"):
+            extract(v, AndOr()).to_shapiq(0, index, order)
+        return
+    exact = ExactComputer(TableGame(v[0]), 5)(index, order or largest)
+    ours = extract(v, AndOr()).to_shapiq(0, index, order)
     assert ours.n_players == 5
+    assert not ours.estimated
+    assert ours.index == exact.index  # the Shapley interaction indices of order 1 are Shapley values
+    assert ours.max_order == (order or largest)
     for coalition in reference.subsets(tuple(range(5))):
-        assert ours[coalition] == pytest.approx(exact[coalition], abs=1e-10)
+        if 0 < len(coalition) <= (order or largest):
+            # Both sum 32 float64 numbers of size 1, by weights that the least squares of FSII enlarge.
+            assert ours[coalition] == pytest.approx(exact[coalition], abs=1e-9)
+    if index != "BV":  # shapiq's own two ways to it have different baselines
+        assert ours.baseline_value == pytest.approx(exact.baseline_value, abs=1e-9)
+
+
+def test_to_shapiq_says_where_a_split_left_noise(v):
+    result = extract(v, SparseAndOr(noise=0.04))
+    assert result.to_shapiq(0).estimated
+    explained = reconstruct(result.and_, result.or_)[0]
+    exact = ExactComputer(TableGame(explained), 5)("k-SII", 2)
+    assert result.to_shapiq(0, "k-SII", 2)[(1, 3)] == pytest.approx(exact[(1, 3)], abs=1e-9)  # as above
+    with pytest.raises(ValueError, match="expected an index of Moebius, .*; got 'none' of order 5"):
+        result.to_shapiq(0, "none")
+    with pytest.raises(ValueError, match="an order of 1 to 5; got 'Moebius' of order 6"):
+        result.to_shapiq(0, order=6)
+
+
+@pytest.mark.parametrize("n", [10, 12])
+@pytest.mark.parametrize("index", ["Moebius", "k-SII"])
+def test_plots_of_shapiq(n, index):
+    """Network, upset, stacked bar and force plots of many players draw what they are given, up to order 2."""
+    import matplotlib.pyplot as plt
+
+    table = torch.randn(1, 2**n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    result = extract(table, And())
+    values = result.to_shapiq(0, index, 2)
+    names = list(result.about.names(range(n)))
+    with plt.rc_context({"backend": "agg"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapiq and matplotlib about each other
+        values.plot_network(show=False, feature_names=names)
+        values.plot_upset(show=False, feature_names=names)
+        values.plot_stacked_bar(show=False, feature_names=names)
+        values.plot_force(show=False, feature_names=names)
+        assert len(plt.get_fignums()) == 4
+        plt.close("all")
 
 
 def test_residual_is_zero_without_noise(v):

@@ -1,0 +1,120 @@
+"""Draws again the figures of the studies that their committed tables suffice for, without a network.
+
+    python docs/studies/redraw.py
+
+After a change of the drawing code. Others need their study: pictures and sentences of single inputs,
+the marks of single coalitions, effects along training, and the picture of two phases.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harsanyi.analyses.accuracy.counterfactual_figures import plot_effect_sizes
+from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
+from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
+from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
+from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
+from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder_orders
+from harsanyi.analyses.granularity.target import ERRORS
+from harsanyi.analyses.training.figures import plot_reached, plot_shares_over_training, plot_times_to_reach
+
+HERE = Path(__file__).parent
+DPI = 200
+NATS = "log-odds, nats"
+
+
+def main() -> None:
+    for figures in (granularity, fine_against_coarse, feature_learning, training, fine_tuning):
+        for name, drawn in figures():
+            path = HERE / name
+            (figure_of(drawn) if isinstance(drawn, Axes) else drawn).savefig(path, dpi=DPI)
+            print(path)
+
+
+def granularity() -> Iterator[tuple[str, Axes | Figure]]:
+    folder = "label_granularity"
+    for study, size in (("cifar100", 3000), ("trec", 1000)):
+        tables = [table(f"{folder}/{study}/{name}") for name in ("summary", "ladder_summary")]
+        yield f"{folder}/figures/{study}_ladders.png", draw_ladders(*tables, size)
+    orders = plot_ladder_orders(
+        table(f"{folder}/cifar100/ladder_summary"), ["wordnet", "columns"], 3000, unit=NATS
+    )
+    yield f"{folder}/figures/cifar100_orders.png", orders
+    clothes = table(f"{folder}/clothes/summary")
+    yield f"{folder}/figures/clothes_misalignment.png", plot_misalignment(clothes, 1600)
+    yield f"{folder}/figures/clothes_sizes.png", plot_sizes(clothes, "kmeans-unaligned")
+    for name, error in (("multi_label", ERRORS["multi-label"]), ("regression", ERRORS["regression"])):
+        drawn = plot_granularity(table(f"{folder}/{name}/summary"), 400, error=error)
+        yield f"{folder}/figures/{name}.png", drawn
+
+
+def fine_against_coarse() -> Iterator[tuple[str, Axes | Figure]]:
+    folder, study = "fine_against_coarse", study_of("fine_against_coarse")
+    deltas = {name: table(f"{folder}/{name}") for name in ("circles", "digits", "clothes")}
+    for name in ("digits", "clothes"):
+        yield f"{folder}/figures/{name}.png", draw_delta_maps(deltas[name])
+    yield f"{folder}/figures/loss.png", draw_loss_split(table(f"{folder}/loss"))
+    yield f"{folder}/figures/beta.png", study.figure_of_betas(table(f"{folder}/beta"))
+    known = study.ring_pool(study.RINGS)[2]
+    drawn = study.figure_of_redundancy(pd.concat(deltas.values()), table(f"{folder}/redundancy"), known)
+    yield f"{folder}/figures/redundancy.png", drawn
+
+
+def feature_learning() -> Iterator[tuple[str, Axes | Figure]]:
+    folder, study = "feature_learning", study_of("feature_learning")
+    yield f"{folder}/figures/alignment.png", study.figure_of_alignment(table(f"{folder}/alignment"))
+    sweeps = table(f"{folder}/sweeps")
+    errors = {
+        by: rows[rows.quantity == "error"].rename(columns={"at": by})
+        for by, rows in sweeps.groupby("by", sort=False)
+    }
+    yield f"{folder}/figures/errors.png", study.figure_of_errors(errors)
+    interactions = table(f"{folder}/interactions")
+    for name, setting in (("interactions", "as set"), ("interactions_four", "four superclasses")):
+        rows = interactions[interactions.setting == setting]
+        yield f"{folder}/figures/{name}.png", study.figure_of_interactions(rows)
+
+
+def training() -> Iterator[tuple[str, Axes | Figure]]:
+    folder = "knowledge_through_training"
+    for run in ("resnet20", "minilm"):
+        yield f"{folder}/figures/{run}_restricted.png", plot_restricted(table(f"{folder}/{run}/restricted"))
+    sizes = plot_effect_sizes(table(f"{folder}/minilm/calibration"), unit=NATS)
+    yield f"{folder}/figures/minilm_effect_sizes.png", sizes
+    trajectories = table(f"{folder}/resnet20/trajectories")
+    yield f"{folder}/figures/resnet20_kept.png", plot_shares_over_training(trajectories, "finetuned")
+    yield f"{folder}/figures/resnet20_reached.png", plot_reached(trajectories)
+    times = table(f"{folder}/resnet20/times")
+    yield f"{folder}/figures/resnet20_half.png", plot_times_to_reach(times[times.share == 0.5])
+
+
+def fine_tuning() -> Iterator[tuple[str, Axes | Figure]]:
+    change = table("resnet20_cifar100/change")
+    yield "resnet20_cifar100/figures/shares_by_order.png", plot_shares(change)
+    yield "resnet20_cifar100/figures/strength_by_order.png", plot_strength_by_order(change, unit=NATS)
+
+
+def table(name: str) -> pd.DataFrame:
+    """A committed table; orders and groupings are text, as in the tables of a run."""
+    return pd.read_csv(HERE / f"{name}.csv", dtype={"order": str, "grouping": str})
+
+
+def study_of(folder: str) -> ModuleType:
+    """The study.py in a folder, whose figures are drawn by it."""
+    spec = importlib.util.spec_from_file_location(folder, HERE / folder / "study.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()
