@@ -10,7 +10,11 @@ from tests.places import ROOT
 
 PACKAGES = ("interactions", "models", "data", "analyses")
 FILES = sorted(
-    [ROOT / "harsanyi/pictures.py", *(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))]
+    [
+        ROOT / "harsanyi/pictures.py",
+        ROOT / "harsanyi/progress.py",
+        *(file for name in PACKAGES for file in (ROOT / name).rglob("*.py")),
+    ]
 )
 MAX_PLAIN_PARAMETERS = 2
 
