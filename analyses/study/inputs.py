@@ -56,10 +56,10 @@ def load_study_inputs(study: Study, kind: str) -> Inputs:
     for other, names in OF_KIND.items():
         if other != kind:
             study.refuse_idle(names, f"for {other} inputs; {study.data} holds {inputs.kind}")
-    if not inputs.labels:
-        study.refuse_idle(("level",), f"a label column, and {study.data} has none")
     if study.label == "data" and not inputs.labels:
         raise ValueError(f"{study.data} has no labels: score the network's own answer with --label predicted")
+    if not inputs.labels:
+        study.refuse_idle(("level",), f"a label column, and {study.data} has none")
     return inputs
 
 
