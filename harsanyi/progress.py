@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm.asyncio import tqdm as plain_tqdm
 from tqdm.auto import tqdm
@@ -81,11 +81,11 @@ class _Lines(plain_tqdm):  # type: ignore[type-arg]
 
     def __init__(self, **options: Any) -> None:
         form = "{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt} {unit}s, {elapsed} so far, {remaining} left"
-        rare = {"mininterval": LOG_INTERVAL, "delay": LOG_INTERVAL}
+        rare: dict[str, Any] = {"mininterval": LOG_INTERVAL, "delay": LOG_INTERVAL}
         super().__init__(**options, **rare, bar_format=form, leave=False)
 
     @staticmethod
-    def status_printer(file: TextIO) -> Callable[[str], None]:
+    def status_printer(file: Any) -> Callable[[str], None]:
         """A function that writes a line."""
 
         def write(line: str) -> None:

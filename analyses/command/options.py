@@ -63,7 +63,7 @@ def parse_options(name: str, kind: type, arguments: Sequence[str]) -> tuple[Any,
         )
     try:
         with redirect_stderr(io.StringIO()):  # tyro's own words fill a box of many lines
-            parsed = tyro.cli(shape(kind, from_file), prog=f"harsanyi {name}", args=rest)
+            parsed: Any = tyro.cli(shape(kind, from_file), prog=f"harsanyi {name}", args=rest)
     except SystemExit as stop:
         if not stop.code:  # shell completion
             raise
