@@ -69,7 +69,7 @@ def test_the_first_help_page_fits_a_screen_and_the_whole_one_has_everything(name
         assert not stop.value.code
         pages.append(capsys.readouterr().out)
     common, whole = pages
-    assert len(common.splitlines()) < 54 < len(whole.splitlines())
+    assert len(common.splitlines()) < 60 < len(whole.splitlines())
     options = [option(each.name) for kind in (STUDIES[name], Talk) for each in fields(kind)]
     assert [each for each in options if each not in whole] == []
     assert "seed" not in {each.name for each in fields(STUDIES[name])} or "(default: 0)" in whole

@@ -240,11 +240,20 @@ def test_options_come_before_the_study_file(run, forwards, tmp_path):
     assert "0.2 · max|I|" in (copy / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("what", ["top", "change", "matching", "sparsity", "orders"])
-def test_show_draws(what, run, capsys):
-    main(["show", str(run), "--what", what, "--input", "2", "--top", "2"])
+@pytest.mark.parametrize(
+    ("what", "given", "name"),
+    [
+        ("top", ["--input=2", "--top=2"], "top-after-2"),
+        ("change", ["--input=2", "--top=2"], "change-after-2"),
+        ("matching", ["--input=2"], "matching-after-2"),
+        ("sparsity", [], "sparsity-all"),
+        ("orders", [], "orders-after"),
+    ],
+)
+def test_show_draws(what, given, name, run, capsys):
+    main(["show", str(run), "--what", what, *given])
     path = Path(capsys.readouterr().out.strip())
-    assert path == run / "figures" / f"{what}-after-2.png"
+    assert path == run / "figures" / f"{name}.png"
     assert path.stat().st_size > 1000
 
 

@@ -710,6 +710,8 @@ def channels(folder: Path, count: int, more: str = "") -> str:
 
 @pytest.mark.parametrize("more", ["", "preprocess = {'size': 8, 'crop': 1.0, 'mean': 0.25, 'std': 0.5}"])
 def test_grey_pictures_for_a_first_convolution_of_one_channel(more, tmp_path, pictures):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(noise), *pictures]  # a square one is not cropped
     network = load(channels(tmp_path, 1, more), "random")
     inputs = network.preprocess(pictures)
     assert inputs.shape[1] == 1
