@@ -23,6 +23,7 @@ from harsanyi.interactions.machine.graphs import forget_recordings
 from harsanyi.interactions.machine.memory import is_out_of_memory, require_memory
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.plans.plan import Plan
+from harsanyi.progress import progress_bar
 
 # Gives the games and the coalitions of the pairs of a range of numbers.
 PairsOf = Callable[[int, int], tuple[Tensor, Tensor]]
@@ -366,7 +367,7 @@ def bar_of(progress: "bool | tqdm[Any]", total: int) -> "Iterator[tqdm[Any]]":
     if not isinstance(progress, bool):
         yield progress
         return
-    with tqdm(total=total, unit="forward", disable=not progress) as bar:
+    with progress_bar(total, "masked inputs", "forward", shown=progress) as bar:
         yield bar
 
 

@@ -15,7 +15,7 @@ from .training.samples import Samples
 from .training.series import NumberedCheckpoint, series, thinned
 from .training.stack import StackSamples
 from .training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages
-from .training.train import train
+from .training.train import seconds_per_sample, train
 from .training.train_stack import StackRecipe, train_stack
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "resnet8",
     "resnet20",
     "save_checkpoint",
+    "seconds_per_sample",
     "series",
     "small_cnn",
     "small_vit",

@@ -87,7 +87,7 @@ def test_study_files_are_read_by_the_command_they_name(file):
     assert first is not None
     command, path = first.groups()
     assert path == named(file)
-    settings = parse_options(command, COMMANDS[command].settings, [str(file)])
+    settings, _ = parse_options(command, COMMANDS[command].settings, [str(file)])
     assert isinstance(settings, COMMANDS[command].settings)
 
 

@@ -32,7 +32,7 @@ from harsanyi.analyses.accuracy.report import (
     restricted_in_words,
 )
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
-from harsanyi.analyses.comparison.sentences import describe, shares_by_order
+from harsanyi.analyses.comparison.sentences import shares_by_order
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.report.page import publish
@@ -53,6 +53,7 @@ from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
+from harsanyi.analyses.study.study import Track
 from harsanyi.analyses.training.track import TRAJECTORIES
 from harsanyi.interactions import BASELINES, Interactions
 
@@ -101,7 +102,7 @@ def relate(
     figures = accuracy_figures(tables, run.unit)
     summary = [
         *alarms(run.facts),
-        *describe(change, tables[CHANGE_TABLE]),
+        *_basis(run, names, tables),
         *describe_accuracy(tables),
         *reading_lines(run.facts),
         *approximations(run),
@@ -128,6 +129,20 @@ def relate(
         ],
     )
     return summary
+
+
+def _basis(run: Run, names: Mapping[str, str], tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Which networks of a tracked run are meant, and whether the accuracy of its checkpoints is known."""
+    if not isinstance(run.study, Track):
+        return []
+    beside = f", beside {names['scratch']} from scratch" if "scratch" in names else ""
+    sentences = [f"Shares are of the change from {names['before']} to {names['after']}{beside}."]
+    if CHECKPOINTS not in tables:
+        sentences.append(
+            "There is no correlation over checkpoints: their accuracy was not measured, since no labelled "
+            "inputs are left that no read-out was fitted on. Track the runs with --train-data."
+        )
+    return sentences
 
 
 def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:

@@ -1,7 +1,9 @@
 """The relation of knowledge and accuracy, in figures and in sentences."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -10,7 +12,7 @@ from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, 
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
-from harsanyi.analyses.report.words import percent, with_interval
+from harsanyi.analyses.report.words import listed, percent, with_interval
 
 # File names of the tables of `harsanyi accuracy`.
 RESTRICTED, DISCRIMINATION, PRUNING, STANDING = "restricted", "discrimination", "pruning", "standing"
@@ -18,6 +20,19 @@ COUNTERFACTUAL, CALIBRATION = "counterfactual", "calibration"
 CORRELATION, INPUTS, CHECKPOINTS = "correlation", "inputs", "checkpoints"
 PLANNING, NEEDED = "planning", "inputs_needed"
 ACCURACY = "accuracy held out"
+# What shares are correlated with in the summary: over which points, the column, and its name.
+OUTCOMES = (
+    ("checkpoints", ACCURACY, "held-out accuracy"),
+    ("runs", ACCURACY, "held-out accuracy at the end"),
+    ("inputs", "score_after", "the score of the label"),
+)
+SHARE_WORDS = {
+    "preserved_share": "preserved share",
+    "new_share": "new share",
+    "reached": "share of the end that is reached",
+}
+# Fewer clusters give no interval that is worth a word in the summary.
+MIN_CLUSTERS = 5
 
 
 def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str, Figure]:
@@ -58,13 +73,41 @@ def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str,
 
 
 def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The results in sentences: prediction of parts, discrimination, interventions, inputs needed."""
+    """The results in sentences: correlations, prediction of parts, discrimination, interventions, inputs."""
     return [
+        *_correlations(tables[CORRELATION]),
         _prediction(tables[RESTRICTED]),
         *_discrimination(tables[DISCRIMINATION]),
         *_interventions(tables[CALIBRATION]),
         *_inputs_needed(tables[NEEDED]),
     ]
+
+
+def _correlations(table: pd.DataFrame) -> list[str]:
+    """How shares correlate with accuracy over checkpoints and runs, or else with the score over inputs."""
+    sentences = []
+    for over, outcome, name in OUTCOMES:
+        rows = table[(table.over == over) & (table.y == outcome) & (table.coefficient == "pearson")]
+        found = [
+            f"the {SHARE_WORDS[row.x]}, r = {_coefficient(row)}"
+            for row in rows.itertuples()
+            if row.x in SHARE_WORDS and np.isfinite(row.value)
+        ]
+        if found:
+            points = f"{rows.points.iloc[0]} {over}"
+            if over == "checkpoints":
+                points += f" of {rows.clusters.iloc[0]} run{'s' if rows.clusters.iloc[0] > 1 else ''}"
+            sentences.append(f"Over {points}, {name} correlates with {listed(found)}.")
+    if (table.over == "checkpoints").any():
+        sentences.append("Along a run nearly everything correlates with the step: this is no cause.")
+    return sentences
+
+
+def _coefficient(row: Any) -> str:
+    """A coefficient, with its interval where there are enough clusters for one."""
+    number = "{:.2f}".format
+    shown = with_interval(row, number) if row.clusters >= MIN_CLUSTERS else number(row.value)
+    return shown.replace("-", "−")
 
 
 def _prediction(restricted: pd.DataFrame) -> str:

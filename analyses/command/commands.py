@@ -1,13 +1,14 @@
 """All commands: their options and the functions that perform them. Imports no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
+from harsanyi.analyses.study.settings import option, required
+from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +22,14 @@ class Show:
     matching: the network's outputs and the sums of its salient interactions; sparsity: all strengths,
     sorted; orders: strength by order; ranges: how far the strongest effects can vary (needs a run with
     --ranges)."""
-    input: int = 0
-    """Number of the input (game) in the run, from 0."""
+    input: int | None = None
+    """top, change, matching, ranges: number of the input (game) in the run, from 0. By default 0."""
     network: str | None = None
-    """Name of the network in the run: before, after or scratch of a comparison. By default after, or else
-    the first network of the run."""
-    top: int = 7
-    """Number of interactions that are drawn."""
+    """Name of the network in the run: after, scratch, finetuned@8, …; change and orders are from the
+    pretrained network to this one. By default the fine-tuned network, or the last checkpoint of the first
+    run; sparsity: all networks."""
+    top: int | None = None
+    """top, change: number of interactions that are drawn, of each part. By default 7."""
     save: Path | None = None
     """Picture file to write (.png, .pdf or .svg). By default RUN/figures/WHAT-NETWORK-INPUT.png."""
 
@@ -60,8 +62,51 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Compute):
-    """Say what value tables would cost by each plan, and which plan compute would take."""
+class Plan(Study):
+    """Say how many forwards a study takes, by which plan, and about how long; compute nothing.
+
+    The networks are those of compute, compare or track; their study files serve, too.
+    """
+
+    checkpoint: str | None = None
+    """Of one network: its checkpoint. As for compute a file or folder of weights, random, or published."""
+    before: str | None = None
+    """Of a comparison: checkpoint of the pretrained network."""
+    after: str | None = None
+    """Of a comparison: checkpoint of the fine-tuned network."""
+    scratch: str | None = None
+    """Of a comparison: checkpoint of the one from scratch."""
+    series: tuple[str, ...] = ()
+    """Of training runs: NAME=FOLDER or NAME=GLOB of each. As for track."""
+    pretrained: str | None = None
+    """Of training runs: the pretrained checkpoint."""
+    at_most: int = 8
+    """Of training runs: largest number of checkpoints of each."""
+    out: Path = Path("runs")
+    """Nothing is written; a study file may name the folder."""
+
+    @property
+    def study(self) -> Study:
+        """The study whose cost is asked for; a ValueError for networks of several kinds of studies."""
+        kinds: dict[type[Study], tuple[str, ...]] = {
+            Compute: ("checkpoint",),
+            Compare: ("before", "after", "scratch"),
+            Track: ("series", "pretrained"),
+        }
+        given = {kind: [name for name in names if getattr(self, name)] for kind, names in kinds.items()}
+        named = [kind for kind, names in given.items() if names]
+        if len(named) > 1:
+            first, second = (option(given[kind][0]) for kind in named[:2])
+            raise ValueError(f"{first} and {second} are of different studies: give the networks of one")
+        kind = named[0] if named else Compute
+        if kind is not Track and self.at_most != Track.at_most:
+            raise ValueError("--at-most is for training runs: give --series, or leave it out")
+        fields_of = {field.name for field in fields(kind)}
+        values = {name: value for name, value in vars(self).items() if name in fields_of}
+        missing = [name for name in required(kind) if not values[name]]
+        if missing:
+            raise ValueError(f"{' and '.join(map(option, missing))} must be given")
+        return kind(**{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +157,6 @@ COMMANDS: dict[str, Command] = {
         demo=Command(GranularityDemo, f"{HERE}.pretraining:granularity_demo_outcome"),
         processes=True,
     ),
-    "show": Command(Show, f"{HERE}.finished:show_outcome"),
+    "show": Command(Show, f"{HERE}.show:show_outcome"),
     "demo": Command(Demo, f"{HERE}.demo:demo_outcome"),
 }

@@ -29,23 +29,26 @@ def draw_top(run: Run, network: str, game: int, k: int) -> Figure:
     return draw_top_on_image(image, owner, top, title=title)
 
 
-def draw_change(run: Run, game: int, k: int) -> Figure:
+def draw_change(run: Run, game: int, k: int, after: str | None = None) -> Figure:
     """The k strongest preserved, discarded and new interactions of one game.
 
     Args:
         run: a finished run of several networks.
         game: number of the input.
         k: how many interactions of each part.
+        after: the network that the run's pretrained one changes to; by default the fine-tuned one.
 
     Returns:
         a figure that pyplot does not know.
     """
-    title = f"{run.title_of(game)} · before → after, {run.unit}"
+    after = after or run.after
+    change = run.change_of({"before": run.before, "after": after})
+    title = f"{run.title_of(game)} · {run.before} → {after}, {run.unit}"
     if _is_sentence(run):
         words, players = _sentence(run, game)
-        return draw_change_on_sentence(words, players, run.change, game, k, title=title)
+        return draw_change_on_sentence(words, players, change, game, k, title=title)
     image, owner = _image(run, game)
-    return draw_change_on_image(image, owner, run.change, game, k, title=title)
+    return draw_change_on_image(image, owner, change, game, k, title=title)
 
 
 def _is_sentence(run: Run) -> bool:

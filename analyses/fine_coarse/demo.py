@@ -31,6 +31,7 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.data import fashion_mnist_path
 from harsanyi.models import StackRecipe
+from harsanyi.progress import say
 
 DELTA, CIRCLES, DIAL, LOSS = "delta", "circles", "dial", "loss"
 CELLS = "cells"
@@ -119,16 +120,14 @@ def _stack_tables(out: Path, extent: DemoExtent, progress: bool) -> dict[str, pd
     pool, seeds, cells = digits(), range(extent.seeds), out / CELLS
     recipe, halves = replace(RECIPE, steps=extent.steps), halvings(pool)
     if progress:
-        print(
-            f"digits: {len(extent.widths)} widths, {len(extent.sizes)} sizes, {len(seeds)} seeds", flush=True
-        )
+        say(f"digits: {len(extent.widths)} widths, {len(extent.sizes)} sizes, {len(seeds)} seeds")
     delta = delta_table(delta_map(pool, halves, extent.widths, extent.sizes, seeds, recipe, cells))
     if progress:
-        print(f"rings: {len(extent.redundancies)} redundancies", flush=True)
+        say(f"rings: {len(extent.redundancies)} redundancies")
     rings, groupings, redundancies = ring_pool(extent.redundancies)
     circles = delta_table(delta_map(rings, groupings, [DIAL_WIDTH], [DIAL_SAMPLES], seeds, recipe, cells))
     if progress:
-        print("loss through training", flush=True)
+        say("loss through training")
     followed = replace(RECIPE, width=LOSS_WIDTH, steps=extent.loss_steps, patience=ENDLESS_PATIENCE)
     loss = loss_split(pool, halves["together"], OBJECTIVES, LOSS_SAMPLES, seeds, followed, cells)
     return {DELTA: delta, CIRCLES: circles, DIAL: dial_table(circles, redundancies), LOSS: loss}

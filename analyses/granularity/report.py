@@ -6,14 +6,24 @@ from contextlib import nullcontext
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.ladder import comparison_of
-from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs, train_runs
+from harsanyi.analyses.granularity.runs import (
+    BASELINE,
+    TransferData,
+    TransferRun,
+    plan_runs,
+    train_runs,
+    training_seconds,
+)
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
 from harsanyi.analyses.granularity.words import describe_granularity, describe_plan, tables_in_words
 from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.words import duration
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import STUDY_FILE
+from harsanyi.analyses.study.games import device_named
+from harsanyi.progress import say
 from harsanyi.writing import sole_writer
 
 
@@ -36,12 +46,14 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     study.require_sense()
     data = TransferData.of(study)
     runs = plan_runs(study, data)
-    plan = describe_plan(study, runs)
     is_main = models.is_main_process()
+    if is_main and (study.only_plan or progress):
+        plan = [*describe_plan(study, runs), *_time(study, training_seconds(study, runs, data))]
+        if study.only_plan:
+            return plan
+        say(*plan)
     if study.only_plan:
-        return plan if is_main else []
-    if progress and is_main:
-        print("\n".join(plan), flush=True)
+        return []
     with sole_writer(study.out) if is_main else nullcontext():
         return _computed(study, data, runs, progress=progress)
 
@@ -74,6 +86,14 @@ def _computed(
         notes=notes_on(study),
     )
     return summary
+
+
+def _time(study: Granularity, seconds: float) -> list[str]:
+    """How long training takes, in words; nothing where there is nothing to do."""
+    if not seconds:
+        return []
+    more = "; the interactions come on top" if study.inputs else ""
+    return [f"training takes about {duration(seconds)} on {device_named(study.device)}{more}"]
 
 
 def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) -> dict[str, str]:

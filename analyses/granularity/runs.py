@@ -1,5 +1,6 @@
 """The runs of a granularity study: their plan, their training and their tables."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ RUN_COLUMNS = ["kind", "level", "classes", "size", "seed", "misalignment"]
 GROUP = [name for name in RUN_COLUMNS if name != "seed"]
 MEASURES = ["accuracy", "loss", "error"]
 DIFFERENCE = "error_difference"
+# Batches of an epoch that is timed; the share of a forward in a training step.
+TIMED_BATCHES, FORWARD_SHARE = 4, 1 / 3
 # Labels of single samples have no test: at most so many training samples measure how well they are learned.
 MAX_MEASURED_SAMPLES = 256
 
@@ -118,6 +121,32 @@ def plan_runs(study: Granularity, data: TransferData) -> list[TransferRun]:
 def is_done(study: Granularity, run: TransferRun) -> bool:
     """Whether the run's last history is written; `train_runs` checks its settings as well."""
     return (study.out / run.folder / FINETUNE / HISTORY).is_file()
+
+
+def training_seconds(study: Granularity, runs: Sequence[TransferRun], data: TransferData) -> float:
+    """About how long the training of the runs takes that are not done: an epoch of a few batches is timed.
+
+    Args:
+        study: of the runs.
+        runs: of `plan_runs`.
+        data: of the study.
+
+    Returns:
+        seconds, with the tests after each epoch; without interactions and figures. 0 where nothing is to be
+        done, and where several processes train: one of them cannot try it alone.
+    """
+    todo = [run for run in runs if not is_done(study, run)]
+    if not todo or os.environ.get("WORLD_SIZE", "1") != "1":
+        return 0.0
+    sample = data.train.sample(min(TIMED_BATCHES * study.batch_size, len(data.train)), 0, study.target)
+    target, classes = target_values(sample, study.target, study.task)
+    network = start_of(study, todo[0].seed).with_new_head(classes, todo[0].seed)
+    recipe = replace(_recipe(study, todo[0], 1, study.pretrain_rate), task=study.task)
+    each = models.seconds_per_sample(network, Samples(sample.items, target), recipe)
+    both = study.pretrain_epochs + study.finetune_epochs
+    epochs = [(study.baseline_epochs or both) if run.kind == BASELINE else both for run in todo]
+    tested = len(data.test) * FORWARD_SHARE
+    return each * sum(count * (run.size + tested) for count, run in zip(epochs, todo, strict=True))
 
 
 def train_runs(

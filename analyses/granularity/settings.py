@@ -8,11 +8,21 @@ from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
 # Kinds with the numbers of classes in `counts`.
-COUNTED = ("kmeans-aligned", "kmeans-unaligned", "random")
+COUNTED: tuple[Kind, ...] = ("kmeans-aligned", "kmeans-unaligned", "random")
 # Kinds whose labels are made for the training samples alone: other samples have none.
 OF_SAMPLES = (*COUNTED, "per-sample")
 # Kinds whose labels hold no information that moving them could remove.
 MEANINGLESS = ("random", "per-sample")
+# The kinds that follow an option.
+OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
+    ("columns",): ("columns", "wordnet"),
+    ("counts",): COUNTED,
+    ("hops", "depths", "wordnet"): ("wordnet",),
+    ("embedding",): ("kmeans-aligned", "kmeans-unaligned"),
+    ("misalignment",): ("columns", "wordnet", "kmeans-aligned", "kmeans-unaligned"),
+}
+# Options of the comparison of interactions.
+OF_INTERACTIONS = ("players", "method", "skip_short", "restricted", "rare")
 # The smallest allowed value of each whole number.
 MIN_VALUES = {
     "counts": 2,
@@ -40,9 +50,9 @@ class Granularity(Settings):
     """
 
     model: str
-    """Network: timm:NAME, small:cnn, small:resnet20, package:minilm-l6, …, as for `harsanyi compare`."""
+    """Network: timm:NAME, small:cnn, …, as for harsanyi compare."""
     data: Path
-    """Training samples with their label columns, in any form that `harsanyi compare` reads."""
+    """Training samples with label columns. In any form that `harsanyi compare` reads."""
     test_data: Path
     """Samples on which the target is tested."""
     target: str
@@ -51,7 +61,8 @@ class Granularity(Settings):
     """What the target is. multi-label: its classes' names are sets, as "animal;large"; regression: they are
     numbers. Errors are then 1 − mean average precision and 1 − R²; pretraining is on classes."""
     out: Path
-    """Folder for checkpoints, tables, figures and report. An unfinished study there goes on."""
+    """Folder for the results. It holds checkpoints, tables, figures and the report; an unfinished study there
+    goes on."""
     kinds: tuple[str, ...] = ("columns",)
     """Kinds of pretraining labels. columns: label columns; wordnet: hypernyms of the finest column's classes;
     kmeans-aligned, kmeans-unaligned: clusters of features, within the target's classes or over all samples;
@@ -59,7 +70,7 @@ class Granularity(Settings):
     columns: tuple[str, ...] | None = None
     """Label columns to pretrain on, fine to coarse; by default all."""
     counts: tuple[int, ...] = ()
-    """Numbers of pretraining classes, for the kmeans kinds and random; kmeans-aligned takes those that are
+    """Numbers of pretraining classes. For the kmeans kinds and random; kmeans-aligned takes those that are
     multiples of the number of the target's classes."""
     hops: tuple[int, ...] = (1, 2, 4)
     """wordnet: numbers of hypernym steps up."""
@@ -71,9 +82,9 @@ class Granularity(Settings):
     """kmeans: network whose features are clustered, with its published weights; by default the study's own
     network at its start, whose features with random weights hold little more than the pixels."""
     sizes: tuple[int, ...] = ()
-    """Numbers of training samples, for pretraining and target alike; by default all."""
+    """Numbers of training samples. For pretraining and target alike; by default all."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of samples, start, heads, order and random labels; intervals are over seeds."""
+    """Seeds; intervals are over them. Of samples, start, heads, order and random labels."""
     misalignment: tuple[float, ...] = (0.0,)
     """Shares of the pretraining labels to move to other classes, 0 to 1; not for random and per-sample."""
     pretrain_epochs: int = 20
@@ -83,9 +94,9 @@ class Granularity(Settings):
     baseline_epochs: int | None = None
     """Epochs of the baseline; by default those of pretraining and target together."""
     transfer: Literal["finetune", "probe"] = "finetune"
-    """finetune: all weights are trained on the target; probe: the new head alone."""
+    """finetune: all weights, or probe: the new head alone. What is trained on the target."""
     start: str = "random"
-    """Where pretraining starts: random (with each seed), published, or a checkpoint."""
+    """Start: random, published, or a checkpoint. random starts anew with each seed."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with Nesterov momentum 0.9."""
     pretrain_rate: float = 1e-3
@@ -103,10 +114,10 @@ class Granularity(Settings):
     crop_padding: int = 0
     """Shift images by up to so many pixels."""
     inputs: int = 0
-    """Test inputs on which every run's interactions are compared, before against after the transfer, with the
-    baseline as scratch; 0: none."""
+    """Test inputs whose interactions are compared; 0: none. For every run before against after the transfer,
+    with the baseline as scratch."""
     players: str = "grid:4x4:12"
-    """Players of that comparison, as for `harsanyi compare`; 2**K forwards an input and network."""
+    """Players of that comparison. As for `harsanyi compare`; 2**K forwards an input and network."""
     skip_short: bool = False
     """Leave out sentences with fewer words than players."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
@@ -127,7 +138,8 @@ class Granularity(Settings):
     label_columns: tuple[str, ...] | None = None
     """Columns of the labels, in tables."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, xpu, …; auto: the accelerator of this machine, where there is one."""
+    """cpu, cuda, cuda:1, xpu, … or auto. auto takes the accelerator of this machine, where
+    there is one."""
 
     def require_sense(self) -> None:
         """Refuse settings without sense before any training; a ValueError names the option."""
@@ -150,6 +162,7 @@ class Granularity(Settings):
             )
         if "wordnet" in self.kinds and not self.hops and not self.depths:
             raise ValueError("wordnet needs levels: give --hops 1 4 or --depths 2 4")
+        self._refuse_idle()
         for name in ("inputs", "published"):
             if getattr(self, name) and self.task != "classification":
                 raise ValueError(
@@ -158,6 +171,15 @@ class Granularity(Settings):
                 )
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
+
+    def _refuse_idle(self) -> None:
+        """Refuse options of kinds of labels that are not among the study's, and of no interactions."""
+        for names, kinds in OF_KINDS.items():
+            if not set(kinds) & set(self.kinds):
+                words = " or ".join(kinds)
+                self.refuse_idle(names, f"for --kinds {words}; the kinds are {' '.join(self.kinds)}")
+        if not self.inputs:
+            self.refuse_idle(OF_INTERACTIONS, "for interactions, and --inputs is 0")
 
     def _require_numbers(self) -> None:
         for name, least in MIN_VALUES.items():

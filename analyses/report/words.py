@@ -52,6 +52,17 @@ def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> s
     return write(value) + (f" [{write(low)}, {write(high)}]" if known else "")
 
 
+def duration(seconds: float) -> str:
+    """A length of time, in the unit that suits it.
+
+    >>> duration(0.2), duration(90), duration(7000)
+    ('1 s', '2 min', '1.9 h')
+    """
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
 def listed(clauses: list[str]) -> str:
     """Clauses or names in one phrase, with "and" before the last.
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 
 from harsanyi.analyses.knowledge.class_tables import class_tables
-from harsanyi.analyses.run.extraction import load_or_extract, progress_bar
+from harsanyi.analyses.run.extraction import load_or_extract
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.games import device_named
 from harsanyi.interactions import About, Interactions, JointSparseAndOr
+from harsanyi.progress import progress_bar
 
 
 def interactions_by_class(run: Run, networks: Sequence[str]) -> dict[str, list[Interactions]]:
@@ -31,7 +32,7 @@ def interactions_by_class(run: Run, networks: Sequence[str]) -> dict[str, list[I
     joint = isinstance(method, JointSparseAndOr)
     tables = {name: _class_tables(run, name) for name in (run.store.networks if joint else networks)}
     paths = {name: run.folder / f"interactions-{name}-classes.h5" for name in tables}
-    with progress_bar(True, len(tables), "interactions of all classes", "network") as bar:
+    with progress_bar(len(tables), "interactions of all classes", "network") as bar:
         about = {name: _about_class_tables(run, name) for name in tables}
         interactions = load_or_extract(tables, paths, method, device_named(run.study.device), bar, about)
     games = run.store.games

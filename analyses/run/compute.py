@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
-from harsanyi.analyses.run.extraction import paused, progress_bar, study_interactions
+from harsanyi.analyses.run.costs import LONG, announcement, are_long, seconds_each
+from harsanyi.analyses.run.extraction import paused, study_interactions
 from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.run.run import (
     GAMES_TABLE,
@@ -33,6 +34,7 @@ from harsanyi.analyses.run.same_networks import (
 from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
 from harsanyi.analyses.study.games import StudyGames, error_sentence
 from harsanyi.analyses.study.kept import read_kept, write_kept
+from harsanyi.analyses.study.labels import read_out_file
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.screening import SCREENING_TABLE, screening_table
 from harsanyi.analyses.study.study import Study
@@ -42,6 +44,7 @@ from harsanyi.interactions.methods import EXTRACTION_TABLES
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.precision import precision_error
 from harsanyi.models.digest import digest
+from harsanyi.progress import progress_bar, say
 from harsanyi.writing import alone_in_its_folder
 
 # A network's share of the disk, in tables: values, and interactions with the values they explain.
@@ -58,7 +61,8 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
     Args:
         study: its settings; `study.out` is the folder.
         progress: whether to draw bars.
-        announce: whether to say beside the bars how each network was read and how well it answers.
+        announce: whether to say beside the bars how each network was read and how well it answers; and of
+            long work how many forwards there are, by which plan, and about how long they take.
 
     Returns:
         the finished run.
@@ -79,19 +83,27 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
         about=games.about,
     )
     require_same_networks(store, answers)
+    for name, read_out in games.read_outs.items():
+        if not read_out.kept:
+            read_out.save(read_out_file(study, name))
     study.write(study.out / STUDY_FILE)
     facts = _with_notes(_measure_once(games), masked)
     if progress and announce:
-        print("\n".join(network_lines(facts)), flush=True)
+        say(*network_lines(facts))
     if masked:
-        facts = _evaluate(games, masked, store, facts, progress)
+        facts = _evaluate(games, masked, store, facts, progress, announce)
     run = Run(study, store, study_interactions(study, store, facts, progress=progress), facts)
     _write_tables(run, games)
     return run
 
 
 def _evaluate(
-    games: StudyGames, masked: dict[str, MaskedModel], store: Store, facts: Facts, progress: bool
+    games: StudyGames,
+    masked: dict[str, MaskedModel],
+    store: Store,
+    facts: Facts,
+    progress: bool,
+    announce: bool,
 ) -> Facts:
     """Fill the value tables of unfinished networks; the facts with what was measured on the way.
 
@@ -105,16 +117,27 @@ def _evaluate(
             facts = replace(facts, precision_losses=facts.precision_losses | {name: loss})
             _write_facts(games, facts)
     forwards = len(masked) * store.games << store.n
-    there = forwards - (_games_left(games, masked, store) << store.n)
+    left = _games_left(games, masked, store) << store.n
+    first = next(iter(masked.values()))
+    with _naming(games, names[0]):
+        measured = progress and announce and are_long(first, left)
+        seconds = seconds_each(first, 1) if measured else 0.0
     options: dict[str, Any] = {
         "plan": study.plan,
         "memory": study.plan_memory,
         "checkpoints": evaluated_networks(games),
     }
     with ExitStack() as stack:
-        bar = stack.enter_context(progress_bar(progress, forwards, "value tables", "forward", there))
+        bar = stack.enter_context(
+            progress_bar(forwards, "value tables", "forward", shown=progress, there=forwards - left)
+        )
         with paused(bar):
             groups = stack.enter_context(together(list(masked.values()), **options))
+            if measured:
+                with _naming(games, names[0]):
+                    choice = choose(first, **options)
+                if choice.share * seconds * left >= LONG:
+                    say(announcement(masked, choice, left, seconds))
         sharing = [[names[number] for number in group] for group in groups]
         for name in names:
             group = next((group for group in sharing if name in group), [name])
@@ -287,5 +310,5 @@ def _precision_loss(name: str, game: MaskedModel, progress: bool) -> PrecisionLo
     """What a lower precision does to a network's interactions, measured and said."""
     error = precision_error(game)
     if progress:
-        print(f"{name} in {error.describe()}", flush=True)
+        say(f"{name} in {error.describe()}")
     return PrecisionLoss(error.precision, error.games, tuple(error.by_order.tolist()), error.largest_effect)

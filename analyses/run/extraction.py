@@ -1,15 +1,13 @@
 """Interactions from value tables: extracted once, written beside the tables, and read from there."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm.auto import tqdm
 
 from harsanyi.analyses.study.facts import Facts
 from harsanyi.analyses.study.games import device_named
@@ -24,6 +22,10 @@ from harsanyi.interactions import (
     extract_each,
 )
 from harsanyi.interactions.game.scores import unit_of
+from harsanyi.progress import progress_bar
+
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
 
 
 def study_interactions(
@@ -43,7 +45,7 @@ def study_interactions(
     tables = {name: store.v(name) for name in store.networks}
     paths = {name: store.path.parent / f"interactions-{name}.h5" for name in tables}
     about = {name: about_network(study, store, facts, name) for name in tables}
-    with progress_bar(progress, len(tables), "interactions", "network") as bar:
+    with progress_bar(len(tables), "interactions", "network", shown=progress) as bar:
         return load_or_extract(tables, paths, study.extraction(), device_named(study.device), bar, about)
 
 
@@ -119,36 +121,6 @@ def load_or_extract(
         interactions[name].save(paths[name])
         bar.update()
     return {name: interactions[name] for name in tables}
-
-
-def progress_bar(progress: bool, total: int, title: str, unit: str, there: int = 0) -> "tqdm[Any]":
-    """Start a progress bar. In a terminal it moves; a log gets a line each minute.
-
-    The time left is by the mean rate since the start: a plan gives the forwards of a whole game at once, so
-    the rate of the moment says little.
-
-    Args:
-        progress: whether there is a bar at all.
-        total: number of units.
-        title: in front of the bar.
-        unit: what is counted.
-        there: number of units that take no time.
-
-    Returns:
-        the bar, a context manager.
-    """
-    rare: dict[str, Any] = {} if sys.stderr.isatty() else {"mininterval": 60, "delay": 60}
-    return tqdm(
-        total=total,
-        initial=there,
-        unit=unit,
-        unit_scale=total > 1000,
-        desc=title,
-        disable=not progress,
-        smoothing=0,
-        miniters=1,
-        **rare,
-    )
 
 
 @contextmanager

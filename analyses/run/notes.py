@@ -13,8 +13,9 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
-from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkReading, PrecisionLoss
+from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkPerformance, NetworkReading, PrecisionLoss
 from harsanyi.analyses.study.layout import PLAYER_UNITS
+from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.screening import SCREENING_TABLE
 from harsanyi.data import folders
 from harsanyi.interactions.many_players.influence import from_to
@@ -113,16 +114,18 @@ def alarms(facts: Facts) -> list[str]:
         facts: of the study.
 
     Returns:
-        sentences that begin with WARNING; none where nothing is suspicious.
+        sentences that begin with WARNING; none where nothing is suspicious. The start of a training run
+        that answers later is not.
     """
+    suspicious = [row for row in facts.performance if row.alarm and not starts_untrained(row, facts)]
     lines = [
         f"WARNING: {row.network} is right for {row.accuracy:.0%} of {row.inputs} inputs, but would be for "
         f"{row.best_accuracy:.0%} if its outputs were {_listed(row.best_order)}: are they called as they "
         "should be (--classes)?"
-        for row in facts.performance
+        for row in suspicious
         if row.alarm == "order"
     ]
-    weak = [row for row in facts.performance if row.alarm == "chance" and row.split == "held out"]
+    weak = [row for row in suspicious if row.alarm == "chance" and row.split == "held out"]
     if weak:
         accuracies = _listed([f"{row.network} ({row.accuracy:.0%})" for row in weak])
         lines.append(
@@ -131,6 +134,22 @@ def alarms(facts: Facts) -> list[str]:
             "be (--classes)?"
         )
     return lines
+
+
+def starts_untrained(row: NetworkPerformance, facts: Facts) -> bool:
+    """Whether this is the first checkpoint of a run, suspicious where the last one is not.
+
+    Args:
+        row: of a network.
+        facts: of its study.
+    """
+    series = series_of(row.network)
+    run = [
+        other
+        for other in facts.performance
+        if series_of(other.network) == series and other.split == row.split
+    ]
+    return bool(row.alarm) and len(run) > 1 and row == run[0] and not run[-1].alarm
 
 
 def reading_lines(facts: Facts) -> list[str]:
@@ -158,8 +177,9 @@ def _read_out_lines(facts: Facts) -> list[str]:
     if not facts.read_outs:
         return []
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
-    own = [name for name in facts.networks if name not in facts.read_outs]
-    heads = "its own head" if len(own) == 1 else "their own heads"
+    others_of = [name for name in facts.networks if name not in facts.read_outs]
+    own = list(dict.fromkeys(map(series_of, others_of)))
+    heads = "its own head" if len(others_of) == 1 else "their own heads"
     others = f"; {', '.join(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
 

@@ -67,6 +67,28 @@ class Run(Shown):
         columns = [column.name for column in fields(NetworkPerformance)]
         return pd.DataFrame([asdict(row) for row in self.facts.performance], columns=columns)
 
+    @property
+    def before(self) -> str:
+        """The name of the network that changes are from; a ValueError for a run without one."""
+        if "before" in self.interactions:
+            return "before"
+        if PRETRAINED in self.interactions:
+            return PRETRAINED
+        if any("@" in name for name in self.interactions):
+            raise ValueError(f"{self.folder} has no pretrained network: track it with --pretrained")
+        raise ValueError(f"{self.folder} has one network; a change needs `harsanyi compare`")
+
+    @property
+    def after(self) -> str:
+        """The name of the fine-tuned network, the last checkpoint of the first run, or the first network."""
+        if "after" in self.interactions:
+            return "after"
+        return next(iter(self._last_checkpoints().values()), next(iter(self.interactions)))
+
+    def _last_checkpoints(self) -> dict[str, str]:
+        """The name of the last checkpoint of each tracked run."""
+        return {name.partition("@")[0]: name for name in self.interactions if "@" in name}
+
     def compared(self, series: str | None = None, scratch: str | None = None) -> dict[str, str]:
         """Which networks stand for before, after and, where there is one, scratch.
 
@@ -78,19 +100,16 @@ class Run(Shown):
         Raises:
             ValueError: for a run of one network, or series that are not there.
         """
-        last = {name.partition("@")[0]: name for name in self.interactions if "@" in name}
+        last = self._last_checkpoints()
+        if not last and (series or scratch):
+            raise ValueError(f"{self.folder} has no tracked runs, and so no {series or scratch!r}")
+        before = self.before
         if not last:
-            if series or scratch:
-                raise ValueError(f"{self.folder} has no tracked runs, and so no {series or scratch!r}")
-            if "before" not in self.interactions:
-                raise ValueError(f"{self.folder} has one network; a change needs `harsanyi compare`")
             return {name: name for name in ("before", "after", "scratch") if name in self.interactions}
-        if PRETRAINED not in self.interactions:
-            raise ValueError(f"{self.folder} has no pretrained network: track it with --pretrained")
         if missing := [name for name in (series, scratch) if name and name not in last]:
             raise ValueError(f"{self.folder} has no series {missing[0]!r}; it has {', '.join(last)}")
         beside = {"scratch": last[scratch]} if scratch else {}
-        return {"before": PRETRAINED, "after": last[series or next(iter(last))], **beside}
+        return {"before": before, "after": last[series] if series else self.after, **beside}
 
     def change_of(self, compared: Mapping[str, str]) -> KnowledgeChange:
         """The knowledge change between the networks that `compared` names."""

@@ -10,7 +10,7 @@ import numpy as np
 from harsanyi import data
 from harsanyi.analyses.study.facts import Corruption, LeftOut
 from harsanyi.analyses.study.layout import specification
-from harsanyi.analyses.study.study import Study
+from harsanyi.analyses.study.study import OF_KIND, Study
 from harsanyi.data import Inputs
 from harsanyi.data.corruptions import corrupted, corruption
 from harsanyi.interactions.game.words import comparable, is_word
@@ -47,13 +47,19 @@ def load_study_inputs(study: Study, kind: str) -> Inputs:
         kind: of the inputs that the networks take, image or text.
 
     Raises:
-        ValueError: for inputs of another kind, and for inputs without labels where labels are scored.
+        ValueError: for inputs of another kind, for inputs without labels where labels are scored, and for
+            options that are for inputs of another kind.
     """
     inputs = load_inputs(study, study.data)
     if inputs.kind != kind:
         raise ValueError(f"{study.model} takes {kind} inputs, but {study.data} holds {inputs.kind}")
+    for other, names in OF_KIND.items():
+        if other != kind:
+            study.refuse_idle(names, f"for {other} inputs; {study.data} holds {inputs.kind}")
     if study.label == "data" and not inputs.labels:
         raise ValueError(f"{study.data} has no labels: score the network's own answer with --label predicted")
+    if not inputs.labels:
+        study.refuse_idle(("level",), f"a label column, and {study.data} has none")
     return inputs
 
 

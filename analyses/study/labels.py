@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -51,6 +52,8 @@ def answering(study: Study, networks: Mapping[str, Network], inputs: Inputs, dra
     whole = {name: _with_random_head(study, name, net, classes, order) for name, net in networks.items()}
     probed = _probed(study, whole, classes, order)
     read_outs = fit_read_outs(study, {name: whole[name] for name in probed}, inputs, drawn)
+    if not read_outs:
+        study.refuse_idle(("read_out_inputs",), "for read-outs, and no network gets one")
     whole |= {name: read_out.network for name, read_out in read_outs.items()}
     matches, problems = {}, []
     for name, network in whole.items():
@@ -134,7 +137,7 @@ def fit_read_outs(
 
     Args:
         study: names the level of the labels and the inputs for read-outs.
-        networks: that get one.
+        networks: that get one; one that the study's folder keeps is not fitted again.
         inputs: all inputs of the study's data.
         drawn: those of the games, which no read-out is fitted to.
 
@@ -155,9 +158,16 @@ def fit_read_outs(
             f"{listed(classes)} here"
         )
     return {
-        name: models.fit_read_out(network, pool.items, labels, classes, seed=study.seed)
+        name: models.fit_read_out(
+            network, pool.items, labels, classes, seed=study.seed, kept=read_out_file(study, name)
+        )
         for name, network in networks.items()
     }
+
+
+def read_out_file(study: Study, network: str) -> Path:
+    """Where a study keeps the read-out of a network: a run that goes on has the same, to the last bit."""
+    return study.out / f"read-out-{network}.safetensors"
 
 
 def read_out_inputs(study: Study, inputs: Inputs, drawn: Inputs) -> Inputs:

@@ -58,7 +58,7 @@ def prepare(study: Study) -> StudyGames:
         answers,
         numbers,
         layout,
-        _settings(study, networks, inputs, [classes[label] for label in labels], numbers, layout),
+        _settings(study, answers, inputs, [classes[label] for label in labels], numbers, layout),
         drawn.left_out,
         corruption_of(study, inputs.kind),
     )
@@ -83,7 +83,7 @@ def _require_next_token(study: Study, networks: dict[str, Network]) -> None:
 
 def _settings(
     study: Study,
-    networks: dict[str, Network],
+    answers: Answering,
     inputs: Inputs,
     labels: list[str],
     numbers: dict[str, list[int]],
@@ -91,6 +91,7 @@ def _settings(
 ) -> dict[str, Any]:
     """All that the value tables depend on; JSON values, from which the store makes its fingerprint.
 
+    A read-out stands there by its recipe: fitted with other threads it differs in its last bits.
     `numbers` are those of the outputs for the labels, by network.
     """
     stated = preprocessing_of(study)
@@ -100,7 +101,12 @@ def _settings(
         "inputs": list(inputs.names),
         "contents": digest(*inputs.items),
         PREPROCESSED: {name: digest(tensors) for name, tensors in layout.tensors.items()},
-        "weights": {name: digest(network.model.state_dict()) for name, network in networks.items()},
+        "weights": {
+            name: answers.read_outs[name].recipe
+            if name in answers.read_outs
+            else digest(network.model.state_dict())
+            for name, network in answers.networks.items()
+        },
         "labels": labels,
         **layout.settings,
         # A setting at its default is left out, so that older stores, which lack the setting, stay valid.

@@ -1,7 +1,7 @@
 """Settings: one dataclass is the options of a command and the fields of a TOML file."""
 
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -18,6 +18,28 @@ class Settings:
         """All fields that are set, as TOML values."""
         values = {key: value for key, value in asdict(self).items() if value is not None}
         return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+    def given(self, *names: str) -> list[str]:
+        """Those of the fields that are not at their defaults.
+
+        Args:
+            names: of fields; those that the settings do not have are none.
+        """
+        defaults = {each.name: each.default for each in fields(self)}
+        return [name for name in names if name in defaults and getattr(self, name) != defaults[name]]
+
+    def refuse_idle(self, names: tuple[str, ...], why: str) -> None:
+        """Refuse options that would change nothing beside the others.
+
+        Args:
+            names: of fields.
+            why: what they are for, and what there is, after "is".
+
+        Raises:
+            ValueError: one of them is given.
+        """
+        for name in self.given(*names):
+            raise ValueError(f"{option(name)} is {why}: leave it out")
 
     def write(self, path: Path) -> None:
         """Write the study file, whole or not at all."""
@@ -37,6 +59,13 @@ def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:
             f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
         )
     return {name: _typed(path, name, value, types[name]) for name, value in values.items()}
+
+
+def required(kind: type) -> list[str]:
+    """The fields of a dataclass that have no default."""
+    return [
+        field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING
+    ]
 
 
 def option(name: str) -> str:

@@ -16,6 +16,17 @@ PUBLISHED, PRETRAINED = "published", "pretrained"
 NEXT_TOKEN, OUTPUT = "next_token_log_odds", "output"
 # Values of --read-out that are no names of networks.
 MISSING, AUTO, NONE = "missing", "auto", "none"
+# The methods that follow an option; no other option is for some methods alone.
+METHODS_OF = {"noise": ("sparse", "joint"), "specific": ("joint",), "ranges": ("sparse",)}
+OF_READ_OUTS = ("read_out", "read_out_inputs")
+# Options for inputs of one kind.
+OF_KIND = {
+    "image": (
+        *("image_column", "bits", "skip_unreadable", "image_size", "mean", "std", "crop"),
+        "interpolation",
+    ),
+    "text": ("text_column", "stop_words", "skip_short"),
+}
 # The smallest value of each whole number.
 MINIMUMS = {
     "at_most": 2,
@@ -37,19 +48,22 @@ class Study(Settings):
     """
 
     model: str
-    """Network: timm:NAME, torchvision:NAME, transformers:NAME_OR_FOLDER, causal:NAME_OR_FOLDER, small:cnn,
-    small:resnet20, package:efficientnet-lite0, package:minilm-l6, or your own path/to/net.py:build."""
+    """Network: timm:resnet50, path/to/net.py:build, …. Those of libraries are timm:NAME, torchvision:NAME,
+    transformers:NAME_OR_FOLDER, causal:NAME_OR_FOLDER; built in are small:cnn and small:resnet20, and as
+    packages package:efficientnet-lite0 and package:minilm-l6. Your own is a function in a Python file."""
     data: Path
-    """Inputs to explain: an image folder (one sub-folder a class), a parquet file, a saved data set, or a CSV
-    or TSV file with named columns."""
+    """Inputs to explain: image folder or table. A folder has one sub-folder a class; a table is a
+    parquet file, a saved data set, or a CSV or TSV file with named columns."""
     out: Path
-    """Folder for value tables, interactions, tables, figures, report. An unfinished study there goes on."""
+    """Folder for the results. It holds value tables, interactions, tables, figures and the report; an
+    unfinished study there goes on."""
     inputs: int = 50
-    """Number of inputs (games), drawn evenly over the classes."""
+    """Number of inputs (games). They are drawn evenly over the classes."""
     players: str = "grid:4x4:12"
-    """What is masked as one player: grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] (the cells of a
-    grid, or K random cells of it), superpixels:K, masks:K:FOLDER (label maps named like the inputs, .png or
-    .npy), words:K or tokens:K. An input costs 2**K forwards."""
+    """What is masked as one player: cells, words, …. An input costs 2**K forwards.
+    grid:ROWSxCOLUMNS[:K[:CENTRAL_ROWSxCENTRAL_COLUMNS]] are the cells of a grid, or K random cells of it;
+    superpixels:K follow contours; masks:K:FOLDER takes label maps named like the inputs, .png or .npy;
+    words:K or tokens:K are for text."""
     choose: Literal["random", "influence"] = "random"
     """How the K of grid:ROWSxCOLUMNS:K, words:K or tokens:K are chosen. random: the same random cells for
     all inputs, random words of each. influence: in each input, those with the most influence on the scores
@@ -61,15 +75,15 @@ class Study(Settings):
     """Class whose score is explained. data: the label in the data (a word, for next tokens). predicted: the
     answer of the fine-tuned network, or of the first network where none is fine-tuned."""
     classes: tuple[str, ...] = ()
-    """What the networks' outputs are called, in their order: the names, or one file with a name on each line
-    (or .json), or imagenet; NETWORK=FILE for one network alone. By default the names in the checkpoint; for
-    outputs without names the order of the data's own classes, which is stated and checked."""
+    """Names of the outputs, in their order; or a file. The file has a name on each line, or is .json;
+    imagenet stands for ImageNet's; NETWORK=FILE is for one network alone. By default the names in the
+    checkpoint; for outputs without names the order of the data's own classes, which is stated and checked."""
     baseline: str = "auto"
-    """Value of a masked element. Images: zeros, data_mean, input_mean or blur. Text: mask_token, pad_token,
-    embedding_zeros, or unattended (no token attends to it). auto: zeros for images, mask_token for text,
-    embedding_zeros for next tokens."""
+    """Value of what is masked: zeros, blur, …. Images: zeros, data_mean, input_mean or blur.
+    Text: mask_token, pad_token, embedding_zeros, or unattended (no token attends to it). auto: zeros for
+    images, mask_token for text, embedding_zeros for next tokens."""
     score: str = "log_odds"
-    """Number that is read off the outputs for the label: log_odds, log_prob or next_token_log_odds (in nats),
+    """Number that is read off the outputs. log_odds, log_prob or next_token_log_odds (in nats),
     logit, or output (the number that a regression gives)."""
     corruption: str | None = None
     """Corrupt all inputs first, as NAME:SEVERITY with a severity of 1 to 5. Images: gaussian_noise, blur,
@@ -79,7 +93,7 @@ class Study(Settings):
     layer: str | None = None
     """Layer whose output is masked, instead of the input."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
-    """How a value table is split into AND and OR interactions. sparse: with the least strength; joint: with
+    """How to split: sparse, joint, and-or or and. sparse: with the least strength; joint: with
     the least strength of all networks together; and-or: one half each; and: AND only."""
     noise: float = 0.04
     """sparse, joint: the split may miss each value of the table by this share of |v(N) − v(∅)|."""
@@ -91,16 +105,16 @@ class Study(Settings):
     threshold: float = 0.05
     """An interaction is salient above this share of the strongest interaction of its game."""
     train_data: Path | None = None
-    """Labelled inputs to fit read-outs on. By default those of `data` that are not drawn."""
+    """Labelled inputs to fit read-outs on. By default those of --data that are not drawn."""
     read_out: tuple[str, ...] = (MISSING,)
-    """Networks that get a linear probe of the data's classes in place of their head. missing: those whose
+    """Networks that get a linear probe for a head. missing: those whose
     checkpoint has no head; names of networks: these as well; auto: also all that have no output for a class
     of the data; none: no network, a missing head is an error."""
     read_out_inputs: int = 2000
     """Largest number of inputs that a read-out is fitted on."""
     keep_outputs: bool = False
-    """Keep the outputs of all classes, not only the score of the label; harsanyi accuracy needs them. No more
-    forwards, but games × 2**K × classes × 4 bytes a network."""
+    """Keep the outputs of all classes, for harsanyi accuracy. No more forwards, but games × 2**K × classes ×
+    4 bytes a network."""
     image_column: str | None = None
     """Column of the images, where the data is a table."""
     text_column: str | None = None
@@ -136,7 +150,8 @@ class Study(Settings):
     """Part of the checkpoints to read, where several networks lie in them: teacher, ema_model, …;
     NETWORK=KEY for one network alone."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, xpu, …; auto takes the accelerator of this machine, where there is one."""
+    """cpu, cuda, cuda:1, xpu, … or auto. auto takes the accelerator of this machine, where
+    there is one."""
     batch_size: int | None = None
     """Number of masked inputs in one forward. By default as many as fit the device's memory well."""
     plan: Literal["auto", "dense", "tables", "prefix", "drop"] = "auto"
@@ -174,8 +189,14 @@ class Study(Settings):
             raise ValueError(f"--noise is {self.noise}: expected a share of |v(N) − v(∅)|, 0 or more")
         if not 0 <= self.specific <= 1:
             raise ValueError(f"--specific is {self.specific}: expected a price between 0 and 1")
-        if self.ranges and self.method != "sparse":
-            raise ValueError(f"--ranges is for --method sparse; the method is {self.method}")
+        for name, methods in METHODS_OF.items():
+            if self.method not in methods:
+                self.refuse_idle((name,), f"for --method {' or '.join(methods)}; the method is {self.method}")
+        if self.label != "data":
+            why = "for labels in the data; --label predicted scores the networks' own answers"
+            self.refuse_idle(("train_data", *OF_READ_OUTS), why)
+        if self.score == NEXT_TOKEN:
+            self.refuse_idle(OF_READ_OUTS, "for classes; the next token needs no read-out")
         if not 0 <= self.threshold < 1:
             raise ValueError(
                 f"--threshold is {self.threshold}: expected a share of the strongest effect, 0 or more and "
@@ -202,7 +223,7 @@ class Compute(Study):
     """Value tables and interactions of one network."""
 
     checkpoint: str = PUBLISHED
-    """Checkpoint of the network: a file or folder of weights, random, or published (the library's own)."""
+    """Checkpoint: a file or folder of weights, random, or published. Published are the library's own."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -219,7 +240,7 @@ class Compare(Study):
     after: str
     """Checkpoint of the fine-tuned network."""
     scratch: str | None = None
-    """Checkpoint of the same network trained from scratch; by default none."""
+    """Checkpoint of the network trained from scratch. By default none."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -259,7 +280,7 @@ class Track(Study):
     """Knowledge along training runs: what each keeps and learns, checkpoint by checkpoint, and how fast."""
 
     series: tuple[str, ...]
-    """Training runs, each as NAME=FOLDER or NAME=GLOB of its checkpoints. The number in a checkpoint's name
+    """Training runs, each NAME=FOLDER or NAME=GLOB of checkpoints. The number in a checkpoint's name
     says its place in the run."""
     pretrained: str | None = None
     """Checkpoint of the pretrained network. Without it, nothing is called preserved, discarded or new."""

@@ -63,7 +63,7 @@ def plot_reached(
     *,
     unit: Literal["step", "share of the run"] = "share of the run",
 ) -> Axes:
-    """The share of its final knowledge that each run has, by step; dotted lines at 50% and 90%.
+    """The share of its final knowledge that each run has, by step; of "reached" with lines at 50% and 90%.
 
     Args:
         table: of `trajectory_table`.
@@ -85,12 +85,15 @@ def plot_reached(
         if unit != "step":
             rows = rows.assign(step=rows.step / rows.step.max())
         _line(ax, rows, series, colour)
-    for share in (0.5, 0.9):
+    for share in (0.5, 0.9) if quantity == "reached" else ():
         ax.axhline(share, color=FAINT, linewidth=0.6, linestyle="dotted")
         across: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "fontsize": FONT, "color": FAINT}
         ax.text(0.01, share + 0.01, f"{share:.0%}", va="bottom", **across)
     share_axis(ax)
-    labels = {"reached": "share of the own final knowledge", "similarity_own": "similarity to the own end"}
+    labels = {
+        "reached": "of the end, already there\n(Σ min / Σ end)",
+        "similarity_own": "similarity to the end\n(Σ min / Σ max)",
+    }
     label_axes(ax, unit, labels.get(quantity, quantity.replace("_", " ")))
     legend_above(ax)
     return ax

@@ -17,9 +17,11 @@ from harsanyi.analyses.run.notes import (
     method_notes,
     network_facts,
     reading_lines,
+    starts_untrained,
 )
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
@@ -61,7 +63,13 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)
-    summary = [*alarms(run.facts), *describe_track(tables), *reading_lines(run.facts), *approximations(run)]
+    summary = [
+        *alarms(run.facts),
+        *describe_track(tables),
+        *untrained_starts(run),
+        *reading_lines(run.facts),
+        *approximations(run),
+    ]
     publish(
         study.out,
         tables,
@@ -169,11 +177,10 @@ def track_figures(
     """
     along, times = tables[TRAJECTORIES], tables[TIMES]
     figures = {
-        "Reached: share of its own final knowledge that each run has, by the share of the run; bands are 95% "
-        "bootstrap intervals over inputs": plot_reached(along),
-        "Similarity to the end: Σ min / Σ max of the effects, split by sign": plot_reached(
-            along, "similarity_own"
-        ),
+        "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, bands "
+        "are 95% bootstrap intervals over inputs": plot_reached(along),
+        "Similarity to the end: what a checkpoint has and the end has not counts against it here, not above; "
+        "the gap between the two figures is what the run still loses": plot_reached(along, "similarity_own"),
         "When half is reached: by order, with intervals": plot_times_to_reach(
             times[times.share == REACHED_SHARES[0]]
         ),
@@ -216,6 +223,28 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         sentences += _successions(tables[SUCCESSION])
     games = int(tables[TIMES].games.iloc[0])
     return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+
+
+def untrained_starts(run: Run) -> list[str]:
+    """What a newly drawn head at the first step does to the shares of a run, where it has one.
+
+    Args:
+        run: a finished study of training runs.
+
+    Returns:
+        a sentence for each run that starts no better than by chance; none without a pretrained network.
+    """
+    facts = run.facts
+    if PRETRAINED not in run.interactions:
+        return []
+    head = "a read-out that was fitted" if PRETRAINED in facts.read_outs else "a head that was trained"
+    return [
+        f"{row.network} is right for {row.accuracy:.0%} of {row.inputs} inputs, as a newly drawn head would "
+        f"be, and {PRETRAINED} has {head}. Where {series_of(row.network)} preserves little at first and more "
+        "later, its head is learned: compare its later steps with each other."
+        for row in facts.performance
+        if row.split == "held out" and starts_untrained(row, facts)
+    ]
 
 
 def _preserved_at_the_end(along: pd.DataFrame) -> list[str]:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.special import bdtrc
 
 # A difference of less is not worth an alarm, however certain it is.
 MIN_DIFFERENCE = 0.1
@@ -125,6 +124,8 @@ def probability(hits: int, inputs: int, chance: float) -> float:
     >>> probability(2, 2, 0.5)
     0.25
     """
+    from scipy.special import bdtrc  # here, since this import takes part of a second
+
     return float(bdtrc(hits - 1, inputs, chance))
 
 

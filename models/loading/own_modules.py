@@ -9,6 +9,7 @@ import itertools
 import sys
 import sysconfig
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class _Turn:
 
 _turns: list[_Turn] = []
 _changed = threading.Condition()
+# The files of users' repositories that were run.
+_own_files: set[str] = set()
 
 
 class OwnModules:
@@ -325,6 +328,26 @@ class OwnModules:
         return place
 
 
+def place_in_own_code(error: BaseException) -> str | None:
+    """The line of a user's own code at which an exception, or one that caused it, was raised.
+
+    Args:
+        error: with its traceback.
+
+    Returns:
+        file, number and text of the line; None where no code of a user's repository is on the way.
+    """
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    for each in reversed(chain):  # the first cause is the closest to the mistake
+        for frame in reversed(traceback.extract_tb(each.__traceback__)):
+            if frame.filename in _own_files:
+                return f"{frame.filename}, line {frame.lineno}" + (f": {frame.line}" if frame.line else "")
+    return None
+
+
 class _Loader(SourceFileLoader):
     """Runs a file from its text, as bytecode can be outdated by a second, with its repository's `import`."""
 
@@ -333,6 +356,7 @@ class _Loader(SourceFileLoader):
         self.builtins = names
 
     def get_code(self, fullname: str) -> Any:
+        _own_files.add(self.path)
         return self.source_to_code(self.get_data(self.path), self.path)
 
     def exec_module(self, module: ModuleType) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from harsanyi.models.loading.answers.heads import class_layers, width
-from harsanyi.models.loading.answers.trials import answer_of
+from harsanyi.models.loading.answers.trials import answer_of, with_channels
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint
 from harsanyi.models.loading.fitting.fit import fit, likely_classes
@@ -16,7 +16,7 @@ from harsanyi.models.loading.libraries.adapters import ADAPTER, adapted, head_ro
 from harsanyi.models.loading.naming import local_folder, read
 from harsanyi.models.loading.preparation.prepared import prepared
 from harsanyi.models.loading.preparation.settings import Settings
-from harsanyi.models.loading.preprocess import Preprocess
+from harsanyi.models.loading.preprocess import ImagePreprocess, Preprocess
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class Blueprint:
 
     def preprocess(self, model: nn.Module) -> Preprocess:
         """How the inputs of a model of this kind are prepared."""
-        return prepared(self.name, self.architecture, self.settings, model)
+        preprocess = prepared(self.name, self.architecture, self.settings, model)
+        stated = self.settings.of_user("channels")
+        if self.architecture.own and isinstance(preprocess, ImagePreprocess) and not stated:
+            return with_channels(self.name, model, preprocess)
+        return preprocess
 
     def class_layers(self, model: nn.Module) -> tuple[str, ...]:
         """The layers with one output a class: of a user's network the one that runs, else those by name."""

@@ -37,6 +37,9 @@ class ReadOut:
         train_accuracy: on the samples it was fitted to.
         samples: the number of both together.
         cached: whether the layer comes from the cache.
+        kept: whether it comes from the file in which it was kept.
+        recipe: a digest of all that it was fitted by: weights, inputs, labels and settings. Its last bits
+            also depend on the number of threads, of which the recipe knows nothing.
     """
 
     network: Network
@@ -44,6 +47,20 @@ class ReadOut:
     train_accuracy: float
     samples: int
     cached: bool
+    kept: bool
+    recipe: str
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the layer as safetensors, for `kept` of :func:`fit_read_out`.
+
+        Args:
+            path: of the file.
+        """
+        head = self.network.require_head()
+        layer = nn.Module()
+        layer.weight, layer.bias = nn.Parameter(head.weight.flatten(1)), nn.Parameter(head.bias)
+        facts = {"accuracy": self.accuracy, "train_accuracy": self.train_accuracy, "recipe": self.recipe}
+        save_checkpoint(path, layer, classes=self.network.classes, **facts)
 
 
 def fit_read_out(
@@ -56,6 +73,7 @@ def fit_read_out(
     seed: int = 0,
     batch_size: int = 64,
     cache: str | os.PathLike[str] | None = None,
+    kept: str | os.PathLike[str] | None = None,
 ) -> ReadOut:
     """Fit a logistic regression on what enters the network's head, and put it in the head's place.
 
@@ -74,6 +92,7 @@ def fit_read_out(
         seed: of the draw of these samples.
         batch_size: items a forward.
         cache: a folder, instead of harsanyi/read-outs in the user's cache folder (``XDG_CACHE_HOME``).
+        kept: a file of `ReadOut.save`. Its layer is taken, bit for bit, if it was fitted by the same recipe.
 
     Returns:
         a copy of the network with the layer as its head, and its accuracies.
@@ -95,9 +114,11 @@ def fit_read_out(
         raise ValueError(f"held_out is {held_out}: expected a share between 0 and 1")
     _check_counts(target, classes)
     settings = {"held_out": held_out, "seed": seed, "batch_size": batch_size, "classes": list(classes)}
-    file = _cache_folder(cache) / f"{_key(network, items, target, settings)}.safetensors"
-    cached = _read_cached(file)
-    if cached is None:
+    recipe = _recipe(network, items, target, settings)
+    file = _cache_folder(cache) / f"{_key(recipe, network, items, batch_size)}.safetensors"
+    own = None if kept is None else _read_cached(Path(kept), recipe)
+    cached = None if own else _read_cached(file)
+    if (there := own or cached) is None:
         features = torch.cat(
             [network.features(batch).cpu() for batch in _batches(network, items, batch_size)]
         )
@@ -114,13 +135,15 @@ def fit_read_out(
         if cache is None:  # a folder of the user's own may hold other files
             trim(file.parent, MAX_FILES, MAX_BYTES)
     else:
-        weight, bias, facts = cached
+        weight, bias, facts = there
     return ReadOut(
         network.with_head(weight, bias, classes),
         facts["accuracy"],
         facts["train_accuracy"],
         samples=len(items),
         cached=cached is not None,
+        kept=own is not None,
+        recipe=recipe,
     )
 
 
@@ -197,14 +220,19 @@ def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterato
         yield network.preprocess(items[start : start + batch_size])
 
 
-def _key(network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any]) -> str:
+def _recipe(network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any]) -> str:
+    """Of all that a read-out is fitted by, whatever the machine."""
     inputs = [digest(batch) for batch in _batches(network, items, settings["batch_size"])]
-    first = network.features(next(_batches(network, items, settings["batch_size"])))
-    versions = [FIT_METHOD, version("scikit-learn"), torch.__version__]
     weights = network.model.state_dict()
     return digest(
-        versions, repr(network.model), network.head, weights, inputs, first, target, json.dumps(settings)
+        FIT_METHOD, repr(network.model), network.head, weights, inputs, target, json.dumps(settings)
     )
+
+
+def _key(recipe: str, network: Network, items: Sequence[Any], batch_size: int) -> str:
+    """Of a recipe, of the code of the model and of the machine's way to add, by the features of a batch."""
+    first = network.features(next(_batches(network, items, batch_size)))
+    return digest(recipe, version("scikit-learn"), torch.__version__, first)
 
 
 def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
@@ -213,11 +241,14 @@ def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
     return cache_folder("read-outs")
 
 
-def _read_cached(file: Path) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
-    """Weight, bias and accuracies of a cached layer; None where the file is missing or damaged."""
+def _read_cached(file: Path, recipe: str | None = None) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
+    """Weight, bias and accuracies of a layer; None for no file, a damaged one, or one of another recipe."""
     try:
         with safetensors.safe_open(file, "pt") as opened:
-            facts = {n: json.loads(opened.metadata()[n]) for n in ("accuracy", "train_accuracy")}
+            metadata = opened.metadata()
+        facts = {n: json.loads(metadata[n]) for n in ("accuracy", "train_accuracy")}
+        if recipe is not None and json.loads(metadata["recipe"]) != recipe:
+            return None
         layer = load_file(file)
         os.utime(file)  # used now, so that others are removed first
         return layer["weight"], layer["bias"], facts

@@ -5,14 +5,15 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pandas as pd
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from tqdm import tqdm
 
 from harsanyi.models.digest import digest
 from harsanyi.models.loading.networks import Network
@@ -28,6 +29,7 @@ from harsanyi.models.training.series_folder import HISTORY, checkpoint_paths, is
 from harsanyi.models.training.stages import freeze_stages, reset_stages
 from harsanyi.models.training.tasks import check_target
 from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
+from harsanyi.progress import progress_bar
 from harsanyi.writing import whole
 
 
@@ -163,25 +165,20 @@ def run_epochs(
     else:
         training.restore(unfinished.state)
     done = len(unfinished.history) - 1 if unfinished else 0
-    for _ in tqdm(
-        range(done, recipe.epochs),
-        desc=title,
-        unit="epoch",
-        initial=done,
-        total=recipe.epochs,
-        disable=title is None,
-    ):
-        _set_train_mode(trained, recipe)
-        total = 0.0
-        for batch in torch.randperm(len(target), generator=training.generator).split(recipe.batch_size):
-            inputs = inputs_of(batch)
-            if isinstance(inputs, Tensor):
-                inputs = recipe.augment(inputs, training.generator)
-            total += training.step(
-                inputs, target[batch], lambda logits, labels: recipe.objective(logits, labels, groups)
-            )
-        trained.model.eval()
-        yield training, training.summed(total) / len(target)
+    with progress_bar(recipe.epochs, title or "", "epoch", shown=title is not None, there=done) as bar:
+        for _ in range(done, recipe.epochs):
+            _set_train_mode(trained, recipe)
+            total = 0.0
+            for batch in torch.randperm(len(target), generator=training.generator).split(recipe.batch_size):
+                inputs = inputs_of(batch)
+                if isinstance(inputs, Tensor):
+                    inputs = recipe.augment(inputs, training.generator)
+                total += training.step(
+                    inputs, target[batch], lambda logits, labels: recipe.objective(logits, labels, groups)
+                )
+            trained.model.eval()
+            yield training, training.summed(total) / len(target)
+            bar.update()
 
 
 def _prepare(network: Network, recipe: Recipe, count: int, accelerator: Accelerator) -> Training:
@@ -207,3 +204,30 @@ def _set_train_mode(network: Network, recipe: Recipe) -> None:
 
 def _target(network: Network, samples: Samples, recipe: Recipe) -> Tensor:
     return torch.from_numpy(check_target(recipe.task, samples.items, samples.labels, network.classes))
+
+
+def seconds_per_sample(network: Network, samples: Samples, recipe: Recipe = Recipe()) -> float:
+    """Seconds that training takes for a sample in an epoch, measured on the fastest of three epochs.
+
+    Args:
+        network: stays as it is.
+        samples: a few batches of them.
+        recipe: how to train; its number of epochs does not matter.
+
+    Returns:
+        the time of an epoch by the number of samples, without the test after it.
+
+    >>> from PIL import Image
+    >>> from harsanyi.models import load
+    >>> samples = Samples([Image.new("L", (28, 28), grey) for grey in (0, 255)], [0, 1])
+    >>> seconds_per_sample(load("small:cnn", "random", classes=["dark", "light"]), samples) > 0
+    True
+    """
+    recipe = replace(recipe.for_network(network), epochs=3)
+    inputs_of, target = input_batches(network, samples.items), _target(network, samples, recipe)
+    with (
+        accelerated(network.device, recipe.precision) as accelerator,
+        seeded(recipe.seed, accelerator.device),
+    ):
+        ends = [perf_counter() for _ in run_epochs(network, inputs_of, target, recipe, accelerator)]
+    return min(end - start for start, end in pairwise(ends)) / len(target)

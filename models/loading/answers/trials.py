@@ -72,6 +72,45 @@ def _by_definition(
     return layers[-1], width(model.get_submodule(layers[-1])), (note,)
 
 
+def with_channels(name: str, model: nn.Module, preprocess: ImagePreprocess) -> ImagePreprocess:
+    """The preprocessing with as many channels as the first convolution takes, where the model needs them.
+
+    Args:
+        name: of a user's network, for the message.
+        model: with its weights.
+        preprocess: whose number of channels nobody stated.
+
+    Returns:
+        the same one where the model runs on its pictures; else, if the model runs on it, one for grey or for
+        RGB pictures.
+
+    Raises:
+        ValueError: the convolution takes another number of channels than pictures have.
+    """
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.in_channels == preprocess.channels or _runs_on(model, preprocess):
+        return preprocess
+    if first.in_channels not in (1, 3):
+        raise ValueError(
+            f"{name} takes {first.in_channels} channels, by its first convolution, and pictures have 1 "
+            "(grey) or 3 (RGB): define preprocess in the file, a function from a list of pictures to the "
+            "model's inputs"
+        )
+    fitting = preprocess.with_settings({"channels": first.in_channels})
+    return fitting if _runs_on(model, fitting) else preprocess
+
+
+def _runs_on(model: nn.Module, preprocess: Preprocess) -> bool:
+    training = model.training
+    try:
+        _run(model.eval(), preprocess(_probe("image")))
+    except Exception:  # it is the user's code
+        return False
+    finally:
+        model.train(training)
+    return True
+
+
 def tried_size(name: str, architecture: Architecture, model: nn.Module, preprocess: Preprocess) -> None:
     """Refuse pictures of a size that a library's network does not take, with sizes near it that it takes.
 

@@ -61,7 +61,16 @@ def described(architecture: Architecture, settings: Settings, preprocess: Prepro
     else:
         return f"Inputs are prepared by {architecture.source}."
     told = Settings(settings.without(architecture.options), settings.sources).told(architecture.source)
-    return f"Pictures are prepared {what}: {told}."
+    return f"Pictures are prepared {what}: {told}.{_of_channels(architecture, settings, preprocess)}"
+
+
+def _of_channels(architecture: Architecture, settings: Settings, preprocess: ImagePreprocess) -> str:
+    """A sentence on the number of channels, where it is from the network itself."""
+    usual = getattr(architecture.preprocess, "channels", None)
+    if not architecture.own or "channels" in settings.values or preprocess.channels == usual:
+        return ""
+    count = "1 channel, grey" if preprocess.channels == 1 else "3 channels, RGB"
+    return f" They have {count}, as its first convolution takes them."
 
 
 def _in_words(preprocess: ImagePreprocess) -> str:

@@ -103,7 +103,7 @@ def test_inputs_that_are_answered_rightly(run):
 
 
 @pytest.mark.usefixtures("no_pixels")
-def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_path):
+def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_path, capsys):
     folder = tmp_path / "series"
     for name, (first, last) in {"finetuned": ("before", "after"), "scratch": ("nan", "scratch")}.items():
         for step, network in enumerate((first, last)):
@@ -122,7 +122,15 @@ def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_pat
         ]
     )
     main(["accuracy", str(tmp_path / "run"), "--series=finetuned", "--scratch=scratch", "--strongest=1"])
-    over = read_table(tmp_path / "run/accuracy/correlation.h5").over
+    said = capsys.readouterr().out
+    assert "Shares are of the change from pretrained to finetuned@1, beside scratch@1 from scratch." in said
+    assert "was preserved and" not in said  # that is `compare`'s answer
+    table = read_table(tmp_path / "run/accuracy/correlation.h5")
+    rows = table[(table.over == "checkpoints") & (table.coefficient == "pearson")].set_index("x")
+    r = rows.value["preserved_share"]
+    assert f"the preserved share, r = {r:.2f}".replace("-", "−") in said
+    assert "Over 4 checkpoints of 2 runs, held-out accuracy correlates with " in said
+    over = table.over
     assert set(over) == {"inputs", "checkpoints"}  # two runs are too few to correlate their ends
     run = Run.open(tmp_path / "run")
     assert run.compared("finetuned", "scratch") == {

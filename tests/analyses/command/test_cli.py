@@ -22,7 +22,7 @@ HARSANYI = [sys.executable, "-c", "from harsanyi.analyses.command.cli import mai
     [
         (["--version"], ["harsanyi 0."]),
         (["--help"], ["compute", "compare", "show", "demo"]),
-        ([], ["usage: harsanyi COMMAND"]),
+        ([], ["harsanyi demo", "harsanyi --help"]),
     ],
 )
 def test_what_it_says_of_itself(arguments, said, capsys):
@@ -37,13 +37,13 @@ def test_what_it_says_of_itself(arguments, said, capsys):
     [
         ("compute", ["--checkpoint", "--players", "2**K forwards", "(default: grid:4x4:12)", "nats"]),
         ("compare", ["--before", "--after", "--scratch", "(default: 50)", "Pixels a side", "0.04"]),
-        ("show", ["RUN", "--what", "{top,change,matching,sparsity,orders,ranges}", "(default: 7)"]),
+        ("show", ["RUN", "--what", "{top,change,matching,sparsity,orders,ranges}", "By default 7."]),
         ("demo", ["--out PATH", "runs/demo)"]),
     ],
 )
 def test_help_lists_options_with_units_and_defaults(command, said, capsys):
     with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
+        main([command, "--help-all"])
     out, err = capsys.readouterr()
     assert not stop.value.code
     words = " ".join(out.replace("│", " ").split())

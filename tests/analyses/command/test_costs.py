@@ -8,8 +8,13 @@ import torch
 from harsanyi import data
 from harsanyi.analyses import Run
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.command.costs import in_words
+from harsanyi.analyses.command.options import parse_options
+from harsanyi.analyses.report.words import duration
+from harsanyi.analyses.run import compute as compute_module
+from harsanyi.analyses.run.costs import seconds_each
 from harsanyi.analyses.run.notes import network_facts
+from harsanyi.analyses.study.prepare import prepare
+from harsanyi.analyses.study.study import Compute
 
 
 @pytest.fixture
@@ -27,15 +32,16 @@ def options(checkpoints, tmp_path: Path) -> list[str]:
 
 def test_the_plans_with_their_costs(options, capsys):
     main(["plan", *options])
-    *read, first, dense, tables, prefix, drop, taken = capsys.readouterr().out.splitlines()
+    *read, first, dense, tables, prefix, drop, taken, each = capsys.readouterr().out.splitlines()
     assert read[0].startswith("network: 4 outputs, classes by name; right for ")
-    assert first.startswith("2 inputs × 2^4 = 32 masked inputs; densely about 1 s, ")
-    assert dense.split() == ["dense", "100%", "every", "masked", "input", "by", "itself"]
+    assert first == "2 inputs × 2^4 masked versions = 32 forwards, by plan dense: about 1 s"
+    assert dense.split() == ["dense", "100%", "1", "s", "every", "masked", "input", "by", "itself"]
     assert tables.split()[0] == "tables"
     assert tables.split()[1].endswith("%")
     assert prefix.split(maxsplit=2)[1:] == ["impossible", "the inputs are floats, not token ids"]
     assert drop.split()[1] == "impossible"
     assert taken == "taken: dense, all forwards together are few"
+    assert each.startswith("A forward of network takes ")
     main(["plan", *options, "--plan=tables"])
     assert "taken: tables, " in capsys.readouterr().out
 
@@ -79,4 +85,34 @@ def test_a_lower_precision_is_measured_and_said(options, tmp_path: Path, capsys)
 
 
 def test_lengths_of_time():
-    assert [in_words(seconds) for seconds in (0.001, 59, 3000, 90_000)] == ["1 s", "59 s", "50 min", "25.0 h"]
+    assert [duration(seconds) for seconds in (0.001, 59, 3000, 90_000)] == ["1 s", "59 s", "50 min", "25.0 h"]
+
+
+def test_the_plan_of_a_comparison_from_its_own_study_file(comparison, tmp_path: Path, capsys):
+    comparison(tmp_path / "run", choose="influence", players="grid:4x4:3").write(tmp_path / "study.toml")
+    main(["plan", str(tmp_path / "study.toml")])
+    said = capsys.readouterr().out
+    assert "3 inputs × 2^3 masked versions × 2 networks = 48 forwards, by plan dense: about 1 s" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_needs_no_folder(options, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["plan", *options[:-1]])
+    assert "= 32 forwards" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_long_work_is_announced_with_its_forwards_plan_and_time(options, monkeypatch, capsys):
+    monkeypatch.setattr(compute_module, "are_long", lambda game, forwards: True)
+    monkeypatch.setattr(compute_module, "seconds_each", lambda game, batches: 10.0)
+    main(["compute", *options])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("network: ")
+    assert "2 inputs × 2^4 masked versions = 32 forwards, by plan dense: about 5 min" in said
+
+
+def test_the_time_of_a_forward_is_that_of_a_forward(options):
+    study, _ = parse_options("compute", Compute, options)
+    each = seconds_each(prepare(study).game("network"))
+    assert 0 < each < 1  # a small network takes milliseconds, whatever the machine

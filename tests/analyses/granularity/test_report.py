@@ -53,11 +53,11 @@ def labels_of(study, kind: str, count: int, sample, network, **options) -> np.nd
 def test_the_settings_are_a_file_and_the_options(study, tmp_path: Path):
     whole = replace(study, sizes=(60, 120), misalignment=(0.0, 0.5), columns=("fine",), seeds=(4,), flip=True)
     whole.write(tmp_path / "study.toml")
-    assert parse_options("granularity", Granularity, [str(tmp_path / "study.toml")]) == whole
+    assert parse_options("granularity", Granularity, [str(tmp_path / "study.toml")])[0] == whole
     given = ["--sizes", "60", "120", "--misalignment", "0", "0.5", "--columns=fine", "--seeds", "4", "--flip"]
     path = tmp_path / "short.toml"
     study.write(path)
-    assert parse_options("granularity", Granularity, [str(path), *given]) == whole
+    assert parse_options("granularity", Granularity, [str(path), *given])[0] == whole
 
 
 @pytest.mark.parametrize(

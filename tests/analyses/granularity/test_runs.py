@@ -54,8 +54,6 @@ def study(tmp_path_factory) -> Granularity:
         seeds=(0, 1),
         pretrain_epochs=1,
         finetune_epochs=1,
-        players="grid:4x4:4",
-        method="and-or",
         misalignment=(0.0, 0.5),
     )
 
@@ -70,7 +68,8 @@ def explained(study, finished, tmp_path_factory) -> Granularity:
     """The finished study, gone on with: now with interactions of what was not misaligned."""
     out = tmp_path_factory.mktemp("explained") / "out"
     shutil.copytree(study.out, out)
-    more = replace(study, out=out, inputs=8, misalignment=(0.0,), restricted=True)
+    compared = {"inputs": 8, "players": "grid:4x4:4", "method": "and-or", "restricted": True}
+    more = replace(study, out=out, misalignment=(0.0,), **compared)
     run_granularity(more, progress=False)
     return more
 

@@ -127,7 +127,7 @@ def done(study, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_errors_are_those_of_the_checkpoints(study, done, task):
     one = of_task(study, task, done)
-    assert parse_options("granularity", Granularity, [str(done / f"{task}.toml")]) == one
+    assert parse_options("granularity", Granularity, [str(done / f"{task}.toml")])[0] == one
     found, table = TransferData.of(one), read_table(one.out / "runs.h5")
     runs, named = plan_runs(one, found), len(found.train.classes[one.target])
     assert len(table) == len(runs) == 16

@@ -17,9 +17,10 @@ import torch
 from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, study_in
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.run.extraction import paused, progress_bar
+from harsanyi.analyses.run.extraction import paused
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
+from harsanyi.progress import progress_bar
 from tests.places import ROOT
 
 TABLES = {f"{name}.{ending}" for name in ("change", "games", "interactions") for ending in ("csv", "h5")}
@@ -177,7 +178,7 @@ def test_the_time_left_is_that_of_the_forwards_that_are_left(monkeypatch):
     for clock in ("tqdm.std.time", "harsanyi.analyses.run.extraction.time"):
         monkeypatch.setattr(clock, lambda: now)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    with progress_bar(True, 400, "value tables", "forward", there=200) as bar:
+    with progress_bar(400, "value tables", "forward", there=200) as bar:
         with paused(bar):
             now += 30.0
         now += 10.0
@@ -191,8 +192,8 @@ def test_the_bar_counts_forwards_that_are_made(checkpoints, tmp_path, monkeypatc
     arguments = comparison(checkpoints, tmp_path, scratch, "--batch-size=16")  # a game
     bars = []
 
-    def recorded(progress, total, title, *more):
-        bars.append(progress_bar(progress, total, title, *more))
+    def recorded(*arguments, **options):
+        bars.append(progress_bar(*arguments, **options))
         bars[-1].disable = False  # count, also where none is shown
         return bars[-1]
 
@@ -263,11 +264,20 @@ def test_options_come_before_the_study_file(run, forwards, tmp_path):
     assert "0.2 · max|I|" in (copy / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("what", ["top", "change", "matching", "sparsity", "orders"])
-def test_show_draws(what, run, capsys):
-    main(["show", str(run), "--what", what, "--input", "2", "--top", "2"])
+@pytest.mark.parametrize(
+    ("what", "given", "name"),
+    [
+        ("top", ["--input=2", "--top=2"], "top-after-2"),
+        ("change", ["--input=2", "--top=2"], "change-after-2"),
+        ("matching", ["--input=2"], "matching-after-2"),
+        ("sparsity", [], "sparsity-all"),
+        ("orders", [], "orders-after"),
+    ],
+)
+def test_show_draws(what, given, name, run, capsys):
+    main(["show", str(run), "--what", what, *given])
     path = Path(capsys.readouterr().out.strip())
-    assert path == run / "figures" / f"{what}-after-2.png"
+    assert path == run / "figures" / f"{name}.png"
     assert path.stat().st_size > 1000
 
 
@@ -341,7 +351,8 @@ def test_a_layers_output_is_masked(checkpoints, tmp_path, capsys):
 @pytest.mark.usefixtures("no_pixels")
 def test_what_the_network_predicts_on_unlabelled_pictures(checkpoints, pictures, tmp_path, capsys):
     out = tmp_path / "run"
-    main(comparison(checkpoints, out, f"--data={pictures / 'flat'}", "--label=predicted"))
+    asked = comparison(checkpoints, out, f"--data={pictures / 'flat'}", "--label=predicted")
+    main([part for part in asked if not part.startswith("--level")])
     opened = Run.open(out)
     v = opened.store.v("after")[:, -1]
     assert (v > -np.log(3)).all()  # the largest of four logits
@@ -453,7 +464,6 @@ def slowly(self, *asked):
     return scores(self, *asked)
 model.MaskedModel.scores = slowly
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.run.extraction import paused, progress_bar
 main()
 """
 

@@ -124,7 +124,6 @@ def test_answers_that_depend_on_the_batch_are_refused_until_they_are_asked_for_s
         model=f"{folder / 'net.py'}:mixed",
         checkpoint=str(folder / "two.pth"),
         classes=("blue", "red"),
-        read_out=("none",),
         label="predicted",
     )
     with pytest.raises(ValueError, match="batch_size=1"):

@@ -1,6 +1,7 @@
 """Tracking training runs: from checkpoints to tables, figures and report, by one command."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,10 @@ import pytest
 from harsanyi import data, models
 from harsanyi.analyses import Run, compare, read_table, study_in, trajectory_table
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, theory_variances
-from harsanyi.analyses.training.track import performance_by_step, trajectories_of
+from harsanyi.analyses.training.track import performance_by_step, trajectories_of, untrained_starts
 
 STEPS = (0, 1, 2)
 
@@ -142,7 +144,8 @@ def test_without_a_pretrained_network_and_with_fewer_checkpoints(runs, tmp_path)
 @pytest.mark.usefixtures("no_pixels")
 def test_answers_of_the_network_have_no_accuracy(runs, tmp_path):
     """Without labels nothing is known of the loss, and the figures do without."""
-    main(tracking(runs, tmp_path / "run", "--label=predicted", "--at-most=2"))
+    asked = [part for part in tracking(runs, tmp_path / "run") if not part.startswith("--train-data")]
+    main([*asked, "--label=predicted", "--at-most=2"])
     assert performance_by_step(Run.open(tmp_path / "run")).empty
     assert "loss held out" not in set(read_table(tmp_path / "run/trajectories.h5").quantity)
     assert len(list((tmp_path / "run/figures").glob("*.png"))) == 3 + 2 * 3
@@ -171,3 +174,42 @@ def test_series_that_cannot_be_meant(series, said, refused, tmp_path):
 
 def test_one_checkpoint_is_not_enough(runs, refused, tmp_path):
     assert "--at-most is 1: expected 2 or more" in refused(*tracking(runs, tmp_path / "run", "--at-most=1"))
+
+
+def test_an_untrained_start_is_explained_and_no_reason_to_be_wary(out):
+    facts = Run.open(out).facts
+    at_start = next(row for row in facts.performance if row.network == "finetuned@0")
+    start = replace(at_start, alarm="chance", chance=0.5)
+    rows = tuple(
+        start if row.network == "finetuned@0" and row.split == "held out" else row
+        for row in facts.performance
+    )
+    rows = tuple(row if row.network == "finetuned@0" else replace(row, alarm="") for row in rows)
+    changed = replace(facts, performance=rows)
+    run = replace(Run.open(out), facts=changed)
+    (said,) = untrained_starts(run)
+    assert said.startswith(
+        f"finetuned@0 is right for {start.accuracy:.0%} of {start.inputs} inputs, as a newly"
+    )
+    assert "pretrained has a head that was trained" in said
+    assert not [line for line in alarms(changed) if "finetuned@0" in line]
+    # Where the end is suspicious too, the start is a reason to be wary.
+    suspicious = tuple(
+        replace(row, alarm="chance", chance=0.5) if row.network.startswith("finetuned") else row
+        for row in rows
+    )
+    assert any("finetuned@0" in line for line in alarms(replace(facts, performance=suspicious)))
+    assert untrained_starts(replace(run, facts=replace(facts, performance=suspicious))) == []
+
+
+def test_the_first_figures_say_how_they_differ(out):
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "how much of what a run has at its end is already there" in report
+    assert "the gap between the two figures is what the run still loses" in report
+    table = read_table(out / "trajectories.h5")
+    total = table[(table.kind == "both") & (table.order == "all")]
+    reached, similar = (
+        total[total.quantity == name].set_index(["series", "step"]).value
+        for name in ("reached", "similarity_own")
+    )
+    assert (similar <= reached + 1e-12).all()  # Σ max ≥ Σ end

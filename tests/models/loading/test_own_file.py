@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from harsanyi import models
 from harsanyi.interactions import MaskedModel, Players, evaluate
@@ -686,3 +688,75 @@ def build():
     thread.start()
     thread.join(60)
     assert done == [14]
+
+
+# The number of channels
+
+CHANNELS = """
+from torch import nn
+
+def build(num_classes=2):
+    layers = nn.Conv2d({channels}, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes)
+    return nn.Sequential(*layers)
+
+{more}
+"""
+
+
+def channels(folder: Path, count: int, more: str = "") -> str:
+    (folder / "net.py").write_text(CHANNELS.format(channels=count, more=more), encoding="utf-8")
+    return f"{folder / 'net.py'}:build"
+
+
+@pytest.mark.parametrize("more", ["", "preprocess = {'size': 8, 'crop': 1.0, 'mean': 0.25, 'std': 0.5}"])
+def test_grey_pictures_for_a_first_convolution_of_one_channel(more, tmp_path, pictures):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(noise), *pictures]  # a square one is not cropped
+    network = load(channels(tmp_path, 1, more), "random")
+    inputs = network.preprocess(pictures)
+    assert inputs.shape[1] == 1
+    assert network.logits(inputs).shape == (len(pictures), 2)
+    assert network.preparation.endswith("They have 1 channel, grey, as its first convolution takes them.")
+    if more:
+        expected = (
+            np.asarray(pictures[0].convert("L").resize((8, 8), Image.Resampling.BILINEAR)) / 255 - 0.25
+        ) / 0.5
+        np.testing.assert_allclose(inputs[0, 0].numpy(), expected, atol=1e-6)  # float32
+
+
+def test_three_channels_stay_as_they_are(tmp_path, pictures):
+    network = load(channels(tmp_path, 3), "random")
+    assert network.preprocess(pictures).shape[1] == 3
+    assert "channel" not in network.preparation
+
+
+def test_the_convolution_that_is_defined_first_need_not_be_the_first_to_run(tmp_path, pictures):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.on_mean, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 2)\n"
+        "    def forward(self, x):\n"
+        "        assert x.shape[1] == 3\n"
+        "        return self.head(self.on_mean(x.mean(1, keepdim=True)).mean((2, 3)))\n"
+        "build = Net\n",
+        encoding="utf-8",
+    )
+    assert load(f"{tmp_path / 'net.py'}:build", "random").preprocess(pictures).shape[1] == 3
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_pictures_have_no_other_number_of_channels(count, tmp_path):
+    with pytest.raises(
+        ValueError, match=rf"takes {count} channels, by its first convolution, and pictures have 1"
+    ):
+        load(channels(tmp_path, count), "random")
+    made = f"import torch\ndef preprocess(pictures): return torch.zeros(len(pictures), {count}, 8, 8)"
+    assert load(channels(tmp_path, count, made), "random").logits(torch.zeros(1, count, 8, 8)).shape == (1, 2)
+
+
+def test_channels_that_the_user_states_are_taken(tmp_path):
+    network = load(channels(tmp_path, 1), "random", preprocessing={"channels": 1})
+    assert network.preprocess.channels == 1
+    assert "channels from preprocessing=" in network.preparation

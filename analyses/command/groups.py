@@ -1,0 +1,60 @@
+"""Groups of options: what belongs together in a help page, the most used first."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Group:
+    """Options that stand together, in all commands that have them.
+
+    Attributes:
+        name: of the group.
+        common: options that every help page shows, in this order.
+        rare: those that only the whole page shows, after them.
+    """
+
+    name: str
+    common: tuple[str, ...]
+    rare: tuple[str, ...] = ()
+
+
+GROUPS = (
+    Group(
+        "network",
+        (
+            *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
+            *("start", "classes", "read_out"),
+        ),
+        ("at_most", "key", "ema", "read_out_inputs"),
+    ),
+    Group(
+        "input",
+        ("data", "test_data", "target", "train_data", "level", "inputs", "noise_levels", "corruptions"),
+        (
+            *("task", "label", "corruption", "image_column", "text_column", "label_columns", "bits"),
+            *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
+            "preprocessing",
+        ),
+    ),
+    Group(
+        "label",
+        ("kinds", "counts"),
+        ("columns", "hops", "depths", "wordnet", "embedding", "misalignment"),
+    ),
+    Group(
+        "training",
+        ("sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
+        (
+            *("baseline_epochs", "optimiser", "pretrain_rate", "finetune_rate", "weight_decay", "flip"),
+            "crop_padding",
+        ),
+    ),
+    Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),
+    Group(
+        "method",
+        ("score", "method"),
+        ("noise", "specific", "ranges", "threshold", "restricted", "rare", "published"),
+    ),
+    Group("running", ("device", "only_plan"), ("plan", "batch_size", "precision", "memory", "seed")),
+    Group("output", ("out", "keep_outputs", "quiet", "debug", "help_all")),
+)
