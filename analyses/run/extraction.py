@@ -27,9 +27,14 @@ def study_interactions(study: Study, store: Store, *, progress: bool = False) ->
         the interactions by network.
     """
     tables = {name: store.v(name) for name in store.networks}
-    paths = {name: store.path.parent / f"interactions-{name}.h5" for name in tables}
+    paths = {name: interactions_path(store.path.parent, name) for name in tables}
     with progress_bar(progress, len(tables), "interactions", "network") as bar:
         return load_or_extract(tables, paths, study.extraction(), device_named(study.device), bar)
+
+
+def interactions_path(folder: Path, network: str) -> Path:
+    """The file of a network's interactions in the folder of a run."""
+    return folder / f"interactions-{network}.h5"
 
 
 def load_or_extract(
