@@ -1,7 +1,7 @@
-"""Callbacks that watch what a network learns while it trains, for Hugging Face's Trainer, Lightning, or any loop.
+"""Callbacks that watch what a network learns while it trains: Hugging Face's Trainer, Lightning, any loop.
 
-Each is imported when it is asked for, and so is its trainer. `Watch` says what is watched, how often, and how many
-seconds of a training step that may take; `Watcher` is for a loop of your own. See docs/watching.md.
+Each is imported when it is asked for, and so is its trainer. `Watch` says what is watched, how often, and how
+many seconds of a training step that may take; `Watcher` is for a loop of your own. See docs/watching.md.
 
 >>> from harsanyi.callbacks import Watch
 """

@@ -235,7 +235,8 @@ class Store:
         """
         if v.shape != (self.games, 2**self.n):
             raise ValueError(
-                f"{self.path} holds {self.games} games of {self.n} players, not tables of shape {tuple(v.shape)}"
+                f"{self.path} holds {self.games} games of {self.n} players, not tables of shape "
+                f"{tuple(v.shape)}"
             )
         with self._file("r+") as file:
             _write(file, network, range(self.games), {"v": v.cpu().numpy()})

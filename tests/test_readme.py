@@ -26,7 +26,7 @@ def test_the_python_lines(tmp_path, monkeypatch):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             torch.save(timm.create_model("resnet18", num_classes=2).state_dict(), checkpoint)
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     for given, small in (
         ("timm:resnet50", "timm:resnet18"),
         ("sample(50", "sample(4"),

@@ -1,7 +1,7 @@
 """Runs that were watched while they trained: interactions at steps, and no checkpoints.
 
-A callback writes the interactions of each step into a folder, beside `watched.json`. `watched_run` makes a `Run`
-of such folders, as if their checkpoints had been tracked.
+A callback writes the interactions of each step into a folder, beside `watched.json`. `watched_run` makes a
+`Run` of such folders, as if their checkpoints had been tracked.
 """
 
 import json
@@ -92,7 +92,7 @@ def watched_run(study: Track) -> Run | None:
         the run; None where the study names checkpoints.
 
     Raises:
-        ValueError: watched runs beside checkpoints, or runs of different inputs, players, scores or baselines.
+        ValueError: watched runs beside checkpoints, or runs of other inputs, players, scores or baselines.
     """
     paths = {name: Path(where) for name, where in study.checkpoints.items()}
     kept = [name for name, path in paths.items() if WATCHED.fullmatch(path.name)]

@@ -1,1 +1,1 @@
-"""Watching: the interactions of a few fixed inputs while a network trains, for any loop and for two trainers."""
+"""Watching: interactions of a few fixed inputs while a network trains, in any loop and in two trainers."""

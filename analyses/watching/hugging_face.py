@@ -12,8 +12,8 @@ class HuggingFaceCallback(TrainerCallback):
     """Watches interactions while a `transformers.Trainer` trains, and logs them by `Trainer.log`.
 
     What is logged goes to all that the trainer reports to (TensorBoard, Weights & Biases, …), as
-    `knowledge/preserved_share` and others, at the step at which an evaluation is done; `knowledge/step` is that of
-    the weights. In several processes the first one evaluates, and the others wait for it.
+    `knowledge/preserved_share` and others, at the step at which an evaluation is done; `knowledge/step` is
+    that of the weights. In several processes the first one evaluates, and the others wait for it.
 
     Args:
         trainer: gives its logger; add the callback to it by `trainer.add_callback`.
@@ -24,7 +24,7 @@ class HuggingFaceCallback(TrainerCallback):
 
     Example::
 
-        watch = Watch(inputs=batch, players=players, labels=labels, folder="runs/watched", every=200, seconds=2)
+        watch = Watch(inputs=batch, players=players, labels=labels, folder="runs/watched", seconds=2)
         trainer.add_callback(HuggingFaceCallback(trainer, watch))
         trainer.train()
     """

@@ -14,8 +14,8 @@ from harsanyi.analyses.watching.watcher import Watcher
 class LightningCallback(Callback):
     """Watches interactions while a Lightning `Trainer` trains, and logs them to all of its loggers.
 
-    The numbers are called `knowledge/preserved_share` and so on, and are logged at the step of the weights. In
-    several processes the first one evaluates, and the others wait for it.
+    The numbers are called `knowledge/preserved_share` and so on, and are logged at the step of the weights.
+    In several processes the first one evaluates, and the others wait for it.
 
     Args:
         watch: what is watched, how often, and for how long. Its `network` names the attribute of the module

@@ -34,7 +34,11 @@ class Net(nn.Module):
 
     def forward(self, pixel_values, labels=None):
         logits = self.head(self.layers(pixel_values))
-        return {"logits": logits} if labels is None else {"loss": F.cross_entropy(logits, labels), "logits": logits}
+        return (
+            {"logits": logits}
+            if labels is None
+            else {"loss": F.cross_entropy(logits, labels), "logits": logits}
+        )
 
 
 def samples():
@@ -270,5 +274,7 @@ def history(file) -> list[dict]:
         record.ParseFromString(data)
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
-            rows.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+            rows.append(
+                {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+            )
     return rows

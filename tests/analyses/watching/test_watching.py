@@ -121,9 +121,7 @@ def test_training_is_the_same_bits(tmp_path):
         Watcher(watch_in(tmp_path / "run", every=1), lambda numbers, step: seen.append(step))
     )
     assert seen == list(range(STEPS + 1))
-    for (name, one), (_, other) in zip(
-        alone.state_dict().items(), watched.state_dict().items(), strict=True
-    ):
+    for (name, one), (_, other) in zip(alone.state_dict().items(), watched.state_dict().items(), strict=True):
         assert torch.equal(one, other), name
     for one, other in zip(alone.parameters(), watched.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad)
@@ -240,7 +238,9 @@ def test_track_opens_the_folder(tmp_path, capsys):
     main(["track", str(out / "study.toml"), "--method=sparse", f"--out={tmp_path / 'other'}"])
     other = Run.open(tmp_path / "other").interactions["run@6"]
     assert torch.equal(other.effects, extract(opened.store.v("run@6"), SparseAndOr()).effects)
-    assert torch.equal(extract(opened.store.v("run@6"), AndOr()).effects, opened.interactions["run@6"].effects)
+    assert torch.equal(
+        extract(opened.store.v("run@6"), AndOr()).effects, opened.interactions["run@6"].effects
+    )
 
 
 def test_several_watched_runs_side_by_side(tmp_path):
