@@ -49,4 +49,6 @@ class HuggingFaceCallback(TrainerCallback):
             self.watcher.finish(model, state.global_step)
 
     def _log(self, numbers: dict[str, float], step: int) -> None:
+        should_log = self.trainer.control.should_log
         self.trainer.log(numbers)
+        self.trainer.control.should_log = should_log  # else the trainer's own numbers of this step were lost

@@ -1,6 +1,7 @@
 """`Watcher`: watches a network while any loop trains it, within a budget of seconds a step."""
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -97,7 +98,8 @@ class Watcher:
         with _kept(found):
             self._begin(found, step)
             self._complete(found, step)
-        self._say_what_it_takes()
+            if self.watched.took[0] > self.watch.seconds:
+                self._say_what_it_takes(found)
 
     def step(self, network: Any, step: int) -> None:
         """After an optimiser step: go on with an evaluation, or begin one, within the budget.
@@ -156,7 +158,9 @@ class Watcher:
             spent += took
         self._pending = (step, evaluation, spent)
         if evaluation.done:
+            begin = self.clock()
             self._publish(step, evaluation.interactions, spent, self._waited)
+            self._credit -= self.clock() - begin
 
     def _complete(self, network: nn.Module, step: int) -> None:
         """Do all pieces that are left, whatever they take."""
@@ -229,18 +233,24 @@ class Watcher:
             start=start,
         )
 
-    def _say_what_it_takes(self) -> None:
-        """Say what the start has taken, where that is more than the budget of a step."""
-        took, seconds = self.watched.took[0], self.watch.seconds
+    def _say_what_it_takes(self, network: nn.Module) -> None:
+        """Say over how many steps an evaluation is spread, where it takes more than the budget of one."""
+        # The first of everything takes longer, as libraries are loaded: the trial is measured once more.
+        Evaluation(network, self.watch.game, self._method, self._costs, self.clock).piece(self.watch.seconds)
+        games, seconds, every = self.watch.games, self.watch.seconds, self.watch.every
+        forwards = games << self.watch.players.n
+        took = self._costs.trial + self._costs.forward * forwards + self._costs.extraction * games
         if took <= seconds:
             return
-        steps = -int(-took // seconds)
-        every = self.watch.every
-        often = isinstance(every, int) and every < steps
+        steps = math.ceil(took / seconds)
+        fewer = (
+            f", and one in {math.ceil(steps / every)} of the chosen steps is evaluated"
+            if isinstance(every, int) and every < steps
+            else ""
+        )
         warnings.warn(
-            f"an evaluation of {self.watch.games} inputs takes {took:.2g} s, and a training step may give "
-            f"{seconds:g} s of them: each is spread over about {steps} steps"
-            + (f", and one in {-(-steps // every)} of the chosen steps is evaluated" if often else ""),
+            f"an evaluation of {games} inputs takes {took:.2g} s, and a training step may give {seconds:g} s of "
+            f"them: each is spread over about {steps} steps{fewer}",
             UserWarning,
             stacklevel=3,
         )

@@ -187,7 +187,7 @@ def _timed(clock):
 
 
 def test_the_budget_is_kept(tmp_path):
-    """Once pieces fit a step's seconds no step takes more, and a piece that does not fit waits for its turn."""
+    """No step takes more than its seconds; a piece that cannot be split waits until it is paid for."""
     clock = Clock()
     network = _timed(clock)
     watcher = Watcher(watch_in(tmp_path / "run", every=2, seconds=8.0), clock=clock)
