@@ -249,8 +249,8 @@ class Watcher:
             else ""
         )
         warnings.warn(
-            f"an evaluation of {games} inputs takes {took:.2g} s, and a training step may give {seconds:g} s of "
-            f"them: each is spread over about {steps} steps{fewer}",
+            f"an evaluation of {games} inputs takes {took:.2g} s, and a training step may give {seconds:g} s "
+            f"of them: each is spread over about {steps} steps{fewer}",
             UserWarning,
             stacklevel=3,
         )
