@@ -12,7 +12,13 @@ from harsanyi.interactions import Interactions, MaskedModel, Method, coalition_m
 
 @dataclass
 class Costs:
-    """Seconds that pieces of work took when they were last done; 0 before they are known."""
+    """Seconds that pieces of work took when they were last done; 0 before they are known.
+
+    Attributes:
+        trial: of the games.
+        forward: of one masked input in a batch.
+        extraction: of one game among those that were extracted at once.
+    """
 
     trial: float = 0.0
     forward: float = 0.0
@@ -22,7 +28,7 @@ class Costs:
 class Evaluation:
     """The interactions of a network as it is now, evaluated piece by piece while it trains on.
 
-    A piece is the trial of the games, a batch of masked inputs, or the extraction of one game. The network is
+    A piece is the trial of the games, a batch of masked inputs, or the extraction of some games. The network is
     copied, and what is trained is never run.
 
     Args:
@@ -47,12 +53,13 @@ class Evaluation:
         self._game: MaskedModel | None = None
         self._v = torch.empty(0, dtype=torch.float64)
         self._pairs = 0
+        self._games = 0  # that are extracted
         self._extracted: list[Interactions] = []
 
     @property
     def done(self) -> bool:
         """Whether all interactions are there."""
-        return self._game is not None and len(self._extracted) == self._game.games
+        return self._game is not None and self._games == self._game.games
 
     @property
     def interactions(self) -> Interactions:
@@ -72,7 +79,7 @@ class Evaluation:
         """Do the next piece, and measure it.
 
         Args:
-            seconds: that a batch may take; it is halved down to one masked input until it takes no longer.
+            seconds: that it may take: batches are halved, down to one input or game, until they fit.
 
         Returns:
             the seconds that it took.
@@ -87,8 +94,10 @@ class Evaluation:
             took = self.clock() - begin
             self.costs.forward = took / count
         else:
-            self._extract()
-            took = self.costs.extraction = self.clock() - begin
+            count = self._extractions(seconds)
+            self._extract(count)
+            took = self.clock() - begin
+            self.costs.extraction = took / count
         return took
 
     def next_cost(self, seconds: float) -> float:
@@ -97,7 +106,7 @@ class Evaluation:
             return self.costs.trial
         if self._pairs < self._v.numel():
             return self.costs.forward * self._batch(seconds)
-        return self.costs.extraction
+        return self.costs.extraction * self._extractions(seconds)
 
     def _begin(self) -> None:
         """Make the games, and try them."""
@@ -109,10 +118,12 @@ class Evaluation:
     def _batch(self, seconds: float) -> int:
         """How many masked inputs the next piece holds: a power of two that the time is enough for."""
         assert self._game is not None
-        size, left = self._game.batch_size(), self._v.numel() - self._pairs
-        while size > 1 and self.costs.forward * size > seconds:
-            size //= 2
-        return min(size, left)
+        size = _fitting(self._game.batch_size(), self.costs.forward, seconds)
+        return min(size, self._v.numel() - self._pairs)
+
+    def _extractions(self, seconds: float) -> int:
+        """How many games are extracted at once; several together take less time than one by one."""
+        return _fitting(len(self._v) - self._games, self.costs.extraction, seconds)
 
     def _evaluate(self, count: int) -> None:
         assert self._game is not None
@@ -125,9 +136,16 @@ class Evaluation:
         if self._pairs == self._v.numel():
             self._network = None
 
-    def _extract(self) -> None:
-        game = len(self._extracted)
-        self._extracted.append(extract(self._v[game : game + 1], self._method))
+    def _extract(self, count: int) -> None:
+        self._extracted.append(extract(self._v[self._games : self._games + count], self._method))
+        self._games += count
+
+
+def _fitting(count: int, cost: float, seconds: float) -> int:
+    """The count, halved until it costs no more than the seconds, or is 1."""
+    while count > 1 and cost * count > seconds:
+        count //= 2
+    return count
 
 
 def _copy(network: nn.Module) -> nn.Module:
