@@ -28,8 +28,8 @@ class Costs:
 class Evaluation:
     """The interactions of a network as it is now, evaluated piece by piece while it trains on.
 
-    A piece is the trial of the games, a batch of masked inputs, or the extraction of some games. The network is
-    copied, and what is trained is never run.
+    A piece is the trial of the games, a batch of masked inputs, or the extraction of some games. The network
+    is copied, and what is trained is never run.
 
     Args:
         network: as it is at a training step.

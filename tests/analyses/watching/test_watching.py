@@ -234,6 +234,11 @@ def test_track_opens_the_folder(tmp_path, capsys):
     assert list(opened.interactions) == ["pretrained", *(f"run@{step}" for step in (0, 3, 6, 9, 12))]
     assert (out / "report.html").is_file()
     assert torch.equal(opened.interactions["pretrained"].effects, opened.interactions["run@0"].effects)
+    with pytest.raises(SystemExit):
+        main(["show", str(out)])
+    assert "holds no pictures" in capsys.readouterr().err
+    main(["show", str(out), "--what=orders", "--network=run@6", f"--save={tmp_path / 'orders.png'}"])
+    assert (tmp_path / "orders.png").is_file()
     # Another method is read off the kept value tables.
     main(["track", str(out / "study.toml"), "--method=sparse", f"--out={tmp_path / 'other'}"])
     other = Run.open(tmp_path / "other").interactions["run@6"]
