@@ -208,7 +208,9 @@ class Watcher:
             replace(
                 kept,
                 seconds=self.watch.seconds,
-                **{key: tuple(getattr(kept, key)[i] for i in before) for key in ("steps", "took", "spread")},
+                steps=tuple(kept.steps[number] for number in before),
+                took=tuple(kept.took[number] for number in before),
+                spread=tuple(kept.spread[number] for number in before),
                 left_out=tuple(each for each in kept.left_out if each <= step),
             )
         )
