@@ -96,18 +96,22 @@ def run(notebook: Path) -> tuple[str, dict[str, bytes]]:
     page, resources = MarkdownExporter().from_notebook_node(
         cells, resources={"unique_key": notebook.stem, "output_files_dir": notebook.stem}
     )
-    download = f"\n[This page as a notebook]({notebook.name}), run when the page was built.\n"
+    download = (
+        f'\n<a href="{notebook.name}" download>This page as a notebook</a>, run when the page was built.\n'
+    )
     return page + download, resources["outputs"]
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links over the edge of docs/ lead to where their pages are in the site."""
+    """Links to notebooks, and over the edge of docs/, lead to where their pages are in the site."""
     folder = posixpath.dirname(page.file.src_uri)
     inside = page.file.src_uri not in ELSEWHERE
     place = posixpath.join("docs", folder) if inside else folder
 
     def in_site(link: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(place, link[2]))
+        if path.startswith(f"docs/{NOTEBOOKS}/") and path.endswith(".ipynb"):
+            return link[0].replace(".ipynb", ".md")
         if inside and path.startswith("docs/"):
             return link[0]
         target = path.removeprefix("docs/")

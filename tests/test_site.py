@@ -123,6 +123,8 @@ def test_formulas_and_links_of_the_hooks():
     assert "&#x0003C;" in html  # a formula is read without its escapes
     page = Path("studies/one/README.md")
     stub = type("Page", (), {"file": type("File", (), {"src_uri": page.as_posix()})})
-    links = "[a](../../design.md#x) [b](../../../benchmarks/README.md) [c](table.csv) [d](https://there/e)"
+    links = (
+        "[a](../../design.md#x) [b](../../../benchmarks/README.md) [c](table.csv) [d](../../gallery/f.ipynb)"
+    )
     written = hooks.on_page_markdown(links, stub, None, None)
-    assert written == links.replace("../../../benchmarks", "../../benchmarks")
+    assert written == links.replace("../../../benchmarks", "../../benchmarks").replace("ipynb", "md")
