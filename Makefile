@@ -81,8 +81,10 @@ $(GPU)/installed: pyproject.toml
 wheels: .venv/developer
 	$(BIN)/python -m benchmarks.wheels $(WHEELS) $(GPU_PYTHON)
 
+# The site, in site/: notebooks run, warnings are errors, links and anchors are checked, nothing comes from the network.
 docs: .venv/developer
-	$(BIN)/pdoc --output-directory site harsanyi '!harsanyi.interactions.effects.triton_butterfly'
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python docs/offline.py site
 
 clean:
 	rm -rf .venv site $(WHEELS)

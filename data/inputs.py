@@ -28,7 +28,7 @@ class Inputs(Shown):
         kind: "image" or "text".
         names: a relative file name, or the file and its row counted from 0, as "train.parquet:17".
         labels: level → int64 (len,); empty for unlabelled inputs.
-        classes: level → class names; label k of a level is called classes[level][k].
+        classes: level → class names; label k of a level is called `classes[level][k]`.
         skipped: names of the unreadable images that `check` left out.
         orders: level → who gave its classes their numbers. The data: "declared", a list of names in the data
             set, or the caller's own, which is the default; "integers", the labels are numbers, and class k is

@@ -238,6 +238,24 @@ class Store(Shown):
                 tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
                 _write(file, target, rows, tables)
 
+    def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
+        """Write value tables of a network that were evaluated elsewhere.
+
+        Args:
+            network: its name in the store.
+            v: of all games.
+
+        Raises:
+            ValueError: for tables of another shape.
+        """
+        if v.shape != (self.games, 2**self.n):
+            raise ValueError(
+                f"{self.path} holds {self.games} games of {self.n} players, not tables of shape "
+                f"{tuple(v.shape)}"
+            )
+        with self._written() as file:
+            _write(file, network, range(self.games), {"v": v.cpu().numpy()})
+
     def v(self, network: str, games: Sequence[int] | None = None) -> Float64[Tensor, "games coalitions"]:
         """The value tables of a network; a ValueError if some of these games are not done.
 

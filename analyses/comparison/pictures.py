@@ -57,7 +57,12 @@ def _is_sentence(run: Run) -> bool:
 
 
 def _image(run: Run, game: int) -> tuple[np.ndarray, np.ndarray]:
-    """A game's image, and the player of each pixel."""
+    """A game's image, and the player of each pixel; a ValueError where a callback kept none."""
+    if run.store.settings.get("watched"):
+        raise ValueError(
+            f"{run.folder} was watched while a network trained, and holds no pictures: draw its interactions "
+            "in Python, with harsanyi.analyses.draw_top_on_image and the picture that you watched"
+        )
     owner = run.store.array("owner")
     return run.store.array("images")[game], owner if owner.ndim == 2 else owner[game]
 

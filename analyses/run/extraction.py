@@ -43,7 +43,7 @@ def study_interactions(
         the interactions by network.
     """
     tables = {name: store.v(name) for name in store.networks}
-    paths = {name: store.path.parent / f"interactions-{name}.h5" for name in tables}
+    paths = {name: interactions_path(store.path.parent, name) for name in tables}
     about = {name: about_network(study, store, facts, name) for name in tables}
     with progress_bar(len(tables), "interactions", "network", shown=progress) as bar:
         return load_or_extract(tables, paths, study.extraction(), device_named(study.device), bar, about)
@@ -83,6 +83,11 @@ def _words(sentences: Sequence[Any], n: int) -> tuple[tuple[str, ...], ...]:
             if player != BACKGROUND:
                 row[player].append(word)
     return tuple(tuple(" ".join(own) or "–" for own in row) for row in words)
+
+
+def interactions_path(folder: Path, network: str) -> Path:
+    """The file of a network's interactions in the folder of a run."""
+    return folder / f"interactions-{network}.h5"
 
 
 def load_or_extract(

@@ -207,15 +207,12 @@ class Study(Settings):
         """The method as an object."""
         from harsanyi.interactions import METHODS
 
-        options: dict[str, dict[str, Any]] = {
-            "sparse": {"noise": self.noise, "ranges": self.ranges},
-            "joint": {
-                "noise": self.noise,
-                "specific": self.specific,
-                "networks": tuple(self.checkpoints),
-            },
-        }
-        return METHODS[self.method](**options.get(self.method, {}))
+        options: dict[str, Any] = {}
+        if self.method == "sparse":
+            options = {"noise": self.noise, "ranges": self.ranges}
+        elif self.method == "joint":
+            options = {"noise": self.noise, "specific": self.specific, "networks": tuple(self.checkpoints)}
+        return METHODS[self.method](**options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from harsanyi.analyses.run.notes import (
     starts_untrained,
 )
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.run.watched import watched_run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
@@ -47,7 +48,7 @@ REACHED_SHARES = (0.5, 0.9)
 
 @alone_in_its_folder
 def track(study: Track, *, progress: bool = True) -> list[str]:
-    """Follow the knowledge along training runs.
+    """Follow the knowledge along training runs: of their checkpoints, or of what callbacks wrote as they ran.
 
     Writes into `study.out` the files of `compute`; trajectories, times, detours, theory and succession as
     .csv and .h5; figures and report.html.
@@ -59,7 +60,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     Returns:
         the summary, a sentence each.
     """
-    run = compute(study, progress=progress)
+    run = watched_run(study) or compute(study, progress=progress)
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)

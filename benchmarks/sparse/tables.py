@@ -20,7 +20,7 @@ TABLES = {
     ),
     "EfficientNet": (
         "runs/gallery/seen/values.h5",
-        "python docs/gallery_inputs.py ../shared/data/trec runs/gallery\n"
+        "python docs/gallery/photographs.py runs/gallery\n"
         "harsanyi compute --model package:efficientnet-lite0 --data runs/gallery/photographs \\\n"
         "    --label predicted --inputs 4 --players superpixels:12 --out runs/gallery/seen",
     ),

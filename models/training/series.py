@@ -45,6 +45,9 @@ class NamingScheme(NamedTuple):
         return f"{self.example} ({self.trainer}{self.left_out and f', without {self.left_out}'})"
 
 
+# What a callback of harsanyi writes in place of a checkpoint: the interactions at a step.
+WATCHED = re.compile(r"interactions-[\w-]+@(\d+)\.h5")
+
 # Names with a step and names with an epoch alone are two schemes: their numbers cannot be compared.
 NAMING_SCHEMES = (
     NamingScheme("harsanyi", "epoch-012.safetensors", r"epoch-(\d+)\.safetensors"),
@@ -62,6 +65,7 @@ NAMING_SCHEMES = (
         left_out="last.ckpt",
     ),
     NamingScheme("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
+    NamingScheme("harsanyi.callbacks", "interactions-run@500.h5", WATCHED.pattern),
 )
 EXPECTED = (
     "expected a folder with checkpoints of one run, named as "

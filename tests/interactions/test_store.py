@@ -92,6 +92,16 @@ def test_a_game_that_does_not_fit(tmp_path):
         create(tmp_path / "v.h5", games=3).fill("before", SeveralGames(), progress=False)
 
 
+def test_tables_that_were_evaluated_elsewhere(tmp_path):
+    store = create(tmp_path / "values.h5")
+    name, v = store.networks[0], torch.arange(12.0 * 2**6, dtype=torch.float64).view(12, -1)
+    store.put(name, v)
+    assert torch.equal(Store(store.path).v(name), v)
+    assert not store.done(store.networks[-1]).any()
+    with pytest.raises(ValueError, match=r"holds 12 games of 6 players, not tables of shape \(11, 64\)"):
+        store.put(name, v[1:])
+
+
 def test_files_that_are_no_stores(tmp_path):
     with pytest.raises(FileNotFoundError, match="no store"):
         Store(tmp_path / "none.h5")

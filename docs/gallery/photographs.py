@@ -1,6 +1,6 @@
 """The gallery's photographs, of scikit-image, as a folder.
 
-python docs/gallery_inputs.py runs/gallery
+python docs/gallery/photographs.py runs/gallery
 """
 
 import sys

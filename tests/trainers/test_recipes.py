@@ -1,4 +1,4 @@
-"""The recipes of the guide's "Your checkpoints in ten minutes" run as they stand, on smaller numbers."""
+"""The recipes of the start page's "Your checkpoints in ten minutes" run as they stand, on smaller numbers."""
 
 import json
 import re
@@ -35,9 +35,8 @@ PACKAGES = {"Lightning": "lightning", "LoRA": "peft"}
 
 def recipes() -> dict[str, list[tuple[str, str]]]:
     """The blocks of each recipe, as (language, text), by its title."""
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    section = re.split(r"^## \d+\. ", guide, flags=re.MULTILINE)[4]
-    assert section.startswith("Your checkpoints in ten minutes")
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    section = page.partition("## Your checkpoints in ten minutes\n")[2].partition("\n## ")[0]
     _, *parts = re.split(r"^\*\*(.+?)\.\*\*", section, flags=re.MULTILINE)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return {

@@ -1,0 +1,1 @@
+"""Watching: interactions of a few fixed inputs while a network trains, in any loop and in two trainers."""
