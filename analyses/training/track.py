@@ -7,9 +7,12 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
     approximations,
@@ -59,12 +62,15 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)
-    summary = [*alarms(run.facts), *describe_track(tables), *reading_lines(run.facts), *approximations(run)]
-    publish(
-        study.out,
-        tables,
+    first, *others = describe_track(tables)
+    report = Report(
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
-        summary=summary,
+        headline=first,
+        summary=[*others, *reading_lines(run.facts)],
+        warnings=[*cautions(run), *_unknown_signs(tables), *approximations(run)],
+        methods=methods_of(run, compared=PRETRAINED in run.interactions),
+        again=command_of(run),
+        explorer=explorer_of(run),
         facts=_facts(run) | method_facts(run) | network_facts(run),
         tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
@@ -77,7 +83,17 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
             *method_notes(run),
         ],
     )
-    return summary
+    publish(study.out, tables, report)
+    return [*alarms(run.facts), first, *others, *reading_lines(run.facts), *approximations(run)]
+
+
+def _unknown_signs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A warning of correlations with the order whose interval holds zero."""
+    if SUCCESSION not in tables:
+        return []
+    rows = tables[SUCCESSION]
+    rows = rows[(rows.quantity == CORRELATIONS[0]) & (rows.low <= 0) & (rows.high >= 0)]
+    return crossing_zero(list(rows.series), of="correlation of order and step")
 
 
 def trajectories_of(run: Run) -> list[Trajectory]:
