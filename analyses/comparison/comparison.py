@@ -1,5 +1,7 @@
 """A comparison: from the knowledge change of a run to its table, figures and report."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,10 +13,11 @@ from harsanyi.analyses.comparison.figures import (
     plot_strength_by_order,
 )
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
-from harsanyi.analyses.comparison.sentences import describe, shares_by_order
+from harsanyi.analyses.comparison.sentences import describe, headline, shares_by_order
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
+from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import listed, percent
 from harsanyi.analyses.run.cautions import cautions
@@ -32,6 +35,7 @@ from harsanyi.analyses.run.notes import (
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
+from harsanyi.interactions import Interactions
 
 CHANGE_TABLE = "change"
 
@@ -52,11 +56,11 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     run = compute(study, progress=progress)
     change = run.change
     table = change.table(bootstrap=Bootstrap(seed=study.seed))
-    preserved, learned, *others = describe(change, table)
+    found = describe(change, table)
     report = Report(
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
-        headline=f"{preserved} {learned}",
-        summary=[*others, *reading_lines(run.facts)],
+        headline=headline(table),
+        summary=[*found, *reading_lines(run.facts)],
         warnings=[*cautions(run), *approximations(run)],
         methods=methods_of(run),
         again=command_of(run),
@@ -73,7 +77,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         ],
     )
     publish(study.out, {CHANGE_TABLE: table}, report)
-    return [*alarms(run.facts), preserved, learned, *others, *reading_lines(run.facts), *approximations(run)]
+    return [*alarms(run.facts), *found, *reading_lines(run.facts), *approximations(run)]
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
@@ -83,7 +87,7 @@ def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str
         captions["orders"]: figure_of(plot_strength_by_order(change, unit=run.unit)),
         captions["shares"]: figure_of(plot_shares(table)),
         captions["sparsity"]: figure_of(plot_sparsity(run.interactions, threshold)),
-        captions["matching"]: figure_of(plot_matching(change.after, 0, threshold)),
+        captions["matching"]: figure_of(plot_matching(change.after, 0, threshold, unit=run.unit)),
         captions["change"]: draw_change(run, 0, 3),
         captions["strongest"]: draw_top(run, "after", 0, 7),
     }
@@ -135,3 +139,14 @@ def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[st
         ]: f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
         f"and {first['new']:.2f} new ({run.unit}).",
     }
+
+
+def matched(interactions: Interactions, threshold: float) -> str:
+    """How much of the first input's table its salient interactions explain."""
+    first = interactions.only(interactions.salient(threshold)).select([0])
+    share = explained_share(first, bootstrap=Bootstrap(resamples=1)).value
+    if math.isnan(share):
+        return "The score of this input is the same however it is masked."
+    return (
+        f"The salient interactions explain {percent(max(share, 0.0))} of the variance of this input's scores."
+    )

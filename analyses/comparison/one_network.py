@@ -1,11 +1,14 @@
 """One network: its interactions in sentences, figures and a report."""
 
-import numpy as np
+import math
+
 import pandas as pd
 
+from harsanyi.analyses.comparison.comparison import matched
 from harsanyi.analyses.comparison.figures import plot_matching, plot_ranges, plot_sparsity
 from harsanyi.analyses.comparison.pictures import draw_top
 from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.cautions import cautions
@@ -19,8 +22,8 @@ from harsanyi.analyses.run.notes import (
     reading_lines,
 )
 from harsanyi.analyses.run.run import Run
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
-from harsanyi.interactions import KINDS, Interactions, reconstruct
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
+from harsanyi.interactions import KINDS, Interactions
 
 NETWORK = "network"
 
@@ -61,10 +64,7 @@ def report_one(run: Run) -> list[str]:
         headline=headline,
         summary=summary,
         figures=figures,
-        findings={
-            matching: f"Of this input's masked outputs, the salient interactions explain "
-            f"{percent(max(0.0, _explained(interactions.select([0]), threshold)))} of the variance."
-        },
+        findings={matching: matched(interactions, threshold)},
         tables={f"Salient strength by order, mean per input ({run.unit})": strength_in_words(run, bootstrap)},
         facts={"network": run.study.checkpoints[NETWORK]} | method_facts(run) | network_facts(run),
         methods=methods_of(run, compared=False),
@@ -88,16 +88,12 @@ def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootst
     """
     count = interactions.salient(threshold).count().double().numpy()
     (counted,) = mean_interval(count[:, None], bootstrap=bootstrap)
-    left, spread = _variances(interactions, threshold)
-    (unexplained,) = ratio_interval(left[:, None], spread[:, None], bootstrap=bootstrap)
+    explained = explained_share(interactions.only(interactions.salient(threshold)), bootstrap=bootstrap)
     kinds = max(1, int((interactions.effects != 0).any(2).any(0).sum()))
     possible = kinds * (2**interactions.n - 1)
     share = f"{with_interval(counted, '{:,.1f}'.format)} salient interactions of {possible:,}"
-    if not np.isfinite(unexplained.value):
+    if math.isnan(explained.value):
         return f"An input has {share}."
-    explained = pd.Series(
-        {"value": 1 - unexplained.value, "low": 1 - unexplained.high, "high": 1 - unexplained.low}
-    )
     return (
         f"An input has {share}; they explain {with_interval(explained, percent)} of the variance of the "
         f"score over "
@@ -114,16 +110,3 @@ def strength_in_words(run: Run, bootstrap: Bootstrap) -> pd.DataFrame:
         intervals = mean_interval(of_kind[:, 1:].numpy(), bootstrap=bootstrap)
         columns[kind.upper()] = [with_interval(interval, "{:.2f}".format) for interval in intervals]
     return pd.DataFrame(columns, index=pd.Index([str(i + 1) for i in range(run.store.n)], name="order"))
-
-
-def _explained(interactions: Interactions, threshold: float) -> float:
-    left, spread = _variances(interactions, threshold)
-    return 1 - float(left.sum() / spread.sum()) if spread.sum() > 0 else 0.0
-
-
-def _variances(interactions: Interactions, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of each input: squared error of the salient interactions' sum, and squared spread of the table."""
-    salient = interactions.only(interactions.salient(threshold))
-    left = (interactions.v - reconstruct(salient.and_, salient.or_)).square().sum(1)
-    spread = (interactions.v - interactions.v.mean(1, keepdim=True)).square().sum(1)
-    return left.numpy(), spread.numpy()

@@ -157,7 +157,10 @@
     const text = Math.abs(value) >= 0.1 ? value.toFixed(2) : String(Number(value.toPrecision(1)));
     return minus((value > 0 ? "+" : "") + text);
   };
-  const exactly = (value) => minus((value >= 0 ? "+" : "") + value.toFixed(3));
+  const exactly = (value) => {
+    const text = value.toFixed(3);
+    return Number(text) === 0 ? "0.000" : minus((value > 0 ? "+" : "") + text);
+  };
   const percent = (share) => `${Math.round(1000 * share) / 10}%`;
 
   function nameOf(player) {
@@ -329,15 +332,15 @@
   function ledgerLines(network) {
     const found = ledgerOf(network, state.game, state.present);
     const kinds = found.kinds.map((active, kind) => {
-      const name = `${KINDS[kind].toUpperCase()}, active: ${active.salient} salient, ${active.weaker} weaker`;
+      const name = `active ${KINDS[kind].toUpperCase()}: ${active.salient} salient, ${active.weaker} weaker`;
       return line(name, active.sum, KINDS[kind]);
     });
-    const rest = words.exact ? "rounding of this page" : "what the split may miss, and rounding";
+    const rest = words.exact ? "rounding" : "noise of the split";
     return [
       line("nothing present", found.nothing, "nothing"),
       ...kinds,
       line(rest, found.rest, "rest"),
-      line(`score of this masked input (${words.unit})`, found.score, "score", true),
+      line(`score (${words.unit})`, found.score, "score", true),
     ];
   }
 
@@ -438,6 +441,7 @@
     const items = listed(state.game);
     const strongest = Math.max(1, ...items.slice(0, MAX_ROWS).flatMap((item) => item.values.map(Math.abs)));
     const shown = items.slice(0, MAX_ROWS);
+    byId("list").classList.toggle("in-words", Boolean(words.sentences));
     replace(byId("list"), ...shown.map((item, i) => row(item, i === 0, strongest)));
     const more = items.length > shown.length ? `; the ${shown.length} strongest are here` : "";
     byId("count").textContent = items.length

@@ -1,8 +1,10 @@
 """What is wrong with a run, or may be: the warnings at the top of its report."""
 
+from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.words import listed, percent
 from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.classes.matching import ASSUMED
 
@@ -134,8 +136,7 @@ def _loose_splits(run: Run) -> list[str]:
         return []
     left = {}
     for name, effects in run.interactions.items():
-        spread = (effects.v - effects.v.mean(1, keepdim=True)).square().sum()
-        share = float(effects.residual.square().sum() / spread) if spread > 0 else 0.0
+        share = 1 - explained_share(effects, bootstrap=Bootstrap(resamples=1)).value
         if share > LOOSE_SHARE:
             left[name] = share
     if not left:
