@@ -100,18 +100,15 @@ def _captions(run: Run) -> dict[str, str]:
     """The captions of a comparison's figures by what they draw."""
     return {
         "orders": "Strength by order: salient strength before (left) and after (right), mean per input, "
-        "positive "
-        "effects up and negative down",
+        "positive effects up and negative down",
         "shares": "Shares by order: with 95% bootstrap intervals over inputs",
         "sparsity": "Sparsity: interactions sorted by strength",
         "matching": "Matching: the fine-tuned network's output on all masked versions of one input, and "
-        "the sum of "
-        "its salient interactions",
+        "the sum of its salient interactions",
         "change": f"Kept, dropped, learned: {run.title_of(0)}",
         "strongest": f"Strongest after fine-tuning: {run.title_of(0)}",
         "ranges": "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits "
-        "at most "
-        f"1% stronger (lines): {run.title_of(0)}",
+        f"at most 1% stronger (lines): {run.title_of(0)}",
     }
 
 
@@ -124,21 +121,16 @@ def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[st
         for name, interactions in run.interactions.items()
     ]
     first = {name: float(getattr(change, name)[0].sum()) for name in strength}
-    return {
-        captions["orders"]: f"An input has {strength['preserved']:.2f} of preserved strength, "
+    found = {
+        "orders": f"An input has {strength['preserved']:.2f} of preserved strength, "
         f"{strength['discarded']:.2f} of discarded and {strength['new']:.2f} of new.",
-        captions[
-            "shares"
-        ]: f"{percent(total_row(table, quantity='preserved_share').value)} of the strength before is "
-        f"preserved, {percent(total_row(table, quantity='new_share').value)} of the strength after is new."
-        if strength["preserved"] + strength["new"] > 0
-        else "Nothing is preserved or new.",
-        captions["sparsity"]: f"Few interactions are salient: on average {listed(counts)}.",
-        captions[
-            "change"
-        ]: f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
+        "shares": headline(table),
+        "sparsity": f"Few interactions are salient: on average {listed(counts)}.",
+        "matching": matched(change.after, run.study.threshold),
+        "change": f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
         f"and {first['new']:.2f} new ({run.unit}).",
     }
+    return {captions[name]: sentence for name, sentence in found.items()}
 
 
 def matched(interactions: Interactions, threshold: float) -> str:

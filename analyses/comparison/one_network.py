@@ -96,8 +96,7 @@ def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootst
         return f"An input has {share}."
     return (
         f"An input has {share}; they explain {with_interval(explained, percent)} of the variance of the "
-        f"score over "
-        "all masked versions."
+        "score over all masked versions."
     )
 
 

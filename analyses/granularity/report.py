@@ -18,7 +18,12 @@ from harsanyi.analyses.granularity.runs import (
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
-from harsanyi.analyses.granularity.words import describe_granularity, describe_plan, tables_in_words
+from harsanyi.analyses.granularity.words import (
+    classes_in_words,
+    describe_granularity,
+    describe_plan,
+    tables_in_words,
+)
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.cautions import crossing_zero, few_inputs, few_seeds
@@ -88,7 +93,7 @@ def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:
         *few_seeds(len(study.seeds)),
         *(few_inputs(study.inputs) if study.inputs else []),
         *crossing_zero(
-            [f"{row.classes:,} {row.kind} classes" for row in rows.itertuples()],
+            [classes_in_words(row) for row in rows.itertuples()],
             of="difference to the baseline",
         ),
     ]
@@ -98,16 +103,13 @@ def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[T
     """A paragraph for a paper, and a citation."""
     facts = _facts(study, data, runs)
     kinds = listed(list(dict.fromkeys(run.kind for run in runs if run.kind != BASELINE)))
+    network = facts["network"].partition(",")[0]
     return [
-        f"{facts['network'].partition(',')[0]} (start: {study.start}) was pretrained on labels of several "
-        f"granularities "
-        f"({kinds}; {facts['pretraining']}) and transferred to {facts['target']} ({facts['transfer']}). "
-        f"The baseline was "
-        f"trained on the target alone ({facts['baseline']}). All trainings used {facts['optimiser']} on "
-        f"samples of "
-        f"{facts['data']}; {facts['runs']}. Errors are those after the last epoch. Differences are paired "
-        f"by seed and "
-        "number of samples; brackets are 95% percentile bootstrap intervals over seeds. "
+        f"{network} (start: {study.start}) was pretrained on labels of several granularities ({kinds}; "
+        f"{facts['pretraining']}) and transferred to {facts['target']} ({facts['transfer']}). The baseline "
+        f"was trained on the target alone ({facts['baseline']}). All trainings used {facts['optimiser']} on "
+        f"{facts['data']}; {facts['runs']}. Errors are those after the last epoch. Differences are paired by "
+        "seed and number of samples; brackets are 95% percentile bootstrap intervals over seeds. "
         + (f"Interactions were computed on {facts['interactions']}. " if study.inputs else "")
         + versions(),
         CITATION,

@@ -77,11 +77,23 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     same = (differences.kind == best.kind) & (differences.classes == best.classes)
     (less,) = differences[same & (differences.misalignment == 0)].itertuples()
     change = f"{with_interval(less, points)} percentage points"
-    named = f"{best.classes:,} {best.kind} classes"
+    named = classes_in_words(best)
     if less.value >= 0:
         return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change}."
     unsure = ", which may be nothing" if less.high >= 0 else ""
     return f"{words}. Pretraining on {named} changes it most: {change}{unsure}."
+
+
+def classes_in_words(row: Any) -> str:
+    """The pretraining classes of a row of a table.
+
+    >>> classes_in_words(TransferRun("random", "8", 8, 60, 2)), classes_in_words(
+    ...     TransferRun("columns", "fine", 10, 60, 2))
+    ('8 random classes', 'the 10 classes of fine')
+    """
+    if row.kind == "columns":
+        return f"the {row.classes:,} classes of {row.level}"
+    return f"{row.classes:,} {row.kind} classes"
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
@@ -91,10 +103,10 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
     ]
     rows = rows[rows.quantity == "preserved_share"]
     sentences = []
-    for kind, levels in rows.groupby("kind", sort=False):
+    for _, levels in rows.groupby("kind", sort=False):
         ends = levels.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
         first, *others = [
-            f"{with_interval(level, percent)} of what {level.classes:,} {kind} classes taught"
+            f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
             for level in ends.itertuples()
         ]
         sentences.append(f"The transfer preserves {listed([first, *others])}.")

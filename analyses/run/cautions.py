@@ -26,10 +26,7 @@ def cautions(run: Run) -> list[str]:
         none where there is nothing to warn of.
     """
     return [
-        *(
-            alarm.removeprefix("WARNING: ")[:1].upper() + alarm.removeprefix("WARNING: ")[1:]
-            for alarm in alarms(run.facts)
-        ),
+        *(_without_label(alarm) for alarm in alarms(run.facts)),
         *_assumed_classes(run),
         *few_inputs(run.store.games),
         *_weak_read_outs(run),
@@ -80,14 +77,18 @@ def crossing_zero(names: list[str], *, of: str) -> list[str]:
     return [f"The interval of the {of} contains zero for {listed(names)}: its sign is not known."]
 
 
+def _without_label(alarm: str) -> str:
+    text = alarm.removeprefix("WARNING: ")
+    return text[:1].upper() + text[1:]
+
+
 def _assumed_classes(run: Run) -> list[str]:
     names = [name for name, reading in run.facts.networks.items() if reading.match.startswith(ASSUMED)]
     if not names:
         return []
     return [
         f"Which output is which class is assumed for {_some(names)} "
-        f"({run.facts.networks[names[0]].match}): name the "
-        "classes with --classes to be sure."
+        f"({run.facts.networks[names[0]].match}): name the classes with --classes to be sure."
     ]
 
 
@@ -99,16 +100,14 @@ def _weak_read_outs(run: Run) -> list[str]:
     for name, fit in run.facts.read_outs.items():
         if best - fit.accuracy > WEAK_POINTS:
             warnings.append(
-                f"The read-out of {name} is right for {percent(fit.accuracy)} of inputs held out, the "
-                f"best network for "
-                f"{percent(best)}: what looks discarded or new may be the read-out's weakness."
+                f"The read-out of {name} is right for {percent(fit.accuracy)} of inputs held out, the best "
+                f"network for {percent(best)}: what looks discarded or new may be the read-out's weakness."
             )
         elif fit.train_accuracy - fit.accuracy > WEAK_POINTS:
             warnings.append(
                 f"The read-out of {name} is right for {percent(fit.train_accuracy)} of the inputs it was "
-                f"fitted on and "
-                f"for {percent(fit.accuracy)} of others: it is overfitted, more inputs "
-                f"(--read-out-inputs) help."
+                f"fitted on and for {percent(fit.accuracy)} of others: it is overfitted, more inputs "
+                "(--read-out-inputs) help."
             )
     return warnings
 
@@ -144,8 +143,7 @@ def _loose_splits(run: Run) -> list[str]:
     told = listed([f"{percent(share)} of {name}" for name, share in list(left.items())[:4]])
     return [
         f"The split is loose: its noise of {run.study.noise:g} leaves {told} of the variance of the value "
-        f"tables "
-        "unexplained. Compare with --noise 0, which needs no new forwards."
+        "tables unexplained. Compare with --noise 0, which needs no new forwards."
     ]
 
 

@@ -14,11 +14,9 @@ from harsanyi.interactions.effects.interactions import salience_rule
 
 CITATION = (
     f"To cite: harsanyi, version {version('harsanyi')} (software, MIT license). AND interactions are the "
-    f"dividends of "
-    "J. C. Harsanyi, “A simplified bargaining model for the n-person cooperative game”, International "
-    "Economic "
-    "Review 4 (1963) 194–220; preserved, discarded and new follow Jiang, Cheng and Li, “Why pre-training is "
-    "beneficial for downstream classification tasks?”."
+    "dividends of J. C. Harsanyi, “A simplified bargaining model for the n-person cooperative game”, "
+    "International Economic Review 4 (1963) 194–220; preserved, discarded and new follow Jiang, Cheng and "
+    "Li, “Why pre-training is beneficial for downstream classification tasks?”."
 )
 SCORES = {
     "log_odds": "the log-odds of the label, z_y − logsumexp of the other outputs, in nats",
@@ -50,12 +48,9 @@ def methods_of(run: Run, *, compared: bool = True) -> list[str]:
     if compared:
         sentences.append(
             "For every coalition, AND and OR apart, the effect that two networks share is the smaller of "
-            "their "
-            "two effects where both are salient with equal signs; it counts as preserved, what it leaves "
-            "of the "
-            "network before as discarded, and what it leaves of the network after as new. Shares are "
-            "ratios of "
-            "sums over inputs."
+            "their two effects where both are salient with equal signs; it counts as preserved, what it "
+            "leaves of the network before as discarded, and what it leaves of the network after as new. "
+            "Shares are ratios of sums over inputs."
         )
         interval = Bootstrap(seed=run.study.seed)
         sentences.append(
@@ -92,8 +87,7 @@ def _inputs(run: Run) -> str:
     corrupted = f", corrupted by {study.corruption}" if study.corruption else ""
     return (
         f"We explained {SCORES.get(study.score, study.score)}, for {label}, on {drawn} (drawn evenly over "
-        f"the classes, "
-        f"seed {study.seed}){corrupted}."
+        f"the classes, seed {study.seed}){corrupted}."
     )
 
 
@@ -111,9 +105,8 @@ def _players(run: Run) -> str:
     fixed = kind in ("superpixels", "masks") or (kind == "grid" and len(sizes) == 1)
     where = f"the output of layer {study.layer}" if study.layer else "the input"
     return (
-        f"The players of an input were {n} {how}{'' if fixed else f', {chosen}'} ({study.players}); "
-        f"masked elements of "
-        f"{where} were set to the baseline “{run.store.settings['baseline']}”."
+        f"The players of an input were {n} {how}{'' if fixed else f', {chosen}'} ({study.players}); masked "
+        f"elements of {where} were set to the baseline “{run.store.settings['baseline']}”."
     )
 
 
@@ -122,8 +115,7 @@ def _evaluation(run: Run) -> str:
     shown = listed(networks) if len(networks) <= 4 else f"{len(networks)} checkpoints"
     return (
         f"Every network ({run.study.model}: {shown}) was evaluated on all 2^{run.store.n} = "
-        f"{2**run.store.n:,} masked "
-        f"versions of each input, in {run.study.precision}; sums are in float64."
+        f"{2**run.store.n:,} masked versions of each input, in {run.study.precision}; sums are in float64."
     )
 
 
@@ -145,8 +137,7 @@ def _read_outs(run: Run) -> list[str]:
     fits = run.facts.read_outs
     return [
         f"The head of {name} was replaced by logistic regression on its features ({fit.samples:,} inputs; "
-        f"accuracy "
-        f"{fit.accuracy:.1%} held out)."
+        f"accuracy {fit.accuracy:.1%} held out)."
         for name, fit in fits.items()
         if len(fits) <= 4
     ]
@@ -159,7 +150,7 @@ def _seeds(run: Run) -> str:
     return (
         "There is one network of each kind, of one training run."
         if len(run.interactions) > 1
-        else "One network."
+        else "There is one network."
     )
 
 
@@ -169,6 +160,5 @@ def versions() -> str:
 
     return (
         f"Computed with harsanyi {version('harsanyi')}, PyTorch {torch.__version__.partition('+')[0]} and "
-        f"Python "
-        f"{platform.python_version()}."
+        f"Python {platform.python_version()}."
     )
