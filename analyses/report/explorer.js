@@ -175,13 +175,6 @@
   const background = () => words.background[words.background.length > 1 ? state.game : 0];
   const titleOf = ({ group, at }) => (group.steps.length ? `${group.title}, step ${group.steps[at]}` : group.title);
 
-  function sentenceOf(item) {
-    const names = playersOf(item.coalition).map(nameOf).join(", ");
-    const effects = item.values.map((value) => signed(value * step)).join(" then ");
-    const parts = PARTS.filter((_, i) => item.parts[i]).join(" and ");
-    return `${KINDS[item.kind].toUpperCase()} of ${names}: effect ${effects}${parts && `; ${parts}`}`;
-  }
-
   // --- Elements -----------------------------------------------------------------------------------------
 
   const SVG = "http://www.w3.org/2000/svg";
@@ -358,7 +351,8 @@
     const [width, height, edge] = [240, 56, 5];
     const x = (i) => edge + ((width - 2 * edge) * (steps[i] - steps[0])) / (steps.at(-1) - steps[0]);
     const y = (value) => height - edge - ((height - 2 * edge) * (value - low)) / (high - low || 1);
-    const what = item ? `effect of ${KINDS[item.kind].toUpperCase()} {${playersOf(item.coalition).map(nameOf).join(", ")}}`
+    const what = item
+      ? `effect of ${KINDS[item.kind].toUpperCase()} {${playersOf(item.coalition).map(nameOf).join(", ")}}`
       : "score of this masked input";
     const told = steps.map((at, i) => `${signed(values[i])} at step ${at}`).join(", ");
     const drawn = element(
@@ -369,19 +363,23 @@
       ...values.map((value, i) => element("circle", { cx: x(i), cy: y(value), r: 1.8, "data-value": value })),
       element("circle", { cx: x(shown.at), cy: y(values[shown.at]), r: 4, class: "now" }),
     );
-    const words_ = `${what}: ${signed(values[0])} at step ${steps[0]}, ${signed(values.at(-1))} at step ${steps.at(-1)}`;
-    return [drawn, element("p", {}, words_)];
+    const ends = [0, steps.length - 1].map((i) => `${signed(values[i])} at step ${steps[i]}`);
+    return [drawn, element("p", {}, `${what}: ${ends.join(", ")}`)];
   }
 
   // --- The list of interactions -------------------------------------------------------------------------
 
+  const unseen = (text) => element("span", { class: "visually-hidden" }, text);
+
+  // Who sees the picture needs no numbers of regions; a screen reader reads them.
   function members(item) {
-    if (words.sentences) return element("span", { class: "names" }, playersOf(item.coalition).map(nameOf).join(" · "));
+    const names = playersOf(item.coalition).map(nameOf);
+    if (words.sentences) return [unseen(" of "), element("span", { class: "names" }, names.join(" · "))];
     const [width, height] = words.size;
     const chosen = playersOf(item.coalition).map((player) => element("path", { d: regions()[player].path }));
     const all = regions().map(({ path }) => element("path", { d: path, class: "other" }));
     const sketch = { viewBox: `-0.5 -0.5 ${width + 1} ${height + 1}`, class: "sketch", "aria-hidden": "true" };
-    return element("svg", sketch, ...all, ...chosen);
+    return [unseen(` of ${names.join(", ")}: `), element("svg", sketch, ...all, ...chosen)];
   }
 
   function bars(item, strongest) {
@@ -415,7 +413,6 @@
         "data-coalition": item.coalition,
         "data-values": item.values.map((value) => value * step).join(" "),
         "data-parts": item.parts.map((value) => value * step).join(" "),
-        "aria-label": sentenceOf(item),
         class: signOf(item) < 0 ? "negative" : "positive",
         onmouseenter: () => light(item),
         onmouseleave: () => light(null),
@@ -430,8 +427,9 @@
         },
       },
       element("span", { class: `kind ${KINDS[item.kind]}` }, KINDS[item.kind].toUpperCase()),
-      members(item),
+      ...members(item),
       element("span", { class: "effect" }, item.values.map((value) => signed(value * step)).join(" → ")),
+      unseen(PARTS.filter((_, i) => item.parts[i]).join(" and ")),
       bars(item, strongest),
       ...(item.parts.length ? [partsBar(item, strongest)] : []),
     );

@@ -15,7 +15,7 @@ from harsanyi.analyses.drawing.outlines import outlines
 from harsanyi.interactions import BACKGROUND, Interactions, reconstruct
 
 # Of the report's 5 MB at most: the figures and the tables need the rest.
-MAX_BYTES = 3_600_000
+MAX_BYTES = 4_000_000
 # Numbers are multiples of a power of two: at first of this share of the largest, at worst of the second one.
 FINEST_BITS, COARSEST_BITS = 20, 12
 # Interactions of each input and network in the table for readers without JavaScript.
@@ -158,7 +158,7 @@ def _planes(numbers: np.ndarray) -> bytes:
 
 def _compressed(data: bytes) -> str:
     """Zlib's deflate in base64: no letter of it can end an element of the page."""
-    return base64.b64encode(zlib.compress(data, 9)).decode()
+    return base64.b64encode(zlib.compress(data, 6)).decode()
 
 
 def _words(explorer: Explorer, games: int) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _region(mask: np.ndarray) -> dict[str, Any]:
     """A player's outline, and its place in words."""
     if not mask.any():
         return {"path": "", "place": "nowhere"}
-    (y, x), (height, width) = np.argwhere(mask).mean(0), mask.shape
+    (y, x), (height, width) = np.argwhere(mask).mean(0) + 0.5, mask.shape
     across = "left" if x < width / 3 else "right" if x > 2 * width / 3 else "centre"
     down = "top" if y < height / 3 else "bottom" if y > 2 * height / 3 else "middle"
     return {"path": _path(mask), "place": f"{down} {across}"}

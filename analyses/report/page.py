@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED
 from harsanyi.analyses.report.explorer import Explorer, fallback_rows, packed
-from harsanyi.analyses.report.svg import Drawing, dark, drawing
+from harsanyi.analyses.report.svg import DARK_INK, DARK_PAGE, DARK_RAISED, Drawing, dark, drawing
 from harsanyi.analyses.report.tables import write_table
 
 REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
@@ -190,6 +190,9 @@ def _style(drawings: Sequence[Drawing], explored: bool) -> str:
     colours = {
         "light": " ".join(f"--{name}: {colour};" for name, colour in named.items()),
         "dark": " ".join(f"--{name}: {dark(colour)};" for name, colour in named.items()),
+        "dark_ink": DARK_INK,
+        "dark_page": DARK_PAGE,
+        "dark_raised": DARK_RAISED,
     }
     style = TEMPLATES.get_template("report.css").render(colours=colours)
     return style + "\n" + _source("explorer.css") if explored else style

@@ -8,8 +8,8 @@ import matplotlib
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-# The dark page, and the least contrast of what is drawn on it: WCAG's for text.
-DARK_PAGE, LEAST_CONTRAST = "#17191c", 4.5
+# The dark page, what is raised from it, and the least contrast of what is drawn on both: WCAG's for text.
+DARK_PAGE, DARK_RAISED, LEAST_CONTRAST = "#17191c", "#202327", 4.5
 DARK_INK = "#e8e8e6"
 # A colour whose red, green and blue differ by less is a grey.
 GREY_SPREAD = 0.04
@@ -80,7 +80,7 @@ def dark(colour: str) -> str:
     """The colour that stands for another on a dark page.
 
     Greys are mirrored, from the ink to the page. Other colours are mixed with white until their contrast with
-    the page suffices for text.
+    what is raised from the page suffices for text.
 
     >>> dark("#000000"), dark("#ffffff")
     ('#e8e8e6', '#17191c')
@@ -89,7 +89,7 @@ def dark(colour: str) -> str:
     if max(red, green, blue) - min(red, green, blue) < GREY_SPREAD:
         return _mixed(DARK_INK, DARK_PAGE, (red + green + blue) / 3)
     shades = (_mixed(colour, "white", twentieths / 20) for twentieths in range(21))
-    return next(shade for shade in shades if contrast(shade, DARK_PAGE) >= LEAST_CONTRAST)
+    return next(shade for shade in shades if contrast(shade, DARK_RAISED) >= LEAST_CONTRAST)
 
 
 def _mixed(one: str, other: str, share: float) -> str:
