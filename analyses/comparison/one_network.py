@@ -80,6 +80,14 @@ def report_one(run: Run) -> list[str]:
 def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootstrap) -> str:
     """How many interactions are salient, and what they explain, in one sentence.
 
+    Args:
+        interactions: of a network.
+        threshold: of salience.
+        bootstrap: of the intervals over inputs.
+
+    Returns:
+        the sentence.
+
     >>> import torch
     >>> from harsanyi.interactions import And, extract
     >>> v = torch.tensor([[0.0, 0.0, 0.0, 4.0]] * 2, dtype=torch.float64)

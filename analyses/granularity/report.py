@@ -100,7 +100,16 @@ def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:
 
 
 def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) -> list[str]:
-    """A paragraph for a paper, and a citation."""
+    """A paragraph for a paper, and a citation.
+
+    Args:
+        study: the study.
+        data: its samples.
+        runs: of `plan_runs`.
+
+    Returns:
+        the paragraph, then the citation.
+    """
     facts = _facts(study, data, runs)
     kinds = listed(list(dict.fromkeys(run.kind for run in runs if run.kind != BASELINE)))
     network = facts["network"].partition(",")[0]
