@@ -88,8 +88,8 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     summary = describe_origins(table)
     report = Report(
         title=f"{listed(list(changes))} side by side",
-        headline=summary[-2],
-        summary=[*summary[:-2], summary[-1]],
+        headline=headline(table),
+        summary=summary,
         warnings=_warnings(origins, table),
         methods=methods_of(first.run),
         again=f"harsanyi origins {shlex.join(runs)} --out {shlex.quote(str(out))}",
@@ -131,6 +131,27 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
         "variation over inputs: their paired interval excludes 0.",
         f"This rests on {games} inputs; brackets hold bootstrap intervals over them.",
     ]
+
+
+def headline(table: pd.DataFrame) -> str:
+    """Which origin preserves most, and which least, in one sentence.
+
+    >>> row = dict(quantity="preserved_share", kind="both", sign="both", order="all", low=0.1, high=0.5)
+    >>> headline(pd.DataFrame([{**row, "origin": "a", "value": 0.2}, {**row, "origin": "b", "value": 0.4}]))
+    'b preserves most of what was there before, 40% [10%, 50%]; a preserves least, 20% [10%, 50%].'
+    """
+    rows = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
+    rows = rows[(rows.quantity == "preserved_share") & ~rows.origin.str.contains(MINUS)].dropna(
+        subset="value"
+    )
+    if rows.empty:
+        return "No origin has salient interactions before: there is nothing to preserve."
+    ordered = rows.sort_values("value", kind="stable")
+    least, most = ordered.iloc[0], ordered.iloc[-1]
+    return (
+        f"{most.origin} preserves most of what was there before, {with_interval(most, percent)}; "
+        f"{least.origin} preserves least, {with_interval(least, percent)}."
+    )
 
 
 def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:

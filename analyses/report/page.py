@@ -54,7 +54,8 @@ class Report:
         summary: the other results, a sentence each.
         figures: by caption; the first one stands below the headline, and the part of a caption before its
             colon names the file.
-        findings: what a figure shows, by caption: a sentence for those who see it and those who do not.
+        findings: what a figure shows, by caption: a sentence for those who see it and those who do not. That
+            of the first figure is the headline, where nothing else is said.
         tables: of text, by heading; the index is the first column.
         facts: what was computed and how, by heading.
         methods: paragraphs for a paper.

@@ -74,6 +74,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         facts=_facts(run) | method_facts(run) | network_facts(run),
         tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
+        findings=_findings(run, list(figures), tables),
         notes=[
             "Intervals resample the inputs. They do not cover other runs of the same recipe.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
@@ -85,6 +86,46 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     )
     publish(study.out, tables, report)
     return [*alarms(run.facts), first, *others, *reading_lines(run.facts), *approximations(run)]
+
+
+def _findings(run: Run, captions: list[str], tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of tracked runs show, a sentence each, by caption."""
+    along, found = tables[TRAJECTORIES], {}
+    kept = dict(zip(_series_with(along, "preserved_share"), _preserved_at_the_end(along), strict=True))
+    successions = tables.get(SUCCESSION)
+    phases = (
+        {}
+        if successions is None
+        else dict(zip(dict.fromkeys(successions.series), _successions(successions), strict=True))
+    )
+    for name in dict.fromkeys(along.series):
+        sentences = {
+            f"Kept and new in {name}": kept.get(name),
+            f"Orders of {name}": _peaks(along, name),
+            f"Two phases of {name}": phases.get(name),
+        }
+        for caption in captions:
+            if sentence := sentences.get(caption.partition(":")[0]):
+                found[caption] = sentence
+    return found
+
+
+def _series_with(along: pd.DataFrame, quantity: str) -> list[str]:
+    return list(dict.fromkeys(along[along.quantity == quantity].series))
+
+
+def _peaks(along: pd.DataFrame, name: str) -> str | None:
+    """At which step the lowest and the highest order are strongest."""
+    rows = along[(along.series == name) & (along.quantity == "strength") & (along.kind == "both")]
+    orders = [
+        order for order in orders_of(rows) if order != "all" and rows[rows.order == order].value.max() > 0
+    ]
+    if len(orders) < 2:
+        return None
+    first, last = (
+        rows[rows.order == order].sort_values("value").iloc[-1].step for order in (orders[0], orders[-1])
+    )
+    return f"Order {orders[0]} is strongest at step {first:,}, order {orders[-1]} at step {last:,}."
 
 
 def _unknown_signs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
