@@ -43,7 +43,7 @@ test-all: .venv/developer
 
 # Chromium, for the tests of the report: the system's, Debian's, or Playwright's own. Without one they are skipped.
 browser: .venv/developer
-	@if command -v chromium chromium-browser google-chrome >/dev/null; then \
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
 		echo "browser: that of the system"; \
 	elif [ "$$(id -u)" = 0 ] && apt-get update -qq >/dev/null 2>&1 && \
 		apt-get install -qq -y --no-install-recommends chromium >/dev/null 2>&1; then \

@@ -16,6 +16,8 @@ from harsanyi.interactions import BACKGROUND, Interactions, reconstruct
 
 # Of the report's 5 MB at most: the figures and the tables need the rest.
 MAX_BYTES = 4_000_000
+# A page unpacks as many in a moment, and Python packs them in seconds.
+MAX_NUMBERS = 2**23
 # Numbers are multiples of a power of two: at first of this share of the largest, at worst of the second one.
 FINEST_BITS, COARSEST_BITS = 20, 12
 # Interactions of each input and network in the table for readers without JavaScript.
@@ -104,34 +106,34 @@ def packed(explorer: Explorer, budget: int = MAX_BYTES) -> Packed | None:
     Returns:
         what lies in the page; None where not even one input fits.
     """
-    games = explorer.games
+    numbers_of_a_game = len(explorer.interactions) * 3 << explorer.n
+    games = min(explorer.games, MAX_NUMBERS // numbers_of_a_game)
     while games:
         words = _compressed(json.dumps(_words(explorer, games), separators=(",", ":")).encode())
-        room = budget - len(words)
-        found = _tables(explorer, games, room) if room > 0 else None
-        if found is not None:
-            return Packed(games, found[0], words, found[1])
-        games = games * 3 // 4
+        room = max(0, budget - len(words))
+        step, tables = _tables(explorer, games, room)
+        if len(tables) <= room:
+            return Packed(games, step, words, tables)
+        games = min(games - 1, games * room // len(tables))
     return None
 
 
-def _tables(explorer: Explorer, games: int, room: int) -> tuple[float, str] | None:
-    """The step and the packed numbers of the first games; None where they do not fit."""
+def _tables(explorer: Explorer, games: int, room: int) -> tuple[float, str]:
+    """The step and the packed numbers of the first games; of the coarsest step where none fits."""
     networks = [network.select(slice(games)) for network in explorer.interactions.values()]
     effects = np.stack([np.stack([part.and_.numpy(), part.or_.numpy()], 1) for part in networks])
     v = np.stack([part.v.numpy() for part in networks])
     largest = max(float(np.abs(effects).max()), float(np.abs(v).max()), 1e-300)
     scale = 2.0 ** np.ceil(np.log2(largest))
     bits = FINEST_BITS
-    while bits >= COARSEST_BITS:
+    while True:
         step = scale / 2.0**bits
         text = _compressed(_planes(_whole_numbers(effects, v, step)))
-        if len(text) <= room:
+        if len(text) <= room or bits == COARSEST_BITS:
             return step, text
-        # Each bit less saves about one bit a number, three quarters of a byte in base64.
-        saved = effects.size * 1.5 / 8 * 4 / 3
-        bits -= max(1, int((len(text) - room) / saved))
-    return None
+        # Each bit less saves about one bit a number, and base64 writes six in a byte.
+        saved = effects.size * 1.5 / 6
+        bits = max(COARSEST_BITS, bits - max(1, int((len(text) - room) / saved)))
 
 
 def _whole_numbers(effects: np.ndarray, v: np.ndarray, step: float) -> np.ndarray:
@@ -240,7 +242,7 @@ def _data_url(image: np.ndarray) -> str:
 
 def fallback_rows(explorer: Explorer) -> list[dict[str, str]]:
     """The strongest interactions of each input, for readers without JavaScript."""
-    shown = [list(explorer.groups[name].values())[-1] for name in explorer.pair]
+    shown = dict.fromkeys(list(explorer.groups[name].values())[-1] for name in explorer.pair)
     rows = []
     tops = {network: explorer.interactions[network].top(FALLBACK_ROWS) for network in shown}
     for game, title in enumerate(explorer.titles):

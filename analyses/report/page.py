@@ -139,7 +139,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         drawings=drawings,
         least_share=LEAST_SHARE,
         tables=tables,
-        explorer=explorer if explored else None,
+        explorer=explorer,
         explored=explored,
         fallback=fallback_rows(explorer) if explorer and explored else [],
         scripts=scripts,

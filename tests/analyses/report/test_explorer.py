@@ -115,3 +115,12 @@ def test_a_report_says_how_many_inputs_it_has(tmp_path, monkeypatch):
     text = path.read_text(encoding="utf-8")
     assert "of the 8 inputs: more do not fit" in text
     assert text.count("<td>network 0</td>") == 8 * 4  # all are in the table for readers without scripts
+
+
+def test_a_report_without_room_for_one_input_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "packed", lambda whole: packed(whole, budget=100))
+    report = page.Report(title="", headline="", explorer=explorer(extract(table(1, 6, 0), AndOr())))
+    text = page.write_report(tmp_path / "a.html", report).read_text(encoding="utf-8")
+    assert "too large for an explorer" in text
+    assert "<script" not in text
+    assert 'id="explorer' not in text
