@@ -29,7 +29,7 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
     figures = {
         f"Error with {size} samples: {error} on the target, by the number of pretraining classes, "
         f"{intervals}": figure_of(plot_granularity(summary, size, error=error))
-        for size in sizes
+        for size in reversed(sizes)  # the headline is about the largest
     }
     if study.published:
         figures[

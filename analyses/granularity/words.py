@@ -10,6 +10,7 @@ from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, with_interval
+from harsanyi.analyses.statistics.bootstrap import Interval
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -69,19 +70,21 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     (baseline,) = errors[errors.kind == BASELINE].itertuples()
     pretrained = errors[(errors.kind != BASELINE) & (errors.misalignment == 0)]
     words = (
-        f"With {size:,} training samples, the {error} of the baseline is {with_interval(baseline, _tenths)}"
+        f"With {size:,} training samples, the {error} of the baseline, which has no pretraining, is "
+        f"{with_interval(baseline, _tenths)}"
     )
     if pretrained.empty:
         return words + "."
     best = pretrained.sort_values("value", kind="stable").iloc[0]
     same = (differences.kind == best.kind) & (differences.classes == best.classes)
     (less,) = differences[same & (differences.misalignment == 0)].itertuples()
-    change = f"{with_interval(less, points)} percentage points"
     named = classes_in_words(best)
     if less.value >= 0:
-        return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change}."
+        change = with_interval(less, points)
+        return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change} points."
+    lower = with_interval(Interval(-less.value, -less.high, -less.low), lambda share: f"{100 * share:.1f}")
     unsure = ", which may be nothing" if less.high >= 0 else ""
-    return f"{words}. Pretraining on {named} changes it most: {change}{unsure}."
+    return f"{words}. Pretraining on {named} lowers it most, by {lower} percentage points{unsure}."
 
 
 def classes_in_words(row: Any) -> str:

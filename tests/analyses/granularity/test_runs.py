@@ -205,8 +205,10 @@ def test_the_ladder_is_that_of_the_comparisons(explained):
 
 
 def test_the_report_says_what_was_found(study, finished):
-    assert finished[0].startswith("With 60 training samples, the error of the baseline is ")
-    assert " percentage points" in finished[0]
+    assert finished[0].startswith(
+        "With 60 training samples, the error of the baseline, which has no pretraining, is "
+    )
+    assert " points" in finished[0]
     assert len(finished) == 2  # one number of samples: all else is in the tables
     assert finished[-1] == "This rests on 2 seeds; brackets hold bootstrap intervals over them."
     page = (study.out / "report.html").read_text(encoding="utf-8")
