@@ -102,6 +102,8 @@ def publish(out: Path, results: Mapping[str, pd.DataFrame], report: Report) -> P
     for name, table in results.items():
         write_table(table, out / name)
     write_figures(report.figures, out)
+    for figure in report.figures.values():
+        figure.set_layout_engine("none")  # it is laid out by now; drawing it again is faster
     return write_report(out / REPORT_FILE, report)
 
 
