@@ -11,7 +11,7 @@ GPU_PYTHON ?= 3.12
 WHEELS = wheels
 GPU = .venv/gpu
 
-.PHONY: demo test coverage test-all check bench $(BENCHMARKS:%=bench-%) gpu wheels docs clean
+.PHONY: demo test coverage test-all browser check bench $(BENCHMARKS:%=bench-%) gpu wheels docs clean
 
 # torch goes first, alone: nothing that follows may pull in another build of it.
 .venv/installed: pyproject.toml constraints.txt
@@ -40,6 +40,19 @@ coverage: test
 
 test-all: .venv/developer
 	$(BIN)/python -m pytest $(PARALLEL) $(TYPES) --hypothesis-profile=long
+
+# Chromium, for the tests of the report: the system's, Debian's, or Playwright's own. Without one they are skipped.
+browser: .venv/developer
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
+		echo "browser: that of the system"; \
+	elif [ "$$(id -u)" = 0 ] && apt-get update -qq >/dev/null 2>&1 && \
+		apt-get install -qq -y --no-install-recommends chromium >/dev/null 2>&1; then \
+		echo "browser: chromium of apt-get"; \
+	elif timeout 300 $(BIN)/playwright install chromium-headless-shell >/dev/null 2>&1; then \
+		echo "browser: that of Playwright"; \
+	else \
+		echo "browser: none to be had; the tests of the report in a browser are skipped"; \
+	fi
 
 check: .venv/developer
 	$(BIN)/ruff check .

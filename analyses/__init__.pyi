@@ -55,7 +55,7 @@ from .origins.origins import compare_many, origin_similarities
 from .origins.report import run_origins
 from .reliability.figures import plot_found, plot_sharing, plot_variations
 from .reliability.reliability import run_reliability
-from .report.page import write_figures, write_report
+from .report.page import Report, write_figures, write_report
 from .report.tables import read_table, write_table
 from .run.compute import compute
 from .run.notes import approximation
@@ -89,6 +89,7 @@ __all__ = [
     "KnowledgeChange",
     "Pruning",
     "Reliability",
+    "Report",
     "Run",
     "Study",
     "Track",

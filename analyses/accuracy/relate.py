@@ -1,5 +1,6 @@
 """Knowledge and accuracy: whether preserved and new knowledge of a finished run explain its accuracy."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,12 @@ from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import shares_by_order
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.by_class import compared_by_class
+from harsanyi.analyses.run.cautions import cautions
+from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
     approximations,
@@ -99,19 +102,15 @@ def relate(
         PLANNING: planning_curve(change, seed=run.study.seed),
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
-    figures = accuracy_figures(tables, run.unit)
-    summary = [
-        *alarms(run.facts),
-        *_basis(run, names, tables),
-        *describe_accuracy(tables),
-        *reading_lines(run.facts),
-        *approximations(run),
-    ]
-    publish(
-        folder / FOLDER,
-        tables,
+    first, *others = describe_accuracy(tables)
+    basis = _basis(run, names, tables)
+    report = Report(
         title=f"{run.study.model}: knowledge and accuracy",
-        summary=summary,
+        headline=first,
+        summary=[*basis, *others, *reading_lines(run.facts)],
+        warnings=[*cautions(run), *approximations(run)],
+        methods=methods_of(run),
+        again=f"harsanyi accuracy {shlex.quote(str(folder))}",
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
         | network_facts(run),
@@ -119,7 +118,7 @@ def relate(
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
-        figures=figures,
+        figures=accuracy_figures(tables, run.unit),
         notes=[
             "Intervals resample the inputs (correlations over checkpoints: the runs). They do not cover "
             "other training runs.",
@@ -128,7 +127,15 @@ def relate(
             *method_notes(run),
         ],
     )
-    return summary
+    publish(folder / FOLDER, tables, report)
+    return [
+        *alarms(run.facts),
+        *basis,
+        first,
+        *others,
+        *reading_lines(run.facts),
+        *approximations(run),
+    ]
 
 
 def _basis(run: Run, names: Mapping[str, str], tables: Mapping[str, pd.DataFrame]) -> list[str]:

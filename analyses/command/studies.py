@@ -4,20 +4,20 @@ from pathlib import Path
 
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
+from harsanyi.analyses.comparison.one_network import report_one
 from harsanyi.analyses.reliability.reliability import run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
 from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.notes import approximations
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
 from harsanyi.analyses.training.track import TRAJECTORIES, track
 
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
-    summary = approximations(compute(study))  # how the network was read stands directly above
-    next_step = f"Value tables and interactions are in {study.out}; draw them: harsanyi show {study.out}"
-    return Outcome(summary, next_step=next_step)
+    summary = report_one(compute(study))  # how the network was read stands directly above
+    files = {"Report": study.out / REPORT_FILE, "figures": study.out / FIGURES_FOLDER}
+    return Outcome(summary, files, f"Look at one input: harsanyi show {study.out} --input 0")
 
 
 def compare_outcome(study: Compare) -> Outcome:

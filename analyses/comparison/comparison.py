@@ -1,5 +1,7 @@
 """A comparison: from the knowledge change of a run to its table, figures and report."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,11 +13,17 @@ from harsanyi.analyses.comparison.figures import (
     plot_strength_by_order,
 )
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
-from harsanyi.analyses.comparison.sentences import describe, shares_by_order
+from harsanyi.analyses.comparison.sentences import describe, headline, shares_by_order
 from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.knowledge.explained import explained_share
+from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.words import listed, percent
+from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
     approximations,
@@ -27,6 +35,7 @@ from harsanyi.analyses.run.notes import (
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
+from harsanyi.interactions import Interactions
 from harsanyi.writing import alone_in_its_folder
 
 CHANGE_TABLE = "change"
@@ -49,43 +58,89 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     run = compute(study, progress=progress)
     change = run.change
     table = change.table(bootstrap=Bootstrap(seed=study.seed))
-    figures = _figures(run, change, table)
-    summary = [*alarms(run.facts), *describe(change, table), *reading_lines(run.facts), *approximations(run)]
-    publish(
-        study.out,
-        {CHANGE_TABLE: table},
+    found = describe(change, table)
+    report = Report(
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
-        summary=summary,
+        headline=headline(table),
+        summary=[*found, *reading_lines(run.facts)],
+        warnings=[*cautions(run), *approximations(run)],
+        methods=methods_of(run),
+        again=command_of(run),
+        explorer=explorer_of(run),
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(run)
         | network_facts(run),
         tables={"Shares of strength by order": shares_by_order(table)},
-        figures=figures,
+        figures=_figures(run, change, table),
+        findings=_findings(run, change, table),
         notes=[
             "Intervals resample the inputs; they say nothing about other training runs of the same networks.",
             *method_notes(run),
         ],
     )
-    return summary
+    publish(study.out, {CHANGE_TABLE: table}, report)
+    return [*alarms(run.facts), *found, *reading_lines(run.facts), *approximations(run)]
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
     """The figures of a comparison by caption; the part before the colon names the file."""
-    threshold = run.study.threshold
+    threshold, captions = run.study.threshold, _captions(run)
     figures = {
-        "Strength by order: salient strength before (left) and after (right), mean per input, positive "
-        "effects up and negative down": figure_of(plot_strength_by_order(change, unit=run.unit)),
-        "Shares by order: with 95% bootstrap intervals over inputs": figure_of(plot_shares(table)),
-        "Sparsity: interactions sorted by strength": figure_of(plot_sparsity(run.interactions, threshold)),
-        "Matching: the fine-tuned network's output on all masked versions of one input, and the sum of its "
-        "salient interactions": figure_of(plot_matching(change.after, 0, threshold)),
-        f"Kept, dropped, learned: {run.title_of(0)}": draw_change(run, 0, 3),
-        f"Strongest after fine-tuning: {run.title_of(0)}": draw_top(run, "after", 0, 7),
+        captions["orders"]: figure_of(plot_strength_by_order(change, unit=run.unit)),
+        captions["shares"]: figure_of(plot_shares(table)),
+        captions["sparsity"]: figure_of(plot_sparsity(run.interactions, threshold)),
+        captions["matching"]: figure_of(plot_matching(change.after, 0, threshold, unit=run.unit)),
+        captions["change"]: draw_change(run, 0, 3),
+        captions["strongest"]: draw_top(run, "after", 0, 7),
     }
     if run.study.ranges:
-        ranges = figure_of(plot_ranges(run.interactions["after"], 0, unit=run.unit))
-        figures[
-            "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits at most "
-            f"1% stronger (lines): {run.title_of(0)}"
-        ] = ranges
+        figures[captions["ranges"]] = figure_of(plot_ranges(run.interactions["after"], 0, unit=run.unit))
     return figures
+
+
+def _captions(run: Run) -> dict[str, str]:
+    """The captions of a comparison's figures by what they draw."""
+    return {
+        "orders": "Strength by order: salient strength before (left) and after (right), mean per input, "
+        "positive effects up and negative down",
+        "shares": "Shares by order: with 95% bootstrap intervals over inputs",
+        "sparsity": "Sparsity: interactions sorted by strength",
+        "matching": "Matching: the fine-tuned network's output on all masked versions of one input, and "
+        "the sum of its salient interactions",
+        "change": f"Kept, dropped, learned: {run.title_of(0)}",
+        "strongest": f"Strongest after fine-tuning: {run.title_of(0)}",
+        "ranges": "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits "
+        f"at most 1% stronger (lines): {run.title_of(0)}",
+    }
+
+
+def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, str]:
+    """What the figures of a comparison show, in a sentence each, by caption."""
+    captions = _captions(run)
+    strength = {name: total_row(table, quantity=name).value for name in ("preserved", "discarded", "new")}
+    counts = [
+        f"{interactions.salient(run.study.threshold).count().double().mean():,.0f} {name}"
+        for name, interactions in run.interactions.items()
+    ]
+    first = {name: float(getattr(change, name)[0].sum()) for name in strength}
+    found = {
+        "orders": f"An input has {strength['preserved']:.2f} of preserved strength, "
+        f"{strength['discarded']:.2f} of discarded and {strength['new']:.2f} of new.",
+        "shares": headline(table),
+        "sparsity": f"Few interactions are salient: on average {listed(counts)}.",
+        "matching": matched(change.after, run.study.threshold),
+        "change": f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
+        f"and {first['new']:.2f} new ({run.unit}).",
+    }
+    return {captions[name]: sentence for name, sentence in found.items()}
+
+
+def matched(interactions: Interactions, threshold: float) -> str:
+    """How much of the first input's table its salient interactions explain."""
+    first = interactions.only(interactions.salient(threshold)).select([0])
+    share = explained_share(first, bootstrap=Bootstrap(resamples=1)).value
+    if math.isnan(share):
+        return "The score of this input is the same however it is masked."
+    return (
+        f"The salient interactions explain {percent(max(share, 0.0))} of the variance of this input's scores."
+    )

@@ -56,6 +56,24 @@ def describe(
     ]
 
 
+def headline(table: pd.DataFrame) -> str:
+    """The finding of a comparison, short enough for the top of a page.
+
+    >>> rows = [dict(quantity=name, kind="both", sign="both", order="all", value=0.4, low=0.25, high=0.5)
+    ...         for name in ("preserved_share", "new_share")]
+    >>> headline(pd.DataFrame(rows))
+    'Fine-tuning preserved 40% [25%, 50%] of the interactions; 40% [25%, 50%] of those after it are new.'
+    """
+    preserved, new = (total_row(table, quantity=name) for name in ("preserved_share", "new_share"))
+    if math.isnan(preserved.value) or math.isnan(new.value):
+        missing = "before" if math.isnan(preserved.value) else "after"
+        return f"There are no salient interactions {missing} fine-tuning: nothing to compare."
+    return (
+        f"Fine-tuning preserved {with_interval(preserved, percent)} of the interactions; "
+        f"{with_interval(new, percent)} of those after it are new."
+    )
+
+
 def _preserved(table: pd.DataFrame, before: str) -> str:
     """The preserved and the discarded share."""
     share = total_row(table, quantity="preserved_share")

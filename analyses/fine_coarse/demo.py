@@ -1,5 +1,6 @@
 """The demo of granularity: Δ by width and samples, the redundancy dial, the loss in parts, and a ladder."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +27,10 @@ from harsanyi.analyses.granularity.report import notes_on, run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER, LADDER_SUMMARY, RUNS, SUMMARY
 from harsanyi.analyses.granularity.words import tables_in_words
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
+from harsanyi.analyses.run.cautions import few_seeds
 from harsanyi.data import fashion_mnist_path
 from harsanyi.models import StackRecipe
 from harsanyi.progress import say
@@ -100,19 +102,20 @@ def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: b
     ladder_sentences = run_granularity(study, progress=progress)
     names = (RUNS, SUMMARY, LADDER, LADDER_SUMMARY, CORRELATION)
     ladder = {name: read_table(study.out / f"{name}.h5") for name in names}
-    figures = _figures(tables) | figures_of(study, ladder)
-    summary = [*_sentences(tables), *ladder_sentences]
-    publish(
-        out,
-        tables,
+    first, *others = _sentences(tables)
+    report = Report(
         title="Fine and coarse labels: a demo on bundled data",
-        summary=summary,
+        headline=first,
+        summary=[*others, *ladder_sentences],
+        warnings=few_seeds(min(extent.seeds, extent.ladder_seeds)),
+        again=f"harsanyi granularity --demo --out {shlex.quote(str(out))}",
         facts=_facts(extent) | _ladder_facts(study),
         tables=_in_words(tables) | tables_in_words(ladder),
-        figures=figures,
+        figures=_figures(tables) | figures_of(study, ladder),
         notes=[*_notes(), *notes_on(study)],
     )
-    return summary
+    publish(out, tables, report)
+    return [first, *others, *ladder_sentences]
 
 
 def _stack_tables(out: Path, extent: DemoExtent, progress: bool) -> dict[str, pd.DataFrame]:

@@ -29,7 +29,7 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
     figures = {
         f"Error with {size} samples: {error} on the target, by the number of pretraining classes, "
         f"{intervals}": figure_of(plot_granularity(summary, size, error=error))
-        for size in sizes
+        for size in reversed(sizes)  # the headline is about the largest
     }
     if study.published:
         figures[
@@ -52,14 +52,14 @@ def _ladder_figures(
 ) -> dict[str, Figure]:
     summary = tables[SUMMARY]
     figures = {
-        f"Ladders: accuracy, what fine-tuning preserves of pretraining, and what is rare after it, "
+        f"Ladders: accuracy, what the transfer preserves of pretraining, and what is rare after it, "
         f"with {size} samples, {intervals}": draw_ladders(summary, tables[LADDER_SUMMARY], size)
     }
     for kind in kinds:
         if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
             continue  # a single rung is no ladder
         figures[
-            f"Ladder of {kind}: accuracy, what fine-tuning preserves, and what is rare after it, "
+            f"Ladder of {kind}: accuracy, what the transfer preserves, and what is rare after it, "
             f"with {size} samples, {intervals}"
         ] = figure_of(plot_ladder(summary, tables[LADDER_SUMMARY], kind, size))
         figures[

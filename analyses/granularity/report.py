@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+import pandas as pd
+
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.ladder import comparison_of
 from harsanyi.analyses.granularity.runs import (
     BASELINE,
+    DIFFERENCE,
     TransferData,
     TransferRun,
     plan_runs,
@@ -15,12 +18,19 @@ from harsanyi.analyses.granularity.runs import (
     training_seconds,
 )
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.tables import granularity_tables
+from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
-from harsanyi.analyses.granularity.words import describe_granularity, describe_plan, tables_in_words
-from harsanyi.analyses.report.page import publish
-from harsanyi.analyses.report.words import duration
+from harsanyi.analyses.granularity.words import (
+    classes_in_words,
+    describe_granularity,
+    describe_plan,
+    tables_in_words,
+)
+from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.words import duration, listed
+from harsanyi.analyses.run.cautions import crossing_zero, few_inputs, few_seeds
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.methods import CITATION, again, versions
 from harsanyi.analyses.run.run import STUDY_FILE
 from harsanyi.analyses.study.games import device_named
 from harsanyi.progress import say
@@ -73,19 +83,61 @@ def _computed(
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
-    figures = figures_of(study, tables)
-    summary = describe_granularity(tables, ERRORS[study.task])
-    publish(
-        study.out,
-        tables,
+    answer, *others = describe_granularity(tables, ERRORS[study.task])
+    report = Report(
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
-        summary=summary,
+        headline=answer,
+        summary=others,
+        warnings=_warnings(study, tables[SUMMARY]),
+        methods=methods_of_transfer(study, data, runs),
+        again=again("granularity", study.out),
         facts=_facts(study, data, runs),
         tables=tables_in_words(tables, ERRORS[study.task]),
-        figures=figures,
+        figures=figures_of(study, tables),
         notes=notes_on(study),
     )
-    return summary
+    publish(study.out, tables, report)
+    return [answer, *others]
+
+
+def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:
+    """Few seeds, few inputs, and the largest size's differences to the baseline whose sign is not known."""
+    rows = summary[(summary.quantity == DIFFERENCE) & (summary["size"] == summary["size"].max())]
+    rows = rows[(rows.misalignment == 0) & (rows.low <= 0) & (rows.high >= 0)]
+    return [
+        *few_seeds(len(study.seeds)),
+        *(few_inputs(study.inputs) if study.inputs else []),
+        *crossing_zero(
+            [classes_in_words(row) for row in rows.itertuples()],
+            of="difference to the baseline",
+        ),
+    ]
+
+
+def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) -> list[str]:
+    """A paragraph for a paper, and a citation.
+
+    Args:
+        study: the study.
+        data: its samples.
+        runs: of `plan_runs`.
+
+    Returns:
+        the paragraph, then the citation.
+    """
+    facts = _facts(study, data, runs)
+    kinds = listed(list(dict.fromkeys(run.kind for run in runs if run.kind != BASELINE)))
+    network = facts["network"].partition(",")[0]
+    return [
+        f"{network} (start: {study.start}) was pretrained on labels of several granularities ({kinds}; "
+        f"{facts['pretraining']}) and transferred to {facts['target']} ({facts['transfer']}). The baseline "
+        f"was trained on the target alone ({facts['baseline']}). All trainings used {facts['optimiser']} on "
+        f"{facts['data']}; {facts['runs']}. Errors are those after the last epoch. Differences are paired by "
+        "seed and number of samples; brackets are 95% percentile bootstrap intervals over seeds. "
+        + (f"Interactions were computed on {facts['interactions']}. " if study.inputs else "")
+        + versions(),
+        CITATION,
+    ]
 
 
 def _time(study: Granularity, seconds: float) -> list[str]:
@@ -121,7 +173,7 @@ def notes_on(study: Granularity) -> list[str]:
     notes = [
         "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
         "the random labels. With fewer than about ten seeds bootstrap intervals over them are too narrow.",
-        "The lowest error of several levels is lower than the error of that level would be in new runs.",
+        "The lowest error of several is lower than that of the same pretraining would be in new runs.",
         "The error is that after the last epoch; no epoch is chosen by the test samples.",
         *notes_on_task(study.task),
     ]
@@ -131,7 +183,7 @@ def notes_on(study: Granularity) -> list[str]:
         notes.append(
             "Strengths are compared without scaling. A network pretrained on the target's own classes "
             "answers with its head, all others through a read-out, whose effects can be several times as "
-            "strong: compare what is preserved among levels with a read-out."
+            "strong: compare what is preserved among those with a read-out."
         )
         notes.append(
             f"Rare: at most {study.rare:.0%} of the inputs of a class, or only one, have the interaction. "

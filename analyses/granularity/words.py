@@ -9,7 +9,8 @@ from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import NAMES
-from harsanyi.analyses.report.words import NO_VALUE, percent, points, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, with_interval
+from harsanyi.analyses.statistics.bootstrap import Interval
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -42,18 +43,19 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
 
 
 def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error") -> list[str]:
-    """The results in sentences: the baseline, the best level of each kind, and the number of seeds.
+    """The results in sentences, the answer first: which pretraining lowers the error most, and by how much.
 
     Args:
         tables: of `granularity_tables`.
         error: the name of the tables' error, one of `ERRORS`.
+
+    Returns:
+        the answer with most training samples, then with fewer; what the transfer preserves; the number of
+        seeds. Every other number is in the tables.
     """
     summary = tables[SUMMARY]
-    sentences = []
-    for size in sorted(set(summary["size"])):
-        rows = summary[summary["size"] == size]
-        errors, differences = (rows[rows.quantity == name] for name in ("error", DIFFERENCE))
-        sentences += _of_size(size, errors, differences, error)
+    sizes = sorted(set(summary["size"]), reverse=True)
+    sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
         sentences += _knowledge(tables[LADDER_SUMMARY])
     seeds = int(summary.seeds.min())
@@ -62,49 +64,55 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     return [*sentences, f"This rests on {seeds} seeds; brackets hold bootstrap intervals over them."]
 
 
-def _of_size(size: int, errors: pd.DataFrame, differences: pd.DataFrame, error: str) -> list[str]:
-    (direct,) = errors[errors.kind == BASELINE].itertuples()
-    sentences = [
-        f"With {size:,} training samples, the target trained directly has an {error} of "
-        f"{with_interval(direct, _tenths)}."
-    ]
-    for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby(
-        "kind", sort=False
-    ):
-        best = rows.sort_values("value").iloc[0]
-        same = (differences.kind == kind) & (differences.classes == best.classes)
-        (less,) = differences[same & (differences.misalignment == 0)].itertuples()
-        sentences.append(
-            f"After pretraining on {kind} labels it is lowest with {best.classes:,} classes, "
-            f"{with_interval(best, _tenths)}: "
-            f"{with_interval(less, points)} percentage points from the baseline of the same seed."
-        )
-    return sentences
+def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
+    """The pretraining with the lowest error, beside the baseline."""
+    errors, differences = (rows[rows.quantity == name] for name in ("error", DIFFERENCE))
+    (baseline,) = errors[errors.kind == BASELINE].itertuples()
+    pretrained = errors[(errors.kind != BASELINE) & (errors.misalignment == 0)]
+    words = (
+        f"With {size:,} training samples, the {error} of the baseline, which has no pretraining, is "
+        f"{with_interval(baseline, _tenths)}"
+    )
+    if pretrained.empty:
+        return words + "."
+    best = pretrained.sort_values("value", kind="stable").iloc[0]
+    same = (differences.kind == best.kind) & (differences.classes == best.classes)
+    (less,) = differences[same & (differences.misalignment == 0)].itertuples()
+    named = classes_in_words(best)
+    if less.value >= 0:
+        change = with_interval(less, points)
+        return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change} points."
+    lower = with_interval(Interval(-less.value, -less.high, -less.low), lambda share: f"{100 * share:.1f}")
+    unsure = ", which may be nothing" if less.high >= 0 else ""
+    return f"{words}. Pretraining on {named} lowers it most, by {lower} percentage points{unsure}."
+
+
+def classes_in_words(row: Any) -> str:
+    """The pretraining classes of a row of a table.
+
+    >>> classes_in_words(TransferRun("random", "8", 8, 60, 2)), classes_in_words(
+    ...     TransferRun("columns", "fine", 10, 60, 2))
+    ('8 random classes', 'the 10 classes of fine')
+    """
+    if row.kind == "columns":
+        return f"the {row.classes:,} classes of {row.level}"
+    return f"{row.classes:,} {row.kind} classes"
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
-    """Preserved and rare shares with most samples, for the fewest and the most classes of each kind."""
+    """What is preserved with most samples, of the fewest and the most classes of each kind."""
     rows = ladder[
         (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
     ]
+    rows = rows[rows.quantity == "preserved_share"]
     sentences = []
-    for kind, levels in rows.groupby("kind", sort=False):
-        for classes in sorted({levels.classes.min(), levels.classes.max()}):
-            level = levels[levels.classes == classes].set_index("quantity")
-            # Where all of the strength is rare, there is no share of the rest.
-            text = {
-                name: with_interval(level.loc[name], percent) if name in level.index else NO_VALUE
-                for name in KNOWLEDGE
-            }
-            sentence = (
-                f"Of what {classes:,} {kind} classes taught, the transfer preserves {text['preserved_share']}"
-            )
-            if "rare_after" in level.index:
-                sentence += (
-                    f"; {text['rare_after']} of the strength after it is rare; of this "
-                    f"{text['rare_preserved']} was there before, of the rest {text['common_preserved']}"
-                )
-            sentences.append(sentence + ".")
+    for _, levels in rows.groupby("kind", sort=False):
+        ends = levels.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
+        first, *others = [
+            f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
+            for level in ends.itertuples()
+        ]
+        sentences.append(f"The transfer preserves {listed([first, *others])}.")
     return sentences
 
 

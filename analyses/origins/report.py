@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,14 @@ from harsanyi.analyses.origins.origins import (
     origin_similarities,
     origins_of,
 )
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
+from harsanyi.analyses.run.cautions import cautions, crossing_zero
+from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
@@ -82,11 +86,13 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     similarities = origin_similarities(changes, bootstrap=bootstrap)
     figures = _figures(table, similarities, first.run.unit)
     summary = describe_origins(table)
-    publish(
-        out,
-        {ORIGINS: table, SIMILARITIES: similarities},
+    report = Report(
         title=f"{listed(list(changes))} side by side",
+        headline=headline(table),
         summary=summary,
+        warnings=_warnings(origins, table),
+        methods=methods_of(first.run),
+        again=f"harsanyi origins {shlex.join(runs)} --out {shlex.quote(str(out))}",
         facts=_facts(origins),
         tables={"Shares of strength": _in_words(table, differences=False)}
         | {"Differences, paired": _in_words(table, differences=True)},
@@ -99,6 +105,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
             *dict.fromkeys(note for origin in origins for note in method_notes(origin.run)),
         ],
     )
+    publish(out, {ORIGINS: table, SIMILARITIES: similarities}, report)
     return summary
 
 
@@ -123,6 +130,38 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
         f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
         "variation over inputs: their paired interval excludes 0.",
         f"This rests on {games} inputs; brackets hold bootstrap intervals over them.",
+    ]
+
+
+def headline(table: pd.DataFrame) -> str:
+    """Which origin preserves most, and which least, in one sentence.
+
+    >>> row = dict(quantity="preserved_share", kind="both", sign="both", order="all", low=0.1, high=0.5)
+    >>> headline(pd.DataFrame([{**row, "origin": "a", "value": 0.2}, {**row, "origin": "b", "value": 0.4}]))
+    'b preserves most of what was there before, 40% [10%, 50%]; a preserves least, 20% [10%, 50%].'
+    """
+    rows = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
+    rows = rows[(rows.quantity == "preserved_share") & ~rows.origin.str.contains(MINUS)].dropna(
+        subset="value"
+    )
+    if rows.empty:
+        return "No origin has salient interactions before: there is nothing to preserve."
+    ordered = rows.sort_values("value", kind="stable")
+    least, most = ordered.iloc[0], ordered.iloc[-1]
+    return (
+        f"{most.origin} preserves most of what was there before, {with_interval(most, percent)}; "
+        f"{least.origin} preserves least, {with_interval(least, percent)}."
+    )
+
+
+def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:
+    """The warnings of all runs, each once, and the pairs that cannot be told apart."""
+    rows = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
+    pairs = rows[rows.origin.str.contains(MINUS) & (rows.quantity == "preserved_share")]
+    open_pairs = pairs[(pairs.low <= 0) & (pairs.high >= 0)]
+    return [
+        *dict.fromkeys(warning for origin in origins for warning in cautions(origin.run)),
+        *crossing_zero(list(open_pairs.origin), of="difference in the preserved share"),
     ]
 
 
@@ -217,7 +256,7 @@ def _require_comparable(first: Origin, second: Origin) -> None:
 def _conditions(run: Run) -> dict[str, object]:
     """The settings that must be the same in two runs, so that differences are due to the networks."""
     study, settings = run.study, run.store.settings
-    sparse, joint = study.method in ("sparse", "joint"), study.method == "joint"
+    sparse, joint = study.method in SPARSE_METHODS, study.method == "joint"
     return {
         "inputs": [f"{run.store.games} of {Path(study.data).name}", settings["contents"]],
         "labels": settings["labels"],

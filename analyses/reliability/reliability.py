@@ -27,8 +27,10 @@ from harsanyi.analyses.reliability.report import (
     reliability_notes,
     shares_in_words,
 )
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.methods import again, methods_of
 from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
 from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -64,13 +66,14 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     study.write(study.out / STUDY_FILE)
     clean = compute(_comparison(study, study.out / CLEAN), progress=progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
-    figures = reliability_figures(study, tables)
-    summary = [*alarms(clean.facts), *describe_reliability(study, tables), *reading_lines(clean.facts)]
-    publish(
-        study.out,
-        tables,
+    first, *others = describe_reliability(study, tables)
+    report = Report(
         title=f"{study.model}: how far to trust what fine-tuning kept, dropped and learned",
-        summary=summary,
+        headline=first,
+        summary=[*others, *reading_lines(clean.facts)],
+        warnings=cautions(clean),
+        methods=methods_of(clean),
+        again=again("reliability", study.out),
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(clean)
         | network_facts(clean),
@@ -78,10 +81,11 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
             "Shares by variation": shares_in_words(tables[SHARES_TABLE], ""),
             "Differences from clean": shares_in_words(tables[SHARES_TABLE], "difference"),
         },
-        figures=figures,
+        figures=reliability_figures(study, tables),
         notes=[*reliability_notes(tables), *method_notes(clean)],
     )
-    return summary
+    publish(study.out, tables, report)
+    return [*alarms(clean.facts), first, *others, *reading_lines(clean.facts)]
 
 
 def variations(study: Reliability, kind: Literal["image", "text"]) -> dict[str, tuple[str, Compare]]:

@@ -1,22 +1,30 @@
-"""The report: a summary, facts, figures, tables and limits in one HTML file."""
+"""The report: a finding, an explorer, figures, tables, methods and limits in one HTML file."""
 
 import base64
+import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED
+from harsanyi.analyses.report.explorer import Explorer, fallback_rows, packed
+from harsanyi.analyses.report.svg import DARK_INK, DARK_PAGE, DARK_RAISED, Drawing, dark, drawing
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.writing import sole_writer, whole, write_whole
 
 REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
 FIGURE_DPI = 192
+# A figure on a narrow screen is no smaller than this share of its size: beyond it, it scrolls.
+LEAST_SHARE = 0.75
 TEMPLATES = Environment(
     loader=PackageLoader(__package__, "."),
     autoescape=True,
@@ -24,18 +32,69 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+# Colours of the page by name; those of the dark page follow from them.
+COLOURS = {
+    "accent": PRESERVED,
+    "warning": "#9a5b00",
+    "positive": POSITIVE,
+    "negative": NEGATIVE,
+    "kept": PRESERVED,
+    "dropped": DISCARDED,
+    "learned": NEW,
+    "hidden": "#d9d9d4",
+}
 
 
-def publish(
-    out: Path, results: Mapping[str, pd.DataFrame], *, figures: Mapping[str, Figure], **page: Any
-) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What stands in a report.
+
+    Attributes:
+        title: of the page.
+        headline: the finding in a sentence, with its intervals.
+        summary: the other results, a sentence each.
+        figures: by caption; the first one stands below the headline, and the part of a caption before its
+            colon names the file.
+        findings: what a figure shows, by caption: a sentence for those who see it and those who do not. That
+            of the first figure is the headline, where nothing else is said.
+        tables: of text, by heading; the index is the first column.
+        facts: what was computed and how, by heading.
+        methods: paragraphs for a paper.
+        notes: limits that a reader should know.
+        warnings: what is wrong with this very study, or may be, a sentence each.
+        again: the command that makes the report again.
+        explorer: of single inputs; None for reports without inputs.
+    """
+
+    title: str
+    headline: str
+    summary: Sequence[str] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    findings: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    methods: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    again: str = ""
+    explorer: Explorer | None = None
+
+
+@dataclass(frozen=True)
+class _Script:
+    """A script of the page, and its hash as the page's security policy names it."""
+
+    text: str
+    hash: str
+
+
+def publish(out: Path, results: Mapping[str, pd.DataFrame], report: Report) -> Path:
     """Write the results of a study into its folder: tables, figures and the report.
 
     Args:
         out: the folder; it is made if it is missing.
         results: whole tables by the names of their files, for `write_table`.
-        figures: by caption, for `write_figures` and the report.
-        page: the other arguments of `write_report`.
+        report: the page; its figures are written as pictures, too.
 
     Returns:
         the file of the report.
@@ -43,68 +102,52 @@ def publish(
     with sole_writer(out):
         for name, table in results.items():
             write_table(table, out / name)
-        pictures = {caption: _png(figure) for caption, figure in figures.items()}  # each is drawn once
-        _write_pictures(pictures, out)
-        return _write_page(out / REPORT_FILE, pictures=pictures, **page)
+        write_figures(report.figures, out)
+        for figure in report.figures.values():
+            figure.set_layout_engine("none")  # it is laid out by now; drawing it again is faster
+        return write_report(out / REPORT_FILE, report)
 
 
-def write_report(
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-    summary: Sequence[str],
-    facts: Mapping[str, str],
-    tables: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, Figure],
-    notes: Sequence[str] = (),
-) -> Path:
+def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     """Write a report that needs no other file: open it in a browser, print it, send it.
 
-    Every text is escaped. Figures are inline PNG pictures; their captions are also their alternative texts.
+    Every text is escaped. Figures are inline SVG. The page runs no script but its own, whose hashes it names.
 
     Args:
         path: of the HTML file.
-        title: of the page.
-        summary: the results in sentences.
-        facts: what was computed and how, by heading: inputs, players, score, baseline, method, salience.
-        tables: of text, by heading; the index is the first column.
-        figures: by caption.
-        notes: limits that a reader should know.
+        report: what stands in it.
 
     Returns:
         the path. An OSError where it cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = write_report(Path(folder) / "report.html", title="a <b>", summary=["Much is new."],
-    ...                         facts={}, tables={}, figures={})
+    ...     path = write_report(Path(folder) / "report.html", Report(title="a <b>", headline="Much is new."))
     ...     "<h1>a &lt;b&gt;</h1>" in path.read_text(encoding="utf-8")
     True
     """
-    pictures = {caption: _png(figure) for caption, figure in figures.items()}
-    return _write_page(
-        path, title=title, summary=summary, facts=facts, tables=tables, pictures=pictures, notes=notes
-    )
-
-
-def _write_page(
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-    summary: Sequence[str],
-    facts: Mapping[str, str],
-    tables: Mapping[str, pd.DataFrame],
-    pictures: Mapping[str, bytes],
-    notes: Sequence[str] = (),
-) -> Path:
-    """The report with its figures as PNG pictures."""
+    drawings = [
+        (caption, drawing(figure, f"f{number}"))
+        for number, (caption, figure) in enumerate(report.figures.items())
+    ]
+    tables = {heading: table for heading, table in report.tables.items() if len(table.columns)}
+    explorer = report.explorer
+    explored = packed(explorer) if explorer else None
+    scripts = [_script("sorting.js")] if tables else []
+    if explored:
+        scripts.append(_script("explorer.js"))
     page = TEMPLATES.get_template("report.html.jinja").render(
-        title=title,
-        summary=list(summary),
-        facts=dict(facts),
-        tables=dict(tables),
-        figures={caption: _inline(picture) for caption, picture in pictures.items()},
-        notes=list(notes),
+        report=report,
+        contents=_contents(report, tables, explored is not None),
+        drawings=drawings,
+        least_share=LEAST_SHARE,
+        tables=tables,
+        explorer=explorer,
+        explored=explored,
+        fallback=fallback_rows(explorer) if explorer and explored else [],
+        scripts=scripts,
+        style=_style([one for _, one in drawings], explored is not None),
+        version=version("harsanyi"),
     )
     path = Path(path)
     write_whole(path, page)
@@ -113,17 +156,12 @@ def _write_page(
 
 def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
     """Write figures into `out`/figures, numbered and named by caption; removes those of an earlier run."""
-    _write_pictures({caption: _png(figure) for caption, figure in figures.items()}, out)
-
-
-def _write_pictures(pictures: Mapping[str, bytes], out: Path) -> None:
-    """The figures as PNG pictures, into `out`/figures."""
     (out / FIGURES_FOLDER).mkdir(parents=True, exist_ok=True)
     for old in (out / FIGURES_FOLDER).glob("[0-9]*-*.png"):
         old.unlink()
-    for number, (caption, picture) in enumerate(pictures.items()):
+    for number, (caption, figure) in enumerate(figures.items()):
         with whole(out / FIGURES_FOLDER / figure_name(number, caption)) as partial:
-            partial.write_bytes(picture)
+            partial.write_bytes(_png(figure))
 
 
 def figure_name(number: int, caption: str) -> str:
@@ -134,6 +172,48 @@ def figure_name(number: int, caption: str) -> str:
     """
     name = caption.split(":")[0].lower().replace(" ", "-").replace(",", "")
     return f"{number + 1}-{name}.png"
+
+
+def _contents(report: Report, tables: Mapping[str, pd.DataFrame], explored: bool) -> list[tuple[str, str]]:
+    """The sections of the page that are there: their ids and headings."""
+    sections = {
+        ("results", "Results"): report.summary,
+        ("explorer", "Explorer"): explored,
+        ("figures", "Figures"): len(report.figures) > 1,
+        ("tables", "Tables"): tables,
+        ("methods", "Methods"): report.methods,
+        ("settings", "Settings"): report.facts,
+        ("limits", "Limits"): report.notes,
+        ("again", "Make it again"): report.again,
+    }
+    return [section for section, content in sections.items() if content]
+
+
+def _style(drawings: Sequence[Drawing], explored: bool) -> str:
+    """The page's style sheet, with its colours and those of its figures, light and dark."""
+    named = COLOURS | {f"c{colour[1:]}": colour for one in drawings for colour in sorted(one.colours)}
+    colours = {
+        "light": " ".join(f"--{name}: {colour};" for name, colour in named.items()),
+        "dark": " ".join(f"--{name}: {dark(colour)};" for name, colour in named.items()),
+        "dark_ink": DARK_INK,
+        "dark_page": DARK_PAGE,
+        "dark_raised": DARK_RAISED,
+    }
+    style = TEMPLATES.get_template("report.css").render(colours=colours)
+    return style + "\n" + _source("explorer.css") if explored else style
+
+
+def _script(name: str) -> _Script:
+    """A script with its hash; a browser takes what stands between the tags, line ends as they are."""
+    text = "\n" + _source(name)
+    assert "</script" not in text, "a script that ends its element"
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return _Script(text, f"'sha256-{digest}'")
+
+
+def _source(name: str) -> str:
+    """A file beside this module."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 def _png(figure: Figure) -> bytes:
@@ -148,9 +228,3 @@ def _png(figure: Figure) -> bytes:
         metadata={"Software": None},
     )
     return buffer.getvalue()
-
-
-def _inline(picture: bytes) -> dict[str, str | int]:
-    """A PNG picture in base64, and its width on the page, in CSS pixels."""
-    pixels = int.from_bytes(picture[16:20])  # a PNG's width, by its specification
-    return {"data": base64.b64encode(picture).decode(), "width": pixels * 96 // FIGURE_DPI}

@@ -17,6 +17,7 @@ from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkPerformance, Ne
 from harsanyi.analyses.study.layout import PLAYER_UNITS
 from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.screening import SCREENING_TABLE
+from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.data import folders
 from harsanyi.interactions.many_players.influence import from_to
 from harsanyi.interactions.many_players.screening import APPROXIMATE
@@ -253,7 +254,7 @@ def _range_notes(run: Run) -> list[str]:
 def method_notes(run: Run) -> list[str]:
     """Limits of the interactions that a reader should know."""
     notes = ["Strengths are compared as they are: a network with larger logits has stronger effects."]
-    if run.study.method in ("sparse", "joint"):
+    if run.study.method in SPARSE_METHODS:
         notes.append(
             "The sparsest split need not be unique: x₁ + x₂ has the same strength as two ANDs of one player "
             "each and as one AND and one OR of both. The choice moves strength between orders. Compare with "
@@ -269,18 +270,6 @@ def method_notes(run: Run) -> list[str]:
             "interactions of these players are exact. The variance left unexplained is that over random "
             f"maskings of all {unit}, with as many masked on average as in the tables; above 100%, the "
             "tables predict less than a constant would. screening.csv has it by input."
-        )
-    tolerance = getattr(run.study.extraction(), "tolerance", None)
-    open_games = {
-        name: int((effects.gap > tolerance).sum())
-        for name, effects in run.interactions.items()
-        if effects.gap is not None and tolerance is not None
-    }
-    if any(open_games.values()):
-        counts = ", ".join(f"{count} of {name}" for name, count in open_games.items() if count)
-        notes.append(
-            f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {counts}. "
-            "The column gap of games.csv says which games, and how far each may be from the sparsest split."
         )
     if run.facts.read_outs:
         notes.append("A read-out shows what a linear layer can use of a frozen backbone.")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # the command line reads options before it waits for torch
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
 NEXT_TOKEN, OUTPUT = "next_token_log_odds", "output"
+# Methods that may miss the value table by a noise.
+SPARSE_METHODS = ("sparse", "joint")
 # Values of --read-out that are no names of networks.
 MISSING, AUTO, NONE = "missing", "auto", "none"
 # The methods that follow an option; no other option is for some methods alone.

@@ -7,9 +7,12 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
-from harsanyi.analyses.report.page import publish
+from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
     approximations,
@@ -64,21 +67,19 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
     figures = track_figures(run, trajectories, tables)
-    summary = [
-        *alarms(run.facts),
-        *describe_track(tables),
-        *untrained_starts(run),
-        *reading_lines(run.facts),
-        *approximations(run),
-    ]
-    publish(
-        study.out,
-        tables,
+    first, *others = describe_track(tables)
+    report = Report(
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
-        summary=summary,
+        headline=first,
+        summary=[*others, *untrained_starts(run), *reading_lines(run.facts)],
+        warnings=[*cautions(run), *_unknown_signs(tables), *approximations(run)],
+        methods=methods_of(run, compared=PRETRAINED in run.interactions),
+        again=command_of(run),
+        explorer=explorer_of(run),
         facts=_facts(run) | method_facts(run) | network_facts(run),
         tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
+        findings=_findings(run, list(figures), tables),
         notes=[
             "Intervals resample the inputs. They do not cover other runs of the same recipe.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
@@ -88,7 +89,64 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
             *method_notes(run),
         ],
     )
-    return summary
+    publish(study.out, tables, report)
+    return [
+        *alarms(run.facts),
+        first,
+        *others,
+        *untrained_starts(run),
+        *reading_lines(run.facts),
+        *approximations(run),
+    ]
+
+
+def _findings(run: Run, captions: list[str], tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of tracked runs show, a sentence each, by caption."""
+    along, found = tables[TRAJECTORIES], {}
+    kept = dict(zip(_series_with(along, "preserved_share"), _preserved_at_the_end(along), strict=True))
+    successions = tables.get(SUCCESSION)
+    phases = (
+        {}
+        if successions is None
+        else dict(zip(dict.fromkeys(successions.series), _successions(successions), strict=True))
+    )
+    for name in dict.fromkeys(along.series):
+        sentences = {
+            f"Kept and new in {name}": kept.get(name),
+            f"Orders of {name}": _peaks(along, name),
+            f"Two phases of {name}": phases.get(name),
+        }
+        for caption in captions:
+            if sentence := sentences.get(caption.partition(":")[0]):
+                found[caption] = sentence
+    return found
+
+
+def _series_with(along: pd.DataFrame, quantity: str) -> list[str]:
+    return list(dict.fromkeys(along[along.quantity == quantity].series))
+
+
+def _peaks(along: pd.DataFrame, name: str) -> str | None:
+    """At which step the lowest and the highest order are strongest."""
+    rows = along[(along.series == name) & (along.quantity == "strength") & (along.kind == "both")]
+    orders = [
+        order for order in orders_of(rows) if order != "all" and rows[rows.order == order].value.max() > 0
+    ]
+    if len(orders) < 2:
+        return None
+    first, last = (
+        rows[rows.order == order].sort_values("value").iloc[-1].step for order in (orders[0], orders[-1])
+    )
+    return f"Order {orders[0]} is strongest at step {first:,}, order {orders[-1]} at step {last:,}."
+
+
+def _unknown_signs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A warning of correlations with the order whose interval holds zero."""
+    if SUCCESSION not in tables:
+        return []
+    rows = tables[SUCCESSION]
+    rows = rows[(rows.quantity == CORRELATIONS[0]) & (rows.low <= 0) & (rows.high >= 0)]
+    return crossing_zero(list(rows.series), of="correlation of order and step")
 
 
 def trajectories_of(run: Run) -> list[Trajectory]:

@@ -58,7 +58,10 @@ def no_pixels(monkeypatch) -> None:
     """Figures are made and saved as one white pixel: for tests of what stands beside them."""
 
     def save(figure: Figure, file: Any, **options: Any) -> None:
-        Image.new("RGB", (1, 1), "white").save(file, format="png")
+        if options.get("format") == "svg":
+            file.write('<svg width="1pt" viewBox="0 0 1 1"></svg>')
+        else:
+            Image.new("RGB", (1, 1), "white").save(file, format="png")
 
     monkeypatch.setattr(Figure, "savefig", save)
 

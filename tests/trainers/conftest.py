@@ -25,7 +25,10 @@ def no_pixels(monkeypatch) -> None:
     """Figures are made and saved as one white pixel: what they show is tested elsewhere."""
 
     def save(figure: Figure, file, **options) -> None:
-        Image.new("RGB", (1, 1), "white").save(file, format="png")
+        if options.get("format") == "svg":
+            file.write('<svg width="1pt" viewBox="0 0 1 1"></svg>')
+        else:
+            Image.new("RGB", (1, 1), "white").save(file, format="png")
 
     monkeypatch.setattr(Figure, "savefig", save)
 

@@ -24,7 +24,6 @@ from harsanyi.analyses.comparison.on_image import (
     draw_interaction_on_image,
     draw_players_on_image,
     draw_top_on_image,
-    outlines,
 )
 from harsanyi.analyses.comparison.on_sentence import draw_change_on_sentence, draw_interactions_on_sentence
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED, SHARE_COLOURS
@@ -225,21 +224,6 @@ def test_degenerate_changes_are_drawn():
 
 
 # --- Images -------------------------------------------------------------------------------------------------
-
-
-def test_outlines_enclose_the_mask_and_nothing_else():
-    mask = torch.rand(9, 7, generator=torch.Generator().manual_seed(0)).numpy() > 0.5
-    # The signed areas of the loops, holes being negative, add up to the pixels; every edge pixel side counts.
-    area = length = 0.0
-    for loop in outlines(mask):
-        x, y = loop.T
-        area += 0.5 * np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))
-        length += np.abs(loop - np.roll(loop, -1, axis=0)).sum()
-    padded = np.pad(mask, 1).astype(int)
-    sides = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
-    assert area == pytest.approx(mask.sum())
-    assert length == sides
-    assert outlines(np.zeros((3, 3), bool)) == []
 
 
 @pytest.fixture(scope="module")

@@ -204,8 +204,11 @@ def test_the_ladder_is_that_of_the_comparisons(explained):
 
 
 def test_the_report_says_what_was_found(study, finished):
-    assert finished[0].startswith("With 60 training samples, the target trained directly has an error of ")
-    assert finished[1].startswith("After pretraining on columns labels it is lowest with 10 classes, ")
+    assert finished[0].startswith(
+        "With 60 training samples, the error of the baseline, which has no pretraining, is "
+    )
+    assert " points" in finished[0]
+    assert len(finished) == 2  # one number of samples: all else is in the tables
     assert finished[-1] == "This rests on 2 seeds; brackets hold bootstrap intervals over them."
     page = (study.out / "report.html").read_text(encoding="utf-8")
     for text in ("small:cnn: label granularity", "random, 8 classes, 60 samples", "50% moved"):
@@ -217,7 +220,7 @@ def test_the_report_says_what_was_found(study, finished):
 def test_the_report_with_interactions(explained):
     page = (explained.out / "report.html").read_text(encoding="utf-8")
     said = (
-        "Of what 8 random classes taught, the transfer preserves",
+        "of what 8 random classes taught",
         "preserved, of rare after",
         "8 test inputs",
     )

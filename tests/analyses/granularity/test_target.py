@@ -161,7 +161,7 @@ def test_the_report_says_what_error_means(study, done, task, words):
     out = of_task(study, task, done).out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert [text for text in words if text not in page] == []
-    assert f"With 40 training samples, the target trained directly has an {words[0]} of " in page
+    assert f"With 40 training samples, the {words[0]} of the baseline, which has no pretraining, is " in page
     assert f"E{words[0][1:]} on the target, and its difference" in page
     assert "accuracy" not in page
     names = sorted(path.name.partition("-")[2] for path in (out / "figures").iterdir())

@@ -1,7 +1,7 @@
 """The report: every text escaped, every number the table's, and sentences that hold in the edge cases."""
 
 import base64
-import io
+import hashlib
 import re
 from html.parser import HTMLParser
 
@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
 from harsanyi.analyses.comparison.figures import plot_strength_by_order
 from harsanyi.analyses.comparison.sentences import describe, shares_by_order
 from harsanyi.analyses.knowledge.change import compare
-from harsanyi.analyses.report.page import write_report
+from harsanyi.analyses.report.page import Report, write_report
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, extract
 
@@ -46,11 +45,12 @@ def sentences(before, after, scratch=None):
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found, self.alts = [], []
+        self.found, self.ids, self.labels = [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.found.append(tag)
-        self.alts += [value for name, value in attributes if name == "alt"]
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.labels += [value for name, value in attributes if name == "aria-label"]
 
 
 @pytest.fixture(scope="module")
@@ -60,45 +60,78 @@ def change():
 
 @pytest.fixture
 def page(change, tmp_path):
-    path = write_report(
-        tmp_path / "report.html",
+    caption = HOSTILE + '" onerror="x'
+    report = Report(
         title=HOSTILE,
+        headline=HOSTILE,
         summary=[HOSTILE],
         facts={HOSTILE: HOSTILE},
         tables={HOSTILE: pd.DataFrame({HOSTILE: [HOSTILE]}, index=pd.Index([HOSTILE], name=HOSTILE))},
-        figures={HOSTILE + '" onerror="x': plot_strength_by_order(change).figure},
+        figures={
+            caption: plot_strength_by_order(change).figure,
+            "Plain": plot_strength_by_order(change).figure,
+        },
+        findings={"Plain": HOSTILE},
+        methods=[HOSTILE],
         notes=[HOSTILE],
+        warnings=[HOSTILE],
+        again=HOSTILE,
     )
+    path = write_report(tmp_path / "report.html", report)
     assert path == tmp_path / "report.html"
     return path.read_text(encoding="utf-8")
 
 
 def test_every_text_is_escaped(page):
-    assert "<script" not in page
-    # title twice, summary, fact twice, alt, caption, note; of a table heading, index name, column, row, cell
-    assert page.count("&lt;script&gt;") == 13
+    # Title twice, headline, summary, fact twice; of a table heading, label, index name, column, row, cell;
+    # caption, its label twice, finding and its label; method, note, warning, command.
+    assert page.count("&lt;script&gt;") == 21
+    assert page.count("<script") == 1  # that of the tables
     tags = Tags()
     tags.feed(page)
-    assert tags.found.count("img") == 1
-    assert "script" not in tags.found
-    assert tags.alts == [HOSTILE + '" onerror="x']
+    assert "img" not in tags.found
+    first = f'{HOSTILE} {HOSTILE}" onerror="x'  # the headline is the finding of the first figure
+    assert tags.labels == [first, "contents", HOSTILE + " Plain", HOSTILE]
 
 
 def test_the_page_needs_no_other_file(page):
-    assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import|https?://", page)
-    assert page.index('class="summary"') < page.index('class="facts"') < page.index("<figure")
+    assert not re.search(r'(src|href)="(?!data:|#)|url\((?!#)|@import|https?://(?!www.w3.org/2000/svg)', page)
+    order = ('class="headline"', "<figure", 'class="warnings"', 'class="contents"', 'id="results"')
+    places = [page.index(part) for part in (*order, 'id="figures"', 'id="tables"', 'id="methods"')]
+    assert places == sorted(places)
 
 
-def test_pictures_are_sharp_whole_and_the_same_again(change, all_pixels, page, tmp_path):
-    picture = base64.b64decode(re.search(r"base64,([^\"]+)", page).group(1))
-    figure = plot_strength_by_order(change).figure
-    width = Image.open(io.BytesIO(picture)).width
-    assert width == pytest.approx(192 * figure.get_figwidth(), rel=0.1)
-    assert f"width: {width // 2}px" in page
-    options = {"title": "", "summary": [], "facts": {}, "tables": {}, "notes": []}
-    pages = [
-        write_report(tmp_path / f"{i}.html", figures={"a": figure}, **options).read_bytes() for i in (0, 1)
-    ]
+def test_the_policy_names_the_scripts_that_are_there(page):
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}';" in policy
+
+
+def test_figures_are_drawings_whose_ids_differ(page):
+    tags = Tags()
+    tags.feed(page)
+    assert tags.found.count("svg") == 2
+    assert len(set(tags.ids)) == len(tags.ids)
+    assert "<metadata" not in page
+    used = set(re.findall(r"var\(--(c[0-9a-f]{6})\)", page))
+    assert used
+    assert all(page.count(f"--{name}: #") == 2 for name in used)  # light and dark
+
+
+def test_the_contents_are_the_sections(page):
+    sections = re.findall(r'<a href="#([a-z]+)">', page)
+    assert sections == ["results", "figures", "tables", "methods", "settings", "limits", "again"]
+    assert all(f'<h2 id="{section}">' in page for section in sections)
+
+
+def test_a_report_is_the_same_again(change, tmp_path):
+    pages = []
+    for i in (0, 1):
+        figures = {"a": plot_strength_by_order(change).figure}
+        report = Report(title="", headline="", figures=figures)
+        pages.append(write_report(tmp_path / f"{i}.html", report).read_bytes())
     assert pages[0] == pages[1]
 
 
@@ -107,25 +140,18 @@ def test_a_report_without_facts_figures_or_notes(change, tmp_path):
         "Shares": shares_by_order(change.table(bootstrap=Bootstrap(resamples=50))),
         "Nothing": pd.DataFrame(),
     }
-    path = write_report(tmp_path / "bare.html", title="a", summary=["b"], facts={}, tables=tables, figures={})
+    path = write_report(tmp_path / "bare.html", Report(title="a", headline="b", tables=tables))
     text = path.read_text(encoding="utf-8")
     assert "Limits" not in text
     assert "<figure" not in text
-    assert "Shares</h2>" in text
+    assert "Shares</h3>" in text
     assert "Nothing" not in text
 
 
-def test_an_unwritable_path_is_an_os_error(change, tmp_path):
+def test_an_unwritable_path_is_an_os_error(tmp_path):
     (tmp_path / "no folder").write_text("")
     with pytest.raises(OSError, match="no folder"):
-        write_report(
-            tmp_path / "no folder" / "a.html",
-            title="",
-            summary=[],
-            facts={},
-            tables={},
-            figures={},
-        )
+        write_report(tmp_path / "no folder" / "a.html", Report(title="", headline=""))
 
 
 def test_shares_by_order_are_the_tables(change):
@@ -198,7 +224,7 @@ def test_sentences_name_the_networks(change):
     assert found[1].startswith("Of the epoch 9 network's")
 
 
-def test_the_template_is_found_beside_its_module(tmp_path, monkeypatch, change):
+def test_the_template_is_found_beside_its_module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    figures = {"empty": Figure((1, 1))}
-    assert write_report("a.html", title="", summary=[], facts={}, tables={}, figures=figures).exists()
+    report = Report(title="", headline="", figures={"empty": Figure((1, 1))})
+    assert write_report("a.html", report).exists()

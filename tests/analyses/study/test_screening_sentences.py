@@ -114,7 +114,7 @@ def test_what_is_said(study, summary, run):
     assert said in report
     assert "APPROXIMATE for all words together" in report
     assert "random maskings of all words" in report
-    assert "cells" not in report
+    assert "cells" not in report.partition("<script>")[0]
 
 
 def test_the_table_counts_the_words_of_each_sentence(study, summary, run):

@@ -1,0 +1,151 @@
+"""What is wrong with a run, or may be: the warnings at the top of its report."""
+
+from harsanyi.analyses.knowledge.explained import explained_share
+from harsanyi.analyses.report.words import listed, percent
+from harsanyi.analyses.run.notes import alarms
+from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.study.study import SPARSE_METHODS
+from harsanyi.models.classes.matching import ASSUMED
+
+# Percentile bootstrap intervals of fewer inputs, or seeds, are too narrow as a rule.
+FEW_INPUTS, FEW_SEEDS = 20, 10
+# A read-out is weak where it is right for this much less than another network, or than where it was fitted.
+WEAK_POINTS = 0.1
+# A split is loose where it leaves more than this share of the variance of a network's tables unexplained.
+LOOSE_SHARE = 0.05
+
+
+def cautions(run: Run) -> list[str]:
+    """The warnings of a run, a sentence each: suspicious networks, few inputs, weak read-outs, loose splits.
+
+    Args:
+        run: a finished run.
+
+    Returns:
+        none where there is nothing to warn of.
+    """
+    return [
+        *(_without_label(alarm) for alarm in alarms(run.facts)),
+        *_assumed_classes(run),
+        *few_inputs(run.store.games),
+        *_weak_read_outs(run),
+        *_open_gaps(run),
+        *_loose_splits(run),
+    ]
+
+
+def few_inputs(games: int) -> list[str]:
+    """A warning where intervals over inputs are too narrow.
+
+    >>> few_inputs(30), few_inputs(1)
+    ([], ['There is 1 input: no intervals, and nothing about other inputs.'])
+    """
+    if games >= FEW_INPUTS:
+        return []
+    if games == 1:
+        return ["There is 1 input: no intervals, and nothing about other inputs."]
+    return [
+        f"There are {games} inputs: bootstrap intervals over fewer than {FEW_INPUTS} are too narrow as a "
+        f"rule."
+    ]
+
+
+def few_seeds(seeds: int) -> list[str]:
+    """A warning where intervals over seeds are too narrow.
+
+    >>> few_seeds(3)
+    ['There are 3 seeds: bootstrap intervals over fewer than 10 are too narrow as a rule.']
+    """
+    if seeds >= FEW_SEEDS:
+        return []
+    if seeds == 1:
+        return ["There is 1 seed: no intervals, and nothing about other training runs."]
+    return [
+        f"There are {seeds} seeds: bootstrap intervals over fewer than {FEW_SEEDS} are too narrow as a rule."
+    ]
+
+
+def crossing_zero(names: list[str], *, of: str) -> list[str]:
+    """A warning that names the differences, or correlations, whose interval holds zero.
+
+    >>> crossing_zero(["fine", "coarse"], of="difference")
+    ['The interval of the difference contains zero for fine and coarse: its sign is not known.']
+    """
+    if not names:
+        return []
+    return [f"The interval of the {of} contains zero for {listed(names)}: its sign is not known."]
+
+
+def _without_label(alarm: str) -> str:
+    text = alarm.removeprefix("WARNING: ")
+    return text[:1].upper() + text[1:]
+
+
+def _assumed_classes(run: Run) -> list[str]:
+    names = [name for name, reading in run.facts.networks.items() if reading.match.startswith(ASSUMED)]
+    if not names:
+        return []
+    return [
+        f"Which output is which class is assumed for {_some(names)} "
+        f"({run.facts.networks[names[0]].match}): name the classes with --classes to be sure."
+    ]
+
+
+def _weak_read_outs(run: Run) -> list[str]:
+    rows = run.performance
+    held_out = rows[rows.split == "held out"]
+    best = float(held_out.accuracy.max()) if len(held_out) else 0.0
+    warnings = []
+    for name, fit in run.facts.read_outs.items():
+        if best - fit.accuracy > WEAK_POINTS:
+            warnings.append(
+                f"The read-out of {name} is right for {percent(fit.accuracy)} of inputs held out, the best "
+                f"network for {percent(best)}: what looks discarded or new may be the read-out's weakness."
+            )
+        elif fit.train_accuracy - fit.accuracy > WEAK_POINTS:
+            warnings.append(
+                f"The read-out of {name} is right for {percent(fit.train_accuracy)} of the inputs it was "
+                f"fitted on and for {percent(fit.accuracy)} of others: it is overfitted, more inputs "
+                "(--read-out-inputs) help."
+            )
+    return warnings
+
+
+def _open_gaps(run: Run) -> list[str]:
+    tolerance = getattr(run.study.extraction(), "tolerance", None)
+    if tolerance is None:
+        return []
+    counts = {
+        name: int((effects.gap > tolerance).sum())
+        for name, effects in run.interactions.items()
+        if effects.gap is not None
+    }
+    if not any(counts.values()):
+        return []
+    told = ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
+    return [
+        f"The sparse split did not reach its tolerance of {tolerance:.1%} for some games: {told}. "
+        "The column gap of games.csv says which games, and how far each may be from the sparsest split."
+    ]
+
+
+def _loose_splits(run: Run) -> list[str]:
+    if run.study.method not in SPARSE_METHODS:
+        return []
+    left = {}
+    for name, effects in run.interactions.items():
+        share = 1 - explained_share(effects, bootstrap=Bootstrap(resamples=1)).value
+        if share > LOOSE_SHARE:
+            left[name] = share
+    if not left:
+        return []
+    told = listed([f"{percent(share)} of {name}" for name, share in list(left.items())[:4]])
+    return [
+        f"The split is loose: its noise of {run.study.noise:g} leaves {told} of the variance of the value "
+        "tables unexplained. Compare with --noise 0, which needs no new forwards."
+    ]
+
+
+def _some(names: list[str]) -> str:
+    return listed(names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"])
