@@ -88,11 +88,8 @@ def _correlations(table: pd.DataFrame) -> list[str]:
     sentences = []
     for over, outcome, name in OUTCOMES:
         rows = table[(table.over == over) & (table.y == outcome) & (table.coefficient == "pearson")]
-        found = [
-            f"the {SHARE_WORDS[row.x]}, r = {_coefficient(row)}"
-            for row in rows.itertuples()
-            if row.x in SHARE_WORDS and np.isfinite(row.value)
-        ]
+        shares = rows[rows.x.isin(SHARE_WORDS) & np.isfinite(rows.value)]
+        found = [f"the {SHARE_WORDS[str(row.x)]}, r = {_coefficient(row)}" for row in shares.itertuples()]
         if found:
             points = f"{rows.points.iloc[0]} {over}"
             if over == "checkpoints":

@@ -116,7 +116,7 @@ def watched_run(study: Track) -> Run | None:
     for name, v in tables.items():
         store.put(name, v)
     study.write(study.out / STUDY_FILE)
-    return Run(study, store, study_interactions(study, store), Facts())
+    return Run(study, store, study_interactions(study, store, Facts()), Facts())
 
 
 def _settings(folders: list[Path]) -> dict[str, Any]:

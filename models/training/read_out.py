@@ -59,8 +59,14 @@ class ReadOut:
         head = self.network.require_head()
         layer = nn.Module()
         layer.weight, layer.bias = nn.Parameter(head.weight.flatten(1)), nn.Parameter(head.bias)
-        facts = {"accuracy": self.accuracy, "train_accuracy": self.train_accuracy, "recipe": self.recipe}
-        save_checkpoint(path, layer, classes=self.network.classes, **facts)
+        save_checkpoint(
+            path,
+            layer,
+            classes=self.network.classes,
+            accuracy=self.accuracy,
+            train_accuracy=self.train_accuracy,
+            recipe=self.recipe,
+        )
 
 
 def fit_read_out(

@@ -54,14 +54,16 @@ def described(architecture: Architecture, settings: Settings, preprocess: Prepro
     if isinstance(preprocess, TextPreprocess):
         source = settings.sources.get("max_length", architecture.source)
         return f"Sentences are cut to {preprocess.max_length} tokens, from {source}."
+    channels = ""
     if isinstance(preprocess, ProcessorPreprocess):
         what = f"by transformers' {type(preprocess.processor).__name__}"
     elif isinstance(preprocess, ImagePreprocess):
         what = f"with {_in_words(preprocess)}"
+        channels = _of_channels(architecture, settings, preprocess)
     else:
         return f"Inputs are prepared by {architecture.source}."
     told = Settings(settings.without(architecture.options), settings.sources).told(architecture.source)
-    return f"Pictures are prepared {what}: {told}.{_of_channels(architecture, settings, preprocess)}"
+    return f"Pictures are prepared {what}: {told}.{channels}"
 
 
 def _of_channels(architecture: Architecture, settings: Settings, preprocess: ImagePreprocess) -> str:
