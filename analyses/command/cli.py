@@ -90,7 +90,8 @@ def _read(arguments: list[str]) -> tuple[Command, Any, Talk]:
     if command.demo is not None and "--demo" in options:
         name, command = f"{name} --demo", command.demo
         options = [option for option in options if option != "--demo"]
-    settings, talk = parse_options(name, command.settings, options)
+    demo = f"--demo alone: {_first_line(command.demo)}" if command.demo else ""
+    settings, talk = parse_options(name, command.settings, options, demo)
     _require_one_process(command)
     return command, settings, talk
 

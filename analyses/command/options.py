@@ -34,13 +34,14 @@ class Talk:
     """Show all options."""
 
 
-def parse_options(name: str, kind: type, arguments: Sequence[str]) -> tuple[Any, Talk]:
+def parse_options(name: str, kind: type, arguments: Sequence[str], more: str = "") -> tuple[Any, Talk]:
     """Parse the options of a command; a study file as first argument sets their defaults.
 
     Args:
         name: of the command, for messages.
         kind: its dataclass.
         arguments: after the command's name.
+        more: a sentence below what the command does, on its help page.
 
     Returns:
         an object of the dataclass, and how the command is to talk.
@@ -57,7 +58,7 @@ def parse_options(name: str, kind: type, arguments: Sequence[str]) -> tuple[Any,
         tyro.cli(
             shape(kind, from_file, whole=whole == "all"),
             prog=f"harsanyi {name}{' [STUDY.toml]' if issubclass(kind, Settings) else ''}",
-            description=_description(kind, whole == "all"),
+            description=f"{_description(kind, whole == 'all')}\n\n{more}".strip(),
             args=["--help"],
             config=(tyro.conf.FlagCreatePairsOff,),
         )

@@ -93,6 +93,8 @@ def _inputs(run: Run) -> str:
 
 def _players(run: Run) -> str:
     study, n = run.study, run.store.n
+    if run.store.settings.get("watched"):
+        return f"The players were {study.players}."
     kind, sizes = specification(study.players, "text" if "sentences" in run.store.settings else "image")
     how = {
         "grid": lambda: f"cells of a grid of {sizes[0][0]} × {sizes[0][1]}",

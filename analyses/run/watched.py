@@ -75,7 +75,16 @@ COMPARED = ("inputs", "labels", "baseline", "score", "layer", "contents")
 
 
 def interactions_at(folder: Path, name: str, step: int) -> Path:
-    """The file of the interactions of a run at a step."""
+    """The file of the interactions of a run at a step.
+
+    Args:
+        folder: of the watched run.
+        name: of the run.
+        step: of the training.
+
+    Returns:
+        The path, whether there is a file or not.
+    """
     return interactions_path(folder, checkpoint_of(name, step))
 
 

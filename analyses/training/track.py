@@ -63,6 +63,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     Returns:
         the summary, a sentence each.
     """
+    study.require_sense()
     run = watched_run(study) or compute(study, progress=progress)
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)

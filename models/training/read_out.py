@@ -248,7 +248,12 @@ def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
 
 
 def _read_cached(file: Path, recipe: str | None = None) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
-    """Weight, bias and accuracies of a layer; None for no file, a damaged one, or one of another recipe."""
+    """Weight, bias and accuracies of a layer; None for no file, a damaged one, or one of another recipe.
+
+    Args:
+        file: of the cache folder, or with a recipe of a study's own.
+        recipe: that the layer must be fitted by.
+    """
     try:
         with safetensors.safe_open(file, "pt") as opened:
             metadata = opened.metadata()
@@ -256,7 +261,8 @@ def _read_cached(file: Path, recipe: str | None = None) -> tuple[Tensor, Tensor,
         if recipe is not None and json.loads(metadata["recipe"]) != recipe:
             return None
         layer = load_file(file)
-        os.utime(file)  # used now, so that others are removed first
+        if recipe is None:  # a file of the cache folder, used now, so that others are removed first
+            os.utime(file)
         return layer["weight"], layer["bias"], facts
     except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError):
         return None

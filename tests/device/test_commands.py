@@ -44,12 +44,12 @@ def networks(checkpoints):
 
 
 def require_same_tables(found: Path, expected: Path) -> None:
-    """Every table of two folders, to rounding."""
+    """Every table of two folders, to rounding; ratios of small effects amplify it, relative to their size."""
     names = sorted(path.name for path in expected.glob("*.csv"))
     assert names == sorted(path.name for path in found.glob("*.csv"))
     for name in names:
         one, other = (pd.read_csv(folder / name) for folder in (found, expected))
-        pd.testing.assert_frame_equal(one, other, rtol=0, atol=FLOAT32)
+        pd.testing.assert_frame_equal(one, other, rtol=10 * FLOAT32, atol=FLOAT32)
 
 
 def test_compare_and_accuracy(device, checkpoints, tmp_path):

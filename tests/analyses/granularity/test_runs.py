@@ -232,7 +232,14 @@ def test_the_report_with_interactions(explained):
 
 def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
     probe = replace(
-        study, out=tmp_path, transfer="probe", kinds=("per-sample",), seeds=(0,), inputs=0, baseline_epochs=1
+        study,
+        out=tmp_path,
+        transfer="probe",
+        kinds=("per-sample",),
+        columns=None,
+        seeds=(0,),
+        inputs=0,
+        baseline_epochs=1,
     )
     said = run_granularity(probe, progress=False)
     assert said[-1] == "This rests on 1 seed: no intervals, nothing about other training runs."
