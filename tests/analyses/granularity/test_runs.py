@@ -237,6 +237,8 @@ def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
         transfer="probe",
         kinds=("per-sample",),
         columns=None,
+        counts=(),
+        misalignment=(0.0,),
         seeds=(0,),
         inputs=0,
         baseline_epochs=1,
