@@ -34,6 +34,7 @@ def main(report: Path, out: Path) -> None:
 
 def _explorer(page: Page) -> bytes:
     """A screenshot of the explorer with some of the page around it."""
+    page.evaluate("scrollTo({top: 0, behavior: 'instant'})")  # a box is measured from what is seen
     box = page.locator("#explorer").bounding_box()
     assert box is not None
     return page.screenshot(
