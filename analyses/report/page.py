@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from harsanyi.analyses.drawing.lettering import power
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED
 from harsanyi.analyses.report.explorer import Explorer, fallback_rows, packed
 from harsanyi.analyses.report.svg import DARK_INK, DARK_PAGE, DARK_RAISED, Drawing, dark, drawing
@@ -32,6 +33,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["power"] = power
 # Colours of the page by name; those of the dark page follow from them.
 COLOURS = {
     "accent": PRESERVED,
