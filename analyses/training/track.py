@@ -294,13 +294,15 @@ def untrained_starts(run: Run) -> list[str]:
     facts = run.facts
     if PRETRAINED not in run.interactions:
         return []
+    held_out = [row for row in facts.performance if row.split == "held out"]
+    first = {series_of(row.network): row for row in reversed(held_out)}
     head = "a read-out that was fitted" if PRETRAINED in facts.read_outs else "a head that was trained"
     return [
         f"{row.network} is right for {row.accuracy:.0%} of {row.inputs} inputs, as a newly drawn head would "
         f"be, and {PRETRAINED} has {head}. Where {series_of(row.network)} preserves little at first and more "
         "later, its head is learned: compare its later steps with each other."
-        for row in facts.performance
-        if row.split == "held out" and starts_untrained(row, facts)
+        for row in first.values()
+        if starts_untrained(row, facts)
     ]
 
 
