@@ -29,6 +29,7 @@ from harsanyi.analyses.accuracy.report import (
     RESTRICTED,
     STANDING,
     accuracy_figures,
+    accuracy_findings,
     describe_accuracy,
     restricted_in_words,
 )
@@ -119,6 +120,7 @@ def relate(
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=accuracy_figures(tables, run.unit),
+        findings=accuracy_findings(tables),
         notes=[
             "Intervals resample the inputs (correlations over checkpoints: the runs). They do not cover "
             "other training runs.",

@@ -18,7 +18,7 @@ from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.explained import explained_share
-from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.page import Report, name_of, publish
 from harsanyi.analyses.report.words import listed, percent
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
@@ -115,7 +115,7 @@ def _captions(run: Run) -> dict[str, str]:
 
 
 def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, str]:
-    """What the figures of a comparison show, in a sentence each, by caption."""
+    """What the figures of a comparison show, in a sentence each, by name."""
     captions = _captions(run)
     strength = {name: total_row(table, quantity=name).value for name in ("preserved", "discarded", "new")}
     counts = [
@@ -132,7 +132,7 @@ def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[st
         "change": f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
         f"and {first['new']:.2f} new ({run.unit}).",
     }
-    return {captions[name]: sentence for name, sentence in found.items()}
+    return {name_of(captions[drawn]): sentence for drawn, sentence in found.items()}
 
 
 def matched(interactions: Interactions, threshold: float) -> str:

@@ -9,7 +9,7 @@ from harsanyi.analyses.comparison.figures import plot_matching, plot_ranges, plo
 from harsanyi.analyses.comparison.pictures import draw_top
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.explained import explained_share
-from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.page import Report, name_of, publish
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.exploring import explorer_of
@@ -64,7 +64,7 @@ def report_one(run: Run) -> list[str]:
         headline=headline,
         summary=summary,
         figures=figures,
-        findings={matching: matched(interactions, threshold)},
+        findings={name_of(matching): matched(interactions, threshold)},
         tables={f"Salient strength by order, mean per input ({run.unit})": strength_in_words(run, bootstrap)},
         facts={"network": run.study.checkpoints[NETWORK]} | method_facts(run) | network_facts(run),
         methods=methods_of(run, compared=False),

@@ -24,6 +24,7 @@ from harsanyi.analyses.granularity.words import (
     classes_in_words,
     describe_granularity,
     describe_plan,
+    findings_of,
     tables_in_words,
 )
 from harsanyi.analyses.report.page import Report, publish
@@ -94,6 +95,7 @@ def _computed(
         facts=_facts(study, data, runs),
         tables=tables_in_words(tables, ERRORS[study.task]),
         figures=figures_of(study, tables),
+        findings=findings_of(study, tables),
         notes=notes_on(study),
     )
     publish(study.out, tables, report)

@@ -97,6 +97,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         tables={"Shares of strength": _in_words(table, differences=False)}
         | {"Differences, paired": _in_words(table, differences=True)},
         figures=figures,
+        findings=_findings(table, similarities),
         notes=[
             "Intervals resample the inputs, the same in all origins. They do not cover other training runs, "
             "and are not corrected for the number of pairs.",
@@ -183,6 +184,36 @@ def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict
             for network in SIDES
         },
     }
+
+
+def _findings(table: pd.DataFrame, similarities: pd.DataFrame) -> dict[str, str]:
+    """What the figures of origins show beside the shares, in a sentence each, by name."""
+    found = {}
+    rows = table[(table.kind == "both") & (table.sign == "both") & (table.order != "all")]
+    for quantity in ("preserved", "new"):
+        peaks = []
+        for name in origins_of(table):
+            strength = rows[(rows.origin == name) & (rows.quantity == quantity)]
+            if strength.value.max() > 0:
+                peaks.append(f"at order {strength.loc[strength.value.idxmax()].order} in {name}")
+        if peaks:
+            found[f"{quantity.capitalize()} by order"] = f"Most {quantity} strength sits {listed(peaks)}."
+    alike = similarities[(similarities.kind == "both") & (similarities.order == "all")].dropna(subset="value")
+    for network, pairs in alike.groupby("network", sort=False):
+        most, least = pairs.loc[pairs.value.idxmax()], pairs.loc[pairs.value.idxmin()]
+        sentence = f"The similarity of {_pair(most)} is {_similarity(most)}"
+        if len(pairs) > 1:
+            sentence += f", the highest; that of {_pair(least)} is the lowest, {_similarity(least)}"
+        found[f"Similarity {network}"] = sentence + "."
+    return found
+
+
+def _pair(row: pd.Series) -> str:
+    return f"{row.one} and {row.other}"
+
+
+def _similarity(row: pd.Series) -> str:
+    return with_interval(row, "{:.2f}".format)
 
 
 def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:

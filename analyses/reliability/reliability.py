@@ -24,6 +24,7 @@ from harsanyi.analyses.reliability.report import (
     STABILITY_TABLE,
     describe_reliability,
     reliability_figures,
+    reliability_findings,
     reliability_notes,
     shares_in_words,
 )
@@ -82,6 +83,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
             "Differences from clean": shares_in_words(tables[SHARES_TABLE], "difference"),
         },
         figures=reliability_figures(study, tables),
+        findings=reliability_findings(study, tables),
         notes=[*reliability_notes(tables), *method_notes(clean)],
     )
     publish(study.out, tables, report)

@@ -70,15 +70,60 @@ def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame])
             + listed([f"{with_interval(row, percent)} for the {row.network}" for row in others])
             + "."
         )
-    if STABILITY_TABLE in tables:
-        rows = _all_orders(tables[STABILITY_TABLE])
-        rows = rows[(rows.network == "after") & rows.value.notna()]
-        sentences += [_least_alike(group) for _, group in rows.groupby("group", sort=False)]
-    for group, name in GROUP_WORDS.items():
-        rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
-        sentences += [_most_moved(rows, name)] if rows.difference.notna().any() else []
+    sentences += _stability(tables)
+    sentences += [sentence for group in GROUP_WORDS for sentence in _moved(shares, group)]
     games = int(shares.games.iloc[0])
     return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+
+
+def reliability_findings(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of `reliability_figures` show, in words, by name.
+
+    Args:
+        study: the comparison and its variations.
+        tables: as for the figures.
+    """
+    shares, errors = tables[SHARES_TABLE], tables[APPROXIMATION_TABLE]
+    errors = errors[(errors.quantity == "error") & (errors.variation == CLEAN)]
+    left = [f"{with_interval(row, percent)} of {row.network}" for row in errors.itertuples()]
+    found = {
+        "Stability": " ".join(_stability(tables)),
+        "Shares when inputs vary": " ".join(
+            sentence for group in GROUP_WORDS if group != OTHER_PLAYERS for sentence in _moved(shares, group)
+        ),
+        "Approximation": f"On the inputs as they are, {listed(left)} is left, of the spread of the scores.",
+    }
+    if SHARING_TABLE in tables:
+        found["Shared by inputs"] = _shared(tables[SHARING_TABLE])
+    if study.layouts:
+        found["Shares with other players"] = " ".join(_moved(shares, OTHER_PLAYERS))
+    return {name: sentence for name, sentence in found.items() if sentence}
+
+
+def _shared(sharing: pd.DataFrame) -> str:
+    """How much strength sits in interactions of half of the inputs or more."""
+    rows = sharing[(sharing.order == "all") & (2 * sharing.inputs >= sharing.games)]
+    rows = rows[rows.inputs == rows.inputs.min()]
+    shares = [f"{with_interval(row, percent)} of {row.network}" for row in rows.itertuples()]
+    return (
+        f"In interactions that are salient in at least {rows.inputs.iloc[0]} of {rows.games.iloc[0]} inputs "
+        f"sits {listed(shares)}."
+    )
+
+
+def _stability(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """With which variations the fine-tuned network's interactions are least like those of clean inputs."""
+    if STABILITY_TABLE not in tables:
+        return []
+    rows = _all_orders(tables[STABILITY_TABLE])
+    rows = rows[(rows.network == "after") & rows.value.notna()]
+    return [_least_alike(group) for _, group in rows.groupby("group", sort=False)]
+
+
+def _moved(shares: pd.DataFrame, group: str) -> list[str]:
+    """How the variations of a group move the preserved share; no sentence where there are none."""
+    rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
+    return [_most_moved(rows, GROUP_WORDS[group])] if rows.difference.notna().any() else []
 
 
 def _least_alike(rows: pd.DataFrame) -> str:

@@ -57,8 +57,9 @@ class Report:
         summary: the other results, a sentence each.
         figures: by caption; the first one stands below the headline, and the part of a caption before its
             colon names the file.
-        findings: what a figure shows, by caption: a sentence for those who see it and those who do not. That
-            of the first figure is the headline, where nothing else is said.
+        findings: what a figure shows, by its name, the part of its caption before the colon: a sentence for
+            those who see it and those who do not. That of the first figure is the headline, where nothing
+            else is said.
         tables: of text, by heading; the index is the first column.
         facts: what was computed and how, by heading.
         methods: paragraphs for a paper.
@@ -128,8 +129,11 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     ...     "<h1>a &lt;b&gt;</h1>" in path.read_text(encoding="utf-8")
     True
     """
+    assert set(report.findings) <= {name_of(caption) for caption in report.figures}, (
+        "a finding without figure"
+    )
     drawings = [
-        (caption, drawing(figure, f"f{number}"))
+        (caption, report.findings.get(name_of(caption), ""), drawing(figure, f"f{number}"))
         for number, (caption, figure) in enumerate(report.figures.items())
     ]
     tables = {heading: table for heading, table in report.tables.items() if len(table.columns)}
@@ -148,7 +152,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         explored=explored,
         fallback=fallback_rows(explorer) if explorer and explored else [],
         scripts=scripts,
-        style=_style([one for _, one in drawings], explored is not None),
+        style=_style([one for *_, one in drawings], explored is not None),
         version=version("harsanyi"),
     )
     path = Path(path)
@@ -166,13 +170,22 @@ def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
             partial.write_bytes(_png(figure))
 
 
+def name_of(caption: str) -> str:
+    """The name of a figure, the part of its caption before the colon.
+
+    >>> name_of("Shares by order: with intervals")
+    'Shares by order'
+    """
+    return caption.partition(":")[0]
+
+
 def figure_name(number: int, caption: str) -> str:
-    """The file of a figure: its number and the part of its caption before the colon.
+    """The file of a figure: its number and its name.
 
     >>> figure_name(0, "Kept, dropped, learned: a shoe")
     '1-kept-dropped-learned.png'
     """
-    name = caption.split(":")[0].lower().replace(" ", "-").replace(",", "")
+    name = name_of(caption).lower().replace(" ", "-").replace(",", "")
     return f"{number + 1}-{name}.png"
 
 

@@ -80,7 +80,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         facts=_facts(run) | method_facts(run) | network_facts(run),
         tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
-        findings=_findings(run, list(figures), tables),
+        findings=_findings(run, tables),
         notes=[
             "Intervals resample the inputs. They do not cover other runs of the same recipe.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
@@ -101,8 +101,8 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     ]
 
 
-def _findings(run: Run, captions: list[str], tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """What the figures of tracked runs show, a sentence each, by caption."""
+def _findings(run: Run, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of tracked runs show, a sentence each, by name."""
     along, found = tables[TRAJECTORIES], {}
     kept = dict(zip(_series_with(along, "preserved_share"), _preserved_at_the_end(along), strict=True))
     successions = tables.get(SUCCESSION)
@@ -117,9 +117,7 @@ def _findings(run: Run, captions: list[str], tables: Mapping[str, pd.DataFrame])
             f"Orders of {name}": _peaks(along, name),
             f"Two phases of {name}": phases.get(name),
         }
-        for caption in captions:
-            if sentence := sentences.get(caption.partition(":")[0]):
-                found[caption] = sentence
+        found |= {figure: sentence for figure, sentence in sentences.items() if sentence}
     return found
 
 
@@ -297,13 +295,15 @@ def untrained_starts(run: Run) -> list[str]:
     facts = run.facts
     if PRETRAINED not in run.interactions:
         return []
+    held_out = [row for row in facts.performance if row.split == "held out"]
+    first = {series_of(row.network): row for row in reversed(held_out)}
     head = "a read-out that was fitted" if PRETRAINED in facts.read_outs else "a head that was trained"
     return [
         f"{row.network} is right for {row.accuracy:.0%} of {row.inputs} inputs, as a newly drawn head would "
         f"be, and {PRETRAINED} has {head}. Where {series_of(row.network)} preserves little at first and more "
         "later, its head is learned: compare its later steps with each other."
-        for row in facts.performance
-        if row.split == "held out" and starts_untrained(row, facts)
+        for row in first.values()
+        if starts_untrained(row, facts)
     ]
 
 

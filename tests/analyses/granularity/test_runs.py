@@ -30,6 +30,7 @@ from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
+from tests.alternatives import captions_alone
 
 EXACT = 1e-12
 
@@ -215,9 +216,11 @@ def test_the_report_says_what_was_found(study, finished):
         assert text in page, text
     names = {path.name.partition("-")[2] for path in (study.out / "figures").iterdir()}
     assert names == {"error-with-60-samples.png", "misalignment-with-60-samples.png"}
+    assert captions_alone(study.out / "report.html") == []
 
 
 def test_the_report_with_interactions(explained):
+    assert captions_alone(explained.out / "report.html") == []
     page = (explained.out / "report.html").read_text(encoding="utf-8")
     said = (
         "of what 8 random classes taught",
