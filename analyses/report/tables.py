@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from harsanyi.hdf5 import opened, texts
 from harsanyi.writing import whole
 
 TABLE_FORMAT = "harsanyi table 1"
@@ -31,15 +32,12 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no table {path}")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != TABLE_FORMAT:
-                raise OSError("it has another format")
-            columns = [str(name) for name in file.attrs["columns"]]
-            return pd.DataFrame({name: _column(file[name]) for name in columns})
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is no file of {TABLE_FORMAT!r}: {error}") from error
+    with opened(path, f"a file of {TABLE_FORMAT!r}") as file:
+        if file.attrs.get("format") != TABLE_FORMAT:
+            raise ValueError("it has another format")
+        columns = [str(name) for name in file.attrs["columns"]]
+        return pd.DataFrame({name: _column(file[name]) for name in columns})
 
 
 def _column(dataset: h5py.Dataset) -> np.ndarray:
-    return dataset.asstr()[()] if h5py.check_string_dtype(dataset.dtype) else dataset[()]
+    return texts(dataset) if h5py.check_string_dtype(dataset.dtype) else dataset[()]

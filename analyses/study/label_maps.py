@@ -11,6 +11,7 @@ from harsanyi.data import Inputs
 from harsanyi.interactions import Players
 from harsanyi.interactions.game.superpixels import merged_segments
 from harsanyi.models import Network
+from harsanyi.reading import reading
 
 # A map goes through the preprocessing as the grey values of a picture.
 MAX_SEGMENTS = 256
@@ -67,14 +68,14 @@ def label_map(folder: Path, name: str) -> np.ndarray:
         FileNotFoundError, ValueError: naming the input, for a missing map and for one of another form.
     """
     path = _file_of(folder, name)
-    try:
+    with reading(path, f"the mask of {name}"):
         if path.suffix == ".npy":
-            labels = np.load(path, allow_pickle=False)
+            # Mapped, not read: a header may promise more numbers than the file has.
+            labels = np.load(path, allow_pickle=False, mmap_mode="r")
+            labels = np.array(labels) if labels.ndim == 2 else labels
         else:
             with Image.open(path, formats=["PNG"]) as image:
                 labels = np.asarray(image)  # a picture with a palette holds numbers of colours
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the mask of {name} cannot be read: {path}: {error}") from error
     if labels.ndim != 2 or labels.dtype.kind not in "iub" or not labels.size:
         raise ValueError(
             f"the mask of {name}, {path}, is {labels.dtype} of shape {labels.shape}: expected whole numbers "
