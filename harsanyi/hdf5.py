@@ -1,4 +1,4 @@
-"""HDF5 files of strangers: the one way to open one. Nothing in them leads to other files, or unpacks without bound."""
+"""HDF5 files of strangers: the one way to open one. It leads to no other file and unpacks in bounds."""
 
 import errno
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ def opened(path: Path, what: str, advice: str = "make it again") -> Iterator[h5p
     """An HDF5 file, searched before anything in it is read.
 
     External links and storage, virtual data sets and soft links are refused: they lead to other files, or
-    around. So are objects beyond number, groups that hold themselves, and data sets that unpack to more than a
-    hundred times the file.
+    around. So are objects beyond number, groups that hold themselves, and data sets that unpack to more than
+    a hundred times the file.
 
     Args:
         path: of the file.
@@ -40,7 +40,7 @@ def opened(path: Path, what: str, advice: str = "make it again") -> Iterator[h5p
 
 
 def searched(path: Path, mode: str = "r") -> h5py.File:
-    """An open HDF5 file that has been searched, as `opened` has it; to be called in a context of `reading`."""
+    """An open HDF5 file, searched as `opened` has it; to be called in a context of `reading`."""
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     # Without a lock: a reader must not stop the run that writes, and rows in place need no lock.

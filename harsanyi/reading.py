@@ -20,7 +20,9 @@ OF_THE_SYSTEM = (FileNotFoundError, PermissionError, IsADirectoryError, NotADire
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str], what: str, advice: str = "save or download it again") -> Iterator[None]:
+def reading(
+    path: str | os.PathLike[str], what: str, advice: str = "save or download it again"
+) -> Iterator[None]:
     """A context that reads a file of which nothing is known.
 
     Libraries fail on damaged bytes in whatever way the bytes suggest. Here every failure becomes one that is

@@ -26,11 +26,14 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.reading import parse_json, reading
 from harsanyi.shown import Card, Shown, counted, first_of
-from harsanyi.writing import sole_writer, whole
+from harsanyi.writing import require_room, said_plainly, sole_writer, whole
 
 FORMAT = "harsanyi store 1"
 # What a file is expected to be, and what to do about one that is something else.
-WHAT, ADVICE = f"a store ({FORMAT!r})", "it is damaged or something else; run the study again in another folder"
+WHAT, ADVICE = (
+    f"a store ({FORMAT!r})",
+    "it is damaged or something else; run the study again in another folder",
+)
 DESCRIPTION = """\
 Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
 coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
@@ -95,9 +98,14 @@ class Store(Shown):
 
         Returns:
             The store, with no game done.
+
+        Raises:
+            OSError: the disk has no room for it, or cannot be written; naming file and space.
         """
         path = Path(path)
         reserved = h5py.h5d.ALLOC_TIME_EARLY
+        of_outputs = 4 * sum(outputs[name] for name in networks) if outputs is not None else 0
+        require_room(path, games * 2**n * (8 * len(networks) + of_outputs))
         with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(
                 format=FORMAT,
@@ -332,7 +340,10 @@ class Store(Shown):
             raise ValueError("its tables do not have a column for each coalition")
         tables = (self.games, 2**self.n)
         for name in self.networks:
-            wanted: dict[str, tuple[str, tuple[int, ...]]] = {"v": ("f8", tables), "done": ("u1", (self.games,))}
+            wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+                "v": ("f8", tables),
+                "done": ("u1", (self.games,)),
+            }
             if self.keeps_outputs:
                 wanted["outputs"] = ("f4", (*tables, file[f"outputs/{name}"].shape[-1]))
             for group, (dtype, shape) in wanted.items():
@@ -363,11 +374,12 @@ class Store(Shown):
 
 def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
     """Write rows, wait until they are on the disk, then write their flags."""
-    for group, table in tables.items():
-        file[f"{group}/{network}"][rows.start : rows.stop] = table
-    _to_disk(file)
-    file[f"done/{network}"][rows.start : rows.stop] = 1
-    _to_disk(file)
+    with said_plainly(Path(file.filename)):
+        for group, table in tables.items():
+            file[f"{group}/{network}"][rows.start : rows.stop] = table
+        _to_disk(file)
+        file[f"done/{network}"][rows.start : rows.stop] = 1
+        _to_disk(file)
 
 
 def _to_disk(file: h5py.File) -> None:

@@ -140,7 +140,9 @@ class About:
         known |= {name: tuple(texts(group[name]).tolist()) for name in WRITTEN if name in group}
         if "players" in known:
             known["players"] = tuple(map(tuple, known["players"]))
-        if any(not isinstance(text, str) for name in WRITTEN if name != "players" for text in known.get(name, ())):
+        if any(
+            not isinstance(text, str) for name in WRITTEN if name != "players" for text in known.get(name, ())
+        ):
             raise ValueError("its names are no lists of texts")
         return cls(**known)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harsanyi.models.classes.names import class_names, ordered_names
 from harsanyi.models.loading.inert import Inert, plain, read_saved
-from harsanyi.models.loading.parts import State, averaged, below, named_tensors
+from harsanyi.models.loading.parts import State, averaged, below, named_tensors, unread_tensors
 from harsanyi.reading import parse_json, read_text, reading
 
 # The keys of the weights in the files of trainers, and of their exponential moving average.
@@ -49,6 +49,7 @@ class Checkpoint:
         facts: the other arguments of :func:`save_checkpoint`; the "arguments" of timm's train.py.
         tensors: all tensors of the file by dotted names, those of optimisers left out; empty where `state` is
             all there is.
+        unread: tensors of the file without plain numbers ("sparse", "quantised", "meta"), by dotted names.
         key, ema: what was asked of :func:`read_checkpoint`.
     """
 
@@ -61,6 +62,7 @@ class Checkpoint:
     step: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     tensors: State = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     ema: bool = False
 
@@ -165,14 +167,14 @@ def _is_state(value: Any) -> bool:
 
 
 def _from_saved(saved: Any, path: Path) -> Checkpoint:
-    tensors = named_tensors(saved, path)
+    tensors, unread = named_tensors(saved, path), unread_tensors(saved, path)
     if not any("." in name for name in tensors) and not _is_state(saved):  # a loss, say
         raise ValueError(
             f"{path} holds {_described(saved)}, not weights under {' or '.join(STATE_KEYS)} or others: "
             "save the model's state_dict()"
         )
     if _is_state(saved):
-        return Checkpoint(tensors, path, "state_dict")
+        return Checkpoint(tensors, path, "state_dict", unread=unread)
     settings = saved if isinstance(saved, Mapping) else {}
     lightning = "pytorch-lightning_version" in settings or "hyper_parameters" in settings
     timm = isinstance(settings.get("args"), Inert) or "arch" in settings
@@ -186,6 +188,7 @@ def _from_saved(saved: Any, path: Path) -> Checkpoint:
         step=_integer(plain(settings.get("global_step", settings.get("step")))),
         facts=_timm_arguments(settings.get("args")),
         tensors=tensors,
+        unread=unread,
     )
 
 

@@ -1,7 +1,7 @@
 """Tries every reader on inputs drawn from a seed: `python -m tests.fuzz --inputs 100000`.
 
-Inputs are read in a process of their own, with bounds on time and memory, so that a crash is a finding as well. Each
-finding is left as a file; put it into tests/fuzz/corpus/READER/ with the repair.
+Inputs are read in a process of their own, with bounds on time and memory, so that a crash is a finding as
+well. Each finding is left as a file; put it into tests/fuzz/corpus/READER/ with the repair.
 """
 
 import argparse
@@ -21,7 +21,9 @@ from pathlib import Path
 
 # Seconds of one input, and bytes of address space that the readers may take beside what is loaded already.
 SECONDS, MEMORY = 20, 2**29
-# Errors that readers document, beside warnings of libraries.
+# Characters of a message.
+MOST = 5000
+# Errors that readers document.
 DOCUMENTED = (ValueError, OSError, MemoryError)
 
 
@@ -37,7 +39,9 @@ def finding(read, path: Path) -> str:
             return f"{type(error).__name__}: {said[:300]}"
         names = (path.name, str(path.parent), path.parent.name)
         # Messages on one line, of bounded length, that name the file or its folder.
-        return "" if any(name in said for name in names) and len(said) < 5000 else f"no file named: {said[:300]}"
+        return (
+            "" if any(name in said for name in names) and len(said) < 5000 else f"no file named: {said[:300]}"
+        )
     except Exception:
         return traceback.format_exc(limit=-4)
     return ""
@@ -100,10 +104,12 @@ def main() -> None:
         command = [sys.executable, "-m", "tests.fuzz", "--worker", str(folder), "--seed", str(options.seed)]
         command += ["--first", str(first), "--inputs", str(last - first)]
         command += ["--reader", options.reader] if options.reader else []
-        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        for line in process.stdout.splitlines():
-            found += 1
-            print(line, flush=True)
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                found += 1
+                print(line, end="", flush=True)
         at = (folder / "at").read_text() if (folder / "at").exists() else ""
         if at == "end":
             break

@@ -16,12 +16,14 @@ import numpy as np
 Random = random.Random
 ODD_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 ODD_TEXTS = (
-    b"null", b"NaN", b"1e999", b"-1", b"{}", b"[]", b'""', b"[" * 3000, b'{"a":' * 3000, b"a.", b"\x00", b"\xff\xfe",
+    b"null", b"NaN", b"1e999", b"-1", b"{}", b"[]", b'""', b"[" * 3000, b'{"a":' * 3000, b"a.", b"\x00",
+    b"\xff\xfe",
     b"\x1b[31m", b"..", b"/etc/passwd", b"9" * 5000, b"\xed\xa0\x80", b",", b"\n", b"&a [*a]", b'"',
 )  # fmt: skip
 ODD_VALUES: tuple[Callable[[], Any], ...] = (
     lambda: None, lambda: True, lambda: -1, lambda: 0, lambda: 2**70, lambda: 1e308, lambda: float("nan"),
-    lambda: "", lambda: "..", lambda: "\x1b[31m", lambda: "\udce9", lambda: "a" * 5000, lambda: [], lambda: {},
+    lambda: "", lambda: "..", lambda: "\x1b[31m", lambda: "\udce9", lambda: "a" * 5000, lambda: [],
+    lambda: {},
     lambda: [[[]]], lambda: {"0": None}, lambda: ["a", 1, None], lambda: {"a": {"a": {}}}, lambda: _nest(200),
     lambda: _nest(3000), lambda: list(range(2000)), lambda: "model.safetensors.index.json",
 )  # fmt: skip
@@ -119,7 +121,9 @@ def _safetensors(path: Path, chance: Random) -> None:
     else:
         name = chance.choice(list(header))
         if name != "__metadata__" and chance.random() < 0.5:
-            header[name]["dtype"] = chance.choice(("I8", "BOOL", "F8_E4M3", "U64", "C64", "F16", "BF16", "XX"))
+            header[name]["dtype"] = chance.choice(
+                ("I8", "BOOL", "F8_E4M3", "U64", "C64", "F16", "BF16", "XX")
+            )
         else:
             header = changed_value(header, chance)
     text = json.dumps(header).encode()
@@ -150,7 +154,8 @@ def _saved(path: Path, chance: Random) -> None:
         lambda: torch.ones(2, 3).to_sparse(), lambda: torch.ones(2, 3, dtype=torch.complex64),
         lambda: torch.ones(2, 3, device="meta"), lambda: torch.ones(2, 3).to(torch.float8_e4m3fn),
         lambda: torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8), lambda: torch.ones(0),
-        lambda: torch.ones(2, 3, dtype=torch.int8), lambda: torch.ones(()), lambda: torch.ones(1).expand(2, 3),
+        lambda: torch.ones(2, 3, dtype=torch.int8), lambda: torch.ones(()),
+        lambda: torch.ones(1).expand(2, 3),
         lambda: [torch.ones(2)], lambda: {1: torch.ones(2), "1": torch.ones(2)}, lambda: None, lambda: 2**80,
         lambda: torch.ones(2, 3).to_sparse_csr(),
     ))()  # fmt: skip
@@ -167,7 +172,9 @@ def _hdf5(path: Path, chance: Random) -> None:
         place = chance.choice([file, *(file[name] for name in names)])
         if chance.random() < 0.4 and len(place.attrs):
             key = chance.choice(list(place.attrs))
-            odd = chance.choice(("", "{", "[[]]", "\x1b[31m", 3, -1.5, np.zeros(3), np.zeros((0,)), "9" * 3000))
+            odd = chance.choice(
+                ("", "{", "[[]]", "\x1b[31m", 3, -1.5, np.zeros(3), np.zeros((0,)), "9" * 3000)
+            )
             del place.attrs[key]
             if chance.random() < 0.8:
                 place.attrs[key] = odd
@@ -213,7 +220,8 @@ def _numpy(path: Path, chance: Random) -> None:
     """Change the header of an array: its shape and type."""
     header = chance.choice((
         {"shape": (2**20, 2**20), "descr": "<i8"}, {"shape": (-1, 4), "descr": "<i8"},
-        {"shape": (4, 4), "descr": "|O"}, {"shape": (4, 4), "descr": "<f8"}, {"shape": (0, 4), "descr": "<i8"},
+        {"shape": (4, 4), "descr": "|O"}, {"shape": (4, 4), "descr": "<f8"},
+        {"shape": (0, 4), "descr": "<i8"},
     ))  # fmt: skip
     buffer = io.BytesIO()
     np.lib.format.write_array_header_2_0(buffer, {"fortran_order": False, **header})

@@ -149,8 +149,8 @@ def _read_folder(path: Path) -> None:
 
 
 def _study(path: Path) -> None:
-    study = 'model = "timm:resnet18"\nbefore = "a.pt"\nafter = "b.pt"\ndata = "d"\nthreshold = 0.05\nmean = [0.5]\n'
-    path.write_text(study)
+    names = 'model = "timm:resnet18"\nbefore = "a.pt"\nafter = "b.pt"\ndata = "d"\n'
+    path.write_text(names + "threshold = 0.05\nmean = [0.5]\n")
 
 
 def _names(path: Path) -> None:
@@ -180,7 +180,9 @@ def _weights(path: Path) -> None:
 
 
 def _adapter(path: Path) -> None:
-    path.write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": ".", "task_type": "CAUSAL_LM"}))
+    path.write_text(
+        json.dumps({"peft_type": "LORA", "base_model_name_or_path": ".", "task_type": "CAUSAL_LM"})
+    )
 
 
 def _read_adapter(path: Path) -> None:
@@ -243,7 +245,9 @@ READERS: dict[str, Reader] = {
         lambda path: _read_inputs(path / "train"),
     ),
     "study": Reader(".toml", _study, lambda path: read_study(path, Compare)),
-    "facts": Reader(".json", lambda path: write_kept(path, Facts(), "key"), lambda path: read_kept(path, Facts)),
+    "facts": Reader(
+        ".json", lambda path: write_kept(path, Facts(), "key"), lambda path: read_kept(path, Facts)
+    ),
     "class names": Reader(".json", _names, read_class_names),
     "config": Reader(".json", _config, _whole_folder, {"model.safetensors": _weights}, "config.json"),
     "json": Reader(".json", _config, read_json),
