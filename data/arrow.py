@@ -194,7 +194,9 @@ def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
             raise ValueError(f"its rows lie in {name!r}: expected the name of a file in the folder itself")
         with pa.ipc.open_stream(pa.memory_map(str(folder / name))) as stream:
             parts.append(stream.read_all())
-    return pa.concat_tables(parts), info["features"]
+    table = pa.concat_tables(parts)
+    table.validate(full=True)  # the file is mapped, and an offset may lead out of it
+    return table, info["features"]
 
 
 def saved_images(saved: pa.Table, column: str) -> Callable[[int], bytes | Path]:

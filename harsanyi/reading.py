@@ -13,8 +13,8 @@ from typing import Any
 MAX_TEXT = 2**26
 # Containers of JSON within each other; Python's own limit depends on who calls.
 MAX_NESTING = 100
-# Characters of a reason in a message.
-MAX_REASON = 300
+# Characters of a message, and of a library's reason in it.
+MAX_MESSAGE, MAX_REASON = 2000, 300
 # What the system says of a path before anything of the file is read.
 OF_THE_SYSTEM = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
@@ -47,16 +47,19 @@ def reading(
     try:
         yield
     except OF_THE_SYSTEM as error:
-        if error.filename is None:
-            raise type(error)(error.errno, error.strerror or str(error), name) from error
+        if error.filename is None and name not in str(error):
+            raise type(error)(f"{name}: {reason_of(error)}") from error
         raise
     except MemoryError as error:
         if name in str(error):
             raise
         raise MemoryError(f"{name} takes more memory than there is: {reason_of(error)}") from error
     except Exception as error:
-        if type(error) is ValueError and (name in str(error) or Path(name).name in str(error)):
-            raise
+        said = str(error)
+        if type(error) is ValueError and (name in said or Path(name).name in said):
+            if len(said) <= MAX_MESSAGE:
+                raise
+            raise ValueError(f"{said[:MAX_MESSAGE]}…") from error
         raise ValueError(f"{name} cannot be read as {what} ({reason_of(error)}): {advice}") from error
 
 

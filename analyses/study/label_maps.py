@@ -15,6 +15,8 @@ from harsanyi.reading import reading
 
 # A map goes through the preprocessing as the grey values of a picture.
 MAX_SEGMENTS = 256
+# PNG packs a byte, of up to eight pixels, into a thousandth of its size at best.
+MOST_DEFLATED = 8 * 1032
 
 
 def mask_players(
@@ -75,6 +77,8 @@ def label_map(folder: Path, name: str) -> np.ndarray:
             labels = np.array(labels) if labels.ndim == 2 else labels
         else:
             with Image.open(path, formats=["PNG"]) as image:
+                if image.width * image.height > MOST_DEFLATED * path.stat().st_size:
+                    raise ValueError(f"{path} has fewer pixels than its header says")
                 labels = np.asarray(image)  # a picture with a palette holds numbers of colours
     if labels.ndim != 2 or labels.dtype.kind not in "iub" or not labels.size:
         raise ValueError(

@@ -17,17 +17,21 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-# Seconds of one input, and bytes of address space that the readers may take beside what is loaded already.
+# Seconds of processor time of one input, and bytes of address space that the readers may take beside what is loaded already.
 SECONDS, MEMORY = 20, 2**29
+# Files that were findings once, by reader.
+CORPUS = Path(__file__).parent / "corpus"
 # Characters of a message.
 MOST = 5000
 # Errors that readers document.
 DOCUMENTED = (ValueError, OSError, MemoryError)
 
 
-def finding(read, path: Path) -> str:
+def finding(read: Callable[[Path], Any], path: Path) -> str:
     """What is wrong with the way in which a reader takes a file; empty where nothing is."""
     try:
         with warnings.catch_warnings():
@@ -45,6 +49,25 @@ def finding(read, path: Path) -> str:
     except Exception:
         return traceback.format_exc(limit=-4)
     return ""
+
+
+def replayed(path: Path, place: Path) -> str:
+    """What is wrong with the way in which a file of the corpus is taken; empty where nothing is.
+
+    Args:
+        path: of the file, in a folder with the name of its reader.
+        place: a folder to read it in, among the files that lie beside it.
+    """
+    from tests.fuzz.readers import READERS
+
+    reader = READERS[path.parent.name]
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for other, write in reader.beside.items():
+        write(place / other)
+    file = place / (reader.name or f"input{reader.ending}")
+    shutil.copy(path, file)
+    return finding(reader.read, file)
 
 
 def worker(folder: Path, seed: int, numbers: range, only: str | None) -> None:
@@ -65,7 +88,13 @@ def worker(folder: Path, seed: int, numbers: range, only: str | None) -> None:
             reader.read(file)  # a valid file is read
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, and that is a finding
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, and that is a finding
+    if numbers.start == 0:
+        for path in sorted(CORPUS.glob("*/*")):
+            if path.parent.name in names:
+                (folder / "at").write_text(f"-1 {path.parent.name}")
+                if said := replayed(path, folder / "now"):
+                    print(json.dumps({"file": str(path), "said": said}), flush=True)
     for number in numbers:
         name = names[number % len(names)]
         reader = READERS[name]
@@ -76,9 +105,9 @@ def worker(folder: Path, seed: int, numbers: range, only: str | None) -> None:
         file = place / (reader.name or f"input{reader.ending}")
         mutated(file, chance)
         (folder / "at").write_text(f"{number} {name}")
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         said = finding(reader.read, file)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if said:
             print(json.dumps({"number": number, "reader": name, "said": said}), flush=True)
             keep = folder / "findings" / name
