@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Seconds of processor time of one input, and bytes of address space that the readers may take beside what is loaded already.
+# Seconds of processor time of one input, and bytes that readers may take beside what is loaded already.
 SECONDS, MEMORY = 20, 2**29
 # Files that were findings once, by reader.
 CORPUS = Path(__file__).parent / "corpus"

@@ -32,9 +32,9 @@ def test_valid_files_are_read(name: str, tmp_path: Path):
 def test_two_thousand_inputs():
     """In a process of its own: a crash, a hang and 512 MB of memory are findings, too."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz", "--inputs", "2000"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
-    )
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "2000 inputs" in done.stdout
     assert "0 findings" in done.stdout
