@@ -85,7 +85,7 @@ def _search(file: h5py.File, size: int) -> None:
     objects = 0
     while groups:
         group, depth = groups.pop()
-        names = []
+        names: list[bytes] = []
         if group.id.get_num_objs() > MAX_OBJECTS:
             raise ValueError(f"it has more than {MAX_OBJECTS} objects")
         group.id.links.iterate(names.append)

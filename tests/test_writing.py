@@ -172,6 +172,7 @@ def test_a_folder_of_others_is_said_in_a_sentence():
 
 def test_a_folder_that_is_removed_meanwhile(tmp_path: Path):
     file = tmp_path / "run" / "a.txt"
-    with pytest.raises(OSError, match=r"the folder of .*a\.txt is gone"), whole(file) as partial:
-        partial.parent.rmdir()
-        partial.write_text("a")
+    writing = whole(file)
+    writing.__enter__().parent.rmdir()
+    with pytest.raises(OSError, match=r"the folder of .*a\.txt is gone"):
+        writing.__exit__(None, None, None)

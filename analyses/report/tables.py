@@ -17,7 +17,7 @@ TABLE_FORMAT = "harsanyi table 1"
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as `path`.csv and as `path`.h5, where each column is a data set."""
     with whole(path.with_suffix(".csv")) as partial:
-        words = {name: column.map(_seen) for name, column in table.items() if column.dtype == object}
+        words = {str(name): column.map(_seen) for name, column in table.items() if column.dtype == object}
         table.assign(**words).rename(columns=_seen).to_csv(partial, index=False)
     with whole(path.with_suffix(".h5")) as partial, h5py.File(partial, "w") as file:
         file.attrs.update(format=TABLE_FORMAT, columns=list(table.columns))
