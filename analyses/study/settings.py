@@ -54,12 +54,13 @@ def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:
         FileNotFoundError, ValueError: for no file, no TOML, and for unknown or mistyped fields.
     """
     values, types = read_toml(path), get_type_hints(kind)
-    unknown = sorted(set(values) - set(types))
-    if unknown:
-        raise ValueError(
-            f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
-        )
-    return {name: _typed(path, name, value, types[name]) for name, value in values.items()}
+    with reading(path, "a study file"):
+        unknown = sorted(set(values) - set(types))
+        if unknown:
+            raise ValueError(
+                f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
+            )
+        return {name: _typed(path, name, value, types[name]) for name, value in values.items()}
 
 
 def required(kind: type) -> list[str]:
