@@ -8,7 +8,7 @@ next game.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,21 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans.choice import choose
+from harsanyi.reading import parse_json, reading
 from harsanyi.shown import Card, Shown, counted, first_of
-from harsanyi.writing import sole_writer, whole
+from harsanyi.writing import require_room, said_plainly, sole_writer, whole
 
 FORMAT = "harsanyi store 1"
+# What a file is expected to be, and what to do about one that is something else.
+WHAT, ADVICE = (
+    f"a store ({FORMAT!r})",
+    "it is damaged or something else; run the study again in another folder",
+)
 DESCRIPTION = """\
 Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
 coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
@@ -55,14 +62,15 @@ class Store(Shown):
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no store {self.path}")
         self._description: tuple[str, ...] | None = None
-        with self._file() as file:
+        with self._file() as file, self._reading():
             self._description = _description(file)
-            self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
-            self.networks: tuple[str, ...] = tuple(json.loads(file.attrs["networks"]))
+            self.settings: dict[str, Any] = parse_json(file.attrs["settings"])
+            self.networks: tuple[str, ...] = tuple(parse_json(file.attrs["networks"]))
             self.games, size = file[f"v/{self.networks[0]}"].shape
             self.n: int = size.bit_length() - 1
             self.keeps_outputs: bool = "outputs" in file
             self.about = About.read(file["about"]) if "about" in file else About()
+            self._check(file)
 
     @classmethod
     def create(
@@ -90,9 +98,14 @@ class Store(Shown):
 
         Returns:
             The store, with no game done.
+
+        Raises:
+            OSError: the disk has no room for it, or cannot be written; naming file and space.
         """
         path = Path(path)
         reserved = h5py.h5d.ALLOC_TIME_EARLY
+        of_outputs = 4 * sum(outputs[name] for name in networks) if outputs is not None else 0
+        require_room(path, games * 2**n * (8 * len(networks) + of_outputs))
         with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(
                 format=FORMAT,
@@ -275,13 +288,16 @@ class Store(Shown):
         """Which games of a network are done, as booleans."""
         if network not in self.networks:
             raise ValueError(f"{self.path} has no network {network!r}; it has {', '.join(self.networks)}")
-        with self._file() as file:
+        with self._file() as file, self._reading():
             return file[f"done/{network}"][()].astype(bool)
 
     def array(self, name: str) -> np.ndarray:
         """A further array by its name; a KeyError if there is none."""
         with self._file() as file:
-            return file[f"arrays/{name}"][()]
+            if f"arrays/{name}" not in file:
+                raise KeyError(name)
+            with self._reading():
+                return file[f"arrays/{name}"][()]
 
     def _card(self) -> Card:
         done = {name: int(self.done(name).sum()) for name in self.networks}
@@ -309,8 +325,32 @@ class Store(Shown):
             raise ValueError(
                 f"{(~done).sum()} of {len(done)} games of {network!r} are not done; run the study again"
             )
-        with self._file() as file:
+        with self._file() as file, self._reading():
             return torch.from_numpy(file[f"{group}/{network}"][rows])
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """A context that reads the file: what is wrong with it is a ValueError that names it."""
+        return reading(self.path, WHAT, ADVICE)
+
+    def _check(self, file: h5py.File) -> None:
+        """Refuse a file whose parts do not have the form that `create` gives them."""
+        if not isinstance(self.settings, dict) or not all(isinstance(name, str) for name in self.networks):
+            raise ValueError("its settings or the names of its networks have another form")
+        if self.n < 0 or 2**self.n != file[f"v/{self.networks[0]}"].shape[1]:
+            raise ValueError("its tables do not have a column for each coalition")
+        tables = (self.games, 2**self.n)
+        for name in self.networks:
+            wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+                "v": ("f8", tables),
+                "done": ("u1", (self.games,)),
+            }
+            if self.keeps_outputs:
+                wanted["outputs"] = ("f4", (*tables, file[f"outputs/{name}"].shape[-1]))
+            for group, (dtype, shape) in wanted.items():
+                data = file[f"{group}/{name}"]
+                if data.dtype != np.dtype(dtype) or data.shape != shape:
+                    raise ValueError(f"{group}/{name} is {data.dtype} {data.shape}, expected {dtype} {shape}")
+        self.about.require(self.games, self.n)
 
     @contextmanager
     def _written(self) -> Iterator[h5py.File]:
@@ -320,28 +360,26 @@ class Store(Shown):
 
     @contextmanager
     def _file(self, mode: str = "r") -> Iterator[h5py.File]:
-        try:
-            # Without a lock: a reader must not stop the run that writes, and rows in place need no lock.
-            file = h5py.File(self.path, mode, locking=False)
-        except OSError as error:
-            raise ValueError(f"{self.path} is no HDF5 file that can be opened: {error}") from error
-        with file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
-            if self._description not in (None, _description(file)):
-                raise ValueError(
-                    f"{self.path} is another store than the one that was opened: it was replaced"
-                )
-            yield file
+        with ExitStack() as stack:
+            with self._reading():
+                file = stack.enter_context(searched(self.path, mode))
+                if file.attrs.get("format") != FORMAT:
+                    raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
+                if self._description not in (None, _description(file)):
+                    raise ValueError(
+                        f"{self.path} is another store than the one that was opened: it was replaced"
+                    )
+            yield file  # outside: what a caller does meanwhile is not reading
 
 
 def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
     """Write rows, wait until they are on the disk, then write their flags."""
-    for group, table in tables.items():
-        file[f"{group}/{network}"][rows.start : rows.stop] = table
-    _to_disk(file)
-    file[f"done/{network}"][rows.start : rows.stop] = 1
-    _to_disk(file)
+    with said_plainly(Path(file.filename)):
+        for group, table in tables.items():
+            file[f"{group}/{network}"][rows.start : rows.stop] = table
+        _to_disk(file)
+        file[f"done/{network}"][rows.start : rows.stop] = 1
+        _to_disk(file)
 
 
 def _to_disk(file: h5py.File) -> None:

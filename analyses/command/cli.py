@@ -15,6 +15,7 @@ import tyro
 from harsanyi.analyses.command.commands import COMMANDS, Command
 from harsanyi.analyses.command.options import HELP, Talk, parse_options, shape
 from harsanyi.analyses.command.outcome import Outcome
+from harsanyi.reading import visible
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
@@ -71,7 +72,7 @@ def _guarded(arguments: list[str]) -> None:
     try:
         lines = _perform(command, settings, talk).lines()
         if lines:
-            print("\n".join(lines))
+            print(visible("\n".join(lines)))
     except KeyboardInterrupt:
         print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None
@@ -139,13 +140,13 @@ def _refuse(error: Exception, debug: bool) -> NoReturn:
         raise SystemExit(EXIT_BROKEN_PIPE)
     if debug:
         traceback.print_exception(error)
-    print(f"harsanyi: {_sentence(error)}", file=sys.stderr)
+    print(f"harsanyi: {visible(_sentence(error))}", file=sys.stderr)
     raise SystemExit(EXIT_BAD_INPUT) from None
 
 
 def _said(message: Warning | str, *place: Any, **more: Any) -> None:
     """A warning in one line, without the place in the code where it arose."""
-    print(f"harsanyi: WARNING: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"harsanyi: WARNING: {visible(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _sentence(error: Exception) -> str:

@@ -14,6 +14,7 @@ import tyro
 
 from harsanyi.analyses.command.groups import GROUPS
 from harsanyi.analyses.study.settings import Settings, expected, option, plain, read_study, required
+from harsanyi.reading import require_utf8
 
 HELP, HELP_ALL = ("-h", "--help"), "--help-all"
 # A field of a dataclass: its name, its type, and its default.
@@ -71,6 +72,8 @@ def parse_options(name: str, kind: type, arguments: Sequence[str], more: str = "
         problem = _problem(kind, rest, set(from_file)) or f"{' '.join(rest)} cannot be understood"
         raise ValueError(f"{problem}; see harsanyi {name} --help") from None
     values = _flat(parsed)
+    for each, value in values.items():
+        require_utf8(str(value), f"the path or name of {option(each)},")  # study files and pages hold it
     settings, talk = (of(**{each.name: values[each.name] for each in fields(of)}) for of in (kind, Talk))
     return settings, talk
 

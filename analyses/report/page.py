@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,7 +20,18 @@ from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE
 from harsanyi.analyses.report.explorer import Explorer, fallback_rows, packed
 from harsanyi.analyses.report.svg import DARK_INK, DARK_PAGE, DARK_RAISED, Drawing, dark, drawing
 from harsanyi.analyses.report.tables import write_table
+from harsanyi.reading import visible
 from harsanyi.writing import sole_writer, whole, write_whole
+
+
+def shown(value: Any) -> Any:
+    """What a template writes: texts with their control characters as escapes.
+
+    >>> shown("a\\x1b[31m"), shown(3)
+    ('a\\\\x1b[31m', 3)
+    """
+    return visible(value) if type(value) is str else value
+
 
 REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
@@ -32,6 +44,7 @@ TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=shown,
 )
 TEMPLATES.filters["power"] = power
 # Colours of the page by name; those of the dark page follow from them.

@@ -106,7 +106,7 @@ def test_files_that_are_no_stores(tmp_path):
     with pytest.raises(FileNotFoundError, match="no store"):
         Store(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(ValueError, match="no HDF5 file"):
+    with pytest.raises(ValueError, match="text.h5 cannot be read as a store"):
         Store(tmp_path / "text.h5")
     with h5py.File(tmp_path / "other.h5", "w"):
         pass
