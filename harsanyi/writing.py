@@ -216,6 +216,34 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
         os.close(handle)
 
 
+def writer_of(folder: Path, name: str = "") -> str | None:
+    """Who writes into a folder, or one file of it, in words; None where nobody does, or nobody can know.
+
+    Nothing is written, and nobody is held up.
+
+    Args:
+        folder, name: as for `sole_writer`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     writer_of(Path(folder)) is None
+    True
+    """
+    lock = folder.resolve() / f".{name or 'folder'}.lock"
+    if fcntl is None or not lock.exists():
+        return None
+    if lock in _HELD:
+        return _holder(lock)
+    handle = os.open(lock, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(lock)
+    finally:
+        os.close(handle)
+    return None
+
+
 def alone_in_its_folder(
     run: Callable[Concatenate[Study, Options], Result],
 ) -> Callable[Concatenate[Study, Options], Result]:

@@ -1,10 +1,13 @@
 """The crash-safe HDF5 store of a study: value tables, and on request the outputs for all classes.
 
 A `Store` reserves its space when it is made, under a temporary name. A game's row is on the disk, whole,
-before its flag. A killed run, or a power cut, leaves a file that opens, and the next run continues at the
-next game.
+before its flag, with a checksum of its numbers. A killed run, or a power cut, leaves a file that opens, and
+the next run continues at the next game. A game that fails is recorded with its reason, where that is asked
+for, and the others go on.
 """
 
+import copy
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +24,17 @@ from tqdm.auto import tqdm
 
 from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
-from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
+from harsanyi.interactions.evaluate import (
+    evaluate,
+    evaluate_outputs,
+    not_finite,
+    require_finite,
+    suggested_batch_size,
+)
 from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.plan import OwnFault
 from harsanyi.reading import parse_json, reading
 from harsanyi.shown import Card, Shown, counted, first_of
 from harsanyi.writing import require_room, said_plainly, sole_writer, whole
@@ -37,8 +48,14 @@ WHAT, ADVICE = (
 DESCRIPTION = """\
 Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
 coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
-present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. Names \
-are in the group about; settings are JSON."""
+present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. \
+sha256/NETWORK: of the row in v and then that in outputs, as they lie here. failed/NETWORK: why a game has \
+no row, in words. Names are in the group about; settings are JSON."""
+# The groups that hold checksums and reasons; stores of older versions have neither.
+CHECKSUMS, FAILED = "sha256", "failed"
+CHECKSUM_BYTES, REASON_BYTES = 32, 400
+# So many games that fail one after the other are no fault of theirs.
+IN_A_ROW = 8
 # Copied at once, at most, where a game has no more.
 COPIED_BYTES = 2**26
 # A difference between settings is told in at most so many characters on each side.
@@ -51,7 +68,8 @@ class Store(Shown):
     All space is reserved when the file is made. From then on only rows and flags are written in place, a row
     flushed before its flag. A process killed at any moment leaves a file that opens. The next run continues
     where it stopped, with the same batches, and ends with the same bytes. One process at a time writes.
-    Others may read the file meanwhile. A file that somebody put in its place is refused.
+    Others may read the file meanwhile. A file that somebody put in its place is refused, and so are rows
+    whose checksums show that they are damaged.
 
     Args:
         path: of the HDF5 file. It must exist; see `create` and `open_or_create`.
@@ -71,6 +89,11 @@ class Store(Shown):
             self.keeps_outputs: bool = "outputs" in file
             self.about = About.read(file["about"]) if "about" in file else About()
             self._check(file)
+            self.has_checksums: bool = CHECKSUMS in file
+        # The games of this view in the file; None for all.
+        self._chosen: list[int] | None = None
+        self._arrays_of_games: tuple[str, ...] = ()
+        self._failed_in_a_row = dict.fromkeys(self.networks, 0)
 
     @classmethod
     def create(
@@ -117,6 +140,8 @@ class Store(Shown):
                 datasets: list[tuple[str, tuple[int, ...], str]] = [
                     ("v", (games, 2**n), "f8"),
                     ("done", (games,), "u1"),
+                    (CHECKSUMS, (games, CHECKSUM_BYTES), "u1"),
+                    (FAILED, (games,), f"S{REASON_BYTES}"),
                 ]
                 if outputs is not None:
                     datasets.append(("outputs", (games, 2**n, outputs[name]), "f4"))
@@ -177,11 +202,13 @@ class Store(Shown):
         memory: int | None = None,
         checkpoints: int = 1,
         batch_size: int | None = None,
+        record: bool = False,
         progress: "bool | tqdm[Any]" = True,
     ) -> None:
-        """Evaluate the games of `network` that are not done yet.
+        """Evaluate the games of `network` that are neither done nor failed.
 
-        Batches are those of an uninterrupted run: blocks of whole games, each at least a batch.
+        Batches are those of an uninterrupted run: blocks of whole games, each at least a batch. A block that
+        fails is evaluated game by game.
 
         Args:
             network: its name in the store.
@@ -189,8 +216,14 @@ class Store(Shown):
             games: numbers of those to evaluate, one of `blocks`; all by default.
             plan, memory, checkpoints, batch_size: as for `evaluate`. The plan is chosen for all games, done
                 or not, and so is that of an uninterrupted run.
+            record: whether a game that fails is recorded, and the others go on; else its error is raised.
             progress: whether to show a bar, or a bar to advance by the forwards of the `unfinished` games.
+
+        Raises:
+            ValueError, MemoryError: as `evaluate` does; with `record` where many games in succession fail,
+                or the store is of an older version, which cannot record them.
         """
+        record = record and self.records_failures
         if (game.games, game.n) != (self.games, self.n):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
@@ -203,19 +236,15 @@ class Store(Shown):
         with self._written() as file:
             for rows in unfinished:
                 options: dict[str, Any] = planning | {
-                    "games": rows,
                     "progress": progress,
                     "batch_size": size if choose(game, **planning).plan is None else batch_size,
                 }
-                if self.keeps_outputs:
-                    v, outputs = _scores_and_outputs(game, **options)
-                    tables = {"v": v, "outputs": outputs}
-                else:
-                    tables = {"v": evaluate(game, **options)}
-                _write(file, network, rows, {group: table.cpu().numpy() for group, table in tables.items()})
+                tables = _tables(game, rows, self.keeps_outputs, record, options)
+                _write(file, network, rows, tables)
+                self._require_some_success(network, rows, tables)
 
     def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
-        """The games of `network` that `fill` evaluates, in its blocks: those with a game that is not done.
+        """The games of `network` that `fill` evaluates, in its blocks: those with a game to be done.
 
         Args:
             network, game, batch_size: as for `fill`.
@@ -223,8 +252,8 @@ class Store(Shown):
         Returns:
             ranges of games.
         """
-        done = self.done(network)
-        return [rows for rows in self.blocks(game, batch_size) if not done[rows.start : rows.stop].all()]
+        settled = self.settled(network)
+        return [rows for rows in self.blocks(game, batch_size) if not settled[rows.start : rows.stop].all()]
 
     def blocks(self, game: Game, batch_size: int | None = None) -> list[range]:
         """The numbers of the games that are evaluated and written at a time.
@@ -243,12 +272,14 @@ class Store(Shown):
         Args:
             source, target: names of networks.
         """
-        missing = self.done(source) & ~self.done(target)
-        groups = ("v", "outputs") if self.keeps_outputs else ("v",)
+        missing = self.settled(source) & ~self.settled(target)
+        groups = ["v", "outputs"] if self.keeps_outputs else ["v"]
+        groups += [FAILED] if self.records_failures else []
         with self._written() as file:
             bytes_of_a_game = sum(file[f"{group}/{source}"][:1].nbytes for group in groups)
             for rows in _ranges(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
                 tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
+                self._require_undamaged(source, _damaged(file, source, list(rows)))
                 _write(file, target, rows, tables)
 
     def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
@@ -286,10 +317,109 @@ class Store(Shown):
 
     def done(self, network: str) -> np.ndarray:
         """Which games of a network are done, as booleans."""
-        if network not in self.networks:
-            raise ValueError(f"{self.path} has no network {network!r}; it has {', '.join(self.networks)}")
+        self._require_network(network)
         with self._file() as file, self._reading():
-            return file[f"done/{network}"][()].astype(bool)
+            done = file[f"done/{network}"][()].astype(bool)
+        return done if self._chosen is None else done[self._chosen]
+
+    def settled(self, network: str) -> np.ndarray:
+        """Which games of a network are done or failed, as booleans."""
+        settled = self.done(network)
+        settled[list(self.failed(network))] = True
+        return settled
+
+    @property
+    def records_failures(self) -> bool:
+        """Whether the store has room for failed games; those of older versions have none."""
+        with self._file() as file:
+            return FAILED in file
+
+    def failed(self, network: str) -> dict[int, str]:
+        """The games of a network that failed, and why.
+
+        Args:
+            network: its name.
+
+        Returns:
+            reasons by the number of the game.
+        """
+        self._require_network(network)
+        if not self.records_failures:
+            return {}
+        with self._file() as file, self._reading():
+            reasons = file[f"{FAILED}/{network}"][()]
+        reasons = reasons if self._chosen is None else reasons[self._chosen]
+        return {game: reason.decode(errors="replace") for game, reason in enumerate(reasons) if reason}
+
+    def damaged(self, network: str) -> list[int]:
+        """The games of a network that are done, and whose numbers are not those that were written.
+
+        Args:
+            network: its name.
+
+        Returns:
+            their numbers; none for stores of older versions, which have no checksums.
+        """
+        done = np.flatnonzero(self.done(network))
+        games = done if self._chosen is None else np.array(self._chosen, dtype=int)[done]
+        with self._file() as file:
+            found = set(_damaged(file, network, games.tolist()))
+        return [int(game) for game, number in zip(done, games, strict=True) if number in found]
+
+    def forget(self, network: str, games: Sequence[int]) -> None:
+        """Have games evaluated again by the next `fill`: failed ones, damaged ones.
+
+        Args:
+            network: its name.
+            games: their numbers.
+        """
+        with self._written() as file:
+            for game in games:
+                file[f"done/{network}"][game] = 0
+                if FAILED in file:
+                    file[f"{FAILED}/{network}"][game] = b""
+            _to_disk(file)
+
+    def select(
+        self, games: Sequence[int], *, arrays: Sequence[str] = (), settings: Sequence[str] = ()
+    ) -> "Store":
+        """A view of some games, to read from.
+
+        Args:
+            games: their numbers in rising order; they are counted anew.
+            arrays, settings: the names of those that have a row for each game.
+
+        Returns:
+            a store of these games alone; `whole` is that of all.
+        """
+        view = copy.copy(self)
+        numbers = list(games)
+        view.about = self.about.select(torch.tensor(numbers, dtype=torch.int64), games=self.games)
+        view.settings = self.settings | {
+            name: [self.settings[name][number] for number in numbers]
+            for name in settings
+            if name in self.settings
+        }
+        view._chosen = numbers if self._chosen is None else [self._chosen[number] for number in numbers]
+        view._arrays_of_games = tuple(arrays)
+        view.games = len(numbers)
+        return view
+
+    @property
+    def whole(self) -> "Store":
+        """The store with all its games."""
+        return self if self._chosen is None else Store(self.path)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of these games in the whole store."""
+        return list(range(self.games)) if self._chosen is None else list(self._chosen)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of the further arrays."""
+        with self._file() as file:
+            return tuple(file["arrays"]) if "arrays" in file else ()
 
     def array(self, name: str) -> np.ndarray:
         """A further array by its name; a KeyError if there is none."""
@@ -297,7 +427,8 @@ class Store(Shown):
             if f"arrays/{name}" not in file:
                 raise KeyError(name)
             with self._reading():
-                return file[f"arrays/{name}"][()]
+                array = file[f"arrays/{name}"][()]
+        return array[self._chosen] if name in self._arrays_of_games else array
 
     def _card(self) -> Card:
         done = {name: int(self.done(name).sum()) for name in self.networks}
@@ -319,14 +450,44 @@ class Store(Shown):
 
     def _read(self, group: str, network: str, games: Sequence[int] | None = None) -> Tensor:
         """Tables of a network; a ValueError if some of these games are not done."""
-        rows = slice(None) if games is None else list(games)
+        rows = np.arange(self.games) if games is None else np.array(list(games), dtype=int)
         done = self.done(network)[rows]
         if not done.all():
             raise ValueError(
                 f"{(~done).sum()} of {len(done)} games of {network!r} are not done; run the study again"
             )
-        with self._file() as file, self._reading():
-            return torch.from_numpy(file[f"{group}/{network}"][rows])
+        numbers = rows if self._chosen is None else np.array(self._chosen, dtype=int)[rows]
+        every = np.array_equal(numbers, np.arange(numbers.size)) and self._chosen is None and games is None
+        with self._file() as file:
+            with self._reading():
+                damaged = _damaged(file, network, numbers.tolist())
+            self._require_undamaged(network, damaged)
+            with self._reading():
+                return torch.from_numpy(file[f"{group}/{network}"][slice(None) if every else numbers])
+
+    def _require_network(self, network: str) -> None:
+        """Refuse the name of another network."""
+        if network not in self.networks:
+            raise ValueError(f"{self.path} has no network {network!r}; it has {', '.join(self.networks)}")
+
+    def _require_undamaged(self, network: str, damaged: Sequence[int]) -> None:
+        """Refuse numbers that are not those that were written."""
+        if damaged:
+            raise ValueError(
+                f"{self.path} is damaged: the numbers of {counted(len(damaged), 'game')} of {network} "
+                f"({first_of([str(game) for game in damaged])}) are not those that were written; "
+                f"harsanyi check {self.path.parent} --repair has them computed again by the next run"
+            )
+
+    def _require_some_success(self, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
+        """Stop where games fail one after the other: then it is the network's fault, or the machine's."""
+        for game, reason in zip(rows, tables.get(FAILED, [b""] * len(rows)), strict=True):
+            self._failed_in_a_row[network] = self._failed_in_a_row[network] + 1 if reason else 0
+            if self._failed_in_a_row[network] == IN_A_ROW:
+                raise ValueError(
+                    f"{IN_A_ROW} games of {network} in succession failed, which is not the inputs' fault; "
+                    f"game {game}: {reason.decode(errors='replace')}"
+                )
 
     def _reading(self) -> AbstractContextManager[None]:
         """A context that reads the file: what is wrong with it is a ValueError that names it."""
@@ -373,13 +534,52 @@ class Store(Shown):
 
 
 def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
-    """Write rows, wait until they are on the disk, then write their flags."""
+    """Write rows and their checksums, wait until they are on the disk, then write their flags.
+
+    Args:
+        file: of the store.
+        network: its name.
+        rows: numbers of the games.
+        tables: by group; `failed` has the reason of each game that failed, whose flag stays 0.
+    """
+    place = slice(rows.start, rows.stop)
     with said_plainly(Path(file.filename)):
         for group, table in tables.items():
-            file[f"{group}/{network}"][rows.start : rows.stop] = table
+            file[f"{group}/{network}"][place] = table
+        if CHECKSUMS in file:
+            file[f"{CHECKSUMS}/{network}"][place] = _checksums(tables)
         _to_disk(file)
-        file[f"done/{network}"][rows.start : rows.stop] = 1
+        file[f"done/{network}"][place] = tables[FAILED] == b"" if FAILED in tables else 1
         _to_disk(file)
+
+
+def _checksums(tables: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The SHA-256 of each game's rows, `(games, 32)`: of its scores, and then of its outputs."""
+    rows = zip(
+        *(np.ascontiguousarray(tables[group]) for group in ("v", "outputs") if group in tables), strict=True
+    )
+    sums = [hashlib.sha256(b"".join(part.tobytes() for part in row)).digest() for row in rows]
+    return np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(len(sums), CHECKSUM_BYTES)
+
+
+def _damaged(file: h5py.File, network: str, games: Sequence[int]) -> list[int]:
+    """Those of the games whose rows have other checksums than when they were written.
+
+    Rows that a program without checksums wrote have none, and cannot be judged.
+    """
+    if CHECKSUMS not in file:
+        return []
+    written = file[f"{CHECKSUMS}/{network}"][()]
+    groups = [group for group in ("v", "outputs") if group in file]
+    return [
+        game
+        for game in games
+        if written[game].any()
+        and not np.array_equal(
+            written[game],
+            _checksums({group: file[f"{group}/{network}"][game : game + 1] for group in groups})[0],
+        )
+    ]
 
 
 def _to_disk(file: h5py.File) -> None:
@@ -438,10 +638,79 @@ def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:
             yield range(first, min(first + longest, stop))
 
 
-def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor, Tensor]:
+def _tables(
+    game: Game, games: range, outputs: bool, record: bool, options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What a store keeps of some games.
+
+    Args:
+        game: all games of the network.
+        games: numbers of those to evaluate.
+        outputs: whether the outputs of all classes are kept.
+        record: whether games may fail. `failed` then says why, and the scores of these games are NaN.
+        options: of the evaluation.
+    """
+    try:
+        tables = _evaluated(game, games, outputs, finite=not record, options=options)
+    except (RuntimeError, IndexError, TypeError, AttributeError, ArithmeticError) as error:
+        if not record or not _may_be_of_a_game(error):
+            raise
+        if len(games) > 1:
+            alone = [_tables(game, range(one, one + 1), outputs, record, options) for one in games]
+            shapes = {name: max((part[name] for part in alone), key=np.size).shape[1:] for name in alone[0]}
+            return {
+                name: np.concatenate([np.broadcast_to(part[name], (1, *shape)) for part in alone])
+                for name, shape in shapes.items()
+            }
+        nothing = {"v": np.full((1, 2**game.n), np.nan)}
+        nothing |= {"outputs": np.full((1, 2**game.n, 1), np.nan, dtype=np.float32)} if outputs else {}
+        return nothing | {FAILED: _reasons([_reason(error)])}
+    if record:
+        tables[FAILED] = _reasons([_why_not_finite(*pair) for pair in zip(games, tables["v"], strict=True)])
+    return tables
+
+
+def _evaluated(
+    game: Game, games: range, outputs: bool, finite: bool, options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The scores of some games, and their outputs where these are kept."""
+    if not outputs:
+        return {"v": evaluate(game, games=games, finite=finite, **options).cpu().numpy()}
+    v, answers = _scores_and_outputs(game, games, finite, **options)
+    return {"v": v.cpu().numpy(), "outputs": answers.cpu().numpy()}
+
+
+def _may_be_of_a_game(error: Exception) -> bool:
+    """Whether an error may be due to a game: neither to this program nor to a device that has failed."""
+    if isinstance(error, OwnFault):
+        return False
+    failed_device = type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    return not failed_device or (isinstance(error, RuntimeError) and is_out_of_memory(error))
+
+
+def _reason(error: Exception) -> str:
+    """An error in a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _why_not_finite(game: int, scores: np.ndarray) -> str:
+    """Why a game failed whose scores are NaN or infinite; no words where all are finite."""
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    return not_finite(game, int(wrong[0]), float(scores[wrong[0]]), len(wrong)) if len(wrong) else ""
+
+
+def _reasons(texts: Sequence[str]) -> np.ndarray:
+    """Reasons as a store keeps them."""
+    return np.array([text.encode()[:REASON_BYTES] for text in texts], dtype=f"S{REASON_BYTES}")
+
+
+def _scores_and_outputs(
+    game: Any, games: range, finite: bool = True, **options: Any
+) -> tuple[Tensor, Tensor]:
     """The outputs for all classes of some games, and the value tables that follow from them."""
     outputs = evaluate_outputs(game, games=games, **options).float()
     owners = torch.as_tensor(games, device=outputs.device).repeat_interleave(outputs.shape[1])
     v = game.scored(outputs.flatten(0, 1), owners).view(outputs.shape[:2])
-    require_finite(v, torch.as_tensor(games))
+    if finite:
+        require_finite(v, torch.as_tensor(games))
     return v, outputs

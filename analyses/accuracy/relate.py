@@ -42,6 +42,7 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.cautions import cautions
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
@@ -92,6 +93,8 @@ def relate(
         the summary, a sentence each.
     """
     run = Run.open(folder)
+    if missing := left_out(run.store):
+        raise ValueError(f"accuracy needs all inputs of its run: {missing[0]}")
     names = run.compared(series, scratch)
     change = run.change_of(names)
     by_class = compared_by_class(run, names)

@@ -55,6 +55,10 @@ GROUPS = (
         ("score", "method"),
         ("noise", "specific", "ranges", "threshold", "restricted", "rare", "published"),
     ),
-    Group("running", ("device", "only_plan"), ("plan", "batch_size", "precision", "memory", "seed")),
+    Group(
+        "running",
+        ("device", "only_plan"),
+        ("plan", "batch_size", "precision", "memory", "seed", "retry_failed"),
+    ),
     Group("output", ("out", "keep_outputs", "quiet", "debug", "help_all")),
 )

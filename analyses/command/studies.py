@@ -5,19 +5,25 @@ from pathlib import Path
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
-from harsanyi.analyses.reliability.reliability import run_reliability
+from harsanyi.analyses.reliability.reliability import in_own_folder, run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
 from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.failures import left_out
+from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
 from harsanyi.analyses.training.track import TRAJECTORIES, track
+from harsanyi.interactions import Store
 
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
-    summary = report_one(compute(study))  # how the network was read stands directly above
+    run = compute(study)
+    summary = report_one(run)  # how the network was read stands directly above
     files = {"Report": study.out / REPORT_FILE, "figures": study.out / FIGURES_FOLDER}
-    return Outcome(summary, files, f"Look at one input: harsanyi show {study.out} --input 0")
+    return Outcome(
+        summary, files, f"Look at one input: harsanyi show {study.out} --input 0", whole=_is_whole(study.out)
+    )
 
 
 def compare_outcome(study: Compare) -> Outcome:
@@ -32,17 +38,28 @@ def comparison_outcome(summary: list[str], out: Path) -> Outcome:
         "table": out / f"{CHANGE_TABLE}.csv",
         "figures": out / FIGURES_FOLDER,
     }
-    return Outcome(summary, files, f"Look at one input: harsanyi show {out} --what change --input 0")
+    return Outcome(
+        summary,
+        files,
+        f"Look at one input: harsanyi show {out} --what change --input 0",
+        whole=_is_whole(out),
+    )
 
 
 def reliability_outcome(study: Reliability) -> Outcome:
     """`harsanyi reliability`."""
+    study = in_own_folder(study)
     return Outcome(run_reliability(study), report_and_table(study.out, SHARES_TABLE))
 
 
 def track_outcome(study: Track) -> Outcome:
     """`harsanyi track`."""
-    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES))
+    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES), whole=_is_whole(study.out))
+
+
+def _is_whole(out: Path) -> bool:
+    """Whether no input was left out of a run."""
+    return not left_out(Store(out / STORE_FILE))
 
 
 def report_and_table(out: Path, table: str) -> dict[str, Path]:

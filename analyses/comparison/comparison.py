@@ -23,6 +23,7 @@ from harsanyi.analyses.report.words import listed, percent
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
@@ -79,7 +80,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         ],
     )
     publish(study.out, {CHANGE_TABLE: table}, report)
-    return [*alarms(run.facts), *found, *reading_lines(run.facts), *approximations(run)]
+    return [*alarms(run.facts), *left_out(run.store), *found, *reading_lines(run.facts), *approximations(run)]
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:

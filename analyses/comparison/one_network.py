@@ -13,6 +13,7 @@ from harsanyi.analyses.report.page import Report, name_of, publish
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     approximations,
@@ -74,7 +75,7 @@ def report_one(run: Run) -> list[str]:
         explorer=explorer_of(run),
     )
     publish(run.folder, {}, report)
-    return [headline, *summary, *approximations(run)]
+    return [headline, *left_out(run.store), *summary, *approximations(run)]
 
 
 def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootstrap) -> str:

@@ -32,6 +32,7 @@ from harsanyi.analyses.report.words import duration, listed
 from harsanyi.analyses.run.cautions import crossing_zero, few_inputs, few_seeds
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.methods import CITATION, again, versions
+from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STUDY_FILE
 from harsanyi.analyses.study.games import device_named
 from harsanyi.progress import say
@@ -58,6 +59,8 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     data = TransferData.of(study)
     runs = plan_runs(study, data)
     is_main = models.is_main_process()
+    if not study.only_plan:
+        require_own_folder(study.out, "granularity")
     if is_main and (study.only_plan or progress):
         plan = [*describe_plan(study, runs), *_time(study, training_seconds(study, runs, data))]
         if study.only_plan:
@@ -80,7 +83,7 @@ def _computed(
     for run in train_runs(study, runs, data, progress=progress):
         # Impossible players are refused after the first run, not after all runs.
         if is_main and study.inputs and run == first:
-            compute(comparison_of(study, run), progress=progress, announce=False)
+            compute(comparison_of(study, run), progress=progress, announce=False, record=False)
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)

@@ -22,7 +22,7 @@ from harsanyi.analyses.origins.origins import (
     origin_similarities,
     origins_of,
 )
-from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.page import REPORT_FILE, Report, publish
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.methods import methods_of
@@ -76,6 +76,8 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     """
     if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
+    if (out / REPORT_FILE).exists() and not (out / f"{ORIGINS}.csv").exists():
+        raise ValueError(f"--out {out} holds the report of another command: name another folder")
     origins = [_origin(name, location) for name, location in _locations(runs).items()]
     first = origins[0]
     for origin in origins[1:]:

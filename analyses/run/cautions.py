@@ -2,6 +2,7 @@
 
 from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.words import listed, percent
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -27,6 +28,7 @@ def cautions(run: Run) -> list[str]:
     """
     return [
         *(_without_label(alarm) for alarm in alarms(run.facts)),
+        *left_out(run.store),
         *_assumed_classes(run),
         *few_inputs(run.store.games),
         *_weak_read_outs(run),

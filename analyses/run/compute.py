@@ -16,7 +16,9 @@ from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_t
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.analyses.run.costs import LONG, announcement, are_long, seconds_each
 from harsanyi.analyses.run.extraction import paused, study_interactions
+from harsanyi.analyses.run.failures import evaluated_by_all, to_be_tried_again
 from harsanyi.analyses.run.notes import network_lines
+from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import (
     GAMES_TABLE,
     INTERACTIONS_TABLE,
@@ -52,23 +54,31 @@ DISK_TABLES = 4
 
 
 @alone_in_its_folder
-def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Run:
+def compute(study: Study, *, progress: bool = True, announce: bool = True, record: bool = True) -> Run:
     """Value tables and interactions of every network of a study, kept in its folder.
 
     Nothing in the folder is computed again: a killed run goes on where it stopped, and a finished run is
-    opened without a forward of a masked input.
+    opened without a forward of a masked input. The folder of another command is refused.
 
     Args:
         study: its settings; `study.out` is the folder.
         progress: whether to draw bars.
         announce: whether to say beside the bars how each network was read and how well it answers; and of
             long work how many forwards there are, by which plan, and about how long they take.
+        record: whether a game on which a network fails is recorded and left out of the run; else it is the
+            end of the study. Players that influence chose are those of all games: none is left out.
 
     Returns:
-        the finished run.
+        the finished run, of the games that no network failed on.
+
+    Raises:
+        ValueError: a setting cannot be followed, or a network failed on every input.
     """
+    require_own_folder(study.out, type(study).__name__.lower())
     games = prepare(study)
     _require_room(games)
+    if (study.out / STORE_FILE).exists():
+        to_be_tried_again(Store(study.out / STORE_FILE), failed=study.retry_failed)
     unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
     masked = {name: games.game(name) for name in unfinished}
     answers = first_answers(games)
@@ -86,12 +96,14 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
     for name, read_out in games.read_outs.items():
         if not read_out.kept:
             read_out.save(read_out_file(study, name))
-    study.write(study.out / STUDY_FILE)
+    replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     facts = _with_notes(_measure_once(games), masked)
     if progress and announce:
         say(*network_lines(facts))
     if masked:
-        facts = _evaluate(games, masked, store, facts, progress, announce)
+        recorded = record and study.choose == "random"
+        facts = _evaluate(games, masked, store, facts, progress, announce, recorded)
+    store = evaluated_by_all(store)
     run = Run(study, store, study_interactions(study, store, facts, progress=progress), facts)
     _write_tables(run, games)
     return run
@@ -104,6 +116,7 @@ def _evaluate(
     facts: Facts,
     progress: bool,
     announce: bool,
+    record: bool,
 ) -> Facts:
     """Fill the value tables of unfinished networks; the facts with what was measured on the way.
 
@@ -146,7 +159,7 @@ def _evaluate(
                 with paused(bar):
                     facts = replace(facts, plans=facts.plans | _plans_taken(games, members, options))
                 _write_facts(games, facts)
-                _fill(games, members, store, bar, options)
+                _fill(games, members, store, bar, options, record)
     return facts
 
 
@@ -168,6 +181,7 @@ def _fill(
     store: Store,
     bar: "tqdm[Any]",
     options: dict[str, Any],
+    record: bool,
 ) -> None:
     """Fill the value tables of a network, or of several that begin alike.
 
@@ -180,8 +194,10 @@ def _fill(
         store: of the tables.
         bar: counts forwards.
         options: of the plan.
+        record: whether games may fail.
     """
     batch_size = games.study.batch_size
+    filling: dict[str, Any] = {"batch_size": batch_size, "progress": bar, "record": record, **options}
     sharing = [name for name in masked if not _twins(games, name)]
     blocks = store.blocks(masked[sharing[0]], batch_size) if len(sharing) > 1 else []
     filled = set[str]()
@@ -192,12 +208,12 @@ def _fill(
                     planned = choose(masked[name], **options).plan is not None
                 if planned:
                     filled.add(name)
-                    store.fill(name, masked[name], games=rows, batch_size=batch_size, progress=bar, **options)
+                    store.fill(name, masked[name], games=rows, **filling)
     for name in [name for name in masked if name not in filled]:
         for twin in _twins(games, name):
             store.copy(twin, name)
         with _naming(games, name):
-            store.fill(name, masked[name], batch_size=batch_size, progress=bar, **options)
+            store.fill(name, masked[name], **filling)
 
 
 def _naming(games: StudyGames, name: str) -> AbstractContextManager[None]:
@@ -272,10 +288,10 @@ def _unfinished(path: Path, networks: list[str]) -> list[str]:
     if not path.exists():
         return networks
     store = Store(path)
-    done = {name: store.done(name) for name in store.networks}
-    if not any(flags.any() for flags in done.values()):
+    settled = {name: store.settled(name) for name in store.networks}
+    if not any(store.done(name).any() for name in store.networks):
         path.unlink()
-    return [name for name in networks if name not in done or not done[name].all()]
+    return [name for name in networks if name not in settled or not settled[name].all()]
 
 
 def _measure_once(games: StudyGames) -> Facts:

@@ -166,6 +166,8 @@ class Study(Settings):
     """GiB that a plan may take beside the network. By default 2 on a CPU, a quarter of a GPU's memory."""
     seed: int = 0
     """Seed of every draw: inputs, players, read-outs, bootstrap."""
+    retry_failed: bool = False
+    """Evaluate inputs again on which a network failed in an earlier run. Without it they stay left out."""
 
     @property
     def checkpoints(self) -> dict[str, str]:

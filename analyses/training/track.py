@@ -12,6 +12,7 @@ from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
@@ -93,6 +94,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     publish(study.out, tables, report)
     return [
         *alarms(run.facts),
+        *left_out(run.store),
         first,
         *others,
         *untrained_starts(run),
