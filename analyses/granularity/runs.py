@@ -198,7 +198,8 @@ def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> 
 
     Returns:
         kind, level, classes, size, misalignment, quantity (accuracy, loss, error, error_difference), value,
-        low, high, seeds. NaN bounds for fewer than three seeds; no error_difference where no baseline is done.
+        low, high, seeds. NaN bounds for fewer than three seeds; no error_difference where no baseline is
+        done.
 
     >>> row = dict(kind="columns", level="fine", classes=10, size=50, misalignment=0.0, loss=0.5)
     >>> row["accuracy"] = 0.9

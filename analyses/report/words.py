@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from harsanyi.analyses.statistics.bootstrap import interval_kind
-
 NO_VALUE = "–"
 
 
@@ -62,6 +60,8 @@ def intervals_over(games: int, unit: str, *, confidence: float = 0.95) -> str:
     >>> intervals_over(2, "seeds")
     'no intervals, since 2 seeds are too few'
     """
+    from harsanyi.analyses.statistics.bootstrap import interval_kind  # here: words alone need no numpy
+
     kind = interval_kind(games)
     if kind:
         return f"{confidence:.0%} {kind} over {unit}"
@@ -81,6 +81,8 @@ def resting_on(games: int, unit: str, *, each: str = "") -> str:
     >>> resting_on(2, "inputs", each="of 9 players each")
     'This rests on 2 inputs of 9 players each: too few for an interval.'
     """
+    from harsanyi.analyses.statistics.bootstrap import interval_kind
+
     basis = f"This rests on {_counted(games, unit)}{f' {each}' if each else ''}"
     if not interval_kind(games):
         return f"{basis}: too few for an interval."

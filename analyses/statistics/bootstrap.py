@@ -317,7 +317,7 @@ def _studentised(pairs: Sequence[Pair], bootstrap: Bootstrap) -> list[Interval]:
             few, many = np.quantile(np.concatenate(drawn), (tail, 1 - tail), axis=0)
     with np.errstate(invalid="ignore"):
         low, high = values - many * error, values - few * error
-        # Where few games have something at all, many resamples lack it: no spread, and t endless up to rounding.
+        # Where few games have something at all, many resamples lack it: no spread, an endless t.
         told = np.maximum(np.abs(few), np.abs(many)) < FARTHEST
     alike = error <= ROUNDING * np.max([np.abs(ratio) for ratio in ratios], axis=0)
     low, high = (np.where(alike, values, np.where(told, bound, np.nan)) for bound in (low, high))

@@ -191,11 +191,8 @@ def test_what_hardly_any_game_has_has_no_interval(have, told):
 def test_intervals_hold_the_truth_as_often_as_the_table_says(population, games):
     """Of 400 intervals at 95% two standard errors are 2.2%; benchmarks/README.md has what falls short."""
     held = coverage(population, games, repeats=400)
-    if (
-        games < 10
-        and "slope" in population
-        or games < 5
-        and ("Pearson" in population or "Spearman" in population)
+    if (games < 10 and "slope" in population) or (
+        games < 5 and ("Pearson" in population or "Spearman" in population)
     ):
         assert np.isnan(held)
         return
