@@ -19,7 +19,7 @@ from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.page import Report, name_of, publish
-from harsanyi.analyses.report.words import listed, percent
+from harsanyi.analyses.report.words import intervals_over, listed, percent
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
@@ -104,7 +104,7 @@ def _captions(run: Run) -> dict[str, str]:
     return {
         "orders": "Strength by order: salient strength before (left) and after (right), mean per input, "
         "positive effects up and negative down",
-        "shares": "Shares by order: with 95% bootstrap intervals over inputs",
+        "shares": f"Shares by order: whiskers: {intervals_over(run.store.games, 'inputs')}",
         "sparsity": "Sparsity: interactions sorted by strength",
         "matching": "Matching: the fine-tuned network's output on all masked versions of one input, and "
         "the sum of its salient interactions",

@@ -96,7 +96,7 @@ def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootst
     'An input has 1.0 [1.0, 1.0] salient interactions of 3'
     """
     count = interactions.salient(threshold).count().double().numpy()
-    (counted,) = mean_interval(count[:, None], bootstrap=bootstrap)
+    (counted,) = mean_interval(count[:, None], least=0.0, bootstrap=bootstrap)
     explained = explained_share(interactions.only(interactions.salient(threshold)), bootstrap=bootstrap)
     kinds = max(1, int((interactions.effects != 0).any(2).any(0).sum()))
     possible = kinds * (2**interactions.n - 1)
@@ -115,6 +115,6 @@ def strength_in_words(run: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     strength = interactions.only(interactions.salient(run.study.threshold)).strength().sum(2)
     columns = {}
     for kind, of_kind in zip(KINDS, strength.unbind(1), strict=True):
-        intervals = mean_interval(of_kind[:, 1:].numpy(), bootstrap=bootstrap)
+        intervals = mean_interval(of_kind[:, 1:].numpy(), least=0.0, bootstrap=bootstrap)
         columns[kind.upper()] = [with_interval(interval, "{:.2f}".format) for interval in intervals]
     return pd.DataFrame(columns, index=pd.Index([str(i + 1) for i in range(run.store.n)], name="order"))

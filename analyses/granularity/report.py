@@ -28,7 +28,7 @@ from harsanyi.analyses.granularity.words import (
     tables_in_words,
 )
 from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import duration, listed
+from harsanyi.analyses.report.words import duration, intervals_over, listed
 from harsanyi.analyses.run.cautions import crossing_zero, few_inputs, few_seeds
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.methods import CITATION, again, versions
@@ -138,7 +138,7 @@ def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[T
         f"{facts['pretraining']}) and transferred to {facts['target']} ({facts['transfer']}). The baseline "
         f"was trained on the target alone ({facts['baseline']}). All trainings used {facts['optimiser']} on "
         f"{facts['data']}; {facts['runs']}. Errors are those after the last epoch. Differences are paired by "
-        "seed and number of samples; brackets are 95% percentile bootstrap intervals over seeds. "
+        f"seed and number of samples; brackets: {intervals_over(len(study.seeds), 'seeds')}. "
         + (f"Interactions were computed on {facts['interactions']}. " if study.inputs else "")
         + versions(),
         CITATION,
@@ -177,7 +177,7 @@ def notes_on(study: Granularity) -> list[str]:
     """What a reader of the report must know of seeds, errors, clusters and strengths."""
     notes = [
         "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
-        "the random labels. With fewer than about ten seeds bootstrap intervals over them are too narrow.",
+        "the random labels.",
         "The lowest error of several is lower than that of the same pretraining would be in new runs.",
         "The error is that after the last epoch; no epoch is chosen by the test samples.",
         *notes_on_task(study.task),

@@ -10,7 +10,7 @@ from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
-from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 
 KNOWLEDGE = {
@@ -60,9 +60,7 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     if LADDER_SUMMARY in tables:
         sentences += _knowledge(tables[LADDER_SUMMARY])
     seeds = int(summary.seeds.min())
-    if seeds == 1:
-        return [*sentences, "This rests on 1 seed: no intervals, nothing about other training runs."]
-    return [*sentences, f"This rests on {seeds} seeds; brackets hold bootstrap intervals over them."]
+    return [*sentences, resting_on(seeds, "seeds")]
 
 
 def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:

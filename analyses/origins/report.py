@@ -23,7 +23,14 @@ from harsanyi.analyses.origins.origins import (
     origins_of,
 )
 from harsanyi.analyses.report.page import REPORT_FILE, Report, publish
-from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
+from harsanyi.analyses.report.words import (
+    NO_VALUE,
+    intervals_over,
+    listed,
+    percent,
+    resting_on,
+    with_interval,
+)
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
@@ -132,7 +139,7 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
         *sentences,
         f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
         "variation over inputs: their paired interval excludes 0.",
-        f"This rests on {games} inputs; brackets hold bootstrap intervals over them.",
+        resting_on(games, "inputs"),
     ]
 
 
@@ -170,13 +177,15 @@ def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:
 
 def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
     """The figures of origins by caption; the words before the colon are the name of the file."""
-    intervals = "95% bootstrap intervals over inputs"
+    intervals = intervals_over(int(table.games.max()), "inputs")
     return {
-        f"Shares: preserved and new share of each origin, with {intervals}": figure_of(plot_origins(table)),
-        f"Preserved by order: mean salient strength per input, with {intervals}": figure_of(
+        f"Shares: preserved and new share of each origin; whiskers: {intervals}": figure_of(
+            plot_origins(table)
+        ),
+        f"Preserved by order: mean salient strength per input; whiskers: {intervals}": figure_of(
             plot_origin_orders(table, "preserved", unit=unit)
         ),
-        f"New by order: mean salient strength per input, with {intervals}": figure_of(
+        f"New by order: mean salient strength per input; whiskers: {intervals}": figure_of(
             plot_origin_orders(table, "new", unit=unit)
         ),
         **{

@@ -9,7 +9,7 @@ from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
-from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import NOISE
 
@@ -23,6 +23,7 @@ GROUP_WORDS = {NOISE: "With noise", SHIFT: "On shifted inputs", OTHER_PLAYERS: "
 def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of reliability by caption; the part before the colon names the file."""
     table = tables[FOUND_TABLE]
+    intervals = intervals_over(int(table.games.max()), "inputs")
     whole_networks = table[table.network.isin(list(study.checkpoints))]
     axes = {
         "Found elsewhere: of one network's salient strength, what another has on the same inputs, by order": (
@@ -32,7 +33,7 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
     if SHARING_TABLE in tables:
         axes[
             "Shared by inputs: of a network's salient strength, what sits in interactions that are salient "
-            "in at least so many inputs; bands are 95% bootstrap intervals over inputs"
+            f"in at least so many inputs; bands: {intervals}"
         ] = plot_sharing(tables[SHARING_TABLE])
     if STABILITY_TABLE in tables:
         axes["Stability: similarity Σ min / Σ max of the interactions on varied and on clean inputs"] = (
@@ -40,8 +41,8 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
         )
     shares = _all_orders(tables[SHARES_TABLE])
     shares = shares[shares.quantity.isin(list(SHARE_COLOURS))]
-    axes["Shares when inputs vary: with 95% bootstrap intervals; dashed, the inputs as they are"] = (
-        plot_variations(shares[shares.group != OTHER_PLAYERS], "quantity")
+    axes[f"Shares when inputs vary: whiskers: {intervals}; dashed, the inputs as they are"] = plot_variations(
+        shares[shares.group != OTHER_PLAYERS], "quantity"
     )
     if study.layouts:
         layouts = shares[shares.group.isin([CLEAN, OTHER_PLAYERS])]
@@ -73,7 +74,7 @@ def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame])
     sentences += _stability(tables)
     sentences += [sentence for group in GROUP_WORDS for sentence in _moved(shares, group)]
     games = int(shares.games.iloc[0])
-    return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+    return [*sentences, resting_on(games, "inputs")]
 
 
 def reliability_findings(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:

@@ -322,4 +322,4 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
 def _share_left(games: pd.DataFrame, seed: int) -> str:
     """The share of the variance that is left unexplained over all games, with its interval."""
     columns = [games[[name]].to_numpy(np.float64) for name in ("mean_square", "variance")]
-    return with_interval(ratio_interval(*columns, bootstrap=Bootstrap(seed=seed))[0], percent)
+    return with_interval(ratio_interval(*columns, least=0.0, bootstrap=Bootstrap(seed=seed))[0], percent)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
@@ -237,8 +237,8 @@ def track_figures(
     """
     along, times = tables[TRAJECTORIES], tables[TIMES]
     figures = {
-        "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, bands "
-        "are 95% bootstrap intervals over inputs": plot_reached(along),
+        "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, "
+        f"bands: {intervals_over(trajectories[0].final.games, 'inputs')}": plot_reached(along),
         "Similarity to the end: what a checkpoint has and the end has not counts against it here, not above; "
         "the gap between the two figures is what the run still loses": plot_reached(along, "similarity_own"),
         "When half is reached: by order, with intervals": plot_times_to_reach(
@@ -282,7 +282,7 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if SUCCESSION in tables:
         sentences += _successions(tables[SUCCESSION])
     games = int(tables[TIMES].games.iloc[0])
-    return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+    return [*sentences, resting_on(games, "inputs")]
 
 
 def untrained_starts(run: Run) -> list[str]:

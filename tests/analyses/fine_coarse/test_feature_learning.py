@@ -148,7 +148,7 @@ def test_literal_errors(runs):
             shares.append(wrong / 40)
         row = table[(table.level == level) & (table.samples == kind)].iloc[0]
         assert row.value == pytest.approx(np.mean(shares), abs=1e-12)
-        assert (row.low, row.high) == pytest.approx((min(shares), max(shares)), abs=1e-12)
+        assert np.isnan([row.low, row.high]).all()  # two seeds are too few
 
 
 def test_literal_alignment(runs):

@@ -210,7 +210,7 @@ def test_the_report_says_what_was_found(study, finished):
     )
     assert " points" in finished[0]
     assert len(finished) == 2  # one number of samples: all else is in the tables
-    assert finished[-1] == "This rests on 2 seeds; brackets hold bootstrap intervals over them."
+    assert finished[-1] == "This rests on 2 seeds: too few for an interval."
     page = (study.out / "report.html").read_text(encoding="utf-8")
     for text in ("small:cnn: label granularity", "random, 8 classes, 60 samples", "50% moved"):
         assert text in page, text
@@ -247,7 +247,7 @@ def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
         baseline_epochs=1,
     )
     said = run_granularity(probe, progress=False)
-    assert said[-1] == "This rests on 1 seed: no intervals, nothing about other training runs."
+    assert said[-1] == "This rests on 1 seed: too few for an interval."
     (run,) = (run for run in runs_of(probe) if run.kind == "per-sample")
     first, last = (weights(path.path) for path in models.series(tmp_path / run.folder / "finetune"))
     moved = {name for name in first if not torch.equal(first[name], last[name])}
