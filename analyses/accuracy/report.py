@@ -126,7 +126,7 @@ def _pruning(standing: pd.DataFrame) -> str:
         rows = standing[standing.order == order]
         changed = rows[rows.value <= 0.5]
         if changed.empty:
-            last = rows.loc[rows.removed.idxmax()]
+            last = rows.iloc[int(rows.removed.argmax())]
             said.append(f"{percent(1 - last.value)} change at all, {words}")
         else:
             said.append(f"half of them change after {changed.removed.min():,.0f} removals, {words}")

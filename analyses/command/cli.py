@@ -25,7 +25,7 @@ COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
 FIRST_STEPS = """\
 What a network knows, and what fine-tuning kept, dropped and learned, from saved checkpoints.
 
-See it first, on networks that are trained for it (a minute, nothing to download):
+See it first, on networks that are trained for it (two minutes, nothing to download):
 
   harsanyi demo
 

@@ -130,7 +130,7 @@ def _strongest_orders(ladder: pd.DataFrame) -> str:
     said = []
     for count in sorted({rows.classes.min(), rows.classes.max()}):
         level = rows[rows.classes == count]
-        strongest = level.loc[level.value.idxmax()]
+        strongest = level.iloc[int(level.value.argmax())]
         said.append(f"order {strongest.order} of {classes_in_words(strongest)}")
     return f"Most strength has {listed(said)}."
 

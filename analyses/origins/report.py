@@ -206,12 +206,12 @@ def _findings(table: pd.DataFrame, similarities: pd.DataFrame) -> dict[str, str]
         for name in origins_of(table):
             strength = rows[(rows.origin == name) & (rows.quantity == quantity)]
             if strength.value.max() > 0:
-                peaks.append(f"at order {strength.loc[strength.value.idxmax()].order} in {name}")
+                peaks.append(f"at order {strength.order.iloc[int(strength.value.argmax())]} in {name}")
         if peaks:
             found[f"{quantity.capitalize()} by order"] = f"Most {quantity} strength sits {listed(peaks)}."
     alike = similarities[(similarities.kind == "both") & (similarities.order == "all")].dropna(subset="value")
     for network, pairs in alike.groupby("network", sort=False):
-        most, least = pairs.loc[pairs.value.idxmax()], pairs.loc[pairs.value.idxmin()]
+        most, least = (pairs.iloc[int(at)] for at in (pairs.value.argmax(), pairs.value.argmin()))
         sentence = f"The similarity of {_pair(most)} is {_similarity(most)}"
         if len(pairs) > 1:
             sentence += f", the highest; that of {_pair(least)} is the lowest, {_similarity(least)}"

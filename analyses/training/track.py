@@ -106,6 +106,15 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
 def _findings(run: Run, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """What the figures of tracked runs show, a sentence each, by name."""
     along, found = tables[TRAJECTORIES], {}
+    alike, halves = [], []
+    for name in dict.fromkeys(along.series):
+        rows = along[(along.series == name) & (along.quantity == "similarity_own")]
+        first = total_row(rows[rows.step == rows.step.min()])
+        alike.append(f"{with_interval(first, '{:.2f}'.format)} in {name}")
+        half = total_row(tables[TIMES], series=name, share=REACHED_SHARES[0])
+        halves.append(f"{with_interval(half, percent, of='fraction')} of {name}")
+    found["Similarity to the end"] = f"The first checkpoint's similarity to the end is {listed(alike)}."
+    found["When half is reached"] = f"Half of the final knowledge is there after {listed(halves)}."
     kept = dict(zip(_series_with(along, "preserved_share"), _preserved_at_the_end(along), strict=True))
     successions = tables.get(SUCCESSION)
     phases = (

@@ -263,7 +263,7 @@ def tracked(study, folder: Path, ends: dict[str, torch.Tensor]) -> Track:
 
 
 def test_an_assumed_order_is_that_of_the_end_of_a_run(study, tmp_path):
-    """The head of a run's first steps may be drawn anew, on features that know the classes: any order."""
+    """A head that was drawn anew may, on good features, prefer any order at the start of a run."""
     at_end = tracked(study, tmp_path / "right", {name: ROWS[name] for name in sorted(COLOURS)})
     facts = replace(prepare(at_end).facts, performance=prepare(at_end).performance())
     assert [row.alarm for row in facts.performance] == ["order", "order", ""]
