@@ -193,7 +193,7 @@ def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
         if Path(name).name != name:
             raise ValueError(f"its rows lie in {name!r}: expected the name of a file in the folder itself")
         if not (folder / name).is_file():
-            raise ValueError(f"{folder} lacks its file {name!r}")
+            raise ValueError(f"it lacks its file {name!r}")
         with pa.ipc.open_stream(pa.memory_map(str(folder / name))) as stream:
             parts.append(stream.read_all())
     table = pa.concat_tables(parts)

@@ -96,7 +96,7 @@ def test_too_few_segments_name_the_input(tmp_path):
     [
         (np.zeros((4, 4, 3), np.uint8), "expected whole numbers"),
         (np.zeros((4, 4)), "is float64"),
-        (np.array([{"a": 1}], dtype=object), "cannot be read"),
+        (np.array([{"a": 1}], dtype=object), "Python objects"),
     ],
     ids=["colours", "floats", "objects"],
 )

@@ -50,7 +50,7 @@ def test_a_study_comes_back_from_its_file(kind, drawn, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("inputs = ", "not valid TOML"),
+        ("inputs = ", "cannot be read as TOML"),
         ("colour = 1", "fields that compare does not know: colour"),
         ("inputs = 1.5", "inputs is 1.5, expected a whole number"),
         ("inputs = true", "inputs is True, expected a whole number"),
@@ -77,7 +77,7 @@ def test_a_missing_file_and_an_incomplete_one(tmp_path):
     with pytest.raises(ValueError, match="no whole study"):
         study_in(tmp_path / "half.toml")
     (tmp_path / "latin.toml").write_bytes(b"before = '\xe4'")
-    with pytest.raises(ValueError, match="not valid TOML"):
+    with pytest.raises(ValueError, match="cannot be read as TOML"):
         read_study(tmp_path / "latin.toml", Compare)
 
 
