@@ -60,7 +60,7 @@ from .report.tables import read_table, write_table
 from .run.compute import compute
 from .run.notes import approximation
 from .run.run import Run
-from .statistics.bootstrap import Bootstrap, Interval, mean_interval, ratio_interval
+from .statistics.bootstrap import Bootstrap, Interval, mean_interval, ratio_interval, share_interval
 from .statistics.correlation import correlation_table
 from .study.screening import screening_table
 from .study.settings import read_study
@@ -203,6 +203,7 @@ __all__ = [
     "run_reliability",
     "runs_table",
     "screening_table",
+    "share_interval",
     "shares_by_order",
     "shares_table",
     "sharing_table",

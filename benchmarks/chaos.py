@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -113,7 +114,8 @@ def prepare(folder: Path) -> None:
     network = models.load("small:cnn", "random", classes=train.classes["coarse"], seed=0)
     recipe = models.Recipe(epochs=2)
     models.train(network, samples, recipe, folder=folder / "series", held_out=samples, progress=False)
-    for split, step in (("train", 20), ("test", 10)):
+    splits: tuple[tuple[Literal["train", "test"], int], ...] = (("train", 20), ("test", 10))
+    for split, step in splits:
         table = pd.read_parquet(data.fashion_mnist_path(split))
         table.iloc[::step].reset_index(drop=True).to_parquet(folder / f"{split}.parquet")
     (folder / "ready").touch()

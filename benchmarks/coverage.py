@@ -17,7 +17,7 @@ from harsanyi.analyses.statistics.bootstrap import (
     mean_interval,
     rate_interval,
     ratio_difference_interval,
-    ratio_interval,
+    share_interval,
     sum_intervals,
 )
 from harsanyi.analyses.statistics.correlation import correlation_table
@@ -48,7 +48,7 @@ def log_normal_mean(random: np.random.Generator, games: int, repeats: int, how: 
 def share(random: np.random.Generator, games: int, repeats: int, how: Bootstrap) -> list[Interval]:
     """Parts of skewed strengths, 40% in the mean."""
     whole = random.lognormal(0.0, SPREAD, (games, repeats))
-    return ratio_interval(whole * random.beta(2.0, 3.0, whole.shape), whole, bootstrap=how)
+    return share_interval(whole * random.beta(2.0, 3.0, whole.shape), whole, bootstrap=how)
 
 
 def paired_shares(random: np.random.Generator, games: int, repeats: int, how: Bootstrap) -> list[Interval]:
@@ -95,8 +95,8 @@ def correlation_of(skewed: bool, coefficient: str) -> Draw:
             points = random.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], games)
             points = np.exp(SPREAD * points) if skewed else points
             table = correlation_table(pd.DataFrame(points, columns=["x", "y"]), [("x", "y")], bootstrap=how)
-            row = table.set_index("coefficient").loc[coefficient]
-            found.append(Interval(row.value, row.low, row.high))
+            (row,) = table[table.coefficient == coefficient][["value", "low", "high"]].to_numpy(float)
+            found.append(Interval(*row.tolist()))
         return found
 
     return draw

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.change import salient_effects
 from harsanyi.analyses.knowledge.restricted import constants, require_classes
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, rate_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, rate_interval, share_interval
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 Order = Literal["greedy", "fewest", "strongest", "weakest"]
@@ -59,7 +59,7 @@ class Pruning:
         intervals = [
             *mean_interval(_columns(self.count, self.spare), least=0.0, bootstrap=bootstrap),
             *rate_interval(_columns(~self.flips), bootstrap=bootstrap),
-            *ratio_interval(above, below, bootstrap=bootstrap),
+            *share_interval(above, below, bootstrap=bootstrap),
         ]
         rows = [
             {"order": self.order, "quantity": name, **vars(interval), "games": len(self.count)}

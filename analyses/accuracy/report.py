@@ -113,9 +113,10 @@ def _correlation(table: pd.DataFrame, over: str) -> str:
     """How the new share correlates with what it is drawn against; empty where nothing varies."""
     ((outcome, name),) = ((outcome, name) for kind, outcome, name in OUTCOMES if kind == over)
     rows = table[(table.over == over) & (table.x == "new_share") & (table.y == outcome)]
-    (row,) = rows[rows.coefficient == "pearson"].itertuples()
-    if not np.isfinite(row.value):
+    rows = rows[(rows.coefficient == "pearson") & rows.value.notna()]
+    if rows.empty:
         return ""
+    (row,) = rows.itertuples()
     return f"Over {row.points} {over}, the new share and {name} correlate with r = {_coefficient(row)}."
 
 

@@ -92,7 +92,7 @@ def name_points(
             first, last = (in_points(*end) for end in ends)
             taken += [(*(one - margin), *(other + margin)) for one, other in zip(first, last, strict=True)]
     for line in ax.lines:
-        if line.get_linestyle() != "None" and len(line.get_xydata()) == 2:
+        if line.get_linestyle() != "None" and len(np.asarray(line.get_xydata())) == 2:
             drawn = line.get_path().transformed(line.get_transform()).get_extents().extents
             taken.append(tuple(np.array(drawn) * 72 / figure.dpi + [-1, -1, 1, 1]))
     left, bottom, right, top = np.array(ax.bbox.extents) * 72 / figure.dpi

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, share_interval
 
 Classify = Callable[[Tensor], Tensor]
 BATCH_SIZE = 2**16  # points
@@ -65,7 +65,7 @@ def boundary_redundancy(
             f"and {points}"
         )
     redundant, crossings = crossing_counts(classify, segments, coarse, points)
-    (interval,) = ratio_interval(
+    (interval,) = share_interval(
         redundant[:, None].astype(float),
         crossings[:, None].astype(float),
         bootstrap=bootstrap,

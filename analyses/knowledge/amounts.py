@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, mean_interval, share_interval
 from harsanyi.interactions import KINDS, SIGNS, Interactions
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
@@ -29,16 +29,16 @@ def by_sign_and_order(
 def amounts_table(
     quantities: Quantities, *, signs: bool = True, bootstrap: Bootstrap = Bootstrap()
 ) -> pd.DataFrame:
-    """Means of amounts over games, and ratios of their sums over games, with intervals.
+    """Means of amounts over games, and shares of their sums over games, with intervals.
 
     Args:
-        quantities: by name, one amount for a mean, a numerator and a denominator for a ratio.
+        quantities: by name, one amount for a mean, a part and the whole for a share.
         signs: whether there are rows for each sign; else both signs together, and no column sign.
         bootstrap: of the intervals over games.
 
     Returns:
         columns quantity, kind ("both", "and", "or"), sign ("both", "positive", "negative"), order ("all",
-        "1" … "n"), value, low, high, games. A ratio is NaN where its denominator is 0; bounds are NaN where
+        "1" … "n"), value, low, high, games. A share is NaN where the whole is 0; bounds are NaN where
         there is no interval (`statistics.bootstrap`).
     """
     found = _intervals(quantities, signs, bootstrap)
@@ -60,11 +60,11 @@ def joined(blocks: Sequence[Quantities]) -> Quantities:
 
 
 def _intervals(quantities: Quantities, signs: bool, bootstrap: Bootstrap) -> dict[str, list[Interval]]:
-    """The intervals of each quantity: those of all means at once, and those of all ratios."""
+    """The intervals of each quantity: those of all means at once, and those of all shares."""
     found: dict[str, list[Interval]] = {}
     ways: dict[int, Callable[..., list[Interval]]] = {
         1: partial(mean_interval, least=0.0),
-        2: ratio_interval,
+        2: share_interval,
     }
     for count, of_columns in ways.items():
         columns = {

@@ -19,7 +19,7 @@ from harsanyi.analyses.knowledge.change import (
     salient_effects,
     shared_effects,
 )
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, share_interval
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, SIGNS, Interactions, coalition_masks
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 
@@ -132,7 +132,7 @@ def sharing_table(
         shared = [
             _order_sums(torch.where(counts >= k, strength, 0.0), network.orders) for k in steps.tolist()
         ]
-        intervals = ratio_interval(np.concatenate(shared, 1), np.tile(whole, len(steps)), bootstrap=bootstrap)
+        intervals = share_interval(np.concatenate(shared, 1), np.tile(whole, len(steps)), bootstrap=bootstrap)
         orders = ["all", *map(str, range(1, network.n + 1))]
         table = pd.DataFrame(map(vars, intervals))
         table.insert(0, "inputs", np.repeat(steps, len(orders)))

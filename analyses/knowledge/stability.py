@@ -15,6 +15,7 @@ from harsanyi.analyses.statistics.bootstrap import (
     mean_interval,
     ratio_difference_interval,
     ratio_interval,
+    share_interval,
 )
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, reconstruct
 
@@ -88,7 +89,7 @@ def shares_table(
         if any(amount is None for pair in amounts for amount in pair):
             continue
         varied, original = [(_by_kind(part), _by_kind(whole)) for part, whole in amounts]
-        values = pd.DataFrame(map(vars, ratio_interval(*varied, bootstrap=bootstrap)))
+        values = pd.DataFrame(map(vars, share_interval(*varied, bootstrap=bootstrap)))
         intervals = ratio_difference_interval(varied, original, bootstrap=bootstrap)
         differences = pd.DataFrame(map(vars, intervals))
         columns = dict(zip(BOUNDS, ("difference", "difference_low", "difference_high"), strict=True))

@@ -153,19 +153,30 @@ def ratio_interval(
 
     Returns:
         an interval for each column: NaN where the denominators sum to zero, NaN bounds where they do so
-        without one game or in a resample. Where the numerator is a part of the denominator in every game, the
-        ratio is a share, and the bounds are within 0 and 1.
+        without one game or in a resample.
 
     >>> ratio_interval(np.ones((5, 1)), 2 * np.ones((5, 1)))[0]
     Interval(value=0.5, low=0.5, high=0.5)
     """
     above, below = (np.asarray(part, dtype=np.float64) for part in (numerator, denominator))
-    intervals = _studentised([(above, below)], bootstrap)
-    shares = ((above >= 0) & (above <= below)).all(0)
-    return [
-        within(interval, 0.0, 1.0) if share else within(interval, least)
-        for interval, share in zip(intervals, shares, strict=True)
-    ]
+    return [within(interval, least) for interval in _studentised([(above, below)], bootstrap)]
+
+
+def share_interval(
+    part: np.ndarray, whole: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()
+) -> list[Interval]:
+    """The ratio of a part to the whole that it is a part of, in every game: no bound is beyond 0 or 1.
+
+    Args:
+        part, whole, bootstrap: as numerator and denominator of `ratio_interval`.
+
+    Returns:
+        an interval for each column, as `ratio_interval` gives it.
+
+    >>> share_interval(np.ones((5, 1)), 2 * np.ones((5, 1)))[0]
+    Interval(value=0.5, low=0.5, high=0.5)
+    """
+    return [within(interval, 0.0, 1.0) for interval in ratio_interval(part, whole, bootstrap=bootstrap)]
 
 
 def ratio_difference_interval(

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from harsanyi import models  # noqa: F401  torchvision's operators, before transformers imports it
-from harsanyi.analyses import Compute, Run, compute, ratio_interval, similarity
+from harsanyi.analyses import Compute, Run, compute, share_interval, similarity
 from harsanyi.analyses.comparison.pictures import draw_top
 from harsanyi.analyses.knowledge.amounts import amounts_table
 from harsanyi.interactions import METHODS, Interactions, extract
@@ -105,7 +105,7 @@ def shares_of(found: Interactions) -> pd.DataFrame:
     """The share of each order in all strength: a ratio of sums over prompts."""
     by_order = found.strength("order").sum((1, 2))[:, 1:].numpy()
     whole = by_order.sum(1, keepdims=True).repeat(found.n, axis=1)
-    rows = [vars(one) for one in ratio_interval(by_order, whole)]
+    rows = [vars(one) for one in share_interval(by_order, whole)]
     orders = [str(order) for order in range(1, found.n + 1)]
     return pd.DataFrame(rows).assign(quantity="share", kind="both", order=orders, games=found.games)
 

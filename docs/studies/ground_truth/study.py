@@ -25,6 +25,7 @@ from harsanyi.analyses import (
     detours,
     mean_interval,
     ratio_interval,
+    share_interval,
     time_to_reach,
     trajectory_table,
 )
@@ -171,8 +172,8 @@ def found_table(found: Interactions, true: Interactions) -> pd.DataFrame:
     error = (effects - expected).abs().where(is_true, 0).amax(1, keepdim=True).numpy()
     spurious = effects.abs().where(~is_true & ~nobody, 0).amax(1, keepdim=True).numpy()
     rows = {
-        "precision": ratio_interval(hits, is_found.sum(1, keepdim=True).double().numpy()),
-        "recall": ratio_interval(hits, is_true.sum(1, keepdim=True).double().numpy()),
+        "precision": share_interval(hits, is_found.sum(1, keepdim=True).double().numpy()),
+        "recall": share_interval(hits, is_true.sum(1, keepdim=True).double().numpy()),
         "worst_error": mean_interval(error),
         "worst_spurious": mean_interval(spurious),
     }
@@ -244,7 +245,7 @@ def _compared(change: Change, networks: Mapping[str, Interactions], method: Meth
         part = Interactions(rest[:, 0], rest[:, 1], network.v, "what is not shared")
         at_pattern = only_pattern(part, pattern, method)
         sums = [one.strength("total").sum((1, 2, 3))[:, None].numpy() for one in (at_pattern, part)]
-        rows.append({"quantity": name, **vars(ratio_interval(*sums)[0]), "games": network.games})
+        rows.append({"quantity": name, **vars(share_interval(*sums)[0]), "games": network.games})
     columns = ["quantity", "value", "low", "high", "games"]
     return pd.concat([table, pd.DataFrame(rows)], ignore_index=True)[columns]
 

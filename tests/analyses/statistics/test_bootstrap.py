@@ -14,6 +14,7 @@ from harsanyi.analyses.statistics.bootstrap import (
     rate_interval,
     ratio_difference_interval,
     ratio_interval,
+    share_interval,
     sum_intervals,
 )
 
@@ -158,7 +159,7 @@ def test_anything_else_has_expanded_percentiles_of_literal_resamples():
 def test_shares_and_strengths_stay_in_their_range():
     whole = strengths(5)
     part = whole * np.array([[0.0], [0.9], [1.0], [1.0], [1.0]])
-    (share,) = ratio_interval(part, whole)
+    (share,) = share_interval(part, whole)
     assert 0 <= share.low < share.high == 1.0
     one_of_five = whole * np.eye(5)[:, :1]
     assert mean_interval(one_of_five)[0].low < 0
