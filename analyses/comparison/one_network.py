@@ -91,7 +91,7 @@ def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootst
 
     >>> import torch
     >>> from harsanyi.interactions import And, extract
-    >>> v = torch.tensor([[0.0, 0.0, 0.0, 4.0]] * 2, dtype=torch.float64)
+    >>> v = torch.tensor([[0.0, 0.0, 0.0, 4.0]] * 3, dtype=torch.float64)
     >>> describe_one(extract(v, And()), 0.05, Bootstrap(resamples=50)).partition(";")[0]
     'An input has 1.0 [1.0, 1.0] salient interactions of 3'
     """

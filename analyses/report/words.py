@@ -55,6 +55,14 @@ def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> s
 def intervals_over(games: int, unit: str, *, confidence: float = 0.95) -> str:
     """The intervals of means and ratios over so many inputs or seeds, for captions and methods.
 
+    Args:
+        games: number of inputs or seeds.
+        unit: "inputs" or "seeds".
+        confidence: of the intervals.
+
+    Returns:
+        the kind of the intervals, or why there are none.
+
     >>> intervals_over(30, "inputs"), intervals_over(3, "seeds")
     ('95% bootstrap-t intervals over inputs', '95% t intervals over seeds')
     >>> intervals_over(2, "seeds")
@@ -75,6 +83,9 @@ def resting_on(games: int, unit: str, *, each: str = "") -> str:
         games: number of inputs or seeds.
         unit: "inputs" or "seeds".
         each: what each of them is or has, in words.
+
+    Returns:
+        the sentence.
 
     >>> resting_on(3, "seeds")
     'This rests on 3 seeds; brackets hold 95% t intervals over seeds.'

@@ -300,8 +300,8 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
     Returns:
         the sentence that marks all results of the study.
 
-    >>> rows = {"network": "net", "game": [0, 1], "players": "3 5", "all_players": 64, "coalitions": 256}
-    >>> sentence = approximation(pd.DataFrame({**rows, "mean_square": [1.0, 1.0], "variance": [4.0, 4.0]}))
+    >>> rows = {"network": "net", "game": range(3), "players": "3 5", "all_players": 64, "coalitions": 256}
+    >>> sentence = approximation(pd.DataFrame({**rows, "mean_square": 1.0, "variance": 4.0}))
     >>> sentence.partition("; ")[2].partition(" (")[0]
     'the tables leave 25% [25%, 25%] of the variance of the output unexplained'
     """

@@ -97,6 +97,9 @@ def mean_interval(
         least: what no value can be below, 0 for counts and strengths; no bound is below it either.
         bootstrap: of the intervals.
 
+    Returns:
+        an interval for each column; NaN bounds for fewer than three games, and where resamples cannot tell.
+
     >>> mean_interval(np.array([[0.0], [1.0], [2.0]]))[0]  # 1 ± 4.303 / √3
     Interval(value=1.0, low=-1.484..., high=3.484...)
     >>> mean_interval(np.array([[0.0], [1.0]]))[0]
@@ -209,6 +212,13 @@ def ratio_difference_interval(
 
 def within(interval: Interval, least: float, most: float = np.inf) -> Interval:
     """The interval without what no value can be.
+
+    Args:
+        interval: of a value.
+        least, most: what no value can be below and above.
+
+    Returns:
+        the same value, with bounds from `least` to `most`; NaN bounds stay NaN.
 
     >>> within(Interval(0.1, -0.1, 0.3), 0.0)
     Interval(value=0.1, low=0.0, high=0.3)

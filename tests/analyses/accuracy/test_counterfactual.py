@@ -288,9 +288,9 @@ def literal_bounds(by_game, sample, whole):
     reach = stats.t.ppf(0.975, len(games) - 1)
     for quantity, value in whole.items():
         without = np.array([one[quantity] for one in rest])
-        to, back = (np.arctanh, np.tanh) if quantity in ("pearson", "spearman") else (np.array, np.array)
+        to, back = (np.arctanh, np.tanh) if quantity in ("pearson", "spearman") else (np.asarray, float)
         half = reach * np.sqrt((len(games) - 1) * to(without).var())
-        found[quantity] = (back(to(value) - half), back(to(value) + half))
+        found[quantity] = tuple(float(back(to(value) + way * half)) for way in (-1, 1))
         if quantity in ("slope", "cohen_d") or (quantity in ("pearson", "spearman") and len(games) < 5):
             found[quantity] = (np.nan, np.nan)
     return found

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from harsanyi import data, models
 from harsanyi.analyses.fine_coarse.objective_sweep import betas_of, objective_summary, objective_sweep
@@ -158,7 +159,8 @@ def test_differences_are_to_beta_zero_of_the_same_seed():
             chosen = (table.betas == betas) & (table.quantity == f"{measure}_difference")
             (found,) = table[chosen].itertuples()
             assert found.value == pytest.approx(np.mean(pairs), abs=EXACT)
-            assert min(pairs) <= found.low < found.value < found.high <= max(pairs)
+            expected = stats.ttest_1samp(pairs, 0.0).confidence_interval(0.95)
+            assert (found.low, found.high) == pytest.approx(tuple(expected), abs=EXACT)
             assert (found.level, found.seeds) == ("half", 4)
         means = table[table.quantity == measure].set_index(["betas", "level"]).value
         assert len(means) == 5  # three on halves, and the two finer levels of β (1, 0.3)

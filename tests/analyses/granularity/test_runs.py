@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, ttest_1samp
 
 from harsanyi import data, models
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
@@ -138,7 +138,8 @@ def test_differences_are_to_the_baseline_of_the_same_size_and_seed():
         pairs = [errors["random", size, seed] - errors["baseline", size, seed] for seed in range(4)]
         (found,) = table[(table.quantity == "error_difference") & (table["size"] == size)].itertuples()
         assert found.value == pytest.approx(np.mean(pairs), abs=EXACT)
-        assert min(pairs) <= found.low < found.value < found.high <= max(pairs)
+        expected = ttest_1samp(pairs, 0.0).confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx(tuple(expected), abs=EXACT)
         assert (found.kind, found.seeds) == ("random", 4)
     assert len(table) == 2 * 2 * 3 + 2
     alone = summary_table(runs[runs.kind != "baseline"])

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.alternatives import captions_alone
 
 # Ratios of sums of a few dozen float64 terms of size ~1.
 EXACT = 1e-12
+DRAWS = 5000
 
 
 def random_interactions(seed: int, games: int = 5, n: int = 3) -> Interactions:
@@ -99,29 +101,37 @@ def test_an_origin_does_not_differ_from_itself():
 
 
 def test_intervals_resample_the_same_games():
-    """Against a literal bootstrap of pairs."""
+    """Against a literal bootstrap-t of pairs."""
     one = random_change(1, games=12)
     # The other keeps of each game a little less than the first: alone each varies far more than both differ.
     other = compare(one.before, one.after.scaled(0.8), scratch=one.scratch, threshold=0.2)
-    table = compare_many({"a": one, "b": other}, bootstrap=Bootstrap(confidence=0.8))
+    table = compare_many({"a": one, "b": other}, bootstrap=Bootstrap(confidence=0.8, resamples=DRAWS))
     table = table[(table.kind == "both") & (table.order == "all") & (table.sign == "both")]
     rows = table[table.quantity == "preserved_share"].set_index("origin")
 
-    def literal(games: list[int]) -> float:
-        shares = [
-            sum(float(x.preserved[g].sum()) for g in games) / sum(float(x.all_before[g].sum()) for g in games)
-            for x in (one, other)
-        ]
-        return shares[0] - shares[1]
+    kept, whole = (
+        [[float(games[g].sum()) for g in range(12)] for games in two]
+        for two in ((one.preserved, other.preserved), (one.all_before, other.all_before))
+    )
 
+    def difference_and_error(games: Sequence[int]) -> tuple[float, float]:
+        """The difference of the shares, and its error by the delta method: √Σ (residual − residual)²."""
+        totals = [sum(row[g] for g in games) for row in whole]
+        shares = [sum(row[g] for g in games) / total for row, total in zip(kept, totals, strict=True)]
+        a, b = (
+            [(kept[i][g] - shares[i] * whole[i][g]) / totals[i] for g in games] for i in range(2)
+        )
+        return shares[0] - shares[1], sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5
+
+    value, error = difference_and_error(range(12))
     generator = random.Random(0)
-    drawn = [literal(generator.choices(range(12), k=12)) for _ in range(400)]
-    low, high = np.quantile(drawn, [0.1, 0.9])
+    drawn = [difference_and_error(generator.choices(range(12), k=12)) for _ in range(DRAWS)]
+    t = [(difference - value) / scatter for difference, scatter in drawn]
     row = rows.loc["a − b"]
-    # The 10% point of 400 normal draws has a standard error of √(0.1 · 0.9 / 400) / 0.175 = 0.09 standard
-    # deviations, 0.035 of the way from the 10% to the 90% point; five of them.
-    assert abs(row.low - low) < 0.18 * (high - low)
-    assert abs(row.high - high) < 0.18 * (high - low)
+    # The level of a 10% point of other draws has a standard error of √(2 · 0.1 · 0.9 / 5000) = 0.006; five.
+    for bound, level in ((row.low, 0.9), (row.high, 0.1)):
+        least, most = np.quantile(t, [level - 0.03, level + 0.03])
+        assert least < (value - bound) / error < most
     apart = rows.high - rows.low
     assert apart["a − b"] < 0.5 * (apart["a"] + apart["b"])  # pairing cancels what games have in common
 

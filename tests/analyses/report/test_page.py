@@ -200,18 +200,19 @@ def test_sentences_on_one_input_have_no_intervals():
 
 
 def test_sentences_where_nothing_is_preserved():
-    found = sentences(effects({4: 4.0}, {4: 4.0}), effects({2: 1.0}, {2: 1.0}), effects({2: 1.0}, {2: 1.0}))
+    after = effects(*[{2: 1.0}] * 3)
+    found = sentences(effects(*[{4: 4.0}] * 3), after, after)
     assert "0% [0%, 0%] was preserved and 100% [100%, 100%] discarded." in found[0]
     assert found[2] == "The discarded strength sits at order 1.0 on average and the new at 1.0."
     assert found[3] == "Nothing was preserved that the network trained from scratch could have too."
 
 
 def test_sentences_about_networks_that_do_nothing():
-    nothing = effects({}, {})
+    nothing = effects({}, {}, {})  # enough inputs for an interval, of which none has anything to share
     assert sentences(nothing, nothing) == [
         "The pretrained network has no salient interactions here: nothing to preserve or discard.",
         "The fine-tuned network has no salient interactions here: it learned nothing new.",
-        "This rests on 2 inputs of 3 players each, too few of them with salient interactions for intervals.",
+        "This rests on 3 inputs of 3 players each, too few of them with salient interactions for intervals.",
     ]
 
 

@@ -100,13 +100,13 @@ def test_the_report_marks_it_as_approximate(study, run):
 def test_networks_together():
     table = pd.DataFrame(
         {
-            "network": ["a", "a", "b", "b"],
-            "game": [0, 1, 0, 1],
+            "network": ["a"] * 3 + ["b"] * 3,
+            "game": [0, 1, 2] * 2,
             "players": "1 2 3",
             "all_players": 20,
             "coalitions": 9,
-            "mean_square": [1.0, 1.0, 3.0, 3.0],
-            "variance": [4.0, 4.0, 4.0, 4.0],
+            "mean_square": [1.0] * 3 + [3.0] * 3,
+            "variance": 4.0,
         }
     )
     assert "leave 50% [50%, 50%] of" in approximation(table, together=True)

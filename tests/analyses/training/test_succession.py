@@ -34,12 +34,12 @@ def random_run(seed: int, games: int = 4, n: int = 3) -> Trajectory:
 
 
 def run_by_order(shares: list[list[float]]) -> Trajectory:
-    """A run of two games in whose end every coalition of three players has the effect 1, and at each step a
+    """A run of ten games in whose end every coalition of three players has the effect 1, and at each step a
     share of it, by order."""
     orders = torch.tensor([bin(i).count("1") for i in range(8)])
     states = []
     for row in shares:
-        effects = torch.tensor([0.0, *row], dtype=torch.float64)[orders].repeat(2, 1)
+        effects = torch.tensor([0.0, *row], dtype=torch.float64)[orders].repeat(10, 1)
         v = torch.stack([reference.reconstruct(one, torch.zeros_like(one)) for one in effects])
         states.append(Interactions(effects, torch.zeros_like(effects), v, "given"))
     return Trajectory("run", STEPS[: len(states)], tuple(states))

@@ -202,7 +202,7 @@ def test_end_of_a_run():
 
 def test_time_to_reach_of_a_straight_run():
     """Effects in proportion to the step reach a share at that share of the last step, in every resample."""
-    end = random_interactions(0)
+    end = random_interactions(0, games=10)  # with fewer, times have no intervals
     run = Trajectory("run", STEPS, tuple(end.scaled(step / 100) for step in STEPS))
     for share in (0.05, 0.5, 0.75, 1.0):
         table = time_to_reach(run, share, bootstrap=Bootstrap(resamples=50))
@@ -355,7 +355,7 @@ def test_one_game_has_no_interval():
 
 
 def test_one_seed_one_table():
-    run = random_run(0)
+    run = random_run(0, games=12)  # with fewer than ten, nothing is drawn
     for analysis in (
         lambda seed: trajectory_table([run], bootstrap=Bootstrap(seed=seed)),
         lambda seed: time_to_reach(run, bootstrap=Bootstrap(seed=seed)),
