@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, ratio_interval, sum_intervals
+from harsanyi.analyses.statistics.bootstrap import (
+    Bootstrap,
+    Interval,
+    ratio_interval,
+    sum_intervals,
+    within,
+)
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.interactions import KINDS
 
@@ -32,7 +38,7 @@ def calibration_table(table: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
     their mean varies less); cliff_delta, the share of controls whose |y| is smaller, less the share whose
     |y| is larger (Cliff, "Dominance statistics: Ordinal analyses to answer ordinal questions", 1993).
 
-    Coalitions of one game are not independent, so the bootstrap resamples games with all their coalitions.
+    Coalitions of one game are not independent, so the intervals are over games, each with all its coalitions.
     A coalition can stand in a group several times, as preserved and new or as AND and OR; it was measured
     once and counts once.
 
@@ -44,7 +50,7 @@ def calibration_table(table: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
         columns baseline, part ("all", "preserved", "discarded", "new"), kind ("both", "and", "or"), sample
         ("chosen", "control", "chosen against control"), quantity, value, low, high, coalitions, games (with a
         coalition in the sample). Values are NaN where nothing varies or there is no control, bounds where
-        that happens in a resample.
+        that happens in a resample or without one game, and where there are too few games.
 
     >>> row = {"baseline": "blur", "part": "new", "network": "after", "kind": "and", "chosen": "0"}
     >>> rows = [{**row, "game": x, "draw": 0, "predicted": x, "measured": 2.0 * x} for x in range(3)]
@@ -99,8 +105,9 @@ def _agreement(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[str, 
     sums = _by_game(rows.game, np.ones(len(rows)), centred, y, centred**2, centred * y)
     yield "slope", _interval(sums, _slope, bootstrap)
     above, below = _by_game(rows.game, x * y, y.abs()), _by_game(rows.game, x**2, np.ones(len(rows)))
-    names = ("slope_through_origin", "mean_measured")
-    yield from zip(names, ratio_interval(above, below, bootstrap=bootstrap), strict=True)
+    slope, size = ratio_interval(above, below, bootstrap=bootstrap)
+    yield "slope_through_origin", slope
+    yield "mean_measured", within(size, 0.0)
 
 
 def _effect_sizes(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[str, Interval]]:
@@ -108,7 +115,8 @@ def _effect_sizes(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[st
     ones, difference = np.ones(len(rows)), rows.difference
     yield "cohen_d", _interval(_by_game(rows.game, ones, difference, difference**2), _cohen_d, bootstrap)
     above, below = _by_game(rows.game, rows.dominance), _by_game(rows.game, ones)
-    yield "cliff_delta", ratio_interval(above, below, bootstrap=bootstrap)[0]
+    (delta,) = ratio_interval(above, below, bootstrap=bootstrap)
+    yield "cliff_delta", within(delta, -1.0, 1.0)
 
 
 def _by_game(games: pd.Series, *columns: Any) -> np.ndarray:

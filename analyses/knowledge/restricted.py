@@ -114,7 +114,9 @@ def _shares(right: np.ndarray, whole: np.ndarray, bootstrap: Bootstrap) -> list[
     alike = (right == whole).all(0)
     return [
         Interval(interval.value, np.nan, np.nan) if same else interval
-        for interval, same in zip(ratio_interval(right, whole, bootstrap=bootstrap), alike, strict=True)
+        for interval, same in zip(
+            ratio_interval(right, whole, least=0.0, bootstrap=bootstrap), alike, strict=True
+        )
     ]
 
 

@@ -289,7 +289,7 @@ def unit_of(players: str) -> str:
 def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = False, seed: int = 0) -> str:
     """Say how far tables are approximate whose players were chosen by influence.
 
-    The share left unexplained is Σ mean_square / Σ variance over inputs; its interval resamples these.
+    The share left unexplained is Σ mean_square / Σ variance over inputs; its interval is over these.
 
     Args:
         table: of `screening_table`.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
@@ -52,20 +53,34 @@ def test_half_width_of_a_mean(shares):
 
 
 def test_all_inputs_at_once_scatter_like_the_bootstrap():
-    """The last point of the curve estimates what the intervals of the change's table do."""
+    """The last point of the curve has the values of the change's table, and the percentiles of SciPy."""
     change = random_change()
-    table = change.table(bootstrap=Bootstrap(resamples=10_000))
+    table = change.table(bootstrap=Bootstrap(resamples=2))
     table = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
     expected = table.set_index("quantity")
-    quantities = ["preserved_share", "new_share", "scratch_share", "only_scratch_share"]
-    curve = planning_curve(change, quantities, [40], draws=10_000, seed=1).set_index("quantity")
-    assert curve.index.tolist() == quantities
+    shares = {
+        "preserved_share": (change.preserved, change.all_before),
+        "new_share": (change.new, change.all_after),
+        "scratch_share": (change.also_scratch, change.preserved),
+        "only_scratch_share": (change.only_scratch, change.all_scratch),
+    }
+    curve = planning_curve(change, list(shares), [40], draws=10_000, seed=1).set_index("quantity")
+    assert curve.index.tolist() == list(shares)
     for quantity, row in curve.iterrows():
         assert row.value == pytest.approx(expected.value[quantity], abs=EXACT)
-        # Percentiles of 40 inputs beside bootstrap-t: the t quantile is 3% above the normal one, the error as
-        # much too small without its 39ths, and skewness moves both bounds by tenths of a standard error.
-        for bound in ("low", "high"):
-            assert row[bound] == pytest.approx(expected[bound][quantity], abs=0.3 * row.half_width)
+        drawn = stats.bootstrap(
+            [amount.sum((1, 2, 3)).numpy() for amount in shares[quantity]],
+            lambda part, whole, axis: part.sum(axis) / whole.sum(axis),
+            paired=True,
+            n_resamples=10_000,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).bootstrap_distribution
+        # The level of a 2.5% point of other draws has a standard error of √(2 · 0.025 · 0.975 / 10,000),
+        # 0.0022; five of them.
+        for bound, level in ((row.low, 0.025), (row.high, 0.975)):
+            least, most = np.quantile(drawn, [level - 0.011, level + 0.011])
+            assert least < bound < most
 
 
 def test_a_literal_draw_of_two(shares):

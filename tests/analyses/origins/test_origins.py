@@ -118,9 +118,7 @@ def test_intervals_resample_the_same_games():
         """The difference of the shares, and its error by the delta method: √Σ (residual − residual)²."""
         totals = [sum(row[g] for g in games) for row in whole]
         shares = [sum(row[g] for g in games) / total for row, total in zip(kept, totals, strict=True)]
-        a, b = (
-            [(kept[i][g] - shares[i] * whole[i][g]) / totals[i] for g in games] for i in range(2)
-        )
+        a, b = ([(kept[i][g] - shares[i] * whole[i][g]) / totals[i] for g in games] for i in range(2))
         return shares[0] - shares[1], sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5
 
     value, error = difference_and_error(range(12))
