@@ -185,6 +185,16 @@ def test_constants_belong_to_the_network_of_the_part():
         assert found["discarded", "only"] + found["preserved", "only"] == 1
 
 
+def test_shares_of_right_answers_are_not_below_zero():
+    """A t interval about one right answer among many would be."""
+    table = restricted_prediction(
+        random_classes(0), random_classes(10), random_labels(0), bootstrap=Bootstrap(resamples=2)
+    )
+    low = table[table.quantity == "accuracy_share"].low.dropna()
+    assert len(low)
+    assert (low >= 0).all()
+
+
 def test_one_seed_one_table():
     before, after, labels = random_classes(0), random_classes(1), random_labels(2)
     one, same, other = (
