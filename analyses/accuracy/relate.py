@@ -125,7 +125,7 @@ def relate(
         figures=accuracy_figures(tables, run.unit),
         findings=accuracy_findings(tables),
         notes=[
-            "Intervals resample the inputs (correlations over checkpoints: the runs). They do not cover "
+            "Intervals are over the inputs (correlations over checkpoints: the runs). They do not cover "
             "other training runs.",
             "Correlation is not cause: along a run nearly every quantity correlates with the step.",
             "The network never uses a part alone: its parts were learned together.",

@@ -75,7 +75,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         figures=_figures(run, change, table),
         findings=_findings(run, change, table),
         notes=[
-            "Intervals resample the inputs; they say nothing about other training runs of the same networks.",
+            "Intervals are over the inputs; they say nothing about other training runs of the same networks.",
             *method_notes(run),
         ],
     )

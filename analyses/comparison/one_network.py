@@ -69,7 +69,7 @@ def report_one(run: Run) -> list[str]:
         tables={f"Salient strength by order, mean per input ({run.unit})": strength_in_words(run, bootstrap)},
         facts={"network": run.study.checkpoints[NETWORK]} | method_facts(run) | network_facts(run),
         methods=methods_of(run, compared=False),
-        notes=["Intervals resample the inputs.", *method_notes(run)[1:]],
+        notes=["Intervals are over the inputs.", *method_notes(run)[1:]],
         warnings=[*cautions(run), *approximations(run)],
         again=command_of(run),
         explorer=explorer_of(run),

@@ -108,7 +108,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         figures=figures,
         findings=_findings(table, similarities),
         notes=[
-            "Intervals resample the inputs, the same in all origins. They do not cover other training runs, "
+            "Intervals are over the inputs, the same in all origins. They do not cover other training runs, "
             "and are not corrected for the number of pairs.",
             "Shares compare each network with its own start. Strengths of different networks have different "
             "scales, those of their own logits.",

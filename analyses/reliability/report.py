@@ -183,7 +183,7 @@ def shares_in_words(shares: pd.DataFrame, of: str) -> pd.DataFrame:
 def reliability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Limits of the variations that a reader should know."""
     notes = [
-        "Intervals resample the inputs; they say nothing about other training runs, other noise, or other "
+        "Intervals are over the inputs; they say nothing about other training runs, other noise, or other "
         "draws of players.",
         "Labels, and with superpixels and masks the players, are those of the inputs as they are. Accuracies "
         "in the variations' folders are those on inputs varied alike.",

@@ -83,7 +83,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         figures=figures,
         findings=_findings(run, tables),
         notes=[
-            "Intervals resample the inputs. They do not cover other runs of the same recipe.",
+            "Intervals are over the inputs. They do not cover other runs of the same recipe.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
             "Theory has AND interactions only: beside it, the effects of the run are counted as dividends, "
             "an OR as those of its subsets. It predicts a succession, not steps, and nothing about the first "
