@@ -290,8 +290,13 @@ class Store(Shown):
             v: of all games.
 
         Raises:
-            ValueError: for tables of another shape.
+            ValueError: for tables of another shape, or where the outputs of all classes are kept as well.
         """
+        if self.keeps_outputs:
+            raise ValueError(
+                f"{self.path} holds the outputs of all classes beside the tables, which tables alone do not "
+                "give: create it without outputs, or fill it"
+            )
         if v.shape != (self.games, 2**self.n):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not tables of shape "
