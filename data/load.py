@@ -69,7 +69,8 @@ def load(
     if isinstance(label_columns, str):  # else a sequence of letters
         label_columns = (label_columns,)
     named = (image_column, text_column, label_columns)
-    with reading(path, "inputs", "write it again, or remove it"):
+    file = path.parent if _names_a_split(path) else path
+    with reading(file, "inputs", "write it again, or remove it"):
         inputs = read(path, named)
     if bits is not None:
         if not isinstance(inputs.items, Images):
@@ -84,7 +85,7 @@ def read(path: Path, named: Named) -> Inputs:
         if any(match.suffix.lower() != ".parquet" for match in matches):
             raise ValueError(f"the pattern {path} works for parquet files only, not {matches[0].name}")
         return read_parquet(matches, str(path), named)
-    if path.parent.suffix.lower() == ".json" and path.parent.is_file():
+    if _names_a_split(path):
         refuse_names(path, named)
         return read_label_pairs(path.parent, path.name)
     if not path.exists():
@@ -101,6 +102,11 @@ def read(path: Path, named: Named) -> Inputs:
     if path.suffix.lower() == ".json":
         return read_label_pairs(path, "")  # refuses, and lists the splits
     raise ValueError(f"{path} has an unknown form: expected {FORMS}")
+
+
+def _names_a_split(path: Path) -> bool:
+    """Whether the path is that of a JSON file and the name of a split in it."""
+    return path.parent.suffix.lower() == ".json" and path.parent.is_file()
 
 
 def read_folder(folder: Path, named: Named) -> Inputs:

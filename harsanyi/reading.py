@@ -33,6 +33,9 @@ def reading(
         what: it is expected to be, as in "an HDF5 file".
         advice: what to do about it.
 
+    Returns:
+        the context, which gives nothing.
+
     Raises:
         ValueError: naming the file, for whatever else went wrong.
         FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError: of the system.

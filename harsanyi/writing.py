@@ -87,6 +87,9 @@ def said_plainly(
         needs: bytes that it takes in all, where that is known.
         advice: what to do else.
 
+    Returns:
+        the context, which gives nothing.
+
     Raises:
         OSError: naming the file, what is wrong, and the space that is needed.
 

@@ -399,6 +399,9 @@ def not_finite(game: int, coalition: int, score: float, count: int) -> str:
     Args:
         game, coalition, score: the first of them.
         count: how many there are.
+
+    Returns:
+        the sentence.
     """
     return (
         f"the score of game {game} is {score} for coalition {coalition} ({count} such scores in all): the "

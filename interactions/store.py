@@ -32,6 +32,7 @@ from harsanyi.interactions.evaluate import (
     suggested_batch_size,
 )
 from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.game.tried import FIRST_GAMES
 from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.plan import OwnFault
@@ -55,7 +56,7 @@ no row, in words. Names are in the group about; settings are JSON."""
 CHECKSUMS, FAILED = "sha256", "failed"
 CHECKSUM_BYTES, REASON_BYTES = 32, 400
 # So many games that fail one after the other are no fault of theirs.
-IN_A_ROW = 8
+IN_A_ROW = FIRST_GAMES
 # Copied at once, at most, where a game has no more.
 COPIED_BYTES = 2**26
 # A difference between settings is told in at most so many characters on each side.
@@ -290,8 +291,13 @@ class Store(Shown):
             v: of all games.
 
         Raises:
-            ValueError: for tables of another shape.
+            ValueError: for tables of another shape, or where the outputs of all classes are kept as well.
         """
+        if self.keeps_outputs:
+            raise ValueError(
+                f"{self.path} holds the outputs of all classes beside the tables, which tables alone do not "
+                "give: create it without outputs, or fill it"
+            )
         if v.shape != (self.games, 2**self.n):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not tables of shape "

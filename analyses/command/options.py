@@ -59,7 +59,7 @@ def parse_options(name: str, kind: type, arguments: Sequence[str], more: str = "
         tyro.cli(
             shape(kind, from_file, whole=whole == "all"),
             prog=f"harsanyi {name}{' [STUDY.toml]' if issubclass(kind, Settings) else ''}",
-            description=f"{_description(kind, whole == 'all')}\n\n{more}".strip(),
+            description=f"{_description(kind, whole == 'all')}\n{more}".strip(),
             args=["--help"],
             config=(tyro.conf.FlagCreatePairsOff,),
         )

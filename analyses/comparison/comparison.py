@@ -40,6 +40,8 @@ from harsanyi.interactions import Interactions
 from harsanyi.writing import alone_in_its_folder
 
 CHANGE_TABLE = "change"
+# Interactions that a figure of the strongest ones draws.
+TOP = 7
 
 
 @alone_in_its_folder
@@ -92,7 +94,7 @@ def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str
         captions["sparsity"]: figure_of(plot_sparsity(run.interactions, threshold)),
         captions["matching"]: figure_of(plot_matching(change.after, 0, threshold, unit=run.unit)),
         captions["change"]: draw_change(run, 0, 3),
-        captions["strongest"]: draw_top(run, "after", 0, 7),
+        captions["strongest"]: draw_top(run, "after", 0, TOP),
     }
     if run.study.ranges:
         figures[captions["ranges"]] = figure_of(plot_ranges(run.interactions["after"], 0, unit=run.unit))
@@ -132,8 +134,21 @@ def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[st
         "matching": matched(change.after, run.study.threshold),
         "change": f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
         f"and {first['new']:.2f} new ({run.unit}).",
+        "strongest": _strongest(run.interactions["after"]),
     }
     return {name_of(captions[drawn]): sentence for drawn, sentence in found.items()}
+
+
+def _strongest(interactions: Interactions) -> str:
+    """The strongest interaction of the first input, in words."""
+    first = next((item for item in interactions.top(TOP)[0] if item.order and item.effect), None)
+    if first is None:
+        return "In this input no interaction has an effect."
+    players = interactions.about.together(first.players, 0)
+    return (
+        f"The strongest interaction of this input is {first.kind.upper()} of {players}: {first.effect:+.2f} "
+        f"({interactions.about.unit})."
+    )
 
 
 def matched(interactions: Interactions, threshold: float) -> str:

@@ -214,6 +214,7 @@ def _fill(
             store.copy(twin, name)
         with _naming(games, name):
             store.fill(name, masked[name], **filling)
+        evaluated_by_all(store)  # raises where no game is left, before the next network's work
 
 
 def _naming(games: StudyGames, name: str) -> AbstractContextManager[None]:

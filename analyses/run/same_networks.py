@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harsanyi.analyses.study.games import StudyGames, error_sentence
+from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.prepare import PREPROCESSED
 from harsanyi.interactions import Store
 from harsanyi.interactions.game.forward import coarsest_type_of
 from harsanyi.interactions.game.rounding import Rounding
+from harsanyi.interactions.game.tried import FAILURES
 
 # Of a vocabulary's logits at most so many are kept, evenly spread.
 KEPT_OUTPUTS = 4096
@@ -53,8 +54,12 @@ def first_answers(games: StudyGames) -> dict[str, Answer]:
 
     Args:
         games: of the study.
+
+    Returns:
+        by network; without those that fail on this input, whose first game fails as well, and says why.
     """
-    return {name: _answer(games, name) for name in games.networks}
+    answers = {name: _answer(games, name) for name in games.networks}
+    return {name: answer for name, answer in answers.items() if answer is not None}
 
 
 def arrays_of(answers: Mapping[str, Answer]) -> dict[str, np.ndarray]:
@@ -65,7 +70,8 @@ def arrays_of(answers: Mapping[str, Answer]) -> dict[str, np.ndarray]:
 def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
     """Refuse to go on with tables that the networks do not give any more.
 
-    Stores of an older version hold no answers, and are not checked.
+    Stores of an older version hold no answers, nor does one hold that of a network that failed on the first
+    input: these are not checked.
 
     Args:
         store: of the tables.
@@ -87,15 +93,17 @@ def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
             )
 
 
-def _answer(games: StudyGames, name: str) -> Answer:
-    """What a network answers to the first input."""
+def _answer(games: StudyGames, name: str) -> Answer | None:
+    """What a network answers to the first input; None where it fails on it."""
     network, tensors = games.networks[name], games.layout.tensors[name]
     if isinstance(tensors, Mapping):
         first: Any = {key: value[:1] for key, value in tensors.items()}
     else:
         first = tensors[:1]
-    with error_sentence(f"{name} ({network.name}) cannot answer the first input"):
+    try:
         outputs = network.logits(first).cpu().flatten()
+    except FAILURES:
+        return None
     kept = outputs[:: -(-len(outputs) // KEPT_OUTPUTS)].double()
     return Answer(kept, Rounding.of(coarsest_type_of(network.model, outputs.dtype)))
 

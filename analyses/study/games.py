@@ -1,6 +1,6 @@
 """The games of a study: networks, inputs, labels and players."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,9 +29,12 @@ from harsanyi.data import Inputs
 from harsanyi.interactions import About, MaskedModel
 from harsanyi.interactions.game.scores import unit_of
 from harsanyi.interactions.game.trial import TrialError
+from harsanyi.interactions.game.tried import FAILURES, FIRST_GAMES
+from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
+from harsanyi.models.training.performance import Performance
 
 # More inputs than this say little more about an accuracy or a loss.
 MAX_PERFORMANCE_INPUTS = 500
@@ -130,7 +133,7 @@ class StudyGames:
         return "next tokens" if self.study.score == NEXT_TOKEN else "the network's own answers"
 
     def game(self, name: str, baseline: Any = None) -> MaskedModel:
-        """The games of one network, tried on one coalition.
+        """The games of one network, tried on one coalition of the first input that it answers.
 
         Args:
             name: of the network in the study.
@@ -140,7 +143,7 @@ class StudyGames:
             the games of all inputs, a `Game`.
 
         Raises:
-            ValueError: where the network fails on the inputs.
+            ValueError: where the network fails on each of the first inputs.
         """
         network, layout, study = self.networks[name], self.layout, self.study
         with error_sentence(f"{name} ({network.name}) cannot compute {study.score} on these inputs"):
@@ -157,8 +160,7 @@ class StudyGames:
                 about=replace(self.about, network=name, classes=network.classes),
             )
             with torch.inference_mode(), game.prepared():
-                first = torch.zeros(1, dtype=torch.int64, device=game.device)
-                game.scores(first, torch.ones(1, self.n, dtype=torch.bool, device=game.device))
+                _require_an_answer(game)
         if study.keep_outputs and (game.probabilities or len(network.classes) == 1):
             what = "probabilities" if game.probabilities else "a single number"
             raise ValueError(
@@ -198,15 +200,19 @@ class StudyGames:
         study = self.study
         count = min(MAX_PERFORMANCE_INPUTS, len(inputs))
         sample = inputs.sample(count, study.seed, study.level).check(skip_unreadable=True)
-        sample = corrupt_inputs(study, sample)
-        labels, classes = sample.level(study.level)
+        drawn = corrupt_inputs(study, sample)
         ends = {series_of(name): name for name in self.networks}.values()
         for name, network in self.networks.items():
             if study.train_data is None and name in self.read_outs:
                 continue
-            match = self._match_on(name, sample)
-            numbers = output_numbers(study, network, match, labels, classes)
-            measured = models.performance(network, sample.items, numbers)
+            match = self._match_on(name, drawn)
+
+            def measure(sample: Inputs, network: Network = network, match: ClassMatch | None = match) -> Any:
+                numbers = output_numbers(study, network, match, *sample.level(study.level))
+                return models.performance(network, sample.items, numbers)
+
+            sample, measured = _on_those_answered(drawn, measure, f"{name} ({network.name})")
+            labels, classes = sample.level(study.level)
             agreed = None if match is None else agreement(measured.answers, labels, match.outputs)
             # A run's head may be new at its start, where any order fits: its end says which output is which.
             assumed = match is not None and match.assumed and name in ends
@@ -229,6 +235,48 @@ class StudyGames:
         return class_match(self.study, self.networks[name], *classes_of(self.study, inputs))
 
 
+def _on_those_answered(
+    inputs: Inputs, measure: Callable[[Inputs], Performance], network: str
+) -> tuple[Inputs, Performance]:
+    """The inputs that a network answers, and how well; all of them where it fails on none.
+
+    Raises:
+        ValueError: it answers no input.
+    """
+    try:
+        return inputs, measure(inputs)
+    except FAILURES as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        with error_sentence(f"{network} answers none of {len(inputs)} inputs"):
+            if not (answered := [row for row in range(len(inputs)) if _is_measured(inputs, row, measure)]):
+                raise
+    inputs = inputs.select(answered)
+    return inputs, measure(inputs)
+
+
+def _is_measured(inputs: Inputs, row: int, measure: Callable[[Inputs], Performance]) -> bool:
+    try:
+        measure(inputs.select([row]))
+    except FAILURES:
+        return False
+    return True
+
+
+def _require_an_answer(game: MaskedModel) -> None:
+    """Raise what the network raises, if it answers none of the first inputs."""
+    everyone = torch.ones(1, game.n, dtype=torch.bool, device=game.device)
+    failed: Exception | None = None
+    for number in range(min(FIRST_GAMES, game.games)):
+        try:
+            game.scores(torch.tensor([number], device=game.device), everyone)
+            return
+        except FAILURES as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
 @contextmanager
 def error_sentence(what: str) -> Iterator[None]:
     """Turn a failure inside a user's network into a ValueError of one sentence that begins with `what`."""
@@ -236,7 +284,7 @@ def error_sentence(what: str) -> Iterator[None]:
         yield
     except TrialError as error:
         raise ValueError(f"{what}: {error}") from error
-    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
+    except FAILURES as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{what} ({reason})") from error
 

@@ -144,9 +144,11 @@ class Trier:
             return None
         try:
             outputs = self.answer(self._rows(range(count)))
-        except Exception as error:  # whatever a network raises on a batch; one input alone is fine
+        except Exception as error:  # whatever a network raises on a batch
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 return self._together(count // 2)
+            for number in range(count):  # an input that fails alone, too, is no fault of the batch: raises
+                self.answer(self._rows([number]))
             sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
             return f"it answers one input, and fails on a batch of {count} ({sentence})"
         return outputs

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from harsanyi.interactions.game.checks import require_rows, require_scores
@@ -13,12 +14,17 @@ from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_t
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.rounding import Rounding
 from harsanyi.interactions.game.trial import Trial, Trier, tried_pairs
+from harsanyi.interactions.machine.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from harsanyi.interactions.game.masked_model import MaskedModel
 
 # TF32 has the exponent of float32 and 10 bits of precision.
 TF32_UNIT = 2.0**-10
+# What a network raises on an input that it cannot answer.
+FAILURES = (RuntimeError, IndexError, TypeError, AttributeError)
+# A network that answers none of so many inputs is at fault itself.
+FIRST_GAMES = 8
 # The trials of games that are no networks, by identity.
 _TRIALS: dict[int, Trial] = {}
 
@@ -42,8 +48,39 @@ def trial_of(game: Game) -> Trial:
 
 
 def trial_of_model(game: "MaskedModel") -> Trial:
-    """Try a network on masked and unmasked inputs of the games that differ most."""
-    games, coalitions = tried_pairs(game.model_inputs.features, game.n)
+    """Try a network on masked and unmasked inputs of the games that differ most.
+
+    A network may fail on some inputs. Where it does, it is tried on others, of the first `FIRST_GAMES`.
+    """
+    every = torch.arange(game.games, device=game.device)
+    try:
+        return _trial_on(game, every)
+    except FAILURES as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        answered = [number for number in every[:FIRST_GAMES].tolist() if _answers(game, number)]
+        if not answered:
+            raise
+        return _trial_on(game, every[answered])
+
+
+def _answers(game: "MaskedModel", number: int) -> bool:
+    """Whether a network answers the input of a game with all players, and with none."""
+    coalitions = torch.tensor([[True], [False]], device=game.device).expand(2, game.n)
+    games = torch.full((1,), number, device=game.device)
+    try:
+        with torch.inference_mode(), random_states_kept(game.device), game.masking():
+            for coalition in coalitions:
+                game.forward(games, coalition[None])
+    except FAILURES:
+        return False
+    return True
+
+
+def _trial_on(game: "MaskedModel", some: Int64[Tensor, " games"]) -> Trial:
+    """Try a network on inputs of some games."""
+    places, coalitions = tried_pairs(game.model_inputs.features[some], game.n)
+    games = some[places]
     with torch.inference_mode(), random_states_kept(game.device):
         elements: Tensor | None = None
         unmasked: Tensor | None = None

@@ -88,8 +88,9 @@ def test_domains_that_do_not_fit(domains, said, pairs: Path):
 @pytest.mark.parametrize("text", ["{", '{"train": [["one"]]}', '{"train": {"a": "b"}}', "[]"])
 def test_other_json_is_refused(text, tmp_path: Path):
     (tmp_path / "data.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"no JSON|pairs|no split"):
+    with pytest.raises(ValueError, match=r"cannot be read as JSON|pairs|no split") as error:
         load(tmp_path / "data.json" / "train")
+    assert str(error.value).count("cannot be read") <= 1
 
 
 @published

@@ -22,7 +22,7 @@ from harsanyi.analyses.study.label_maps import label_map
 from harsanyi.analyses.study.settings import read_study
 from harsanyi.analyses.study.study import Compare
 from harsanyi.data import load
-from harsanyi.interactions import About, Interactions, SparseAndOr, Store, extract
+from harsanyi.interactions import About, Interactions, MaskedModel, Players, SparseAndOr, Store, extract
 from harsanyi.interactions.plans.graph.kept import Programs
 from harsanyi.interactions.plans.graph.trace import program_of
 from harsanyi.interactions.plans.plan import NotApplicable
@@ -86,7 +86,9 @@ def _store(path: Path) -> None:
     store = Store.create(
         path, settings={"inputs": ["a", "b"]}, networks=["one"], games=2, n=2, outputs={"one": 2}, about=about
     )
-    store.put("one", torch.arange(8.0).double().view(2, 4))
+    players = Players.from_mask(torch.tensor([0, 0, 1]).expand(2, 3))
+    game = MaskedModel(_network().eval(), torch.eye(3)[:2], players, labels=[0, 1], baseline=0.5)
+    store.fill("one", game, plan="dense", progress=False)
 
 
 def _read_store(path: Path) -> None:

@@ -102,6 +102,14 @@ def test_tables_that_were_evaluated_elsewhere(tmp_path):
         store.put(name, v[1:])
 
 
+def test_tables_alone_where_outputs_are_kept(tmp_path):
+    """Their checksums would be those of outputs that nobody wrote."""
+    store = create(tmp_path / "values.h5", outputs={"before": 2, "after": 2})
+    with pytest.raises(ValueError, match=r"values.h5 holds the outputs of all classes .* fill it"):
+        store.put("before", torch.zeros(12, 64, dtype=torch.float64))
+    assert not store.done("before").any()
+
+
 def test_files_that_are_no_stores(tmp_path):
     with pytest.raises(FileNotFoundError, match="no store"):
         Store(tmp_path / "none.h5")

@@ -340,8 +340,9 @@ CHANGED: dict[str, Any] = {
     "batch_size": 3,
     "seed": 1,
 }
-# What is handed on as it is, to work on tables and forwards, or is for inputs that there may be none of.
-HANDED_ON = {"out", "threshold", "keep_outputs", "plan", "memory", "bits", "skip_unreadable"}
+# What is handed on as it is, to work on tables, forwards and games that failed, or is for inputs that there
+# may be none of.
+HANDED_ON = {"out", "threshold", "keep_outputs", "plan", "memory", "bits", "skip_unreadable", "retry_failed"}
 
 
 def outcome(study: Compare) -> tuple[Any, ...]:

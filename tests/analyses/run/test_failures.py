@@ -119,10 +119,13 @@ def bound_between(whole: Run, folder: Path) -> float:
     return float(means[-2:].mean())
 
 
-def test_a_network_that_fails_on_everything_is_the_end(picky, refused):
+def test_a_network_that_fails_on_everything_is_the_end(picky, refused, tmp_path):
     said = refused(*picky(-9.0, "raises"))
-    assert "none is left that all networks answer" in said
+    assert "cannot compute log_odds on these inputs" in said  # before any game
     assert "too bright for this network" in said
+    said = refused(*picky(-9.0, "nan"))
+    assert "before failed on 6 of 6 inputs, and none is left that all networks answer" in said
+    assert Store(tmp_path / "run/values.h5").failed("after") == {}  # nothing was evaluated for nothing
 
 
 def test_many_failures_in_succession_are_the_network_s(picky, refused):

@@ -1,5 +1,6 @@
 """The whole path: from checkpoints to report, again without a forward, and on after a kill."""
 
+import html
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from harsanyi.analyses.run.extraction import paused
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
 from harsanyi.progress import progress_bar
+from tests.alternatives import captions_alone
 from tests.places import ROOT
 
 TABLES = {f"{name}.{ending}" for name in ("change", "games", "interactions") for ending in ("csv", "h5")}
@@ -70,6 +72,11 @@ def test_what_a_comparison_writes(run):
     for said in ("accuracy of scratch", "also has", "4 of", "grid:2x2 (4 players, 16 masked versions"):
         assert said in report
     assert "read-out" not in report
+    assert captions_alone(run / "report.html") == []
+    after = Run.open(run).interactions["after"]
+    strongest = next(row for row in after.table().itertuples() if row.game == 0)
+    said = f"is {strongest.kind.upper()} of {strongest.players}: {strongest.effect:+.2f} ({after.about.unit})"
+    assert f"The strongest interaction of this input {said}." in html.unescape(report)
 
 
 def test_the_strongest_interactions_in_words(run):
