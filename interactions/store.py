@@ -8,7 +8,7 @@ next game.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -132,27 +132,43 @@ class Store(Shown):
         if not Path(path).exists():
             return cls.create(path, **description)
         store = cls(path)
+        store._require(
+            games=description["games"],
+            n=description["n"],
+            networks=description["networks"],
+            settings=description["settings"],
+            outputs=description.get("outputs") is not None,
+        )
+        return store
+
+    def _require(
+        self,
+        *,
+        games: int,
+        n: int,
+        networks: Sequence[str],
+        settings: Mapping[str, Any],
+        outputs: bool,
+    ) -> None:
+        """Refuse another description than that of this store, with a ValueError that names what differs."""
         wanted = {
-            "games": description["games"],
-            "players": description["n"],
-            "networks": list(description["networks"]),
-            **json.loads(json.dumps(description["settings"])),
+            "games": games,
+            "players": n,
+            "networks": list(networks),
+            **json.loads(json.dumps(settings)),
         }
         present = {
-            "games": store.games,
-            "players": store.n,
-            "networks": list(store.networks),
-            **store.settings,
+            "games": self.games,
+            "players": self.n,
+            "networks": list(self.networks),
+            **self.settings,
         }
-        if description.get("outputs") is not None:
-            wanted["outputs of all classes"], present["outputs of all classes"] = True, store.keeps_outputs
-        keys = [key for key in sorted({*wanted, *present}) if wanted.get(key) != present.get(key)]
-        if keys:
-            differences = "; ".join(_difference(key, present.get(key), wanted.get(key)) for key in keys)
+        if outputs:
+            wanted["outputs of all classes"], present["outputs of all classes"] = True, self.keeps_outputs
+        if told := differences(present, wanted):
             raise ValueError(
-                f"{path} was made with other settings ({differences}); name another folder or remove it"
+                f"{self.path} was made with other settings ({told}); name another folder or remove it"
             )
-        return store
 
     def fill(
         self,
@@ -182,24 +198,24 @@ class Store(Shown):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
             )
-        size = batch_size or suggested_batch_size(game)
         unfinished = self.unfinished(network, game, batch_size=batch_size)
-        if games is not None:
-            unfinished = [rows for rows in unfinished if rows == games]
-        planning: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
-        with self._written() as file:
+        options: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
+        options |= {"batch_size": batch_size, "progress": progress}
+        with sole_writer(self.path.parent, self.path.name):
             for rows in unfinished:
-                options: dict[str, Any] = planning | {
-                    "games": rows,
-                    "progress": progress,
-                    "batch_size": size if choose(game, **planning).plan is None else batch_size,
-                }
-                if self.keeps_outputs:
-                    v, outputs = _scores_and_outputs(game, **options)
-                    tables = {"v": v, "outputs": outputs}
-                else:
-                    tables = {"v": evaluate(game, **options)}
-                _write(file, network, rows, {group: table.cpu().numpy() for group, table in tables.items()})
+                if games is None or rows == games:
+                    self.write(network, rows, tables_of(game, rows, outputs=self.keeps_outputs, **options))
+
+    def write(self, network: str, games: range, tables: Mapping[str, np.ndarray]) -> None:
+        """Write what is kept of some games, and that they are done.
+
+        Args:
+            network: its name in the store.
+            games: their numbers.
+            tables: as `tables_of` gives them.
+        """
+        with self._written() as file:
+            _write(file, network, games, tables)
 
     def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
         """The games of `network` that `fill` evaluates, in its blocks: those with a game that is not done.
@@ -230,12 +246,34 @@ class Store(Shown):
         Args:
             source, target: names of networks.
         """
-        missing = self.done(source) & ~self.done(target)
+        self._copy(self, source, target)
+
+    def take(self, other: "Store") -> None:
+        """Copy the finished games of another store of the same description, such as that of a share.
+
+        Args:
+            other: store; it is only read.
+
+        Raises:
+            ValueError: it was made with another description, naming what differs.
+        """
+        self.require_like(other)
+        for network in self.networks:
+            self._copy(other, network, network)
+
+    def require_like(self, other: "Store") -> None:
+        """Refuse a store of another description, with a ValueError that names what differs."""
+        described = {"games": other.games, "n": other.n, "networks": other.networks}
+        self._require(**described, settings=other.settings, outputs=other.keeps_outputs)
+
+    def _copy(self, other: "Store", source: str, target: str) -> None:
+        """Copy the finished games of a network of another store, or of this one."""
+        missing = other.done(source) & ~self.done(target)
         groups = ("v", "outputs") if self.keeps_outputs else ("v",)
-        with self._written() as file:
-            bytes_of_a_game = sum(file[f"{group}/{source}"][:1].nbytes for group in groups)
-            for rows in _ranges(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
-                tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
+        with self._written() as file, nullcontext(file) if other is self else other._file() as there:
+            bytes_of_a_game = sum(there[f"{group}/{source}"][:1].nbytes for group in groups)
+            for rows in ranges_of(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
+                tables = {group: there[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
                 _write(file, target, rows, tables)
 
     def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
@@ -253,8 +291,7 @@ class Store(Shown):
                 f"{self.path} holds {self.games} games of {self.n} players, not tables of shape "
                 f"{tuple(v.shape)}"
             )
-        with self._written() as file:
-            _write(file, network, range(self.games), {"v": v.cpu().numpy()})
+        self.write(network, range(self.games), {"v": v.cpu().numpy()})
 
     def v(self, network: str, games: Sequence[int] | None = None) -> Float64[Tensor, "games coalitions"]:
         """The value tables of a network; a ValueError if some of these games are not done.
@@ -355,6 +392,19 @@ def _description(file: h5py.File) -> tuple[str, ...]:
     return tuple(str(file.attrs[name]) for name in ("settings", "networks"))
 
 
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Where two settings differ, in words; no words where they do not.
+
+    Args:
+        there, asked: settings by name, as JSON has them.
+
+    >>> differences({"score": "logit", "seed": 0}, {"score": "log_odds", "seed": 0})
+    'score: "logit" there, "log_odds" asked'
+    """
+    keys = [key for key in sorted({*there, *asked}) if there.get(key) != asked.get(key)]
+    return "; ".join(_difference(key, there.get(key), asked.get(key)) for key in keys)
+
+
 def _difference(name: str, there: Any, asked: Any) -> str:
     """Where two values of a setting differ, in words: of mappings and lists the parts that do.
 
@@ -388,10 +438,10 @@ def _part(text: str, start: int) -> str:
     return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"
 
 
-def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:
+def ranges_of(chosen: np.ndarray, longest: int) -> Iterator[range]:
     """The chosen places, as ranges of neighbours.
 
-    >>> list(_ranges(np.array([True, True, True, False, True]), longest=2))
+    >>> list(ranges_of(np.array([True, True, True, False, True]), longest=2))
     [range(0, 2), range(2, 3), range(4, 5)]
     """
     edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
@@ -400,10 +450,47 @@ def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:
             yield range(first, min(first + longest, stop))
 
 
-def _scores_and_outputs(game: Any, games: range, **options: Any) -> tuple[Tensor, Tensor]:
-    """The outputs for all classes of some games, and the value tables that follow from them."""
-    outputs = evaluate_outputs(game, games=games, **options).float()
-    owners = torch.as_tensor(games, device=outputs.device).repeat_interleave(outputs.shape[1])
-    v = game.scored(outputs.flatten(0, 1), owners).view(outputs.shape[:2])
+def tables_of(
+    game: Game,
+    games: range,
+    *,
+    outputs: bool = False,
+    plan: str = "auto",
+    memory: int | None = None,
+    checkpoints: int = 1,
+    batch_size: int | None = None,
+    progress: "bool | tqdm[Any]" = False,
+) -> dict[str, np.ndarray]:
+    """What a store keeps of some games of a network: evaluated, and not yet written.
+
+    Args:
+        game: all games of the network.
+        games: the numbers of those to evaluate, one of `Store.blocks`.
+        outputs: whether the outputs of all classes are kept beside the scores.
+        plan, memory, checkpoints, batch_size, progress: as for `Store.fill`.
+
+    Returns:
+        `v` of shape `(games, 2**n)` in float64, and with `outputs` those of shape `(games, 2**n, classes)` in
+        float32.
+
+    Raises:
+        ValueError, MemoryError: as `evaluate` does.
+
+    >>> from harsanyi.interactions import MaskedModel, Players
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+    >>> {name: table.shape for name, table in tables_of(game, range(2, 4), outputs=True).items()}
+    {'v': (2, 16), 'outputs': (2, 16, 3)}
+    """
+    options: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
+    # A network without a plan halves its batches where memory runs out; blocks are of the whole size.
+    size = batch_size or suggested_batch_size(game)
+    options["batch_size"] = size if choose(game, **options).plan is None else batch_size
+    options |= {"games": games, "progress": progress}
+    if not outputs:
+        return {"v": evaluate(game, **options).cpu().numpy()}
+    answers = evaluate_outputs(game, **options).float()
+    owners = torch.as_tensor(games, device=answers.device).repeat_interleave(answers.shape[1])
+    v = game.scored(answers.flatten(0, 1), owners).view(answers.shape[:2])  # type: ignore[attr-defined]
     require_finite(v, torch.as_tensor(games))
-    return v, outputs
+    return {"v": v.cpu().numpy(), "outputs": answers.cpu().numpy()}

@@ -55,6 +55,13 @@ GROUPS = (
         ("score", "method"),
         ("noise", "specific", "ranges", "threshold", "restricted", "rare", "published"),
     ),
-    Group("running", ("device", "only_plan"), ("plan", "batch_size", "precision", "memory", "seed")),
+    Group(
+        "running",
+        ("device", "only_plan"),
+        (
+            *("plan", "batch_size", "precision", "memory", "seed"),
+            *("on", "share", "cpus_per_task", "gpus_per_task", "memory_per_task"),
+        ),
+    ),
     Group("output", ("out", "keep_outputs", "quiet", "debug", "help_all")),
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harsanyi.analyses.command.commands import Merge
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
@@ -9,12 +10,15 @@ from harsanyi.analyses.reliability.reliability import run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
 from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
+from harsanyi.analyses.run.shares import compute_share, merge
+from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
 from harsanyi.analyses.training.track import TRAJECTORIES, track
 
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
+    if study.share is not None:
+        return share_outcome(study)
     summary = report_one(compute(study))  # how the network was read stands directly above
     files = {"Report": study.out / REPORT_FILE, "figures": study.out / FIGURES_FOLDER}
     return Outcome(summary, files, f"Look at one input: harsanyi show {study.out} --input 0")
@@ -22,6 +26,8 @@ def compute_outcome(study: Compute) -> Outcome:
 
 def compare_outcome(study: Compare) -> Outcome:
     """`harsanyi compare`."""
+    if study.share is not None:
+        return share_outcome(study)
     return comparison_outcome(run_comparison(study), study.out)
 
 
@@ -42,7 +48,33 @@ def reliability_outcome(study: Reliability) -> Outcome:
 
 def track_outcome(study: Track) -> Outcome:
     """`harsanyi track`."""
+    if study.share is not None:
+        return share_outcome(study)
     return Outcome(track(study), report_and_table(study.out, TRAJECTORIES))
+
+
+def share_outcome(study: Study) -> Outcome:
+    """A share of `harsanyi compute`, `compare` or `track`: value tables alone."""
+    whole = study.out
+    study, store = compute_share(study)
+    number, count = study.place or (1, 1)
+    games = int(store.done(store.networks[0]).sum())
+    return Outcome(
+        [f"Share {number} of {count} has the value tables of {games} of {store.games} inputs."],
+        {"Tables": store.path},
+        f"When all shares are done: harsanyi merge {study.out.parent}/share-*-of-{count} --out {whole}",
+    )
+
+
+def merge_outcome(options: Merge) -> Outcome:
+    """`harsanyi merge`: the shares joined, then the command that they are shares of."""
+    study = merge(options.runs, options.out)
+    if isinstance(study, Compare):
+        return compare_outcome(study)
+    if isinstance(study, Track):
+        return track_outcome(study)
+    assert isinstance(study, Compute)
+    return compute_outcome(study)
 
 
 def report_and_table(out: Path, table: str) -> dict[str, Path]:
