@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class Cluster:
             if self._workers_on(node)
         }
         for node, answer in asked.items():
-            self._require_seen(node, self.ray.get(answer))
+            require_seen(node, self.ray.get(answer))
 
     def evaluated(
         self, evaluator: Evaluator, blocks: Iterator[Block], bar: "tqdm[Any]"
@@ -194,6 +195,10 @@ class Cluster:
                         waiting.remove(job)
                         networks, rows = job.block.networks, job.block.games
                         running[worker.tables.remote(networks, rows.start, rows.stop)] = worker, job
+                if not running and not crew.starting:
+                    say("WARNING: the cluster has no room for a worker: waiting for its nodes")
+                    sleep(LOOK)
+                    continue
                 done, _ = self.ray.wait([*running, *crew.starting], num_returns=1, timeout=LOOK)
                 for answer in done:
                     if answer not in running:
@@ -230,14 +235,6 @@ class Cluster:
         """How many workers the cluster has room for."""
         return sum(map(self._workers_on, self._nodes()))
 
-    def _require_seen(self, node: str, missing: list[str]) -> None:
-        """Refuse a node that does not see some files."""
-        if missing:
-            raise ValueError(
-                f"node {node} does not see {', '.join(missing)}: put what a study names on storage that all "
-                "nodes share, under the same path"
-            )
-
 
 class Crew:
     """The workers of a study on a cluster: started where there is room, replaced where they are lost."""
@@ -265,19 +262,21 @@ class Crew:
                 str(Path.cwd()), self.cluster.study, self.evaluator.outputs, dict(self.evaluator.planning)
             )
             self.all.append(worker)
-            self.starting[worker.ready.remote(self.evaluator.games.settings, VERSIONS)] = worker
+            known = files_of(self.cluster.study), self.evaluator.games.settings, VERSIONS
+            self.starting[worker.ready.remote(*known)] = worker
 
     def started(self, answer: Any) -> None:
         """Take in a worker that is ready; a ValueError where it cannot do what this process does."""
         worker = self.starting.pop(answer)
         try:
-            node, told = self.ray.get(answer)
+            node, missing, told = self.ray.get(answer)
         except self.ray.exceptions.RayError as error:
-            self.all.remove(worker)
+            self.back(worker, lost=True)
             self.ended += 1
-            if self.ended >= TRIES:
-                raise ValueError(f"workers cannot start: {_reason(error)}") from error
+            if self.ended >= TRIES or isinstance(error, self.ray.exceptions.RayTaskError):
+                raise ValueError(f"a worker cannot start: {_reason(error)}") from error
             return
+        require_seen(node, missing)
         if told:
             raise ValueError(f"node {node} has another study than this process: {told}")
         self.ended = 0
@@ -285,7 +284,8 @@ class Crew:
 
     def free_for(self, job: Job) -> Any:
         """A free worker for a job, that it has not failed on where there is one; it is free no more."""
-        others = [worker for worker in self.all if worker not in job.workers]
+        ready = [worker for worker in self.all if worker not in self.starting.values()]
+        others = [worker for worker in ready if worker not in job.workers]
         worker = next((worker for worker in self.idle if worker in others or not others), None)
         if worker is not None:
             self.idle.remove(worker)
@@ -295,6 +295,7 @@ class Crew:
         """Take back a worker that has done its job, or note that it is lost."""
         if lost:
             self.all.remove(worker)
+            self.ray.kill(worker)  # it may be out of reach for a while only
         else:
             self.idle.append(worker)
 
@@ -314,15 +315,29 @@ class Worker:
     """
 
     def __init__(self, folder: str, study: Study, outputs: bool, planning: dict[str, Any]) -> None:
-        os.chdir(folder)
-        games = prepare(study)
-        self.evaluator = Evaluator(games, Lazily(games.game), outputs, planning)
+        self.folder, self.study, self.outputs, self.planning = folder, study, outputs, planning
         self.sharing, self.stack = set[tuple[str, ...]](), ExitStack()
 
-    def ready(self, settings: dict[str, Any], versions: dict[str, str]) -> tuple[str, str]:
-        """The name of this node, and where its study differs from that of the writer, in words."""
+    def ready(
+        self, files: list[str], settings: dict[str, Any], versions: dict[str, str]
+    ) -> tuple[str, list[str], str]:
+        """Load the networks of the study.
+
+        Args:
+            files: that it needs.
+            settings, versions: those of the writer.
+
+        Returns:
+            the name of this node, the files that it does not see, and where its study differs, in words.
+        """
+        if missing := unseen(self.folder, files):
+            return os.uname().nodename, missing, ""
+        os.chdir(self.folder)
+        games = prepare(self.study)
+        self.evaluator = Evaluator(games, Lazily(games.game), self.outputs, self.planning)
         own = {**json.loads(json.dumps(self.evaluator.games.settings)), **VERSIONS}
-        return os.uname().nodename, differences({**json.loads(json.dumps(settings)), **versions}, own)
+        told = differences({**json.loads(json.dumps(settings)), **versions}, own)
+        return os.uname().nodename, [], told
 
     def tables(self, networks: tuple[str, ...], start: int, stop: int) -> dict[str, dict[str, np.ndarray]]:
         """The tables of a block, by network."""
@@ -364,6 +379,15 @@ def unseen(folder: str, files: list[str]) -> list[str]:
     return [name for name in [folder, *files] if not Path(folder, name).exists()]
 
 
+def require_seen(node: str, missing: list[str]) -> None:
+    """Refuse a node that does not see some files, with a ValueError that names both."""
+    if missing:
+        raise ValueError(
+            f"node {node} does not see {', '.join(missing)}: put what a study names on storage that all "
+            "nodes share, under the same path"
+        )
+
+
 def _parts(value: Any) -> list[Any]:
     """The parts of a setting that can be paths."""
     parts = value if isinstance(value, tuple | list) else [value]
@@ -372,8 +396,10 @@ def _parts(value: Any) -> list[Any]:
 
 def _reason(error: Any) -> str:
     """Why a block failed, in a line."""
-    cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {_first_line(cause)}"
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {_first_line(cause)}"
+    return str(error).strip().splitlines()[-1].strip()  # of a lost worker: how its process ended
 
 
 def _first_line(error: BaseException) -> str:
