@@ -55,14 +55,15 @@ def track_outcome(study: Track) -> Outcome:
 
 def share_outcome(study: Study) -> Outcome:
     """A share of `harsanyi compute`, `compare` or `track`: value tables alone."""
-    whole = study.out
     study, store = compute_share(study)
-    number, count = study.place or (1, 1)
+    assert study.place is not None
+    number, count = study.place
+    whole = study.out.parent
     games = int(store.done(store.networks[0]).sum())
     return Outcome(
         [f"Share {number} of {count} has the value tables of {games} of {store.games} inputs."],
         {"Tables": store.path},
-        f"When all shares are done: harsanyi merge {study.out.parent}/share-*-of-{count} --out {whole}",
+        f"When all shares are done: harsanyi merge {whole}/share-*-of-{count} --out {whole}",
     )
 
 

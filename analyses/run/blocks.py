@@ -52,6 +52,12 @@ def blocks_of(
         store: says which games are done.
         batch_size: of the study.
         share: the number of a share, from 1, and how many there are; None for all blocks.
+
+    Returns:
+        blocks, each with the networks that are not done there.
+
+    Raises:
+        ValueError: there are fewer blocks than shares.
     """
     done = {name: store.done(name) for name in networks}
     for rows in shared(store.blocks(game, batch_size), share):

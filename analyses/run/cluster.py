@@ -175,7 +175,7 @@ class Cluster:
         waiting, running = deque[Job](), dict[Any, tuple[Any, Job]]()
         finished: dict[int, tuple[Job, dict[str, Any] | None]] = {}
         given = written = 0
-        more = True
+        more, waits = True, False
         try:
             while True:
                 while written in finished:
@@ -196,9 +196,12 @@ class Cluster:
                         networks, rows = job.block.networks, job.block.games
                         running[worker.tables.remote(networks, rows.start, rows.stop)] = worker, job
                 if not running and not crew.starting:
-                    say("WARNING: the cluster has no room for a worker: waiting for its nodes")
+                    if not waits:
+                        say("WARNING: the cluster has no room for a worker: waiting for its nodes")
+                    waits = True
                     sleep(LOOK)
                     continue
+                waits = False
                 done, _ = self.ray.wait([*running, *crew.starting], num_returns=1, timeout=LOOK)
                 for answer in done:
                     if answer not in running:
@@ -340,7 +343,14 @@ class Worker:
         return os.uname().nodename, [], told
 
     def tables(self, networks: tuple[str, ...], start: int, stop: int) -> dict[str, dict[str, np.ndarray]]:
-        """The tables of a block, by network."""
+        """The tables of a block.
+
+        Args:
+            networks, start, stop: the block.
+
+        Returns:
+            what `Store.write` takes, by network.
+        """
         block = Block(networks, range(start, stop))
         if len(networks) > 1 and networks not in self.sharing:
             self.sharing.add(networks)

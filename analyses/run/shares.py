@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from harsanyi.analyses.run.compute import fill_tables
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE
 from harsanyi.analyses.run.same_networks import require_same_answers
@@ -96,6 +98,8 @@ def merge(folders: Sequence[Path], out: Path, *, progress: bool = True) -> Study
         stores[0].require_like(store)
         require_same_answers(stores[0], store)
     _require_all(stores)
+    if (out / STORE_FILE).exists():  # of a merge that was stopped, or of another study
+        Store(out / STORE_FILE).require_like(stores[0])
     whole_study = replace(studies[0], out=out, share=None)
     with sole_writer(out), progress_bar(len(stores), "shares", "share", shown=progress) as bar:
         for path in sorted(folders[0].iterdir()):
@@ -120,7 +124,7 @@ def _compared(study: Study) -> dict[str, object]:
 def _require_all(stores: Sequence[Store]) -> None:
     """Refuse shares that are not the whole of a study, naming the games that none of them has."""
     for network in stores[0].networks:
-        missing = ~sum(store.done(network) for store in stores).astype(bool)
+        missing = ~np.any([store.done(network) for store in stores], axis=0)
         if missing.any():
             first, *others = ranges_of(missing, len(missing))
             more = f" and {sum(map(len, others))} more" if others else ""
