@@ -11,7 +11,7 @@ GPU_PYTHON ?= 3.12
 WHEELS = wheels
 GPU = .venv/gpu
 
-.PHONY: demo test coverage test-all browser check bench $(BENCHMARKS:%=bench-%) gpu wheels docs clean
+.PHONY: demo test fuzz coverage test-all browser check bench $(BENCHMARKS:%=bench-%) gpu wheels chaos docs clean
 
 # torch goes first, alone: nothing that follows may pull in another build of it.
 .venv/installed: pyproject.toml constraints.txt
@@ -40,6 +40,12 @@ coverage: test
 
 test-all: .venv/developer
 	$(BIN)/python -m pytest $(PARALLEL) $(TYPES) --hypothesis-profile=long
+
+# Readers of files on hostile ones, by a seed: 2,000 of them are in `make test`.
+INPUTS ?= 100000
+SEED ?= 0
+fuzz: .venv/developer
+	$(BIN)/python -W ignore -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 # Chromium, for the tests of the report: the system's, Debian's, or Playwright's own. Without one they are skipped.
 browser: .venv/developer
@@ -93,6 +99,11 @@ $(GPU)/installed: pyproject.toml
 
 wheels: .venv/developer
 	$(BIN)/python -m benchmarks.wheels $(WHEELS) $(GPU_PYTHON)
+
+# Runs that are killed, written twice, without room, damaged: hours. What was tried stays in CHAOS, and goes on there.
+CHAOS ?= runs/chaos
+chaos: .venv/developer
+	$(BIN)/python -m benchmarks.chaos $(CHAOS) $(ARGS)
 
 # The site, in site/: notebooks run, warnings are errors, links and anchors are checked, nothing comes from the network.
 docs: .venv/developer

@@ -6,7 +6,6 @@ of its own on the path, that would be imported in its place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +22,12 @@ from harsanyi.data.folders import SPLITS
 from harsanyi.data.images import encoded
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.tables import as_inputs
+from harsanyi.reading import parse_json, read_text, reading
 
 # Row groups of images in memory: enough for a shuffled pass over a small file.
 MAX_CACHED_ROW_GROUPS = 16
+# Bytes of the columns for each byte of a file.
+MAX_UNPACKED = 1000
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ def columns_of(schema: pa.Schema, features: Mapping[str, Any] | None = None) -> 
             that does not fit the type of its column counts for nothing.
     """
     if features is None:
-        metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        metadata = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode())
         features = (metadata.get("info") or {}).get("features") or {}
+    if not isinstance(features, Mapping):
+        raise ValueError(f"its features are {type(features).__name__}, expected a map by column")
     return {field.name: _column(field.type, features.get(field.name)) for field in schema}
 
 
@@ -126,10 +130,10 @@ def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
             `choose_columns` and `as_inputs`.
     """
     refuse_several_splits(files, source)
-    try:
+    with reading(source, "parquet"):
         tables = [columns_of(pq.read_schema(file)) for file in files]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:  # arrow's and JSON's are ValueErrors
-        raise ValueError(f"{source} cannot be read as parquet: {error}") from error
+        for file in files:
+            _refuse_unpacking(file)
     for file, table in zip(files, tables, strict=True):
         if table != tables[0]:  # class names included: the same integer must mean the same class
             raise ValueError(f"{file.name} has other columns or classes than {files[0].name}: load it alone")
@@ -143,6 +147,19 @@ def read_parquet(files: Sequence[Path], source: str, named: Named) -> Inputs:
     return as_inputs(source, columns, names, frame, images, _classes(tables[0]))
 
 
+def _refuse_unpacking(file: Path) -> None:
+    """Refuse parquet whose columns unpack to far more than any table of inputs does, or has too many rows."""
+    metadata = pq.read_metadata(file)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    sizes = [
+        group.column(number).total_uncompressed_size
+        for group in groups
+        for number in range(group.num_columns)
+    ]
+    if min(sizes, default=0) < 0 or sum(sizes) > MAX_UNPACKED * file.stat().st_size + 2**20:
+        raise ValueError(f"{file} unpacks to more than {MAX_UNPACKED} times its size")
+
+
 def refuse_several_splits(files: Sequence[Path], source: str) -> None:
     """ValueError where files are called train… and test…: they would be mixed."""
     first_words = (file.stem.lower().replace("_", "-").split("-")[0] for file in files)
@@ -153,11 +170,9 @@ def refuse_several_splits(files: Sequence[Path], source: str) -> None:
 
 def read_saved(folder: Path, named: Named) -> Inputs:
     """A data set written by `Dataset.save_to_disk`, memory-mapped where it lies."""
-    try:
+    with reading(folder, "a saved data set"):
         table, features = _saved_table(folder)
         declared = columns_of(table.schema, features)
-    except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
-        raise ValueError(f"{folder} cannot be read as a saved data set: {error}") from error
     columns = choose_columns(folder.name, _kinds(declared), *named)
     text_columns = [*columns.labels, *([columns.item] if columns.kind == "text" else [])]
     frame = table.select(text_columns).to_pandas() if text_columns else pd.DataFrame()
@@ -168,8 +183,8 @@ def read_saved(folder: Path, named: Named) -> Inputs:
 
 def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
     """All rows of a saved data set, and its features."""
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+    state = parse_json(read_text(folder / "state.json"))
+    info = parse_json(read_text(folder / "dataset_info.json"))
     if state.get("_indices_data_files") or state.get("_indices_files"):
         raise ValueError("its rows are chosen by a file of indices, as old versions wrote: save it anew")
     parts = []
@@ -177,9 +192,13 @@ def _saved_table(folder: Path) -> tuple[pa.Table, Mapping[str, Any] | None]:
         name = file["filename"]
         if Path(name).name != name:
             raise ValueError(f"its rows lie in {name!r}: expected the name of a file in the folder itself")
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} lacks its file {name!r}")
         with pa.ipc.open_stream(pa.memory_map(str(folder / name))) as stream:
             parts.append(stream.read_all())
-    return pa.concat_tables(parts), info["features"]
+    table = pa.concat_tables(parts)
+    table.validate(full=True)  # the file is mapped, and an offset may lead out of it
+    return table, info["features"]
 
 
 def saved_images(saved: pa.Table, column: str) -> Callable[[int], bytes | Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from harsanyi.data.inputs import Labels, Order
+from harsanyi.reading import parse_json
 
 ColumnKind = Literal["image", "text", "class", "integer", "list", "other"]
 
@@ -19,6 +19,8 @@ TEXT_NAMES = {"text", "sentence", "question", "prompt"}
 LABEL_WORDS = {"label", "labels", "fine", "coarse", "class", "category", "intent", "domain", "target"}
 # Labels number the outputs of a network; a larger integer is an id or a count.
 MAX_CLASSES = 100_000
+# Columns that a message lists.
+MAX_LISTED = 30
 SMALL_NUMBER = re.compile("0|[1-9][0-9]{0,4}")
 
 # The names of the image, text and label columns; None where a rule chooses them.
@@ -60,7 +62,9 @@ def choose_columns(
         ValueError: for a name that is no column or does not hold such items, and where no
             column, or more than one, fits a rule; the message lists the columns. For a label column of lists.
     """
-    listing = ", ".join(kinds) or "(none)"
+    names = list(kinds)
+    listing = ", ".join(names[:MAX_LISTED]) or "(none)"
+    listing += f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     if image_column and text_column:
         raise ValueError(f"{source}: the items are in one column, not in {image_column} and {text_column}")
     for name in [image_column, text_column, *(label_columns or ())]:
@@ -173,7 +177,7 @@ def _encode_numbers(
 def _is_list(word: str) -> bool:
     """Whether a cell of text is a list, as tables of text have it: [1, 3] or ['red', 'round']."""
     try:
-        return word.startswith("[") and isinstance(json.loads(word.replace("'", '"')), list)
+        return word.startswith("[") and isinstance(parse_json(word.replace("'", '"')), list)
     except ValueError:
         return False
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from harsanyi.data.images import Images, extensions
 from harsanyi.data.inputs import Inputs, Order
+from harsanyi.reading import require_utf8, visible
 
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 USUAL = ".jpg, .png, .gif, .webp, .bmp, .tif"
@@ -58,6 +59,8 @@ def image_folder(folder: Path) -> Inputs:
     for images beside class folders, and for no image.
     """
     classes = class_folders(folder)
+    for name in classes:
+        require_utf8(name, f"the class folder of {visible(str(folder))},")
     refuse_splits(folder, classes)
     endings, present = extensions(), visible_files(folder)
     files = [file for file in present if file.suffix.lower() in endings]
@@ -69,6 +72,8 @@ def image_folder(folder: Path) -> Inputs:
         )
     parts = [file.relative_to(folder).parts for file in files]
     names = tuple("/".join(part) for part in parts)
+    for name in names:
+        require_utf8(name, f"the picture in {visible(str(folder))},")
     inputs = Inputs(Images(files.__getitem__, names), "image", names, other_files=by_extension(others))
     if not classes:
         return inputs

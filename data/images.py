@@ -38,8 +38,9 @@ def extensions() -> set[str]:
 
 def decode(source: bytes | Path, bits: int | None = None) -> Image.Image:
     """A whole picture decoded to the last pixel, as :func:`harsanyi.pictures.as_rgb_or_grey` has it."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with Image.open(file, formats=formats()) as image:
+    # In memory: of a file Pillow asks for as many bytes at once as the length of a chunk says.
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    with Image.open(io.BytesIO(content), formats=formats()) as image:
         return as_rgb_or_grey(image, bits)
 
 

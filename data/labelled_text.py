@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from harsanyi.data.columns import Columns
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.tables import as_inputs, not_utf8
+from harsanyi.reading import parse_json, reading
 
 DOMAINS = "domains.json"
 
@@ -86,10 +86,8 @@ def _domains(path: Path) -> dict[str, str]:
 
 
 def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of the syntax
-        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from error
+    with reading(path, "JSON in UTF-8"):
+        return parse_json(path.read_text(encoding="utf-8"))
 
 
 def _is_pair(pair: Any) -> bool:

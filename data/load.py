@@ -14,6 +14,7 @@ from harsanyi.data.images import Images
 from harsanyi.data.inputs import Inputs
 from harsanyi.data.labelled_text import read_label_lines, read_label_pairs
 from harsanyi.data.tables import read_text_table
+from harsanyi.reading import reading
 
 FORMS = (
     "an image folder (DIR/class/image), a parquet file or folder of them, "
@@ -68,7 +69,8 @@ def load(
     if isinstance(label_columns, str):  # else a sequence of letters
         label_columns = (label_columns,)
     named = (image_column, text_column, label_columns)
-    inputs = read(path, named)
+    with reading(path, "inputs", "write it again, or remove it"):
+        inputs = read(path, named)
     if bits is not None:
         if not isinstance(inputs.items, Images):
             raise ValueError(f"{path} holds sentences: bits are of the values of images")

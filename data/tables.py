@@ -13,6 +13,9 @@ from harsanyi.data.columns import ColumnKind, Columns, Named, choose_columns, en
 from harsanyi.data.images import Images
 from harsanyi.data.inputs import Inputs
 
+# Columns of a table, and bytes of its header in which they are counted.
+MAX_COLUMNS, MAX_HEADER = 2000, 2**24
+
 
 def as_inputs(
     source: str,
@@ -61,6 +64,7 @@ def as_inputs(
 def read_text_table(path: Path, named: Named) -> Inputs:
     """A CSV or TSV file in UTF-8 with named columns; a column that holds only digits is one of integers."""
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    _refuse_width(path, separator)
     try:
         # As strings and without pandas' list of missing values, or a sentence "None" would be a gap.
         frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -84,6 +88,18 @@ def read_text_table(path: Path, named: Named) -> Inputs:
     columns = choose_columns(path.name, kinds, *named)
     names = tuple(f"{path.name}:{row}" for row in range(len(frame)))
     return as_inputs(path.name, columns, names, frame)
+
+
+def _refuse_width(path: Path, separator: str) -> None:
+    """ValueError for a table with more columns than people name."""
+    with path.open("rb") as file:
+        header = file.read(MAX_HEADER + 1)
+    width = header.split(b"\n")[0].count(separator.encode()) + 1
+    if width > MAX_COLUMNS:
+        raise ValueError(
+            f"{path} has {width:,} columns: expected {MAX_COLUMNS:,} at most, as it holds items with labels; "
+            "write a table of the columns that you mean"
+        )
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, sync_playwright
 
 SIZES = {"wide": 1400, "narrow": 420}
 SCHEMES = ("light", "dark")
+EDGE = 14  # pixels of the page around the explorer
 COLOURS = 256  # a palette: the pictures stay small
 
 
@@ -25,10 +26,26 @@ def main(report: Path, out: Path) -> None:
                 page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
                 page.goto(report.resolve().as_uri())
                 _use(page)
-                picture = Image.open(io.BytesIO(page.locator("#explorer").screenshot())).convert("RGB")
+                picture = Image.open(io.BytesIO(_explorer(page))).convert("RGB")
                 path = out.with_name(f"{out.name}_{name}_{scheme}.png")
                 picture.quantize(COLOURS, Image.Quantize.FASTOCTREE).save(path, optimize=True)
         browser.close()
+
+
+def _explorer(page: Page) -> bytes:
+    """A screenshot of the explorer with some of the page around it."""
+    page.evaluate("scrollTo({top: 0, behavior: 'instant'})")  # a box is measured from what is seen
+    box = page.locator("#explorer").bounding_box()
+    assert box is not None
+    return page.screenshot(
+        full_page=True,
+        clip={
+            "x": box["x"] - EDGE,
+            "y": box["y"],
+            "width": box["width"] + 2 * EDGE,
+            "height": box["height"] + EDGE,
+        },
+    )
 
 
 def _use(page: Page) -> None:

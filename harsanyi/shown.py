@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from harsanyi.reading import visible
+
 # Of effects, on any page and in any figure; readable on white and on dark.
 POSITIVE, NEGATIVE = "#C9302F", "#2E6BC6"
 # Colours of players that touch each other; the background is white.
@@ -60,7 +62,7 @@ class Shown:
     def __repr__(self) -> str:
         card = self._card()
         facts = [f"{name} {_short(value)}" for name, value in card.facts.items() if value]
-        return f"<{type(self).__name__}: {'; '.join([card.title, *facts])}>"
+        return visible(f"<{type(self).__name__}: {'; '.join([card.title, *facts])}>")
 
     def _repr_html_(self) -> str:
         card = self._card()
@@ -132,7 +134,13 @@ def _page() -> Any:
     """The template of the page; what it is given is escaped."""
     import jinja2  # only notebooks need it
 
-    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    return environment.from_string(PAGE)
 
 
 PAGE = """\

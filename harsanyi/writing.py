@@ -1,10 +1,13 @@
 """Files that are written whole or not at all, in folders that one process at a time writes into."""
 
+import errno
 import os
 import platform
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -14,6 +17,9 @@ try:
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
+# The system's numbers of a full disk (or quota, or largest file), and of one that is only read.
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 # The locks that this process holds.
 _HELD: set[Path] = set()
 
@@ -45,6 +51,9 @@ def whole(path: Path) -> Iterator[Path]:
         the path to write to. After the context that file is on the disk and takes the place of `path`; after
         an error there is none, and `path` is as before.
 
+    Raises:
+        OSError: as `said_plainly`.
+
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     with whole(Path(folder, "new", "a.txt")) as path:
@@ -52,17 +61,99 @@ def whole(path: Path) -> Iterator[Path]:
     ...     Path(folder, "new", "a.txt").read_text()
     'all of it'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
-    try:
-        yield partial
-        _to_disk(partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with said_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            _to_disk(partial)
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _to_disk(path.parent)
+
+
+@contextmanager
+def said_plainly(
+    path: Path, *, needs: int | None = None, advice: str = "name another folder"
+) -> Iterator[None]:
+    """A context that writes a file: that the disk is full or read-only, or the folder gone, is said plainly.
+
+    Args:
+        path: of the file.
+        needs: bytes that it takes in all, where that is known.
+        advice: what to do else.
+
+    Raises:
+        OSError: naming the file, what is wrong, and the space that is needed.
+
+    >>> with said_plainly(Path("a.h5"), needs=2**31):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    OSError: there is no room for a.h5, which takes 2.1 GB: make room, or name another folder
+    """
+    try:
+        yield
+    except Exception as error:
+        code = _system_code(error)
+        if code in FULL:
+            takes = f", which takes {_in_words(needs)}" if needs else f", beyond {_in_words(_written(path))}"
+            raise OSError(f"there is no room for {path}{takes}: make room, or {advice}") from error
+        of_it = isinstance(error, OSError) and str(error.filename or "").startswith(str(path.parent))
+        if of_it and code in READ_ONLY:
+            raise OSError(f"{path.parent} cannot be written into ({os.strerror(code)}): {advice}") from error
+        if of_it and code == errno.ENOENT and not path.parent.exists():
+            raise OSError(f"the folder of {path} is gone: something removed it meanwhile") from error
+        raise
+
+
+def require_room(path: Path, needs: int) -> None:
+    """Refuse to begin a file that the disk has no room for.
+
+    Args:
+        path: of the file.
+        needs: bytes that it will take.
+
+    Raises:
+        OSError: naming the file, and the bytes that it needs and that are free.
+
+    >>> require_room(Path("a.h5"), 0)
+    """
+    folder = next(place for place in path.absolute().parents if place.exists())
+    if needs > (free := shutil.disk_usage(folder).free):
+        raise OSError(
+            f"there is no room for {path}, which takes {_in_words(needs)}: {_in_words(free)} are free at "
+            f"{folder}; make room, or name another folder"
+        )
+
+
+def _system_code(error: Exception) -> int:
+    """The number of the system's error, which libraries may keep in their own words only; 0 for others."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    inside = re.search(r"errno = (\d+)", str(error))  # as h5py has it
+    return int(inside[1]) if inside else 0
+
+
+def _written(path: Path) -> int:
+    """Bytes of a file that are written so far."""
+    parts = (path.with_name(f"{path.name}.partial"), path)
+    return next((part.stat().st_size for part in parts if part.exists()), 0)
+
+
+def _in_words(count: int) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> _in_words(3_500_000_000), _in_words(12)
+    ('3.5 GB', '12 bytes')
+    """
+    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -99,12 +190,14 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
     is_new = not folder.exists()
     if not is_new and not folder.is_dir():
         raise ValueError(f"{folder} is a file: expected a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder.resolve() / f".{name or 'folder'}.lock"
+    with said_plainly(folder / (name or "a file")):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = folder.resolve() / f".{name or 'folder'}.lock"
+        handle = None if fcntl is None or lock in _HELD else _hold(lock)
     if fcntl is None or lock in _HELD:
         yield
         return
-    if (handle := _hold(lock)) is None:
+    if handle is None:
         raise ValueError(
             f"{folder / name} is being written by {_holder(lock)}: wait until it has finished, or name "
             "another folder"
@@ -121,6 +214,34 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         os.close(handle)
+
+
+def writer_of(folder: Path, name: str = "") -> str | None:
+    """Who writes into a folder, or one file of it, in words; None where nobody does, or nobody can know.
+
+    Nothing is written, and nobody is held up.
+
+    Args:
+        folder, name: as for `sole_writer`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     writer_of(Path(folder)) is None
+    True
+    """
+    lock = folder.resolve() / f".{name or 'folder'}.lock"
+    if fcntl is None or not lock.exists():
+        return None
+    if lock in _HELD:
+        return _holder(lock)
+    handle = os.open(lock, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(lock)
+    finally:
+        os.close(handle)
+    return None
 
 
 def alone_in_its_folder(

@@ -38,6 +38,7 @@ def evaluate(
     memory: int | None = None,
     checkpoints: int = 1,
     batch_size: int | None = None,
+    finite: bool = True,
     progress: "bool | tqdm[Any]" = True,
 ) -> Float64[Tensor, "games coalitions"]:
     """The value table v of each game: its score for each coalition.
@@ -55,6 +56,7 @@ def evaluate(
             their tables too when it asks whether a plan pays.
         batch_size: coalitions in a batch; by default what the game suggests. Halved, for the rest of the run,
             whenever memory runs out.
+        finite: whether scores that are NaN or infinite are refused.
         progress: whether to show a bar, or a bar to advance. It never changes the batches.
 
     Returns:
@@ -84,7 +86,8 @@ def evaluate(
     else:
         scores = _by_plan(way, way.game.scored, numbers, count, pairs_of, **options)
     v = scores.view(len(numbers), count)
-    require_finite(v, numbers)
+    if finite:
+        require_finite(v, numbers)
     return v
 
 
@@ -387,7 +390,17 @@ def require_finite(v: Tensor, games: Tensor) -> None:
     wrong = (~v.isfinite()).nonzero()
     if len(wrong):
         row, coalition = wrong[0].tolist()
-        raise ValueError(
-            f"the score of game {games[row].item()} is {v[row, coalition].item()} for coalition {coalition} "
-            f"({len(wrong)} such scores in all): the network's outputs must be finite on masked inputs"
-        )
+        raise ValueError(not_finite(int(games[row]), coalition, v[row, coalition].item(), len(wrong)))
+
+
+def not_finite(game: int, coalition: int, score: float, count: int) -> str:
+    """What is said of scores that are NaN or infinite.
+
+    Args:
+        game, coalition, score: the first of them.
+        count: how many there are.
+    """
+    return (
+        f"the score of game {game} is {score} for coalition {coalition} ({count} such scores in all): the "
+        "network's outputs must be finite on masked inputs"
+    )

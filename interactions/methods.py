@@ -13,7 +13,12 @@ from torch import Tensor
 
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.interactions import Interactions
-from harsanyi.interactions.effects.transforms import and_interactions, or_interactions, player_count
+from harsanyi.interactions.effects.transforms import (
+    and_interactions,
+    or_interactions,
+    player_count,
+    require_finite_tables,
+)
 from harsanyi.interactions.evaluate import evaluate
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.memory import require_memory
@@ -38,6 +43,7 @@ class And:
     """Everything as AND interactions: the Harsanyi dividends of v. All OR interactions are zero."""
 
     def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions:
+        require_finite_tables(v)
         return Interactions(
             and_interactions(v), torch.zeros_like(v, dtype=torch.float64), v.double(), str(self)
         )
@@ -48,6 +54,7 @@ class AndOr:
     """The even split: v/2 as AND, v/2 as OR interactions (γ = 0)."""
 
     def __call__(self, v: Float[Tensor, "games coalitions"]) -> Interactions:
+        require_finite_tables(v)
         half = v.double() / 2
         return Interactions(and_interactions(half), or_interactions(half), v.double(), str(self))
 
@@ -145,6 +152,9 @@ def extract(
 
     Returns:
         Interactions `(games, 2**n)` in float64, in the unit of the score.
+
+    Raises:
+        ValueError: for tables of another shape, and for NaN or infinities in one, naming the game.
 
     >>> v = torch.tensor([[0.0, 2.0, 2.0, 2.0]])
     >>> extract(v, AndOr()).and_.tolist()

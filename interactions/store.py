@@ -1,14 +1,17 @@
 """The crash-safe HDF5 store of a study: value tables, and on request the outputs for all classes.
 
 A `Store` reserves its space when it is made, under a temporary name. A game's row is on the disk, whole,
-before its flag. A killed run, or a power cut, leaves a file that opens, and the next run continues at the
-next game.
+before its flag, with a checksum of its numbers. A killed run, or a power cut, leaves a file that opens, and
+the next run continues at the next game. A game that fails is recorded with its reason, where that is asked
+for, and the others go on.
 """
 
+import copy
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,40 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
-from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite, suggested_batch_size
+from harsanyi.interactions.evaluate import (
+    evaluate,
+    evaluate_outputs,
+    not_finite,
+    require_finite,
+    suggested_batch_size,
+)
 from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.choice import choose
+from harsanyi.interactions.plans.plan import OwnFault
+from harsanyi.reading import parse_json, reading
 from harsanyi.shown import Card, Shown, counted, first_of
-from harsanyi.writing import sole_writer, whole
+from harsanyi.writing import require_room, said_plainly, sole_writer, whole
 
 FORMAT = "harsanyi store 1"
+# What a file is expected to be, and what to do about one that is something else.
+WHAT, ADVICE = (
+    f"a store ({FORMAT!r})",
+    "it is damaged or something else; run the study again in another folder",
+)
 DESCRIPTION = """\
 Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
 coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
-present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. Names \
-are in the group about; settings are JSON."""
+present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. \
+sha256/NETWORK: of the row in v and then that in outputs, as they lie here. failed/NETWORK: why a game has \
+no row, in words. Names are in the group about; settings are JSON."""
+# The groups that hold checksums and reasons; stores of older versions have neither.
+CHECKSUMS, FAILED = "sha256", "failed"
+CHECKSUM_BYTES, REASON_BYTES = 32, 400
+# So many games that fail one after the other are no fault of theirs.
+IN_A_ROW = 8
 # Copied at once, at most, where a game has no more.
 COPIED_BYTES = 2**26
 # A difference between settings is told in at most so many characters on each side.
@@ -44,7 +68,8 @@ class Store(Shown):
     All space is reserved when the file is made. From then on only rows and flags are written in place, a row
     flushed before its flag. A process killed at any moment leaves a file that opens. The next run continues
     where it stopped, with the same batches, and ends with the same bytes. One process at a time writes.
-    Others may read the file meanwhile. A file that somebody put in its place is refused.
+    Others may read the file meanwhile. A file that somebody put in its place is refused, and so are rows
+    whose checksums show that they are damaged.
 
     Args:
         path: of the HDF5 file. It must exist; see `create` and `open_or_create`.
@@ -55,14 +80,21 @@ class Store(Shown):
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no store {self.path}")
         self._description: tuple[str, ...] | None = None
-        with self._file() as file:
+        with self._file() as file, self._reading():
             self._description = _description(file)
-            self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
-            self.networks: tuple[str, ...] = tuple(json.loads(file.attrs["networks"]))
+            self.settings: dict[str, Any] = parse_json(file.attrs["settings"])
+            self.networks: tuple[str, ...] = tuple(parse_json(file.attrs["networks"]))
             self.games, size = file[f"v/{self.networks[0]}"].shape
             self.n: int = size.bit_length() - 1
             self.keeps_outputs: bool = "outputs" in file
             self.about = About.read(file["about"]) if "about" in file else About()
+            self._check(file)
+            self.has_checksums: bool = CHECKSUMS in file
+        # The games of this view in the file; None for all.
+        self._chosen: list[int] | None = None
+        self._arrays_of_games: tuple[str, ...] = ()
+        self._failed_in_a_row = dict.fromkeys(self.networks, 0)
+        self._open: h5py.File | None = None  # while it is written
 
     @classmethod
     def create(
@@ -90,9 +122,14 @@ class Store(Shown):
 
         Returns:
             The store, with no game done.
+
+        Raises:
+            OSError: the disk has no room for it, or cannot be written; naming file and space.
         """
         path = Path(path)
         reserved = h5py.h5d.ALLOC_TIME_EARLY
+        of_outputs = 4 * sum(outputs[name] for name in networks) if outputs is not None else 0
+        require_room(path, games * 2**n * (8 * len(networks) + of_outputs))
         with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
             file.attrs.update(
                 format=FORMAT,
@@ -104,6 +141,8 @@ class Store(Shown):
                 datasets: list[tuple[str, tuple[int, ...], str]] = [
                     ("v", (games, 2**n), "f8"),
                     ("done", (games,), "u1"),
+                    (CHECKSUMS, (games, CHECKSUM_BYTES), "u1"),
+                    (FAILED, (games,), f"S{REASON_BYTES}"),
                 ]
                 if outputs is not None:
                     datasets.append(("outputs", (games, 2**n, outputs[name]), "f4"))
@@ -180,11 +219,13 @@ class Store(Shown):
         memory: int | None = None,
         checkpoints: int = 1,
         batch_size: int | None = None,
+        record: bool = False,
         progress: "bool | tqdm[Any]" = True,
     ) -> None:
-        """Evaluate the games of `network` that are not done yet.
+        """Evaluate the games of `network` that are neither done nor failed.
 
-        Batches are those of an uninterrupted run: blocks of whole games, each at least a batch.
+        Batches are those of an uninterrupted run: blocks of whole games, each at least a batch. A block that
+        fails is evaluated game by game.
 
         Args:
             network: its name in the store.
@@ -192,8 +233,14 @@ class Store(Shown):
             games: numbers of those to evaluate, one of `blocks`; all by default.
             plan, memory, checkpoints, batch_size: as for `evaluate`. The plan is chosen for all games, done
                 or not, and so is that of an uninterrupted run.
+            record: whether a game that fails is recorded, and the others go on; else its error is raised.
             progress: whether to show a bar, or a bar to advance by the forwards of the `unfinished` games.
+
+        Raises:
+            ValueError, MemoryError: as `evaluate` does; with `record` where many games in succession fail,
+                or the store is of an older version, which cannot record them.
         """
+        record = record and self.records_failures
         if (game.games, game.n) != (self.games, self.n):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
@@ -201,24 +248,29 @@ class Store(Shown):
         unfinished = self.unfinished(network, game, batch_size=batch_size)
         options: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
         options |= {"batch_size": batch_size, "progress": progress}
-        with sole_writer(self.path.parent, self.path.name):
+        with self.written():
             for rows in unfinished:
                 if games is None or rows == games:
-                    self.write(network, rows, tables_of(game, rows, outputs=self.keeps_outputs, **options))
+                    tables = tables_of(game, rows, outputs=self.keeps_outputs, record=record, **options)
+                    self.write(network, rows, tables)
 
     def write(self, network: str, games: range, tables: Mapping[str, np.ndarray]) -> None:
-        """Write what is kept of some games, and that they are done.
+        """Write what is kept of some games, and that they are done or failed.
 
         Args:
             network: its name in the store.
             games: their numbers.
             tables: as `tables_of` gives them.
+
+        Raises:
+            ValueError: many games in succession have failed.
         """
-        with self._written() as file:
+        with self.written() as file:
             _write(file, network, games, tables)
+        self._require_some_success(network, games, tables)
 
     def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
-        """The games of `network` that `fill` evaluates, in its blocks: those with a game that is not done.
+        """The games of `network` that `fill` evaluates, in its blocks: those with a game to be done.
 
         Args:
             network, game, batch_size: as for `fill`.
@@ -226,8 +278,8 @@ class Store(Shown):
         Returns:
             ranges of games.
         """
-        done = self.done(network)
-        return [rows for rows in self.blocks(game, batch_size) if not done[rows.start : rows.stop].all()]
+        settled = self.settled(network)
+        return [rows for rows in self.blocks(game, batch_size) if not settled[rows.start : rows.stop].all()]
 
     def blocks(self, game: Game, batch_size: int | None = None) -> list[range]:
         """The numbers of the games that are evaluated and written at a time.
@@ -249,13 +301,13 @@ class Store(Shown):
         self._copy(self, source, target)
 
     def take(self, other: "Store") -> None:
-        """Copy the finished games of another store of the same description, such as that of a share.
+        """Copy the finished and failed games of another store of the same description, such as a share's.
 
         Args:
             other: store; it is only read.
 
         Raises:
-            ValueError: it was made with another description, naming what differs.
+            ValueError: it was made with another description, naming what differs; or it is damaged.
         """
         self.require_like(other)
         for network in self.networks:
@@ -267,13 +319,17 @@ class Store(Shown):
         self._require(**described, settings=other.settings, outputs=other.keeps_outputs)
 
     def _copy(self, other: "Store", source: str, target: str) -> None:
-        """Copy the finished games of a network of another store, or of this one."""
-        missing = other.done(source) & ~self.done(target)
-        groups = ("v", "outputs") if self.keeps_outputs else ("v",)
-        with self._written() as file, nullcontext(file) if other is self else other._file() as there:
-            bytes_of_a_game = sum(there[f"{group}/{source}"][:1].nbytes for group in groups)
+        """Copy the finished and failed games of a network of another store, or of this one."""
+        other._require_undamaged(source, other.damaged(source))
+        both_record = self.records_failures and other.records_failures
+        there = other.settled(source) if both_record else other.done(source)
+        missing = there & ~self.settled(target)
+        groups = ["v", "outputs"] if self.keeps_outputs else ["v"]
+        groups += [FAILED] if both_record else []
+        with self.written() as file, nullcontext(file) if other is self else other._file() as origin:
+            bytes_of_a_game = sum(origin[f"{group}/{source}"][:1].nbytes for group in groups)
             for rows in ranges_of(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
-                tables = {group: there[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
+                tables = {group: origin[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
                 _write(file, target, rows, tables)
 
     def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
@@ -310,15 +366,119 @@ class Store(Shown):
 
     def done(self, network: str) -> np.ndarray:
         """Which games of a network are done, as booleans."""
-        if network not in self.networks:
-            raise ValueError(f"{self.path} has no network {network!r}; it has {', '.join(self.networks)}")
+        self._require_network(network)
+        with self._file() as file, self._reading():
+            done = file[f"done/{network}"][()].astype(bool)
+        return done if self._chosen is None else done[self._chosen]
+
+    def settled(self, network: str) -> np.ndarray:
+        """Which games of a network are done or failed, as booleans."""
+        settled = self.done(network)
+        settled[list(self.failed(network))] = True
+        return settled
+
+    @property
+    def records_failures(self) -> bool:
+        """Whether the store has room for failed games; those of older versions have none."""
         with self._file() as file:
-            return file[f"done/{network}"][()].astype(bool)
+            return FAILED in file
+
+    def failed(self, network: str) -> dict[int, str]:
+        """The games of a network that failed, and why.
+
+        Args:
+            network: its name.
+
+        Returns:
+            reasons by the number of the game.
+        """
+        self._require_network(network)
+        if not self.records_failures:
+            return {}
+        with self._file() as file, self._reading():
+            reasons = file[f"{FAILED}/{network}"][()]
+        reasons = reasons if self._chosen is None else reasons[self._chosen]
+        return {game: reason.decode(errors="replace") for game, reason in enumerate(reasons) if reason}
+
+    def damaged(self, network: str) -> list[int]:
+        """The games of a network that are done, and whose numbers are not those that were written.
+
+        Args:
+            network: its name.
+
+        Returns:
+            their numbers; none for stores of older versions, which have no checksums.
+        """
+        done = np.flatnonzero(self.done(network))
+        games = done if self._chosen is None else np.array(self._chosen, dtype=int)[done]
+        with self._file() as file:
+            found = set(_damaged(file, network, games.tolist()))
+        return [int(game) for game, number in zip(done, games, strict=True) if number in found]
+
+    def forget(self, network: str, games: Sequence[int]) -> None:
+        """Have games evaluated again by the next `fill`: failed ones, damaged ones.
+
+        Args:
+            network: its name.
+            games: their numbers.
+        """
+        with self.written() as file:
+            for game in games:
+                file[f"done/{network}"][game] = 0
+                if FAILED in file:
+                    file[f"{FAILED}/{network}"][game] = b""
+            _to_disk(file)
+
+    def select(
+        self, games: Sequence[int], *, arrays: Sequence[str] = (), settings: Sequence[str] = ()
+    ) -> "Store":
+        """A view of some games, to read from.
+
+        Args:
+            games: their numbers in rising order; they are counted anew.
+            arrays, settings: the names of those that have a row for each game.
+
+        Returns:
+            a store of these games alone; `whole` is that of all.
+        """
+        view = copy.copy(self)
+        view._open = None
+        numbers = list(games)
+        view.about = self.about.select(torch.tensor(numbers, dtype=torch.int64), games=self.games)
+        view.settings = self.settings | {
+            name: [self.settings[name][number] for number in numbers]
+            for name in settings
+            if name in self.settings
+        }
+        view._chosen = numbers if self._chosen is None else [self._chosen[number] for number in numbers]
+        view._arrays_of_games = tuple(arrays)
+        view.games = len(numbers)
+        return view
+
+    @property
+    def whole(self) -> "Store":
+        """The store with all its games."""
+        return self if self._chosen is None else Store(self.path)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of these games in the whole store."""
+        return list(range(self.games)) if self._chosen is None else list(self._chosen)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of the further arrays."""
+        with self._file() as file:
+            return tuple(file["arrays"]) if "arrays" in file else ()
 
     def array(self, name: str) -> np.ndarray:
         """A further array by its name; a KeyError if there is none."""
         with self._file() as file:
-            return file[f"arrays/{name}"][()]
+            if f"arrays/{name}" not in file:
+                raise KeyError(name)
+            with self._reading():
+                array = file[f"arrays/{name}"][()]
+        return array[self._chosen] if name in self._arrays_of_games else array
 
     def _card(self) -> Card:
         done = {name: int(self.done(name).sum()) for name in self.networks}
@@ -340,45 +500,143 @@ class Store(Shown):
 
     def _read(self, group: str, network: str, games: Sequence[int] | None = None) -> Tensor:
         """Tables of a network; a ValueError if some of these games are not done."""
-        rows = slice(None) if games is None else list(games)
+        rows = np.arange(self.games) if games is None else np.array(list(games), dtype=int)
         done = self.done(network)[rows]
         if not done.all():
             raise ValueError(
                 f"{(~done).sum()} of {len(done)} games of {network!r} are not done; run the study again"
             )
+        numbers = rows if self._chosen is None else np.array(self._chosen, dtype=int)[rows]
+        every = np.array_equal(numbers, np.arange(numbers.size)) and self._chosen is None and games is None
         with self._file() as file:
-            return torch.from_numpy(file[f"{group}/{network}"][rows])
+            with self._reading():
+                damaged = _damaged(file, network, numbers.tolist())
+            self._require_undamaged(network, damaged)
+            with self._reading():
+                return torch.from_numpy(file[f"{group}/{network}"][slice(None) if every else numbers])
+
+    def _require_network(self, network: str) -> None:
+        """Refuse the name of another network."""
+        if network not in self.networks:
+            raise ValueError(f"{self.path} has no network {network!r}; it has {', '.join(self.networks)}")
+
+    def _require_undamaged(self, network: str, damaged: Sequence[int]) -> None:
+        """Refuse numbers that are not those that were written."""
+        if damaged:
+            raise ValueError(
+                f"{self.path} is damaged: the numbers of {counted(len(damaged), 'game')} of {network} "
+                f"({first_of([str(game) for game in damaged])}) are not those that were written; "
+                f"harsanyi check {self.path.parent} --repair has them computed again by the next run"
+            )
+
+    def _require_some_success(self, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
+        """Stop where games fail one after the other: then it is the network's fault, or the machine's."""
+        for game, reason in zip(rows, tables.get(FAILED, [b""] * len(rows)), strict=True):
+            self._failed_in_a_row[network] = self._failed_in_a_row[network] + 1 if reason else 0
+            if self._failed_in_a_row[network] == IN_A_ROW:
+                raise ValueError(
+                    f"{IN_A_ROW} games of {network} in succession failed, which is not the inputs' fault; "
+                    f"game {game}: {reason.decode(errors='replace')}"
+                )
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """A context that reads the file: what is wrong with it is a ValueError that names it."""
+        return reading(self.path, WHAT, ADVICE)
+
+    def _check(self, file: h5py.File) -> None:
+        """Refuse a file whose parts do not have the form that `create` gives them."""
+        if not isinstance(self.settings, dict) or not all(isinstance(name, str) for name in self.networks):
+            raise ValueError("its settings or the names of its networks have another form")
+        if self.n < 0 or 2**self.n != file[f"v/{self.networks[0]}"].shape[1]:
+            raise ValueError("its tables do not have a column for each coalition")
+        tables = (self.games, 2**self.n)
+        for name in self.networks:
+            wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+                "v": ("f8", tables),
+                "done": ("u1", (self.games,)),
+            }
+            if self.keeps_outputs:
+                wanted["outputs"] = ("f4", (*tables, file[f"outputs/{name}"].shape[-1]))
+            for group, (dtype, shape) in wanted.items():
+                data = file[f"{group}/{name}"]
+                if data.dtype != np.dtype(dtype) or data.shape != shape:
+                    raise ValueError(f"{group}/{name} is {data.dtype} {data.shape}, expected {dtype} {shape}")
+        self.about.require(self.games, self.n)
 
     @contextmanager
-    def _written(self) -> Iterator[h5py.File]:
-        """The file, open for this process alone to write."""
+    def written(self) -> Iterator[h5py.File]:
+        """The file, open for this process alone to write; several writes within share it."""
+        if self._open is not None:
+            yield self._open
+            return
         with sole_writer(self.path.parent, self.path.name), self._file("r+") as file:
-            yield file
+            self._open = file
+            try:
+                yield file
+            finally:
+                self._open = None
 
     @contextmanager
     def _file(self, mode: str = "r") -> Iterator[h5py.File]:
-        try:
-            # Without a lock: a reader must not stop the run that writes, and rows in place need no lock.
-            file = h5py.File(self.path, mode, locking=False)
-        except OSError as error:
-            raise ValueError(f"{self.path} is no HDF5 file that can be opened: {error}") from error
-        with file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
-            if self._description not in (None, _description(file)):
-                raise ValueError(
-                    f"{self.path} is another store than the one that was opened: it was replaced"
-                )
-            yield file
+        with ExitStack() as stack:
+            with self._reading():
+                file = stack.enter_context(searched(self.path, mode))
+                if file.attrs.get("format") != FORMAT:
+                    raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
+                if self._description not in (None, _description(file)):
+                    raise ValueError(
+                        f"{self.path} is another store than the one that was opened: it was replaced"
+                    )
+            yield file  # outside: what a caller does meanwhile is not reading
 
 
 def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
-    """Write rows, wait until they are on the disk, then write their flags."""
-    for group, table in tables.items():
-        file[f"{group}/{network}"][rows.start : rows.stop] = table
-    _to_disk(file)
-    file[f"done/{network}"][rows.start : rows.stop] = 1
-    _to_disk(file)
+    """Write rows and their checksums, wait until they are on the disk, then write their flags.
+
+    Args:
+        file: of the store.
+        network: its name.
+        rows: numbers of the games.
+        tables: by group; `failed` has the reason of each game that failed, whose flag stays 0.
+    """
+    place = slice(rows.start, rows.stop)
+    with said_plainly(Path(file.filename)):
+        for group, table in tables.items():
+            file[f"{group}/{network}"][place] = table
+        if CHECKSUMS in file:
+            file[f"{CHECKSUMS}/{network}"][place] = _checksums(tables)
+        _to_disk(file)
+        file[f"done/{network}"][place] = tables[FAILED] == b"" if FAILED in tables else 1
+        _to_disk(file)
+
+
+def _checksums(tables: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The SHA-256 of each game's rows, `(games, 32)`: of its scores, and then of its outputs."""
+    rows = zip(
+        *(np.ascontiguousarray(tables[group]) for group in ("v", "outputs") if group in tables), strict=True
+    )
+    sums = [hashlib.sha256(b"".join(part.tobytes() for part in row)).digest() for row in rows]
+    return np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(len(sums), CHECKSUM_BYTES)
+
+
+def _damaged(file: h5py.File, network: str, games: Sequence[int]) -> list[int]:
+    """Those of the games whose rows have other checksums than when they were written.
+
+    Rows that a program without checksums wrote have none, and cannot be judged.
+    """
+    if CHECKSUMS not in file:
+        return []
+    written = file[f"{CHECKSUMS}/{network}"][()]
+    groups = [group for group in ("v", "outputs") if group in file]
+    return [
+        game
+        for game in games
+        if written[game].any()
+        and not np.array_equal(
+            written[game],
+            _checksums({group: file[f"{group}/{network}"][game : game + 1] for group in groups})[0],
+        )
+    ]
 
 
 def _to_disk(file: h5py.File) -> None:
@@ -455,6 +713,7 @@ def tables_of(
     games: range,
     *,
     outputs: bool = False,
+    record: bool = False,
     plan: str = "auto",
     memory: int | None = None,
     checkpoints: int = 1,
@@ -467,11 +726,12 @@ def tables_of(
         game: all games of the network.
         games: the numbers of those to evaluate, one of `Store.blocks`.
         outputs: whether the outputs of all classes are kept beside the scores.
+        record: whether games may fail. `failed` then says why, and the scores of these games are NaN.
         plan, memory, checkpoints, batch_size, progress: as for `Store.fill`.
 
     Returns:
-        `v` of shape `(games, 2**n)` in float64, and with `outputs` those of shape `(games, 2**n, classes)` in
-        float32.
+        `v` of shape `(games, 2**n)` in float64; with `outputs` those of shape `(games, 2**n, classes)` in
+        float32; with `record` the reasons in `failed` of shape `(games,)`, without words where none failed.
 
     Raises:
         ValueError, MemoryError: as `evaluate` does.
@@ -486,11 +746,73 @@ def tables_of(
     # A network without a plan halves its batches where memory runs out; blocks are of the whole size.
     size = batch_size or suggested_batch_size(game)
     options["batch_size"] = size if choose(game, **options).plan is None else batch_size
-    options |= {"games": games, "progress": progress}
+    options["progress"] = progress
+    try:
+        tables = _evaluated(game, games, outputs, finite=not record, options=options)
+    except (RuntimeError, IndexError, TypeError, AttributeError, ArithmeticError) as error:
+        if not record or not _may_be_of_a_game(error):
+            raise
+        if len(games) > 1:
+            return _one_by_one(game, games, outputs=outputs, **options)
+        nothing = {"v": np.full((1, 2**game.n), np.nan)}
+        nothing |= {"outputs": np.full((1, 2**game.n, 1), np.nan, dtype=np.float32)} if outputs else {}
+        return nothing | {FAILED: _reasons([_reason(error)])}
+    if record:
+        tables[FAILED] = _reasons([_why_not_finite(*pair) for pair in zip(games, tables["v"], strict=True)])
+    return tables
+
+
+def _one_by_one(game: Game, games: range, **options: Any) -> dict[str, np.ndarray]:
+    """What `tables_of` gives of games that are evaluated each alone, since some of them fail."""
+    alone = [tables_of(game, range(one, one + 1), record=True, **options) for one in games]
+    shapes = {name: max((part[name] for part in alone), key=np.size).shape[1:] for name in alone[0]}
+    return {
+        name: np.concatenate([np.broadcast_to(part[name], (1, *shape)) for part in alone])
+        for name, shape in shapes.items()
+    }
+
+
+def _evaluated(
+    game: Game, games: range, outputs: bool, finite: bool, options: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The scores of some games, and their outputs where these are kept."""
     if not outputs:
-        return {"v": evaluate(game, **options).cpu().numpy()}
-    answers = evaluate_outputs(game, **options).float()
-    owners = torch.as_tensor(games, device=answers.device).repeat_interleave(answers.shape[1])
-    v = game.scored(answers.flatten(0, 1), owners).view(answers.shape[:2])  # type: ignore[attr-defined]
-    require_finite(v, torch.as_tensor(games))
+        return {"v": evaluate(game, games=games, finite=finite, **options).cpu().numpy()}
+    v, answers = _scores_and_outputs(game, games, finite, **options)
     return {"v": v.cpu().numpy(), "outputs": answers.cpu().numpy()}
+
+
+def _may_be_of_a_game(error: Exception) -> bool:
+    """Whether an error may be due to a game: neither to this program nor to a device that has failed."""
+    if isinstance(error, OwnFault):
+        return False
+    failed_device = type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    return not failed_device or (isinstance(error, RuntimeError) and is_out_of_memory(error))
+
+
+def _reason(error: Exception) -> str:
+    """An error in a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _why_not_finite(game: int, scores: np.ndarray) -> str:
+    """Why a game failed whose scores are NaN or infinite; no words where all are finite."""
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    return not_finite(game, int(wrong[0]), float(scores[wrong[0]]), len(wrong)) if len(wrong) else ""
+
+
+def _reasons(texts: Sequence[str]) -> np.ndarray:
+    """Reasons as a store keeps them."""
+    return np.array([text.encode()[:REASON_BYTES] for text in texts], dtype=f"S{REASON_BYTES}")
+
+
+def _scores_and_outputs(
+    game: Any, games: range, finite: bool = True, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """The outputs for all classes of some games, and the value tables that follow from them."""
+    outputs = evaluate_outputs(game, games=games, **options).float()
+    owners = torch.as_tensor(games, device=outputs.device).repeat_interleave(outputs.shape[1])
+    v = game.scored(outputs.flatten(0, 1), owners).view(outputs.shape[:2])
+    if finite:
+        require_finite(v, torch.as_tensor(games))
+    return v, outputs

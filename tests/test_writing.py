@@ -4,16 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from harsanyi.writing import sole_writer, whole, write_whole
+from harsanyi.writing import require_room, sole_writer, whole, write_whole
 from tests.places import ROOT
 
 # Holds a folder until it is told to end.
 HOLD = """
 import sys
+import tempfile
 from pathlib import Path
 from harsanyi.writing import sole_writer
 with sole_writer(Path(sys.argv[1]), *sys.argv[2:]):
@@ -113,3 +115,64 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path: Path):
         write_half()
     assert path.read_text() == "first"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+# Writes a table under a limit on the size of files, which the system tells as it tells a full disk.
+FULL = """
+import resource, sys
+from pathlib import Path
+import numpy as np, h5py
+from harsanyi.writing import whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    with whole(Path(sys.argv[1])) as partial:
+        if partial.name.startswith("a.h5"):
+            with h5py.File(partial, "w") as file:
+                file["v"] = np.ones(10**6)
+        else:
+            partial.write_bytes(bytes(10**6))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.txt"])
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, name: str):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path / name], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.startswith(f"there is no room for {tmp_path / name}, beyond "), done
+    assert done.stdout.endswith("make room, or name another folder\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_no_disk_has_room_for(tmp_path: Path):
+    with pytest.raises(
+        OSError, match=r"no room for .*values\.h5, which takes 1152921504\.6 GB: .* are free at"
+    ):
+        require_room(tmp_path / "new" / "values.h5", 2**60)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="becomes another user")
+def test_a_folder_of_others_is_said_in_a_sentence():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(OSError, match=rf"{folder} cannot be written into \(Permission denied\)"):
+                write_whole(Path(folder, "a.txt"), "a")
+            with (
+                pytest.raises(OSError, match=rf"{folder} cannot be written into \(Permission denied\)"),
+                sole_writer(Path(folder)),
+            ):
+                pytest.fail("it was locked")
+        finally:
+            os.seteuid(0)
+
+
+def test_a_folder_that_is_removed_meanwhile(tmp_path: Path):
+    file = tmp_path / "run" / "a.txt"
+    writing = whole(file)
+    writing.__enter__().parent.rmdir()
+    with pytest.raises(OSError, match=r"the folder of .*a\.txt is gone"):
+        writing.__exit__(None, None, None)

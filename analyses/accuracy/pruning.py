@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.change import salient_effects
 from harsanyi.analyses.knowledge.restricted import constants, require_classes
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, rate_interval, ratio_interval
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 Order = Literal["greedy", "fewest", "strongest", "weakest"]
@@ -48,7 +48,7 @@ class Pruning:
     rule: str
 
     def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
-        """Means and ratios over games, with bootstrap intervals.
+        """Means, rates and ratios over games, with intervals.
 
         Columns order, quantity, value, low, high, games. Quantities: count and spare, means over games;
         never_flips, the share of games whose answer never changes; spare_share = Σ spare / Σ count;
@@ -57,7 +57,8 @@ class Pruning:
         above, below = _columns(self.spare, self.spare_strength), _columns(self.count, self.strength)
         names = ("count", "spare", "never_flips", "spare_share", "strength_share")
         intervals = [
-            *mean_interval(_columns(self.count, self.spare, ~self.flips), bootstrap=bootstrap),
+            *mean_interval(_columns(self.count, self.spare), least=0.0, bootstrap=bootstrap),
+            *rate_interval(_columns(~self.flips), bootstrap=bootstrap),
             *ratio_interval(above, below, bootstrap=bootstrap),
         ]
         rows = [
@@ -75,7 +76,7 @@ class Pruning:
         ends = torch.stack([torch.zeros_like(self.count[0]), self.count.max()])
         removed = torch.cat([self.spare[self.flips] + 1, ends]).unique()
         unchanged = (removed <= self.spare[:, None]) | ~self.flips[:, None]
-        intervals = mean_interval(unchanged.double().cpu().numpy(), bootstrap=bootstrap)
+        intervals = rate_interval(unchanged.double().cpu().numpy(), bootstrap=bootstrap)
         rows = [
             {"order": self.order, "removed": number, **vars(interval), "games": len(self.count)}
             for number, interval in zip(removed.tolist(), intervals, strict=True)

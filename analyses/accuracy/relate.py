@@ -29,6 +29,7 @@ from harsanyi.analyses.accuracy.report import (
     RESTRICTED,
     STANDING,
     accuracy_figures,
+    accuracy_findings,
     describe_accuracy,
     restricted_in_words,
 )
@@ -41,6 +42,7 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.cautions import cautions
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
@@ -91,6 +93,8 @@ def relate(
         the summary, a sentence each.
     """
     run = Run.open(folder)
+    if missing := left_out(run.store):
+        raise ValueError(f"accuracy needs all inputs of its run: {missing[0]}")
     names = run.compared(series, scratch)
     change = run.change_of(names)
     by_class = compared_by_class(run, names)
@@ -119,6 +123,7 @@ def relate(
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=accuracy_figures(tables, run.unit),
+        findings=accuracy_findings(tables),
         notes=[
             "Intervals resample the inputs (correlations over checkpoints: the runs). They do not cover "
             "other training runs.",

@@ -83,6 +83,56 @@ def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
 
 
+def accuracy_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of `accuracy_figures` show, in words, by name; none where a number is not known.
+
+    Args:
+        tables: as for the figures.
+    """
+    fit, correlations = tables[CALIBRATION], tables[CORRELATION]
+    baselines = list(dict.fromkeys(fit.baseline))
+    found = {
+        "Restricted prediction": _prediction(tables[RESTRICTED]),
+        "Discriminative": " ".join(_discrimination(tables[DISCRIMINATION])),
+        "Pruning": _pruning(tables[STANDING]),
+        "Effect sizes": " ".join(
+            f"With {_spaced(baseline)}, masking the players of strong interactions "
+            f"{_beside_controls(fit, baseline)}."
+            for baseline in baselines
+        ),
+        **{f"Calibration {baseline}": _predicted(fit, baseline) + "." for baseline in baselines},
+        "New share and score": _correlation(correlations, "inputs"),
+        "Inputs needed": " ".join(_inputs_needed(tables[NEEDED])),
+    }
+    if CHECKPOINTS in tables and "new_share" in tables[CHECKPOINTS]:
+        found["New share and accuracy"] = _correlation(correlations, "checkpoints")
+    return {name: sentence for name, sentence in found.items() if sentence}
+
+
+def _correlation(table: pd.DataFrame, over: str) -> str:
+    """How the new share correlates with what it is drawn against; empty where nothing varies."""
+    ((outcome, name),) = ((outcome, name) for kind, outcome, name in OUTCOMES if kind == over)
+    rows = table[(table.over == over) & (table.x == "new_share") & (table.y == outcome)]
+    (row,) = rows[rows.coefficient == "pearson"].itertuples()
+    if not np.isfinite(row.value):
+        return ""
+    return f"Over {row.points} {over}, the new share and {name} correlate with r = {_coefficient(row)}."
+
+
+def _pruning(standing: pd.DataFrame) -> str:
+    """How many interactions can go until half of the answers change."""
+    said = []
+    for order, words in (("fewest", "where the fewest possible go"), ("weakest", "the weakest first")):
+        rows = standing[standing.order == order]
+        changed = rows[rows.value <= 0.5]
+        if changed.empty:
+            last = rows.loc[rows.removed.idxmax()]
+            said.append(f"{percent(1 - last.value)} change at all, {words}")
+        else:
+            said.append(f"half of them change after {changed.removed.min():,.0f} removals, {words}")
+    return f"Of the answers, {listed(said)}."
+
+
 def _correlations(table: pd.DataFrame) -> list[str]:
     """How shares correlate with accuracy over checkpoints and runs, or else with the score over inputs."""
     sentences = []
@@ -133,21 +183,40 @@ def _discrimination(table: pd.DataFrame) -> list[str]:
 
 def _interventions(fit: pd.DataFrame) -> list[str]:
     """Predicted beside measured, and chosen beside random coalitions, for each baseline."""
-    sentences = []
-    for baseline in dict.fromkeys(fit.baseline):
-        rows = fit[(fit.baseline == baseline) & (fit.part == "all") & (fit.kind == "both")]
-        pearson = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
-        delta = rows[rows.quantity == "cliff_delta"].iloc[0]
-        changes = "does not change the score clearly more than"
-        if delta.low > 0 or delta.high < 0:
-            changes = f"changes the score {'more' if delta.low > 0 else 'less'} than"
-        sentences.append(
-            f"With {baseline.replace('_', ' ')} as baseline, predicted and measured changes of the score "
-            f"correlate with r = {with_interval(pearson, '{:.2f}'.format)}; masking the players of strong "
-            f"interactions {changes} masking as many other players "
-            f"(Cliff's δ {with_interval(delta, '{:.2f}'.format)})."
-        )
-    return sentences
+    return [
+        f"{_predicted(fit, baseline)}; masking the players of strong interactions "
+        f"{_beside_controls(fit, baseline)}."
+        for baseline in dict.fromkeys(fit.baseline)
+    ]
+
+
+def _predicted(fit: pd.DataFrame, baseline: str) -> str:
+    """How predicted and measured changes of the score agree, without a full stop."""
+    rows = _of_all(fit, baseline)
+    pearson = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
+    return (
+        f"With {_spaced(baseline)} as baseline, predicted and measured changes of the score correlate with "
+        f"r = {with_interval(pearson, '{:.2f}'.format)}"
+    )
+
+
+def _beside_controls(fit: pd.DataFrame, baseline: str) -> str:
+    """What masking the players of strong interactions does beside masking others, without its subject."""
+    rows = _of_all(fit, baseline)
+    delta = rows[rows.quantity == "cliff_delta"].iloc[0]
+    changes = "does not change the score clearly more than"
+    if delta.low > 0 or delta.high < 0:
+        changes = f"changes the score {'more' if delta.low > 0 else 'less'} than"
+    return f"{changes} masking as many other players (Cliff's δ {with_interval(delta, '{:.2f}'.format)})"
+
+
+def _of_all(fit: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The rows of a baseline over all parts and both kinds."""
+    return fit[(fit.baseline == baseline) & (fit.part == "all") & (fit.kind == "both")]
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _inputs_needed(table: pd.DataFrame) -> list[str]:

@@ -1,10 +1,13 @@
 """The command line: arguments to a command, a command to what it prints."""
 
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -15,8 +18,9 @@ import tyro
 from harsanyi.analyses.command.commands import COMMANDS, Command
 from harsanyi.analyses.command.options import HELP, Talk, parse_options, shape
 from harsanyi.analyses.command.outcome import Outcome
+from harsanyi.reading import visible
 
-EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
+EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 2, 3, 130, 141, 143
 COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
 FIRST_STEPS = """\
 What a network knows, and what fine-tuning kept, dropped and learned, from saved checkpoints.
@@ -34,6 +38,10 @@ And what was kept, dropped and learned, as a report:
   harsanyi compare --model timm:resnet50 --before pre.pth --after ft.pth --data photos/test --out run/
 
 harsanyi --help lists all commands, harsanyi COMMAND --help the options of one."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The system, or who runs the queue, asks the process to end: work is put away as after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,20 +73,47 @@ def _guarded(arguments: list[str]) -> None:
     """Run a command and print its outcome; users' mistakes become one sentence."""
     warnings.showwarning = _said
     try:
+        with _terminable():
+            _run(arguments)
+    except KeyboardInterrupt as stop:
+        print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(EXIT_TERMINATED if isinstance(stop, Terminated) else EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A context that SIGTERM ends by an exception, as Ctrl-C does, unless it is handled or ignored."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _run(arguments: list[str]) -> None:
+    """Run a command and print its outcome."""
+    try:
         command, settings, talk = _read(arguments)
     except (ValueError, OSError) as error:
         _refuse(error, debug="--debug" in arguments)
     try:
-        lines = _perform(command, settings, talk).lines()
-        if lines:
-            print("\n".join(lines))
-    except KeyboardInterrupt:
-        print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        outcome = _perform(command, settings, talk)
+        if lines := outcome.lines():
+            print(visible("\n".join(lines)))
     except Exception as error:
         if not isinstance(error, ValueError | OSError | ImportError | MemoryError) and not _own_place(error):
             raise  # a fault of ours
         _refuse(error, talk.debug)
+    if not outcome.whole:
+        raise SystemExit(EXIT_INCOMPLETE)
 
 
 def _read(arguments: list[str]) -> tuple[Command, Any, Talk]:
@@ -90,7 +125,8 @@ def _read(arguments: list[str]) -> tuple[Command, Any, Talk]:
     if command.demo is not None and "--demo" in options:
         name, command = f"{name} --demo", command.demo
         options = [option for option in options if option != "--demo"]
-    settings, talk = parse_options(name, command.settings, options)
+    demo = f"--demo alone: {_first_line(command.demo)}" if command.demo else ""
+    settings, talk = parse_options(name, command.settings, options, demo)
     _require_one_process(command, settings)
     return command, settings, talk
 
@@ -139,13 +175,13 @@ def _refuse(error: Exception, debug: bool) -> NoReturn:
         raise SystemExit(EXIT_BROKEN_PIPE)
     if debug:
         traceback.print_exception(error)
-    print(f"harsanyi: {_sentence(error)}", file=sys.stderr)
+    print(f"harsanyi: {visible(_sentence(error))}", file=sys.stderr)
     raise SystemExit(EXIT_BAD_INPUT) from None
 
 
 def _said(message: Warning | str, *place: Any, **more: Any) -> None:
     """A warning in one line, without the place in the code where it arose."""
-    print(f"harsanyi: WARNING: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"harsanyi: WARNING: {visible(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _sentence(error: Exception) -> str:

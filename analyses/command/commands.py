@@ -72,6 +72,24 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Status:
+    """Say how far a run is, who works on it, what failed, and about how long it takes."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compute, compare or track writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Verify the value tables of a run by their checksums, and name what is damaged."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compute, compare or track wrote."""
+    repair: bool = False
+    """Have what is damaged computed again by the next run."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan(Study):
     """Say how many forwards a study takes, by which plan, and about how long; compute nothing.
 
@@ -168,6 +186,8 @@ COMMANDS: dict[str, Command] = {
         demo=Command(GranularityDemo, f"{HERE}.pretraining:granularity_demo_outcome"),
         processes=True,
     ),
+    "status": Command(Status, f"{HERE}.condition:status_outcome"),
+    "check": Command(Check, f"{HERE}.condition:check_outcome"),
     "show": Command(Show, f"{HERE}.show:show_outcome"),
     "demo": Command(Demo, f"{HERE}.demo:demo_outcome"),
 }

@@ -47,7 +47,17 @@ def describe_plans(study: Study) -> list[str]:
         *read,
         announcement(masked, choice, forwards, seconds),
         *rows,
-        f"taken: {choice.name}, {choice.why}",
-        f"A forward of {name} takes {1e3 * seconds:.2g} ms on {game.device}.",
+        # Where it is not the cheapest for its own sake, the rows do not say why.
+        *([] if choice.why in {plan.why for plan in plans} else [f"taken: {choice.name}, {choice.why}"]),
+        f"A forward of {name} takes {_milliseconds(seconds)} ms on {game.device}.",
         *more,
     ]
+
+
+def _milliseconds(seconds: float) -> str:
+    """A short time in milliseconds, two digits.
+
+    >>> _milliseconds(0.0012), _milliseconds(0.1234)
+    ('1.2', '123')
+    """
+    return f"{1e3 * seconds:,.0f}" if seconds >= 0.01 else f"{1e3 * seconds:.2g}"

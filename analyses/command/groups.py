@@ -59,7 +59,7 @@ GROUPS = (
         "running",
         ("device", "only_plan"),
         (
-            *("plan", "batch_size", "precision", "memory", "seed"),
+            *("plan", "batch_size", "precision", "memory", "seed", "retry_failed"),
             *("on", "share", "cpus_per_task", "gpus_per_task", "memory_per_task"),
         ),
     ),

@@ -14,6 +14,7 @@ import tyro
 
 from harsanyi.analyses.command.groups import GROUPS
 from harsanyi.analyses.study.settings import Settings, expected, option, plain, read_study, required
+from harsanyi.reading import require_utf8
 
 HELP, HELP_ALL = ("-h", "--help"), "--help-all"
 # A field of a dataclass: its name, its type, and its default.
@@ -34,13 +35,14 @@ class Talk:
     """Show all options."""
 
 
-def parse_options(name: str, kind: type, arguments: Sequence[str]) -> tuple[Any, Talk]:
+def parse_options(name: str, kind: type, arguments: Sequence[str], more: str = "") -> tuple[Any, Talk]:
     """Parse the options of a command; a study file as first argument sets their defaults.
 
     Args:
         name: of the command, for messages.
         kind: its dataclass.
         arguments: after the command's name.
+        more: a sentence below what the command does, on its help page.
 
     Returns:
         an object of the dataclass, and how the command is to talk.
@@ -57,7 +59,7 @@ def parse_options(name: str, kind: type, arguments: Sequence[str]) -> tuple[Any,
         tyro.cli(
             shape(kind, from_file, whole=whole == "all"),
             prog=f"harsanyi {name}{' [STUDY.toml]' if issubclass(kind, Settings) else ''}",
-            description=_description(kind, whole == "all"),
+            description=f"{_description(kind, whole == 'all')}\n\n{more}".strip(),
             args=["--help"],
             config=(tyro.conf.FlagCreatePairsOff,),
         )
@@ -70,6 +72,8 @@ def parse_options(name: str, kind: type, arguments: Sequence[str]) -> tuple[Any,
         problem = _problem(kind, rest, set(from_file)) or f"{' '.join(rest)} cannot be understood"
         raise ValueError(f"{problem}; see harsanyi {name} --help") from None
     values = _flat(parsed)
+    for each, value in values.items():
+        require_utf8(str(value), f"the path or name of {option(each)},")  # study files and pages hold it
     settings, talk = (of(**{each.name: values[each.name] for each in fields(of)}) for of in (kind, Talk))
     return settings, talk
 

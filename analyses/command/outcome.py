@@ -13,11 +13,13 @@ class Outcome:
         summary: a sentence or a row of a table on each line.
         files: where the results are, by what they are called.
         next_step: one more line: what can be done with the results.
+        whole: whether nothing is missing or damaged; else the exit code says so.
     """
 
     summary: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     next_step: str = ""
+    whole: bool = True
 
     def lines(self) -> list[str]:
         """The lines to print; a blank line sets the summary and the files apart.

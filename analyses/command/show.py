@@ -20,6 +20,7 @@ from harsanyi.analyses.drawing.palette import FONT, figure_of
 from harsanyi.analyses.report.page import FIGURES_FOLDER
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.settings import option
+from harsanyi.writing import said_plainly
 
 # Where an option is not given.
 DEFAULTS = {"input": 0, "top": 7}
@@ -136,8 +137,9 @@ def show(options: Show) -> Path:
     figure = draw(drawn)
     path = options.save or _file(options, drawn, follows)
     path = path if path.suffix else path.with_suffix(".png")  # as matplotlib would, without saying so
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=200)
+    with said_plainly(path, advice="name another place with --save"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=200)
     return path
 
 

@@ -6,22 +6,28 @@ from harsanyi.analyses.command.commands import Merge
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
-from harsanyi.analyses.reliability.reliability import run_reliability
+from harsanyi.analyses.reliability.reliability import in_own_folder, run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
 from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.failures import left_out
+from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.analyses.run.shares import compute_share, merge
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
 from harsanyi.analyses.training.track import TRAJECTORIES, track
+from harsanyi.interactions import Store
 
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
     if study.share is not None:
         return share_outcome(study)
-    summary = report_one(compute(study))  # how the network was read stands directly above
+    run = compute(study)
+    summary = report_one(run)  # how the network was read stands directly above
     files = {"Report": study.out / REPORT_FILE, "figures": study.out / FIGURES_FOLDER}
-    return Outcome(summary, files, f"Look at one input: harsanyi show {study.out} --input 0")
+    return Outcome(
+        summary, files, f"Look at one input: harsanyi show {study.out} --input 0", whole=_is_whole(study.out)
+    )
 
 
 def compare_outcome(study: Compare) -> Outcome:
@@ -38,11 +44,17 @@ def comparison_outcome(summary: list[str], out: Path) -> Outcome:
         "table": out / f"{CHANGE_TABLE}.csv",
         "figures": out / FIGURES_FOLDER,
     }
-    return Outcome(summary, files, f"Look at one input: harsanyi show {out} --what change --input 0")
+    return Outcome(
+        summary,
+        files,
+        f"Look at one input: harsanyi show {out} --what change --input 0",
+        whole=_is_whole(out),
+    )
 
 
 def reliability_outcome(study: Reliability) -> Outcome:
     """`harsanyi reliability`."""
+    study = in_own_folder(study)
     return Outcome(run_reliability(study), report_and_table(study.out, SHARES_TABLE))
 
 
@@ -50,7 +62,12 @@ def track_outcome(study: Track) -> Outcome:
     """`harsanyi track`."""
     if study.share is not None:
         return share_outcome(study)
-    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES))
+    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES), whole=_is_whole(study.out))
+
+
+def _is_whole(out: Path) -> bool:
+    """Whether no input was left out of a run."""
+    return not left_out(Store(out / STORE_FILE))
 
 
 def share_outcome(study: Study) -> Outcome:
@@ -59,11 +76,14 @@ def share_outcome(study: Study) -> Outcome:
     assert study.place is not None
     number, count = study.place
     whole = study.out.parent
-    games = int(store.done(store.networks[0]).sum())
+    games = int(store.settled(store.networks[0]).sum())
+    failed = {game for name in store.networks for game in store.failed(name)}
+    told = f" On {len(failed)} of them a network failed: they will be left out." if failed else ""
     return Outcome(
-        [f"Share {number} of {count} has the value tables of {games} of {store.games} inputs."],
+        [f"Share {number} of {count} has the value tables of {games} of {store.games} inputs.{told}"],
         {"Tables": store.path},
         f"When all shares are done: harsanyi merge {whole}/share-*-of-{count} --out {whole}",
+        whole=not failed,
     )
 
 

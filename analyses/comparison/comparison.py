@@ -18,11 +18,12 @@ from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.explained import explained_share
-from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import listed, percent
+from harsanyi.analyses.report.page import Report, name_of, publish
+from harsanyi.analyses.report.words import intervals_over, listed, percent
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
@@ -79,7 +80,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         ],
     )
     publish(study.out, {CHANGE_TABLE: table}, report)
-    return [*alarms(run.facts), *found, *reading_lines(run.facts), *approximations(run)]
+    return [*alarms(run.facts), *left_out(run.store), *found, *reading_lines(run.facts), *approximations(run)]
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
@@ -103,7 +104,7 @@ def _captions(run: Run) -> dict[str, str]:
     return {
         "orders": "Strength by order: salient strength before (left) and after (right), mean per input, "
         "positive effects up and negative down",
-        "shares": "Shares by order: with 95% bootstrap intervals over inputs",
+        "shares": f"Shares by order: whiskers: {intervals_over(run.store.games, 'inputs')}",
         "sparsity": "Sparsity: interactions sorted by strength",
         "matching": "Matching: the fine-tuned network's output on all masked versions of one input, and "
         "the sum of its salient interactions",
@@ -115,7 +116,7 @@ def _captions(run: Run) -> dict[str, str]:
 
 
 def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, str]:
-    """What the figures of a comparison show, in a sentence each, by caption."""
+    """What the figures of a comparison show, in a sentence each, by name."""
     captions = _captions(run)
     strength = {name: total_row(table, quantity=name).value for name in ("preserved", "discarded", "new")}
     counts = [
@@ -132,7 +133,7 @@ def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[st
         "change": f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
         f"and {first['new']:.2f} new ({run.unit}).",
     }
-    return {captions[name]: sentence for name, sentence in found.items()}
+    return {name_of(captions[drawn]): sentence for drawn, sentence in found.items()}
 
 
 def matched(interactions: Interactions, threshold: float) -> str:

@@ -10,13 +10,26 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from harsanyi.analyses.comparison.labels import LabelledInteraction, change_label, effect_label, sign_colour
 from harsanyi.analyses.drawing.lettering import MARGIN, lines_of, width_of
-from harsanyi.analyses.drawing.palette import CHANGE_COLOURS, FAINT, FONT, KIND_LINES, PAGE, Drawing
+from harsanyi.analyses.drawing.palette import (
+    CHANGE_COLOURS,
+    COLUMN,
+    FAINT,
+    FONT,
+    KIND_LINES,
+    PAGE,
+    Drawing,
+)
 from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.strongest_changes import strongest_changes
 from harsanyi.interactions import BACKGROUND, Interaction
 
 # Lengths in inches: of the longest bar, of a line of text, between words, between rows.
 BAR_LENGTH, LINE_HEIGHT, WORD_GAP, ROW_GAP = 0.5, 0.23, 0.085, 0.1
+# What the figures say of themselves, at their foot.
+NOTE_LINE = 0.16
+MARKS = "In boxes: the words that act together; red raises the score, blue lowers it."
+BACKGROUND_MARK = " Grey: background, never masked."
+PARTS = "At the left: the effect before → after, and the part of it; the parts of an effect add up."
 
 
 def draw_interactions_on_sentence(
@@ -39,7 +52,7 @@ def draw_interactions_on_sentence(
     ['AND +2.50', 'not', 'a', 'bad', 'film']
     """
     rows = [LabelledInteraction(interaction, effect_label(interaction)) for interaction in interactions]
-    return _draw_rows(words, player_of_word, {"": rows}, title)
+    return _draw_rows(words, player_of_word, {"": rows}, title, MARKS)
 
 
 def draw_change_on_sentence(
@@ -70,7 +83,7 @@ def draw_change_on_sentence(
         name: [LabelledInteraction(part.interaction, change_label(part, name)) for part in parts]
         for name, parts in strongest_changes(change, game, k).items()
     }
-    return _draw_rows(words, player_of_word, groups, title)
+    return _draw_rows(words, player_of_word, groups, title, f"{PARTS} {MARKS}")
 
 
 def _draw_rows(
@@ -78,8 +91,9 @@ def _draw_rows(
     player_of_word: Sequence[int],
     groups: dict[str, list[LabelledInteraction]],
     title: str,
+    note: str,
 ) -> Figure:
-    """Rows under the headings of their groups, on axes measured in inches from the top left."""
+    """Rows under the headings of their groups and above a note, on axes in inches from the top left."""
     if len(words) != len(player_of_word):
         raise ValueError(f"{len(words)} words, but players for {len(player_of_word)}")
     all_rows = [row for rows in groups.values() for row in rows]
@@ -90,8 +104,14 @@ def _draw_rows(
     row_height = (1 + max((line for _, line, _ in places), default=0)) * LINE_HEIGHT + ROW_GAP
     titles = lines_of(title, PAGE - 2 * MARGIN)
     lines = len(titles) + 1.4 * sum(map(bool, groups))
-    width = max(left + text_width, *(MARGIN + width_of(text, FONT + 1) for text in titles), 0) + MARGIN
-    ax = _page(width, lines * LINE_HEIGHT + len(all_rows) * row_height + 1.5 * MARGIN)
+    text_width = max(left + text_width, *(MARGIN + width_of(text, FONT + 1) for text in titles), 0)
+    width = max(text_width + MARGIN, COLUMN)
+    note += BACKGROUND_MARK if BACKGROUND in player_of_word else ""
+    notes = lines_of(note, width - 2 * MARGIN, FONT)
+    height = lines * LINE_HEIGHT + len(all_rows) * row_height + len(notes) * NOTE_LINE + 2 * MARGIN
+    ax = _page(width, height)
+    foot: dict[str, Any] = {"fontsize": FONT, "color": FAINT, "va": "bottom"}
+    ax.figure.text(MARGIN / width, MARGIN / height, "\n".join(notes), **foot)
     top = MARGIN
     for text in titles:
         ax.text(

@@ -9,10 +9,11 @@ from harsanyi.analyses.comparison.figures import plot_matching, plot_ranges, plo
 from harsanyi.analyses.comparison.pictures import draw_top
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.explained import explained_share
-from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.page import Report, name_of, publish
 from harsanyi.analyses.report.words import percent, with_interval
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     approximations,
@@ -64,7 +65,7 @@ def report_one(run: Run) -> list[str]:
         headline=headline,
         summary=summary,
         figures=figures,
-        findings={matching: matched(interactions, threshold)},
+        findings={name_of(matching): matched(interactions, threshold)},
         tables={f"Salient strength by order, mean per input ({run.unit})": strength_in_words(run, bootstrap)},
         facts={"network": run.study.checkpoints[NETWORK]} | method_facts(run) | network_facts(run),
         methods=methods_of(run, compared=False),
@@ -74,7 +75,7 @@ def report_one(run: Run) -> list[str]:
         explorer=explorer_of(run),
     )
     publish(run.folder, {}, report)
-    return [headline, *summary, *approximations(run)]
+    return [headline, *left_out(run.store), *summary, *approximations(run)]
 
 
 def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootstrap) -> str:
@@ -95,7 +96,7 @@ def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootst
     'An input has 1.0 [1.0, 1.0] salient interactions of 3'
     """
     count = interactions.salient(threshold).count().double().numpy()
-    (counted,) = mean_interval(count[:, None], bootstrap=bootstrap)
+    (counted,) = mean_interval(count[:, None], least=0.0, bootstrap=bootstrap)
     explained = explained_share(interactions.only(interactions.salient(threshold)), bootstrap=bootstrap)
     kinds = max(1, int((interactions.effects != 0).any(2).any(0).sum()))
     possible = kinds * (2**interactions.n - 1)
@@ -114,6 +115,6 @@ def strength_in_words(run: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     strength = interactions.only(interactions.salient(run.study.threshold)).strength().sum(2)
     columns = {}
     for kind, of_kind in zip(KINDS, strength.unbind(1), strict=True):
-        intervals = mean_interval(of_kind[:, 1:].numpy(), bootstrap=bootstrap)
+        intervals = mean_interval(of_kind[:, 1:].numpy(), least=0.0, bootstrap=bootstrap)
         columns[kind.upper()] = [with_interval(interval, "{:.2f}".format) for interval in intervals]
     return pd.DataFrame(columns, index=pd.Index([str(i + 1) for i in range(run.store.n)], name="order"))

@@ -7,7 +7,8 @@ import pandas as pd
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS
 from harsanyi.analyses.knowledge.amounts import Amount, orders_of, total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.report.words import listed, percent, resting_on, with_interval
+from harsanyi.analyses.statistics.bootstrap import interval_kind
 
 
 def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,12 +129,13 @@ def _scratch(change: KnowledgeChange, table: pd.DataFrame) -> list[str]:
 def _basis(change: KnowledgeChange, table: pd.DataFrame) -> str:
     """What the sentences rest on: inputs, players, intervals."""
     if change.games == 1:
-        return f"This rests on 1 input of {change.n} players: no intervals, nothing about other inputs."
-    basis = f"This rests on {change.games:,} inputs of {change.n} players each"
+        return resting_on(1, "inputs", each=f"of {change.n} players")
+    each = f"of {change.n} players each"
     shares = total_row(table, quantity="preserved_share"), total_row(table, quantity="new_share")
-    if not any(math.isfinite(share.low) for share in shares):
+    if interval_kind(change.games) and not any(math.isfinite(share.low) for share in shares):
+        basis = f"This rests on {change.games:,} inputs {each}"
         return f"{basis}, too few of them with salient interactions for intervals."
-    return f"{basis}; brackets hold bootstrap intervals over the inputs."
+    return resting_on(change.games, "inputs", each=each)
 
 
 def _mean_order(amount: Amount) -> float:

@@ -69,7 +69,7 @@ def name_points(
     names: Sequence[str],
     colours: Sequence[str],
 ) -> None:
-    """Write names beside points, each where it covers least of the other names, points and bars.
+    """Write names beside points, each where it covers least of other names, points, bars and straight lines.
 
     Args:
         ax: to draw on, with its limits and its size set.
@@ -91,6 +91,10 @@ def name_points(
         if set(sum(ends, ())) <= set(points):
             first, last = (in_points(*end) for end in ends)
             taken += [(*(one - margin), *(other + margin)) for one, other in zip(first, last, strict=True)]
+    for line in ax.lines:
+        if line.get_linestyle() != "None" and len(line.get_xydata()) == 2:
+            drawn = line.get_path().transformed(line.get_transform()).get_extents().extents
+            taken.append(tuple(np.array(drawn) * 72 / figure.dpi + [-1, -1, 1, 1]))
     left, bottom, right, top = np.array(ax.bbox.extents) * 72 / figure.dpi
     for (x, y), place, name, colour in zip(
         points[["x", "y"]].to_numpy(), centres, names, colours, strict=True

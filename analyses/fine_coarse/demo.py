@@ -29,7 +29,7 @@ from harsanyi.analyses.granularity.tables import CORRELATION, LADDER, LADDER_SUM
 from harsanyi.analyses.granularity.words import tables_in_words
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.tables import read_table
-from harsanyi.analyses.report.words import listed
+from harsanyi.analyses.report.words import intervals_over, listed
 from harsanyi.analyses.run.cautions import few_seeds
 from harsanyi.data import fashion_mnist_path
 from harsanyi.models import StackRecipe
@@ -45,7 +45,6 @@ LOSS_WIDTH, LOSS_SAMPLES = 16, 200
 # None equals the target's number of classes: such a network would answer with its own head.
 RANDOM_CLASSES = (2, 10)
 ENDLESS_PATIENCE = 10**6  # checks: no network stops early
-INTERVALS = "with 95% bootstrap intervals over seeds"
 
 
 @dataclass(frozen=True)
@@ -156,14 +155,15 @@ def _ladder_study(out: Path, extent: DemoExtent) -> Granularity:
 
 
 def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    intervals = intervals_over(int(tables[DELTA].games.min()), "seeds")
     return {
-        f"Delta map: Δ on digits in two halves, by hidden units and training samples; n.s.: the 95% "
-        f"bootstrap interval over {tables[DELTA].games.min()} seeds holds 0": draw_delta_maps(tables[DELTA]),
-        f"Redundancy dial: Δ on rings, {_cell(DIAL_WIDTH, DIAL_SAMPLES)}, {INTERVALS}": figure_of(
+        "Delta map: Δ on digits in two halves, by hidden units and training samples; n.s.: an interval with "
+        f"0 ({intervals})": draw_delta_maps(tables[DELTA]),
+        f"Redundancy dial: Δ on rings, {_cell(DIAL_WIDTH, DIAL_SAMPLES)}, {intervals}": figure_of(
             plot_redundancy(tables[DIAL])
         ),
         f"Loss in parts: digits in halves together, {_cell(LOSS_WIDTH, LOSS_SAMPLES)}, no early stopping, "
-        f"{INTERVALS}": draw_loss_split(tables[LOSS]),
+        f"{intervals}": draw_loss_split(tables[LOSS]),
     }
 
 

@@ -24,6 +24,8 @@ from harsanyi.analyses.fine_coarse.feature_tables import WITH_NOISE
 
 FEATURE_COLOURS = {"common": NETWORK_COLOURS[4], "fine": NETWORK_COLOURS[3]}
 LEVEL_COLOURS = {"coarse": COARSE, "fine": FINE}
+# Of the strength of the strongest: patches of an order with less have no row.
+MIN_GROUP_SHARE = 0.005
 SAMPLE_LINES = {"easy": "dotted", "hard, noise alone": "dashed", "hard": "solid"}
 
 
@@ -105,7 +107,8 @@ def plot_patch_effects(
 ) -> Axes:
     """Interactions of common, fine and distracting patches by order, a bar for each level of labels.
 
-    Interactions with a patch of noise are left out. Whiskers are the table's intervals.
+    Interactions with a patch of noise are left out, and those with next to no strength. Whiskers are the
+    table's intervals.
 
     Args:
         table: of `interaction_table`.
@@ -121,7 +124,11 @@ def plot_patch_effects(
     >>> [label.get_text() for label in plot_patch_effects(table, "easy").get_yticklabels()]
     ['fine, 1', 'fine, 2']
     """
-    chosen = table[(table.samples == samples) & (table.quantity == quantity) & (table.patches != WITH_NOISE)]
+    of_samples = table[(table.samples == samples) & (table.patches != WITH_NOISE)]
+    chosen = of_samples[of_samples.quantity == quantity]
+    strength = of_samples[of_samples.quantity == "strength"].groupby(["patches", "order"]).value.max()
+    weak = strength[strength < MIN_GROUP_SHARE * strength.max()].index
+    chosen = chosen[~pd.MultiIndex.from_frame(chosen[["patches", "order"]]).isin(weak)]
     groups = chosen[["patches", "order"]].drop_duplicates()
     groups = groups.assign(joined=groups.patches.str.contains(" and ")).sort_values(
         ["joined", "patches", "order"]
@@ -139,6 +146,6 @@ def plot_patch_effects(
     ax.set_yticks(range(len(places)), [f"{name}, {order}" for name, order in places])
     ax.set_ylim(len(places) - 0.4, -0.6)
     words = {"effect": "effect ΣI (nats)", "strength": "strength Σ|I| (nats)", "salient": "salient share"}
-    label_axes(ax, f"{words.get(quantity, quantity)} per {samples} sample", "")
+    label_axes(ax, f"{words.get(quantity, quantity)} per {samples} sample", "patches, order")
     legend_above(ax)
     return ax

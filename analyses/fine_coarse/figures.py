@@ -68,7 +68,8 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
     for (i, j), delta in np.ndenumerate(value):
         if np.isfinite(delta):
             significant = low[i, j] > 0 or high[i, j] < 0
-            text = f"{100 * delta:+.1f}".replace("-", "−") + ("" if significant else "\nn.s.")
+            points = f"{100 * delta:+.1f}".replace("-", "−") if abs(delta) >= 5e-4 else "0"
+            text = points + ("" if significant else "\nn.s.")
             colour = "white" if abs(delta) > WHITE_TEXT_SHARE * limit else "black"
             ax.text(j, i, text, ha="center", va="center", fontsize=FONT, color=colour, linespacing=0.9)
     ax.set_yticks(range(len(value)), [str(width) for width in cells[0].index])

@@ -117,7 +117,7 @@ def objective_sweep(
 
 
 def objective_summary(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
-    """Means over seeds, and over them the paired differences to β = 0, with bootstrap intervals.
+    """Means over seeds, and over them the paired differences to β = 0, with intervals.
 
     accuracy_difference = accuracy(β) − accuracy(all β of 0), seed by seed, above 0 where the finer labels
     help; loss_difference likewise, below 0 where they help. Seeds are resampled with replacement: the

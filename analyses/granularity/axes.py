@@ -1,7 +1,6 @@
 """Lines with whiskers, the baseline and logarithmic axes, for the figures of a granularity study."""
 
-from itertools import cycle
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,19 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, LEVELS, NETWORK_COLOURS, label_axes
 from harsanyi.analyses.granularity.runs import BASELINE
+from harsanyi.analyses.granularity.settings import Kind
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
+# In every figure the same.
+KIND_STYLES: dict[str, dict[str, Any]] = {
+    kind: {"color": colour, "marker": marker}
+    for kind, colour, marker in zip(
+        get_args(Kind),
+        (*NETWORK_COLOURS[1:], NETWORK_COLOURS[0]),
+        MARKERS,
+        strict=True,
+    )
+}
 # With more values than these, ticks are powers of ten.
 MAX_TICKS = 7
 # Between ticks, as a share of a logarithmic axis.
@@ -32,9 +42,9 @@ def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
     """
     kinds = list(dict.fromkeys(rows.kind))
     aside = max(rows[x].max() / rows[x].min(), MIN_SPAN) ** ASIDE if len(rows) else 1
-    for i, (kind, style) in enumerate(zip(kinds, cycle(line_styles()), strict=False)):
+    for i, kind in enumerate(kinds):
         line = rows[rows.kind == kind].sort_values(x)
-        draw_whiskered(ax, line[x] * aside ** (i - (len(kinds) - 1) / 2), line, kind, **style)
+        draw_whiskered(ax, line[x] * aside ** (i - (len(kinds) - 1) / 2), line, kind, **KIND_STYLES[kind])
 
 
 def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **style: Any) -> None:
@@ -85,15 +95,6 @@ def set_log_axis(ax: Axes, values: pd.Series) -> None:
 def level_colour(share: float) -> Any:
     """The colour of a level, by its place from few (0) to many (1) classes."""
     return LinearSegmentedColormap.from_list("levels", LEVELS)(share)
-
-
-def line_styles() -> list[dict[str, Any]]:
-    """A style for each kind, then the same styles dotted."""
-    return [
-        {"color": colour, "marker": marker, "linestyle": line}
-        for line in ("solid", "dotted")
-        for colour, marker in zip((*NETWORK_COLOURS[1:], NETWORK_COLOURS[0]), MARKERS, strict=True)
-    ]
 
 
 def _readable_ticks(values: list[float]) -> list[float]:

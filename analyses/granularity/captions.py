@@ -17,13 +17,14 @@ from harsanyi.analyses.granularity.runs import BASELINE
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import ERRORS
+from harsanyi.analyses.report.words import intervals_over
 from harsanyi.interactions.game.scores import unit_of
 
 
 def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of a study by caption; the part of a caption before its colon names the file."""
     summary, error = tables[SUMMARY], ERRORS[study.task]
-    intervals = "with 95% bootstrap intervals over seeds"
+    intervals = f"whiskers: {intervals_over(int(summary.seeds.min()), 'seeds')}"
     sizes = sorted(set(summary["size"]))
     kinds = [kind for kind in dict.fromkeys(summary.kind) if kind != BASELINE]
     figures = {

@@ -4,6 +4,7 @@ Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.
 """
 
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,17 +23,24 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.granularity.axes import (
+    KIND_STYLES,
     MARKERS,
     draw_baseline,
     draw_kinds,
     draw_whiskered,
     level_colour,
-    line_styles,
     set_class_axis,
     set_log_axis,
 )
 from harsanyi.analyses.granularity.runs import BASELINE
 
+# Of the levels of one kind, from few classes to many.
+LEVEL_LINES: tuple[dict[str, Any], ...] = (
+    {"linestyle": "solid"},
+    {"linestyle": "dashed", "markerfacecolor": "white"},
+    {"linestyle": "dotted", "fillstyle": "left"},
+    {"linestyle": "dashdot", "fillstyle": "bottom"},
+)
 # Errors on ImageNet-1k after pretraining on ImageNet-21k with so many classes, and without ("Towards
 # Understanding the Effect of Pretraining Label Granularity").
 PUBLISHED_BASELINE = 0.2209
@@ -194,10 +202,11 @@ def plot_misalignment(
     lines = rows.merge(moved)
     ax = ax or new_axes(COLUMN + 0.4, 2.1 + 0.17 * len(moved))
     draw_baseline(ax, rows[rows.kind == BASELINE])
-    groups = lines.groupby(["kind", "classes"])
-    for ((kind, classes), line), style in zip(groups, cycle(line_styles()), strict=False):
-        line = line.sort_values("misalignment")
-        draw_whiskered(ax, line.misalignment, line, f"{kind}, {classes} classes", **style)
+    for kind, of_kind in lines.groupby("kind"):
+        for marks, (classes, line) in zip(cycle(LEVEL_LINES), of_kind.groupby("classes"), strict=False):
+            line = line.sort_values("misalignment")
+            style = KIND_STYLES[str(kind)] | marks
+            draw_whiskered(ax, line.misalignment, line, f"{kind}, {classes} classes", **style)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=None))
     label_axes(ax, "pretraining labels that were moved", _on_target(error))

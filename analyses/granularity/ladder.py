@@ -196,7 +196,7 @@ def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
 
 
 def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: Bootstrap) -> pd.DataFrame:
-    done = compute(comparison_of(study, run), progress=progress, announce=False)
+    done = compute(comparison_of(study, run), progress=progress, announce=False, record=False)
     tables = [amounts_table(_amounts(done.change), signs=False, bootstrap=bootstrap)]
     if study.players.startswith("grid"):
         labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]

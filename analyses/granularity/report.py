@@ -24,13 +24,15 @@ from harsanyi.analyses.granularity.words import (
     classes_in_words,
     describe_granularity,
     describe_plan,
+    findings_of,
     tables_in_words,
 )
 from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import duration, listed
+from harsanyi.analyses.report.words import duration, intervals_over, listed
 from harsanyi.analyses.run.cautions import crossing_zero, few_inputs, few_seeds
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.methods import CITATION, again, versions
+from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STUDY_FILE
 from harsanyi.analyses.study.games import device_named
 from harsanyi.progress import say
@@ -57,6 +59,8 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     data = TransferData.of(study)
     runs = plan_runs(study, data)
     is_main = models.is_main_process()
+    if not study.only_plan:
+        require_own_folder(study.out, "granularity")
     if is_main and (study.only_plan or progress):
         plan = [*describe_plan(study, runs), *_time(study, training_seconds(study, runs, data))]
         if study.only_plan:
@@ -79,7 +83,7 @@ def _computed(
     for run in train_runs(study, runs, data, progress=progress):
         # Impossible players are refused after the first run, not after all runs.
         if is_main and study.inputs and run == first:
-            compute(comparison_of(study, run), progress=progress, announce=False)
+            compute(comparison_of(study, run), progress=progress, announce=False, record=False)
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
@@ -94,6 +98,7 @@ def _computed(
         facts=_facts(study, data, runs),
         tables=tables_in_words(tables, ERRORS[study.task]),
         figures=figures_of(study, tables),
+        findings=findings_of(study, tables),
         notes=notes_on(study),
     )
     publish(study.out, tables, report)
@@ -133,7 +138,7 @@ def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[T
         f"{facts['pretraining']}) and transferred to {facts['target']} ({facts['transfer']}). The baseline "
         f"was trained on the target alone ({facts['baseline']}). All trainings used {facts['optimiser']} on "
         f"{facts['data']}; {facts['runs']}. Errors are those after the last epoch. Differences are paired by "
-        "seed and number of samples; brackets are 95% percentile bootstrap intervals over seeds. "
+        f"seed and number of samples; brackets: {intervals_over(len(study.seeds), 'seeds')}. "
         + (f"Interactions were computed on {facts['interactions']}. " if study.inputs else "")
         + versions(),
         CITATION,
@@ -172,7 +177,7 @@ def notes_on(study: Granularity) -> list[str]:
     """What a reader of the report must know of seeds, errors, clusters and strengths."""
     notes = [
         "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
-        "the random labels. With fewer than about ten seeds bootstrap intervals over them are too narrow.",
+        "the random labels.",
         "The lowest error of several is lower than that of the same pretraining would be in new runs.",
         "The error is that after the last epoch; no epoch is chosen by the test samples.",
         *notes_on_task(study.task),

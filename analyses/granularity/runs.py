@@ -188,17 +188,18 @@ def runs_table(study: Granularity, runs: Sequence[TransferRun]) -> pd.DataFrame:
 
 
 def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
-    """Means over seeds with bootstrap intervals, and paired differences to the baseline.
+    """Means over seeds with intervals, and paired differences to the baseline.
 
     error_difference is a run's error less that of the baseline of the same size and seed: below 0 where
-    pretraining helps. Seeds are resampled with replacement; with a handful of seeds intervals are too narrow.
+    pretraining helps. Intervals are over seeds.
 
     Args:
         runs: of `runs_table`.
 
     Returns:
         kind, level, classes, size, misalignment, quantity (accuracy, loss, error, error_difference), value,
-        low, high, seeds. NaN bounds for one seed; no error_difference where no baseline is done.
+        low, high, seeds. NaN bounds for fewer than three seeds; no error_difference where no baseline is
+        done.
 
     >>> row = dict(kind="columns", level="fine", classes=10, size=50, misalignment=0.0, loss=0.5)
     >>> row["accuracy"] = 0.9
@@ -222,7 +223,7 @@ def over_seeds(
     by: Sequence[str] = GROUP,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """The mean over seeds of each quantity, with a bootstrap interval over them.
+    """The mean over seeds of each quantity, with an interval over them.
 
     Args:
         table: tidy, with the columns of a run, quantity and value; NaN is left out.

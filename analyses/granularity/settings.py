@@ -45,8 +45,6 @@ class Granularity(Settings):
 
     Every kind and number of pretraining classes is trained for every size and seed, beside a baseline that is
     trained on the target alone, with the same samples, start, head and seed.
-
-    `harsanyi granularity --demo` needs none of these options: small studies on bundled data, in minutes.
     """
 
     model: str

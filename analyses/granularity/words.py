@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS
 from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
-from harsanyi.analyses.granularity.target import NAMES
-from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, with_interval
+from harsanyi.analyses.granularity.target import ERRORS, NAMES
+from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 
 KNOWLEDGE = {
@@ -59,9 +60,79 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     if LADDER_SUMMARY in tables:
         sentences += _knowledge(tables[LADDER_SUMMARY])
     seeds = int(summary.seeds.min())
-    if seeds == 1:
-        return [*sentences, "This rests on 1 seed: no intervals, nothing about other training runs."]
-    return [*sentences, f"This rests on {seeds} seeds; brackets hold bootstrap intervals over them."]
+    return [*sentences, resting_on(seeds, "seeds")]
+
+
+def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of `figures_of` show, in words, by name.
+
+    Args:
+        study: of the tables.
+        tables: of `granularity_tables`.
+    """
+    summary, error = tables[SUMMARY], ERRORS[study.task]
+    sizes = sorted(set(summary["size"]))
+    # The answer with most samples is the headline.
+    found = {
+        f"Error with {size} samples": _answer(size, summary[summary["size"] == size], error)
+        for size in sizes[:-1]
+    }
+    errors = summary[summary.quantity == "error"]
+    largest = errors[errors["size"] == sizes[-1]]
+    if study.published:
+        own = largest[(largest.kind != BASELINE) & (largest.misalignment == 0)].sort_values("classes")
+        points_of = [f"{_tenths(row.value)} for {classes_in_words(row)}" for row in own.itertuples()]
+        published = [f"{_tenths(value)} with {count:,}" for count, value in PUBLISHED_ERRORS.items()]
+        found["Beside published points"] = (
+            f"Here the {error} is {listed(points_of)}; published are {listed(published)} classes, and "
+            f"{_tenths(PUBLISHED_BASELINE)} without pretraining."
+        )
+    for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby("kind"):
+        if len(sizes) > 1:
+            found[f"Sizes for {kind}"] = _by_size(rows, error)
+    moved = largest[largest.misalignment > 0]
+    if len(study.misalignment) > 1 and len(moved):
+        found[f"Misalignment with {sizes[-1]} samples"] = _by_misalignment(largest, error)
+    if LADDER_SUMMARY in tables:
+        ladder = tables[LADDER_SUMMARY]
+        found["Ladders"] = " ".join(_knowledge(ladder))
+        for kind, rows in ladder[ladder["size"] == sizes[-1]].groupby("kind"):
+            if rows.classes.nunique() > 1:
+                found[f"Ladder of {kind}"] = " ".join(_knowledge(rows))
+                found[f"Orders of {kind}"] = _strongest_orders(rows)
+    return {name: sentence for name, sentence in found.items() if sentence}
+
+
+def _by_size(rows: pd.DataFrame, error: str) -> str:
+    """The error of the most classes, with the fewest and the most samples."""
+    rows = rows[rows.classes == rows.classes.max()].sort_values("size")
+    first, last = rows.iloc[0], rows.iloc[-1]
+    return (
+        f"With {classes_in_words(last)} the {error} is {with_interval(first, _tenths)} after "
+        f"{first['size']:,} samples and {with_interval(last, _tenths)} after {last['size']:,}."
+    )
+
+
+def _by_misalignment(rows: pd.DataFrame, error: str) -> str:
+    """The error of each pretraining with the most labels moved, beside that with none."""
+    said = []
+    moved = rows[rows.misalignment == rows.misalignment.max()]
+    for row in moved.itertuples():
+        own = rows[(rows.kind == row.kind) & (rows.classes == row.classes) & (rows.misalignment == 0)]
+        before = f" and {_tenths(own.value.iloc[0])} with none" if len(own) else ""
+        said.append(f"{with_interval(row, _tenths)}{before} for {classes_in_words(row)}")
+    return f"With {moved.misalignment.iloc[0]:.0%} of the labels moved, the {error} is {listed(said)}."
+
+
+def _strongest_orders(ladder: pd.DataFrame) -> str:
+    """The order with most strength at the end of pretraining, of the fewest and of the most classes."""
+    rows = ladder[(ladder.quantity == "all_before") & (ladder.order != "all") & (ladder.misalignment == 0)]
+    said = []
+    for count in sorted({rows.classes.min(), rows.classes.max()}):
+        level = rows[rows.classes == count]
+        strongest = level.loc[level.value.idxmax()]
+        said.append(f"order {strongest.order} of {classes_in_words(strongest)}")
+    return f"Most strength has {listed(said)}."
 
 
 def _answer(size: int, rows: pd.DataFrame, error: str) -> str:

@@ -1,6 +1,7 @@
 """Amounts: strength by kind, sign and order, and tidy tables of them with intervals."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -28,7 +29,7 @@ def by_sign_and_order(
 def amounts_table(
     quantities: Quantities, *, signs: bool = True, bootstrap: Bootstrap = Bootstrap()
 ) -> pd.DataFrame:
-    """Means of amounts over games, and ratios of their sums over games, with bootstrap intervals.
+    """Means of amounts over games, and ratios of their sums over games, with intervals.
 
     Args:
         quantities: by name, one amount for a mean, a numerator and a denominator for a ratio.
@@ -37,7 +38,8 @@ def amounts_table(
 
     Returns:
         columns quantity, kind ("both", "and", "or"), sign ("both", "positive", "negative"), order ("all",
-        "1" … "n"), value, low, high, games. A ratio is NaN where its denominator is 0.
+        "1" … "n"), value, low, high, games. A ratio is NaN where its denominator is 0; bounds are NaN where
+        there is no interval (`statistics.bootstrap`).
     """
     found = _intervals(quantities, signs, bootstrap)
     return pd.DataFrame(
@@ -60,7 +62,10 @@ def joined(blocks: Sequence[Quantities]) -> Quantities:
 def _intervals(quantities: Quantities, signs: bool, bootstrap: Bootstrap) -> dict[str, list[Interval]]:
     """The intervals of each quantity: those of all means at once, and those of all ratios."""
     found: dict[str, list[Interval]] = {}
-    ways: dict[int, Callable[..., list[Interval]]] = {1: mean_interval, 2: ratio_interval}
+    ways: dict[int, Callable[..., list[Interval]]] = {
+        1: partial(mean_interval, least=0.0),
+        2: ratio_interval,
+    }
     for count, of_columns in ways.items():
         columns = {
             quantity: [group_sums(amount, signs=signs) for amount in amounts]

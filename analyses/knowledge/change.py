@@ -78,7 +78,7 @@ class KnowledgeChange(Shown):
         return self.before.n
 
     def table(self, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
-        """All amounts and shares as a tidy table, with bootstrap intervals over the games.
+        """All amounts and shares as a tidy table, with intervals over the games.
 
         Columns: quantity, kind ("and", "or", "both"), sign ("positive", "negative", "both"), order
         ("1" … "n", "all"), value, low, high, games. Amounts are means over games, in the unit of the score.

@@ -23,5 +23,5 @@ def explained_share(interactions: Interactions, *, bootstrap: Bootstrap = Bootst
     """
     left = interactions.residual.square().sum(1, keepdim=True)
     spread = (interactions.v - interactions.v.mean(1, keepdim=True)).square().sum(1, keepdim=True)
-    (share,) = ratio_interval(left.cpu().numpy(), spread.cpu().numpy(), bootstrap=bootstrap)
+    (share,) = ratio_interval(left.cpu().numpy(), spread.cpu().numpy(), least=0.0, bootstrap=bootstrap)
     return Interval(1 - share.value, 1 - share.high, 1 - share.low)

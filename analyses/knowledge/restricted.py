@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float64, Int64
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import require_same_games
 from harsanyi.analyses.knowledge.change import knowledge_parts
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, ratio_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, rate_interval, ratio_interval
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 PARTS = ("preserved", "new", "also_scratch", "exclusive")
@@ -91,9 +92,9 @@ def restricted_prediction(
     )
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
     intervals = [
-        mean_interval(right, bootstrap=bootstrap),
-        mean_interval(agrees, bootstrap=bootstrap),
-        ratio_interval(right, whole, bootstrap=bootstrap),
+        rate_interval(right, bootstrap=bootstrap),
+        rate_interval(agrees, bootstrap=bootstrap),
+        _shares(right, whole, bootstrap),
     ]
     return pd.DataFrame(
         {
@@ -106,6 +107,15 @@ def restricted_prediction(
         for (knowledge, version), of_row in zip(rows, zip(*intervals, strict=True), strict=True)
         for quantity, interval in zip(QUANTITIES, of_row, strict=True)
     )
+
+
+def _shares(right: np.ndarray, whole: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
+    """Σ right / Σ whole; without an interval where both are right for the same games."""
+    alike = (right == whole).all(0)
+    return [
+        Interval(interval.value, np.nan, np.nan) if same else interval
+        for interval, same in zip(ratio_interval(right, whole, bootstrap=bootstrap), alike, strict=True)
+    ]
 
 
 def require_classes(

@@ -138,10 +138,11 @@ def approximation_table(
         residual = network.v - reconstruct(part.and_, part.or_)
         mean_square = (residual**2).mean(1, keepdim=True).cpu().numpy()
         variance = network.v.var(1, correction=0, keepdim=True).cpu().numpy()
-        (squared,) = ratio_interval(mean_square, variance, bootstrap=bootstrap)
+        (squared,) = ratio_interval(mean_square, variance, least=0.0, bootstrap=bootstrap)
         # The square root is monotonic, so it maps the bounds to bounds.
         error = {bound: float(np.sqrt(getattr(squared, bound))) for bound in BOUNDS}
-        (count,) = mean_interval(salient.count().double()[:, None].cpu().numpy(), bootstrap=bootstrap)
+        counts = salient.count().double()[:, None].cpu().numpy()
+        (count,) = mean_interval(counts, least=0.0, bootstrap=bootstrap)
         rows += [
             {"network": name, "quantity": quantity, **bounds, "games": network.games}
             for quantity, bounds in (("error", error), ("salient", vars(count)))

@@ -22,8 +22,15 @@ from harsanyi.analyses.origins.origins import (
     origin_similarities,
     origins_of,
 )
-from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import NO_VALUE, listed, percent, with_interval
+from harsanyi.analyses.report.page import REPORT_FILE, Report, publish
+from harsanyi.analyses.report.words import (
+    NO_VALUE,
+    intervals_over,
+    listed,
+    percent,
+    resting_on,
+    with_interval,
+)
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
@@ -76,6 +83,8 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     """
     if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
+    if (out / REPORT_FILE).exists() and not (out / f"{ORIGINS}.csv").exists():
+        raise ValueError(f"--out {out} holds the report of another command: name another folder")
     origins = [_origin(name, location) for name, location in _locations(runs).items()]
     first = origins[0]
     for origin in origins[1:]:
@@ -97,6 +106,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         tables={"Shares of strength": _in_words(table, differences=False)}
         | {"Differences, paired": _in_words(table, differences=True)},
         figures=figures,
+        findings=_findings(table, similarities),
         notes=[
             "Intervals resample the inputs, the same in all origins. They do not cover other training runs, "
             "and are not corrected for the number of pairs.",
@@ -129,7 +139,7 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
         *sentences,
         f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
         "variation over inputs: their paired interval excludes 0.",
-        f"This rests on {games} inputs; brackets hold bootstrap intervals over them.",
+        resting_on(games, "inputs"),
     ]
 
 
@@ -167,13 +177,15 @@ def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:
 
 def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
     """The figures of origins by caption; the words before the colon are the name of the file."""
-    intervals = "95% bootstrap intervals over inputs"
+    intervals = intervals_over(int(table.games.max()), "inputs")
     return {
-        f"Shares: preserved and new share of each origin, with {intervals}": figure_of(plot_origins(table)),
-        f"Preserved by order: mean salient strength per input, with {intervals}": figure_of(
+        f"Shares: preserved and new share of each origin; whiskers: {intervals}": figure_of(
+            plot_origins(table)
+        ),
+        f"Preserved by order: mean salient strength per input; whiskers: {intervals}": figure_of(
             plot_origin_orders(table, "preserved", unit=unit)
         ),
-        f"New by order: mean salient strength per input, with {intervals}": figure_of(
+        f"New by order: mean salient strength per input; whiskers: {intervals}": figure_of(
             plot_origin_orders(table, "new", unit=unit)
         ),
         **{
@@ -183,6 +195,36 @@ def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict
             for network in SIDES
         },
     }
+
+
+def _findings(table: pd.DataFrame, similarities: pd.DataFrame) -> dict[str, str]:
+    """What the figures of origins show beside the shares, in a sentence each, by name."""
+    found = {}
+    rows = table[(table.kind == "both") & (table.sign == "both") & (table.order != "all")]
+    for quantity in ("preserved", "new"):
+        peaks = []
+        for name in origins_of(table):
+            strength = rows[(rows.origin == name) & (rows.quantity == quantity)]
+            if strength.value.max() > 0:
+                peaks.append(f"at order {strength.loc[strength.value.idxmax()].order} in {name}")
+        if peaks:
+            found[f"{quantity.capitalize()} by order"] = f"Most {quantity} strength sits {listed(peaks)}."
+    alike = similarities[(similarities.kind == "both") & (similarities.order == "all")].dropna(subset="value")
+    for network, pairs in alike.groupby("network", sort=False):
+        most, least = pairs.loc[pairs.value.idxmax()], pairs.loc[pairs.value.idxmin()]
+        sentence = f"The similarity of {_pair(most)} is {_similarity(most)}"
+        if len(pairs) > 1:
+            sentence += f", the highest; that of {_pair(least)} is the lowest, {_similarity(least)}"
+        found[f"Similarity {network}"] = sentence + "."
+    return found
+
+
+def _pair(row: pd.Series) -> str:
+    return f"{row.one} and {row.other}"
+
+
+def _similarity(row: pd.Series) -> str:
+    return with_interval(row, "{:.2f}".format)
 
 
 def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:

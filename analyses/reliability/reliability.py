@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -24,34 +24,49 @@ from harsanyi.analyses.reliability.report import (
     STABILITY_TABLE,
     describe_reliability,
     reliability_figures,
+    reliability_findings,
     reliability_notes,
     shares_in_words,
 )
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import again, methods_of
 from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
+from harsanyi.analyses.run.owner import owner_of, require_own_folder
 from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.layout import specification
-from harsanyi.analyses.study.study import Compare, Reliability
+from harsanyi.analyses.study.study import Compare, Reliability, study_in
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
 from harsanyi.writing import alone_in_its_folder
 
 DEFAULT_NOISE_LEVELS = {"image": ("4", "8", "16"), "text": ("1", "2")}
 DEFAULT_SEVERITY = 3
+# Where the reliability of a comparison lies, in the folder of that comparison.
+FOLDER = "reliability"
+
+
+def in_own_folder(study: Reliability) -> Reliability:
+    """The study with a folder of its own: below that of a comparison, where its `out` is one.
+
+    Args:
+        study: of reliability.
+    """
+    return replace(study, out=study.out / FOLDER) if owner_of(study.out) == "compare" else study
 
 
 @alone_in_its_folder
 def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     """Measure how far a comparison can be trusted.
 
-    The comparison is computed on clean inputs, in `study.out`/clean, and for each variation in a folder of
-    its own; `harsanyi show` opens all of them. Writes into `study.out` the tables found, stability, shares,
-    approximation and, where players are the cells of a grid, generality and sharing, as .csv and .h5; figures
-    and report.html.
+    The comparison on clean inputs is that of the folder above `study.out`, where one of the same study lies
+    there; else it is computed in `study.out`/clean. Each variation has a folder of its own; `harsanyi show`
+    opens all of them. Writes into `study.out` the tables found, stability, shares, approximation and, where
+    players are the cells of a grid, generality and sharing, as .csv and .h5; figures and report.html. Folders
+    of other commands are refused.
 
     Args:
         study: the comparison and its variations.
@@ -61,10 +76,11 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
         the summary, in sentences.
     """
     study.require_sense()
+    require_own_folder(study.out, "reliability")
     kind = _kind(study)
     varied = variations(study, kind)
-    study.write(study.out / STUDY_FILE)
-    clean = compute(_comparison(study, study.out / CLEAN), progress=progress)
+    replace(study, retry_failed=False).write(study.out / STUDY_FILE)
+    clean = _clean(study, progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
     first, *others = describe_reliability(study, tables)
     report = Report(
@@ -82,6 +98,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
             "Differences from clean": shares_in_words(tables[SHARES_TABLE], "difference"),
         },
         figures=reliability_figures(study, tables),
+        findings=reliability_findings(study, tables),
         notes=[*reliability_notes(tables), *method_notes(clean)],
     )
     publish(study.out, tables, report)
@@ -124,6 +141,22 @@ def variations(study: Reliability, kind: Literal["image", "text"]) -> dict[str, 
     }
 
 
+def _clean(study: Reliability, progress: bool) -> Run:
+    """The comparison on clean inputs: one that is there, or a new one.
+
+    Raises:
+        ValueError: inputs were left out of it, on which a network failed.
+    """
+    above = _comparison(study, study.out.parent)
+    found = owner_of(above.out) == "compare" and study_in(above.out / STUDY_FILE) == above
+    clean = compute(
+        above if found else _comparison(study, study.out / CLEAN), progress=progress, record=False
+    )
+    if missing := left_out(clean.store):
+        raise ValueError(f"reliability needs all inputs of its comparison: {missing[0]}")
+    return clean
+
+
 def _comparison(study: Reliability, out: Path, changed: Mapping[str, Any] | None = None) -> Compare:
     """The comparison of a reliability study, in the folder `out` and with some fields changed."""
     values = {field.name: getattr(study, field.name) for field in fields(Compare)}
@@ -157,7 +190,7 @@ def _variation_tables(
     bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY_TABLE: [], SHARES_TABLE: [], APPROXIMATION_TABLE: []}
     runs: Iterator[tuple[str, str, Run]] = (
-        (name, group, compute(variation, progress=progress, announce=False))
+        (name, group, compute(variation, progress=progress, announce=False, record=False))
         for name, (group, variation) in varied.items()
     )
     for name, group, run in chain([(CLEAN, CLEAN, clean)], runs):

@@ -9,7 +9,7 @@ from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
-from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import NOISE
 
@@ -23,6 +23,7 @@ GROUP_WORDS = {NOISE: "With noise", SHIFT: "On shifted inputs", OTHER_PLAYERS: "
 def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of reliability by caption; the part before the colon names the file."""
     table = tables[FOUND_TABLE]
+    intervals = intervals_over(int(table.games.max()), "inputs")
     whole_networks = table[table.network.isin(list(study.checkpoints))]
     axes = {
         "Found elsewhere: of one network's salient strength, what another has on the same inputs, by order": (
@@ -32,7 +33,7 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
     if SHARING_TABLE in tables:
         axes[
             "Shared by inputs: of a network's salient strength, what sits in interactions that are salient "
-            "in at least so many inputs; bands are 95% bootstrap intervals over inputs"
+            f"in at least so many inputs; bands: {intervals}"
         ] = plot_sharing(tables[SHARING_TABLE])
     if STABILITY_TABLE in tables:
         axes["Stability: similarity Σ min / Σ max of the interactions on varied and on clean inputs"] = (
@@ -40,8 +41,8 @@ def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) 
         )
     shares = _all_orders(tables[SHARES_TABLE])
     shares = shares[shares.quantity.isin(list(SHARE_COLOURS))]
-    axes["Shares when inputs vary: with 95% bootstrap intervals; dashed, the inputs as they are"] = (
-        plot_variations(shares[shares.group != OTHER_PLAYERS], "quantity")
+    axes[f"Shares when inputs vary: whiskers: {intervals}; dashed, the inputs as they are"] = plot_variations(
+        shares[shares.group != OTHER_PLAYERS], "quantity"
     )
     if study.layouts:
         layouts = shares[shares.group.isin([CLEAN, OTHER_PLAYERS])]
@@ -70,15 +71,60 @@ def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame])
             + listed([f"{with_interval(row, percent)} for the {row.network}" for row in others])
             + "."
         )
-    if STABILITY_TABLE in tables:
-        rows = _all_orders(tables[STABILITY_TABLE])
-        rows = rows[(rows.network == "after") & rows.value.notna()]
-        sentences += [_least_alike(group) for _, group in rows.groupby("group", sort=False)]
-    for group, name in GROUP_WORDS.items():
-        rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
-        sentences += [_most_moved(rows, name)] if rows.difference.notna().any() else []
+    sentences += _stability(tables)
+    sentences += [sentence for group in GROUP_WORDS for sentence in _moved(shares, group)]
     games = int(shares.games.iloc[0])
-    return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+    return [*sentences, resting_on(games, "inputs")]
+
+
+def reliability_findings(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of `reliability_figures` show, in words, by name.
+
+    Args:
+        study: the comparison and its variations.
+        tables: as for the figures.
+    """
+    shares, errors = tables[SHARES_TABLE], tables[APPROXIMATION_TABLE]
+    errors = errors[(errors.quantity == "error") & (errors.variation == CLEAN)]
+    left = [f"{with_interval(row, percent)} of {row.network}" for row in errors.itertuples()]
+    found = {
+        "Stability": " ".join(_stability(tables)),
+        "Shares when inputs vary": " ".join(
+            sentence for group in GROUP_WORDS if group != OTHER_PLAYERS for sentence in _moved(shares, group)
+        ),
+        "Approximation": f"On the inputs as they are, {listed(left)} is left, of the spread of the scores.",
+    }
+    if SHARING_TABLE in tables:
+        found["Shared by inputs"] = _shared(tables[SHARING_TABLE])
+    if study.layouts:
+        found["Shares with other players"] = " ".join(_moved(shares, OTHER_PLAYERS))
+    return {name: sentence for name, sentence in found.items() if sentence}
+
+
+def _shared(sharing: pd.DataFrame) -> str:
+    """How much strength sits in interactions of half of the inputs or more."""
+    rows = sharing[(sharing.order == "all") & (2 * sharing.inputs >= sharing.games)]
+    rows = rows[rows.inputs == rows.inputs.min()]
+    shares = [f"{with_interval(row, percent)} of {row.network}" for row in rows.itertuples()]
+    return (
+        f"In interactions that are salient in at least {rows.inputs.iloc[0]} of {rows.games.iloc[0]} inputs "
+        f"sits {listed(shares)}."
+    )
+
+
+def _stability(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """With which variations the fine-tuned network's interactions are least like those of clean inputs."""
+    if STABILITY_TABLE not in tables:
+        return []
+    rows = _all_orders(tables[STABILITY_TABLE])
+    rows = rows[(rows.network == "after") & rows.value.notna()]
+    return [_least_alike(group) for _, group in rows.groupby("group", sort=False)]
+
+
+def _moved(shares: pd.DataFrame, group: str) -> list[str]:
+    """How the variations of a group move the preserved share; no sentence where there are none."""
+    rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
+    return [_most_moved(rows, GROUP_WORDS[group])] if rows.difference.notna().any() else []
 
 
 def _least_alike(rows: pd.DataFrame) -> str:

@@ -9,16 +9,29 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from harsanyi.analyses.drawing.lettering import power
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED
 from harsanyi.analyses.report.explorer import Explorer, fallback_rows, packed
 from harsanyi.analyses.report.svg import DARK_INK, DARK_PAGE, DARK_RAISED, Drawing, dark, drawing
 from harsanyi.analyses.report.tables import write_table
+from harsanyi.reading import visible
 from harsanyi.writing import sole_writer, whole, write_whole
+
+
+def shown(value: Any) -> Any:
+    """What a template writes: texts with their control characters as escapes.
+
+    >>> shown("a\\x1b[31m"), shown(3)
+    ('a\\\\x1b[31m', 3)
+    """
+    return visible(value) if type(value) is str else value
+
 
 REPORT_FILE, FIGURES_FOLDER = "report.html", "figures"
 # Twice what a screen shows, so that figures stay sharp when enlarged or printed.
@@ -31,7 +44,9 @@ TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=shown,
 )
+TEMPLATES.filters["power"] = power
 # Colours of the page by name; those of the dark page follow from them.
 COLOURS = {
     "accent": PRESERVED,
@@ -55,8 +70,9 @@ class Report:
         summary: the other results, a sentence each.
         figures: by caption; the first one stands below the headline, and the part of a caption before its
             colon names the file.
-        findings: what a figure shows, by caption: a sentence for those who see it and those who do not. That
-            of the first figure is the headline, where nothing else is said.
+        findings: what a figure shows, by its name, the part of its caption before the colon: a sentence for
+            those who see it and those who do not. That of the first figure is the headline, where nothing
+            else is said.
         tables: of text, by heading; the index is the first column.
         facts: what was computed and how, by heading.
         methods: paragraphs for a paper.
@@ -126,8 +142,11 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     ...     "<h1>a &lt;b&gt;</h1>" in path.read_text(encoding="utf-8")
     True
     """
+    assert set(report.findings) <= {name_of(caption) for caption in report.figures}, (
+        "a finding without figure"
+    )
     drawings = [
-        (caption, drawing(figure, f"f{number}"))
+        (caption, report.findings.get(name_of(caption), ""), drawing(figure, f"f{number}"))
         for number, (caption, figure) in enumerate(report.figures.items())
     ]
     tables = {heading: table for heading, table in report.tables.items() if len(table.columns)}
@@ -146,7 +165,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         explored=explored,
         fallback=fallback_rows(explorer) if explorer and explored else [],
         scripts=scripts,
-        style=_style([one for _, one in drawings], explored is not None),
+        style=_style([one for *_, one in drawings], explored is not None),
         version=version("harsanyi"),
     )
     path = Path(path)
@@ -164,13 +183,22 @@ def write_figures(figures: Mapping[str, Figure], out: Path) -> None:
             partial.write_bytes(_png(figure))
 
 
+def name_of(caption: str) -> str:
+    """The name of a figure, the part of its caption before the colon.
+
+    >>> name_of("Shares by order: with intervals")
+    'Shares by order'
+    """
+    return caption.partition(":")[0]
+
+
 def figure_name(number: int, caption: str) -> str:
-    """The file of a figure: its number and the part of its caption before the colon.
+    """The file of a figure: its number and its name.
 
     >>> figure_name(0, "Kept, dropped, learned: a shoe")
     '1-kept-dropped-learned.png'
     """
-    name = caption.split(":")[0].lower().replace(" ", "-").replace(",", "")
+    name = name_of(caption).lower().replace(" ", "-").replace(",", "")
     return f"{number + 1}-{name}.png"
 
 

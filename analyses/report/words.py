@@ -52,6 +52,47 @@ def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> s
     return write(value) + (f" [{write(low)}, {write(high)}]" if known else "")
 
 
+def intervals_over(games: int, unit: str, *, confidence: float = 0.95) -> str:
+    """The intervals of means and ratios over so many inputs or seeds, for captions and methods.
+
+    >>> intervals_over(30, "inputs"), intervals_over(3, "seeds")
+    ('95% bootstrap-t intervals over inputs', '95% t intervals over seeds')
+    >>> intervals_over(2, "seeds")
+    'no intervals, since 2 seeds are too few'
+    """
+    from harsanyi.analyses.statistics.bootstrap import interval_kind  # here: words alone need no numpy
+
+    kind = interval_kind(games)
+    if kind:
+        return f"{confidence:.0%} {kind} over {unit}"
+    return f"no intervals, since {_counted(games, unit)} {'is' if games == 1 else 'are'} too few"
+
+
+def resting_on(games: int, unit: str, *, each: str = "") -> str:
+    """The last sentence of a summary: what it rests on, and what the brackets are.
+
+    Args:
+        games: number of inputs or seeds.
+        unit: "inputs" or "seeds".
+        each: what each of them is or has, in words.
+
+    >>> resting_on(3, "seeds")
+    'This rests on 3 seeds; brackets hold 95% t intervals over seeds.'
+    >>> resting_on(2, "inputs", each="of 9 players each")
+    'This rests on 2 inputs of 9 players each: too few for an interval.'
+    """
+    from harsanyi.analyses.statistics.bootstrap import interval_kind
+
+    basis = f"This rests on {_counted(games, unit)}{f' {each}' if each else ''}"
+    if not interval_kind(games):
+        return f"{basis}: too few for an interval."
+    return f"{basis}; brackets hold {intervals_over(games, unit)}."
+
+
+def _counted(games: int, unit: str) -> str:
+    return f"{games:,} {unit.removesuffix('s') if games == 1 else unit}"
+
+
 def duration(seconds: float) -> str:
     """A length of time, in the unit that suits it.
 

@@ -44,24 +44,24 @@ def blocks_of(
     batch_size: int | None,
     share: tuple[int, int] | None = None,
 ) -> Iterator[Block]:
-    """The blocks that are not done of networks that are evaluated together, in the order of one process.
+    """The blocks that are left of networks that are evaluated together, in the order of one process.
 
     Args:
         networks: their names.
         game: that of the first one; its batches say how many games are a block.
-        store: says which games are done.
+        store: says which games are done or have failed.
         batch_size: of the study.
         share: the number of a share, from 1, and how many there are; None for all blocks.
 
     Returns:
-        blocks, each with the networks that are not done there.
+        blocks, each with the networks that have games to be done there.
 
     Raises:
         ValueError: there are fewer blocks than shares.
     """
-    done = {name: store.done(name) for name in networks}
+    settled = {name: store.settled(name) for name in networks}
     for rows in shared(store.blocks(game, batch_size), share):
-        left = tuple(name for name in networks if not done[name][rows.start : rows.stop].all())
+        left = tuple(name for name in networks if not settled[name][rows.start : rows.stop].all())
         if left:
             yield Block(left, rows)
 
@@ -98,12 +98,14 @@ class Evaluator:
         games: of the study.
         masked: the games of each network.
         outputs: whether the outputs of all classes are kept.
+        record: whether games on which a network fails are recorded.
         planning: options of the plan: plan, memory, checkpoints.
     """
 
     games: StudyGames
     masked: Mapping[str, MaskedModel]
     outputs: bool
+    record: bool
     planning: Mapping[str, Any]
 
     def tables(
@@ -124,6 +126,7 @@ class Evaluator:
                     self.masked[name],
                     block.games,
                     outputs=self.outputs,
+                    record=self.record,
                     batch_size=self.games.study.batch_size,
                     progress=progress,
                     **self.planning,

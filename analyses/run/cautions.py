@@ -2,14 +2,18 @@
 
 from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.words import listed, percent
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.run.run import Run
-from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.bootstrap import LEAST_RESAMPLED, Bootstrap, interval_kind
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.classes.matching import ASSUMED
 
-# Percentile bootstrap intervals of fewer inputs, or seeds, are too narrow as a rule.
+# With fewer inputs, or seeds, intervals of skewed numbers hold the truth less often than they say.
 FEW_INPUTS, FEW_SEEDS = 20, 10
+# How often 95% intervals of means, ratios and differences held the truth (benchmarks/README.md, simulated):
+# of fewer games than resampling needs, and of more.
+HELD_BY_FEW, HELD_BY_MORE = "87% to 95%", "89% to 95%"
 # A read-out is weak where it is right for this much less than another network, or than where it was fitted.
 WEAK_POINTS = 0.1
 # A split is loose where it leaves more than this share of the variance of a network's tables unexplained.
@@ -27,6 +31,7 @@ def cautions(run: Run) -> list[str]:
     """
     return [
         *(_without_label(alarm) for alarm in alarms(run.facts)),
+        *left_out(run.store),
         *_assumed_classes(run),
         *few_inputs(run.store.games),
         *_weak_read_outs(run),
@@ -36,34 +41,31 @@ def cautions(run: Run) -> list[str]:
 
 
 def few_inputs(games: int) -> list[str]:
-    """A warning where intervals over inputs are too narrow.
+    """A warning where intervals over inputs are too narrow, or not there.
 
     >>> few_inputs(30), few_inputs(1)
-    ([], ['There is 1 input: no intervals, and nothing about other inputs.'])
+    ([], ['There is 1 input: too few for an interval, and nothing about other inputs.'])
     """
-    if games >= FEW_INPUTS:
-        return []
-    if games == 1:
-        return ["There is 1 input: no intervals, and nothing about other inputs."]
-    return [
-        f"There are {games} inputs: bootstrap intervals over fewer than {FEW_INPUTS} are too narrow as a "
-        f"rule."
-    ]
+    return _few(games, "inputs", FEW_INPUTS, "inputs")
 
 
 def few_seeds(seeds: int) -> list[str]:
-    """A warning where intervals over seeds are too narrow.
+    """A warning where intervals over seeds are too narrow, or not there.
 
-    >>> few_seeds(3)
-    ['There are 3 seeds: bootstrap intervals over fewer than 10 are too narrow as a rule.']
+    >>> few_seeds(2)
+    ['There are 2 seeds: too few for an interval, and nothing about other training runs.']
     """
-    if seeds >= FEW_SEEDS:
+    return _few(seeds, "seeds", FEW_SEEDS, "training runs")
+
+
+def _few(games: int, unit: str, enough: int, others: str) -> list[str]:
+    if games >= enough:
         return []
-    if seeds == 1:
-        return ["There is 1 seed: no intervals, and nothing about other training runs."]
-    return [
-        f"There are {seeds} seeds: bootstrap intervals over fewer than {FEW_SEEDS} are too narrow as a rule."
-    ]
+    there = f"There is 1 {unit.removesuffix('s')}" if games == 1 else f"There are {games} {unit}"
+    if not interval_kind(games):
+        return [f"{there}: too few for an interval, and nothing about other {others}."]
+    held = HELD_BY_FEW if games < LEAST_RESAMPLED else HELD_BY_MORE
+    return [f"{there}: of skewed numbers, 95% intervals over so few hold the truth in {held} of cases."]
 
 
 def crossing_zero(names: list[str], *, of: str) -> list[str]:

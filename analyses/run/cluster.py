@@ -262,7 +262,11 @@ class Crew:
         """Start workers until there is one for each job, or no more room."""
         while len(self.all) < min(jobs, self.cluster._room()):
             worker = self.worker.remote(
-                str(Path.cwd()), self.cluster.study, self.evaluator.outputs, dict(self.evaluator.planning)
+                str(Path.cwd()),
+                self.cluster.study,
+                outputs=self.evaluator.outputs,
+                record=self.evaluator.record,
+                planning=dict(self.evaluator.planning),
             )
             self.all.append(worker)
             known = files_of(self.cluster.study), self.evaluator.games.settings, VERSIONS
@@ -314,11 +318,11 @@ class Worker:
     Args:
         folder: in which the study's relative paths begin.
         study: its settings.
-        outputs, planning: as for `Evaluator`.
+        options: outputs, record and planning of the `Evaluator`.
     """
 
-    def __init__(self, folder: str, study: Study, outputs: bool, planning: dict[str, Any]) -> None:
-        self.folder, self.study, self.outputs, self.planning = folder, study, outputs, planning
+    def __init__(self, folder: str, study: Study, **options: Any) -> None:
+        self.folder, self.study, self.options = folder, study, options
         self.sharing, self.stack = set[tuple[str, ...]](), ExitStack()
 
     def ready(
@@ -337,7 +341,7 @@ class Worker:
             return os.uname().nodename, missing, ""
         os.chdir(self.folder)
         games = prepare(self.study)
-        self.evaluator = Evaluator(games, Lazily(games.game), self.outputs, self.planning)
+        self.evaluator = Evaluator(games, Lazily(games.game), **self.options)
         own = {**json.loads(json.dumps(self.evaluator.games.settings)), **VERSIONS}
         told = differences({**json.loads(json.dumps(settings)), **versions}, own)
         return os.uname().nodename, [], told

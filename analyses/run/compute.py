@@ -17,7 +17,9 @@ from harsanyi.analyses.run.blocks import Block, Evaluator, blocks_of, evaluated_
 from harsanyi.analyses.run.cluster import Cluster, cluster_of
 from harsanyi.analyses.run.costs import LONG, announcement, are_long, seconds_each
 from harsanyi.analyses.run.extraction import paused, study_interactions
+from harsanyi.analyses.run.failures import evaluated_by_all, to_be_tried_again
 from harsanyi.analyses.run.notes import network_lines
+from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import (
     GAMES_TABLE,
     INTERACTIONS_TABLE,
@@ -53,24 +55,30 @@ DISK_TABLES = 4
 
 
 @alone_in_its_folder
-def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Run:
+def compute(study: Study, *, progress: bool = True, announce: bool = True, record: bool = True) -> Run:
     """Value tables and interactions of every network of a study, kept in its folder.
 
     Nothing in the folder is computed again: a killed run goes on where it stopped, and a finished run is
-    opened without a forward of a masked input.
+    opened without a forward of a masked input. The folder of another command is refused.
 
     Args:
         study: its settings; `study.out` is the folder.
         progress: whether to draw bars.
         announce: whether to say beside the bars how each network was read and how well it answers; and of
             long work how many forwards there are, by which plan, and about how long they take.
+        record: whether a game on which a network fails is recorded and left out of the run; else it is the
+            end of the study. Players that influence chose are those of all games: none is left out.
 
     Returns:
-        the finished run.
+        the finished run, of the games that no network failed on.
+
+    Raises:
+        ValueError: a setting cannot be followed, or a network failed on every input.
     """
     if study.share is not None:
         raise ValueError("--share is for value tables alone: evaluate them, and merge the shares")
-    games, store, facts = fill_tables(study, progress=progress, announce=announce)
+    games, store, facts = fill_tables(study, progress=progress, announce=announce, record=record)
+    store = evaluated_by_all(store)
     run = Run(study, store, study_interactions(study, store, facts, progress=progress), facts)
     _write_tables(run, games)
     return run
@@ -78,19 +86,22 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True) -> Ru
 
 @alone_in_its_folder
 def fill_tables(
-    study: Study, *, progress: bool = True, announce: bool = True
+    study: Study, *, progress: bool = True, announce: bool = True, record: bool = True
 ) -> tuple[StudyGames, Store, Facts]:
     """The value tables of every network of a study, or of a share of its games, kept in its folder.
 
     Args:
-        study, progress, announce: as for `compute`.
+        study, progress, announce, record: as for `compute`.
 
     Returns:
         the games, their store, and what was measured of networks and inputs.
     """
+    require_own_folder(study.out, type(study).__name__.lower())
     with cluster_of(study) as cluster:
         games = prepare(study)
         _require_room(games)
+        if (study.out / STORE_FILE).exists():
+            to_be_tried_again(Store(study.out / STORE_FILE), failed=study.retry_failed)
         unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
         masked = {name: games.game(name) for name in unfinished}
         answers = first_answers(games)
@@ -108,12 +119,13 @@ def fill_tables(
         for name, read_out in games.read_outs.items():
             if not read_out.kept:
                 read_out.save(read_out_file(study, name))
-        study.write(study.out / STUDY_FILE)
+        replace(study, retry_failed=False).write(study.out / STUDY_FILE)
         facts = _with_notes(_measure_once(games), masked)
         if progress and announce:
             say(*network_lines(facts))
         if masked:
-            facts = _evaluate(games, masked, store, facts, progress, announce, cluster)
+            recorded = record and study.choose == "random" and store.records_failures
+            facts = _evaluate(games, masked, store, facts, progress, announce, cluster, recorded)
     return games, store, facts
 
 
@@ -125,6 +137,7 @@ def _evaluate(
     progress: bool,
     announce: bool,
     cluster: Cluster | None,
+    record: bool,
 ) -> Facts:
     """Fill the value tables of unfinished networks; the facts with what was measured on the way.
 
@@ -172,14 +185,15 @@ def _evaluate(
                     _write_facts(games, facts)
                     yield from _blocks(games, members, store, planning)
 
-        evaluator = Evaluator(games, masked, store.keeps_outputs, planning)
+        evaluator = Evaluator(games, masked, store.keeps_outputs, record, planning)
         results = (
             evaluated_here(evaluator, blocks(), bar)
             if cluster is None
             else cluster.evaluated(evaluator, blocks(), bar)
         )
-        for name, rows, tables in results:
-            store.write(name, rows, tables)
+        with store.written():
+            for name, rows, tables in results:
+                store.write(name, rows, tables)
     for name in names:
         for twin in _twins(games, name):
             store.copy(twin, name)
@@ -290,10 +304,10 @@ def _unfinished(path: Path, networks: list[str]) -> list[str]:
     if not path.exists():
         return networks
     store = Store(path)
-    done = {name: store.done(name) for name in store.networks}
-    if not any(flags.any() for flags in done.values()):
+    settled = {name: store.settled(name) for name in store.networks}
+    if not any(store.done(name).any() for name in store.networks):
         path.unlink()
-    return [name for name in networks if name not in done or not done[name].all()]
+    return [name for name in networks if name not in settled or not settled[name].all()]
 
 
 def _measure_once(games: StudyGames) -> Facts:

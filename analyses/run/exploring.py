@@ -13,7 +13,7 @@ NAMES = {
 }
 
 
-def explorer_of(run: Run) -> Explorer:
+def explorer_of(run: Run) -> Explorer | None:
     """The explorer of a run's inputs and networks.
 
     Args:
@@ -21,8 +21,11 @@ def explorer_of(run: Run) -> Explorer:
 
     Returns:
         it begins with the networks that the run compares: before and after; before a training run and its
-        last checkpoint; without a pretrained network, a training run with itself.
+        last checkpoint; without a pretrained network, a training run with itself. None for runs that were
+        watched while they trained: they keep no pictures.
     """
+    if run.store.settings.get("watched"):
+        return None
     store, groups = run.store, _groups(list(run.interactions))
     settings, is_text = store.settings, "sentences" in store.settings
     return Explorer(

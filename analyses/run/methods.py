@@ -5,9 +5,9 @@ import shlex
 from importlib.metadata import version
 from pathlib import Path
 
-from harsanyi.analyses.report.words import listed
+from harsanyi.analyses.report.words import intervals_over, listed
 from harsanyi.analyses.run.run import STUDY_FILE, Run
-from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.bootstrap import LEAST_RESAMPLED, Bootstrap
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import SPARSE_METHODS, Track
 from harsanyi.interactions.effects.interactions import salience_rule
@@ -53,10 +53,10 @@ def methods_of(run: Run, *, compared: bool = True) -> list[str]:
             "Shares are ratios of sums over inputs."
         )
         interval = Bootstrap(seed=run.study.seed)
-        sentences.append(
-            f"Brackets are {interval.confidence:.0%} percentile bootstrap intervals over the inputs "
-            f"({interval.resamples:,} resamples, seed {interval.seed})."
-        )
+        drawn = f" ({interval.resamples:,} resamples, seed {interval.seed})"
+        games = run.store.games
+        brackets = intervals_over(games, "inputs", confidence=interval.confidence)
+        sentences.append(f"Brackets: {brackets}{drawn if games >= LEAST_RESAMPLED else ''}.")
     sentences += [*_read_outs(run), _seeds(run), versions()]
     return [" ".join(sentences), CITATION]
 
@@ -93,6 +93,8 @@ def _inputs(run: Run) -> str:
 
 def _players(run: Run) -> str:
     study, n = run.study, run.store.n
+    if run.store.settings.get("watched"):
+        return f"The players were {study.players}."
     kind, sizes = specification(study.players, "text" if "sentences" in run.store.settings else "image")
     how = {
         "grid": lambda: f"cells of a grid of {sizes[0][0]} × {sizes[0][1]}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -115,8 +116,8 @@ def alarms(facts: Facts) -> list[str]:
         facts: of the study.
 
     Returns:
-        sentences that begin with WARNING; none where nothing is suspicious. The start of a training run
-        that answers later is not.
+        sentences that begin with WARNING; none where nothing is suspicious. The beginning of a training
+        run that answers later is not.
     """
     suspicious = [row for row in facts.performance if row.alarm and not starts_untrained(row, facts)]
     lines = [
@@ -138,7 +139,7 @@ def alarms(facts: Facts) -> list[str]:
 
 
 def starts_untrained(row: NetworkPerformance, facts: Facts) -> bool:
-    """Whether this is the first checkpoint of a run, suspicious where the last one is not.
+    """Whether this checkpoint and all before it in its run are suspicious, and the last one is not.
 
     Args:
         row: of a network.
@@ -150,7 +151,7 @@ def starts_untrained(row: NetworkPerformance, facts: Facts) -> bool:
         for other in facts.performance
         if series_of(other.network) == series and other.split == row.split
     ]
-    return bool(row.alarm) and len(run) > 1 and row == run[0] and not run[-1].alarm
+    return not run[-1].alarm and row in takewhile(lambda other: other.alarm, run)
 
 
 def reading_lines(facts: Facts) -> list[str]:
@@ -321,4 +322,4 @@ def approximation(table: pd.DataFrame, unit: str = "cells", *, together: bool = 
 def _share_left(games: pd.DataFrame, seed: int) -> str:
     """The share of the variance that is left unexplained over all games, with its interval."""
     columns = [games[[name]].to_numpy(np.float64) for name in ("mean_square", "variance")]
-    return with_interval(ratio_interval(*columns, bootstrap=Bootstrap(seed=seed))[0], percent)
+    return with_interval(ratio_interval(*columns, least=0.0, bootstrap=Bootstrap(seed=seed))[0], percent)

@@ -10,6 +10,7 @@ import torch
 
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
 from harsanyi.analyses.run.extraction import study_interactions
+from harsanyi.analyses.run.failures import evaluated_by_all
 from harsanyi.analyses.study.facts import FACTS_FILE, Classes, Facts, NetworkPerformance
 from harsanyi.analyses.study.kept import read_kept
 from harsanyi.analyses.study.study import PRETRAINED, Study, study_in
@@ -27,7 +28,7 @@ class Run(Shown):
 
     Attributes:
         study: its settings.
-        store: its value tables.
+        store: its value tables, of the games that no network failed on; see `Store.whole`.
         interactions: by network.
         facts: what was measured of inputs and networks besides the value tables.
     """
@@ -47,7 +48,7 @@ class Run(Shown):
         if not (folder / STUDY_FILE).is_file():
             raise FileNotFoundError(f"{folder} holds no study: there is no {folder / STUDY_FILE}")
         study = study_in(folder / STUDY_FILE)
-        store = Store(folder / STORE_FILE)
+        store = evaluated_by_all(Store(folder / STORE_FILE))
         facts = read_kept(folder / FACTS_FILE, Facts) or Facts()
         return cls(study, store, study_interactions(study, store, facts), facts)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harsanyi.analyses.run.compute import fill_tables
+from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE
 from harsanyi.analyses.run.same_networks import require_same_answers
 from harsanyi.analyses.study.study import OF_TASKS, Study, study_in
@@ -86,10 +87,12 @@ def merge(folders: Sequence[Path], out: Path, *, progress: bool = True) -> Study
         `compute` of it takes no forward.
 
     Raises:
-        ValueError: shares are of different studies, naming the difference; games are missing in all of them.
+        ValueError: shares are of different studies, naming the difference; games are missing in all of them;
+            a share is damaged; `out` belongs to another command.
         FileNotFoundError: a folder holds no share.
     """
     studies = [study_in(folder / STUDY_FILE) for folder in folders]
+    require_own_folder(out, type(studies[0]).__name__.lower())
     stores = [Store(folder / STORE_FILE) for folder in folders]
     for folder, study in zip(folders, studies, strict=True):
         if told := differences(_compared(studies[0]), _compared(study)):
@@ -124,7 +127,7 @@ def _compared(study: Study) -> dict[str, object]:
 def _require_all(stores: Sequence[Store]) -> None:
     """Refuse shares that are not the whole of a study, naming the games that none of them has."""
     for network in stores[0].networks:
-        missing = ~np.any([store.done(network) for store in stores], axis=0)
+        missing = ~np.any([store.settled(network) for store in stores], axis=0)
         if missing.any():
             first, *others = ranges_of(missing, len(missing))
             more = f" and {sum(map(len, others))} more" if others else ""

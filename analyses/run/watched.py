@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harsanyi.analyses.run.extraction import interactions_path, study_interactions
+from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run
 from harsanyi.analyses.study.facts import Facts
 from harsanyi.analyses.study.kept import read_kept, write_kept
@@ -75,7 +76,16 @@ COMPARED = ("inputs", "labels", "baseline", "score", "layer", "contents")
 
 
 def interactions_at(folder: Path, name: str, step: int) -> Path:
-    """The file of the interactions of a run at a step."""
+    """The file of the interactions of a run at a step.
+
+    Args:
+        folder: of the watched run.
+        name: of the run.
+        step: of the training.
+
+    Returns:
+        The path, whether there is a file or not.
+    """
     return interactions_path(folder, checkpoint_of(name, step))
 
 
@@ -106,6 +116,7 @@ def watched_run(study: Track) -> Run | None:
     settings = _settings(sorted({path.parent for path in paths.values()}))
     tables = {name: Interactions.load(path).v for name, path in paths.items()}
     first = next(iter(tables.values()))
+    require_own_folder(study.out, "track")
     study.out.mkdir(parents=True, exist_ok=True)
     path = study.out / STORE_FILE
     if path.exists() and not Store(path).settings.get("watched"):

@@ -1,1 +1,1 @@
-"""Bootstrap and correlation. Knows no interactions."""
+"""Intervals and correlation. Knows no interactions."""

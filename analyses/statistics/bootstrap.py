@@ -1,33 +1,56 @@
-"""Bootstrap intervals over games (inputs), many columns at once."""
+"""Intervals over games, many columns at once: of which kind, and for how few games there is none.
+
+| of | fewer than 3 games | 3 to 9 | 10 and more |
+| --- | --- | --- | --- |
+| a mean, a ratio of sums, a difference of two ratios | none | t, error by jackknife | bootstrap-t |
+| a rate: the share of games of which something is true | none | Wilson's | Wilson's |
+| anything else | none | none | expanded percentiles |
+
+Percentiles of the resamples of three games are the range of the games, which misses the mean of a normal
+population once in four times. The t interval is exact for means of normal numbers. The bootstrap-t interval
+(Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 12) takes the distribution of t from
+resamples and so follows the skewness of effects. Wilson's interval (1927) has a width where all games agree.
+Expanded percentiles (Hesterberg, "What teachers should know about the bootstrap", 2015) are as wide as a t
+interval. benchmarks/README.md says how often each holds the truth.
+"""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
 # Held in memory at once: games × this many numbers, and for any statistic as many for each column.
 RESAMPLES_PER_BATCH = 100
+# With fewer games, or seeds, there is no interval: the t quantile of two is 12.7.
+LEAST_GAMES = 3
+# With fewer, resamples are too much alike for a bootstrap.
+LEAST_RESAMPLED = 10
+# An interval that reaches further, in standard errors, tells nothing.
+FARTHEST = 100.0
+# A spread below this share of the values is rounding.
+ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How bootstrap intervals are computed: percentiles of a statistic over resamples of the games.
+    """How intervals are computed.
 
     Games are drawn with replacement, as many as there are. The interval says how the statistic would vary
     over other inputs of the same kind, not over other training runs.
 
     Attributes:
-        confidence: share of the resamples between the two bounds, above 0 and below 1.
-        resamples: number of draws.
+        confidence: how often the interval should hold the truth, above 0 and below 1.
+        resamples: number of draws, where there are games enough to draw from.
         seed: of the draws, 0 or more. Statistics of the same number of games with the same seed use the
             same draws.
 
     Raises:
         ValueError: for values outside these ranges.
 
-    >>> mean_interval(np.arange(5.0)[:, None], bootstrap=Bootstrap(confidence=0.8, seed=1))
-    [Interval(value=2.0, low=1.2, high=2.8)]
+    >>> mean_interval(np.arange(5.0)[:, None], bootstrap=Bootstrap(confidence=0.8))  # 2 ± 1.533 · √(2.5 / 5)
+    [Interval(value=2.0, low=0.915..., high=3.084...)]
     """
 
     confidence: float = 0.95
@@ -44,39 +67,105 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its percentile bootstrap interval; NaN bounds where resampling cannot tell."""
+    """A value and its interval; NaN bounds where there is none: few games, or resamples that cannot tell."""
 
     value: float
     low: float
     high: float
 
 
-def mean_interval(values: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()) -> list[Interval]:
-    """The mean over games (axis 0) of each column, with a bootstrap interval over the games.
+def interval_kind(games: int) -> str:
+    """The kind of the intervals of means and ratios over so many games, in words; "" where there is none.
 
-    >>> mean_interval(np.ones((5, 2)))[0]
-    Interval(value=1.0, low=1.0, high=1.0)
+    >>> interval_kind(2), interval_kind(3), interval_kind(30)
+    ('', 't intervals', 'bootstrap-t intervals')
     """
-    return sum_intervals((values,), lambda total: total / len(values), bootstrap)
+    if games < LEAST_GAMES:
+        return ""
+    return "t intervals" if games < LEAST_RESAMPLED else "bootstrap-t intervals"
+
+
+def mean_interval(
+    values: np.ndarray, *, least: float = -np.inf, bootstrap: Bootstrap = Bootstrap()
+) -> list[Interval]:
+    """The mean over games (axis 0) of each column, with an interval over the games.
+
+    For truth values use `rate_interval`.
+
+    Args:
+        values: `(games, columns)`.
+        least: what no value can be below, 0 for counts and strengths; no bound is below it either.
+        bootstrap: of the intervals.
+
+    >>> mean_interval(np.array([[0.0], [1.0], [2.0]]))[0]  # 1 ± 4.303 / √3
+    Interval(value=1.0, low=-1.484..., high=3.484...)
+    >>> mean_interval(np.array([[0.0], [1.0]]))[0]
+    Interval(value=0.5, low=nan, high=nan)
+    """
+    columns = np.asarray(values, dtype=np.float64)
+    return [within(interval, least) for interval in _studentised([(columns, None)], bootstrap)]
+
+
+def rate_interval(truths: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()) -> list[Interval]:
+    """The share of games (axis 0) of which each column is true, with Wilson's score interval.
+
+    With z the normal quantile and p the share, the interval is
+    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n).
+
+    Args:
+        truths: `(games, columns)`, 0 or 1.
+        bootstrap: of the intervals: its confidence.
+
+    Raises:
+        ValueError: for other values.
+
+    >>> rate_interval(np.ones((8, 1)))[0]
+    Interval(value=1.0, low=0.675..., high=1.0)
+    """
+    from scipy.special import ndtri
+
+    columns = np.asarray(truths, dtype=np.float64)
+    if not np.isin(columns, (0.0, 1.0)).all():
+        raise ValueError("expected truth values, 0 or 1, for a rate; for other numbers use `mean_interval`")
+    games, share = len(columns), columns.mean(0)
+    if games < LEAST_GAMES:
+        return _intervals(share, *_no_bounds(share))
+    z = ndtri((1 + bootstrap.confidence) / 2)
+    middle = (share + z**2 / (2 * games)) / (1 + z**2 / games)
+    half = z * np.sqrt(share * (1 - share) / games + z**2 / (4 * games**2)) / (1 + z**2 / games)
+    low = np.where(share == 0, 0.0, middle - half)
+    return _intervals(share, low, np.where(share == 1, 1.0, middle + half))
 
 
 def ratio_interval(
-    numerator: np.ndarray, denominator: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()
+    numerator: np.ndarray,
+    denominator: np.ndarray,
+    *,
+    least: float = -np.inf,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> list[Interval]:
-    """Σ numerator / Σ denominator over games of each column, with a bootstrap interval over the games.
+    """Σ numerator / Σ denominator over games of each column, with an interval over the games.
 
     Args:
         numerator, denominator: `(games, columns)`; each resample draws the same games from both.
+        least: what no ratio can be below; no bound is below it either.
         bootstrap: of the intervals.
 
     Returns:
-        an interval for each column: NaN where the denominators sum to zero, NaN bounds where they do so in a
-        resample.
+        an interval for each column: NaN where the denominators sum to zero, NaN bounds where they do so
+        without one game or in a resample. Where the numerator is a part of the denominator in every game, the
+        ratio is a share, and the bounds are within 0 and 1.
 
     >>> ratio_interval(np.ones((5, 1)), 2 * np.ones((5, 1)))[0]
     Interval(value=0.5, low=0.5, high=0.5)
     """
-    return sum_intervals((numerator, denominator), _ratio, bootstrap)
+    above, below = (np.asarray(part, dtype=np.float64) for part in (numerator, denominator))
+    intervals = _studentised([(above, below)], bootstrap)
+    shares = ((above >= 0) & (above <= below)).all(0)
+    return [
+        within(interval, 0.0, 1.0) if share else within(interval, least)
+        for interval, share in zip(intervals, shares, strict=True)
+    ]
 
 
 def ratio_difference_interval(
@@ -100,16 +189,30 @@ def ratio_difference_interval(
     >>> ratio_difference_interval(half, tenth)[0]
     Interval(value=0.4, low=0.4, high=0.4)
     """
-    return sum_intervals((*first, *second), _ratio_difference, bootstrap)
+    pairs = [
+        (np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
+        for above, below in (first, second)
+    ]
+    return _studentised(pairs, bootstrap)
+
+
+def within(interval: Interval, least: float, most: float = np.inf) -> Interval:
+    """The interval without what no value can be.
+
+    >>> within(Interval(0.1, -0.1, 0.3), 0.0)
+    Interval(value=0.1, low=0.0, high=0.3)
+    """
+    low, high = (float(np.clip(bound, least, most)) for bound in (interval.low, interval.high))
+    return Interval(interval.value, low, high)
 
 
 def sum_intervals(
     data: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], bootstrap: Bootstrap
 ) -> list[Interval]:
-    """A statistic of sums over games, with percentile bootstrap intervals.
+    """A statistic of sums over games, with expanded percentile intervals.
 
-    A resample is how often it has each game, and its sums are one product of matrices. So thousands of
-    resamples of many columns take a moment.
+    The share of resamples beyond a bound is that of a normal curve beyond √(n / (n − 1)) t, t the t quantile,
+    so that the interval is as wide as a t interval where the resamples are normal.
 
     Args:
         data: `(games, columns)` arrays; each resample draws the same games from all of them.
@@ -121,36 +224,26 @@ def sum_intervals(
         those of `bootstrap_intervals` for `statistic(*(part.sum(axis) for part in data))`, up to rounding.
 
     >>> sum_intervals((np.array([[1.0], [3.0]]),), lambda total: total, Bootstrap(resamples=50))
-    [Interval(value=4.0, low=2.0, high=6.0)]
+    [Interval(value=4.0, low=nan, high=nan)]
     """
     # Each array has a product of its own, all of one form: equal columns then have equal sums, bit for bit.
     columns = [np.ascontiguousarray(part, dtype=np.float64) for part in data]
     games = len(columns[0])
     values = np.asarray(statistic(*(part.sum(0) for part in columns)))
-    if games < 2:
-        low = high = np.full_like(values, np.nan)
-    else:
-        resampled = [
-            statistic(*((times @ part).T for part in columns)) for times in _times_drawn(games, bootstrap)
-        ]
-        tail = (1 - bootstrap.confidence) / 2
-        low, high = np.quantile(np.concatenate(resampled, axis=-1), (tail, 1 - tail), axis=-1)
+    if games < LEAST_RESAMPLED:
+        return _intervals(values, *_no_bounds(values))
+    resampled = [
+        statistic(*((times @ part).T for part in columns)) for times in _times_drawn(games, bootstrap)
+    ]
+    tail = _expanded_tail(games, bootstrap.confidence)
+    low, high = np.quantile(np.concatenate(resampled, axis=-1), (tail, 1 - tail), axis=-1)
     return _intervals(values, low, high)
-
-
-def _times_drawn(games: int, bootstrap: Bootstrap) -> Iterator[np.ndarray]:
-    """How often each resample has each game, `(resamples, games)`, batch after batch."""
-    random = np.random.default_rng(bootstrap.seed)
-    for start in range(0, bootstrap.resamples, RESAMPLES_PER_BATCH):
-        count = min(RESAMPLES_PER_BATCH, bootstrap.resamples - start)
-        drawn = random.integers(0, games, (count, games)) + games * np.arange(count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=count * games).reshape(count, games).astype(np.float64)
 
 
 def bootstrap_intervals(
     data: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], bootstrap: Bootstrap
 ) -> list[Interval]:
-    """Any statistic of games, with percentile bootstrap intervals.
+    """Any statistic of games, with expanded percentile intervals.
 
     Args:
         data: arrays whose axis 0 is the games; each resample draws the same games from all of them.
@@ -159,17 +252,19 @@ def bootstrap_intervals(
         bootstrap: of the intervals.
 
     Returns:
-        an interval for each value of the statistic; NaN bounds for a single game, which says nothing about
-        others, and where the statistic of a resample is NaN.
+        an interval for each value of the statistic; NaN bounds for fewer than ten games, and where the
+        statistic of a resample is NaN.
 
-    >>> bootstrap_intervals((np.array([[1.0], [3.0]]),), lambda x, axis: x.max(axis), Bootstrap(resamples=50))
-    [Interval(value=3.0, low=1.0, high=3.0)]
+    >>> data = (np.arange(10.0)[:, None],)
+    >>> bootstrap_intervals(data, lambda x, axis: x.max(axis), Bootstrap(resamples=50))[0].high
+    9.0
     """
     from scipy import stats  # here, since this import takes most of a second
 
+    games = len(data[0])
     values = np.asarray(statistic(*data, axis=0))
-    if len(data[0]) < 2:
-        low = high = np.full_like(values, np.nan)
+    if games < LEAST_RESAMPLED:
+        low, high = _no_bounds(values)
     else:
         with warnings.catch_warnings():  # NaN bounds are the answer where a denominator is zero
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -181,7 +276,7 @@ def bootstrap_intervals(
                 axis=0,
                 n_resamples=bootstrap.resamples,
                 batch=RESAMPLES_PER_BATCH,
-                confidence_level=bootstrap.confidence,
+                confidence_level=1 - 2 * _expanded_tail(games, bootstrap.confidence),
                 method="percentile",
                 rng=np.random.default_rng(bootstrap.seed),
             )
@@ -189,14 +284,149 @@ def bootstrap_intervals(
     return _intervals(values, low, high)
 
 
+# A numerator and a denominator by game and column; no denominator where each game counts once.
+Pair = tuple[np.ndarray, np.ndarray | None]
+
+
+def _studentised(pairs: Sequence[Pair], bootstrap: Bootstrap) -> list[Interval]:
+    """The ratio of the sums of the first pair, less that of the second if there is one, with its interval."""
+    games = len(pairs[0][0])
+    ratios = [
+        above.mean(0) if below is None else _ratio(above.sum(0), below.sum(0)) for above, below in pairs
+    ]
+    values = _less(ratios)
+    if games < LEAST_GAMES:
+        return _intervals(values, *_no_bounds(values))
+    # Each numerator less its ratio times the denominator, so that resamples have ratios around 0.
+    centred = [
+        (above - ratio * (1.0 if below is None else below), below)
+        for ratio, (above, below) in zip(ratios, pairs, strict=True)
+    ]
+    if games < LEAST_RESAMPLED:
+        error = jackknife_error(_without_each(centred))
+        many = np.full_like(error, t_quantile(games, bootstrap.confidence))
+        few = -many
+    else:
+        measure = _distance_and_variance(centred)
+        error = np.sqrt(measure(np.ones((1, games)))[1][0])
+        drawn = []
+        with np.errstate(invalid="ignore", divide="ignore"):  # of resamples without a denominator or a spread
+            for distance, variance in map(measure, _times_drawn(games, bootstrap)):
+                drawn.append(distance / np.sqrt(variance))
+            tail = (1 - bootstrap.confidence) / 2
+            few, many = np.quantile(np.concatenate(drawn), (tail, 1 - tail), axis=0)
+    with np.errstate(invalid="ignore"):
+        low, high = values - many * error, values - few * error
+        # Where few games have something at all, many resamples lack it: no spread, an endless t.
+        told = np.maximum(np.abs(few), np.abs(many)) < FARTHEST
+    alike = error <= ROUNDING * np.max([np.abs(ratio) for ratio in ratios], axis=0)
+    low, high = (np.where(alike, values, np.where(told, bound, np.nan)) for bound in (low, high))
+    return _intervals(values, low, high)
+
+
+def _distance_and_variance(
+    centred: Sequence[Pair],
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """How far each resample is from the value, and its squared standard error, both `(resamples, columns)`.
+
+    The error is that of the delta method: Σ u² over the games drawn, where u = (a − d b) / Σ b of the first
+    pair, less that of the second, and d is the resample's Σ a / Σ b.
+    """
+    games, width = centred[0][0].shape
+    parts = [part for pair in centred for part in pair if part is not None]
+    if len(parts) == 1:
+        (above,) = parts
+        columns = np.concatenate([above, above**2], axis=1)
+
+        def of_mean(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            sums = times @ columns / games
+            distance, squares = sums[:, :width], sums[:, width:]
+            return distance, np.maximum(squares - distance**2, 0) / games
+
+        return of_mean
+
+    pairs = [(i, j) for i in range(len(parts)) for j in range(i, len(parts))]
+    columns = np.concatenate([*parts, *(parts[i] * parts[j] for i, j in pairs)], axis=1)
+
+    def of_ratios(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sums = np.split(times @ columns, len(parts) + len(pairs), axis=1)
+        products = dict(zip(pairs, sums[len(parts) :], strict=True))
+        distances, weights = [], []
+        for above, below, sign in zip(
+            sums[0 : len(parts) : 2], sums[1 : len(parts) : 2], (1, -1), strict=False
+        ):
+            distances.append(_ratio(above, below))
+            scale = _ratio(np.full_like(below, sign), below)
+            weights += [scale, -distances[-1] * scale]
+        variance = sum(
+            (1 if i == j else 2) * weights[i] * weights[j] * product for (i, j), product in products.items()
+        )
+        return _less(distances), np.maximum(variance, 0)
+
+    return of_ratios
+
+
+def _without_each(centred: Sequence[Pair]) -> np.ndarray:
+    """The value without each game, `(games, columns)`."""
+    games = len(centred[0][0])
+    return _less(
+        [
+            (above.sum(0) - above) / (games - 1)
+            if below is None
+            else _ratio(above.sum(0) - above, below.sum(0) - below)
+            for above, below in centred
+        ]
+    )
+
+
+def jackknife_error(without: np.ndarray) -> np.ndarray:
+    """√((n − 1)/n Σ (θ₋ᵢ − mean θ₋)²) over axis 0, with θ₋ᵢ the value without game i.
+
+    >>> float(jackknife_error(np.array([1.5, 1.0, 0.5])))  # of the mean of 0, 1 and 2: 1 / √3
+    0.577...
+    """
+    return np.asarray(np.sqrt((len(without) - 1) * without.var(0)))
+
+
+def t_quantile(games: int, confidence: float) -> float:
+    """How many standard errors a t interval of so many games reaches to either side.
+
+    >>> t_quantile(3, 0.95)
+    4.302...
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(games - 1, (1 + confidence) / 2))
+
+
+def _expanded_tail(games: int, confidence: float) -> float:
+    """The share of resamples beyond each bound."""
+    from scipy.special import ndtr
+
+    return float(ndtr(-t_quantile(games, confidence) * sqrt(games / (games - 1))))
+
+
+def _times_drawn(games: int, bootstrap: Bootstrap) -> Iterator[np.ndarray]:
+    """How often each resample has each game, `(resamples, games)`, batch after batch."""
+    random = np.random.default_rng(bootstrap.seed)
+    for start in range(0, bootstrap.resamples, RESAMPLES_PER_BATCH):
+        count = min(RESAMPLES_PER_BATCH, bootstrap.resamples - start)
+        drawn = random.integers(0, games, (count, games)) + games * np.arange(count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=count * games).reshape(count, games).astype(np.float64)
+
+
 def _intervals(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[Interval]:
     return [Interval(*map(float, bounds)) for bounds in zip(values, low, high, strict=True)]
 
 
-def _ratio_difference(
-    numerator: np.ndarray, denominator: np.ndarray, other_numerator: np.ndarray, other_denominator: np.ndarray
-) -> np.ndarray:
-    return _ratio(numerator, denominator) - _ratio(other_numerator, other_denominator)
+def _no_bounds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    none = np.full(np.shape(values), np.nan)
+    return none, none
+
+
+def _less(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The first, less the second if there is one."""
+    return parts[0] if len(parts) == 1 else parts[0] - parts[1]
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

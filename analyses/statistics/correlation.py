@@ -9,10 +9,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, bootstrap_intervals
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, jackknife_error, t_quantile
 
 COEFFICIENTS = ("pearson", "spearman")
 COLUMNS = ["x", "y", "coefficient", "value", "low", "high", "points", "clusters", "left_out"]
+# With fewer clusters there is no interval.
+LEAST_CLUSTERS = 5
+# A coefficient as near to 1 as this is 1, up to rounding.
+IN_LINE = 1 - 1e-12
 # A column that varies by less than this share of its largest value is constant up to rounding.
 MIN_RELATIVE_SPREAD = 1e-12
 
@@ -24,12 +28,14 @@ def correlation_table(
     clusters: str | None = None,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """Pearson's and Spearman's coefficient of pairs of columns, with bootstrap intervals.
+    """Pearson's and Spearman's coefficient of pairs of columns, with jackknife intervals.
 
     r = Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²). Spearman's coefficient is that of the ranks; ties have
-    their mean rank. The bootstrap resamples clusters with all their points, since the points of one run or
-    input are not independent. With fewer than about twenty clusters the intervals are too narrow. They
-    contain no error of the points themselves. Along a run nearly every quantity correlates with the step.
+    their mean rank. The interval is tanh(z ± t s), with z = artanh r, the t quantile t of k − 1 degrees of
+    freedom for k clusters, and s = √((k − 1)/k Σ (z₋ᵢ − mean z₋)²) with z₋ᵢ of all clusters but i. A cluster
+    is left out with all its points, since the points of one run or input are not independent. With fewer than
+    five clusters there is no interval, nor where a coefficient is 1 or −1. It contains no error of the points
+    themselves. Along a run nearly every quantity correlates with the step.
 
     Args:
         points: a row for each point, numbers or truth values in the paired columns; rows with NaN are left
@@ -37,12 +43,13 @@ def correlation_table(
         pairs: names of columns, x and y.
         clusters: name of the column with the cluster of each point ("series", "game"); by default each point
             is a cluster.
-        bootstrap: of the intervals over clusters.
+        bootstrap: of the intervals over clusters: its confidence.
 
     Returns:
         tidy: x, y, coefficient ("pearson", "spearman"), value, low, high, points, clusters, left_out (number
         of points with NaN in x or y). The value is NaN where a column is constant, up to rounding. The bounds
-        are NaN where it is constant in a resample, and with one cluster.
+        are NaN where it is constant without one cluster, where all points are in line, and with fewer than
+        five clusters.
 
     Raises:
         ValueError: for a missing column, text or infinite numbers in a column, or points without a cluster.
@@ -79,19 +86,22 @@ def require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
 
 
 def _interval(coefficient: "partial[np.ndarray]", clusters: int, bootstrap: Bootstrap) -> Interval:
-    """The interval of a coefficient, which takes the numbers of the drawn clusters."""
+    """The interval of a coefficient, which takes the number of times that each cluster counts."""
     if not clusters:
         return Interval(np.nan, np.nan, np.nan)
-    (interval,) = bootstrap_intervals((np.arange(clusters)[:, None],), coefficient, bootstrap)
-    return interval
+    value = float(coefficient(np.ones(clusters)))
+    if clusters < LEAST_CLUSTERS or not abs(value) < IN_LINE:
+        return Interval(value, np.nan, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of all clusters but one, in line
+        without = np.arctanh(coefficient(1 - np.eye(clusters)))
+        reach = t_quantile(clusters, bootstrap.confidence) * jackknife_error(without)
+    low, high = (float(np.tanh(np.arctanh(value) + sign * reach)) for sign in (-1, 1))
+    return Interval(value, low, high)
 
 
-def _coefficient(
-    drawn: np.ndarray, *, values: np.ndarray, groups: np.ndarray, ranked: bool, axis: int
-) -> np.ndarray:
-    """The coefficient of drawn clusters, numbers along `axis`; a point counts as often as its cluster."""
-    times = np.apply_along_axis(np.bincount, axis, drawn, minlength=groups.max() + 1)
-    weights = np.moveaxis(times, axis, -1)[..., groups]
+def _coefficient(times: np.ndarray, *, values: np.ndarray, groups: np.ndarray, ranked: bool) -> np.ndarray:
+    """The coefficient for each row of `times`; a point counts as often as its cluster."""
+    weights = times[..., groups]
     varies = _varies(values[0], weights) & _varies(values[1], weights)
     x, y = (_ranks(column, weights) for column in values) if ranked else values
     return np.where(varies, _pearson(x, y, weights), np.nan)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from harsanyi.reading import parse_json, read_text, reading
 from harsanyi.writing import write_whole
 
 Result = TypeVar("Result")
@@ -38,10 +39,11 @@ def read_kept(path: Path, kind: type[Result], fingerprint: str | None = None) ->
         another fingerprint.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        key = values.pop(FINGERPRINT)
-        result = from_json(values, kind)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        with reading(path, "a kept result"):
+            values = parse_json(read_text(path))
+            key = values.pop(FINGERPRINT)
+            result = from_json(values, kind)
+    except (OSError, ValueError):
         return None
     return result if fingerprint in (None, key) else None
 

@@ -1,5 +1,6 @@
 """Players from label maps: for each image a map of its segments, read from a folder."""
 
+import io
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,9 +12,12 @@ from harsanyi.data import Inputs
 from harsanyi.interactions import Players
 from harsanyi.interactions.game.superpixels import merged_segments
 from harsanyi.models import Network
+from harsanyi.reading import reading
 
 # A map goes through the preprocessing as the grey values of a picture.
 MAX_SEGMENTS = 256
+# PNG packs a byte, of up to eight pixels, into a thousandth of its size at best.
+MOST_DEFLATED = 8 * 1032
 
 
 def mask_players(
@@ -67,14 +71,18 @@ def label_map(folder: Path, name: str) -> np.ndarray:
         FileNotFoundError, ValueError: naming the input, for a missing map and for one of another form.
     """
     path = _file_of(folder, name)
-    try:
+    with reading(path, f"the mask of {name}"):
         if path.suffix == ".npy":
-            labels = np.load(path, allow_pickle=False)
+            # Mapped, not read: a header may promise more numbers than the file has.
+            labels = np.load(path, allow_pickle=False, mmap_mode="r")
+            labels = np.array(labels) if labels.ndim == 2 else labels
         else:
-            with Image.open(path, formats=["PNG"]) as image:
+            # In memory: of a file Pillow asks for as many bytes at once as the length of a chunk says.
+            content = path.read_bytes()
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                if image.width * image.height > MOST_DEFLATED * len(content):
+                    raise ValueError(f"{path} has fewer pixels than its header says")
                 labels = np.asarray(image)  # a picture with a palette holds numbers of colours
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the mask of {name} cannot be read: {path}: {error}") from error
     if labels.ndim != 2 or labels.dtype.kind not in "iub" or not labels.size:
         raise ValueError(
             f"the mask of {name}, {path}, is {labels.dtype} of shape {labels.shape}: expected whole numbers "

@@ -30,6 +30,8 @@ from harsanyi.models.digest import digest
 TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS, UNATTENDED)
 # Players that influence may choose from, in words.
 PLAYER_UNITS = {"grid": "cells", "words": "words", "tokens": "tokens"}
+# Of one input: it has 2**n masked versions. And rows or columns of a grid of which some cells are chosen.
+MAX_PLAYERS, MAX_ROWS = 40, 10_000
 PLAYER_FORMS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
 
 
@@ -121,11 +123,19 @@ def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
         wanted = [[2], [2, 1], [2, 1, 2]] if kind == "grid" else [[1]]
         if kind not in kinds or lengths not in wanted or (kind == "masks" and not folder):
             raise ValueError
+        if any(size < 1 for part in sizes for size in part):
+            raise ValueError
     except ValueError:
         raise ValueError(
             f"--players {players!r} does not say how to lay players on {inputs} inputs; expected "
-            f"{' or '.join(kinds)} as in {PLAYER_FORMS}"
+            f"{' or '.join(kinds)} as in {PLAYER_FORMS}, with numbers from 1 on"
         ) from None
+    for part in sizes:
+        if (size := max(part)) > (limit := MAX_PLAYERS if len(part) == 1 else MAX_ROWS):
+            raise ValueError(
+                f"--players {players} asks for {size:,}: expected {limit:,} at most, since an input of n "
+                "players has 2**n masked versions"
+            )
     return kind, [size if len(size) == 2 else size[0] for size in sizes] + folder
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from harsanyi.reading import read_text, reading, require_shallow
 from harsanyi.writing import write_whole
 
 
@@ -53,12 +54,13 @@ def read_study(path: Path, kind: type[Settings]) -> dict[str, Any]:
         FileNotFoundError, ValueError: for no file, no TOML, and for unknown or mistyped fields.
     """
     values, types = read_toml(path), get_type_hints(kind)
-    unknown = sorted(set(values) - set(types))
-    if unknown:
-        raise ValueError(
-            f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
-        )
-    return {name: _typed(path, name, value, types[name]) for name, value in values.items()}
+    with reading(path, "a study file"):
+        unknown = sorted(set(values) - set(types))
+        if unknown:
+            raise ValueError(
+                f"{path} has fields that {kind.__name__.lower()} does not know: {', '.join(unknown)}"
+            )
+        return {name: _typed(path, name, value, types[name]) for name, value in values.items()}
 
 
 def required(kind: type) -> list[str]:
@@ -107,10 +109,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The values of a TOML file; a FileNotFoundError or ValueError where there is none."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no study file {path}")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
+    with reading(path, "TOML", "write it again"):
+        text = read_text(path)
+        require_shallow(text)
+        return tomllib.loads(text)
 
 
 def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:

@@ -182,6 +182,8 @@ class Study(Settings):
     """--on ray: GPUs of a worker; 0.5 lets two of them share one. By default none."""
     memory_per_task: float | None = None
     """--on ray: GiB of memory that a worker is given room for. By default any."""
+    retry_failed: bool = False
+    """Evaluate inputs again on which a network failed in an earlier run. Without it they stay left out."""
 
     @property
     def checkpoints(self) -> dict[str, str]:

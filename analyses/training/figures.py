@@ -150,7 +150,7 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
         dots_with_bars(ax, x, rows.rename(columns=FRACTIONS), colour, series)
     ax.set_xticks(range(len(orders)), orders)
     share_axis(ax)
-    label_axes(ax, "order", f"of the run, until {both.share.iloc[0]:.0%} is reached")
+    label_axes(ax, "order", f"share of the run until {both.share.iloc[0]:.0%} is there")
     legend_above(ax)
     return ax
 

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
 from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import command_of, methods_of
 from harsanyi.analyses.run.notes import (
     alarms,
@@ -63,6 +64,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     Returns:
         the summary, a sentence each.
     """
+    study.require_sense()
     run = watched_run(study) or compute(study, progress=progress)
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
@@ -79,7 +81,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         facts=_facts(run) | method_facts(run) | network_facts(run),
         tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
-        findings=_findings(run, list(figures), tables),
+        findings=_findings(run, tables),
         notes=[
             "Intervals resample the inputs. They do not cover other runs of the same recipe.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
@@ -92,6 +94,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     publish(study.out, tables, report)
     return [
         *alarms(run.facts),
+        *left_out(run.store),
         first,
         *others,
         *untrained_starts(run),
@@ -100,8 +103,8 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
     ]
 
 
-def _findings(run: Run, captions: list[str], tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """What the figures of tracked runs show, a sentence each, by caption."""
+def _findings(run: Run, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures of tracked runs show, a sentence each, by name."""
     along, found = tables[TRAJECTORIES], {}
     kept = dict(zip(_series_with(along, "preserved_share"), _preserved_at_the_end(along), strict=True))
     successions = tables.get(SUCCESSION)
@@ -116,9 +119,7 @@ def _findings(run: Run, captions: list[str], tables: Mapping[str, pd.DataFrame])
             f"Orders of {name}": _peaks(along, name),
             f"Two phases of {name}": phases.get(name),
         }
-        for caption in captions:
-            if sentence := sentences.get(caption.partition(":")[0]):
-                found[caption] = sentence
+        found |= {figure: sentence for figure, sentence in sentences.items() if sentence}
     return found
 
 
@@ -236,8 +237,8 @@ def track_figures(
     """
     along, times = tables[TRAJECTORIES], tables[TIMES]
     figures = {
-        "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, bands "
-        "are 95% bootstrap intervals over inputs": plot_reached(along),
+        "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, "
+        f"bands: {intervals_over(trajectories[0].final.games, 'inputs')}": plot_reached(along),
         "Similarity to the end: what a checkpoint has and the end has not counts against it here, not above; "
         "the gap between the two figures is what the run still loses": plot_reached(along, "similarity_own"),
         "When half is reached: by order, with intervals": plot_times_to_reach(
@@ -281,7 +282,7 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if SUCCESSION in tables:
         sentences += _successions(tables[SUCCESSION])
     games = int(tables[TIMES].games.iloc[0])
-    return [*sentences, f"This rests on {games} inputs; brackets hold bootstrap intervals over them."]
+    return [*sentences, resting_on(games, "inputs")]
 
 
 def untrained_starts(run: Run) -> list[str]:
@@ -296,13 +297,15 @@ def untrained_starts(run: Run) -> list[str]:
     facts = run.facts
     if PRETRAINED not in run.interactions:
         return []
+    held_out = [row for row in facts.performance if row.split == "held out"]
+    first = {series_of(row.network): row for row in reversed(held_out)}
     head = "a read-out that was fitted" if PRETRAINED in facts.read_outs else "a head that was trained"
     return [
         f"{row.network} is right for {row.accuracy:.0%} of {row.inputs} inputs, as a newly drawn head would "
         f"be, and {PRETRAINED} has {head}. Where {series_of(row.network)} preserves little at first and more "
         "later, its head is learned: compare its later steps with each other."
-        for row in facts.performance
-        if row.split == "held out" and starts_untrained(row, facts)
+        for row in first.values()
+        if starts_untrained(row, facts)
     ]
 
 

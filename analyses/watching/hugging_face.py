@@ -34,17 +34,17 @@ class HuggingFaceCallback(TrainerCallback):
         self.watcher = Watcher(watch, self._log)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
-        """Evaluates the start."""
+        """As `TrainerCallback` is called: evaluates the start."""
         if state.is_world_process_zero:
             self.watcher.start(model, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
-        """Goes on within the budget of a step."""
+        """As `TrainerCallback` is called: goes on within the budget of a step."""
         if state.is_world_process_zero:
             self.watcher.step(model, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
-        """Evaluates the end."""
+        """As `TrainerCallback` is called: evaluates the end."""
         if state.is_world_process_zero:
             self.watcher.finish(model, state.global_step)
 

@@ -36,7 +36,7 @@ class LightningCallback(Callback):
         self._step = 0
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Evaluates the start."""
+        """As `Callback` is called: evaluates the start."""
         self._step = trainer.global_step
         if trainer.is_global_zero:
 
@@ -50,12 +50,15 @@ class LightningCallback(Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Goes on within the budget of a step; batches whose gradients are only gathered are no steps."""
+        """As `Callback` is called: goes on within the budget of a step.
+
+        Batches whose gradients are only gathered are no steps.
+        """
         if self.watcher is not None and trainer.global_step > self._step:
             self._step = trainer.global_step
             self.watcher.step(pl_module, self._step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Evaluates the end."""
+        """As `Callback` is called: evaluates the end."""
         if self.watcher is not None:
             self.watcher.finish(pl_module, trainer.global_step)

@@ -50,8 +50,8 @@ PARTS = {
     ],
     "report": [
         f"{ANALYSES}.report.page:_png",
-        f"{ANALYSES}.report.page:_write_pictures",
-        f"{ANALYSES}.report.page:_write_page",
+        f"{ANALYSES}.report.page:write_figures",
+        f"{ANALYSES}.report.page:write_report",
     ],
 }
 PART_OF = {function: part for part, functions in PARTS.items() for function in functions}

@@ -26,7 +26,9 @@ def use(games: int, tables: Path | None) -> None:
 
     made: dict[Game, Tensor] = {}
 
-    def tables_of(game: Game, rows: range, *, outputs: bool, **options: Any) -> dict[str, np.ndarray]:
+    def tables_of(
+        game: Game, rows: range, *, outputs: bool, record: bool, **options: Any
+    ) -> dict[str, np.ndarray]:
         if game not in made:
             # The first game's tables are made while a plan is tried: it says little of the others.
             v = evaluate(game, games=range(1, 1 + games), **options)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.peers.question import FREE, TITLES
@@ -70,7 +71,8 @@ def plot_peers(rows: pd.DataFrame, ax: Axes | None = None, ways: Sequence[str] |
         ax.hlines(place, row["low"], row["high"], color=colour, linewidth=1.5)
         inside = colour if every else "white"
         ax.scatter(row["seconds"], place, s=30, color=inside, edgecolor=colour, zorder=3, label=MARKS[every])
-        ax.annotate(seconds(row), (row["high"], place), (7, 0), color=colour, **ANNOTATION)
+        number = ax.annotate(seconds(row), (row["high"], place), (7, 0), color=colour, **ANNOTATION)
+        number.set_path_effects([withStroke(linewidth=3, foreground="white")])  # over the grid
     ax.set_yticks(range(len(places)), places)
     ax.set_ylim(len(places) - 0.4, -0.6)
     seconds_axis(ax, rows)

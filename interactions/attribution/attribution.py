@@ -17,6 +17,7 @@ from harsanyi.accelerator import free_bytes
 from harsanyi.interactions.attribution.games import BatchGame, ExampleGames, Function
 from harsanyi.interactions.attribution.inputs import masked_inputs
 from harsanyi.interactions.attribution.outputs import target_of
+from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.interactions import Interactions
 from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, require_finite
 from harsanyi.interactions.game.game import Game
@@ -78,7 +79,8 @@ class HarsanyiInteractions(PerturbationAttribution):
 
         Returns:
             Interactions `(batch, 2**n)` in float64, in the unit of the output; a game for each number where
-            the function gives numbers of the whole batch. Player i is the i-th smallest number of the masks.
+            the function gives numbers of the whole batch. Player i is the i-th smallest number of the masks,
+            and is called by it ("feature 7").
 
         Raises:
             ValueError: for arguments that do not fit each other, and for outputs with several numbers an
@@ -101,7 +103,21 @@ class HarsanyiInteractions(PerturbationAttribution):
             target_of(target, masked.batch),
         )
         v = _value_tables(function, perturbations_per_eval, show_progress)
-        return extract(v, method or And())
+        return extract(v, method or And(), about=_about(function, len(v)))
+
+
+def _about(function: Function, games: int) -> About:
+    """The players by their numbers in the masks, and the outputs that are attributed, in words."""
+    forward = function.forward
+    named = type(forward) if isinstance(forward, nn.Module) else forward
+    name = getattr(named, "__name__", type(forward).__name__)
+    return About(
+        players=(tuple(f"feature {number}" for number in function.masked.features),),
+        labels=function.target.in_words(games),
+        network="" if name.startswith("<") else name,
+        score="output",
+        unit="output",
+    )
 
 
 def _value_tables(

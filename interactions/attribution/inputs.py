@@ -25,13 +25,18 @@ class MaskedInputs:
         owners: the player of each element of each tensor, −1 for the background; they broadcast against the
             tensors, and their first axis is 1 or that of the tensor.
         baselines: the values of masked elements, in the type of each tensor; they broadcast likewise.
-        n: players in all tensors together.
+        features: the number of each player in the feature masks.
     """
 
     tensors: tuple[Tensor, ...]
     owners: tuple[Tensor, ...]
     baselines: tuple[Tensor, ...]
-    n: int
+    features: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        """Players in all tensors together."""
+        return len(self.features)
 
     @property
     def batch(self) -> int:
@@ -117,8 +122,8 @@ def masked_inputs(inputs: Any, baselines: Any, feature_mask: Any) -> MaskedInput
     if feature_mask is None:
         masks = _format_feature_mask(None, tensors)
     masks = tuple(_shaped_mask(mask, tensor) for mask, tensor in zip(masks, tensors, strict=True))
-    owners, n = _numbered(masks)
-    return MaskedInputs(tensors, owners, tuple(map(_baseline, filled, tensors)), n)
+    owners, features = _numbered(masks)
+    return MaskedInputs(tensors, owners, tuple(map(_baseline, filled, tensors)), features)
 
 
 def _tensors(inputs: Any) -> tuple[Tensor, ...]:
@@ -162,8 +167,8 @@ def _fits(shape: torch.Size, target: torch.Size) -> bool:
     )
 
 
-def _numbered(masks: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
-    """The owner of each element, numbered in ascending order over all masks, and the number of players."""
+def _numbered(masks: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """The owner of each element, numbered in ascending order over all masks, and each player's own number."""
     ids = torch.cat([mask.unique().cpu() for mask in masks]).unique()
     ids = ids[ids != BACKGROUND]
     if (ids < 0).any():
@@ -176,7 +181,7 @@ def _numbered(masks: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], int]:
         )
         for mask in masks
     )
-    return owners, len(ids)
+    return owners, tuple(ids.tolist())
 
 
 def _baseline(baseline: Any, tensor: Tensor) -> Tensor:

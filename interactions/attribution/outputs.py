@@ -22,6 +22,17 @@ class Target:
 
     places: Int64[Tensor, "rows axes"] | None
 
+    def in_words(self, games: int) -> tuple[str, ...]:
+        """What is attributed in each game, such as "output 3"; none where there is nothing to choose.
+
+        >>> target_of([(0, 1), (2, 0)], 2).in_words(2)
+        ('output 0, 1', 'output 2, 0')
+        """
+        if self.places is None or len(self.places) not in (1, games):
+            return ()
+        rows = self.places.tolist() * (games // len(self.places))
+        return tuple(f"output {', '.join(map(str, row))}" for row in rows)
+
     def read(self, returned: Any, examples: Int64[Tensor, " rows"] | None = None) -> Tensor:
         """The attributed numbers in what the function returned.
 

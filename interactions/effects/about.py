@@ -7,6 +7,8 @@ from typing import Any
 import h5py
 import torch
 
+from harsanyi.hdf5 import texts
+
 # What is between the names of players that act together.
 AND_BETWEEN = " + "
 
@@ -135,9 +137,13 @@ class About:
     def read(cls, group: h5py.Group) -> "About":
         """What `write` wrote."""
         known: dict[str, Any] = {name: str(group.attrs[name]) for name in WORDS if name in group.attrs}
-        known |= {name: tuple(group[name].asstr()[()].tolist()) for name in WRITTEN if name in group}
+        known |= {name: tuple(texts(group[name]).tolist()) for name in WRITTEN if name in group}
         if "players" in known:
             known["players"] = tuple(map(tuple, known["players"]))
+        if any(
+            not isinstance(text, str) for name in WRITTEN if name != "players" for text in known.get(name, ())
+        ):
+            raise ValueError("its names are no lists of texts")
         return cls(**known)
 
 

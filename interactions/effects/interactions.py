@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from harsanyi.hdf5 import opened
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.interactions.effects.transforms import (
@@ -27,6 +28,7 @@ from harsanyi.interactions.effects.transforms import (
     coalition_orders,
     player_count,
     reconstruct,
+    require_finite_tables,
 )
 from harsanyi.shown import Bar, Card, Shown, counted, first_of, signed
 from harsanyi.writing import whole
@@ -63,6 +65,8 @@ DATA_SETS = {
     "ranges/highest": "certified bound: no split nearly as sparse has a greater effect",
 }
 WITHOUT_UNIT = ("gap", "ranges/kind", "ranges/coalition")
+# Parts of the ranges that are whole numbers.
+WHOLE = ("kind", "coalition")
 
 
 @dataclass(frozen=True)
@@ -402,25 +406,26 @@ class Interactions(Shown):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Interactions":
         """Read what `save` wrote, of older versions too; a ValueError for any other file."""
-        if not Path(path).is_file():
+        path = Path(path)
+        if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        try:
-            with h5py.File(path, "r") as file:
-                if file.attrs.get("format") != FORMAT:
-                    raise OSError(f"its format is {file.attrs.get('format')!r}")
-                tensors = {
-                    name: torch.from_numpy(file[name][()])
-                    for name in ("and_", "or_", "v", "gap")
-                    if name in file
+        with opened(path, f"a file of {FORMAT!r}") as file:
+            if (format_ := file.attrs.get("format")) != FORMAT:
+                raise ValueError(f"its format is {format_!r}")
+            tensors = {name: _floats(file, name) for name in ("and_", "or_", "v", "gap") if name in file}
+            ranges = None
+            if "ranges" in file:
+                parts = {
+                    name: _floats(file, f"ranges/{name}", np.int64 if name in WHOLE else np.float64)
+                    for name in file["ranges"]
                 }
-                ranges = None
-                if "ranges" in file:
-                    parts = {name: torch.from_numpy(part[()]) for name, part in file["ranges"].items()}
-                    ranges = EffectRanges(**parts)
-                about = About.read(file["about"]) if "about" in file else About()
-                return cls(**tensors, ranges=ranges, method=str(file.attrs["method"]), about=about)
-        except (OSError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no file of {FORMAT!r}: {error}") from error
+                ranges = EffectRanges(**parts)
+                _check_ranges(ranges, tensors["v"])
+            if "gap" in tensors and tensors["gap"].shape != tensors["v"].shape[:1]:
+                raise ValueError("its gaps are not one for each game")
+            require_finite_tables(tensors["v"])
+            about = About.read(file["about"]) if "about" in file else About()
+            return cls(**tensors, ranges=ranges, method=str(file.attrs["method"]), about=about)
 
     def _card(self) -> Card:
         about = self.about
@@ -504,3 +509,21 @@ class Interactions(Shown):
         # shapiq's way to some indices forgets it.
         values.estimated, values.estimation_budget = moebius.estimated, moebius.estimation_budget
         return values
+
+
+def _floats(file: h5py.File, name: str, dtype: type[np.generic] = np.float64) -> Tensor:
+    """A data set as a tensor, if it has the type that `save` gives it."""
+    data = file[name]
+    if data.dtype != dtype:
+        raise ValueError(f"{name} holds {data.dtype}, expected {np.dtype(dtype)}")
+    return torch.from_numpy(data[()])
+
+
+def _check_ranges(ranges: EffectRanges, v: Tensor) -> None:
+    """Refuse ranges of other games, or of interactions that there are not."""
+    shapes = {tuple(part.shape) for part in vars(ranges).values()}
+    if len(shapes) != 1 or ranges.kind.ndim != 2 or len(ranges.kind) != len(v):
+        raise ValueError(f"its ranges have the shapes {sorted(shapes)}, expected one, (games, top)")
+    for part, limit in ((ranges.kind, len(KINDS)), (ranges.coalition, v.shape[-1])):
+        if ((part < 0) | (part >= limit)).any():
+            raise ValueError("its ranges are of interactions that there are not")

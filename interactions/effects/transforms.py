@@ -24,6 +24,21 @@ def player_count(table: Tensor) -> int:
     return length.bit_length() - 1
 
 
+def require_finite_tables(v: Tensor) -> None:
+    """Refuse value tables with NaN or infinities, with a ValueError that names the game.
+
+    Args:
+        v: `(games, …, 2**n)`.
+
+    >>> require_finite_tables(torch.tensor([[0.0, 1.0], [0.0, torch.nan]]))
+    Traceback (most recent call last):
+    ValueError: the value table of game 1 holds NaN or infinite values
+    """
+    wrong = ~v.isfinite().flatten(1).all(-1)
+    if wrong.any():
+        raise ValueError(f"the value table of game {wrong.nonzero()[0].item()} holds NaN or infinite values")
+
+
 def coalition_masks(
     n: int, indices: Int64[Tensor, " coalitions"] | None = None, device: torch.device | str | None = None
 ) -> Bool[Tensor, "coalitions players"]:

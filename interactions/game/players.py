@@ -91,9 +91,10 @@ class Players(Shown):
         """
         if rows < 1 or columns < 1 or height % rows or width % columns:
             divisors = [d for d in range(2, 17) if height % d == 0 and width % d == 0]
+            some = ", ".join(map(str, divisors)) or "no number of up to 16"
             raise ValueError(
                 f"a {rows}x{columns} grid does not divide an image of {height}x{width} pixels; "
-                f"square grids that do have {divisors} cells a side, or choose another image size"
+                f"a square grid may have {some} cells a side, or prepare the image in another size"
             )
         row = torch.arange(height)[:, None] // (height // rows)
         column = torch.arange(width)[None, :] // (width // columns)

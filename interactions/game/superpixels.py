@@ -30,6 +30,11 @@ def superpixels(image: Any, k: int, compactness: float) -> np.ndarray:
             f"expected an image (height, width[, channels]), got shape {image.shape}; a tensor with its "
             "channels first needs .permute(1, 2, 0)"
         )
+    if not 1 <= k <= image.shape[0] * image.shape[1]:
+        raise ValueError(
+            f"expected 1 to {image.shape[0] * image.shape[1]} superpixels in an image of {image.shape[:2]} "
+            f"pixels, one for each at most; got {k}"
+        )
     pixels = image.astype(float) / 255 if image.dtype == np.uint8 else image.astype(float)
     for count in range(k, 8 * k + 8):
         channel_axis = -1 if image.ndim == 3 else None

@@ -51,5 +51,14 @@ class Prices:
         )
 
     def seconds(self, calls: float, multiply_adds: float, numbers: float) -> float:
-        """Seconds of so much work."""
+        """Seconds of work.
+
+        Args:
+            calls: operations.
+            multiply_adds: of all of them.
+            numbers: in their results.
+
+        Returns:
+            Seconds on all cores of the device.
+        """
         return self.call * calls + self.multiply_add * multiply_adds + self.number * numbers

@@ -200,6 +200,9 @@ def why_not_traced(game: Game, checkpoints: int, others: Sequence[Choice] | None
         game: to evaluate.
         checkpoints: as for `choose`.
         others: plans that need no trace; None where only the dense one is asked for.
+
+    Returns:
+        The reason in words; None where it is traced.
     """
     if (mixed := trial_of(game).batch) is not None:
         return mixed

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.interactions.effects.transforms import player_count
+from harsanyi.interactions.effects.transforms import player_count, require_finite_tables
 from harsanyi.interactions.machine.batching import over_batches
 from harsanyi.interactions.sparse.gradient_descent import RATES, gradient_descent, rates_to_try
 from harsanyi.interactions.sparse.halpern import split
@@ -243,9 +243,7 @@ def _check(v: Tensor, noise: float, tolerance: float, start: SparseFit | None) -
         raise ValueError(f"expected noise ≥ 0, a share of |v(N) − v(∅)|; got {noise}")
     if not tolerance >= 0:
         raise ValueError(f"expected a tolerance ≥ 0, a relative gap; got {tolerance}")
-    wrong = ~(v.double() - v[..., :1].double()).isfinite().flatten(1).all(-1)
-    if wrong.any():
-        raise ValueError(f"the value table of game {wrong.nonzero()[0].item()} holds NaN or infinite values")
+    require_finite_tables(v.double() - v[..., :1].double())
     if start is not None and start.or_.shape != v.shape:
         raise ValueError(
             f"expected a start of the shape of the tables, {tuple(v.shape)}; got {tuple(start.or_.shape)}"

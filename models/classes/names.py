@@ -1,9 +1,10 @@
 """Names of classes in the order of the outputs, from the forms in which people keep them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from harsanyi.reading import parse_json, read_text, reading
 
 # The names that transformers gives to classes without names.
 PLACEHOLDER = "LABEL_{}"
@@ -74,11 +75,9 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of class names {path}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        value = json.loads(text) if path.suffix.lower() == ".json" else _lines(text)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read as class names: {error}") from error
+    with reading(path, "class names", "write it again in UTF-8"):
+        text = read_text(path, "utf-8-sig")
+        value = parse_json(text) if path.suffix.lower() == ".json" else _lines(text)
     if isinstance(value, Mapping) and "id2label" in value:
         value = value["id2label"]
     names = ordered_names(value)

@@ -1,6 +1,5 @@
 """Saved weights, read from the formats of the common trainers."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,15 @@ from torch import Tensor
 
 from harsanyi.models.classes.names import class_names, ordered_names
 from harsanyi.models.loading.inert import Inert, plain, read_saved
-from harsanyi.models.loading.parts import State, averaged, below, named_tensors
+from harsanyi.models.loading.parts import State, averaged, below, named_tensors, unread_tensors
+from harsanyi.reading import parse_json, read_text, reading
 
 # The keys of the weights in the files of trainers, and of their exponential moving average.
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict")
 MAX_MAPPINGS = 100
+# What files of weights are called in an index of shards.
+WEIGHTS = (".safetensors", ".bin")
 CLASS_KEYS = ("class_names", "classes", "idx_to_class", "class_to_idx", "id2label", "label2id")
 # Hugging Face folders, in the order in which transformers prefers them.
 FOLDER_FILES = (
@@ -47,6 +49,7 @@ class Checkpoint:
         facts: the other arguments of :func:`save_checkpoint`; the "arguments" of timm's train.py.
         tensors: all tensors of the file by dotted names, those of optimisers left out; empty where `state` is
             all there is.
+        unread: tensors of the file without plain numbers ("sparse", "quantised", "meta"), by dotted names.
         key, ema: what was asked of :func:`read_checkpoint`.
     """
 
@@ -59,6 +62,7 @@ class Checkpoint:
     step: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     tensors: State = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     ema: bool = False
 
@@ -88,8 +92,9 @@ def read_checkpoint(path: str | os.PathLike[str], ema: bool = False, key: str | 
     >>> read_checkpoint(file).state["weight"].shape
     torch.Size([3, 2])
     """
-    checkpoint = _read(Path(path))
-    return _narrowed(checkpoint, ema, key) if ema or key is not None else checkpoint
+    with reading(path, "a checkpoint"):
+        checkpoint = _read(Path(path))
+        return _narrowed(checkpoint, ema, key) if ema or key is not None else checkpoint
 
 
 def _read(path: Path) -> Checkpoint:
@@ -133,21 +138,15 @@ def _parts(names: Sequence[str]) -> list[str]:
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
-    try:
+    with reading(path, "a whole safetensors file"):
         with safetensors.safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
         tensors = load_file(path)
-    except Exception as error:  # a damaged file fails in whatever way its bytes suggest
-        raise ValueError(
-            f"{path} is not a whole safetensors file ({error}): save or download it again"
-        ) from error
     state = named_tensors(tensors, path)
     if metadata.pop("writer", None) != "harsanyi":
         return Checkpoint(state, path, "safetensors")
-    try:
-        facts = {name: json.loads(value) for name, value in metadata.items() if name != "format"}
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has facts that are not JSON ({error}): save it again") from error
+    with reading(path, "facts in JSON", "save it again"):
+        facts = {name: parse_json(value) for name, value in metadata.items() if name != "format"}
     classes, preprocessing = facts.pop("classes", None), facts.pop("preprocessing", None)
     return Checkpoint(
         state,
@@ -168,14 +167,14 @@ def _is_state(value: Any) -> bool:
 
 
 def _from_saved(saved: Any, path: Path) -> Checkpoint:
-    tensors = named_tensors(saved, path)
+    tensors, unread = named_tensors(saved, path), unread_tensors(saved, path)
     if not any("." in name for name in tensors) and not _is_state(saved):  # a loss, say
         raise ValueError(
             f"{path} holds {_described(saved)}, not weights under {' or '.join(STATE_KEYS)} or others: "
             "save the model's state_dict()"
         )
     if _is_state(saved):
-        return Checkpoint(tensors, path, "state_dict")
+        return Checkpoint(tensors, path, "state_dict", unread=unread)
     settings = saved if isinstance(saved, Mapping) else {}
     lightning = "pytorch-lightning_version" in settings or "hyper_parameters" in settings
     timm = isinstance(settings.get("args"), Inert) or "arch" in settings
@@ -189,6 +188,7 @@ def _from_saved(saved: Any, path: Path) -> Checkpoint:
         step=_integer(plain(settings.get("global_step", settings.get("step")))),
         facts=_timm_arguments(settings.get("args")),
         tensors=tensors,
+        unread=unread,
     )
 
 
@@ -314,8 +314,10 @@ def _read_shards(index: Path) -> State:
         raise ValueError(f"{index} names no files of weights: save the checkpoint again")
     state: State = {}
     for name in dict.fromkeys(map(str, files)):
-        if Path(name).name != name:
-            raise ValueError(f"{index} names {name}, which is not a file of its own folder")
+        if Path(name).name != name or not name.endswith(WEIGHTS) or not (index.parent / name).is_file():
+            raise ValueError(
+                f"{index} names {name}, which is no file of weights ({', '.join(WEIGHTS)}) in its own folder"
+            )
         state |= _read(index.parent / name).state
     return state
 
@@ -324,10 +326,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; {} where there is no file or it holds something else."""
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): save the checkpoint again") from error
+    with reading(path, "JSON", "save the checkpoint again"):
+        content = parse_json(read_text(path))
     return content if isinstance(content, dict) else {}
 
 

@@ -110,7 +110,7 @@ def read_saved(path: Path) -> Any:
     Raises:
         ValueError: the file is damaged, is an archive of code, or could only be read by running code in it.
     """
-    _refuse_archives(path)
+    refuse_archives(path)
     names, is_module = _pickled_names(path)
     stand_ins: list[Any] = [(stand_in, name) for name in names if (stand_in := _stand_in(name)) is not None]
     try:
@@ -173,7 +173,7 @@ def _stand_in(name: str) -> type | None:
     return next((stand_in for pattern, stand_in in patterns if pattern.fullmatch(name)), None)
 
 
-def _refuse_archives(path: Path) -> None:
+def refuse_archives(path: Path) -> None:
     """Refuse zip archives that hold code, or unpack without bound.
 
     ``torch.jit.load`` runs no Python, but it runs what the archive says: the ``__setstate__`` of its classes.

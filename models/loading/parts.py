@@ -45,9 +45,11 @@ def named_tensors(saved: Any, path: Path) -> State:
     """
     tensors: State = {}
     for name, tensor in _walk(saved, path):
-        if name in tensors and tensors[name] is not tensor:
+        if _form(tensor):
+            continue
+        if name in tensors:
             raise ValueError(f"{path} has two tensors that are both called {name}: save the weights alone")
-        tensors[name] = tensor
+        tensors[name] = tensor.detach()
     return tensors
 
 
@@ -63,16 +65,31 @@ def _walk(saved: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
                 f"{MAX_ITEMS} of them and tensors, or names of {MAX_NAME} letters: save the weights alone"
             )
         if isinstance(value, Tensor):
-            if name and _is_dense(value):
-                yield name, value.detach()
+            if name:
+                yield name, value
             continue
         inner = [(_joined(name, key), item, depth + 1) for key, item in _items(value)]
         stack += reversed(inner)
 
 
-def _is_dense(tensor: Tensor) -> bool:
-    """Whether a tensor has plain numbers: it is not sparse, quantised, nested or without data."""
-    return not (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta)
+def unread_tensors(saved: Any, path: Path) -> dict[str, str]:
+    """The tensors that `named_tensors` leaves out for their form, by dotted names, with the form in a word.
+
+    Args:
+        saved, path: as for `named_tensors`.
+    """
+    return {name: form for name, tensor in _walk(saved, path) if (form := _form(tensor))}
+
+
+def _form(tensor: Tensor) -> str:
+    """In what form a tensor holds its numbers, where they are not plain; else empty."""
+    if tensor.is_meta:
+        return "meta"
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.is_nested:
+        return "nested"
+    return "sparse" if tensor.layout != torch.strided else ""
 
 
 def starts(name: str) -> list[int]:

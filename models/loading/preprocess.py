@@ -19,6 +19,8 @@ INTERPOLATIONS = {mode.name.lower(): mode for mode in Image.Resampling} | {
 }
 CROP_MODES = ("center", "squash")
 SCALES = ("mean", "std")
+# Pixels of a network's input, on either side.
+MAX_SIDE = 16_384
 
 
 class Preprocess(Protocol):
@@ -164,6 +166,8 @@ def _size(value: Any) -> tuple[int, ...]:
     sides = _numbers("size", value)
     if any(side != int(side) for side in sides):
         raise ValueError(f"size is {value!r}: expected whole pixels (height, width)")
+    if not all(1 <= side <= MAX_SIDE for side in sides):
+        raise ValueError(f"size is {value!r}: expected 1 to {MAX_SIDE} pixels a side")
     return tuple(map(int, sides * 2 if len(sides) == 1 else sides))
 
 

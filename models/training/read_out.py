@@ -20,6 +20,7 @@ from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.loading.weights import save_checkpoint
+from harsanyi.reading import parse_json, reading
 
 # Enters the key of the cache: change it whenever the same samples would give another read-out.
 FIT_METHOD = "logistic regression, lbfgs, C=1, standardised features, 1"
@@ -248,15 +249,22 @@ def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
 
 
 def _read_cached(file: Path, recipe: str | None = None) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
-    """Weight, bias and accuracies of a layer; None for no file, a damaged one, or one of another recipe."""
+    """Weight, bias and accuracies of a layer; None for no file, a damaged one, or one of another recipe.
+
+    Args:
+        file: of the cache folder, or with a recipe of a study's own.
+        recipe: that the layer must be fitted by.
+    """
     try:
-        with safetensors.safe_open(file, "pt") as opened:
-            metadata = opened.metadata()
-        facts = {n: json.loads(metadata[n]) for n in ("accuracy", "train_accuracy")}
-        if recipe is not None and json.loads(metadata["recipe"]) != recipe:
-            return None
-        layer = load_file(file)
-        os.utime(file)  # used now, so that others are removed first
-        return layer["weight"], layer["bias"], facts
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError):
+        with reading(file, "a kept read-out"):
+            with safetensors.safe_open(file, "pt") as opened:
+                metadata = opened.metadata()
+            facts = {n: parse_json(metadata[n]) for n in ("accuracy", "train_accuracy")}
+            if recipe is not None and parse_json(metadata["recipe"]) != recipe:
+                return None
+            layer = load_file(file)
+            if recipe is None:  # a file of the cache folder, used now, so that others are removed first
+                os.utime(file)
+            return layer["weight"], layer["bias"], facts
+    except (OSError, ValueError):
         return None

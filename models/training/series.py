@@ -67,6 +67,8 @@ NAMING_SCHEMES = (
     NamingScheme("Lightning by epoch", "epoch=3.ckpt", r"(?=.*\bepoch=(\d+))(?!.*\bstep=\d).*\.ckpt"),
     NamingScheme("harsanyi.callbacks", "interactions-run@500.h5", WATCHED.pattern),
 )
+# Of files of weights, for the glob that an error suggests.
+ENDINGS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin")
 EXPECTED = (
     "expected a folder with checkpoints of one run, named as "
     f"{', '.join(scheme.example for scheme in NAMING_SCHEMES)}, "
@@ -155,10 +157,11 @@ def _in_folder(folder: Path) -> list[NumberedCheckpoint]:
         return checkpoints
     if _has_weights(folder):
         raise ValueError(f"{folder} is one checkpoint and no series: {EXPECTED}")
+    ending = next((path.suffix for path in paths if path.suffix in ENDINGS), ENDINGS[0])
     raise FileNotFoundError(
         f"{folder} holds {first_few([path.name for path in paths]) or 'nothing'}, and no checkpoints named "
         f"as {'; '.join(map(str, NAMING_SCHEMES))}: give another folder, or a glob such as "
-        f"'{folder / '*.pt'}' with a number in each name"
+        f"'{folder / f'*{ending}'}' with a number in each name"
     )
 
 

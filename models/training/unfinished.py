@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from harsanyi.models.loading.inert import refuse_archives
+from harsanyi.reading import reading
 from harsanyi.writing import whole
 
 # Lies beside the checkpoints until the series is complete; models.series does not take it for a checkpoint.
@@ -62,12 +64,9 @@ def read_unfinished(
     """
     if not path.is_file():
         return None
-    try:
+    with reading(path, "an unfinished training", "delete it, and the series starts again"):
+        refuse_archives(path)
         unfinished = Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged file fails in whatever way its bytes suggest
-        raise ValueError(
-            f"{path} cannot be read ({type(error).__name__}): delete it, and the series starts again"
-        ) from error
-    fits = unfinished.settings == settings and len(unfinished.state["randomness"][0]) == processes
-    complete = all(checkpoint.is_file() for checkpoint in checkpoints[: len(unfinished.history)])
+        fits = unfinished.settings == settings and len(unfinished.state["randomness"][0]) == processes
+        complete = all(checkpoint.is_file() for checkpoint in checkpoints[: len(unfinished.history)])
     return unfinished if fits and complete else None

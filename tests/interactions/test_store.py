@@ -106,7 +106,7 @@ def test_files_that_are_no_stores(tmp_path):
     with pytest.raises(FileNotFoundError, match="no store"):
         Store(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(ValueError, match="no HDF5 file"):
+    with pytest.raises(ValueError, match="text.h5 cannot be read as a store"):
         Store(tmp_path / "text.h5")
     with h5py.File(tmp_path / "other.h5", "w"):
         pass
@@ -283,3 +283,54 @@ def test_two_processes_do_not_fill_one_store(tmp_path):
         first.communicate()
     store.fill("after", tried(SeveralGames()), progress=False)
     assert store.done("after").all()
+
+
+class Picky(SeveralGames):
+    """Some games have no finite score, others raise."""
+
+    def scores(self, games, coalitions):
+        if (games == 7).any():
+            raise RuntimeError("no such input")
+        scores = super().scores(games, coalitions)
+        scores[(games == 4) & coalitions.all(1)] = torch.inf
+        return scores
+
+
+def test_a_game_that_fails_is_recorded_and_the_others_go_on(tmp_path):
+    create(tmp_path / "whole.h5").fill("before", SeveralGames(), progress=False)
+    whole, store = Store(tmp_path / "whole.h5"), create(tmp_path / "v.h5")
+    store.fill("before", Picky(), progress=False, record=True)
+    reasons = store.failed("before")
+    assert reasons[4].startswith("the score of game 4 is inf for coalition 63 (1 such scores in all)")
+    assert reasons == {4: reasons[4], 7: "no such input"}
+    assert store.settled("before").all()
+    kept = [game for game in range(12) if game not in reasons]
+    view = store.select(kept)
+    assert torch.equal(view.v("before"), whole.v("before", kept))
+    assert (view.games, view.numbers, view.failed("before")) == (10, kept, {})
+    assert torch.equal(view.v("before", [0, 5]), whole.v("before", [kept[0], kept[5]]))
+    store.forget("before", [4, 7])
+    store.fill("before", SeveralGames(), progress=False)
+    assert digest(store.path) == digest(whole.path)
+
+
+def test_failures_without_a_record_are_raised(tmp_path):
+    with pytest.raises(ValueError, match="game 4 is inf"):
+        create(tmp_path / "v.h5").fill("before", Picky(), progress=False)
+
+
+def test_damaged_numbers_are_named_and_refused(tmp_path):
+    store = create(tmp_path / "v.h5")
+    store.fill("before", SeveralGames(), progress=False)
+    store.copy("before", "after")
+    before = digest(store.path)
+    assert store.damaged("before") == store.damaged("after") == []
+    with h5py.File(store.path, "r+") as file:
+        file["v/after"][5, 3] += 1e-12
+    assert (store.damaged("before"), store.damaged("after")) == ([], [5])
+    with pytest.raises(ValueError, match=r"the numbers of 1 game of after \(5\) are not those"):
+        store.v("after")
+    store.v("after", [4, 6])
+    store.forget("after", store.damaged("after"))
+    store.fill("after", SeveralGames(), progress=False)
+    assert digest(store.path) == before

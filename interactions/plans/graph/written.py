@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, fx
 
 from harsanyi.interactions.plans.graph.program import Program
 from harsanyi.interactions.plans.graph.values import Size, Value
 from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.reading import parse_json, reason_of
 
 # Operations on nothing but numbers. All others must take a tensor.
 FACTORIES = frozenset(["arange", "empty", "eye", "full", "linspace", "ones", "scalar_tensor", "zeros"])
@@ -29,11 +29,6 @@ PRIVATE = frozenset(
 )
 # Types of arguments that are names of torch's, by the class.
 NAMED = (torch.dtype, torch.layout, torch.memory_format)
-
-# What reading bytes of others may raise. RuntimeErrors are torch's, for a device that is not there.
-UNREADABLE = (
-    SafetensorError, AttributeError, IndexError, KeyError, TypeError, RecursionError, RuntimeError,
-)  # fmt: skip
 
 
 def to_bytes(program: Program | NotApplicable, key: str) -> bytes:
@@ -67,19 +62,19 @@ def from_bytes(data: bytes, key: str) -> Program | NotApplicable:
         ValueError: for any other bytes.
     """
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")].decode())["__metadata__"]
         tensors = load(data)
         del tensors[""]
         if header["digest"] != _digest(header["program"], tensors):
             raise ValueError("its digest is another one")
-        written = json.loads(header["program"])
+        written = parse_json(header["program"])
         if written["key"] != key:
             raise ValueError("it is another program's")
         if "refused" in written:
             return _refusal(written["refused"])
         return _Reader(tensors).program(written)
-    except UNREADABLE as error:
-        raise ValueError(f"these bytes are no program: {error}") from error
+    except Exception as error:  # damaged bytes fail in whatever way they suggest
+        raise ValueError(f"these bytes are no program: {reason_of(error)}") from error
 
 
 def _refusal(sentence: Any) -> NotApplicable:

@@ -149,6 +149,9 @@ class RegionPlan:
             tables: of one game, as `tables` gives them.
             coalitions: of that game.
             images_last: whether images have their channels last in memory, as rows have.
+
+        Returns:
+            Activations by node.
         """
         activations, rows = {}, {}
         for node, table in tables.items():

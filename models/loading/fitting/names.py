@@ -10,6 +10,8 @@ from harsanyi.models.loading.parts import State
 
 # Counters, not weights: PyTorch before 0.4.1 did not write the first, transformers since 4.31 not the second.
 OPTIONAL = (".num_batches_tracked", ".position_ids")
+# Types of weights that are taken as they are.
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # Second classifiers of torchvision's GoogLeNet and Inception, which train and do not answer.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
@@ -24,6 +26,7 @@ class Names:
         weight: the name of the head's weight; None where the head must fit like everything else.
         head: all names that belong to the head alone.
         unused: names of parts that answer nothing in eval mode.
+        floats: names of the tensors in floating point.
     """
 
     shapes: dict[str, torch.Size]
@@ -31,11 +34,14 @@ class Names:
     weight: str | None = None
     head: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
+    floats: frozenset[str] = frozenset()
 
     @staticmethod
     def of(model: nn.Module, head: str | None) -> "Names":
         """The names of a model with the dotted path of its head."""
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        state = model.state_dict()
+        shapes = {name: tensor.shape for name, tensor in state.items()}
+        floats = frozenset(name for name, tensor in state.items() if tensor.is_floating_point())
         own = set() if head is None else {name for name in shapes if name.rpartition(".")[0] == head}
         base = getattr(model, "base_model_prefix", None)
         if own and base and hasattr(model, base):  # heads of transformers have several layers
@@ -43,7 +49,7 @@ class Names:
             own |= set(outside)
         weight = None if head is None else f"{head}.weight".removeprefix(".")
         unused = AUXILIARY if type(model).__module__.startswith("torchvision.models.") else ()
-        return Names(shapes, ties(model), weight, frozenset(own), unused)
+        return Names(shapes, ties(model), weight, frozenset(own), unused, floats)
 
     @cached_property
     def needed(self) -> list[list[str]]:
@@ -73,15 +79,22 @@ class Names:
         return weight
 
     def misshapen(self, state: State, classes: int | None) -> list[str]:
-        """What of a state has another shape than the model's, but for the number of classes."""
+        """What of a state has another shape than the model's, but for the number of classes, or no floats.
+
+        Integers and floats of 8 bits in place of weights are quantised: without their scales they are others.
+        """
         shapes = {
             name: torch.Size([classes, *shape[1:]]) if classes and self.is_of_last_layer(name) else shape
             for name, shape in self.shapes.items()
         }
         return [
             f"{name} {tuple(tensor.shape)} instead of {tuple(shapes[name])}"
+            if tensor.shape != shapes[name]
+            else f"{name} {tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}, not of floats"
             for name, tensor in state.items()
-            if tensor.shape != shapes[name] or tensor.is_complex()
+            if tensor.shape != shapes[name]
+            or tensor.is_complex()
+            or (name in self.floats and tensor.dtype not in FLOATS)
         ]
 
 

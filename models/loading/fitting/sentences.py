@@ -1,7 +1,7 @@
 """What is said of a fit: notes on what was taken, and errors where nothing fits."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
@@ -72,12 +72,18 @@ def misfit(
         )
     under = f" under {closest.prefix}" if closest.prefix else ""
     problems = (
-        ("missing", closest.missing),
+        ("missing", [_missing(name, checkpoint.unread) for name in closest.missing]),
         ("unexpected", closest.unexpected),
         ("wrong shape", closest.misshapen),
     )
     listed = "; ".join(f"{problem}: {first_few(entries)}" for problem, entries in problems if entries)
     return f"{start}{under}: {listed}. {_image_size(closest, model, names) or OTHER_ARCHITECTURE}"
+
+
+def _missing(name: str, unread: Mapping[str, str]) -> str:
+    """A name that the file lacks, or has as a tensor of another form."""
+    forms = {form for other, form in unread.items() if f".{other}".endswith(f".{name}")}
+    return f"{name} (which is {min(forms)} in the file: save it as plain numbers)" if forms else name
 
 
 def _image_size(closest: Fit, model: nn.Module, names: Names) -> str | None:

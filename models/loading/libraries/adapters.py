@@ -16,6 +16,7 @@ from harsanyi.models.loading.answers.heads import class_layers
 from harsanyi.models.loading.architecture import Architecture
 from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few, read_checkpoint, read_json
 from harsanyi.models.seeds import seeded
+from harsanyi.reading import reading
 
 CONFIG, ADAPTER = "adapter_config.json", "peft"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -69,8 +70,9 @@ def base_name(folder: Path, library: str = "") -> str:
         FileNotFoundError: the network is not a local folder; only the user may ask the hub for it.
     """
     config = read_json(folder / CONFIG)
-    base = str(config.get("base_model_name_or_path") or "")
-    places = [place for place in (Path(base), folder / base) if base and place.is_dir()]
+    with reading(folder / CONFIG, "the name of a network"):
+        base = str(config.get("base_model_name_or_path") or "")
+        places = [place for place in (Path(base), folder / base) if base and place.is_dir()]
     if not places:
         raise FileNotFoundError(
             f"{folder} is an adapter of {base or 'a network that it does not name'}, which is no local "

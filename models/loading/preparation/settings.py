@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harsanyi.models.loading.checkpoints import Checkpoint, read_json
+from harsanyi.reading import read_text, reading
 
 # What timm's train.py writes beside its checkpoints, then what people call the same.
 TIMM_ARGUMENTS = ("args.yaml", "model_args.yaml")
@@ -154,11 +155,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; {} where there is no file or it holds something else."""
     if not path.is_file():
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not plain YAML ({reason}): write it again, or move it away") from error
+    with reading(path, "plain YAML", "write it again, or move it away"):
+        content = yaml.safe_load(read_text(path))
     return content if isinstance(content, dict) else {}
 
 

@@ -180,8 +180,7 @@ def test_games_weigh_by_their_strength():
     row = row.set_index("quantity")
     assert row.value["margin"] == pytest.approx((36 - 2) / 8)
     assert row.value["discriminative_share"] == pytest.approx(6 / 8)
-    # Two games: some of 200 resamples are one of them twice, a quarter each.
-    assert (row.low["margin"], row.high["margin"]) == (-1, 6)
+    assert row[["low", "high"]].isna().all(axis=None)  # of two games
 
 
 def test_signs_apart():

@@ -62,8 +62,10 @@ def test_all_inputs_at_once_scatter_like_the_bootstrap():
     assert curve.index.tolist() == quantities
     for quantity, row in curve.iterrows():
         assert row.value == pytest.approx(expected.value[quantity], abs=EXACT)
-        for bound in ("low", "high"):  # Monte Carlo: 1.4 · 2.7% of the standard deviation, three times that
-            assert row[bound] == pytest.approx(expected[bound][quantity], abs=0.06 * row.half_width)
+        # Percentiles of 40 inputs beside bootstrap-t: the t quantile is 3% above the normal one, the error as
+        # much too small without its 39ths, and skewness moves both bounds by tenths of a standard error.
+        for bound in ("low", "high"):
+            assert row[bound] == pytest.approx(expected[bound][quantity], abs=0.3 * row.half_width)
 
 
 def test_a_literal_draw_of_two(shares):

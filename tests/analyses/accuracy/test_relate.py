@@ -12,6 +12,7 @@ from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.by_class import interactions_by_class
 from harsanyi.interactions import MaskedModel
+from tests.alternatives import captions_alone
 
 INPUTS = 5
 
@@ -44,6 +45,7 @@ def test_what_the_command_writes(run):
     for said in ("The network answers", "supports it more than any other class", "5 inputs"):
         assert said in report
     assert len(list((run / "accuracy/figures").glob("*.png"))) == 9
+    assert captions_alone(run / "accuracy/report.html") == []
 
 
 def test_accuracies_are_those_of_the_networks(run):

@@ -133,7 +133,7 @@ def test_mistakes_of_spelling(arguments, message, refused, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("inputs = ", "is not valid TOML"),
+        ("inputs = ", "cannot be read as TOML"),
         ("colour = 1", "has fields that compare does not know: colour"),
         ("inputs = 'many'", "inputs is 'many', expected a whole number"),
         ("inputs = 3", "--model, --data, --out, --before and --after must be given"),
@@ -148,7 +148,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
     ("wrong", "message"),
     [
         ("--before=none.pt", "no checkpoint at none.pt"),
-        ("--before={checkpoints}/corrupt.safetensors", "is not a whole safetensors file"),
+        ("--before={checkpoints}/corrupt.safetensors", "cannot be read as a whole safetensors file"),
         ("--model=small:resnet20", "does not fit SmallResNet"),
         ("--model=net.py:build", "net.py: give the path of a Python file"),
         ("--data=none", "none does not exist"),
@@ -336,7 +336,7 @@ def test_a_damaged_run(run, refused, tmp_path):
     study.write(tmp_path / "study.toml")
     assert "there is no store" in refused("show", tmp_path)
     (tmp_path / "values.h5").write_bytes(b"nothing")
-    assert "is no HDF5 file that can be opened" in refused("show", tmp_path)
+    assert "cannot be read as a store" in refused("show", tmp_path)
     with h5py.File(tmp_path / "values.h5", "w") as file:
         file["a"] = 1
     assert "is no store of this version" in refused("show", tmp_path)

@@ -43,7 +43,9 @@ def test_the_plans_with_their_costs(options, capsys):
     assert taken == "taken: dense, all forwards together are few"
     assert each.startswith("A forward of network takes ")
     main(["plan", *options, "--plan=tables"])
-    assert "taken: tables, " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "by plan tables: about" in said
+    assert "taken" not in said  # its row says why
 
 
 def test_nothing_is_written(options, tmp_path: Path):

@@ -340,6 +340,19 @@ def test_members_are_boxed_in_the_colour_of_the_sign():
     assert bars[1] == pytest.approx(bars[0] / 2)
 
 
+def test_a_sentence_explains_its_grey_where_it_has_some():
+    rows = [Interaction("and", (0, 1), 2.0)]
+    for players, grey in (([0, 1], False), ([0, 1, -1], True)):
+        figure = draw_interactions_on_sentence(["not", "bad", "film"][: len(players)], players, rows)
+        (note,) = figure.texts
+        assert ("Grey" in note.get_text()) == grey
+        drawn(figure)
+        box, words = note.get_window_extent(), word_boxes(figure, ["not", "bad", "film"])
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert box.y0 >= 0
+        assert box.y1 <= min(word.y0 for word in words)
+
+
 def test_words_without_players_are_refused():
     with pytest.raises(ValueError, match="2 words"):
         draw_interactions_on_sentence(["a", "b"], [0], [])

@@ -138,3 +138,13 @@ def test_names_of_near_points_cover_nothing():
         assert not any(box.contains(*place) for place in places)
         assert ax.bbox.x0 <= box.x0
         assert box.x1 <= ax.bbox.x1
+
+
+def test_names_do_not_lie_on_a_straight_line():
+    ax = new_axes(3.4, 2.4)
+    ax.set(xlim=(0, 1), ylim=(-1, 1))
+    line = ax.axhline(0)
+    name_points(ax, pd.DataFrame({"x": [0.5], "y": [-0.08]}), ["below the line"], ["black"])
+    ax.figure.draw_without_rendering()
+    box = ax.texts[0].get_window_extent(ax.figure._get_renderer())
+    assert box.y1 < line.get_window_extent().y0

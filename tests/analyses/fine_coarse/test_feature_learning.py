@@ -148,7 +148,7 @@ def test_literal_errors(runs):
             shares.append(wrong / 40)
         row = table[(table.level == level) & (table.samples == kind)].iloc[0]
         assert row.value == pytest.approx(np.mean(shares), abs=1e-12)
-        assert (row.low, row.high) == pytest.approx((min(shares), max(shares)), abs=1e-12)
+        assert np.isnan([row.low, row.high]).all()  # two seeds are too few
 
 
 def test_literal_alignment(runs):
@@ -234,12 +234,16 @@ def test_figures(runs):
     assert len(plot_errors(errors, "subclasses").lines) == 4
     interactions = interaction_table(runs, count=5)
     bars = plot_patch_effects(interactions, "easy").containers
-    shown = interactions[
-        (interactions.samples == "easy")
-        & (interactions.quantity == "effect")
-        & (interactions.patches != "with noise")
+    easy = interactions[(interactions.samples == "easy") & (interactions.patches != "with noise")]
+    strength = easy[easy.quantity == "strength"].groupby(["patches", "order"]).value.max()
+    kept = [
+        (patches, order, level)
+        for (patches, order), value in strength.items()
+        for level in ("coarse", "fine")
+        if value >= 0.005 * strength.max()
     ]
-    assert sum(len(bar.patches) for bar in bars if hasattr(bar, "patches")) == len(shown)
+    assert 0 < len(kept) < (easy.quantity == "effect").sum()  # the highest orders have next to nothing
+    assert sum(len(bar.patches) for bar in bars if hasattr(bar, "patches")) == len(kept)
 
 
 def test_study_reads_what_it_trained(tmp_path, monkeypatch):

@@ -37,6 +37,8 @@ def test_unknown_bounds_are_not_significant(cells):
     ax = drawn(plot_delta_map(cells.assign(low=np.nan, high=np.nan)))
     assert all(text.get_text().endswith("n.s.") for text in ax.texts)
     drawn(plot_delta_map(cells.assign(value=0.0)))
+    zero = plot_delta_map(cells.assign(value=-1e-5))
+    assert {text.get_text().splitlines()[0] for text in zero.texts} == {"0"}
 
 
 def test_redundancy_draws_points_whiskers_and_names():

@@ -144,3 +144,18 @@ def test_orders_ascend_as_numbers(ladder):
     x, y = line(ax, "32 classes")
     assert x == pytest.approx([1, 2, 10], abs=0.2)
     assert y.tolist() == [rows_of("random", "all_before", 32, 60, order=m)["value"] for m in ("1", "2", "10")]
+
+
+def test_a_kind_has_one_style_whatever_is_beside_it(summary):
+    alone = plot_granularity(summary[summary.kind.isin(["baseline", "random"])], 60)
+    beside = plot_granularity(summary, 60)
+    moved = plot_misalignment(summary, 60)
+    styles = [
+        {(line.get_color(), line.get_marker()) for line in ax.lines if line.get_label().startswith("random")}
+        for ax in (alone, beside, moved)
+    ]
+    assert styles[0] == styles[1] == styles[2]
+    assert len(styles[0]) == 1
+    levels = [line for line in moved.lines if line.get_label().startswith("random")]
+    looks = {(line.get_linestyle(), line.get_markerfacecolor(), line.get_fillstyle()) for line in levels}
+    assert len(looks) == len(levels) == len(CLASSES)

@@ -30,6 +30,7 @@ from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
+from tests.alternatives import captions_alone
 
 EXACT = 1e-12
 
@@ -209,15 +210,17 @@ def test_the_report_says_what_was_found(study, finished):
     )
     assert " points" in finished[0]
     assert len(finished) == 2  # one number of samples: all else is in the tables
-    assert finished[-1] == "This rests on 2 seeds; brackets hold bootstrap intervals over them."
+    assert finished[-1] == "This rests on 2 seeds: too few for an interval."
     page = (study.out / "report.html").read_text(encoding="utf-8")
     for text in ("small:cnn: label granularity", "random, 8 classes, 60 samples", "50% moved"):
         assert text in page, text
     names = {path.name.partition("-")[2] for path in (study.out / "figures").iterdir()}
     assert names == {"error-with-60-samples.png", "misalignment-with-60-samples.png"}
+    assert captions_alone(study.out / "report.html") == []
 
 
 def test_the_report_with_interactions(explained):
+    assert captions_alone(explained.out / "report.html") == []
     page = (explained.out / "report.html").read_text(encoding="utf-8")
     said = (
         "of what 8 random classes taught",
@@ -232,10 +235,19 @@ def test_the_report_with_interactions(explained):
 
 def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
     probe = replace(
-        study, out=tmp_path, transfer="probe", kinds=("per-sample",), seeds=(0,), inputs=0, baseline_epochs=1
+        study,
+        out=tmp_path,
+        transfer="probe",
+        kinds=("per-sample",),
+        columns=None,
+        counts=(),
+        misalignment=(0.0,),
+        seeds=(0,),
+        inputs=0,
+        baseline_epochs=1,
     )
     said = run_granularity(probe, progress=False)
-    assert said[-1] == "This rests on 1 seed: no intervals, nothing about other training runs."
+    assert said[-1] == "This rests on 1 seed: too few for an interval."
     (run,) = (run for run in runs_of(probe) if run.kind == "per-sample")
     first, last = (weights(path.path) for path in models.series(tmp_path / run.folder / "finetune"))
     moved = {name for name in first if not torch.equal(first[name], last[name])}

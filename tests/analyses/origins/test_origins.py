@@ -16,6 +16,7 @@ from harsanyi.analyses.origins.origins import COMPARED, compare_many, origin_sim
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import AndOr, Interactions, extract
 from tests import reference
+from tests.alternatives import captions_alone
 
 # Ratios of sums of a few dozen float64 terms of size ~1.
 EXACT = 1e-12
@@ -233,6 +234,7 @@ def test_what_the_command_writes(runs, tmp_path, capsys):
     tables = {f"{name}.{ending}" for name in ("origins", "similarities") for ending in ("csv", "h5")}
     assert {path.name for path in out.iterdir()} == tables | {"figures", "report.html"}
     assert len(list((out / "figures").glob("*.png"))) == 5
+    assert captions_alone(out / "report.html") == []
     opened = {name: Run.open(runs / name) for name in ("one", "two")}
     changes = {name: run.change for name, run in opened.items()}
     found = read_table(out / "origins.h5")

@@ -17,6 +17,7 @@ from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import corrupted
 from tests import text_networks
+from tests.alternatives import captions_alone
 
 VARIED = ("noise:4", "noise:16", "blur:3", "superpixels:3")
 TABLES = ("generality", "sharing", "found", "stability", "shares", "approximation")
@@ -61,6 +62,7 @@ def test_what_is_written(out):
     report = (out / "report.html").read_text(encoding="utf-8")
     for said in ("is in the pretrained network on the same input", "With other players", "4 inputs"):
         assert said in report
+    assert captions_alone(out / "report.html") == []
 
 
 def test_tables_are_those_of_the_runs(out):

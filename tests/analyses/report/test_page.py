@@ -181,13 +181,12 @@ def test_sentences_state_the_literal_shares():
     before, after = effects(*[{4: 4.0, 6: 2.0}] * 2), effects(*[{4: 3.0, 7: 1.0}] * 2)
     scratch = effects(*[{4: 1.5}] * 2)
     assert sentences(before, after, scratch) == [
-        "Of the pretrained network's salient interaction strength, 50% [50%, 50%] was preserved "
-        "and 50% [50%, 50%] discarded.",
-        "Of the fine-tuned network's salient interaction strength, 25% [25%, 25%] is newly learned.",
+        "Of the pretrained network's salient interaction strength, 50% was preserved and 50% discarded.",
+        "Of the fine-tuned network's salient interaction strength, 25% is newly learned.",
         "The preserved strength sits at order 1.0 on average, the discarded at 1.7 and the new at 3.0.",
-        "The network trained from scratch also has 50% [50%, 50%] of what was preserved; of its own salient "
-        "strength, 0% [0%, 0%] is not in the fine-tuned network.",
-        "This rests on 2 inputs of 3 players each; brackets hold bootstrap intervals over the inputs.",
+        "The network trained from scratch also has 50% of what was preserved; of its own salient "
+        "strength, 0% is not in the fine-tuned network.",
+        "This rests on 2 inputs of 3 players each: too few for an interval.",
     ]
 
 
@@ -197,7 +196,7 @@ def test_sentences_on_one_input_have_no_intervals():
         first
         == "Of the pretrained network's salient interaction strength, 25% was preserved and 75% discarded."
     )
-    assert last == "This rests on 1 input of 3 players: no intervals, nothing about other inputs."
+    assert last == "This rests on 1 input of 3 players: too few for an interval."
 
 
 def test_sentences_where_nothing_is_preserved():

@@ -38,5 +38,5 @@ def test_other_files_are_refused(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["a"] = 1
     for name in ("text.h5", "other.h5"):
-        with pytest.raises(ValueError, match="is no file of 'harsanyi table 1'"):
+        with pytest.raises(ValueError, match="cannot be read as a file of 'harsanyi table 1'"):
             read_table(tmp_path / name)

@@ -23,7 +23,11 @@ def run(comparison, tmp_path_factory) -> Run:
 def told(run: Run, **facts) -> list[str]:
     """The cautions of a run with other facts, but for the one on few inputs."""
     found = cautions(replace(run, facts=Facts(**facts)))
-    few = [caution for caution in found if caution.startswith("There are 3 inputs: bootstrap intervals")]
+    few = [
+        caution
+        for caution in found
+        if caution.startswith("There are 3 inputs: of skewed numbers, 95% intervals")
+    ]
     assert len(few) == 1
     return [caution for caution in found if caution not in few]
 
@@ -81,7 +85,7 @@ def test_the_paragraph_has_the_settings(run):
         "2^4 = 16 masked versions",
         f"|I(S)| > {study.threshold:g} · max|I|",
         f"by {study.noise:g} of |v(N) − v(∅)|",
-        "95% percentile bootstrap intervals over the inputs (2,000 resamples, seed 0)",
+        "Brackets: 95% t intervals over inputs.",
         f"PyTorch {torch.__version__.partition('+')[0]}",
         "z_y − logsumexp",
     ):

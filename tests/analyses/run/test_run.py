@@ -21,6 +21,7 @@ from harsanyi.analyses.run.extraction import paused
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
 from harsanyi.progress import progress_bar
+from tests.alternatives import captions_alone
 from tests.places import ROOT
 
 TABLES = {f"{name}.{ending}" for name in ("change", "games", "interactions") for ending in ("csv", "h5")}
@@ -70,6 +71,7 @@ def test_what_a_comparison_writes(run):
     for said in ("accuracy of scratch", "also has", "4 of", "grid:2x2 (4 players, 16 masked versions"):
         assert said in report
     assert "read-out" not in report
+    assert captions_alone(run / "report.html") == []
 
 
 def test_the_strongest_interactions_in_words(run):

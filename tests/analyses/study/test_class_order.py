@@ -16,9 +16,9 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from harsanyi import models
-from harsanyi.analyses import Compare
+from harsanyi.analyses import Compare, Track
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.run.notes import network_lines
+from harsanyi.analyses.run.notes import alarms, network_lines
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.models.classes.imagenet import imagenet_classes
 
@@ -250,3 +250,23 @@ def test_what_is_read_the_same_way_is_said_once(study):
         *["all networks"] * (len(lines) - 2),
     ]
     assert any("mean (0.5, 0.5, 0.5)" in line for line in lines[2:])
+
+
+def tracked(study, folder: Path, ends: dict[str, torch.Tensor]) -> Track:
+    """A run whose first two checkpoints prefer the colours' own order, and whose last has these weights."""
+    (folder / "steps").mkdir(parents=True)
+    starts = torch.eye(3) * 4
+    for step, scale in enumerate((starts, starts * 2, torch.stack(list(ends.values())))):
+        torch.save({"scale.weight": scale}, folder / "steps" / f"step_{step}.pth")
+    same = {name: getattr(study, name) for name in ("model", "data", "inputs", "players", "out")}
+    return Track(series=(f"run={folder / 'steps' / '*.pth'}",), **same)
+
+
+def test_an_assumed_order_is_that_of_the_end_of_a_run(study, tmp_path):
+    """The head of a run's first steps may be drawn anew, on features that know the classes: any order."""
+    at_end = tracked(study, tmp_path / "right", {name: ROWS[name] for name in sorted(COLOURS)})
+    facts = replace(prepare(at_end).facts, performance=prepare(at_end).performance())
+    assert [row.alarm for row in facts.performance] == ["order", "order", ""]
+    assert alarms(facts) == []
+    with pytest.raises(ValueError, match="the outputs of run@2 have no names"):
+        prepare(tracked(study, tmp_path / "wrong", ROWS)).performance()

@@ -48,8 +48,9 @@ def test_settings_tell_studies_apart(study, checkpoints):
             assert prepare(replace(study, layer="pool", players="grid:7x7:4")).settings != settings
         else:
             assert prepare(replace(study, **{name: value})).settings != settings, name
-    same = {"method": "and", "threshold": 0.2, "noise": 0.1, "batch_size": 4, "device": "cpu"}
-    assert prepare(replace(study, **same)).settings == settings
+    same = {"threshold": 0.2, "batch_size": 4, "device": "cpu"}
+    for method in ({"method": "and"}, {"method": "sparse", "noise": 0.1}):
+        assert prepare(replace(study, **same, **method)).settings == settings
 
 
 def test_labels_by_the_networks_own_output_numbers(study, checkpoints, tmp_path):

@@ -110,7 +110,7 @@ def test_a_missing_and_a_damaged_map(tmp_path):
     with pytest.raises(FileNotFoundError, match="no mask of bag/0.jpg: expected .*bag/0.png"):
         label_map(tmp_path, "bag/0.jpg")
     (tmp_path / "0.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="mask of bag/0.jpg cannot be read"):
+    with pytest.raises(ValueError, match="cannot be read as the mask of bag/0.jpg"):
         label_map(tmp_path, "bag/0.jpg")
 
 

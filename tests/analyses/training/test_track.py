@@ -14,6 +14,7 @@ from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, theory_variances
 from harsanyi.analyses.training.track import performance_by_step, trajectories_of, untrained_starts
+from tests.alternatives import captions_alone
 
 STEPS = (0, 1, 2)
 
@@ -72,6 +73,7 @@ def test_what_tracking_writes(out):
     ):
         assert said in report
     assert len(list((out / "figures").glob("*.png"))) == 3 + 2 * 3
+    assert captions_alone(out / "report.html") == []
 
 
 def test_trajectories_are_those_of_the_interactions(out):

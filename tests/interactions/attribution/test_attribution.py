@@ -52,6 +52,18 @@ def test_additional_arguments_follow_their_input(net):
     torch.testing.assert_close(result.v[:, -1], (net(X)[:, 0] * weight).detach() ** 2)
 
 
+def test_results_call_their_players_and_outputs_by_name(net):
+    mask = torch.tensor([7, 7, -1, 3]).expand(1, 1, 4, 4)
+    result = HarsanyiInteractions(net).attribute(X, target=[2, 0], feature_mask=mask)
+    assert result.about.players == (("feature 3", "feature 7"),)
+    assert result.about.labels == ("output 2", "output 0")
+    assert (result.about.network, result.about.unit) == ("Sequential", "output")
+    assert set(result.table().players) >= {"feature 3", "feature 7"}
+    # One number of the whole batch is no output of one example.
+    whole = HarsanyiInteractions(lambda x: net(x).sum()).attribute(X, feature_mask=mask)
+    assert (whole.about.labels, whole.about.network) == ((), "")
+
+
 def counting(rows):
     """A function of each example that notes how many rows it is asked for."""
 

@@ -132,7 +132,7 @@ def test_files_that_are_no_interactions(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["v"] = np.zeros(3)
     for name in ("text.h5", "other.h5"):
-        with pytest.raises(ValueError, match="is no file of 'harsanyi interactions 1'"):
+        with pytest.raises(ValueError, match="cannot be read as a file of 'harsanyi interactions 1'"):
             Interactions.load(tmp_path / name)
 
 

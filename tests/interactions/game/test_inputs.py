@@ -116,7 +116,7 @@ def test_as_many_prompts_as_images_show_in_the_outputs():
     inputs = {"pixel_values": images, "input_ids": ids[:2]}
     game = MaskedModel(Towers(), inputs, GRID, labels=[0, 0], masked="pixel_values")
     for size in (None, 1):
-        with pytest.raises(ValueError, match=r"shape \(1, 1\) for one input, and \(6, 6\) for 6.*shared="):
+        with pytest.raises(ValueError, match=r"shape \(1, 1\) for one input, and \(5, 5\) for 5.*shared="):
             evaluate(game, batch_size=size, progress=False)
 
 

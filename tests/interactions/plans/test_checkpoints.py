@@ -10,10 +10,10 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from transformers import BertConfig, BertForSequenceClassification, ViTConfig, ViTForImageClassification
 
 from harsanyi.interactions import MaskedModel, Players, evaluate, evaluate_together
-from harsanyi.interactions.plans import choice
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.plans.graph.beginnings import common_steps, equal_nodes
 from harsanyi.interactions.plans.graph.of_game import BEGINNING, traced_game
+from tests.planning import make_planning_free
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 CLASSES, GAMES, RANK = 3, 2, 2
@@ -136,7 +136,7 @@ def game_of(name, network):
 
 @pytest.fixture(autouse=True)
 def _planned(monkeypatch):
-    monkeypatch.setattr(choice, "MIN_ACTIVATION_BYTES", 0)
+    make_planning_free(monkeypatch)
 
 
 @pytest.mark.parametrize("plan", ["dense", "tables"])

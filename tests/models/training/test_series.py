@@ -135,7 +135,7 @@ def test_a_folder_of_no_known_layout(tmp_path: Path):
         "epoch-012.safetensors (harsanyi)",
         "checkpoint-17.pth.tar (timm, without last, model_best,",
         "epoch=3-step=400.ckpt (Lightning by step, without last.ckpt)",
-        f"a glob such as '{tmp_path}/*.pt'",
+        f"a glob such as '{tmp_path}/*.pth'",
     ):
         assert part in str(refused.value)
 

@@ -240,7 +240,15 @@ def test_containers_without_end(tmp_path: Path, content):
         (lambda s: s.update({"gate.weight": torch.ones(1)}), r"unexpected: gate\.weight"),
         (lambda s: s.update({"body.weight": torch.ones(3, 5)}), r"body\.weight \(3, 5\) instead of \(3, 4\)"),
         (lambda s: s.update({"body.weight": s["body.weight"].cfloat()}), r"wrong shape: body\.weight"),
-        (lambda s: s.update({"body.weight": torch.ones(3, 4).to_sparse()}), r"missing: body\.weight"),
+        (lambda s: s.update({"body.weight": s["body.weight"].char()}), r"body\.weight \(3, 4\) of int8"),
+        (
+            lambda s: s.update({"body.weight": s["body.weight"].to(torch.float8_e4m3fn)}),
+            r"body\.weight \(3, 4\) of float8_e4m3fn, not of floats",
+        ),
+        (
+            lambda s: s.update({"body.weight": torch.ones(3, 4).to_sparse()}),
+            r"missing: body\.weight \(which is sparse in the file: save it as plain numbers\)",
+        ),
         (lambda s: s.update({"body.weight": torch.ones(3, 4, device="meta")}), r"missing: body\.weight"),
     ],
 )  # fmt: skip
