@@ -600,6 +600,9 @@ def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.n
         tables: by group; `failed` has the reason of each game that failed, whose flag stays 0.
     """
     place = slice(rows.start, rows.stop)
+    # As they lie in the file, which knows how many outputs a game has that failed alone.
+    shapes = {group: (len(rows), *file[f"{group}/{network}"].shape[1:]) for group in tables}
+    tables = {group: np.broadcast_to(table, shapes[group]) for group, table in tables.items()}
     with said_plainly(Path(file.filename)):
         for group, table in tables.items():
             file[f"{group}/{network}"][place] = table

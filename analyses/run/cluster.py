@@ -5,6 +5,7 @@ networks, numbers of games, and arrays. Ray is imported when a study asks for it
 """
 
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +64,9 @@ def cluster_of(study: Study) -> "Iterator[Cluster | None]":
     joined = not ray.is_initialized()
     if joined:
         try:
-            ray.init(None if study.on == RAY else study.on, log_to_driver=False, logging_level="warning")
+            ray.init(
+                None if study.on == RAY else study.on, log_to_driver=False, logging_level=logging.WARNING
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(f"--on {study.on}: {_first_line(error)}") from error
     try:
