@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,7 @@ class Store(Shown):
         self._chosen: list[int] | None = None
         self._arrays_of_games: tuple[str, ...] = ()
         self._failed_in_a_row = dict.fromkeys(self.networks, 0)
+        self._open: h5py.File | None = None  # while it is written
 
     @classmethod
     def create(
@@ -171,27 +172,43 @@ class Store(Shown):
         if not Path(path).exists():
             return cls.create(path, **description)
         store = cls(path)
+        store._require(
+            games=description["games"],
+            n=description["n"],
+            networks=description["networks"],
+            settings=description["settings"],
+            outputs=description.get("outputs") is not None,
+        )
+        return store
+
+    def _require(
+        self,
+        *,
+        games: int,
+        n: int,
+        networks: Sequence[str],
+        settings: Mapping[str, Any],
+        outputs: bool,
+    ) -> None:
+        """Refuse another description than that of this store, with a ValueError that names what differs."""
         wanted = {
-            "games": description["games"],
-            "players": description["n"],
-            "networks": list(description["networks"]),
-            **json.loads(json.dumps(description["settings"])),
+            "games": games,
+            "players": n,
+            "networks": list(networks),
+            **json.loads(json.dumps(settings)),
         }
         present = {
-            "games": store.games,
-            "players": store.n,
-            "networks": list(store.networks),
-            **store.settings,
+            "games": self.games,
+            "players": self.n,
+            "networks": list(self.networks),
+            **self.settings,
         }
-        if description.get("outputs") is not None:
-            wanted["outputs of all classes"], present["outputs of all classes"] = True, store.keeps_outputs
-        keys = [key for key in sorted({*wanted, *present}) if wanted.get(key) != present.get(key)]
-        if keys:
-            differences = "; ".join(_difference(key, present.get(key), wanted.get(key)) for key in keys)
+        if outputs:
+            wanted["outputs of all classes"], present["outputs of all classes"] = True, self.keeps_outputs
+        if told := differences(present, wanted):
             raise ValueError(
-                f"{path} was made with other settings ({differences}); name another folder or remove it"
+                f"{self.path} was made with other settings ({told}); name another folder or remove it"
             )
-        return store
 
     def fill(
         self,
@@ -229,20 +246,29 @@ class Store(Shown):
             raise ValueError(
                 f"{self.path} holds {self.games} games of {self.n} players, not {game.games} of {game.n}"
             )
-        size = batch_size or suggested_batch_size(game)
         unfinished = self.unfinished(network, game, batch_size=batch_size)
-        if games is not None:
-            unfinished = [rows for rows in unfinished if rows == games]
-        planning: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
-        with self._written() as file:
+        options: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
+        options |= {"batch_size": batch_size, "progress": progress}
+        with self.written():
             for rows in unfinished:
-                options: dict[str, Any] = planning | {
-                    "progress": progress,
-                    "batch_size": size if choose(game, **planning).plan is None else batch_size,
-                }
-                tables = _tables(game, rows, self.keeps_outputs, record, options)
-                _write(file, network, rows, tables)
-                self._require_some_success(network, rows, tables)
+                if games is None or rows == games:
+                    tables = tables_of(game, rows, outputs=self.keeps_outputs, record=record, **options)
+                    self.write(network, rows, tables)
+
+    def write(self, network: str, games: range, tables: Mapping[str, np.ndarray]) -> None:
+        """Write what is kept of some games, and that they are done or failed.
+
+        Args:
+            network: its name in the store.
+            games: their numbers.
+            tables: as `tables_of` gives them.
+
+        Raises:
+            ValueError: many games in succession have failed.
+        """
+        with self.written() as file:
+            _write(file, network, games, tables)
+        self._require_some_success(network, games, tables)
 
     def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
         """The games of `network` that `fill` evaluates, in its blocks: those with a game to be done.
@@ -273,14 +299,38 @@ class Store(Shown):
         Args:
             source, target: names of networks.
         """
-        missing = self.settled(source) & ~self.settled(target)
+        self._copy(self, source, target)
+
+    def take(self, other: "Store") -> None:
+        """Copy the finished and failed games of another store of the same description, such as a share's.
+
+        Args:
+            other: store; it is only read.
+
+        Raises:
+            ValueError: it was made with another description, naming what differs; or it is damaged.
+        """
+        self.require_like(other)
+        for network in self.networks:
+            self._copy(other, network, network)
+
+    def require_like(self, other: "Store") -> None:
+        """Refuse a store of another description, with a ValueError that names what differs."""
+        described = {"games": other.games, "n": other.n, "networks": other.networks}
+        self._require(**described, settings=other.settings, outputs=other.keeps_outputs)
+
+    def _copy(self, other: "Store", source: str, target: str) -> None:
+        """Copy the finished and failed games of a network of another store, or of this one."""
+        other._require_undamaged(source, other.damaged(source))
+        both_record = self.records_failures and other.records_failures
+        there = other.settled(source) if both_record else other.done(source)
+        missing = there & ~self.settled(target)
         groups = ["v", "outputs"] if self.keeps_outputs else ["v"]
-        groups += [FAILED] if self.records_failures else []
-        with self._written() as file:
-            bytes_of_a_game = sum(file[f"{group}/{source}"][:1].nbytes for group in groups)
-            for rows in _ranges(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
-                tables = {group: file[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
-                self._require_undamaged(source, _damaged(file, source, list(rows)))
+        groups += [FAILED] if both_record else []
+        with self.written() as file, nullcontext(file) if other is self else other._file() as origin:
+            bytes_of_a_game = sum(origin[f"{group}/{source}"][:1].nbytes for group in groups)
+            for rows in ranges_of(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
+                tables = {group: origin[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
                 _write(file, target, rows, tables)
 
     def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
@@ -303,8 +353,7 @@ class Store(Shown):
                 f"{self.path} holds {self.games} games of {self.n} players, not tables of shape "
                 f"{tuple(v.shape)}"
             )
-        with self._written() as file:
-            _write(file, network, range(self.games), {"v": v.cpu().numpy()})
+        self.write(network, range(self.games), {"v": v.cpu().numpy()})
 
     def v(self, network: str, games: Sequence[int] | None = None) -> Float64[Tensor, "games coalitions"]:
         """The value tables of a network; a ValueError if some of these games are not done.
@@ -379,7 +428,7 @@ class Store(Shown):
             network: its name.
             games: their numbers.
         """
-        with self._written() as file:
+        with self.written() as file:
             for game in games:
                 file[f"done/{network}"][game] = 0
                 if FAILED in file:
@@ -399,6 +448,7 @@ class Store(Shown):
             a store of these games alone; `whole` is that of all.
         """
         view = copy.copy(self)
+        view._open = None
         numbers = list(games)
         view.about = self.about.select(torch.tensor(numbers, dtype=torch.int64), games=self.games)
         view.settings = self.settings | {
@@ -520,10 +570,17 @@ class Store(Shown):
         self.about.require(self.games, self.n)
 
     @contextmanager
-    def _written(self) -> Iterator[h5py.File]:
-        """The file, open for this process alone to write."""
+    def written(self) -> Iterator[h5py.File]:
+        """The file, open for this process alone to write; several writes within share it."""
+        if self._open is not None:
+            yield self._open
+            return
         with sole_writer(self.path.parent, self.path.name), self._file("r+") as file:
-            yield file
+            self._open = file
+            try:
+                yield file
+            finally:
+                self._open = None
 
     @contextmanager
     def _file(self, mode: str = "r") -> Iterator[h5py.File]:
@@ -549,6 +606,9 @@ def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.n
         tables: by group; `failed` has the reason of each game that failed, whose flag stays 0.
     """
     place = slice(rows.start, rows.stop)
+    # As they lie in the file, which knows how many outputs a game has that failed alone.
+    shapes = {group: (len(rows), *file[f"{group}/{network}"].shape[1:]) for group in tables}
+    tables = {group: np.broadcast_to(table, shapes[group]) for group, table in tables.items()}
     with said_plainly(Path(file.filename)):
         for group, table in tables.items():
             file[f"{group}/{network}"][place] = table
@@ -599,6 +659,19 @@ def _description(file: h5py.File) -> tuple[str, ...]:
     return tuple(str(file.attrs[name]) for name in ("settings", "networks"))
 
 
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Where two settings differ, in words; no words where they do not.
+
+    Args:
+        there, asked: settings by name, as JSON has them.
+
+    >>> differences({"score": "logit", "seed": 0}, {"score": "log_odds", "seed": 0})
+    'score: "logit" there, "log_odds" asked'
+    """
+    keys = [key for key in sorted({*there, *asked}) if there.get(key) != asked.get(key)]
+    return "; ".join(_difference(key, there.get(key), asked.get(key)) for key in keys)
+
+
 def _difference(name: str, there: Any, asked: Any) -> str:
     """Where two values of a setting differ, in words: of mappings and lists the parts that do.
 
@@ -632,10 +705,10 @@ def _part(text: str, start: int) -> str:
     return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"
 
 
-def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:
+def ranges_of(chosen: np.ndarray, longest: int) -> Iterator[range]:
     """The chosen places, as ranges of neighbours.
 
-    >>> list(_ranges(np.array([True, True, True, False, True]), longest=2))
+    >>> list(ranges_of(np.array([True, True, True, False, True]), longest=2))
     [range(0, 2), range(2, 3), range(4, 5)]
     """
     edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
@@ -644,36 +717,68 @@ def _ranges(chosen: np.ndarray, longest: int) -> Iterator[range]:
             yield range(first, min(first + longest, stop))
 
 
-def _tables(
-    game: Game, games: range, outputs: bool, record: bool, options: Mapping[str, Any]
+def tables_of(
+    game: Game,
+    games: range,
+    *,
+    outputs: bool = False,
+    record: bool = False,
+    plan: str = "auto",
+    memory: int | None = None,
+    checkpoints: int = 1,
+    batch_size: int | None = None,
+    progress: "bool | tqdm[Any]" = False,
 ) -> dict[str, np.ndarray]:
-    """What a store keeps of some games.
+    """What a store keeps of some games of a network: evaluated, and not yet written.
 
     Args:
         game: all games of the network.
-        games: numbers of those to evaluate.
-        outputs: whether the outputs of all classes are kept.
+        games: the numbers of those to evaluate, one of `Store.blocks`.
+        outputs: whether the outputs of all classes are kept beside the scores.
         record: whether games may fail. `failed` then says why, and the scores of these games are NaN.
-        options: of the evaluation.
+        plan, memory, checkpoints, batch_size, progress: as for `Store.fill`.
+
+    Returns:
+        `v` of shape `(games, 2**n)` in float64; with `outputs` those of shape `(games, 2**n, classes)` in
+        float32; with `record` the reasons in `failed` of shape `(games,)`, without words where none failed.
+
+    Raises:
+        ValueError, MemoryError: as `evaluate` does.
+
+    >>> from harsanyi.interactions import MaskedModel, Players
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+    >>> {name: table.shape for name, table in tables_of(game, range(2, 4), outputs=True).items()}
+    {'v': (2, 16), 'outputs': (2, 16, 3)}
     """
+    options: dict[str, Any] = {"plan": plan, "memory": memory, "checkpoints": checkpoints}
+    # A network without a plan halves its batches where memory runs out; blocks are of the whole size.
+    size = batch_size or suggested_batch_size(game)
+    options["batch_size"] = size if choose(game, **options).plan is None else batch_size
+    options["progress"] = progress
     try:
         tables = _evaluated(game, games, outputs, finite=not record, options=options)
     except (RuntimeError, IndexError, TypeError, AttributeError, ArithmeticError) as error:
         if not record or not _may_be_of_a_game(error):
             raise
         if len(games) > 1:
-            alone = [_tables(game, range(one, one + 1), outputs, record, options) for one in games]
-            shapes = {name: max((part[name] for part in alone), key=np.size).shape[1:] for name in alone[0]}
-            return {
-                name: np.concatenate([np.broadcast_to(part[name], (1, *shape)) for part in alone])
-                for name, shape in shapes.items()
-            }
+            return _one_by_one(game, games, outputs=outputs, **options)
         nothing = {"v": np.full((1, 2**game.n), np.nan)}
         nothing |= {"outputs": np.full((1, 2**game.n, 1), np.nan, dtype=np.float32)} if outputs else {}
         return nothing | {FAILED: _reasons([_reason(error)])}
     if record:
         tables[FAILED] = _reasons([_why_not_finite(*pair) for pair in zip(games, tables["v"], strict=True)])
     return tables
+
+
+def _one_by_one(game: Game, games: range, **options: Any) -> dict[str, np.ndarray]:
+    """What `tables_of` gives of games that are evaluated each alone, since some of them fail."""
+    alone = [tables_of(game, range(one, one + 1), record=True, **options) for one in games]
+    shapes = {name: max((part[name] for part in alone), key=np.size).shape[1:] for name in alone[0]}
+    return {
+        name: np.concatenate([np.broadcast_to(part[name], (1, *shape)) for part in alone])
+        for name, shape in shapes.items()
+    }
 
 
 def _evaluated(

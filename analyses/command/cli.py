@@ -127,7 +127,7 @@ def _read(arguments: list[str]) -> tuple[Command, Any, Talk]:
         options = [option for option in options if option != "--demo"]
     demo = f"--demo alone: {_first_line(command.demo)}" if command.demo else ""
     settings, talk = parse_options(name, command.settings, options, demo)
-    _require_one_process(command)
+    _require_one_process(command, settings)
     return command, settings, talk
 
 
@@ -157,13 +157,14 @@ def _perform(command: Command, settings: Any, talk: Talk) -> Outcome:
     return outcome
 
 
-def _require_one_process(command: Command) -> None:
+def _require_one_process(command: Command, settings: Any) -> None:
     """Refuse to do the same work several times over."""
     processes = os.environ.get("WORLD_SIZE", "1")
-    if processes != "1" and not command.processes:
+    if processes != "1" and not command.processes and getattr(settings, "share", None) is None:
         raise ValueError(
-            f"{processes} processes were started, but only harsanyi granularity trains in several: "
-            "start this command once, without accelerate launch or torchrun"
+            f"{processes} processes were started, but only harsanyi granularity trains in several, and "
+            "only --share auto gives each its games: start this command once, without accelerate launch or "
+            "torchrun"
         )
 
 

@@ -46,6 +46,16 @@ class Origins:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Join the shares of a study (--share), and finish it as one process would."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN…")]
+    """Folders of all shares, OUT/share-1-of-8 and so on."""
+    out: Path
+    """Folder for the whole study: tables, figures and report."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accuracy:
     """Relate what a finished run kept and learned to how well the network answers."""
 
@@ -166,6 +176,7 @@ COMMANDS: dict[str, Command] = {
     "plan": Command(Plan, f"{HERE}.costs:plan_outcome"),
     "compare": Command(Compare, f"{HERE}.studies:compare_outcome"),
     "track": Command(Track, f"{HERE}.studies:track_outcome"),
+    "merge": Command(Merge, f"{HERE}.studies:merge_outcome"),
     "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
     "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),

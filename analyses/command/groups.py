@@ -58,7 +58,10 @@ GROUPS = (
     Group(
         "running",
         ("device", "only_plan"),
-        ("plan", "batch_size", "precision", "memory", "seed", "retry_failed"),
+        (
+            *("plan", "batch_size", "precision", "memory", "seed", "retry_failed"),
+            *("on", "share", "cpus_per_task", "gpus_per_task", "memory_per_task"),
+        ),
     ),
     Group("output", ("out", "keep_outputs", "quiet", "debug", "help_all")),
 )

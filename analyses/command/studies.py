@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harsanyi.analyses.command.commands import Merge
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
@@ -11,13 +12,16 @@ from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.run import STORE_FILE
-from harsanyi.analyses.study.study import Compare, Compute, Reliability, Track
+from harsanyi.analyses.run.shares import compute_share, merge
+from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
 from harsanyi.analyses.training.track import TRAJECTORIES, track
 from harsanyi.interactions import Store
 
 
 def compute_outcome(study: Compute) -> Outcome:
     """`harsanyi compute`."""
+    if study.share is not None:
+        return share_outcome(study)
     run = compute(study)
     summary = report_one(run)  # how the network was read stands directly above
     files = {"Report": study.out / REPORT_FILE, "figures": study.out / FIGURES_FOLDER}
@@ -28,6 +32,8 @@ def compute_outcome(study: Compute) -> Outcome:
 
 def compare_outcome(study: Compare) -> Outcome:
     """`harsanyi compare`."""
+    if study.share is not None:
+        return share_outcome(study)
     return comparison_outcome(run_comparison(study), study.out)
 
 
@@ -54,12 +60,42 @@ def reliability_outcome(study: Reliability) -> Outcome:
 
 def track_outcome(study: Track) -> Outcome:
     """`harsanyi track`."""
+    if study.share is not None:
+        return share_outcome(study)
     return Outcome(track(study), report_and_table(study.out, TRAJECTORIES), whole=_is_whole(study.out))
 
 
 def _is_whole(out: Path) -> bool:
     """Whether no input was left out of a run."""
     return not left_out(Store(out / STORE_FILE))
+
+
+def share_outcome(study: Study) -> Outcome:
+    """A share of `harsanyi compute`, `compare` or `track`: value tables alone."""
+    study, store = compute_share(study)
+    assert study.place is not None
+    number, count = study.place
+    whole = study.out.parent
+    games = int(store.settled(store.networks[0]).sum())
+    failed = {game for name in store.networks for game in store.failed(name)}
+    told = f" On {len(failed)} of them a network failed: they will be left out." if failed else ""
+    return Outcome(
+        [f"Share {number} of {count} has the value tables of {games} of {store.games} inputs.{told}"],
+        {"Tables": store.path},
+        f"When all shares are done: harsanyi merge {whole}/share-*-of-{count} --out {whole}",
+        whole=not failed,
+    )
+
+
+def merge_outcome(options: Merge) -> Outcome:
+    """`harsanyi merge`: the shares joined, then the command that they are shares of."""
+    study = merge(options.runs, options.out)
+    if isinstance(study, Compare):
+        return compare_outcome(study)
+    if isinstance(study, Track):
+        return track_outcome(study)
+    assert isinstance(study, Compute)
+    return compute_outcome(study)
 
 
 def report_and_table(out: Path, table: str) -> dict[str, Path]:

@@ -2,18 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from harsanyi.analyses.knowledge.interaction_tables import games_table, ranges_table
 from harsanyi.analyses.report.tables import write_table
+from harsanyi.analyses.run.blocks import Block, Evaluator, blocks_of, evaluated_here, failing, shared
+from harsanyi.analyses.run.cluster import Cluster, cluster_of
 from harsanyi.analyses.run.costs import LONG, announcement, are_long, seconds_each
 from harsanyi.analyses.run.extraction import paused, study_interactions
 from harsanyi.analyses.run.failures import evaluated_by_all, to_be_tried_again
@@ -74,39 +75,58 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True, recor
     Raises:
         ValueError: a setting cannot be followed, or a network failed on every input.
     """
-    require_own_folder(study.out, type(study).__name__.lower())
-    games = prepare(study)
-    _require_room(games)
-    if (study.out / STORE_FILE).exists():
-        to_be_tried_again(Store(study.out / STORE_FILE), failed=study.retry_failed)
-    unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
-    masked = {name: games.game(name) for name in unfinished}
-    answers = first_answers(games)
-    store = Store.open_or_create(
-        study.out / STORE_FILE,
-        settings=settings_known_to(study.out / STORE_FILE, games),
-        networks=list(games.networks),
-        games=len(games.inputs),
-        n=games.n,
-        outputs=_output_counts(games) if study.keep_outputs else None,
-        arrays=games.layout.arrays | arrays_of(answers),
-        about=games.about,
-    )
-    require_same_networks(store, answers)
-    for name, read_out in games.read_outs.items():
-        if not read_out.kept:
-            read_out.save(read_out_file(study, name))
-    replace(study, retry_failed=False).write(study.out / STUDY_FILE)
-    facts = _with_notes(_measure_once(games), masked)
-    if progress and announce:
-        say(*network_lines(facts))
-    if masked:
-        recorded = record and study.choose == "random"
-        facts = _evaluate(games, masked, store, facts, progress, announce, recorded)
+    if study.share is not None:
+        raise ValueError("--share is for value tables alone: evaluate them, and merge the shares")
+    games, store, facts = fill_tables(study, progress=progress, announce=announce, record=record)
     store = evaluated_by_all(store)
     run = Run(study, store, study_interactions(study, store, facts, progress=progress), facts)
     _write_tables(run, games)
     return run
+
+
+@alone_in_its_folder
+def fill_tables(
+    study: Study, *, progress: bool = True, announce: bool = True, record: bool = True
+) -> tuple[StudyGames, Store, Facts]:
+    """The value tables of every network of a study, or of a share of its games, kept in its folder.
+
+    Args:
+        study, progress, announce, record: as for `compute`.
+
+    Returns:
+        the games, their store, and what was measured of networks and inputs.
+    """
+    require_own_folder(study.out, type(study).__name__.lower())
+    with cluster_of(study) as cluster:
+        games = prepare(study)
+        _require_room(games)
+        if (study.out / STORE_FILE).exists():
+            to_be_tried_again(Store(study.out / STORE_FILE), failed=study.retry_failed)
+        unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
+        masked = {name: games.game(name) for name in unfinished}
+        answers = first_answers(games)
+        store = Store.open_or_create(
+            study.out / STORE_FILE,
+            settings=settings_known_to(study.out / STORE_FILE, games),
+            networks=list(games.networks),
+            games=len(games.inputs),
+            n=games.n,
+            outputs=_output_counts(games) if study.keep_outputs else None,
+            arrays=games.layout.arrays | arrays_of(answers),
+            about=games.about,
+        )
+        require_same_networks(store, answers)
+        for name, read_out in games.read_outs.items():
+            if not read_out.kept:
+                read_out.save(read_out_file(study, name))
+        replace(study, retry_failed=False).write(study.out / STUDY_FILE)
+        facts = _with_notes(_measure_once(games), masked)
+        if progress and announce:
+            say(*network_lines(facts))
+        if masked:
+            recorded = record and study.choose == "random" and store.records_failures
+            facts = _evaluate(games, masked, store, facts, progress, announce, cluster, recorded)
+    return games, store, facts
 
 
 def _evaluate(
@@ -116,6 +136,7 @@ def _evaluate(
     facts: Facts,
     progress: bool,
     announce: bool,
+    cluster: Cluster | None,
     record: bool,
 ) -> Facts:
     """Fill the value tables of unfinished networks; the facts with what was measured on the way.
@@ -129,13 +150,12 @@ def _evaluate(
             loss = _precision_loss(name, game, progress)
             facts = replace(facts, precision_losses=facts.precision_losses | {name: loss})
             _write_facts(games, facts)
-    forwards = len(masked) * store.games << store.n
-    left = _games_left(games, masked, store) << store.n
+    forwards, left = _forwards(games, masked, store)
     first = next(iter(masked.values()))
-    with _naming(games, names[0]):
-        measured = progress and announce and are_long(first, left)
+    with failing(games, names[0]):
+        measured = progress and announce and cluster is None and are_long(first, left)
         seconds = seconds_each(first, 1) if measured else 0.0
-    options: dict[str, Any] = {
+    planning: dict[str, Any] = {
         "plan": study.plan,
         "memory": study.plan_memory,
         "checkpoints": evaluated_networks(games),
@@ -145,81 +165,73 @@ def _evaluate(
             progress_bar(forwards, "value tables", "forward", shown=progress, there=forwards - left)
         )
         with paused(bar):
-            groups = stack.enter_context(together(list(masked.values()), **options))
+            groups = stack.enter_context(together(list(masked.values()), **planning))
             if measured:
-                with _naming(games, names[0]):
-                    choice = choose(first, **options)
+                with failing(games, names[0]):
+                    choice = choose(first, **planning)
                 if choice.share * seconds * left >= LONG:
                     say(announcement(masked, choice, left, seconds))
         sharing = [[names[number] for number in group] for group in groups]
-        for name in names:
-            group = next((group for group in sharing if name in group), [name])
-            if name == group[0]:
-                members = {member: masked[member] for member in group}
-                with paused(bar):
-                    facts = replace(facts, plans=facts.plans | _plans_taken(games, members, options))
-                _write_facts(games, facts)
-                _fill(games, members, store, bar, options, record)
+
+        def blocks() -> Iterator[Block]:
+            nonlocal facts
+            for name in names:
+                group = next((group for group in sharing if name in group), [name])
+                if name == group[0]:
+                    members = {member: masked[member] for member in group}
+                    with paused(bar):
+                        plans = _plans_taken(games, members, planning)
+                    facts = replace(facts, plans=facts.plans | plans)
+                    _write_facts(games, facts)
+                    yield from _blocks(games, members, store, planning)
+
+        evaluator = Evaluator(games, masked, store.keeps_outputs, record, planning)
+        results = (
+            evaluated_here(evaluator, blocks(), bar)
+            if cluster is None
+            else cluster.evaluated(evaluator, blocks(), bar)
+        )
+        with store.written():
+            for name, rows, tables in results:
+                store.write(name, rows, tables)
+    for name in names:
+        for twin in _twins(games, name):
+            store.copy(twin, name)
     return facts
 
 
 def _plans_taken(
-    games: StudyGames, masked: dict[str, MaskedModel], options: dict[str, Any]
+    games: StudyGames, masked: dict[str, MaskedModel], planning: dict[str, Any]
 ) -> dict[str, PlanTaken]:
     """The plans of networks, of those that have another than the dense one."""
     taken = {}
     for name, game in masked.items():
         if not _twins(games, name):
-            with _naming(games, name):
-                taken[name] = choose(game, **options)
+            with failing(games, name):
+                taken[name] = choose(game, **planning)
     return {name: PlanTaken(plan.name, plan.why) for name, plan in taken.items() if plan.name != "dense"}
 
 
-def _fill(
-    games: StudyGames,
-    masked: dict[str, MaskedModel],
-    store: Store,
-    bar: "tqdm[Any]",
-    options: dict[str, Any],
-    record: bool,
-) -> None:
-    """Fill the value tables of a network, or of several that begin alike.
+def _blocks(
+    games: StudyGames, masked: dict[str, MaskedModel], store: Store, planning: dict[str, Any]
+) -> Iterator[Block]:
+    """The blocks of a network, or of several that begin alike, in the order of one process.
 
-    Those get a block of games each before the next block, so that they share what is equal. Twins of others,
-    and networks without a plan, come after them.
+    Those with a plan get a block of games each before the next block, so that they share what is equal.
+    Networks without a plan come after them. Twins of others have none: they are copied.
 
     Args:
         games: of the study.
         masked: the games of each network, in order.
         store: of the tables.
-        bar: counts forwards.
-        options: of the plan.
-        record: whether games may fail.
+        planning: options of the plan.
     """
-    batch_size = games.study.batch_size
-    filling: dict[str, Any] = {"batch_size": batch_size, "progress": bar, "record": record, **options}
-    sharing = [name for name in masked if not _twins(games, name)]
-    blocks = store.blocks(masked[sharing[0]], batch_size) if len(sharing) > 1 else []
-    filled = set[str]()
-    for rows in blocks:
-        for name in sharing:
-            with _naming(games, name):
-                with paused(bar):
-                    planned = choose(masked[name], **options).plan is not None
-                if planned:
-                    filled.add(name)
-                    store.fill(name, masked[name], games=rows, **filling)
-    for name in [name for name in masked if name not in filled]:
-        for twin in _twins(games, name):
-            store.copy(twin, name)
-        with _naming(games, name):
-            store.fill(name, masked[name], **filling)
+    names = [name for name in masked if not _twins(games, name)]
+    sharing = [name for name in names if choose(masked[name], **planning).plan is not None]
+    apart = [name for name in names if name not in sharing]
+    for group in ([sharing] if sharing else []) + [[name] for name in apart]:
         evaluated_by_all(store)  # raises where no game is left, before the next network's work
-
-
-def _naming(games: StudyGames, name: str) -> AbstractContextManager[None]:
-    """A context whose errors name the network."""
-    return error_sentence(f"{name} ({games.study.model}) failed on masked inputs")
+        yield from blocks_of(group, masked[group[0]], store, games.study.batch_size, games.study.place)
 
 
 def _write_tables(run: Run, games: StudyGames) -> None:
@@ -241,7 +253,8 @@ def _require_room(games: StudyGames) -> None:
     study, count = games.study, len(games.inputs)
     work = f"tables of {count} games of {games.n} players, 2**{games.n} masked versions each,"
     table = 8 * count << games.n
-    require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {work}")
+    if study.share is None:  # a share is not split into interactions
+        require_memory(EXTRACTION_TABLES * table, torch.device("cpu"), f"work on {work}")
     if (study.out / STORE_FILE).exists():
         return
     needed = DISK_TABLES * table * len(study.checkpoints)
@@ -268,15 +281,18 @@ def _twins(games: StudyGames, name: str) -> list[str]:
     return [twin for twin in before if weights[twin] == weights[name] and labels[twin] == labels[name]]
 
 
-def _games_left(games: StudyGames, masked: Mapping[str, MaskedModel], store: Store) -> int:
-    """How many games take forwards: those that are not done, of networks that are no copy of another."""
-    size = games.study.batch_size
-    return sum(
-        len(rows)
-        for name, game in masked.items()
-        if not _twins(games, name)
-        for rows in store.unfinished(name, game, batch_size=size)
-    )
+def _forwards(games: StudyGames, masked: Mapping[str, MaskedModel], store: Store) -> tuple[int, int]:
+    """How many forwards the games of these networks take, and how many of them are left.
+
+    Games that are done take none, nor do networks that are copies of another.
+    """
+    size, share = games.study.batch_size, games.study.place
+    whole = left = 0
+    for name, game in masked.items():
+        whole += sum(map(len, shared(store.blocks(game, size), share)))
+        if not _twins(games, name):
+            left += sum(len(block.games) for block in blocks_of([name], game, store, size, share))
+    return whole << store.n, left << store.n
 
 
 def _output_counts(games: StudyGames) -> dict[str, int]:

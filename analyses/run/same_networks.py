@@ -93,6 +93,28 @@ def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
             )
 
 
+def require_same_answers(store: Store, other: Store) -> None:
+    """Refuse tables of other networks than those of a store, as far as their answers to one input show it.
+
+    Args:
+        store, other: of the same settings.
+
+    Raises:
+        ValueError: a network answers the first input otherwise, by more than the rounding of float32.
+    """
+    rounding = Rounding.of(torch.float32)
+    for name in store.networks:
+        try:
+            first, second = (torch.from_numpy(each.array(_array(name))) for each in (store, other))
+        except KeyError:
+            continue
+        if not rounding.same(first, second):
+            raise ValueError(
+                f"{name} did not answer alike when {store.path} and {other.path} were begun, although its "
+                "weights are the same: its code, a library or the machine was another"
+            )
+
+
 def _answer(games: StudyGames, name: str) -> Answer | None:
     """What a network answers to the first input; None where it fails on it."""
     network, tensors = games.networks[name], games.layout.tensors[name]

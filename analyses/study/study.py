@@ -38,7 +38,11 @@ MINIMUMS = {
     "image_size": 1,
     "batch_size": 1,
     "seed": 0,
+    "cpus_per_task": 1,
 }
+RAY = "ray"
+# The options of the workers of a cluster.
+OF_TASKS = ("cpus_per_task", "gpus_per_task", "memory_per_task")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +170,18 @@ class Study(Settings):
     """GiB that a plan may take beside the network. By default 2 on a CPU, a quarter of a GPU's memory."""
     seed: int = 0
     """Seed of every draw: inputs, players, read-outs, bootstrap."""
+    on: str | None = None
+    """Where value tables are evaluated: ray, or ray://HOST:PORT. ray is the cluster that this machine is in,
+    or all cores of this machine; the other is a cluster elsewhere. By default this process alone."""
+    share: str | None = None
+    """Evaluate one share of the games, as K/OF: 1/8 to 8/8. It has its own folder, OUT/share-K-of-OF, and
+    harsanyi merge joins all shares. auto: by the place in a SLURM array, or among processes of torchrun."""
+    cpus_per_task: int | None = None
+    """--on ray: cores of a worker. By default 1."""
+    gpus_per_task: float | None = None
+    """--on ray: GPUs of a worker; 0.5 lets two of them share one. By default none."""
+    memory_per_task: float | None = None
+    """--on ray: GiB of memory that a worker is given room for. By default any."""
     retry_failed: bool = False
     """Evaluate inputs again on which a network failed in an earlier run. Without it they stay left out."""
 
@@ -189,6 +205,14 @@ class Study(Settings):
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
         if self.memory is not None and not 0 < self.memory < float("inf"):
             raise ValueError(f"--memory is {self.memory}: expected GiB, more than 0")
+        if self.on is not None and self.on != RAY and not self.on.startswith(f"{RAY}://"):
+            raise ValueError(f"--on is {self.on!r}: expected ray or ray://HOST:PORT")
+        if self.on is None:
+            self.refuse_idle(OF_TASKS, "for --on ray, and all is evaluated in this process")
+        for name in OF_TASKS[1:]:
+            if (amount := getattr(self, name)) is not None and not 0 < amount < float("inf"):
+                raise ValueError(f"{option(name)} is {amount}: expected more than 0")
+        share_in(self.share)
         if not 0 <= self.noise < float("inf"):
             raise ValueError(f"--noise is {self.noise}: expected a share of |v(N) − v(∅)|, 0 or more")
         if not 0 <= self.specific <= 1:
@@ -206,6 +230,11 @@ class Study(Settings):
                 f"--threshold is {self.threshold}: expected a share of the strongest effect, 0 or more and "
                 "less than 1"
             )
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The number of the share that is evaluated, from 1, and how many there are; None for all games."""
+        return share_in(self.share)
 
     def extraction(self) -> "Method":
         """The method as an object."""
@@ -265,6 +294,7 @@ class Reliability(Compare):
     def require_sense(self) -> None:
         """As `Study.require_sense`."""
         super().require_sense()
+        self.refuse_idle(("share",), "for one run; reliability computes several: share out each of them")
         if self.corruption is not None:
             raise ValueError(
                 "--corruption is for one run; reliability takes --corruptions beside clean inputs"
@@ -319,6 +349,24 @@ class Track(Study):
             raise ValueError(f"--series cannot call a run {PRETRAINED}: that is the network before all runs")
         if missing := [argument for argument in self.series if not argument.partition("=")[2]]:
             raise ValueError(f"--series {missing[0]} names no folder: expected NAME=FOLDER")
+
+
+def share_in(text: str | None) -> tuple[int, int] | None:
+    """The number of a share and how many there are, from the text of the option; None for all games.
+
+    Raises:
+        ValueError: for another text.
+
+    >>> share_in("3/8")
+    (3, 8)
+    """
+    if text is None:
+        return None
+    if match := re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", text):
+        number, count = map(int, match.groups())
+        if number <= count:
+            return number, count
+    raise ValueError(f"--share is {text!r}: expected K/OF with K from 1 to OF, as 1/8 to 8/8")
 
 
 def checkpoint_of(series: str, step: int) -> str:

@@ -23,7 +23,7 @@ PARTS = {
         f"{INTERACTIONS}.game.tried:trial_of",
         f"{INTERACTIONS}.plans.choice:choose",
     ],
-    "forwards": [f"{INTERACTIONS}.store:Store.fill", "benchmarks.beside.scaled:use.<locals>.fill"],
+    "forwards": [f"{INTERACTIONS}.store:tables_of", "benchmarks.beside.scaled:use.<locals>.tables_of"],
     "files": [
         f"{INTERACTIONS}.store:Store.open_or_create",
         f"{INTERACTIONS}.store:Store._file",

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from harsanyi.interactions import Interactions, Method, Store, evaluate
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.methods import extract_each
-from harsanyi.interactions.store import _write
 
 
 def use(games: int, tables: Path | None) -> None:
@@ -22,22 +22,26 @@ def use(games: int, tables: Path | None) -> None:
         tables: a store whose tables all games get, in place of those of the games that are evaluated. Random
             weights have tables that are split in no time.
     """
-    from harsanyi.analyses.run import extraction
+    from harsanyi.analyses.run import blocks, extraction
 
-    def fill(store: Store, network: str, game: Game, **options: Any) -> None:
-        # The first game's tables are made while a plan is tried: it says little of the others.
-        v = evaluate(game, games=range(1, 1 + games), **options)
-        if tables is not None:
-            source = Store(tables)
-            v = source.v(source.networks[store.networks.index(network) % len(source.networks)])
-        repeated = v[torch.arange(store.games) % len(v)].numpy()
-        with store._file("r+") as file:
-            _write(file, network, range(store.games), {"v": repeated})
+    made: dict[Game, Tensor] = {}
+
+    def tables_of(
+        game: Game, rows: range, *, outputs: bool, record: bool, **options: Any
+    ) -> dict[str, np.ndarray]:
+        if game not in made:
+            # The first game's tables are made while a plan is tried: it says little of the others.
+            v = evaluate(game, games=range(1, 1 + games), **options)
+            if tables is not None:
+                source = Store(tables)
+                v = source.v(source.networks[len(made) % len(source.networks)])
+            made[game] = v
+        return {"v": made[game][torch.as_tensor(rows) % len(made[game])].numpy()}
 
     def extract(given: Mapping[str, Tensor], method: Method) -> Iterator[tuple[str, Interactions]]:
         for name, whole in given.items():
             ((_, found),) = extract_each({name: whole[:games]}, method)
             yield name, replace(found.select(torch.arange(len(whole)) % games), v=whole)
 
-    setattr(Store, "fill", fill)  # noqa: B010, of another signature
+    setattr(blocks, "tables_of", tables_of)  # noqa: B010
     setattr(extraction, "extract_each", extract)  # noqa: B010

@@ -342,3 +342,25 @@ def test_damaged_numbers_are_named_and_refused(tmp_path):
     store.forget("after", store.damaged("after"))
     store.fill("after", SeveralGames(), progress=False)
     assert digest(store.path) == before
+
+
+def test_failed_games_are_taken_with_their_reasons_and_damaged_ones_are_refused(tmp_path):
+    """Of a game that failed alone nobody knows how many outputs it has."""
+    outputs = {"before": 3, "after": 3}
+    first, second = (create(tmp_path / f"{name}.h5", outputs=outputs) for name in ("first", "second"))
+    table = np.arange(64.0)[None]
+    first.write("before", range(1), {"v": table, "outputs": np.ones((1, 64, 3), dtype=np.float32)})
+    nothing = {"v": table * np.nan, "outputs": np.full((1, 64, 1), np.nan, dtype=np.float32)}
+    first.write("before", range(1, 2), nothing | {"failed": np.array([b"no such input"])})
+    first.copy("before", "after")
+    second.take(first)
+    for store, name in ((first, "after"), (second, "before"), (second, "after")):
+        assert store.failed(name) == {1: "no such input"}
+        assert store.done(name).nonzero()[0].tolist() == [0]
+        assert store.damaged(name) == []
+    assert digest(first.path) == digest(second.path)
+    with h5py.File(first.path, "r+") as file:
+        file["outputs/after"][0, 3] += 1
+    for store in (second, create(tmp_path / "third.h5", outputs=outputs)):
+        with pytest.raises(ValueError, match=r"first.h5 is damaged: the numbers of 1 game of after \(0\)"):
+            store.take(first)

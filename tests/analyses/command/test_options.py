@@ -343,6 +343,8 @@ CHANGED: dict[str, Any] = {
 # What is handed on as it is, to work on tables, forwards and games that failed, or is for inputs that there
 # may be none of.
 HANDED_ON = {"out", "threshold", "keep_outputs", "plan", "memory", "bits", "skip_unreadable", "retry_failed"}
+# Where the work is done, which changes no number.
+HANDED_ON |= {"on", "share", "cpus_per_task", "gpus_per_task", "memory_per_task"}
 
 
 def outcome(study: Compare) -> tuple[Any, ...]:

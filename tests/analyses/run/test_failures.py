@@ -13,6 +13,7 @@ import pytest
 from harsanyi import data
 from harsanyi.analyses import Run, study_in
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.run.shares import merge
 from harsanyi.analyses.study.study import Compare, Reliability
 from harsanyi.interactions import Store
 from tests.places import ROOT
@@ -107,6 +108,29 @@ def test_a_bad_game_is_not_the_end_of_the_study(how, picky, tmp_path, capsys):
     main(["compare", str(tmp_path / "run/study.toml"), "--retry-failed"])
     assert (tmp_path / "run/values.h5").read_bytes() == (tmp_path / "whole/values.h5").read_bytes()
     assert study_in(tmp_path / "run/study.toml").retry_failed is False
+
+
+def test_shares_with_a_bad_game_are_joined_to_the_bytes_of_one_process(picky, tmp_path, capsys):
+    main(picky(9.0, "never", out="whole"))
+    bound = bound_between(Run.open(tmp_path / "whole"), tmp_path)
+    options = ["--keep-outputs", "--batch-size=16"]  # a block is a game
+    assert ended([*picky(bound, "nan", out="one"), *options]) == 3
+    codes = []
+    for number in (1, 2):
+        try:
+            main([*picky(bound, "nan", out="shared"), *options, f"--share={number}/2"])
+        except SystemExit as stop:
+            codes.append(stop.code)
+    assert codes == [3]
+    assert "On 1 of them a network failed: they will be left out." in capsys.readouterr().out
+    folders = [str(tmp_path / f"shared/share-{number}-of-2") for number in (1, 2)]
+    assert ended(["merge", *folders, f"--out={tmp_path / 'joined'}"]) == 3
+    for name in ("values.h5", "change.csv"):
+        assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    with h5py.File(tmp_path / "shared/share-1-of-2/values.h5", "r+") as file:
+        file["v/after"][0, 3] += 1e-12
+    with pytest.raises(ValueError, match="is damaged: the numbers of 1 game of after"):
+        merge([Path(folder) for folder in folders], tmp_path / "again", progress=False)
 
 
 def bound_between(whole: Run, folder: Path) -> float:
