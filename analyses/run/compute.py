@@ -194,6 +194,7 @@ def _evaluate(
         with store.written():
             for name, rows, tables in results:
                 store.write(name, rows, tables)
+    evaluated_by_all(store)  # raises where no game is left: nothing is copied then
     for name in names:
         for twin in _twins(games, name):
             store.copy(twin, name)
