@@ -50,7 +50,7 @@ class Prices:
             BYTES_OF_A_NUMBER / (count * MULTIPROCESSOR_BYTES),
         )
 
-    def seconds(self, calls: float, multiply_adds: float, numbers: float) -> float:
+    def seconds(self, calls: float | int, multiply_adds: float | int, numbers: float | int) -> float:
         """Seconds of work.
 
         Args:

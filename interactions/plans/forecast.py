@@ -77,6 +77,6 @@ class Forecast:
     def _prices(self) -> Prices:
         return Prices.of(self.game.device)
 
-    def _seconds(self, calls: float, numbers: float) -> float:
+    def _seconds(self, calls: float | int, numbers: float | int) -> float:
         """Seconds of a forward in a batch."""
         return self._prices.seconds(calls / self.game.batch_size(), self.game.work.multiply_adds, numbers)
