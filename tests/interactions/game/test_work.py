@@ -55,10 +55,10 @@ def test_multiply_adds_are_those_of_torch(name):
 def test_results_are_counted_once():
     """Containers, identities and what overwrites its input give nothing new; the sum of a block does."""
     work = counted(nn.Sequential(Residual(), nn.Identity(), nn.Identity()), torch.randn(1, 4, 8, 8))
-    image = 4 * 8 * 8
+    image = 4.0 * 8 * 8
     # The convolution, the batch norm and their sum; the activation overwrites the sum.
     assert work == Work(
-        calls=3, multiply_adds=image * 18, numbers=3 * image, normalised=image, weights=4 * 2 * 9
+        calls=3, multiply_adds=image * 18, numbers=3 * image, normalised=image, weights=4.0 * 2 * 9
     )
 
 
