@@ -12,7 +12,7 @@ from .interactions.game.game import Game
 from .interactions.game.masked_model import MaskedModel
 from .interactions.game.players import Players
 from .interactions.methods import And, AndOr, JointSparseAndOr, SparseAndOr, extract
-from .interactions.store import Store
+from .interactions.store.store import Store
 from .models.loading.networks import Network
 
 __all__ = [

@@ -48,7 +48,7 @@ from harsanyi.interactions.methods import (
 from harsanyi.interactions.sparse.fit import SparseFit, sparse_and_or
 from harsanyi.interactions.sparse.joint import sparse_and_or_joint
 from harsanyi.interactions.sparse.ranges import effect_ranges
-from harsanyi.interactions.store import Store
+from harsanyi.interactions.store.store import Store
 
 if TYPE_CHECKING:
     from harsanyi.interactions.attribution import HarsanyiInteractions

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from harsanyi.analyses.study.games import StudyGames, error_sentence
 from harsanyi.interactions import MaskedModel, Store
-from harsanyi.interactions.store import tables_of
+from harsanyi.interactions.store.tables import tables_of
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import RAY, Study
 from harsanyi.interactions import MaskedModel
 from harsanyi.interactions.plans.choice import together
-from harsanyi.interactions.store import differences
+from harsanyi.interactions.store.differences import differences
 from harsanyi.progress import say
 from harsanyi.writing import write_whole
 

@@ -14,7 +14,8 @@ from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE
 from harsanyi.analyses.run.same_networks import require_same_answers
 from harsanyi.analyses.study.study import OF_TASKS, Study, study_in
 from harsanyi.interactions import Store
-from harsanyi.interactions.store import differences, ranges_of
+from harsanyi.interactions.store.differences import differences
+from harsanyi.interactions.store.store import ranges_of
 from harsanyi.progress import progress_bar
 from harsanyi.writing import sole_writer, whole
 

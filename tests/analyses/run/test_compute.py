@@ -8,7 +8,7 @@ import torch
 from harsanyi import models
 from harsanyi.analyses.run import compute as compute_module
 from harsanyi.analyses.run.compute import compute
-from harsanyi.interactions import store
+from harsanyi.interactions.store import store
 from tests.analyses.conftest import COARSE
 from tests.planning import make_planning_free
 

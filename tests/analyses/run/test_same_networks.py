@@ -7,7 +7,8 @@ import torch
 
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import STORE_FILE
-from harsanyi.interactions import Store, store
+from harsanyi.interactions import Store
+from harsanyi.interactions.store import store
 
 NET = """
 import torch

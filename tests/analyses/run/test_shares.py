@@ -77,7 +77,7 @@ def test_a_merge_that_was_stopped_goes_on(shares, study, tmp_path):
 
 
 def test_a_share_that_was_stopped_goes_on(study, tmp_path, monkeypatch):
-    from harsanyi.interactions import store
+    from harsanyi.interactions.store import store
 
     share, write, written = replace(study, share="3/3"), store._write, []
 
