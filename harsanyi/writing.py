@@ -113,6 +113,12 @@ def said_plainly(
         raise
 
 
+def room_at(path: Path) -> tuple[Path, int]:
+    """The folder of a file, or the one above it that exists, and the bytes that are free there."""
+    folder = next(place for place in path.absolute().parents if place.exists())
+    return folder, shutil.disk_usage(folder).free
+
+
 def require_room(path: Path, needs: int) -> None:
     """Refuse to begin a file that the disk has no room for.
 
@@ -125,8 +131,8 @@ def require_room(path: Path, needs: int) -> None:
 
     >>> require_room(Path("a.h5"), 0)
     """
-    folder = next(place for place in path.absolute().parents if place.exists())
-    if needs > (free := shutil.disk_usage(folder).free):
+    folder, free = room_at(path)
+    if needs > free:
         raise OSError(
             f"there is no room for {path}, which takes {_in_words(needs)}: {_in_words(free)} are free at "
             f"{folder}; make room, or name another folder"

@@ -1,7 +1,6 @@
 """Computing a study: value tables and interactions of every network, in one folder."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -48,7 +47,7 @@ from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.precision import precision_error
 from harsanyi.models.digest import digest
 from harsanyi.progress import progress_bar, say
-from harsanyi.writing import alone_in_its_folder
+from harsanyi.writing import alone_in_its_folder, room_at
 
 # A network's share of the disk, in tables: values, and interactions with the values they explain.
 DISK_TABLES = 4
@@ -262,7 +261,7 @@ def _require_room(games: StudyGames) -> None:
     if study.keep_outputs:
         work = f"{work} with the outputs of all classes,"
         needed += sum(_output_counts(games).values()) * table // 2
-    free = shutil.disk_usage(next(path for path in study.out.absolute().parents if path.exists())).free
+    _, free = room_at(study.out)
     if needed > free:
         raise MemoryError(
             f"{work} need {gibibytes(needed)} of disk, and {gibibytes(free)} are free: choose fewer players "

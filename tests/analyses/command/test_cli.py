@@ -321,10 +321,10 @@ def test_what_the_system_refuses_is_said_without_its_number(run, refused, tmp_pa
 
 
 def test_a_full_disk_is_seen_beforehand(options, refused, tmp_path, monkeypatch):
-    from harsanyi.analyses.run import compute
+    from harsanyi import writing
 
-    usage = compute.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(compute.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = writing.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert "GiB of disk, and 9.313e-7 GiB are free" in refused(
         "compare", *options, f"--out={tmp_path / 'run'}"
     )
