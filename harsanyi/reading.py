@@ -78,6 +78,15 @@ def reason_of(error: BaseException) -> str:
     return said if len(said) <= MAX_REASON else f"{said[:MAX_REASON]}…"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, or its kind where it says nothing.
+
+    >>> first_line(RuntimeError("it failed\\nhere")), first_line(MemoryError())
+    ('it failed', 'MemoryError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """The text in a file of bounded size, to be called in a context of `reading`.
 

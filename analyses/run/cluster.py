@@ -28,6 +28,7 @@ from harsanyi.interactions import MaskedModel
 from harsanyi.interactions.plans.choice import together
 from harsanyi.interactions.store.differences import differences
 from harsanyi.progress import say
+from harsanyi.reading import first_line
 from harsanyi.writing import write_whole
 
 # How often a block is tried, and how many workers in a row may end before they are ready.
@@ -68,7 +69,7 @@ def cluster_of(study: Study) -> "Iterator[Cluster | None]":
                 None if study.on == RAY else study.on, log_to_driver=False, logging_level=logging.WARNING
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"--on {study.on}: {_first_line(error)}") from error
+            raise ValueError(f"--on {study.on}: {first_line(error)}") from error
     try:
         cluster = Cluster(ray, study)
         cluster.require_room()
@@ -415,12 +416,8 @@ def _reason(error: Any) -> str:
     """Why a block failed, in a line."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
-        return f"{type(cause).__name__}: {_first_line(cause)}"
+        return f"{type(cause).__name__}: {first_line(cause)}"
     return str(error).strip().splitlines()[-1].strip()  # of a lost worker: how its process ended
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _told(job: Job) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
 from harsanyi.models.training.performance import Performance
+from harsanyi.reading import first_line
 
 # More inputs than this say little more about an accuracy or a loss.
 MAX_PERFORMANCE_INPUTS = 500
@@ -285,7 +286,7 @@ def error_sentence(what: str) -> Iterator[None]:
     except TrialError as error:
         raise ValueError(f"{what}: {error}") from error
     except FAILURES as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"{what} ({reason})") from error
 
 
@@ -296,6 +297,6 @@ def device_named(name: str) -> torch.device:
     try:
         device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"device {name!r} cannot be used: {first_line(error)}") from error
     require_float64(device)
     return device

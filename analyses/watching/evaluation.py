@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harsanyi.interactions import Interactions, MaskedModel, Method, coalition_masks, evaluate_pairs, extract
+from harsanyi.reading import first_line
 
 
 @dataclass
@@ -158,9 +159,9 @@ def _copy(network: nn.Module) -> nn.Module:
     try:
         return deepcopy(network)
     except (RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"a {type(network).__name__} cannot be copied ({reason}): name the part that can, as network="
+            f"a {type(network).__name__} cannot be copied ({first_line(error)}): name the part that "
+            "can, as network="
         ) from error
 
 

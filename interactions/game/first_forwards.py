@@ -23,6 +23,7 @@ from harsanyi.interactions.game.forward import (
 )
 from harsanyi.interactions.game.work import Count, Work, counting
 from harsanyi.interactions.machine.memory import is_out_of_memory
+from harsanyi.reading import first_line
 
 if TYPE_CHECKING:
     from harsanyi.interactions.game.masked_model import MaskedModel
@@ -94,14 +95,14 @@ def _unmasked(game: "MaskedModel", number: int) -> Tensor:
         ) from error
     except AssertionError as error:  # of a module exported for a batch of another length
         raise ValueError(
-            f"the network fails on one input alone ({str(error).splitlines()[0]}): export it with a batch of "
+            f"the network fails on one input alone ({first_line(error)}): export it with a batch of "
             "any length"
         ) from error
     except RuntimeError as error:
         if game.source.is_floating_point() or game.source.ndim != 4 or is_out_of_memory(error):
             raise
         raise ValueError(
-            f"the network does not take images of {game.source.dtype} ({str(error).splitlines()[0]}): pass "
+            f"the network does not take images of {game.source.dtype} ({first_line(error)}): pass "
             "floats, scaled and normalised as in its training, such as images.float() / 255"
         ) from error
 

@@ -16,6 +16,7 @@ from harsanyi.interactions.game.last_operation import ends_in_sigmoid
 from harsanyi.interactions.game.origin import Origin, origin_of
 from harsanyi.interactions.game.rounding import Rounding
 from harsanyi.interactions.machine.memory import is_out_of_memory
+from harsanyi.reading import first_line
 
 # Takes numbers of inputs and gives their outputs, from one forward.
 Answer = Callable[[Int64[Tensor, " batch"]], Float[Tensor, "batch *outputs"]]
@@ -149,7 +150,7 @@ class Trier:
                 return self._together(count // 2)
             for number in range(count):  # an input that fails alone, too, is no fault of the batch: raises
                 self.answer(self._rows([number]))
-            sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
+            sentence = first_line(error)
             return f"it answers one input, and fails on a batch of {count} ({sentence})"
         return outputs
 

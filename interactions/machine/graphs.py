@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harsanyi.accelerator import Recording, record, records
 from harsanyi.interactions.machine.memory import is_out_of_memory
+from harsanyi.reading import first_line
 
 # How many recordings one `Recordings` has: the parts of a network, for a full batch and a last one.
 MOST_RECORDINGS = 8
@@ -98,7 +99,7 @@ class Recordings:
         except RuntimeError as error:
             # Torch ends a recording that failed, which may fail too.
             origin = error.__context__ if isinstance(error.__context__, RuntimeError) else error
-            reason, no_memory = str(origin).splitlines()[0], is_out_of_memory(origin)
+            reason, no_memory = first_line(origin), is_out_of_memory(origin)
             del origin  # with it goes what the work has computed so far
         if no_memory:  # the work itself may have room
             calls.can_be_recorded = False

@@ -19,6 +19,7 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.plan import OwnFault
+from harsanyi.reading import first_line
 
 # The table of the reasons why games failed, and the bytes of a reason.
 FAILED, REASON_BYTES = "failed", 400
@@ -72,7 +73,7 @@ def tables_of(
             return _one_by_one(game, games, outputs=outputs, **options)
         nothing = {"v": np.full((1, 2**game.n), np.nan)}
         nothing |= {"outputs": np.full((1, 2**game.n, 1), np.nan, dtype=np.float32)} if outputs else {}
-        return nothing | {FAILED: _reasons([_reason(error)])}
+        return nothing | {FAILED: _reasons([first_line(error)])}
     if record:
         tables[FAILED] = _reasons([_why_not_finite(*pair) for pair in zip(games, tables["v"], strict=True)])
     return tables
@@ -104,11 +105,6 @@ def _may_be_of_a_game(error: Exception) -> bool:
         return False
     failed_device = type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
     return not failed_device or (isinstance(error, RuntimeError) and is_out_of_memory(error))
-
-
-def _reason(error: Exception) -> str:
-    """An error in a line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _why_not_finite(game: int, scores: np.ndarray) -> str:

@@ -21,6 +21,7 @@ from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.graph.traced import Traced
 from harsanyi.interactions.plans.graph.values import Size, Value
 from harsanyi.interactions.plans.plan import NotApplicable
+from harsanyi.reading import first_line
 
 # The operations of a batch norm that uses the statistics of the batch.
 BATCH_STATISTICS = (
@@ -95,7 +96,7 @@ def _exported(function: nn.Module, example: Tensor, beside: Mapping[str, Tensor]
             batch = (rows, dict.fromkeys(inputs[1], rows)) if beside else (rows,)
             return export(function, inputs, dynamic_shapes=batch, strict=False).run_decompositions({})
     except Exception as error:  # any failure of torch.export: the dense plan needs no trace
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         if reason.startswith("Constraints violated"):
             reason = (
                 FIXED_BATCH + "its code has it as a number, in a reshape or from len(x) or int(x.shape[0])"
