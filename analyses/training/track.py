@@ -36,6 +36,7 @@ from harsanyi.analyses.training.figures import (
 )
 from harsanyi.analyses.training.succession import (
     CORRELATIONS,
+    LEAST_RANKS,
     succession_table,
     theory_table,
     theory_variances,
@@ -333,18 +334,27 @@ def _preserved_at_the_end(along: pd.DataFrame) -> list[str]:
 
 def _successions(successions: pd.DataFrame) -> list[str]:
     """Whether low orders come first in each run, and in theory."""
-    sentences = []
-    for name, rows in successions.groupby("series", sort=False):
-        run, theory, both = (
-            with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format)
-            for quantity in CORRELATIONS
+    return [_succession(str(name), rows) for name, rows in successions.groupby("series", sort=False)]
+
+
+def _succession(name: str, rows: pd.DataFrame) -> str:
+    """Whether low orders come first in a run, and in theory; or why that cannot be said."""
+    reached = rows[rows.quantity == "step"].value.dropna()
+    if len(reached) < LEAST_RANKS:
+        return (
+            f"In {name}, {len(reached)} orders have strength at the end: too few to say whether low orders "
+            f"come first, which takes {LEAST_RANKS}."
         )
-        sentences.append(
-            f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
-            f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
-            f"theory is {both}."
-        )
-    return sentences
+    if reached.nunique() == 1:
+        return f"In {name}, half of each order is reached at the same step: none comes first."
+    run, theory, both = (
+        with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format) for quantity in CORRELATIONS
+    )
+    return (
+        f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
+        f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
+        f"theory is {both}."
+    )
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
