@@ -13,6 +13,10 @@ from tqdm.asyncio import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 
 WARNING = "WARNING: "
+# A bar, and a line in a log: counts are whole, and written as in all else that is said.
+COUNTED = "{n:,.0f} of {total:,.0f} {unit}s"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| " + COUNTED + " [{elapsed}<{remaining}]"
+LINE = "{desc}: {percentage:.0f}%, " + COUNTED + ", {elapsed} so far, {remaining} left"
 # Seconds between two lines in a log; shorter work has none.
 LOG_INTERVAL = 60
 
@@ -62,7 +66,7 @@ def progress_bar(total: int, title: str, unit: str, *, shown: bool = True, there
         total=total,
         initial=there,
         unit=unit,
-        unit_scale=total > 1000,
+        bar_format=BAR,
         desc=title,
         disable=not shown or _quiet.get(),
         smoothing=0,
@@ -80,9 +84,8 @@ class _Lines(plain_tqdm):  # type: ignore[type-arg]
     """A bar for a log: a line each minute, none for shorter work."""
 
     def __init__(self, **options: Any) -> None:
-        form = "{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt} {unit}s, {elapsed} so far, {remaining} left"
         rare: dict[str, Any] = {"mininterval": LOG_INTERVAL, "delay": LOG_INTERVAL}
-        super().__init__(**options, **rare, bar_format=form, leave=False)
+        super().__init__(**options | {"bar_format": LINE}, **rare, leave=False)
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
