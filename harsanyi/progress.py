@@ -41,9 +41,11 @@ def quietly(quiet: bool = True) -> Iterator[None]:
 def say(*lines: str) -> None:
     """Print lines at once, without disturbing a bar; where all is quiet, those alone that warn."""
     said = [line for line in lines if not _quiet.get() or line.startswith(WARNING)]
-    if said:
+    if said and _moves():
         tqdm.write("\n".join(said), file=sys.stdout)
         sys.stdout.flush()
+    elif said:  # tqdm would draw the bars of a log anew, a line each
+        print("\n".join(said), flush=True)
 
 
 def progress_bar(total: int, title: str, unit: str, *, shown: bool = True, there: int = 0) -> "tqdm[Any]":
@@ -76,8 +78,12 @@ def progress_bar(total: int, title: str, unit: str, *, shown: bool = True, there
 
 def _kind() -> "type[tqdm[Any]]":
     """Bars that move, where they can."""
-    moves = sys.stderr.isatty() or tqdm is not plain_tqdm  # the other is that of notebooks
-    return tqdm if moves else _Lines
+    return tqdm if _moves() else _Lines
+
+
+def _moves() -> bool:
+    """Whether a bar can move here."""
+    return sys.stderr.isatty() or tqdm is not plain_tqdm  # the other is that of notebooks
 
 
 class _Lines(plain_tqdm):  # type: ignore[type-arg]

@@ -54,6 +54,13 @@ def test_short_work_leaves_no_line(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_said_beside_a_short_bar_leaves_no_line(clock, capsys):
+    with progress_bar(1536, "value tables", "forward"):
+        clock[0] += 2
+        say("by plan tables")
+    assert capsys.readouterr() == ("by plan tables\n", "")
+
+
 def test_where_all_is_quiet_there_are_warnings_alone(clock, capsys):
     with quietly():
         with progress_bar(10, "networks", "network") as bar:
