@@ -20,6 +20,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
+    read_out_lines,
     reading_lines,
     starts_untrained,
 )
@@ -99,7 +100,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         first,
         *others,
         *untrained_starts(run),
-        *reading_lines(run.facts),
+        *read_out_lines(run.facts),
         *approximations(run),
     ]
 
