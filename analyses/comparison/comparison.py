@@ -154,8 +154,8 @@ def _strongest(interactions: Interactions) -> str:
         return "In this input no interaction has an effect."
     players = interactions.about.together(first.players, 0)
     return (
-        f"The strongest interaction of this input is the {first.kind.upper()} “{players}”: {first.effect:+.2f} "
-        f"({interactions.about.unit})."
+        f"The strongest interaction of this input is the {first.kind.upper()} “{players}”: "
+        f"{first.effect:+.2f} ({interactions.about.unit})."
     )
 
 

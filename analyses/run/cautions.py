@@ -99,8 +99,8 @@ def unequal_strengths(before: float, after: float) -> list[str]:
     what = f"at most {share} can be preserved" if after < before else f"{share} at most is not new"
     return [
         f"An input has {before:,.2f} of salient strength before and {after:,.2f} after: {what}, whatever was "
-        "learned. Larger logits have stronger effects, and those of a read-out may be much larger than those of "
-        "a trained head."
+        "learned. Larger logits have stronger effects, and those of a read-out may be much larger than those "
+        "of a trained head."
     ]
 
 

@@ -105,7 +105,8 @@ def succession_table(
     Its first crossing is interpolated linearly between checkpoints, and between values of log σ². The
     correlations are Spearman's over the orders: of order and step (1: low orders first), of order and falling
     σ², and of step and falling σ² (1: the run has the succession of theory). With n players they rest on n
-    ranks, and on fewer than five there are none. The bootstrap computes crossings and ranks anew in every resample of the games.
+    ranks, and on fewer than five there are none. The bootstrap computes crossings and ranks anew in every
+    resample of the games.
 
     Args:
         run: a training run.
@@ -180,7 +181,7 @@ def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's along the first axis, over places where both are finite; NaN where they are few, or constant."""
+    """Spearman's along the first axis, over places where both are finite; NaN where few or constant."""
     from scipy.stats import rankdata  # here, since this import takes a second
 
     known = np.isfinite(x) & np.isfinite(y)

@@ -62,8 +62,8 @@ def test_classes_whose_order_is_assumed(run):
     reading = NetworkReading(4, f"{ASSUMED} by sorting their names")
     (caution,) = told(run, networks={"after": reading})
     assert caution == (
-        "Which output is which class is assumed for after: the outputs have no names, and the data's classes are "
-        "numbered by sorting their names. Name the classes with --classes to be sure."
+        "Which output is which class is assumed for after: the outputs have no names, and the data's "
+        "classes are numbered by sorting their names. Name the classes with --classes to be sure."
     )
 
 

@@ -22,8 +22,8 @@ def facts() -> Facts:
 def test_the_accuracy_that_is_printed_is_that_of_held_out_inputs():
     before, after = network_lines(facts())
     assert before == (
-        "before: READ-OUT in place of its head, 2 outputs, right for 50.0% of the inputs kept out of its fit; "
-        "right for 25.0% of 8 inputs"
+        "before: READ-OUT in place of its head, 2 outputs, right for 50.0% of the inputs kept out of its "
+        "fit; right for 25.0% of 8 inputs"
     )
     assert after == "after: 2 outputs, classes by name; right for 25.0% of 8 inputs"
 
@@ -58,8 +58,8 @@ def test_checkpoints_that_were_read_alike_are_one_line():
     )
     assert network_lines(Facts(networks=dict.fromkeys(names, reading), performance=measured)) == [
         f"pretrained: 2 outputs, classes {reading.match}; right for 25.0% of 8 inputs",
-        "run (2 checkpoints): 2 outputs, classes by number, ASSUMED as for pretrained; right for 50.0% (step 1), "
-        "75.0% (step 20) of 8 inputs",
+        "run (2 checkpoints): 2 outputs, classes by number, ASSUMED as for pretrained; right for 50.0% "
+        "(step 1), 75.0% (step 20) of 8 inputs",
         "other@1: 2 outputs, classes by number, ASSUMED as for pretrained; right for 100.0% of 8 inputs",
         "all networks: Squashed.",
     ]

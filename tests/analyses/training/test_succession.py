@@ -34,8 +34,8 @@ def random_run(seed: int, games: int = 4, n: int = 3) -> Trajectory:
 
 
 def run_by_order(shares: list[list[float]]) -> Trajectory:
-    """A run of ten games in whose end every coalition has the effect 1, and at each step a share of it, by order
-    (a player for each)."""
+    """A run of ten games in whose end every coalition has the effect 1, and at each step a share of it, by
+    order; there is a player for each order."""
     orders = torch.tensor([bin(i).count("1") for i in range(2 ** len(shares[0]))])
     states = []
     for row in shares:
