@@ -323,13 +323,20 @@ def untrained_starts(run: Run) -> list[str]:
 def _preserved_at_the_end(along: pd.DataFrame) -> list[str]:
     """The preserved share of the pretrained knowledge at the end of each run."""
     sentences = []
-    shares = along[along.quantity == "preserved_share"]
-    for name, rows in shares.groupby("series", sort=False):
-        last = rows[rows.step == rows.step.max()]
-        preserved = with_interval(total_row(last), percent)
-        sentences.append(
-            f"At the end of {name}, {preserved} of the pretrained network's salient strength is preserved."
-        )
+    for name in _series_with(along, "preserved_share"):
+        rows = along[along.series == name]
+        last = rows[rows.step == rows[rows.quantity == "preserved_share"].step.max()]
+        preserved, new = (total_row(last, quantity=f"{part}_share") for part in ("preserved", "new"))
+        if preserved.value == 1 and new.value == 0:
+            sentences.append(
+                f"{name} ends with exactly the salient interactions of the pretrained network, as it does where "
+                "both are the same checkpoint: its steps say how it came to them, and nothing of what is kept."
+            )
+        else:
+            sentences.append(
+                f"At the end of {name}, {with_interval(preserved, percent)} of the pretrained network's salient "
+                "strength is preserved."
+            )
     return sentences
 
 
