@@ -329,13 +329,14 @@ def _preserved_at_the_end(along: pd.DataFrame) -> list[str]:
         preserved, new = (total_row(last, quantity=f"{part}_share") for part in ("preserved", "new"))
         if preserved.value == 1 and new.value == 0:
             sentences.append(
-                f"{name} ends with exactly the salient interactions of the pretrained network, as it does where "
-                "both are the same checkpoint: its steps say how it came to them, and nothing of what is kept."
+                f"{name} ends with exactly the salient interactions of the pretrained network, as it does "
+                "where both are the same checkpoint: its steps say how it came to them, and nothing of what "
+                "is kept."
             )
         else:
             sentences.append(
-                f"At the end of {name}, {with_interval(preserved, percent)} of the pretrained network's salient "
-                "strength is preserved."
+                f"At the end of {name}, {with_interval(preserved, percent)} of the pretrained network's "
+                "salient strength is preserved."
             )
     return sentences
 
