@@ -74,7 +74,8 @@ def choose_columns(
     item = image_column or text_column or item_name(kinds, labels)
     if item is None:
         raise ValueError(
-            f"{source}: name the image or text column, as no rule decides which of {listing} holds the items"
+            f"{source}: no rule decides which of the columns {listing} holds the inputs: name it "
+            "(image_column or text_column), or call it text. The names are the first line of a CSV or TSV file"
         )
     if several := [name for name in labels if kinds[name] == "list"]:
         raise several_labels(source, several[0])
@@ -82,8 +83,8 @@ def choose_columns(
         raise ValueError(f"{source}: column {item!r} cannot hold both the items and the labels")
     if label_columns is None and not labels and len(kinds) > 1:
         raise ValueError(
-            f"{source}: name the label columns, or none of them, as no rule decides which of "
-            f"{listing} they are"
+            f"{source}: no rule decides which of the columns {listing} are labels: name them (label_columns), "
+            "or call one label"
         )
     if (image_column and kinds[item] != "image") or (text_column and kinds[item] != "text"):
         raise ValueError(f"{source}: column {item!r} does not hold {'images' if image_column else 'text'}")

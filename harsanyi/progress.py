@@ -13,6 +13,10 @@ from tqdm.asyncio import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 
 WARNING = "WARNING: "
+# A bar, and a line in a log: counts are whole, and written as in all else that is said.
+COUNTED = "{n:,.0f} of {total:,.0f} {unit}s"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| " + COUNTED + " [{elapsed}<{remaining}]"
+LINE = "{desc}: {percentage:.0f}%, " + COUNTED + ", {elapsed} so far, {remaining} left"
 # Seconds between two lines in a log; shorter work has none.
 LOG_INTERVAL = 60
 
@@ -37,9 +41,11 @@ def quietly(quiet: bool = True) -> Iterator[None]:
 def say(*lines: str) -> None:
     """Print lines at once, without disturbing a bar; where all is quiet, those alone that warn."""
     said = [line for line in lines if not _quiet.get() or line.startswith(WARNING)]
-    if said:
+    if said and _moves():
         tqdm.write("\n".join(said), file=sys.stdout)
         sys.stdout.flush()
+    elif said:  # tqdm would draw the bars of a log anew, a line each
+        print("\n".join(said), flush=True)
 
 
 def progress_bar(total: int, title: str, unit: str, *, shown: bool = True, there: int = 0) -> "tqdm[Any]":
@@ -62,7 +68,7 @@ def progress_bar(total: int, title: str, unit: str, *, shown: bool = True, there
         total=total,
         initial=there,
         unit=unit,
-        unit_scale=total > 1000,
+        bar_format=BAR,
         desc=title,
         disable=not shown or _quiet.get(),
         smoothing=0,
@@ -72,17 +78,20 @@ def progress_bar(total: int, title: str, unit: str, *, shown: bool = True, there
 
 def _kind() -> "type[tqdm[Any]]":
     """Bars that move, where they can."""
-    moves = sys.stderr.isatty() or tqdm is not plain_tqdm  # the other is that of notebooks
-    return tqdm if moves else _Lines
+    return tqdm if _moves() else _Lines
+
+
+def _moves() -> bool:
+    """Whether a bar can move here."""
+    return sys.stderr.isatty() or tqdm is not plain_tqdm  # the other is that of notebooks
 
 
 class _Lines(plain_tqdm):  # type: ignore[type-arg]
     """A bar for a log: a line each minute, none for shorter work."""
 
     def __init__(self, **options: Any) -> None:
-        form = "{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt} {unit}s, {elapsed} so far, {remaining} left"
         rare: dict[str, Any] = {"mininterval": LOG_INTERVAL, "delay": LOG_INTERVAL}
-        super().__init__(**options, **rare, bar_format=form, leave=False)
+        super().__init__(**options | {"bar_format": LINE}, **rare, leave=False)
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:

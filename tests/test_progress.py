@@ -34,10 +34,17 @@ def test_a_log_gets_a_line_each_minute(clock, capsys):
     said = capsys.readouterr().err
     lines = said.splitlines()
     assert len(lines) == 3  # 200 seconds
-    pattern = r"value tables: \d+%, [\d.]+k of 4.00k forwards, \d\d:\d\d so far, \d\d:\d\d left"
+    pattern = r"value tables: \d+%, \d,\d{3} of 4,000 forwards, \d\d:\d\d so far, \d\d:\d\d left"
     assert all(re.fullmatch(pattern, line) for line in lines)
     assert "\r" not in said
-    assert lines[0].startswith("value tables: 32%, 1.30k") or lines[0].startswith("value tables: 30%, 1.20k")
+    assert lines[0].startswith(("value tables: 32%, 1,300", "value tables: 30%, 1,200"))
+
+
+def test_a_minute_without_a_step_is_said_in_whole_numbers(clock, capsys):
+    with progress_bar(1536, "value tables", "forward") as bar:
+        clock[0] += 61
+        bar.refresh()
+    assert capsys.readouterr().err == "value tables: 0%, 0 of 1,536 forwards, 01:01 so far, ? left\n"
 
 
 def test_short_work_leaves_no_line(clock, capsys):
@@ -45,6 +52,13 @@ def test_short_work_leaves_no_line(clock, capsys):
         clock[0] += 59
         bar.update(10)
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_said_beside_a_short_bar_leaves_no_line(clock, capsys):
+    with progress_bar(1536, "value tables", "forward"):
+        clock[0] += 2
+        say("by plan tables")
+    assert capsys.readouterr() == ("by plan tables\n", "")
 
 
 def test_where_all_is_quiet_there_are_warnings_alone(clock, capsys):
@@ -65,3 +79,4 @@ def test_a_terminal_gets_a_bar_with_its_title(monkeypatch):
     with progress_bar(3, "networks", "network") as bar:
         bar.update(3)
     assert "\rnetworks: 100%" in stream.getvalue()
+    assert "| 3 of 3 networks [" in stream.getvalue()

@@ -86,7 +86,7 @@ def test_the_line_says_sizes_and_unit():
     assert "3 games of 3 players" in line
     assert "unit nats" in line
     strongest = interactions().top(1)[0][0]
-    assert f"strongest AND {interactions().about.together(strongest.players)}"[:30] in line
+    assert f"strongest AND: {interactions().about.together(strongest.players)}"[:30] in line
 
 
 def test_a_change_says_its_shares():

@@ -50,6 +50,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
+    read_out_lines,
     reading_lines,
 )
 from harsanyi.analyses.run.run import Run
@@ -138,7 +139,7 @@ def relate(
         *basis,
         first,
         *others,
-        *reading_lines(run.facts),
+        *read_out_lines(run.facts),
         *approximations(run),
     ]
 

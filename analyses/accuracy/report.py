@@ -146,8 +146,8 @@ def _correlations(table: pd.DataFrame) -> list[str]:
             if over == "checkpoints":
                 points += f" of {rows.clusters.iloc[0]} run{'s' if rows.clusters.iloc[0] > 1 else ''}"
             sentences.append(f"Over {points}, {name} correlates with {listed(found)}.")
-    if (table.over == "checkpoints").any():
-        sentences.append("Along a run nearly everything correlates with the step: this is no cause.")
+            if over == "checkpoints":
+                sentences.append("Along a run nearly everything correlates with the step: this is no cause.")
     return sentences
 
 

@@ -199,10 +199,9 @@ def _sentence(error: Exception) -> str:
 
 
 def _own_place(error: BaseException) -> str | None:
-    """Where in the user's own code an error was raised, if there."""
-    from harsanyi.models.loading.own_modules import place_in_own_code
-
-    return place_in_own_code(error)
+    """Where in the user's own code an error was raised, if there: none runs before its loader is imported."""
+    loader = sys.modules.get("harsanyi.models.loading.own_modules")
+    return loader.place_in_own_code(error) if loader else None
 
 
 def _overview() -> str:

@@ -20,7 +20,7 @@ from harsanyi.analyses.knowledge.change import KnowledgeChange
 from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.page import Report, name_of, publish
 from harsanyi.analyses.report.words import intervals_over, listed, percent
-from harsanyi.analyses.run.cautions import cautions
+from harsanyi.analyses.run.cautions import cautions, unequal_strengths
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
 from harsanyi.analyses.run.failures import left_out
@@ -31,6 +31,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
+    read_out_lines,
     reading_lines,
 )
 from harsanyi.analyses.run.run import Run
@@ -62,11 +63,12 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     change = run.change
     table = change.table(bootstrap=Bootstrap(seed=study.seed))
     found = describe(change, table)
+    strengths = [total_row(table, quantity=name).value for name in ("all_before", "all_after")]
     report = Report(
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
         headline=headline(table),
         summary=[*found, *reading_lines(run.facts)],
-        warnings=[*cautions(run), *approximations(run)],
+        warnings=[*cautions(run), *unequal_strengths(*strengths), *approximations(run)],
         methods=methods_of(run),
         again=command_of(run),
         explorer=explorer_of(run),
@@ -82,7 +84,13 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         ],
     )
     publish(study.out, {CHANGE_TABLE: table}, report)
-    return [*alarms(run.facts), *left_out(run.store), *found, *reading_lines(run.facts), *approximations(run)]
+    return [
+        *alarms(run.facts),
+        *left_out(run.store),
+        *found,
+        *read_out_lines(run.facts),
+        *approximations(run),
+    ]
 
 
 def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
@@ -146,8 +154,8 @@ def _strongest(interactions: Interactions) -> str:
         return "In this input no interaction has an effect."
     players = interactions.about.together(first.players, 0)
     return (
-        f"The strongest interaction of this input is {first.kind.upper()} of {players}: {first.effect:+.2f} "
-        f"({interactions.about.unit})."
+        f"The strongest interaction of this input is the {first.kind.upper()} “{players}”: "
+        f"{first.effect:+.2f} ({interactions.about.unit})."
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,8 @@ def understood(
     if isinstance(items, Sequence) and items and all(isinstance(item, str) for item in items):
         return _of_sentences(list(items), tokenizer, about, players)
     if isinstance(items, Sequence) and items and all(isinstance(item, Image.Image) for item in items):
-        return _of_tensor(_prepared(list(items), preprocess, model), preprocess, about, players)
+        names = about if about.inputs else About(inputs=_files_of(items))
+        return _of_tensor(_prepared(list(items), preprocess, model), preprocess, names, players)
     kinds = (
         {type(item).__name__ for item in items} if isinstance(items, Sequence) else {type(inputs).__name__}
     )
@@ -86,6 +88,12 @@ def understood(
         f"{WAYS}; got {', '.join(sorted(kinds)) or 'none'}. Inputs of other kinds: MaskedModel(model, "
         "inputs, Players(…), labels=…), then extract(game, SparseAndOr())"
     )
+
+
+def _files_of(images: Sequence[Image.Image]) -> tuple[str, ...]:
+    """The names of the files that pictures were opened from; none where one was made otherwise."""
+    names = tuple(Path(getattr(image, "filename", "") or "").name for image in images)
+    return names if all(names) else ()
 
 
 def _of_tensor(tensor: Tensor, preprocess: Any, about: About, players: Players | None) -> Understood:

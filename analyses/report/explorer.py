@@ -13,6 +13,7 @@ from PIL import Image
 
 from harsanyi.analyses.drawing.outlines import outlines
 from harsanyi.interactions import BACKGROUND, Interactions, reconstruct
+from harsanyi.reading import visible
 
 # Of the report's 5 MB at most: the figures and the tables need the rest.
 MAX_BYTES = 4_000_000
@@ -109,7 +110,7 @@ def packed(explorer: Explorer, budget: int = MAX_BYTES) -> Packed | None:
     numbers_of_a_game = len(explorer.interactions) * 3 << explorer.n
     games = min(explorer.games, MAX_NUMBERS // numbers_of_a_game)
     while games:
-        words = _compressed(json.dumps(_words(explorer, games), separators=(",", ":")).encode())
+        words = _compressed(json.dumps(_visible(_words(explorer, games)), separators=(",", ":")).encode())
         room = max(0, budget - len(words))
         step, tables = _tables(explorer, games, room)
         if len(tables) <= room:
@@ -184,6 +185,19 @@ def _words(explorer: Explorer, games: int) -> dict[str, Any]:
         "pair": list(explorer.pair),
         **(_pictures(explorer, games) if explorer.images is not None else _sentences(explorer, games)),
     }
+
+
+def _visible(value: Any) -> Any:
+    """JSON values, all their texts as a template writes them: controls are escapes.
+
+    >>> _visible({"titles": ["a\\x1b[31m"], "n": 3})
+    {'titles': ['a\\\\x1b[31m'], 'n': 3}
+    """
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {name: _visible(one) for name, one in value.items()}
+    return [_visible(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _sentences(explorer: Explorer, games: int) -> dict[str, Any]:

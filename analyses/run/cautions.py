@@ -14,6 +14,8 @@ FEW_INPUTS, FEW_SEEDS = 20, 10
 # How often 95% intervals of means, ratios and differences held the truth (benchmarks/README.md, simulated):
 # of fewer games than resampling needs, and of more.
 HELD_BY_FEW, HELD_BY_MORE = "87% to 95%", "89% to 95%"
+# Networks of which one has so many times the strength of the other.
+UNEQUAL = 3.0
 # A read-out is weak where it is right for this much less than another network, or than where it was fitted.
 WEAK_POINTS = 0.1
 # A split is loose where it leaves more than this share of the variance of a network's tables unexplained.
@@ -79,6 +81,29 @@ def crossing_zero(names: list[str], *, of: str) -> list[str]:
     return [f"The interval of the {of} contains zero for {listed(names)}: its sign is not known."]
 
 
+def unequal_strengths(before: float, after: float) -> list[str]:
+    """A warning where one network's effects are so much stronger that little of them can be shared.
+
+    Args:
+        before, after: mean salient strength of an input.
+
+    >>> unequal_strengths(2.0, 5.0)
+    []
+    >>> unequal_strengths(50.0, 2.5)[0].partition(", whatever")[0]
+    'An input has 50.00 of salient strength before and 2.50 after: at most 5% can be preserved'
+    """
+    weaker, stronger = sorted((before, after))
+    if not weaker > 0 or stronger < UNEQUAL * weaker:
+        return []
+    share = percent(weaker / stronger)
+    what = f"at most {share} can be preserved" if after < before else f"{share} at most is not new"
+    return [
+        f"An input has {before:,.2f} of salient strength before and {after:,.2f} after: {what}, whatever was "
+        "learned. Larger logits have stronger effects, and those of a read-out may be much larger than those "
+        "of a trained head."
+    ]
+
+
 def _without_label(alarm: str) -> str:
     text = alarm.removeprefix("WARNING: ")
     return text[:1].upper() + text[1:]
@@ -88,9 +113,10 @@ def _assumed_classes(run: Run) -> list[str]:
     names = [name for name, reading in run.facts.networks.items() if reading.match.startswith(ASSUMED)]
     if not names:
         return []
+    why = run.facts.networks[names[0]].match.partition(": ")[2]
     return [
-        f"Which output is which class is assumed for {_some(names)} "
-        f"({run.facts.networks[names[0]].match}): name the classes with --classes to be sure."
+        f"Which output is which class is assumed for {_some(names)}: {why}. Name the classes with --classes "
+        "to be sure."
     ]
 
 

@@ -8,7 +8,7 @@ NAMES = {
     "before": "before (pretrained)",
     "after": "after (fine-tuned)",
     "scratch": "scratch",
-    PRETRAINED: "before all runs",
+    PRETRAINED: "pretrained",
     "network": "the network",
 }
 

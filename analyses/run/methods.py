@@ -82,13 +82,22 @@ def again(command: str, out: Path) -> str:
 
 def _inputs(run: Run) -> str:
     study, games = run.study, run.store.games
-    drawn = f"{games:,} input{'s' if games > 1 else ''} of {Path(study.data).name}"
+    drawn = f"{games:,} input{'s' if games > 1 else ''} of {_called(Path(study.data))}"
     label = "the label in the data" if study.label == "data" else "the predicted label"
     corrupted = f", corrupted by {study.corruption}" if study.corruption else ""
     return (
         f"We explained {SCORES.get(study.score, study.score)}, for {label}, on {drawn} (drawn evenly over "
         f"the classes, seed {study.seed}){corrupted}."
     )
+
+
+def _called(data: Path) -> str:
+    """A file by its name; a folder with that above it, since many are called test.
+
+    >>> _called(Path("/home/me/photos/test")), _called(Path("reviews/test.csv"))
+    ('photos/test', 'test.csv')
+    """
+    return data.name if data.suffix else "/".join(data.parts[-2:])
 
 
 def _players(run: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
@@ -23,7 +24,11 @@ from harsanyi.data import folders
 from harsanyi.interactions.many_players.influence import from_to
 from harsanyi.interactions.many_players.screening import APPROXIMATE
 from harsanyi.interactions.precision import PrecisionError
+from harsanyi.models.classes.matching import ASSUMED
+from harsanyi.shown import counted
 
+# What is said of a match that was said in full before.
+ASSUMED_AS = "by number, ASSUMED as for"
 # Figures of more networks than this are given for all together.
 MAX_NETWORKS_LISTED = 4
 # As many names are listed of images, networks or classes.
@@ -88,25 +93,51 @@ def network_lines(facts: Facts) -> list[str]:
     """
     notes = [set(reading.notes) for reading in facts.networks.values()]
     of_all = set.intersection(*notes) if len(notes) > 1 else set()
-    accuracy = {
-        row.network: f"{row.accuracy:.1%} of {row.inputs}"
-        for row in facts.performance
-        if row.split == "held out"
-    }
-    lines = []
-    for name, reading in facts.networks.items():
-        parts = [f"{name}: {_reading(reading)}"]
-        if read_out := facts.read_outs.get(name):
-            parts.append(f"READ-OUT in place of its head, right for {read_out.accuracy:.1%} held out")
-        if name in accuracy:
-            parts.append(f"right for {accuracy[name]} inputs")
-        lines.append("; ".join(parts))
+    lines, assumed = [], {}
+    for names in _read_alike(facts):
+        reading = facts.networks[names[0]]
+        first = assumed.setdefault(reading.match, names[0])
+        match = f"{ASSUMED_AS} {first}" if reading.match.startswith(ASSUMED) and first != names[0] else ""
+        parts = [_answering(names[0], facts, match), *_accuracies(names, facts)]
+        called = names[0] if len(names) == 1 else f"{series_of(names[0])} ({len(names)} checkpoints)"
+        lines.append(f"{called}: {'; '.join(parts)}")
         lines += [f"    {_sentence(note)}" for note in reading.notes if note not in of_all]
     said = next(iter(facts.networks.values())).notes if of_all else ()
     lines += [f"all networks: {_sentence(note)}" for note in said if note in of_all]
     if others := facts.left_out.other_files:
         lines.append(f"{folders.in_words(others)} in the folder of the data: no pictures, left out")
     return [*lines, *alarms(facts)]
+
+
+def _read_alike(facts: Facts) -> list[list[str]]:
+    """The networks of a study, checkpoints of one run together where they were read alike."""
+    groups: dict[tuple[str, NetworkReading], list[str]] = {}
+    for name, reading in facts.networks.items():
+        groups.setdefault((name if name in facts.read_outs else series_of(name), reading), []).append(name)
+    return list(groups.values())
+
+
+def _answering(name: str, facts: Facts, match: str) -> str:
+    """How a network answers: by a read-out, or its own outputs, with `match` in place of a long sentence."""
+    reading, read_out = facts.networks[name], facts.read_outs.get(name)
+    if read_out is None:
+        return _reading(replace(reading, match=match) if match else reading)
+    return (
+        f"READ-OUT in place of its head, {counted(reading.outputs, 'output')}, right for "
+        f"{read_out.accuracy:.1%} of the inputs kept out of its fit"
+    )
+
+
+def _accuracies(names: list[str], facts: Facts) -> list[str]:
+    """How often networks are right on inputs held out, in one clause; none where it was not measured."""
+    rows = {row.network: row for row in facts.performance if row.split == "held out" and row.network in names}
+    if not rows:
+        return []
+    inputs = counted(next(iter(rows.values())).inputs, "input")
+    if len(names) == 1:
+        return [f"right for {rows[names[0]].accuracy:.1%} of {inputs}"]
+    told = [f"{row.accuracy:.1%} (step {name.partition('@')[2]})" for name, row in rows.items()]
+    return [f"right for {_listed(told)} of {inputs}"]
 
 
 def alarms(facts: Facts) -> list[str]:
@@ -169,13 +200,17 @@ def reading_lines(facts: Facts) -> list[str]:
             preparations.setdefault(reading.preparation, []).append(name)
     same = len(preparations) == 1
     return [
-        *_read_out_lines(facts),
+        *read_out_lines(facts),
         *(note if same else f"{_listed(names)}: {note}" for note, names in preparations.items()),
     ]
 
 
-def _read_out_lines(facts: Facts) -> list[str]:
-    """Which networks have a read-out in place of their head."""
+def read_out_lines(facts: Facts) -> list[str]:
+    """Which networks have a read-out in place of their head; how inputs are prepared was said at once.
+
+    Args:
+        facts: of the study.
+    """
     if not facts.read_outs:
         return []
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
@@ -198,7 +233,7 @@ def _sentence(note: str) -> str:
 
 def _reading(reading: NetworkReading) -> str:
     """The number of a network's outputs, and which is which class."""
-    return f"{reading.outputs:,} output{'s' if reading.outputs > 1 else ''}, classes {reading.match}"
+    return f"{counted(reading.outputs, 'output')}, classes {reading.match}"
 
 
 def _left_out(left_out: LeftOut) -> dict[str, str]:

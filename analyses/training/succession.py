@@ -17,6 +17,8 @@ from harsanyi.interactions import Interactions
 # Shares of the final knowledge in theory at the largest and at the smallest variance above 0.
 START_SHARE, END_SHARE = 0.05, 0.99
 CORRELATIONS = ("order_with_step", "order_with_noise", "step_with_noise")
+# Of four ranks even a perfect agreement comes by chance in 2 of 24 cases, of five in 2 of 120.
+LEAST_RANKS = 5
 
 
 def theory_variances(final: Interactions, count: int = 16) -> list[float]:
@@ -103,7 +105,8 @@ def succession_table(
     Its first crossing is interpolated linearly between checkpoints, and between values of log σ². The
     correlations are Spearman's over the orders: of order and step (1: low orders first), of order and falling
     σ², and of step and falling σ² (1: the run has the succession of theory). With n players they rest on n
-    ranks. The bootstrap computes crossings and ranks anew in every resample of the games.
+    ranks, and on fewer than five there are none. The bootstrap computes crossings and ranks anew in every
+    resample of the games.
 
     Args:
         run: a training run.
@@ -115,7 +118,7 @@ def succession_table(
     Returns:
         tidy: series, quantity ("step", "variance": of each order; and for order "all" the correlations
         "order_with_step", "order_with_noise", "step_with_noise"), order, share, value, low, high, games. NaN
-        where an order has no strength at the end, or all orders come at once.
+        where an order has no strength at the end, where fewer than five have, or all orders come at once.
 
     Raises:
         ValueError: for a share outside 0 to 1, or variances that do not fall to 0.
@@ -125,7 +128,7 @@ def succession_table(
     >>> states = tuple(extract(torch.tensor([table]), And()) for table in tables)
     >>> table = succession_table(Trajectory("run", (0, 10, 20), states), [10.0, 1.0, 0.1, 0.01, 0.0])
     >>> table[table.quantity != "variance"][["quantity", "order", "value"]].values.tolist()[:3]
-    [['step', '1', 5.0], ['step', '2', 15.0], ['order_with_step', 'all', 1.0]]
+    [['step', '1', 5.0], ['step', '2', 15.0], ['order_with_step', 'all', nan]]
     """
     falling = all(later < earlier for earlier, later in pairwise(variances))
     if len(variances) < 3 or not falling or variances[-1] != 0:
@@ -178,7 +181,7 @@ def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's along the first axis, over places where both are finite; NaN where either is constant."""
+    """Spearman's along the first axis, over places where both are finite; NaN where few or constant."""
     from scipy.stats import rankdata  # here, since this import takes a second
 
     known = np.isfinite(x) & np.isfinite(y)
@@ -187,4 +190,5 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     ranks = [np.where(known, values, 0) for values in ranks]
     x, y = (np.where(known, values - values.sum(0) / count, 0) for values in ranks)
     spread = np.sqrt((x**2).sum(0) * (y**2).sum(0))
-    return np.divide((x * y).sum(0), spread, out=np.full(spread.shape, np.nan), where=spread > 0)
+    defined = (spread > 0) & (known.sum(0) >= LEAST_RANKS)
+    return np.divide((x * y).sum(0), spread, out=np.full(spread.shape, np.nan), where=defined)

@@ -20,7 +20,7 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
-from harsanyi.analyses.report.words import with_interval
+from harsanyi.analyses.report.words import NO_VALUE, with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
 
 
@@ -80,7 +80,8 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     name_points(
         ax, places.assign(left=variance.high, right=variance.low), list(step.index), [FAINT] * len(step)
     )
-    note = f"{rows.share.iloc[0]:.0%} of each order is reached;\nrank correlation {agreement}"
+    known = f";\nrank correlation {agreement}" if agreement != NO_VALUE else ""
+    note = f"{rows.share.iloc[0]:.0%} of each order is reached{known}"
     ax.text(0, 1.04, note.replace("-", "−"), fontsize=FONT, transform=ax.transAxes)
     label_axes(ax, f"σ², theory of {series}", f"step of {series}")
     return ax

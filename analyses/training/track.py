@@ -20,6 +20,7 @@ from harsanyi.analyses.run.notes import (
     method_facts,
     method_notes,
     network_facts,
+    read_out_lines,
     reading_lines,
     starts_untrained,
 )
@@ -36,6 +37,7 @@ from harsanyi.analyses.training.figures import (
 )
 from harsanyi.analyses.training.succession import (
     CORRELATIONS,
+    LEAST_RANKS,
     succession_table,
     theory_table,
     theory_variances,
@@ -98,7 +100,7 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         first,
         *others,
         *untrained_starts(run),
-        *reading_lines(run.facts),
+        *read_out_lines(run.facts),
         *approximations(run),
     ]
 
@@ -321,30 +323,47 @@ def untrained_starts(run: Run) -> list[str]:
 def _preserved_at_the_end(along: pd.DataFrame) -> list[str]:
     """The preserved share of the pretrained knowledge at the end of each run."""
     sentences = []
-    shares = along[along.quantity == "preserved_share"]
-    for name, rows in shares.groupby("series", sort=False):
-        last = rows[rows.step == rows.step.max()]
-        preserved = with_interval(total_row(last), percent)
-        sentences.append(
-            f"At the end of {name}, {preserved} of the pretrained network's salient strength is preserved."
-        )
+    for name in _series_with(along, "preserved_share"):
+        rows = along[along.series == name]
+        last = rows[rows.step == rows[rows.quantity == "preserved_share"].step.max()]
+        preserved, new = (total_row(last, quantity=f"{part}_share") for part in ("preserved", "new"))
+        if preserved.value == 1 and new.value == 0:
+            sentences.append(
+                f"{name} ends with exactly the salient interactions of the pretrained network, as it does "
+                "where both are the same checkpoint: its steps say how it came to them, and nothing of what "
+                "is kept."
+            )
+        else:
+            sentences.append(
+                f"At the end of {name}, {with_interval(preserved, percent)} of the pretrained network's "
+                "salient strength is preserved."
+            )
     return sentences
 
 
 def _successions(successions: pd.DataFrame) -> list[str]:
     """Whether low orders come first in each run, and in theory."""
-    sentences = []
-    for name, rows in successions.groupby("series", sort=False):
-        run, theory, both = (
-            with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format)
-            for quantity in CORRELATIONS
+    return [_succession(str(name), rows) for name, rows in successions.groupby("series", sort=False)]
+
+
+def _succession(name: str, rows: pd.DataFrame) -> str:
+    """Whether low orders come first in a run, and in theory; or why that cannot be said."""
+    reached = rows[rows.quantity == "step"].value.dropna()
+    if len(reached) < LEAST_RANKS:
+        return (
+            f"In {name}, {len(reached)} orders have strength at the end: too few to say whether low orders "
+            f"come first, which takes {LEAST_RANKS}."
         )
-        sentences.append(
-            f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
-            f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
-            f"theory is {both}."
-        )
-    return sentences
+    if reached.nunique() == 1:
+        return f"In {name}, half of each order is reached at the same step: none comes first."
+    run, theory, both = (
+        with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format) for quantity in CORRELATIONS
+    )
+    return (
+        f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
+        f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
+        f"theory is {both}."
+    )
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:

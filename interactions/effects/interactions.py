@@ -164,7 +164,7 @@ class Interactions(Shown):
     >>> from harsanyi.interactions import And, extract
     >>> interactions = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
     >>> interactions
-    <Interactions: 1 game of 2 players; method And(); strongest AND player 0 + player 1 (+3)>
+    <Interactions: 1 game of 2 players; method And(); strongest AND: player 0 + player 1 (+3)>
     >>> interactions.top(1)[0]
     [Interaction(kind='and', players=(0, 1), effect=3.0, range=None)]
     """
@@ -430,7 +430,7 @@ class Interactions(Shown):
     def _card(self) -> Card:
         about = self.about
         bars = [
-            Bar(f"{item.kind.upper()} {about.together(item.players)}", item.effect)
+            Bar(f"{item.kind.upper()}: {about.together(item.players)}", item.effect)
             for item in (self.select(slice(1)).top(TOP)[0] if self.games else [])
             if item.effect
         ]

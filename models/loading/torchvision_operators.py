@@ -1,5 +1,6 @@
 """Lets torchvision be imported beside a PyTorch build that its compiled operators were not made for."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -57,16 +58,18 @@ def _torchvision_folder() -> Path | None:
 
 
 def _load_compiled(folder: Path) -> bool:
-    """Load torchvision's compiled operators, from the place where torchvision/extension.py looks."""
-    loader = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
-    spec = importlib.machinery.FileFinder(str(folder), loader).find_spec("_C")
-    if spec is None or spec.origin is None:
-        return False
-    try:
-        torch.ops.load_library(spec.origin)
-    except (ImportError, OSError):
-        return False
-    return _has_operators()
+    """Load torchvision's compiled operators, from the place where torchvision/extension.py looks.
+
+    Their library is called `_C` up to torchvision 0.28, then `_C_stable`. Operators that are declared before
+    their library is loaded end the process.
+    """
+    suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+    for library in sorted(path for path in folder.glob("_C*") if path.name.endswith(suffixes)):
+        with contextlib.suppress(ImportError, OSError):
+            torch.ops.load_library(str(library))
+        if _has_operators():
+            return True
+    return False
 
 
 def _forget_failed_import() -> None:

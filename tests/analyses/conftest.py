@@ -154,7 +154,7 @@ def refused(capsys) -> Callable[..., str]:
         assert stop.value.code == 2
         # Nothing is said before the error but how the networks were read.
         assert all(
-            re.match(r"[\w@]+: .*output|WARNING: |all networks: |    ", line)
+            re.match(r"[\w@]+( \(\d+ checkpoints\))?: .*output|WARNING: |all networks: |    ", line)
             for line in said.out.splitlines()
         )
         assert said.err.startswith("harsanyi: ")

@@ -69,7 +69,8 @@ def transformers_architecture(name: str, folder: Path | None, causal: bool | Non
     tokenizer_source = str(folder) if has_tokenizer else name
     text = text_preprocess(tokenizer_source, config, left=causal)
     classes = _vocabulary(text.tokenizer, config.vocab_size) if causal else class_names(config.to_dict())
-    origin = f"the tokenizer of {tokenizer_source}"
+    # Without its folder: checkpoints of a run say the same.
+    origin = "the tokenizer beside the weights" if has_tokenizer else f"the tokenizer of {name}"
     return Architecture(build, published, text, "text", classes, source=origin, fit=fit_text)
 
 

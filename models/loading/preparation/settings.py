@@ -22,7 +22,7 @@ PROCESSOR = "processor"
 # All that there is to say of how pictures are prepared.
 ALL_OF_PICTURES = {"size", "mean", "std", "channels", "crop", "interpolation", "crop_mode"}
 # The sources of what the user says.
-USER = ("preprocessing=", "image_size")
+USER = ("your settings", "your image size")
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
         ("--model=net.py:build", "net.py: give the path of a Python file"),
         ("--data=none", "none does not exist"),
         ("--data={pictures}/empty", "no image in"),
-        ("--data={berts}/questions.csv", "name the label columns"),
+        ("--data={berts}/questions.csv", "name them (label_columns), or call one label"),
         ("--level=medium", "there is no level 'medium': the label columns are fine, coarse"),
         ("--inputs=801", "cannot draw 801 inputs: there are 800"),
         ("--players=grid:3x3", "a 3x3 grid does not divide an image of 28x28 pixels"),

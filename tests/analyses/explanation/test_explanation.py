@@ -59,6 +59,15 @@ def test_pictures_need_their_preprocessing(net):
         hs.explain(net, picture(0))
 
 
+def test_pictures_are_called_as_their_files(net, tmp_path):
+    picture(0).save(tmp_path / "photo.png")
+    opened = Image.open(tmp_path / "photo.png")
+    explained = hs.explain(net, opened, preprocess=TRANSFORM, method=And())
+    assert explained.interactions.about.inputs == ("photo.png",)
+    without = hs.explain(net, [opened, picture(0)], preprocess=TRANSFORM, method=And())
+    assert without.interactions.about.inputs == ()
+
+
 def test_a_loaded_network_knows_how_its_inputs_are_prepared():
     network = models.load("small:cnn", "random", classes=["cat", "dog"])
     inputs = Inputs([picture(0), picture(1)], "image", ("a.png", "b.png"))

@@ -108,6 +108,31 @@ def test_words_hold_what_the_page_needs():
     assert len(words["pictures"]) == 2
 
 
+HOSTILE = "\u202e</script><img src=x>\x1b[31m\x00\"'&caf\udce9 日本 שלום 👩\u200d🔬"
+SHOWN = "\\u202e</script><img src=x>\\x1b[31m\\x00\"'&caf\\xe9 日本 שלום 👩\u200d🔬"
+
+
+def test_names_are_packed_as_they_are_shown():
+    """Controls and marks that turn text are escapes, as in all else of the page; every other letter stays."""
+    one = extract(table(1, 1, 0), And())
+    made = Explorer(
+        unit=HOSTILE,
+        exact=True,
+        threshold=0.05,
+        titles=[HOSTILE],
+        interactions={HOSTILE: one},
+        groups={HOSTILE: {None: HOSTILE}},
+        pair=(HOSTILE,),
+        names={HOSTILE: HOSTILE},
+        sentences=[[(HOSTILE, 0)]],
+    )
+    text = zlib.decompress(base64.b64decode(packed(made).words)).decode("ascii")
+    words = json.loads(text)
+    assert words["unit"] == words["titles"][0] == words["sentences"][0][0][0] == SHOWN
+    assert words["networks"] == words["pair"] == [SHOWN]
+    assert words["groups"] == [{"name": SHOWN, "title": SHOWN, "steps": [], "networks": [0]}]
+
+
 def test_a_report_says_how_many_inputs_it_has(tmp_path, monkeypatch):
     whole = explorer(extract(table(8, 6, 0), AndOr()))
     half = len(packed(whole).tables) // 2

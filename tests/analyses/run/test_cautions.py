@@ -61,7 +61,10 @@ def test_a_read_out_as_good_as_the_rest(run):
 def test_classes_whose_order_is_assumed(run):
     reading = NetworkReading(4, f"{ASSUMED} by sorting their names")
     (caution,) = told(run, networks={"after": reading})
-    assert caution.startswith("Which output is which class is assumed for after ")
+    assert caution == (
+        "Which output is which class is assumed for after: the outputs have no names, and the data's "
+        "classes are numbered by sorting their names. Name the classes with --classes to be sure."
+    )
 
 
 def test_a_split_that_is_loose(run, comparison):

@@ -2,6 +2,7 @@
 
 from harsanyi.analyses.run.notes import network_lines, reading_lines
 from harsanyi.analyses.study.facts import Facts, NetworkPerformance, NetworkReading, ReadOutAccuracy
+from harsanyi.models.classes.matching import ASSUMED
 
 
 def facts() -> Facts:
@@ -20,7 +21,10 @@ def facts() -> Facts:
 
 def test_the_accuracy_that_is_printed_is_that_of_held_out_inputs():
     before, after = network_lines(facts())
-    assert before.endswith("right for 50.0% held out; right for 25.0% of 8 inputs")
+    assert before == (
+        "before: READ-OUT in place of its head, 2 outputs, right for 50.0% of the inputs kept out of its "
+        "fit; right for 25.0% of 8 inputs"
+    )
     assert after == "after: 2 outputs, classes by name; right for 25.0% of 8 inputs"
 
 
@@ -41,6 +45,22 @@ def test_what_is_said_of_all_networks_is_said_once():
         "    Before.",
         "after: 2 outputs, classes by name",
         "    After.",
+        "all networks: Squashed.",
+    ]
+
+
+def test_checkpoints_that_were_read_alike_are_one_line():
+    reading = NetworkReading(2, f"{ASSUMED} by sorting their names", ("Squashed.",))
+    names = ("pretrained", "run@1", "run@20", "other@1")
+    measured = tuple(
+        NetworkPerformance(name, "held out", "test", 8, accuracy, 1.0)
+        for name, accuracy in zip(names, (0.25, 0.5, 0.75, 1.0), strict=True)
+    )
+    assert network_lines(Facts(networks=dict.fromkeys(names, reading), performance=measured)) == [
+        f"pretrained: 2 outputs, classes {reading.match}; right for 25.0% of 8 inputs",
+        "run (2 checkpoints): 2 outputs, classes by number, ASSUMED as for pretrained; right for 50.0% "
+        "(step 1), 75.0% (step 20) of 8 inputs",
+        "other@1: 2 outputs, classes by number, ASSUMED as for pretrained; right for 100.0% of 8 inputs",
         "all networks: Squashed.",
     ]
 

@@ -75,7 +75,8 @@ def test_what_a_comparison_writes(run):
     assert captions_alone(run / "report.html") == []
     after = Run.open(run).interactions["after"]
     strongest = next(row for row in after.table().itertuples() if row.game == 0)
-    said = f"is {strongest.kind.upper()} of {strongest.players}: {strongest.effect:+.2f} ({after.about.unit})"
+    players, effect = f"{strongest.kind.upper()} “{strongest.players}”", f"{strongest.effect:+.2f}"
+    said = f"is the {players}: {effect} ({after.about.unit})"
     assert f"The strongest interaction of this input {said}." in html.unescape(report)
 
 
@@ -190,7 +191,7 @@ def test_the_time_left_is_that_of_the_forwards_that_are_left(monkeypatch):
             now += 30.0
         now += 10.0
         bar.update(100)  # a game of a plan, all at once
-        assert "300/400 [00:10<00:10, 10.00forward/s]" in str(bar)
+        assert "300 of 400 forwards [00:10<00:10]" in str(bar)
 
 
 def test_the_bar_counts_forwards_that_are_made(checkpoints, tmp_path, monkeypatch):

@@ -34,9 +34,9 @@ def random_run(seed: int, games: int = 4, n: int = 3) -> Trajectory:
 
 
 def run_by_order(shares: list[list[float]]) -> Trajectory:
-    """A run of ten games in whose end every coalition of three players has the effect 1, and at each step a
-    share of it, by order."""
-    orders = torch.tensor([bin(i).count("1") for i in range(8)])
+    """A run of ten games in whose end every coalition has the effect 1, and at each step a share of it, by
+    order; there is a player for each order."""
+    orders = torch.tensor([bin(i).count("1") for i in range(2 ** len(shares[0]))])
     states = []
     for row in shares:
         effects = torch.tensor([0.0, *row], dtype=torch.float64)[orders].repeat(10, 1)
@@ -145,8 +145,8 @@ def test_rank_correlations_are_those_of_scipy(seed):
 
 
 def test_low_orders_first_and_last():
-    first = run_by_order([[0.0, 0.0, 0.0], [1.0, 0.2, 0.1], [1.0, 1.0, 0.3], [1.0, 1.0, 1.0]])
-    last = run_by_order([[0.0, 0.0, 0.0], [0.1, 0.2, 1.0], [0.3, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    steps = [[0.0] * 5, [1.0, 0.8, 0.3, 0.2, 0.1], [1.0, 1.0, 1.0, 0.8, 0.3], [1.0] * 5]
+    first, last = run_by_order(steps), run_by_order([shares[::-1] for shares in steps])
     for run, expected in ((first, 1), (last, -1)):
         found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
         rows = found[found.quantity == "order_with_step"]
@@ -160,16 +160,24 @@ def test_orders_that_come_at_once_or_never():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         at_once = succession_table(
-            run_by_order([[0.0] * 3, [1.0] * 3]), VARIANCES, bootstrap=Bootstrap(resamples=20)
+            run_by_order([[0.0] * 5, [1.0] * 5]), VARIANCES, bootstrap=Bootstrap(resamples=20)
         )
         never = succession_table(
-            run_by_order([[0.0] * 3, [0.6, 0.0, 0.0], [1.0, 1.0, 0.0]]),
+            run_by_order([[0.0] * 6, [0.9, 0.8, 0.7, 0.6, 0.0, 0.0], [*[1.0] * 5, 0.0]]),
             VARIANCES,
             bootstrap=Bootstrap(resamples=20),
         )
     assert np.isnan(values(at_once, "order_with_step")).all()
-    assert list(np.isnan(values(never, "step"))) == [False, False, True]
+    assert list(np.isnan(values(never, "step"))) == [False] * 5 + [True]
     assert values(never, "order_with_step") == 1
+
+
+def test_few_orders_have_no_rank_correlation():
+    """Four ranks agree by chance too often: 0.50 [−1.00, 0.50] of three orders says nothing."""
+    run = run_by_order([[0.0] * 4, [1.0, 0.4, 0.2, 0.1], [1.0, 1.0, 0.4, 0.2], [1.0] * 4])
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
+    assert np.isfinite(values(found, "step")).all()
+    assert found[found.order == "all"][["value", "low", "high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("variances", [[], [1.0, 0.0], [1.0, 2.0, 0.0], [2.0, 1.0, 0.5], [1.0, 1.0, 0.0]])

@@ -13,7 +13,12 @@ from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, theory_variances
-from harsanyi.analyses.training.track import performance_by_step, trajectories_of, untrained_starts
+from harsanyi.analyses.training.track import (
+    describe_track,
+    performance_by_step,
+    trajectories_of,
+    untrained_starts,
+)
 from tests.alternatives import captions_alone
 
 STEPS = (0, 1, 2)
@@ -98,6 +103,22 @@ def test_the_first_checkpoint_of_its_own_run_has_kept_all(out):
     end = table[(table.series == "finetuned") & (table.step == 2) & (table.quantity == "preserved")]
     total = end[(end.order == "all") & (end.kind == "both")].value.item()
     assert total == pytest.approx(last.preserved.sum().item() / 4, rel=1e-12)  # the mean of four games
+
+
+def test_what_says_nothing_is_not_given_in_numbers(out):
+    """A run that ends in its own pretrained checkpoint, and a rank correlation of four orders."""
+    tables = {
+        name: read_table(out / f"{name}.h5") for name in ("trajectories", "times", "detours", "succession")
+    }
+    along = tables["trajectories"]
+    end = (along.series == "finetuned") & (along.step == 2)
+    for quantity, value in (("preserved_share", 1.0), ("new_share", 0.0)):
+        along.loc[end & (along.quantity == quantity), ["value", "low", "high"]] = value
+    said = describe_track(tables)
+    assert any(one.startswith("finetuned ends with exactly the salient interactions of") for one in said)
+    assert any(one.startswith("At the end of scratch, ") for one in said)
+    assert any(one.startswith("In scratch, 4 orders have strength at the end: too few") for one in said)
+    assert not any("100% [100%" in one or "rank correlation" in one for one in said)
 
 
 def test_theory_and_succession_are_those_of_the_runs(out):

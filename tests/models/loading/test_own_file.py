@@ -759,4 +759,4 @@ def test_pictures_have_no_other_number_of_channels(count, tmp_path):
 def test_channels_that_the_user_states_are_taken(tmp_path):
     network = load(channels(tmp_path, 1), "random", preprocessing={"channels": 1})
     assert network.preprocess.channels == 1
-    assert "channels from preprocessing=" in network.preparation
+    assert "channels from your settings" in network.preparation

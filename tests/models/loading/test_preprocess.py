@@ -108,7 +108,7 @@ def test_the_users_settings_override_all_others(tmp_path: Path, pictures):
     assert preprocess.interpolation == "bilinear"
     (note,) = loaded.notes
     assert note.endswith(
-        "mean from preprocessing=, crop from the checkpoint, size from image_size, "
+        "mean from your settings, crop from the checkpoint, size from your image size, "
         "all else from the built-in network small:resnet20."
     )
     with pytest.raises(ValueError, match="unknown preprocessing sizes"):

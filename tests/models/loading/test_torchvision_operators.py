@@ -75,6 +75,21 @@ def test_compiled_operators_that_load_are_used():
     assert out.split() == ["True", "False", "None", "False"]
 
 
+@pytest.mark.parametrize("name", ["_C.so", "_C_stable.so", "_C_other.abi3.so"])
+def test_operators_are_found_under_any_name_of_their_library(name, tmp_path, monkeypatch):
+    from harsanyi.models.loading import torchvision_operators
+
+    (tmp_path / name).touch()
+    (tmp_path / "image.so").touch()
+    loaded = []
+    monkeypatch.setattr(torchvision_operators, "_declared", None)
+    monkeypatch.setattr(torchvision_operators, "_torchvision_folder", lambda: tmp_path)
+    monkeypatch.setattr(torchvision_operators, "_has_operators", lambda: bool(loaded))
+    monkeypatch.setattr(torchvision_operators.torch.ops, "load_library", loaded.append)
+    assert torchvision_operators.declare_operators() is False
+    assert loaded == [str(tmp_path / name)]
+
+
 @pytest.mark.slow
 def test_operators_that_exist_already_are_left_alone():
     """Beside a compiled library that does not load: one that does would declare them a second time."""
