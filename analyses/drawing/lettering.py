@@ -50,19 +50,6 @@ def width_of(text: str, size: float) -> float:
     )
 
 
-def power(value: float) -> str:
-    """A number in one digit and a power of ten where it is small.
-
-    >>> [power(x) for x in (10, 0.07, 2e-5, 1e-10, 0)]
-    ['10', '0.07', '2·10⁻⁵', '10⁻¹⁰', '0']
-    """
-    if value == 0 or abs(value) >= 0.001:
-        return f"{float(f'{value:.1g}'):g}"
-    digit, exponent = f"{value:.0e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{raised}" if digit == "1" else f"{digit}·10{raised}"
-
-
 def name_points(
     ax: Axes,
     points: pd.DataFrame,

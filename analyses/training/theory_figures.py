@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 
-from harsanyi.analyses.drawing.lettering import name_points, power
+from harsanyi.analyses.drawing.lettering import name_points
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
@@ -22,6 +22,7 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.report.words import with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
+from harsanyi.shown import power
 
 
 def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
@@ -71,7 +72,7 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     ax.vlines(variance.value, step.low, step.high, **marks)
     ax.hlines(step.value, variance.low, variance.high, **marks)
     ax.scatter(variance.value, step.value, s=12, color=NETWORK_COLOURS[1], zorder=2)
-    agreement = with_interval(rows.loc["step_with_noise"].iloc[0], "{:.2f}".format)
+    agreement = with_interval(rows.loc["step_with_noise"].iloc[0], ".2f")
     ax.set_xscale("log")
     ax.invert_xaxis()
     ax.margins(0.12)
@@ -81,7 +82,7 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
         ax, places.assign(left=variance.high, right=variance.low), list(step.index), [FAINT] * len(step)
     )
     note = f"{rows.share.iloc[0]:.0%} of each order is reached;\nrank correlation {agreement}"
-    ax.text(0, 1.04, note.replace("-", "−"), fontsize=FONT, transform=ax.transAxes)
+    ax.text(0, 1.04, note, fontsize=FONT, transform=ax.transAxes)
     label_axes(ax, f"σ², theory of {series}", f"step of {series}")
     return ax
 
