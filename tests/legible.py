@@ -1,4 +1,4 @@
-"""What makes figures hard to read: text on text, faint colours, numbers for machines, orders without marks."""
+"""What makes figures hard to read: text on text, faint colours, machine numbers, orders without marks."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -88,7 +88,8 @@ def _numbers(figure: Figure, texts: list[str]) -> Iterator[str]:
 
 def _faint(figure: Figure) -> Iterator[str]:
     """Colours of texts, lines and surfaces that are not seen on white or on dark."""
-    for colour in sorted({colour for artist in figure.findobj() for colour in _colours(artist)}):
+    seen = figure.findobj(lambda artist: artist.get_visible())
+    for colour in sorted({colour for artist in seen for colour in _colours(artist)}):
         if any(contrast(colour, ground) < LEAST_CONTRAST for ground in GROUNDS):
             yield f"{colour} is faint"
 

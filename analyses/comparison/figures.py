@@ -248,7 +248,7 @@ def plot_ranges(
 ) -> Axes:
     """The strongest effects of a game (dots) and their ranges in nearly sparsest splits (lines).
 
-    Thick lines join effects that some split has; thin lines end at bounds that certainly no split passes.
+    Thick lines join effects that some split has; thin grey ones end at bounds that certainly no split passes.
 
     Args:
         interactions: with ranges, from `SparseAndOr(ranges=…)`.
@@ -272,9 +272,12 @@ def plot_ranges(
         for part in ("effect", "low", "high", "lowest", "highest")
     )
     rows = list(range(len(effect)))
-    ax = ax or new_axes(COLUMN, 0.6 + 0.24 * len(rows))
+    ax = ax or new_axes(COLUMN + 0.6, 0.9 + 0.24 * len(rows))
     ax.axvline(0, color="black", linewidth=0.6)
-    ax.hlines(rows, lowest, highest, color=FAINT, linewidth=1)
+    # In the legend black stands for both signs.
+    ax.plot([], [], "o", color="black", markersize=2, label="effect")
+    ax.plot([], [], color="black", linewidth=2.5, alpha=0.5, label="some split has it")
+    ax.hlines(rows, lowest, highest, color=FAINT, linewidth=1, label="no split goes beyond")
     colours = [sign_colour(value) for value in effect]
     ax.hlines(rows, low, high, colors=colours, linewidth=2.5, alpha=0.5)
     ax.scatter(effect, rows, c=colours, s=16, zorder=3)
@@ -283,6 +286,7 @@ def plot_ranges(
     ax.set_yticks(rows, labels)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     label_axes(ax, f"effect ({_unit(interactions, unit)})", "")
+    legend_above(ax)
     return ax
 
 

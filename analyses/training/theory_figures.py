@@ -1,5 +1,6 @@
 """Figures of two-phase learning: the orders of a run beside those of theory, their succession, the loss."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -123,14 +124,28 @@ def draw_two_phases(
     draw_scale(_draw_theory(theory, series, right), right)
     plot_succession(succession, series, corner)
     if series in set(performance.series):
-        # Over the columns of the picture above, which are equally far apart whatever the steps.
-        columns = {step: column for column, step in enumerate(strength)}
-        plot_performance(performance.assign(step=performance.step.map(columns)), series, below)
-        below.set_xticks(left.get_xticks(), [label.get_text() for label in left.get_xticklabels()])
-        below.set_xlim(left.get_xlim())
+        draw_loss_below(left, list(strength), performance, series, below)
     else:
         below.remove()
     return figure
+
+
+def draw_loss_below(
+    above: Axes, steps: Sequence[float], performance: pd.DataFrame, series: str, ax: Axes
+) -> None:
+    """The loss of a run over the columns of a picture of orders, equally far apart whatever the steps.
+
+    Args:
+        above: the picture, of `draw_orders`.
+        steps: of its columns.
+        performance: columns series, step, split, loss, as for `plot_performance`.
+        series: the name of the run.
+        ax: to draw on.
+    """
+    columns = {step: column for column, step in enumerate(steps)}
+    plot_performance(performance.assign(step=performance.step.map(columns)), series, ax)
+    ax.set_xticks(above.get_xticks(), [label.get_text() for label in above.get_xticklabels()])
+    ax.set_xlim(above.get_xlim())
 
 
 def _draw_theory(theory: pd.DataFrame, series: str, ax: Axes) -> AxesImage:

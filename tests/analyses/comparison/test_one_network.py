@@ -1,12 +1,12 @@
 """The report of one network: its figures can be read, and say what they show."""
 
 import html
-import re
 
 import pytest
 
 from harsanyi.analyses import Compute
 from harsanyi.analyses.comparison.findings import ranged
+from harsanyi.analyses.comparison.labels import signed
 from harsanyi.analyses.comparison.one_network import figures_of_one, report_one
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
@@ -42,11 +42,11 @@ def test_every_figure_states_its_finding(run):
 def test_the_finding_of_ranges_is_that_of_the_numbers(run):
     ranges = run.interactions["network"].ranges
     certain = sum(not low <= 0 <= high for low, high in zip(ranges.lowest[0], ranges.highest[0], strict=True))
-    said = ranged(run.interactions["network"]).replace("−", "-")
-    assert said.startswith(f"Of the 3 strongest effects, {certain} have one sign")
-    effect, low, high = map(float, re.findall(r"[+-]\d\.\d\d", said))
-    found = [float(part[0, 0]) for part in (ranges.effect, ranges.lowest, ranges.highest)]
-    assert [effect, low, high] == pytest.approx(found, abs=0.0051)  # two decimals
+    effect, low, high = (signed(float(part[0, 0])) for part in (ranges.effect, ranges.lowest, ranges.highest))
+    assert ranged(run.interactions["network"]) == (
+        f"Of the 3 strongest effects, {certain} have one sign in all these splits; the strongest, {effect}, "
+        f"lies between {low} and {high}."
+    )
 
 
 def test_figures_can_be_read(run):
