@@ -20,7 +20,7 @@ Box = tuple[float, ...]  # left, bottom, right, top, in points
 MARGIN = 0.12
 # Where a name may stand beside its point, the best first, and how many points away.
 SIDES = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
-DISTANCES = (4, 7, 11, 16, 22, 30)
+DISTANCES = (4, 7, 11, 16, 22)
 # So fine that the measured width holds at any resolution.
 MEASURE_DPI = 288
 
