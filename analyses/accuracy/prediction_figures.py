@@ -104,7 +104,7 @@ def plot_discrimination(
 ) -> Axes:
     """How discriminative the parts of the knowledge are, by order and, at the right, over all orders.
 
-    Bars are intervals.
+    Bars are intervals. Orders without strength are left out.
 
     Args:
         table: of `discrimination_table`.
@@ -122,10 +122,11 @@ def plot_discrimination(
     """
     chosen = table[(table.quantity == quantity) & (table.kind == "both")]
     chosen = chosen[chosen.sign == "both"] if "sign" in chosen else chosen
+    chosen = chosen[chosen.value.notna()]  # orders without strength have no place
     orders, parts = orders_of(chosen), [name for name in PART_COLOURS if name in set(chosen.knowledge)]
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.13 * len(parts) * len(orders))), 2.6)
     for number, name in enumerate(parts):
-        rows = chosen[chosen.knowledge == name].set_index("order").loc[orders]
+        rows = chosen[chosen.knowledge == name].set_index("order").reindex(orders)
         x = np.arange(len(orders)) + 0.7 * ((number + 0.5) / len(parts) - 0.5)
         dots_with_bars(ax, x, rows, PART_COLOURS[name], name.replace("_", " "))
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)

@@ -13,6 +13,7 @@ from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, p
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.shown import number
 
 # File names of the tables of `harsanyi accuracy`.
 RESTRICTED, DISCRIMINATION, PRUNING, STANDING = "restricted", "discrimination", "pruning", "standing"
@@ -110,13 +111,12 @@ def accuracy_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def _correlation(table: pd.DataFrame, over: str) -> str:
-    """How the new share correlates with what it is drawn against; empty where nothing varies."""
+    """How the new share correlates with what it is drawn against."""
     ((outcome, name),) = ((outcome, name) for kind, outcome, name in OUTCOMES if kind == over)
     rows = table[(table.over == over) & (table.x == "new_share") & (table.y == outcome)]
-    rows = rows[(rows.coefficient == "pearson") & rows.value.notna()]
-    if rows.empty:
-        return ""
-    (row,) = rows.itertuples()
+    (row,) = rows[rows.coefficient == "pearson"].itertuples()
+    if np.isnan(row.value):
+        return f"Over {row.points} {over}, the new share or {name} is the same everywhere: no correlation."
     return f"Over {row.points} {over}, the new share and {name} correlate with r = {_coefficient(row)}."
 
 
@@ -153,9 +153,7 @@ def _correlations(table: pd.DataFrame) -> list[str]:
 
 def _coefficient(row: Any) -> str:
     """A coefficient, with its interval where there are enough clusters for one."""
-    number = "{:.2f}".format
-    shown = with_interval(row, number) if row.clusters >= MIN_CLUSTERS else number(row.value)
-    return shown.replace("-", "−")
+    return with_interval(row, ".2f") if row.clusters >= MIN_CLUSTERS else number(row.value, ".2f")
 
 
 def _prediction(restricted: pd.DataFrame) -> str:
@@ -197,7 +195,7 @@ def _predicted(fit: pd.DataFrame, baseline: str) -> str:
     pearson = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
     return (
         f"With {_spaced(baseline)} as baseline, predicted and measured changes of the score correlate with "
-        f"r = {with_interval(pearson, '{:.2f}'.format)}"
+        f"r = {with_interval(pearson, '.2f')}"
     )
 
 
@@ -208,7 +206,7 @@ def _beside_controls(fit: pd.DataFrame, baseline: str) -> str:
     changes = "does not change the score clearly more than"
     if delta.low > 0 or delta.high < 0:
         changes = f"changes the score {'more' if delta.low > 0 else 'less'} than"
-    return f"{changes} masking as many other players (Cliff's δ {with_interval(delta, '{:.2f}'.format)})"
+    return f"{changes} masking as many other players (Cliff's δ {with_interval(delta, '.2f')})"
 
 
 def _of_all(fit: pd.DataFrame, baseline: str) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.granularity.axes import (
     KIND_STYLES,
     MARKERS,
+    beside,
     draw_baseline,
     draw_kinds,
     draw_whiskered,
@@ -41,6 +42,8 @@ LEVEL_LINES: tuple[dict[str, Any], ...] = (
     {"linestyle": "dotted", "fillstyle": "left"},
     {"linestyle": "dashdot", "fillstyle": "bottom"},
 )
+# Between the lines of a figure of misalignment, so that no point hides another.
+SHIFT = 0.02
 # Errors on ImageNet-1k after pretraining on ImageNet-21k with so many classes, and without ("Towards
 # Understanding the Effect of Pretraining Label Granularity").
 PUBLISHED_BASELINE = 0.2209
@@ -165,9 +168,10 @@ def plot_sizes(
         else [(f"{count} classes", line) for count, line in own.groupby("classes")]
     )
     shades = np.linspace(0, 1, max(len(groups), 2))
-    for (name, line), marker, shade in zip(groups, cycle(MARKERS), shades, strict=False):
+    factors = beside(rows["size"], len(groups))
+    for (name, line), marker, shade, factor in zip(groups, cycle(MARKERS), shades, factors, strict=False):
         line = line.sort_values("size")
-        draw_whiskered(ax, line["size"], line, name, color=level_colour(shade), marker=marker)
+        draw_whiskered(ax, line["size"] * factor, line, name, color=level_colour(shade), marker=marker)
     set_log_axis(ax, rows["size"])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     name = quantity.replace("_", " ")
@@ -202,11 +206,13 @@ def plot_misalignment(
     lines = rows.merge(moved)
     ax = ax or new_axes(COLUMN + 0.4, 2.1 + 0.17 * len(moved))
     draw_baseline(ax, rows[rows.kind == BASELINE])
+    shifts = iter(SHIFT * (np.arange(len(moved)) - (len(moved) - 1) / 2))
     for kind, of_kind in lines.groupby("kind"):
         for marks, (classes, line) in zip(cycle(LEVEL_LINES), of_kind.groupby("classes"), strict=False):
             line = line.sort_values("misalignment")
             style = KIND_STYLES[str(kind)] | marks
-            draw_whiskered(ax, line.misalignment, line, f"{kind}, {classes} classes", **style)
+            name = f"{kind}, {classes} classes"
+            draw_whiskered(ax, line.misalignment + next(shifts), line, name, **style)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=None))
     label_axes(ax, "pretraining labels that were moved", _on_target(error))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
+    FONT,
     NETWORK_COLOURS,
     PAGE,
     PRESERVED,
@@ -102,7 +103,7 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
         draw_kinds(ax, rows[rows.kind != BASELINE], "classes")
         set_class_axis(ax, rows[rows.kind != BASELINE].classes, name)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    options = {"frameon": False, "fontsize": "small", "columnspacing": 1.2, "handlelength": 1.6}
+    options = {"frameon": False, "fontsize": FONT, "columnspacing": 1.2, "handlelength": 1.6}
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), **options)
     return figure
 

@@ -12,6 +12,7 @@ from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SU
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
+from harsanyi.shown import number
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -72,10 +73,8 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
     """
     summary, error = tables[SUMMARY], ERRORS[study.task]
     sizes = sorted(set(summary["size"]))
-    # The answer with most samples is the headline.
     found = {
-        f"Error with {size} samples": _answer(size, summary[summary["size"] == size], error)
-        for size in sizes[:-1]
+        f"Error with {size} samples": _answer(size, summary[summary["size"] == size], error) for size in sizes
     }
     errors = summary[summary.quantity == "error"]
     largest = errors[errors["size"] == sizes[-1]]
@@ -153,7 +152,9 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     if less.value >= 0:
         change = with_interval(less, points)
         return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change} points."
-    lower = with_interval(Interval(-less.value, -less.high, -less.low), lambda share: f"{100 * share:.1f}")
+    lower = with_interval(
+        Interval(-less.value, -less.high, -less.low), lambda share: number(100 * share, ".1f")
+    )
     unsure = ", which may be nothing" if less.high >= 0 else ""
     return f"{words}. Pretraining on {named} lowers it most, by {lower} percentage points{unsure}."
 
@@ -215,7 +216,7 @@ def _correlation(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each quantity, with both coefficients."""
     texts = table.assign(
         knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
-        text=[with_interval(row, lambda value: f"{value:.2f}") for row in table.itertuples()],
+        text=[with_interval(row, ".2f") for row in table.itertuples()],
     )
     return texts.pivot(
         index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
@@ -250,4 +251,4 @@ def _distinct(values: pd.Series) -> str:
 
 
 def _tenths(share: float) -> str:
-    return f"{share:.1%}"
+    return number(share, ".1%")

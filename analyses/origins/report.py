@@ -93,7 +93,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     bootstrap = Bootstrap(seed=first.run.study.seed)
     table = compare_many(changes, bootstrap=bootstrap)
     similarities = origin_similarities(changes, bootstrap=bootstrap)
-    figures = _figures(table, similarities, first.run.unit)
+    figures = origin_figures(table, similarities, first.run.unit)
     summary = describe_origins(table)
     report = Report(
         title=f"{listed(list(changes))} side by side",
@@ -175,7 +175,7 @@ def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
+def origin_figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
     """The figures of origins by caption; the words before the colon are the name of the file."""
     intervals = intervals_over(int(table.games.max()), "inputs")
     return {
@@ -224,14 +224,14 @@ def _pair(row: pd.Series) -> str:
 
 
 def _similarity(row: pd.Series) -> str:
-    return with_interval(row, "{:.2f}".format)
+    return with_interval(row, ".2f")
 
 
 def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:
     """Total shares as text, origins or pairs of them down, shares across."""
     rows = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
     rows = rows[rows.quantity.isin(COMPARED) & (rows.origin.str.contains(MINUS) == differences)]
-    write = "{:+.1%}".format if differences else percent
+    write = "+.1%" if differences else percent
     cells = rows.assign(
         share=rows.quantity.map({name: label for name, (label, _) in SHARE_COLOURS.items()}),
         text=[with_interval(row, write) for row in rows.itertuples()],

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 import numpy as np
 
@@ -74,12 +75,20 @@ class Interval:
     high: float
 
 
-def interval_kind(games: int) -> str:
-    """The kind of the intervals of means and ratios over so many games, in words; "" where there is none.
+def interval_kind(games: int, *, of: Literal["means", "anything else"] = "means") -> str:
+    """The kind of the intervals over so many games, in words; "" where there is none.
+
+    Args:
+        games: their number.
+        of: means and ratios of sums; or anything else but rates, such as times and rank correlations.
 
     >>> interval_kind(2), interval_kind(3), interval_kind(30)
     ('', 't intervals', 'bootstrap-t intervals')
+    >>> interval_kind(9, of="anything else"), interval_kind(10, of="anything else")
+    ('', 'intervals by expanded percentiles')
     """
+    if of == "anything else":
+        return "intervals by expanded percentiles" if games >= LEAST_RESAMPLED else ""
     if games < LEAST_GAMES:
         return ""
     return "t intervals" if games < LEAST_RESAMPLED else "bootstrap-t intervals"

@@ -102,6 +102,8 @@ def plot_reached(
 def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
     """Strength by order (rows) at each checkpoint of a run (columns), relative to the maximum of the order.
 
+    Orders that never have strength are left out.
+
     Args:
         table: of `trajectory_table`, or another with the columns series, step, quantity, kind, order, value.
         series: the name of the run.
@@ -119,7 +121,8 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
     chosen = table[(table.series == series) & (table.quantity == "strength") & (table.kind == "both")]
     orders = [order for order in orders_of(chosen) if order != "all"]
     strength = chosen.pivot(index="order", columns="step", values="value").loc[orders]
-    ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(orders))
+    strength = strength[(strength > 0).any(axis=1)]
+    ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(strength))
     image = draw_orders(ax, strength, [f"{step:g}" for step in strength.columns])
     draw_scale(image, ax)
     label_axes(ax, f"step of {series}", "order")
@@ -128,6 +131,8 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
 
 def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The time at which each run reaches a share of its final knowledge, by order, as a share of the run.
+
+    Orders without strength at the end are left out.
 
     Args:
         times: tables of `time_to_reach` of several runs with the same share.
@@ -142,10 +147,10 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['1', 'all']
     """
     ax = ax or new_axes(COLUMN, 2.4)
-    both = times[times.kind == "both"]
+    both = times[(times.kind == "both") & times.fraction.notna()]  # no strength, no time
     orders, runs = orders_of(both), list(dict.fromkeys(both.series))
     for number, (colour, series) in enumerate(zip(cycle(NETWORK_COLOURS[1:]), runs, strict=False)):
-        rows = both[both.series == series].set_index("order").loc[orders, list(FRACTIONS)]
+        rows = both[both.series == series].set_index("order").reindex(orders)[list(FRACTIONS)]
         x = np.arange(len(orders)) + 0.24 * (number - (len(runs) - 1) / 2)
         dots_with_bars(ax, x, rows.rename(columns=FRACTIONS), colour, series)
     ax.set_xticks(range(len(orders)), orders)

@@ -112,7 +112,7 @@ def _findings(run: Run, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     for name in dict.fromkeys(along.series):
         rows = along[(along.series == name) & (along.quantity == "similarity_own")]
         first = total_row(rows[rows.step == rows.step.min()])
-        alike.append(f"{with_interval(first, '{:.2f}'.format)} in {name}")
+        alike.append(f"{with_interval(first, '.2f')} in {name}")
         half = total_row(tables[TIMES], series=name, share=REACHED_SHARES[0])
         halves.append(f"{with_interval(half, percent, of='fraction')} of {name}")
     found["Similarity to the end"] = f"The first checkpoint's similarity to the end is {listed(alike)}."
@@ -247,12 +247,14 @@ def track_figures(
         the figures by caption, whose words before the colon are the name of the file.
     """
     along, times = tables[TRAJECTORIES], tables[TIMES]
+    games = trajectories[0].final.games
+    whiskers = f"whiskers: {intervals_over(games, 'inputs', of='anything else')}"
     figures = {
         "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, "
-        f"bands: {intervals_over(trajectories[0].final.games, 'inputs')}": plot_reached(along),
+        f"bands: {intervals_over(games, 'inputs')}": plot_reached(along),
         "Similarity to the end: what a checkpoint has and the end has not counts against it here, not above; "
         "the gap between the two figures is what the run still loses": plot_reached(along, "similarity_own"),
-        "When half is reached: by order, with intervals": plot_times_to_reach(
+        f"When half is reached: by order; {whiskers}": plot_times_to_reach(
             times[times.share == REACHED_SHARES[0]]
         ),
     }
@@ -271,7 +273,8 @@ def track_figures(
         for name in dict.fromkeys(tables[THEORY].series):
             drawn[
                 f"Two phases of {name}: strength of the dividends by order, in the run (left) and in theory "
-                "while noise falls (right); below, the loss, and when half of each order is reached"
+                "while noise falls (right); below, the loss, and when half of each order is reached, a dot "
+                f"beside the number of the order; {whiskers}"
             ] = draw_two_phases(tables[THEORY], tables[SUCCESSION], performance, name)
     return drawn
 
@@ -357,7 +360,7 @@ def _succession(name: str, rows: pd.DataFrame) -> str:
     if reached.nunique() == 1:
         return f"In {name}, half of each order is reached at the same step: none comes first."
     run, theory, both = (
-        with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format) for quantity in CORRELATIONS
+        with_interval(rows[rows.quantity == quantity].iloc[0], ".2f") for quantity in CORRELATIONS
     )
     return (
         f"In {name}, the rank correlation of an order and the step at which half of it is reached is "

@@ -13,6 +13,7 @@ import torch
 from scipy.stats import pearsonr, ttest_1samp
 
 from harsanyi import data, models
+from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import (
@@ -31,6 +32,7 @@ from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 EXACT = 1e-12
 
@@ -218,10 +220,12 @@ def test_the_report_says_what_was_found(study, finished):
     names = {path.name.partition("-")[2] for path in (study.out / "figures").iterdir()}
     assert names == {"error-with-60-samples.png", "misalignment-with-60-samples.png"}
     assert captions_alone(study.out / "report.html") == []
+    assert faults(figures_of(study, tables_in(study.out))) == []
 
 
 def test_the_report_with_interactions(explained):
     assert captions_alone(explained.out / "report.html") == []
+    assert faults(figures_of(explained, tables_in(explained.out))) == []
     page = (explained.out / "report.html").read_text(encoding="utf-8")
     said = (
         "of what 8 random classes taught",

@@ -12,12 +12,14 @@ from harsanyi.analyses import Run, read_table, study_in
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
 from harsanyi.analyses.reliability.reliability import same_players, variations
+from harsanyi.analyses.reliability.report import reliability_figures
 from harsanyi.analyses.study.facts import Corruption
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import corrupted
 from tests import text_networks
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 VARIED = ("noise:4", "noise:16", "blur:3", "superpixels:3")
 TABLES = ("generality", "sharing", "found", "stability", "shares", "approximation")
@@ -63,6 +65,7 @@ def test_what_is_written(out):
     for said in ("is in the pretrained network on the same input", "With other players", "4 inputs"):
         assert said in report
     assert captions_alone(out / "report.html") == []
+    assert faults(reliability_figures(study_in(out / "study.toml"), tables_in(out))) == []
 
 
 def test_tables_are_those_of_the_runs(out):
