@@ -30,10 +30,14 @@ demo: .venv/installed
 # As many processes as cores, and no more than memory has room for.
 PARALLEL = --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
+# The engine's tests, then all others.
+ENGINE = tests/interactions tests/device
 test: .venv/developer
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(CHECKED)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ENGINE) $(CHECKED)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ENGINE:%=--ignore=%)
 
-# The same tests with the shapes and types of all arguments checked, and the bound on coverage: nearly twice as long.
+# The same tests, those of the engine with the shapes and types of all arguments checked and a bound on its coverage,
+# which makes them nearly twice as long.
 TYPES = --jaxtyping-packages=harsanyi.interactions,beartype.beartype
 coverage: CHECKED = $(TYPES) --cov=harsanyi.interactions --cov-report=term --cov-fail-under=95
 coverage: test

@@ -328,8 +328,8 @@ def _studentised(pairs: Sequence[Pair], bootstrap: Bootstrap) -> list[Interval]:
         many = np.full_like(error, t_quantile(games, bootstrap.confidence))
         few = -many
     else:
+        error = np.sqrt((_pulls(centred) ** 2).sum(0))
         measure = _distance_and_variance(centred)
-        error = np.sqrt(measure(np.ones((1, games)))[1][0])
         drawn = []
         with np.errstate(invalid="ignore", divide="ignore"):  # of resamples without a denominator or a spread
             for distance, variance in map(measure, _times_drawn(games, bootstrap)):
@@ -343,6 +343,20 @@ def _studentised(pairs: Sequence[Pair], bootstrap: Bootstrap) -> list[Interval]:
     alike = error <= ROUNDING * np.max([np.abs(ratio) for ratio in ratios], axis=0)
     low, high = (np.where(alike, values, np.where(told, bound, np.nan)) for bound in (low, high))
     return _intervals(values, low, high)
+
+
+def _pulls(centred: Sequence[Pair]) -> np.ndarray:
+    """How far each game pulls the value, `(games, columns)`: u of `_distance_and_variance`, each game once.
+
+    Squares are taken of what is left of a difference, and not subtracted from each other: pairs that cancel
+    in every game leave rounding alone.
+    """
+    return _less(
+        [
+            above / len(above) if below is None else _ratio(above, np.broadcast_to(below.sum(0), above.shape))
+            for above, below in centred
+        ]
+    )
 
 
 def _distance_and_variance(

@@ -24,7 +24,7 @@ SHARING = ("tables", "prefix")
 # Forwards that are timed: at least so many, for at least so many seconds, and no more than all.
 FORWARDS, SECONDS = 32, 2.0
 # A table that takes longer than this is timed on two parts of its coalitions, and scaled.
-TABLE_SECONDS = 5.0
+TABLE_SECONDS = 20.0
 
 Result = TypeVar("Result")
 Row = dict[str, Any]

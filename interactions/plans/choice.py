@@ -212,8 +212,10 @@ def why_not_traced(game: Game, checkpoints: int, others: Sequence[Choice] | None
     as_it_is = forecast.plain * min([1.0, *(other.share for other in others or ())])
     if forecast.making >= as_it_is:
         return FEW_FORWARDS
-    traced = forecast.dense if others is None else min(forecast.dense, forecast.tables)
-    return NO_GAIN if forecast.making + traced > as_it_is else None
+    # Tables are asked last: what they would share takes forwards to tell.
+    if forecast.making + forecast.dense <= as_it_is:
+        return None
+    return None if others is not None and forecast.making + forecast.tables <= as_it_is else NO_GAIN
 
 
 def _untraced(game: Game, memory: int | None, checkpoints: int) -> list[Choice]:

@@ -13,7 +13,7 @@ from harsanyi.interactions.machine.prices import Prices
 from harsanyi.interactions.plans.sharing import share_of_rows
 
 # Seconds of a trace and of a trial of its plan: for any network, and for each call of a module.
-TRACE, TRACE_OF_A_CALL = 1.2, 0.02
+TRACE, TRACE_OF_A_CALL = 1.4, 0.012
 # What is left of a forward by packed weights, activations that overwrite others, and tokens left out.
 TRACED = 0.92
 # Seconds of finding which rows each row of the tables depends on.

@@ -1,7 +1,8 @@
 """Rewrites a traced network into the same function with less work.
 
 Batch norms become part of the convolution before them. Weights of convolutions get the memory order that is
-fastest. Steps that do not depend on the masked input move to where their results are used.
+fastest. Steps that do not depend on the masked input move to where their results are used. A selected place
+whose axis is put back is a slice, for which tables have a rule.
 """
 
 import operator
@@ -16,6 +17,7 @@ from harsanyi.interactions.game.forward import channels_last
 from harsanyi.interactions.plans.graph.step import Step
 from harsanyi.interactions.plans.graph.traced import BATCH_NORM, CONVOLUTIONS, Traced
 
+aten = torch.ops.aten
 # Numbers of a weight that are scaled at once on a CPU.
 PIECE_NUMBERS = 2**15
 
@@ -27,7 +29,7 @@ def folded(traced: Traced, *, images_last: bool = True) -> Traced:
         traced: the network.
         images_last: whether convolutions take images with the channels last in memory.
     """
-    return _laid_out(_norms_folded(_late(traced)), images_last)
+    return _laid_out(_norms_folded(_as_slices(_late(traced))), images_last)
 
 
 def _late(traced: Traced) -> Traced:
@@ -49,6 +51,22 @@ def _late(traced: Traced) -> Traced:
     if traced.result not in placed:
         place(traced.result)
     return replace(traced, steps=tuple(steps))
+
+
+def _as_slices(traced: Traced) -> Traced:
+    """The same function, in which x[:, k] with its axis put back is x[:, k : k + 1]."""
+    own, unread = set(traced.steps), set[fx.Node]()
+    for node in traced.steps:
+        if node.target is not aten.unsqueeze.default or node.args[0] not in own:
+            continue
+        selected = Step.of(Step.of(node).input)
+        place = selected.selection if selected.target is aten.select.int else None
+        if place is not None and Step.of(node).axis() == place.axis:
+            node.target = aten.slice.Tensor
+            node.args = (selected.input, place.axis, place.index, place.index + 1)
+            if not selected.node.users:
+                unread.add(selected.node)
+    return replace(traced, steps=tuple(node for node in traced.steps if node not in unread))
 
 
 def _norms_folded(traced: Traced) -> Traced:

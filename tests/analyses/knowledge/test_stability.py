@@ -62,9 +62,10 @@ def test_a_change_beside_itself_does_not_differ():
     assert (table[["difference", "difference_low", "difference_high"]] == 0).all(axis=None)
 
 
-def test_differences_are_paired():
+@pytest.mark.parametrize("seed", range(6))  # what cancels leaves rounding, which differs with the numbers
+def test_differences_are_paired(seed):
     """Games differ much, but the same in both: the difference is known better than either share."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     share = torch.from_numpy(rng.uniform(0.2, 0.7, 30))
 
     def change(more: float):

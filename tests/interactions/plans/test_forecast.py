@@ -8,7 +8,7 @@ from torch import nn
 
 from harsanyi.interactions import MaskedModel, Players, Store, evaluate, evaluate_together
 from harsanyi.interactions.plans import forecast
-from harsanyi.interactions.plans.choice import FEW_FORWARDS, NO_GAIN, choose, together
+from harsanyi.interactions.plans.choice import FEW_FORWARDS, NO_GAIN, choose, together, why_not_traced
 from harsanyi.interactions.plans.forecast import Forecast
 from harsanyi.interactions.plans.graph import of_game
 from harsanyi.interactions.plans.graph.kept import Programs
@@ -88,6 +88,20 @@ def test_a_trace_that_saves_less_than_it_takes(monkeypatch):
     game = game_of(net)
     monkeypatch.setattr(forecast, "TRACE", 0.5 * Forecast(game).plain)
     assert choose(game).why == NO_GAIN
+
+
+def test_a_network_that_pays_traced_is_not_asked_what_tables_would_share(monkeypatch):
+    """The forwards of that question would be made for every checkpoint, and change nothing."""
+    make_planning_free(monkeypatch)
+    asked: list[MaskedModel] = []
+    monkeypatch.setattr(forecast, "share_of_rows", lambda game: asked.append(game) or 0.5)
+    game = Forecast(game_of(network()))
+    monkeypatch.setattr(forecast, "TRACE", 0.5 * (game.plain - game.dense))
+    assert why_not_traced(game_of(network()), 1, []) is None
+    assert not asked
+    monkeypatch.setattr(forecast, "TRACE", 1.5 * (game.plain - game.dense))
+    assert why_not_traced(game_of(network()), 1, []) is None
+    assert len(asked) == 1
 
 
 def test_more_tables_never_give_up_a_plan():

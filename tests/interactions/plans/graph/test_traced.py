@@ -91,6 +91,30 @@ def test_weights_are_scaled_in_pieces_to_the_same_bits_and_stay_as_they_are(dtyp
         assert torch.equal(laid_out, before)
 
 
+@pytest.mark.parametrize("index", [0, -1])
+@pytest.mark.parametrize("axes", [(1, 1), (-3, -3), (1, -3)])
+def test_a_selected_channel_whose_axis_is_put_back_is_a_slice(axes, index):
+    """So pictures are normalised channel by channel in GoogLeNet and Inception."""
+    selected, put_back = axes
+    net = made(lambda: Net(lambda self, x: 2 * x.select(selected, index).unsqueeze(put_back) + x))
+    assert not {"aten.select.int", "aten.unsqueeze.default"} & set(names(traced_like(net)))
+    masked = MaskedModel(
+        nn.Sequential(net, nn.Conv2d(4, 4, 3).double(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        batch_of(2),
+        Players.grid(8, 8, 2, 2),
+        labels=[0, 0],
+    )
+    tables = evaluate(masked, plan="tables", progress=False)
+    torch.testing.assert_close(tables, evaluate(masked, plan="dense", progress=False), rtol=0, atol=EXACT)
+
+
+def test_a_selected_place_is_no_slice_where_it_is_read_or_its_axis_is_another():
+    net = made(lambda: Net(lambda self, x: x.select(1, 0).unsqueeze(2)))
+    assert names(traced_like(net))[-2:] == ["aten.select.int", "aten.unsqueeze.default"]
+    net = made(lambda: Net(lambda self, x: (one := x.select(1, 0)).unsqueeze(1) + one.mean(2)[:, None, None]))
+    assert {"aten.select.int", "aten.slice.Tensor"} < set(names(trace(net, batch_of(2))))
+
+
 def test_batch_norm_stays_where_the_convolution_is_read_elsewhere_too():
     net = made(lambda: Net(lambda self, x: self.norm(x) + x, norm=nn.BatchNorm2d(4)))
     assert any("batch_norm" in name for name in names(traced_like(net)))

@@ -32,7 +32,8 @@ POOL, MEAN = "adaptive_avg_pool2d", "mean"
 
 
 def torchvision_network(name):
-    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    of_googlenet = {"aux_logits": False, "init_weights": False, "transform_input": True}
+    options = of_googlenet if name == "googlenet" else {}
     net = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES, **options)
     if name in ("alexnet", "vgg11", "vgg13_bn"):  # without their hundred million weights
         first = net.classifier[1 if name == "alexnet" else 0]
