@@ -71,8 +71,8 @@ class RegionTables(Plan):
         plan, fixed = self.plan(0), self.game.n - self.plan(0).n
         first = f"the first {plan.start} on {plan.covering_count} masked inputs, " if plan.start else ""
         return (
-            f"of {len(self.traced.steps)} steps, {first}those up to {plan.stop} once for each way to mask what "
-            f"a place sees, the rest on all {2**self.game.n:,} masked inputs"
+            f"of {len(self.traced.steps)} steps, {first}those up to {plan.stop} once for each way to mask "
+            f"what a place sees, the rest on all {2**self.game.n:,} masked inputs"
             + (f"; {2**fixed} times, with {fixed} players fixed, to fit the memory" if fixed else "")
         )
 
