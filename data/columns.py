@@ -75,7 +75,8 @@ def choose_columns(
     if item is None:
         raise ValueError(
             f"{source}: no rule decides which of the columns {listing} holds the inputs: name it "
-            "(image_column or text_column), or call it text. The names are the first line of a CSV or TSV file"
+            "(image_column or text_column), or call it text. The names are the first line of a CSV or TSV "
+            "file"
         )
     if several := [name for name in labels if kinds[name] == "list"]:
         raise several_labels(source, several[0])
@@ -83,8 +84,8 @@ def choose_columns(
         raise ValueError(f"{source}: column {item!r} cannot hold both the items and the labels")
     if label_columns is None and not labels and len(kinds) > 1:
         raise ValueError(
-            f"{source}: no rule decides which of the columns {listing} are labels: name them (label_columns), "
-            "or call one label"
+            f"{source}: no rule decides which of the columns {listing} are labels: name them "
+            "(label_columns), or call one label"
         )
     if (image_column and kinds[item] != "image") or (text_column and kinds[item] != "text"):
         raise ValueError(f"{source}: column {item!r} does not hold {'images' if image_column else 'text'}")

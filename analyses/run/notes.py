@@ -93,7 +93,8 @@ def network_lines(facts: Facts) -> list[str]:
     """
     notes = [set(reading.notes) for reading in facts.networks.values()]
     of_all = set.intersection(*notes) if len(notes) > 1 else set()
-    lines, assumed = [], {}
+    lines: list[str] = []
+    assumed: dict[str, str] = {}
     for names in _read_alike(facts):
         reading = facts.networks[names[0]]
         first = assumed.setdefault(reading.match, names[0])

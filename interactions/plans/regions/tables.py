@@ -69,9 +69,10 @@ class RegionTables(Plan):
     def describe(self) -> str:
         """Where the two cuts are, in words."""
         plan, fixed = self.plan(0), self.game.n - self.plan(0).n
+        first = f"the first {plan.start} on {plan.covering_count} masked inputs, " if plan.start else ""
         return (
-            f"{plan.start} of {len(self.traced.steps)} steps on {plan.covering_count} coalitions, on to step "
-            f"{plan.stop} on rows, the rest on all {2**self.game.n:,}"
+            f"of {len(self.traced.steps)} steps, {first}those up to {plan.stop} once for each way to mask "
+            f"what a place sees, the rest on all {2**self.game.n:,} masked inputs"
             + (f"; {2**fixed} times, with {fixed} players fixed, to fit the memory" if fixed else "")
         )
 

@@ -285,9 +285,10 @@ def test_the_share_and_the_description_are_of_the_plan():
     assert 0 < plan.share < 1
     assert plan.share == plan.plan(0).cost / plan.plan(0).dense_cost
     own = plan.plan(0)
+    assert own.start == 0
     assert plan.describe() == (
-        f"{own.start} of {len(plan.traced.steps)} steps on {own.covering_count} coalitions, on to step "
-        f"{own.stop} on rows, the rest on all 256"
+        f"of {len(plan.traced.steps)} steps, those up to {own.stop} once for each way to mask what a place "
+        "sees, the rest on all 256 masked inputs"
     )
 
 
