@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import suggested_batch_size
+from harsanyi.interactions.game.failing import FIRST_GAMES
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.game.tried import FIRST_GAMES
 from harsanyi.interactions.store.differences import differences
 from harsanyi.interactions.store.tables import FAILED, REASON_BYTES, tables_of
 from harsanyi.reading import parse_json, reading
