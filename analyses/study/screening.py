@@ -87,7 +87,7 @@ def screening_table(games: StudyGames, store: Store) -> pd.DataFrame:
 
     Returns:
         a row for each network and input of the store: network, game, input, players (the chosen, numbers
-        among all, spaces between), all_players (of this input), influence (the chosen players' share of the sum of all
+        among all, spaces between), all_players (of this input), influence (the share of the chosen in all
         influences), held_out_error with its standard_error, mean_square and variance (squared unit of the
         score), coalitions; see `HeldOutError`.
     """
