@@ -3,9 +3,9 @@
     [--games 1000] [--players 14] [--checkpoints 10]
 
 Synthetic value tables go into a store; interactions are extracted from it, the first and the last checkpoint
-are compared, and the run is tracked, by the functions that `compare` and `track` call. For each part the table
-has wall and processor seconds, and the largest memory so far: `anonymous` is what a process cannot do without,
-`resident` has the pages of mapped files too, which the system takes back when it needs them.
+are compared, and the run is tracked, by the functions that `compare` and `track` call. For each part the
+table has wall and processor seconds, and the largest memory so far: `anonymous` is what a process cannot do
+without, `resident` has the pages of mapped files too, which the system takes back when it needs them.
 """
 
 import argparse
