@@ -44,8 +44,8 @@ Value tables of networks on the same games: v/NETWORK has a row for each game an
 coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
 present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. \
 sha256/NETWORK: of the row in v, and sha256 of outputs/NETWORK of that in outputs, as they lie here; where \
-the latter is missing, sha256/NETWORK is of both, one after the other. failed/NETWORK: why a game has no row, \
-in words. Names are in the group about; settings are JSON."""
+the latter is missing, sha256/NETWORK is of both, one after the other. failed/NETWORK: why a game has no \
+row, in words. Names are in the group about; settings are JSON."""
 # The group that holds checksums; stores of older versions have neither these nor `FAILED`.
 CHECKSUMS, OUTPUT_CHECKSUMS, CHECKSUM_BYTES = "sha256", "sha256 of outputs", 32
 # So many games that fail one after the other are no fault of theirs.
