@@ -8,7 +8,9 @@ from PIL import Image
 
 from harsanyi.analyses import Compare, Run
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.run import in_common
 from harsanyi.interactions import Store
+from harsanyi.interactions.game.failing import answers_of
 
 pytestmark = pytest.mark.usefixtures("no_pixels")
 
@@ -155,7 +157,65 @@ def test_what_a_network_answers_first_is_still_compared(picky, tmp_path):
         computed(picky(0, "raises"))
 
 
-def test_a_network_that_answers_nothing_is_the_end(picky):
-    study = picky(0, "raises", inputs=1)
+def test_a_network_that_answers_nothing_is_the_end(picky, tmp_path):
+    study = picky(0, "raises")
+    (tmp_path / "net.py").write_text(PICKY.replace("> 0.99", "> -1"), encoding="utf-8")
     with pytest.raises(ValueError, match="too white"):
         computed(study)
+
+
+def ended(arguments: list[object]) -> int:
+    """The exit code of a command."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code)
+    return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["nan", "raises", "memory"])
+def test_what_follows_a_comparison_leaves_the_same_inputs_out(how, picky, tmp_path, capsys):
+    study = picky(0, how, keep_outputs=True)
+    named = [f"--{name}={getattr(study, name)}" for name in ("model", "before", "after", "data", "inputs")]
+    named += ["--players=grid:2x2", "--method=and-or", f"--out={study.out}", "--keep-outputs"]
+    assert ended(["compare", *named]) == 3
+    for command in (["accuracy", study.out], ["reliability", study.out / "study.toml"]):
+        short = ["--noise-levels=4", "--corruptions=contrast:1"] * (command[0] == "reliability")
+        capsys.readouterr()
+        assert ended([*command, *short]) == 3
+        said = capsys.readouterr().out
+        assert "1 of 4 inputs left out" in said
+        report = (study.out / command[0] / "report.html").read_text(encoding="utf-8")
+        assert "1 of 4 inputs left out" in report
+    for table in (study.out / "accuracy").glob("*.csv"):
+        assert "nan" not in table.read_text(encoding="utf-8").lower().split(",")
+
+
+@pytest.mark.slow
+def test_runs_that_lack_different_inputs_are_compared_on_the_others(picky, tmp_path):
+    """A variation in which another input fails is compared with the clean inputs that both have."""
+    first = computed(picky(0, "raises", out="first"))
+    second = Run(first.study, first.store.whole, {}, first.facts)
+    assert [run.store.numbers for run in in_common([first, second])] == [[1, 2, 3]] * 2
+    assert first.on([1, 3]).store.numbers == [1, 3]
+    assert first.on([1, 3]).interactions["after"].v.equal(first.interactions["after"].v[[0, 2]])
+    with pytest.raises(ValueError, match="no input in common"):
+        in_common([first.on([1]), first.on([2])])
+
+
+def test_accuracy_is_asked_by_halves():
+    """One bad input among 64 costs a question for each halving, and none for each input."""
+    asked = []
+
+    def ask(rows: list[int]) -> int:
+        asked.append(len(rows))
+        if 37 in rows:
+            raise RuntimeError("not this one")
+        return len(rows)
+
+    parts, failed = answers_of(range(64), ask)
+    assert list(failed) == [37]
+    assert sum(answer for _, answer in parts) == 63
+    assert sorted(row for rows, _ in parts for row in rows) == [row for row in range(64) if row != 37]
+    assert len(asked) == 1 + 2 * 6
