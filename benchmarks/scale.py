@@ -2,8 +2,8 @@
 
 The parts of a study that no worker shares are measured here, a block or a table at a time, in processor
 seconds and, since a disk is waited for, in wall seconds: what is written of a block, and what follows from
-the tables. From these and the forwards a second that one GPU does (`--rate`, which is assumed) the time of the
-study of 20 checkpoints, 1,000 inputs and 2¹² masked versions follows, for 1, 8 and 64 GPUs.
+the tables. With the forwards a second of one GPU (`--rate`, which is assumed) they say what the study of 20
+checkpoints, 1,000 inputs and 2¹² masked versions takes on 1, 8 and 64 GPUs.
 
 With `--ray` a study of about a minute runs on one worker of one core, then on two, and the speed-up is shown,
 with what a task takes beside its block. That needs a free machine: the load is shown with it.
