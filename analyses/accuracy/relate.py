@@ -61,7 +61,8 @@ from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Track
 from harsanyi.analyses.training.track import TRAJECTORIES
-from harsanyi.interactions import BASELINES, Interactions
+from harsanyi.interactions import BASELINES, Interactions, MaskedModel
+from harsanyi.shown import counted
 
 FOLDER = "accuracy"
 # Smallest number of runs for a correlation over their last checkpoints.
@@ -94,15 +95,14 @@ def relate(
         the summary, a sentence each.
     """
     run = Run.open(folder)
-    if missing := left_out(run.store):
-        raise ValueError(f"accuracy needs all inputs of its run: {missing[0]}")
     names = run.compared(series, scratch)
     change = run.change_of(names)
     by_class = compared_by_class(run, names)
+    interventions, failed = _interventions(run, change, names, k, controls)
     tables = {
         CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
         **_predictions(run, by_class),
-        **_interventions(run, change, names, k, controls),
+        **interventions,
         **_correlations(run, change, by_class),
         PLANNING: planning_curve(change, seed=run.study.seed),
     }
@@ -113,7 +113,7 @@ def relate(
         title=f"{run.study.model}: knowledge and accuracy",
         headline=first,
         summary=[*basis, *others, *reading_lines(run.facts)],
-        warnings=[*cautions(run), *approximations(run)],
+        warnings=[*cautions(run), *failed, *approximations(run)],
         methods=methods_of(run),
         again=f"harsanyi accuracy {shlex.quote(str(folder))}",
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
@@ -136,6 +136,8 @@ def relate(
     publish(folder / FOLDER, tables, report)
     return [
         *alarms(run.facts),
+        *left_out(run.store),
+        *failed,
         *basis,
         first,
         *others,
@@ -181,16 +183,36 @@ def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:
 
 def _interventions(
     run: Run, change: KnowledgeChange, names: Mapping[str, str], k: int, controls: int
-) -> dict[str, pd.DataFrame]:
-    """Scores where the players of the strongest interactions are masked with other baselines."""
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Scores where the players of the strongest interactions are masked with other baselines.
+
+    Returns:
+        the tables; and, in sentences, on which inputs a network failed with another baseline.
+    """
     study_games, seed = prepare(run.study), run.study.seed
     sides = {side: _baselines(study_games, names[side]) for side in ("before", "after")}
     games = {
-        name: {side: study_games.game(names[side], baselines[name]) for side, baselines in sides.items()}
+        name: {
+            side: _of_run(run, study_games.game(names[side], baselines[name]))
+            for side, baselines in sides.items()
+        }
         for name in sides["after"]
     }
     table = counterfactual_table(change, games, k=k, controls=controls, seed=seed)
-    return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, bootstrap=Bootstrap(seed=seed))}
+    failed = table.measured.isna()
+    told = [
+        f"With baseline {baseline}, {counted(rows.game.nunique(), 'input')} left out of {COUNTERFACTUAL}, "
+        "where a network failed."
+        for baseline, rows in table[failed].groupby("baseline", sort=False)
+    ]
+    table = table[~failed].reset_index(drop=True)
+    calibration = calibration_table(table, bootstrap=Bootstrap(seed=seed))
+    return {COUNTERFACTUAL: table, CALIBRATION: calibration}, told
+
+
+def _of_run(run: Run, game: MaskedModel) -> MaskedModel:
+    """The games of the inputs that no network failed on."""
+    return game if run.store.games == game.games else game.select(run.store.numbers)
 
 
 def _baselines(games: StudyGames, network: str) -> Baselines:

@@ -31,11 +31,14 @@ from harsanyi.analyses.knowledge.change import (
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.run.failures import left_out
+from harsanyi.analyses.run.run import STORE_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.study import AUTO, Compare
+from harsanyi.interactions import Store
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
+from harsanyi.shown import counted
 
 COMPARISON, ACCURACY = "comparison", "accuracy"
 AMOUNTS = ("all_before", "all_after", "preserved", "discarded", "new")
@@ -184,6 +187,27 @@ def ladder_table(
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
+def inputs_left_out(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
+    """The comparisons that lack inputs, on which a network failed, in a sentence; none where all are whole.
+
+    Args:
+        study: of the runs.
+        runs: of `plan_runs`.
+    """
+    stores = {
+        run.folder.as_posix(): comparison_of(study, run).out / STORE_FILE
+        for run in runs
+        if run.kind != BASELINE and is_done(study, run)
+    }
+    missing = {name: left_out(Store(path)) for name, path in stores.items() if path.is_file()}
+    told = [f"{name}: {sentences[0]}" for name, sentences in missing.items() if sentences]
+    return (
+        [f"{counted(len(told), 'comparison')} of {len(missing)} without some inputs. {told[0]}"]
+        if told
+        else []
+    )
+
+
 def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
     """The means over seeds of a ladder's quantities, order by order, with intervals over seeds.
 
@@ -196,7 +220,7 @@ def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
 
 
 def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: Bootstrap) -> pd.DataFrame:
-    done = compute(comparison_of(study, run), progress=progress, announce=False, record=False)
+    done = compute(comparison_of(study, run), progress=progress, announce=False)
     tables = [amounts_table(_amounts(done.change), signs=False, bootstrap=bootstrap)]
     if study.players.startswith("grid"):
         labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
-from harsanyi.analyses.granularity.ladder import comparison_of
+from harsanyi.analyses.granularity.ladder import comparison_of, inputs_left_out
 from harsanyi.analyses.granularity.runs import (
     BASELINE,
     DIFFERENCE,
@@ -83,16 +83,17 @@ def _computed(
     for run in train_runs(study, runs, data, progress=progress):
         # Impossible players are refused after the first run, not after all runs.
         if is_main and study.inputs and run == first:
-            compute(comparison_of(study, run), progress=progress, announce=False, record=False)
+            compute(comparison_of(study, run), progress=progress, announce=False)
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
+    missing = inputs_left_out(study, runs) if study.inputs else []
     answer, *others = describe_granularity(tables, ERRORS[study.task])
     report = Report(
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
         headline=answer,
         summary=others,
-        warnings=_warnings(study, tables[SUMMARY]),
+        warnings=[*missing, *_warnings(study, tables[SUMMARY])],
         methods=methods_of_transfer(study, data, runs),
         again=again("granularity", study.out),
         facts=_facts(study, data, runs),
@@ -102,7 +103,7 @@ def _computed(
         notes=notes_on(study),
     )
     publish(study.out, tables, report)
-    return [answer, *others]
+    return [*missing, answer, *others]
 
 
 def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +34,7 @@ from harsanyi.analyses.report.words import (
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.run.run import STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.digest import digest
@@ -86,6 +86,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     if (out / REPORT_FILE).exists() and not (out / f"{ORIGINS}.csv").exists():
         raise ValueError(f"--out {out} holds the report of another command: name another folder")
     origins = [_origin(name, location) for name, location in _locations(runs).items()]
+    origins = _on_the_same_inputs(origins)
     first = origins[0]
     for origin in origins[1:]:
         _require_comparable(first, origin)
@@ -273,6 +274,15 @@ def _origin(name: str, location: str) -> Origin:
         folder = Path(before)
     run = Run.open(folder)
     return Origin(name, run, run.compared(series or None))
+
+
+def _on_the_same_inputs(origins: Sequence[Origin]) -> list[Origin]:
+    """Origins without the inputs that a network of any of them failed on, where they have the same inputs."""
+    wholes = [origin.run.store.whole.settings["inputs"] for origin in origins]
+    if any(whole != wholes[0] for whole in wholes):
+        return list(origins)  # which is refused, and why is said
+    runs = in_common([origin.run for origin in origins])
+    return [replace(origin, run=run) for origin, run in zip(origins, runs, strict=True)]
 
 
 def _require_comparable(first: Origin, second: Origin) -> None:

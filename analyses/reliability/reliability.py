@@ -35,12 +35,13 @@ from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import again, methods_of
 from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
 from harsanyi.analyses.run.owner import owner_of, require_own_folder
-from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Compare, Reliability, study_in
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
+from harsanyi.interactions import Store
 from harsanyi.writing import alone_in_its_folder
 
 DEFAULT_NOISE_LEVELS = {"image": ("4", "8", "16"), "text": ("1", "2")}
@@ -64,9 +65,10 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
 
     The comparison on clean inputs is that of the folder above `study.out`, where one of the same study lies
     there; else it is computed in `study.out`/clean. Each variation has a folder of its own; `harsanyi show`
-    opens all of them. Writes into `study.out` the tables found, stability, shares, approximation and, where
-    players are the cells of a grid, generality and sharing, as .csv and .h5; figures and report.html. Folders
-    of other commands are refused.
+    opens all of them. An input on which a network fails in a variation is left out there, and of the clean
+    inputs that it is compared with. Writes into `study.out` the tables found, stability, shares,
+    approximation and, where players are the cells of a grid, generality and sharing, as .csv and .h5; figures
+    and report.html. Folders of other commands are refused.
 
     Args:
         study: the comparison and its variations.
@@ -82,12 +84,13 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     clean = _clean(study, progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
+    missing = inputs_left_out(study)
     first, *others = describe_reliability(study, tables)
     report = Report(
         title=f"{study.model}: how far to trust what fine-tuning kept, dropped and learned",
         headline=first,
         summary=[*others, *reading_lines(clean.facts)],
-        warnings=cautions(clean),
+        warnings=[*cautions(clean), *missing],
         methods=methods_of(clean),
         again=again("reliability", study.out),
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
@@ -102,7 +105,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
         notes=[*reliability_notes(tables), *method_notes(clean)],
     )
     publish(study.out, tables, report)
-    return [*alarms(clean.facts), first, *others, *reading_lines(clean.facts)]
+    return [*alarms(clean.facts), *missing, first, *others, *reading_lines(clean.facts)]
 
 
 def variations(study: Reliability, kind: Literal["image", "text"]) -> dict[str, tuple[str, Compare]]:
@@ -142,19 +145,29 @@ def variations(study: Reliability, kind: Literal["image", "text"]) -> dict[str, 
 
 
 def _clean(study: Reliability, progress: bool) -> Run:
-    """The comparison on clean inputs: one that is there, or a new one.
+    """The comparison on clean inputs: one that is there, or a new one."""
+    return compute(_clean_study(study), progress=progress)
 
-    Raises:
-        ValueError: inputs were left out of it, on which a network failed.
-    """
+
+def _clean_study(study: Reliability) -> Compare:
+    """The comparison on clean inputs, in the folder above where it lies there, else in one of its own."""
     above = _comparison(study, study.out.parent)
     found = owner_of(above.out) == "compare" and study_in(above.out / STUDY_FILE) == above
-    clean = compute(
-        above if found else _comparison(study, study.out / CLEAN), progress=progress, record=False
-    )
-    if missing := left_out(clean.store):
-        raise ValueError(f"reliability needs all inputs of its comparison: {missing[0]}")
-    return clean
+    return above if found else _comparison(study, study.out / CLEAN)
+
+
+def inputs_left_out(study: Reliability) -> list[str]:
+    """The inputs on which a network failed, of the comparison and of each variation, in sentences.
+
+    Args:
+        study: of reliability, whose value tables are there.
+    """
+    varied = {name: variation for name, (_, variation) in variations(study, _kind(study)).items()}
+    return [
+        f"{name}: {sentence}"
+        for name, comparison in {CLEAN: _clean_study(study), **varied}.items()
+        for sentence in left_out(Store(comparison.out / STORE_FILE))
+    ]
 
 
 def _comparison(study: Reliability, out: Path, changed: Mapping[str, Any] | None = None) -> Compare:
@@ -190,19 +203,20 @@ def _variation_tables(
     bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY_TABLE: [], SHARES_TABLE: [], APPROXIMATION_TABLE: []}
     runs: Iterator[tuple[str, str, Run]] = (
-        (name, group, compute(variation, progress=progress, announce=False, record=False))
+        (name, group, compute(variation, progress=progress, announce=False))
         for name, (group, variation) in varied.items()
     )
-    for name, group, run in chain([(CLEAN, CLEAN, clean)], runs):
+    for name, group, varied_run in chain([(CLEAN, CLEAN, clean)], runs):
+        beside, run = in_common([clean, varied_run])
         tables = {
-            SHARES_TABLE: shares_table(run.change, clean.change, bootstrap=bootstrap),
+            SHARES_TABLE: shares_table(run.change, beside.change, bootstrap=bootstrap),
             APPROXIMATION_TABLE: approximation_table(run.interactions, study.threshold, bootstrap=bootstrap),
         }
-        games = np.flatnonzero(same_players(clean, run)) if group in (NOISE, SHIFT) else np.arange(0)
+        games = np.flatnonzero(same_players(beside, run)) if group in (NOISE, SHIFT) else np.arange(0)
         if len(games):
             on_clean, on_varied = (
                 {network: effects.select(games) for network, effects in side.interactions.items()}
-                for side in (clean, run)
+                for side in (beside, run)
             )
             tables[STABILITY_TABLE] = stability_table(on_clean, on_varied, bootstrap=bootstrap)
         for key, table in tables.items():

@@ -37,14 +37,14 @@ def prepare(study: Study) -> StudyGames:
     all_inputs = load_study_inputs(study, next(iter(networks.values())).kind)
     drawn = draw_inputs(study, all_inputs)
     inputs = corrupt_inputs(study, drawn.inputs)
-    answers = Answering(networks, {}, {})
+    answers, unknown = Answering(networks, {}, {}), dict[int, str]()
     with error_sentence(f"{study.model} cannot be run on {study.data}"):
         if study.label == "data":
             labels, classes = inputs.level(study.level)
             if study.score != NEXT_TOKEN:
                 answers = answering(study, networks, all_inputs, inputs)
         else:
-            labels, classes = predicted_labels(networks, drawn.inputs)
+            labels, classes, unknown = predicted_labels(networks, drawn.inputs)
         networks = answers.networks
         layout = lay(study, networks, inputs, drawn.inputs)
         numbers = {
@@ -61,6 +61,7 @@ def prepare(study: Study) -> StudyGames:
         _settings(study, answers, inputs, [classes[label] for label in labels], numbers, layout),
         drawn.left_out,
         corruption_of(study, inputs.kind),
+        without=unknown,
     )
     if study.choose == "random":
         return games

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.hdf5 import opened
+from harsanyi.hdf5 import numbers, opened
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.interactions.effects.transforms import (
@@ -405,7 +405,10 @@ class Interactions(Shown):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Interactions":
-        """Read what `save` wrote, of older versions too; a ValueError for any other file."""
+        """Read what `save` wrote, of older versions too; a ValueError for any other file.
+
+        Large tables stay in the file, and take memory only while they are used.
+        """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
@@ -516,7 +519,7 @@ def _floats(file: h5py.File, name: str, dtype: type[np.generic] = np.float64) ->
     data = file[name]
     if data.dtype != dtype:
         raise ValueError(f"{name} holds {data.dtype}, expected {np.dtype(dtype)}")
-    return torch.from_numpy(data[()])
+    return torch.from_numpy(numbers(data))
 
 
 def _check_ranges(ranges: EffectRanges, v: Tensor) -> None:

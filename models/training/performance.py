@@ -32,6 +32,26 @@ class Performance:
     loss: float
     answers: Int64[np.ndarray, " items"]
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Performance]") -> "Performance":
+        """How well a network answers the items of all parts together.
+
+        Args:
+            parts: one or more, each of other items.
+
+        >>> halves = [Performance(share, 0.5, np.zeros(2, np.int64)) for share in (0.0, 1.0)]
+        >>> Performance.joined(halves).accuracy
+        0.5
+        """
+        if len(parts) == 1:
+            return parts[0]
+        counts = [len(part.answers) for part in parts]
+        accuracy, loss = (
+            float(np.average([getattr(part, name) for part in parts], weights=counts))
+            for name in ("accuracy", "loss")
+        )
+        return cls(accuracy, loss, np.concatenate([part.answers for part in parts]))
+
 
 def performance(
     network: Network, items: Sequence[Any], labels: Sequence[int] | np.ndarray, batch_size: int = 64
