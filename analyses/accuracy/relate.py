@@ -30,6 +30,7 @@ from harsanyi.analyses.accuracy.report import (
     STANDING,
     accuracy_figures,
     accuracy_findings,
+    correlations_in_words,
     describe_accuracy,
     restricted_in_words,
 )
@@ -120,6 +121,7 @@ def relate(
         | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
+            "Correlations": correlations_in_words(tables[CORRELATION]),
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=accuracy_figures(tables, run.unit),

@@ -13,6 +13,7 @@ from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, p
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.statistics.comparisons import p_in_words, told_apart
 
 # File names of the tables of `harsanyi accuracy`.
 RESTRICTED, DISCRIMINATION, PRUNING, STANDING = "restricted", "discrimination", "pruning", "standing"
@@ -146,6 +147,8 @@ def _correlations(table: pd.DataFrame) -> list[str]:
             if over == "checkpoints":
                 points += f" of {rows.clusters.iloc[0]} run{'s' if rows.clusters.iloc[0] > 1 else ''}"
             sentences.append(f"Over {points}, {name} correlates with {listed(found)}.")
+        pearson = table[(table.over == over) & (table.coefficient == "pearson")]
+        sentences += [apart] if (apart := told_apart(pearson, f"correlations over {over}")) else []
     if (table.over == "checkpoints").any():
         sentences.append("Along a run nearly everything correlates with the step: this is no cause.")
     return sentences
@@ -226,6 +229,19 @@ def _inputs_needed(table: pd.DataFrame) -> list[str]:
         f"inputs{' (extrapolated)' if row.extrapolated else ''}."
         for row in table.itertuples()
     ]
+
+
+def correlations_in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Pearson's coefficients with p, raw and corrected for the number of pairs, as text."""
+    rows = table[table.coefficient == "pearson"]
+    cells = {
+        "over": rows.over,
+        "of": [f"{row.x} and {row.y}".replace("_", " ") for row in rows.itertuples()],
+        "r": [_coefficient(row) for row in rows.itertuples()],
+        "p": rows.p.map(p_in_words),
+        "p, corrected": rows.p_corrected.map(p_in_words),
+    }
+    return pd.DataFrame(cells).set_index("over")
 
 
 def restricted_in_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SU
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -59,8 +60,9 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
         sentences += _knowledge(tables[LADDER_SUMMARY])
+    apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
-    return [*sentences, resting_on(seeds, "seeds")]
+    return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
 
 
 def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -199,6 +201,7 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     """
     summary = tables[SUMMARY]
     errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
+    errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
     if LADDER_SUMMARY in tables:
@@ -215,7 +218,10 @@ def _correlation(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each quantity, with both coefficients."""
     texts = table.assign(
         knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
-        text=[with_interval(row, lambda value: f"{value:.2f}") for row in table.itertuples()],
+        text=[
+            f"{with_interval(row, '{:.2f}'.format)}; p {p_in_words(p)}, corrected {p_in_words(q)}"
+            for row, p, q in zip(table.itertuples(), table[P], table[CORRECTED], strict=True)
+        ],
     )
     return texts.pivot(
         index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
@@ -235,6 +241,15 @@ def _wide(table: pd.DataFrame, formats: Mapping[str, Callable[[float], str]]) ->
     order = dict.fromkeys(_name(row) for row in table.itertuples())
     wide = wide.reindex([name for name in order if name in wide.index]).fillna(NO_VALUE)
     return wide.rename_axis("pretraining")
+
+
+def _chances(differences: pd.DataFrame) -> pd.DataFrame:
+    """p of the differences, and p corrected for their number."""
+    names = [_name(row) for row in differences.itertuples()]
+    columns = {"p": P, "p, corrected": CORRECTED}
+    return pd.DataFrame(
+        {heading: list(map(p_in_words, differences[name])) for heading, name in columns.items()}, names
+    )
 
 
 def _name(row: Any) -> str:
