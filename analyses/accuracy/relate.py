@@ -13,6 +13,7 @@ from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
 from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
 from harsanyi.analyses.accuracy.other_baselines import Baselines, other_baselines, other_tokens
+from harsanyi.analyses.accuracy.part_sentences import restricted_in_words
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
 from harsanyi.analyses.accuracy.pruning import Order, prune_until_flip
 from harsanyi.analyses.accuracy.report import (
@@ -32,7 +33,6 @@ from harsanyi.analyses.accuracy.report import (
     accuracy_findings,
     correlations_in_words,
     describe_accuracy,
-    restricted_in_words,
 )
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import shares_by_order

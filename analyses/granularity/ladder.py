@@ -28,6 +28,7 @@ from harsanyi.analyses.knowledge.change import (
     KnowledgeChange,
     knowledge_parts,
 )
+from harsanyi.analyses.knowledge.restricted import DIFFERENCE as OVER_BASELINES
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.compute import compute
@@ -173,7 +174,9 @@ def ladder_table(
         together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
         at the end of pretraining; where players are the cells of a grid, those of `rare_table`; with
         restricted prediction, the accuracy of each part of the knowledge alone, as preserved_accuracy,
-        new_accuracy, …, everything_accuracy. Empty where no run is done.
+        new_accuracy, …, everything_accuracy, with those of their baselines, nothing_accuracy,
+        random_like_preserved_accuracy, chance_accuracy; and preserved_accuracy_difference, …, the accuracy of
+        a part less that of the strongest of its baselines. Empty where no run is done.
     """
     tables = [
         _change_of(study, run, progress, bootstrap).assign(**vars(run))
@@ -217,9 +220,9 @@ def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:
         threshold=done.study.threshold,
         bootstrap=bootstrap,
     )
-    alone = table[(table.version == "only") & (table.quantity == ACCURACY)]
-    quantity = alone.knowledge.str.replace(" ", "_") + f"_{ACCURACY}"
-    return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version"])
+    alone = table[(table.version == "only") & table.quantity.isin([ACCURACY, OVER_BASELINES])]
+    quantity = alone.knowledge.str.replace(" ", "_") + "_" + alone.quantity
+    return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version", "against"])
 
 
 def ladder_correlation(

@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS
-from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun, is_done
+from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, OF_DIFFERENCES, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
+from harsanyi.analyses.statistics.verdict import verdict
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -22,11 +23,22 @@ KNOWLEDGE = {
     "rare_scratch": "rare, of baseline",
     "rare_preserved": "preserved, of rare after",
     "common_preserved": "preserved, of the rest after",
-    "preserved_accuracy": "accuracy of preserved alone",
-    "new_accuracy": "accuracy of new alone",
-    "everything_accuracy": "accuracy on these inputs",
 }
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
+# Restricted prediction: every part beside every other and beside its baselines.
+PARTS_ALONE = {
+    "preserved_accuracy": "preserved",
+    "random_like_preserved_accuracy": "as strong at random",
+    "exclusive_accuracy": "exclusive",
+    "new_accuracy": "new",
+    "random_like_new_accuracy": "as strong as new, at random",
+    "discarded_accuracy": "discarded, in the network before",
+    "nothing_accuracy": "constants alone",
+    "chance_accuracy": "chance",
+    "everything_accuracy": "the network",
+    "preserved_accuracy_difference": "preserved less its strongest baseline, points",
+    "new_accuracy_difference": "new less its strongest baseline, points",
+}
+HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
@@ -59,7 +71,7 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     sizes = sorted(set(summary["size"]), reverse=True)
     sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
-        sentences += _knowledge(tables[LADDER_SUMMARY])
+        sentences += _knowledge(tables[LADDER_SUMMARY]) + _parts_alone(tables[LADDER_SUMMARY])
     apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
     return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
@@ -189,6 +201,27 @@ def _knowledge(ladder: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def _parts_alone(ladder: pd.DataFrame) -> list[str]:
+    """The accuracy of every part alone after the finest pretraining of a kind, and its baselines."""
+    rows = ladder[(ladder["size"] == ladder["size"].max()) & (ladder.misalignment == 0)]
+    rows = rows[rows.order == "all"]
+    sentences = []
+    for _, levels in rows[rows.quantity == "preserved_accuracy_difference"].groupby("kind", sort=False):
+        finest: Any = levels.sort_values("classes", kind="stable").iloc[-1]
+        same = rows[(rows.kind == finest.kind) & (rows.classes == finest.classes)].set_index("quantity")
+        parts = [
+            f"{name} {with_interval(same.loc[quantity], percent)}"
+            for quantity, name in PARTS_ALONE.items()
+            if quantity in same.index and not quantity.endswith(OF_DIFFERENCES)
+        ]
+        told, gain = verdict(Interval(finest.value, finest.low, finest.high)), with_interval(finest, points)
+        sentences.append(
+            f"After {classes_in_words(finest)}, right answers are: {listed(parts)}. That the preserved "
+            f"predicts more than the strongest of its baselines {told}: {gain} points."
+        )
+    return sentences
+
+
 def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") -> dict[str, pd.DataFrame]:
     """The tables of the report: errors and differences, then knowledge, a row a level.
 
@@ -208,6 +241,10 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
         words["Knowledge: shares of salient strength, and accuracies of parts of it"] = shares
+        if (ladder.quantity == "preserved_accuracy").any():
+            formats = {name: points if name.endswith(OF_DIFFERENCES) else percent for name in PARTS_ALONE}
+            alone = _wide(ladder[ladder.order == "all"], formats)
+            words["Accuracy of a part of the knowledge alone"] = alone
         words["Correlation of knowledge with accuracy on the target, over runs"] = _correlation(
             tables[CORRELATION]
         )
