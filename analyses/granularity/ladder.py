@@ -38,7 +38,7 @@ from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.study import AUTO, Compare
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 
-COMPARISON, ACCURACY = "comparison", "accuracy"
+COMPARISON, ACCURACY, READ_OUT = "comparison", "accuracy", "read_out"
 AMOUNTS = ("all_before", "all_after", "preserved", "discarded", "new")
 # Quantities that are correlated with the accuracy of a run.
 CORRELATED = (
@@ -170,8 +170,9 @@ def ladder_table(
         bootstrap: of the intervals over inputs.
 
     Returns:
-        the columns of a run, then quantity, order ("all", "1" … "n"), value, low, high, games, of AND and OR
-        together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
+        the columns of a run, then read_out (whether the network at the end of pretraining answered through
+        one, not with its own head), quantity, order ("all", "1" … "n"), value, low, high, games, of AND and
+        OR together: the amounts and shares of `KnowledgeChange.table`, those of before being the interactions
         at the end of pretraining; where players are the cells of a grid, those of `rare_table`; with
         restricted prediction, the accuracy of each part of the knowledge alone, as preserved_accuracy,
         new_accuracy, …, everything_accuracy, with those of their baselines, nothing_accuracy,
@@ -183,7 +184,7 @@ def ladder_table(
         for run in runs
         if run.kind != BASELINE and is_done(study, run)
     ]
-    columns = [*RUN_COLUMNS, "quantity", "order", "value", "low", "high", "games"]
+    columns = [*RUN_COLUMNS, READ_OUT, "quantity", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
@@ -191,11 +192,31 @@ def ladder_summary(ladder: pd.DataFrame) -> pd.DataFrame:
     """The means over seeds of a ladder's quantities, order by order, with intervals over seeds.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, quantity="new_share")
-    >>> rows = [{**row, "order": "all", "seed": seed, "value": seed / 4} for seed in (1, 2)]
+    >>> row |= {"read_out": True, "order": "all"}
+    >>> rows = [{**row, "seed": seed, "value": seed / 4} for seed in (1, 2)]
     >>> ladder_summary(pd.DataFrame(rows))[["order", "value", "seeds"]].values.tolist()
     [['all', 0.375, 2]]
     """
-    return over_seeds(ladder, "order")
+    return over_seeds(ladder, READ_OUT, "order")
+
+
+def like_with_like(ladder: pd.DataFrame) -> pd.DataFrame:
+    """The rows of levels that answer through a read-out, where a kind has such; else all of the kind.
+
+    The effects of a network's own head and of a read-out have different sizes.
+
+    Args:
+        ladder: of `ladder_table` or `ladder_summary`; without the column read_out it stays as it is.
+
+    >>> rows = pd.DataFrame({"kind": ["a", "a", "b"], "classes": [4, 10, 4]})
+    >>> rows["read_out"] = [False, True, False]
+    >>> like_with_like(rows).classes.tolist()
+    [10, 4]
+    """
+    if READ_OUT not in ladder or ladder.empty:
+        return ladder
+    through = ladder[READ_OUT].astype(bool)
+    return ladder[through | ~through.groupby(ladder.kind).transform("any")]
 
 
 def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -206,7 +227,8 @@ def _change_of(study: Granularity, run: TransferRun, progress: bool, bootstrap: 
         tables.append(rare_table(done.change, torch.from_numpy(labels), study.rare, bootstrap=bootstrap))
     table = pd.concat(tables, ignore_index=True)
     table = table[table.kind == "both"].drop(columns="kind")
-    return pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
+    table = pd.concat([table, _restricted(done, bootstrap)]) if study.restricted else table
+    return table.assign(**{READ_OUT: "before" in done.facts.read_outs})
 
 
 def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:

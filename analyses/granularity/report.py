@@ -7,6 +7,7 @@ import pandas as pd
 
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.claims import require_claimed_levels
 from harsanyi.analyses.granularity.ladder import comparison_of
 from harsanyi.analyses.granularity.runs import (
     BASELINE,
@@ -58,6 +59,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     study.require_sense()
     data = TransferData.of(study)
     runs = plan_runs(study, data)
+    require_claimed_levels(study.claims, runs)
     is_main = models.is_main_process()
     if not study.only_plan:
         require_own_folder(study.out, "granularity")

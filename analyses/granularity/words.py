@@ -5,15 +5,17 @@ from typing import Any
 
 import pandas as pd
 
+from harsanyi.analyses.granularity.claims import claims_in_words, describe_claims
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS
+from harsanyi.analyses.granularity.ladder import READ_OUT
 from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, OF_DIFFERENCES, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
+from harsanyi.analyses.granularity.tables import CLAIMS, CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
-from harsanyi.analyses.statistics.verdict import verdict
+from harsanyi.analyses.statistics.verdict import RULE, verdict
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -72,6 +74,8 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
         sentences += _knowledge(tables[LADDER_SUMMARY]) + _parts_alone(tables[LADDER_SUMMARY])
+    if CLAIMS in tables:
+        sentences += describe_claims(tables[CLAIMS])
     apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
     return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
@@ -185,19 +189,25 @@ def classes_in_words(row: Any) -> str:
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
-    """What is preserved with most samples, of the fewest and the most classes of each kind."""
+    """What is preserved with most samples, of the fewest and the most classes of each kind, like with like.
+
+    A network's own head and a read-out have effects of different sizes: levels that answer with the one are
+    not set beside levels that answer with the other.
+    """
     rows = ladder[
         (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
     ]
     rows = rows[rows.quantity == "preserved_share"]
     sentences = []
     for _, levels in rows.groupby("kind", sort=False):
-        ends = levels.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
-        first, *others = [
-            f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
-            for level in ends.itertuples()
-        ]
-        sentences.append(f"The transfer preserves {listed([first, *others])}.")
+        for through_read_out, alike in levels.groupby(levels[READ_OUT].astype(bool), sort=False):
+            ends = alike.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
+            said = [
+                f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
+                for level in ends.itertuples()
+            ]
+            how = "" if through_read_out else ", which answers with its own head and not through a read-out"
+            sentences.append(f"The transfer preserves {listed(said)}{how}.")
     return sentences
 
 
@@ -237,6 +247,8 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
+    if CLAIMS in tables:
+        words["Claims of the study file. " + RULE] = claims_in_words(tables[CLAIMS])
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))

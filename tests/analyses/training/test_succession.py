@@ -172,6 +172,22 @@ def test_orders_that_come_at_once_or_never():
     assert values(never, "order_with_step") == 1
 
 
+def test_an_order_that_hardly_exists_has_a_time_and_no_rank():
+    """Order 3 comes first with a thousandth of the strength: of the others the low one is first."""
+    shares = [[0.0, 0.0, 0.001], [1.0, 0.2, 0.001], [1.0, 1.0, 0.001]]
+    found = succession_table(run_by_order(shares), VARIANCES, bootstrap=Bootstrap(resamples=20))
+    steps = found[found.quantity == "step"]
+    assert steps.strength_share.tolist() == pytest.approx([3 / 6.001, 3 / 6.001, 0.001 / 6.001])
+    assert np.isfinite(steps.value).all()
+    assert values(found, "order_with_step") == 1
+    counted = found[found.quantity == "order_with_step"].strength_share
+    assert counted.tolist() == pytest.approx([6 / 6.001])
+    # A fiftieth is counted: then order 3, which is there from the start, reverses the ranks of 1 and 3.
+    shares = [[0.0, 0.0, 0.3], [1.0, 0.2, 0.3], [1.0, 1.0, 0.3]]
+    found = succession_table(run_by_order(shares), VARIANCES, bootstrap=Bootstrap(resamples=20))
+    assert values(found, "order_with_step") == -0.5
+
+
 @pytest.mark.parametrize("variances", [[], [1.0, 0.0], [1.0, 2.0, 0.0], [2.0, 1.0, 0.5], [1.0, 1.0, 0.0]])
 def test_variances_that_do_not_fall_to_0(variances):
     with pytest.raises(ValueError, match="expected three variances or more, falling to 0"):
