@@ -188,6 +188,10 @@ def notes_on(study: Granularity) -> list[str]:
         notes.append("Clusters are of the features of the network at its start.")
     if study.inputs:
         notes.append(
+            "Intervals of strengths and shares are over seeds and inputs, since they are averages over both; "
+            "those of right answers of parts are over seeds, with the inputs held fixed."
+        )
+        notes.append(
             "Strengths are compared without scaling. A network pretrained on the target's own classes "
             "answers with its head, all others through a read-out, whose effects can be several times as "
             "strong: compare what is preserved among those with a read-out."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harsanyi.analyses.granularity.claims import claims_table
-from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_summary, ladder_table
+from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_of, ladder_summary
 from harsanyi.analyses.granularity.runs import TransferRun, runs_table, summary_table
 from harsanyi.analyses.granularity.settings import Granularity
 
@@ -31,7 +31,7 @@ def granularity_tables(
     if study.claims:
         tables[CLAIMS] = claims_table(runs_done, study.claims)
     if study.inputs:
-        ladder = ladder_table(study, runs, progress=progress)
-        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
+        ladder, games = ladder_of(study, runs, progress=progress)
+        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder, games)}
         tables[CORRELATION] = ladder_correlation(runs_done, ladder)
     return tables
