@@ -13,6 +13,7 @@ from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
 from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
 from harsanyi.analyses.accuracy.other_baselines import Baselines, other_baselines, other_tokens
+from harsanyi.analyses.accuracy.part_sentences import restricted_in_words
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
 from harsanyi.analyses.accuracy.pruning import Order, prune_until_flip
 from harsanyi.analyses.accuracy.report import (
@@ -30,8 +31,8 @@ from harsanyi.analyses.accuracy.report import (
     STANDING,
     accuracy_figures,
     accuracy_findings,
+    correlations_in_words,
     describe_accuracy,
-    restricted_in_words,
 )
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import shares_by_order
@@ -121,6 +122,7 @@ def relate(
         | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
+            "Correlations": correlations_in_words(tables[CORRELATION]),
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=accuracy_figures(tables, run.unit),

@@ -129,7 +129,8 @@ def objective_summary(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap())
 
     Returns:
         betas, level, classes, quantity (accuracy, loss, accuracy_difference, loss_difference), value, low,
-        high, seeds. NaN bounds for one seed; no difference where a seed has no run with β = 0.
+        high, seeds, and p and p_corrected of differences. NaN bounds for fewer than three seeds; no
+        difference where a seed has no run with β = 0.
 
     Raises:
         ValueError: for a table without these columns, or a seed twice.

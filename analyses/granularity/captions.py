@@ -52,6 +52,7 @@ def _ladder_figures(
     tables: Mapping[str, pd.DataFrame], kinds: list[str], size: int, intervals: str
 ) -> dict[str, Figure]:
     summary = tables[SUMMARY]
+    intervals += " (of knowledge over seeds and inputs)"
     figures = {
         f"Ladders: accuracy, what the transfer preserves of pretraining, and what is rare after it, "
         f"with {size} samples, {intervals}": draw_ladders(summary, tables[LADDER_SUMMARY], size)

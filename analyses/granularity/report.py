@@ -7,6 +7,7 @@ import pandas as pd
 
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.claims import require_claimed_levels
 from harsanyi.analyses.granularity.ladder import comparison_of, inputs_left_out
 from harsanyi.analyses.granularity.runs import (
     BASELINE,
@@ -58,6 +59,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     study.require_sense()
     data = TransferData.of(study)
     runs = plan_runs(study, data)
+    require_claimed_levels(study.claims, runs)
     is_main = models.is_main_process()
     if not study.only_plan:
         require_own_folder(study.out, "granularity")
@@ -186,6 +188,10 @@ def notes_on(study: Granularity) -> list[str]:
     if study.embedding is None and any(kind.startswith("kmeans") for kind in study.kinds):
         notes.append("Clusters are of the features of the network at its start.")
     if study.inputs:
+        notes.append(
+            "Intervals of strengths and shares are over seeds and inputs, since they are averages over both; "
+            "those of right answers of parts are over seeds, with the inputs held fixed."
+        )
         notes.append(
             "Strengths are compared without scaling. A network pretrained on the target's own classes "
             "answers with its head, all others through a read-out, whose effects can be several times as "

@@ -1,7 +1,7 @@
 """The runs of a granularity study: their plan, their training and their tables."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from harsanyi.analyses.granularity.labels import (
 )
 from harsanyi.analyses.granularity.settings import MEANINGLESS, OF_SAMPLES, Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF, target_values, with_names_of
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_difference_interval, within
+from harsanyi.analyses.statistics.comparisons import P, with_corrected
 from harsanyi.analyses.study.games import device_named
 from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs, load
@@ -33,6 +34,9 @@ RUN_COLUMNS = ["kind", "level", "classes", "size", "seed", "misalignment"]
 GROUP = [name for name in RUN_COLUMNS if name != "seed"]
 MEASURES = ["accuracy", "loss", "error"]
 DIFFERENCE = "error_difference"
+# The end of the names of differences, which have a p; ends and beginnings of the names of shares, 0 to 1.
+OF_DIFFERENCES = "_difference"
+SHARES = ("accuracy", "_share"), ("rare_", "common_")
 # Batches of an epoch that is timed; the share of a forward in a training step.
 TIMED_BATCHES, FORWARD_SHARE = 4, 1 / 3
 # Labels of single samples have no test: at most so many training samples measure how well they are learned.
@@ -198,8 +202,8 @@ def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> 
 
     Returns:
         kind, level, classes, size, misalignment, quantity (accuracy, loss, error, error_difference), value,
-        low, high, seeds. NaN bounds for fewer than three seeds; no error_difference where no baseline is
-        done.
+        low, high, seeds, and p and p_corrected of differences. NaN bounds for fewer than three seeds; no
+        error_difference where no baseline is done.
 
     >>> row = dict(kind="columns", level="fine", classes=10, size=50, misalignment=0.0, loss=0.5)
     >>> row["accuracy"] = 0.9
@@ -231,7 +235,9 @@ def over_seeds(
         by: the columns of a run without the seed.
 
     Returns:
-        the columns of `by`, quantity, the extra ones, value, low, high, seeds.
+        the columns of `by`, quantity, the extra ones, value, low, high, seeds; p of quantities that end in
+        "_difference" and p_corrected (`with_corrected`, over all rows of the quantity). Bounds are within
+        what is possible: 0 and 1 for shares, accuracies and errors of classification.
 
     >>> row = dict(kind="random", level="", classes=4, size=9, misalignment=0.0, quantity="error")
     >>> over_seeds(pd.DataFrame([{**row, "seed": seed, "value": 0.5} for seed in range(3)])).seeds.tolist()
@@ -240,9 +246,22 @@ def over_seeds(
     columns, rows = [*by, "quantity", *extra], []
     for key, group in table.dropna(subset="value").groupby(columns, sort=False):
         values = group.value.to_numpy(float)
-        (interval,) = mean_interval(values[:, None], bootstrap=bootstrap)
-        rows.append({**dict(zip(columns, key, strict=True)), **vars(interval), "seeds": group.seed.nunique()})
-    return pd.DataFrame(rows, columns=[*columns, "value", "low", "high", "seeds"])
+        (interval,) = mean_difference_interval(values[:, None], bootstrap=bootstrap)
+        labels = dict(zip(columns, key, strict=True))
+        quantity = str(labels["quantity"])
+        bounded = vars(within(interval, *_possible(quantity, set(table.quantity))))
+        p = interval.p if quantity.endswith(OF_DIFFERENCES) else np.nan
+        rows.append({**labels, **bounded, "seeds": group.seed.nunique(), P: p})
+    columns += ["value", "low", "high", "seeds", P]
+    return with_corrected(pd.DataFrame(rows, columns=columns), by=["quantity"])
+
+
+def _possible(quantity: str, beside: Collection[str]) -> tuple[float, float]:
+    """What a quantity cannot be below and above; errors are shares where accuracies are known."""
+    if quantity.endswith(OF_DIFFERENCES):
+        return -np.inf, np.inf
+    share = quantity.endswith(SHARES[0]) or quantity.startswith(SHARES[1])
+    return 0.0, 1.0 if share or (quantity == "error" and "accuracy" in beside) else np.inf
 
 
 def start_of(study: Granularity, seed: int) -> Network:

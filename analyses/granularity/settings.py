@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from harsanyi.analyses.statistics.verdict import Claim
 from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
@@ -125,6 +126,9 @@ class Granularity(Settings):
     classes."""
     rare: float = 0.1
     """An interaction is rare if at most this share of the inputs of its class, or only one, have it."""
+    claims: tuple[str, ...] = ()
+    """Claims about errors, told by rule. Stated before the study runs, as "columns-100 - baseline < -0.01" or
+    "random-8/60 > 0.5": KIND-CLASSES or baseline, /SIZE for one of several sizes, *SHARE for moved labels."""
     published: bool = False
     """Draw the published points of ImageNet-21k beside the study's own."""
     only_plan: bool = False
@@ -153,6 +157,8 @@ class Granularity(Settings):
             if len(set(values)) < len(values):
                 raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
         self._require_numbers()
+        for claim in self.claims:
+            Claim.of(claim)
         counted = [kind for kind in self.kinds if kind in COUNTED]
         if counted and not self.counts:
             raise ValueError(

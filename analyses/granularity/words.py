@@ -5,13 +5,17 @@ from typing import Any
 
 import pandas as pd
 
+from harsanyi.analyses.granularity.claims import claims_in_words, describe_claims
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS
-from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun, is_done
+from harsanyi.analyses.granularity.ladder import READ_OUT
+from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, OF_DIFFERENCES, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
+from harsanyi.analyses.granularity.tables import CLAIMS, CORRELATION, LADDER_SUMMARY, SUMMARY
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
+from harsanyi.analyses.statistics.verdict import RULE, verdict
 from harsanyi.shown import number
 
 KNOWLEDGE = {
@@ -22,11 +26,22 @@ KNOWLEDGE = {
     "rare_scratch": "rare, of baseline",
     "rare_preserved": "preserved, of rare after",
     "common_preserved": "preserved, of the rest after",
-    "preserved_accuracy": "accuracy of preserved alone",
-    "new_accuracy": "accuracy of new alone",
-    "everything_accuracy": "accuracy on these inputs",
 }
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
+# Restricted prediction: every part beside every other and beside its baselines.
+PARTS_ALONE = {
+    "preserved_accuracy": "preserved",
+    "random_like_preserved_accuracy": "as strong at random",
+    "exclusive_accuracy": "exclusive",
+    "new_accuracy": "new",
+    "random_like_new_accuracy": "as strong as new, at random",
+    "discarded_accuracy": "discarded, in the network before",
+    "nothing_accuracy": "constants alone",
+    "chance_accuracy": "chance",
+    "everything_accuracy": "the network",
+    "preserved_accuracy_difference": "preserved less its strongest baseline, points",
+    "new_accuracy_difference": "new less its strongest baseline, points",
+}
+HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
@@ -59,9 +74,12 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     sizes = sorted(set(summary["size"]), reverse=True)
     sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
-        sentences += _knowledge(tables[LADDER_SUMMARY])
+        sentences += _knowledge(tables[LADDER_SUMMARY]) + _parts_alone(tables[LADDER_SUMMARY])
+    if CLAIMS in tables:
+        sentences += describe_claims(tables[CLAIMS])
+    apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
-    return [*sentences, resting_on(seeds, "seeds")]
+    return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
 
 
 def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -172,19 +190,46 @@ def classes_in_words(row: Any) -> str:
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
-    """What is preserved with most samples, of the fewest and the most classes of each kind."""
+    """What is preserved with most samples, of the fewest and the most classes of each kind, like with like.
+
+    A network's own head and a read-out have effects of different sizes: levels that answer with the one are
+    not set beside levels that answer with the other.
+    """
     rows = ladder[
         (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
     ]
     rows = rows[rows.quantity == "preserved_share"]
     sentences = []
     for _, levels in rows.groupby("kind", sort=False):
-        ends = levels.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
-        first, *others = [
-            f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
-            for level in ends.itertuples()
+        for through_read_out, alike in levels.groupby(levels[READ_OUT].astype(bool), sort=False):
+            ends = alike.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
+            said = [
+                f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
+                for level in ends.itertuples()
+            ]
+            how = "" if through_read_out else ", which answers with its own head and not through a read-out"
+            sentences.append(f"The transfer preserves {listed(said)}{how}.")
+    return sentences
+
+
+def _parts_alone(ladder: pd.DataFrame) -> list[str]:
+    """The accuracy of every part alone after the finest pretraining of a kind, and its baselines."""
+    rows = ladder[(ladder["size"] == ladder["size"].max()) & (ladder.misalignment == 0)]
+    rows = rows[rows.order == "all"]
+    sentences = []
+    for _, levels in rows[rows.quantity == "preserved_accuracy_difference"].groupby("kind", sort=False):
+        finest: Any = levels.sort_values("classes", kind="stable").iloc[-1]
+        same = rows[(rows.kind == finest.kind) & (rows.classes == finest.classes)].set_index("quantity")
+        parts = [
+            f"{name} {with_interval(same.loc[quantity], percent)}"
+            for quantity, name in PARTS_ALONE.items()
+            if quantity in same.index and not quantity.endswith(OF_DIFFERENCES)
         ]
-        sentences.append(f"The transfer preserves {listed([first, *others])}.")
+        told, gain = verdict(Interval(finest.value, finest.low, finest.high)), with_interval(finest, points)
+        sentences.append(
+            f"After {classes_in_words(finest)}, right answers are: {listed(parts)}. That the preserved "
+            f"predicts more than the strongest of its baselines {told}: {gain} points."
+        )
     return sentences
 
 
@@ -200,12 +245,19 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     """
     summary = tables[SUMMARY]
     errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
+    errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
+    if CLAIMS in tables:
+        words["Claims of the study file. " + RULE] = claims_in_words(tables[CLAIMS])
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
         words["Knowledge: shares of salient strength, and accuracies of parts of it"] = shares
+        if (ladder.quantity == "preserved_accuracy").any():
+            formats = {name: points if name.endswith(OF_DIFFERENCES) else percent for name in PARTS_ALONE}
+            alone = _wide(ladder[ladder.order == "all"], formats)
+            words["Accuracy of a part of the knowledge alone"] = alone
         words["Correlation of knowledge with accuracy on the target, over runs"] = _correlation(
             tables[CORRELATION]
         )
@@ -216,7 +268,10 @@ def _correlation(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each quantity, with both coefficients."""
     texts = table.assign(
         knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
-        text=[with_interval(row, ".2f") for row in table.itertuples()],
+        text=[
+            f"{with_interval(row, '.2f')}; p {p_in_words(p)}, corrected {p_in_words(q)}"
+            for row, p, q in zip(table.itertuples(), table[P], table[CORRECTED], strict=True)
+        ],
     )
     return texts.pivot(
         index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
@@ -236,6 +291,15 @@ def _wide(table: pd.DataFrame, formats: Mapping[str, Callable[[float], str]]) ->
     order = dict.fromkeys(_name(row) for row in table.itertuples())
     wide = wide.reindex([name for name in order if name in wide.index]).fillna(NO_VALUE)
     return wide.rename_axis("pretraining")
+
+
+def _chances(differences: pd.DataFrame) -> pd.DataFrame:
+    """p of the differences, and p corrected for their number."""
+    names = [_name(row) for row in differences.itertuples()]
+    columns = {"p": P, "p, corrected": CORRECTED}
+    return pd.DataFrame(
+        {heading: list(map(p_in_words, differences[name])) for heading, name in columns.items()}, names
+    )
 
 
 def _name(row: Any) -> str:

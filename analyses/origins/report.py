@@ -36,6 +36,7 @@ from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.comparisons import CORRECTED, LEVEL, P, p_in_words, told_apart
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.digest import digest
 
@@ -109,8 +110,8 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         figures=figures,
         findings=_findings(table, similarities),
         notes=[
-            "Intervals are over the inputs, the same in all origins. They do not cover other training runs, "
-            "and are not corrected for the number of pairs.",
+            "Intervals are over the inputs, the same in all origins. They do not cover other training runs. "
+            "Each is for itself: p corrected (Benjamini–Hochberg) takes the number of differences in.",
             "Shares compare each network with its own start. Strengths of different networks have different "
             "scales, those of their own logits.",
             *dict.fromkeys(note for origin in origins for note in method_notes(origin.run)),
@@ -134,14 +135,18 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
         )
     totals = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
     pairs = totals[totals.origin.str.contains(MINUS) & (totals.quantity == "preserved_share")]
-    differing = ((pairs.low > 0) | (pairs.high < 0)).sum()
     games = int(totals.games.iloc[0])
-    return [
-        *sentences,
+    apart = told_apart(totals, "differences of shares between origins") or _one_pair(pairs)
+    return [*sentences, apart, resting_on(games, "inputs")]
+
+
+def _one_pair(pairs: pd.DataFrame) -> str:
+    """Of two origins."""
+    differing = int((pairs[P] < LEVEL).sum())
+    return (
         f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
-        "variation over inputs: their paired interval excludes 0.",
-        resting_on(games, "inputs"),
-    ]
+        "variation over inputs: their paired interval excludes 0."
+    )
 
 
 def headline(table: pd.DataFrame) -> str:
@@ -237,6 +242,9 @@ def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:
         share=rows.quantity.map({name: label for name, (label, _) in SHARE_COLOURS.items()}),
         text=[with_interval(row, write) for row in rows.itertuples()],
     )
+    if differences:
+        chances = zip(rows[P].map(p_in_words), rows[CORRECTED].map(p_in_words), strict=True)
+        cells["text"] += [f"; p {raw}, corrected {corrected}" for raw, corrected in chances]
     wide = cells.pivot(index="origin", columns="share", values="text").fillna(NO_VALUE)
     return wide.loc[list(dict.fromkeys(cells.origin)), list(dict.fromkeys(cells.share))]
 

@@ -37,6 +37,7 @@ from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, netw
 from harsanyi.analyses.run.owner import owner_of, require_own_folder
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.comparisons import with_corrected
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import Compare, Reliability, study_in
@@ -221,7 +222,10 @@ def _variation_tables(
             tables[STABILITY_TABLE] = stability_table(on_clean, on_varied, bootstrap=bootstrap)
         for key, table in tables.items():
             parts[key].append(_labelled(table, name, group))
-    return {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items() if rows}
+    found = {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items() if rows}
+    varied_shares = found[SHARES_TABLE].p.where(found[SHARES_TABLE].group != CLEAN)
+    found[SHARES_TABLE] = with_corrected(found[SHARES_TABLE].assign(p=varied_shares), by=["kind"])
+    return found
 
 
 def _labelled(table: pd.DataFrame, variation: str, group: str) -> pd.DataFrame:

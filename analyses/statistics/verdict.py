@@ -1,11 +1,18 @@
 """Verdicts: whether a claim holds, by its interval and a margin that was stated before."""
 
 import math
+import re
+from dataclasses import dataclass
 from typing import Literal
 
 from harsanyi.analyses.statistics.bootstrap import Interval
 
 Verdict = Literal["holds", "fails", "cannot be told"]
+RULE = (
+    "A claim holds where the whole interval lies beyond the margin that the study file states, and fails "
+    "where it lies on the other side; else it cannot be told."
+)
+FORM = re.compile(r"(?P<one>\S+)(?: - (?P<other>\S+))? (?P<side>[<>]) (?P<margin>[-+]?\d*\.?\d+)")
 
 
 def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
@@ -33,3 +40,44 @@ def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
     if interval.low > margin:
         return "holds"
     return "fails" if interval.high < margin else "cannot be told"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a study file: "ONE < MARGIN", "ONE - OTHER < MARGIN", or with >.
+
+    Attributes:
+        text: as it stands in the study file.
+        one, other: what is measured, and what is taken from it; "" for nothing.
+        above: whether more than the margin is claimed, and not less.
+        margin: in the unit of what is measured.
+
+    >>> claim = Claim.of("columns-100 - random-100 < -0.02")
+    >>> claim.one, claim.other, claim.margin
+    ('columns-100', 'random-100', -0.02)
+    >>> claim.told(Interval(-0.06, -0.07, -0.05)), claim.told(Interval(-0.06, -0.11, -0.01))
+    ('holds', 'cannot be told')
+    """
+
+    text: str
+    one: str
+    other: str
+    above: bool
+    margin: float
+
+    @classmethod
+    def of(cls, text: str) -> "Claim":
+        """The claim in a text; a ValueError names the form that is expected."""
+        found = FORM.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(
+                f"{text!r} is no claim: expected ONE - OTHER < MARGIN, ONE < MARGIN, or with >, as "
+                "'columns-100 - baseline < -0.01'"
+            )
+        return cls(text, found["one"], found["other"] or "", found["side"] == ">", float(found["margin"]))
+
+    def told(self, interval: Interval) -> Verdict:
+        """What an interval of the measured says of the claim."""
+        if self.above:
+            return verdict(interval, self.margin)
+        return verdict(Interval(-interval.value, -interval.high, -interval.low), -self.margin)

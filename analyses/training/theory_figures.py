@@ -23,6 +23,7 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.report.words import NO_VALUE, with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
+from harsanyi.analyses.training.trajectory import hardly_there
 from harsanyi.shown import power
 
 
@@ -50,7 +51,8 @@ def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None
 def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
     """When each order (number) reaches a share of its final strength: step of the run (y), σ² of theory (x).
 
-    Lines are intervals. The text is the rank correlation of step and falling σ².
+    Lines are intervals. The text is the rank correlation of step and falling σ²; orders with less than 1% of
+    the strength are hollow, and not in it.
 
     Args:
         succession: of `succession_table`.
@@ -69,10 +71,13 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     ax = ax or new_axes(COLUMN, 2.2)
     rows = succession[succession.series == series].set_index(["quantity", "order"])
     step, variance = rows.loc["step"], rows.loc["variance"]
-    marks: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
-    ax.vlines(variance.value, step.low, step.high, **marks)
-    ax.hlines(step.value, variance.low, variance.high, **marks)
-    ax.scatter(variance.value, step.value, s=12, color=NETWORK_COLOURS[1], zorder=2)
+    lines: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
+    ax.vlines(variance.value, step.low, step.high, **lines)
+    ax.hlines(step.value, variance.low, variance.high, **lines)
+    faint = hardly_there(pd.DataFrame(step))
+    marks: dict[str, Any] = {"s": 12, "linewidths": 0.8, "zorder": 2}
+    ax.scatter(variance.value[~faint], step.value[~faint], color=NETWORK_COLOURS[1], **marks)
+    ax.scatter(variance.value[faint], step.value[faint], facecolors="none", edgecolors=FAINT, **marks)
     agreement = with_interval(rows.loc["step_with_noise"].iloc[0], ".2f")
     ax.set_xscale("log")
     ax.invert_xaxis()

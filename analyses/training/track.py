@@ -43,7 +43,14 @@ from harsanyi.analyses.training.succession import (
     theory_variances,
 )
 from harsanyi.analyses.training.theory_figures import draw_two_phases
-from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
+from harsanyi.analyses.training.trajectory import (
+    LEAST_SHARE,
+    Trajectory,
+    detours,
+    hardly_there,
+    time_to_reach,
+    trajectory_table,
+)
 from harsanyi.writing import alone_in_its_folder
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
@@ -86,6 +93,8 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         findings=_findings(run, tables),
         notes=[
             "Intervals are over the inputs. They do not cover other runs of the same recipe.",
+            f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end hardly exist: they are "
+            "grey, and not in rank correlations.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
             "Theory has AND interactions only: beside it, the effects of the run are counted as dividends, "
             "an OR as those of its subsets. It predicts a succession, not steps, and nothing about the first "
@@ -142,7 +151,9 @@ def _peaks(along: pd.DataFrame, name: str) -> str | None:
     """At which step the lowest and the highest order are strongest."""
     rows = along[(along.series == name) & (along.quantity == "strength") & (along.kind == "both")]
     orders = [
-        order for order in orders_of(rows) if order != "all" and rows[rows.order == order].value.max() > 0
+        order
+        for order in orders_of(rows)
+        if order != "all" and rows[rows.order == order].value.max() > LEAST_SHARE * rows.value.max()
     ]
     if len(orders) < 2:
         return None
@@ -351,22 +362,34 @@ def _successions(successions: pd.DataFrame) -> list[str]:
 
 def _succession(name: str, rows: pd.DataFrame) -> str:
     """Whether low orders come first in a run, and in theory; or why that cannot be said."""
-    reached = rows[rows.quantity == "step"].value.dropna()
+    steps = rows[rows.quantity == "step"]
+    left_out, reached = _left_out(steps), steps.value[~hardly_there(steps)].dropna()
     if len(reached) < LEAST_RANKS:
         return (
             f"In {name}, {len(reached)} orders have strength at the end: too few to say whether low orders "
-            f"come first, which takes {LEAST_RANKS}."
+            f"come first, which takes {LEAST_RANKS}.{left_out}"
         )
     if reached.nunique() == 1:
-        return f"In {name}, half of each order is reached at the same step: none comes first."
+        return f"In {name}, half of each order is reached at the same step: none comes first.{left_out}"
     run, theory, both = (
         with_interval(rows[rows.quantity == quantity].iloc[0], ".2f") for quantity in CORRELATIONS
     )
     return (
         f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
         f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
-        f"theory is {both}."
+        f"theory is {both}.{left_out}"
     )
+
+
+def _left_out(steps: pd.DataFrame) -> str:
+    """Which orders hardly exist."""
+    orders = list(steps.order[hardly_there(steps)])
+    if not orders:
+        return ""
+    below = f"less than {LEAST_SHARE:.0%} of the strength at the end"
+    if len(orders) == 1:
+        return f" Order {orders[0]} has {below}, and is not counted."
+    return f" Orders {listed(orders)} have {below} each, and are not counted."
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
@@ -374,7 +397,10 @@ def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
     both = times[times.kind == "both"]
     cells = both.assign(
         column=both.series + ", " + both.share.map("{:.0%}".format),
-        text=[with_interval(row, percent, of="fraction") for _, row in both.iterrows()],
+        text=[
+            with_interval(row, percent, of="fraction") + (" (hardly there)" if faint else "")
+            for (_, row), faint in zip(both.iterrows(), hardly_there(both), strict=True)
+        ],
     )
     wide = cells.pivot(index="order", columns="column", values="text")
     return wide.loc[orders_of(cells), list(dict.fromkeys(cells.column))]

@@ -27,6 +27,8 @@ from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sig
 from harsanyi.shown import Card, Shown, counted
 
 OWN_SIMILARITY = "similarity_own"
+# Orders with a smaller share of the strength at the end hardly exist: they are not counted among the others.
+LEAST_SHARE = 0.01
 # Effects of each kind that are measured at once: few enough for memory that a process uses again and again.
 BLOCK_EFFECTS = 2**17
 
@@ -161,7 +163,8 @@ def time_to_reach(
 
     Returns:
         tidy: series, kind, order, share, value, low, high (steps), fraction, fraction_low, fraction_high (the
-        same as fractions of the last step), games. NaN where the end has no strength.
+        same as fractions of the last step), strength_share (of the strength of the kind at the end), games.
+        NaN where the end has no strength. Orders with a strength_share below 1% hardly exist.
 
     Raises:
         ValueError: for a share outside 0 to 1.
@@ -185,7 +188,19 @@ def time_to_reach(
     table = pd.concat([pd.DataFrame(labels), times, fractions / trajectory.steps[-1]], axis=1)
     table.insert(0, "series", trajectory.name)
     table.insert(3, "share", share)
-    return table.assign(games=trajectory.final.games)
+    whole = pd.Series(sums[-1].sum(0)) / pd.Series(sums[-1].sum(0)).groupby(table.kind).transform("max")
+    return table.assign(strength_share=whole, games=trajectory.final.games)
+
+
+def hardly_there(rows: pd.DataFrame) -> np.ndarray:
+    """Which rows are of orders with less than 1% of the strength; none where that is not known.
+
+    >>> hardly_there(pd.DataFrame({"order": ["1", "2"], "strength_share": [0.996, 0.004]})).tolist()
+    [False, True]
+    """
+    if "strength_share" not in rows:
+        return np.zeros(len(rows), dtype=bool)
+    return np.asarray(rows.strength_share < LEAST_SHARE)
 
 
 def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 
@@ -19,8 +20,10 @@ from harsanyi.analyses.granularity.labels import (
     pretraining_labels,
     renumber_labels,
 )
+from harsanyi.analyses.granularity.ladder import like_with_like
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.words import _knowledge
 from harsanyi.models.classes.matching import ClassMismatchError, match_classes
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
@@ -262,3 +265,24 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
     _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
     with pytest.raises(ClassMismatchError):
         match_classes(network.with_new_head(classes).classes, target)
+
+
+def test_own_heads_and_read_outs_are_not_set_beside_each_other():
+    row = {"kind": "columns", "size": 9, "misalignment": 0.0, "quantity": "preserved_share", "order": "all"}
+    levels = [("coarse", 4, 0.8, False), ("half", 10, 0.05, True), ("fine", 100, 0.2, True)]
+    ladder = pd.DataFrame(
+        [
+            row | {"level": level, "classes": k, "value": x, "low": x, "high": x, "read_out": through}
+            for level, k, x, through in levels
+        ]
+    )
+    own, others = _knowledge(ladder)
+    assert own.startswith(
+        "The transfer preserves 80% [80%, 80%] of what the 4 classes of coarse taught, which "
+    )
+    assert own.endswith("answers with its own head and not through a read-out.")
+    assert "5% [5%, 5%] of what the 10 classes of half taught and 20%" in others
+    assert like_with_like(ladder).classes.tolist() == [10, 100]
+    alone = ladder[~ladder.read_out]
+    assert like_with_like(alone).equals(alone)
+    assert like_with_like(ladder.drop(columns="read_out")).classes.tolist() == [4, 10, 100]
