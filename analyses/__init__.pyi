@@ -40,8 +40,10 @@ from .granularity.figures import (
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
 from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
-from .granularity.runs import TransferRun, over_seeds, plan_runs, runs_table, summary_table, train_runs
+from .granularity.run_tables import over_seeds, runs_table, summary_table
+from .granularity.runs import TransferRun, plan_runs
 from .granularity.settings import Granularity
+from .granularity.training import train_runs
 from .knowledge.change import KnowledgeChange, compare
 from .knowledge.class_tables import class_tables
 from .knowledge.generality import found_table, generality_table, sharing_table

@@ -29,7 +29,10 @@ GROUPS = (
     ),
     Group(
         "input",
-        ("data", "test_data", "target", "train_data", "level", "inputs", "noise_levels", "corruptions"),
+        (
+            *("data", "test_data", "pretrain_data", "target", "train_data", "level", "inputs"),
+            *("noise_levels", "corruptions"),
+        ),
         (
             *("task", "label", "corruption", "image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
@@ -43,10 +46,10 @@ GROUPS = (
     ),
     Group(
         "training",
-        ("sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
+        ("sizes", "pretrain_sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
         (
-            *("baseline_epochs", "optimiser", "pretrain_rate", "finetune_rate", "weight_decay", "flip"),
-            "crop_padding",
+            *("validation", "patience", "baseline_epochs", "optimiser", "pretrain_rate", "finetune_rate"),
+            *("weight_decay", "flip", "crop_padding"),
         ),
     ),
     Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),

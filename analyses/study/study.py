@@ -126,7 +126,8 @@ class Study(Settings):
     text_column: str | None = None
     """Column of the sentences, where the data is a table."""
     label_columns: tuple[str, ...] | None = None
-    """Columns of the labels, where the data is a table."""
+    """Columns of the labels, where the data is a table; or names of the levels of image
+    folders, the outermost first: kingdom family species."""
     bits: int | None = None
     """Bits of the brightest value of pictures with more than 8, where their files do not say it: 12 or 16."""
     skip_unreadable: bool = False
