@@ -10,7 +10,7 @@ from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.ladder import comparison_of
 from harsanyi.analyses.granularity.run_tables import DIFFERENCE
 from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs
-from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.settings import MEANINGLESS, Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
 from harsanyi.analyses.granularity.training import train_runs, training_seconds
@@ -162,8 +162,8 @@ def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) 
         "optimiser": f"{study.optimiser}, weight decay {study.weight_decay:g}, {study.batch_size} a step, "
         f"{study.precision}",
     }
-    if data.pretrain is not data.train:
-        facts["pretraining data"] = f"{len(data.pretrain):,} samples in {study.pretrain_data}"
+    if data.others is not None:
+        facts["pretraining data"] = f"{len(data.others):,} samples in {study.pretrain_data}"
     if study.validation:
         stop = f", stopped after {study.patience} epochs without a lower loss" if study.patience else ""
         facts["validation"] = f"{study.validation:.0%} of the samples of each phase{stop}"

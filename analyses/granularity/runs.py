@@ -70,12 +70,17 @@ class TransferData:
     Attributes:
         train: of the target.
         test: of the target; labels are numbered as those of `train`.
-        pretrain: of pretraining; `train` itself where the study names no others.
+        others: of pretraining, where these are not the target's.
     """
 
     train: Inputs
     test: Inputs
-    pretrain: Inputs
+    others: Inputs | None = None
+
+    @property
+    def pretrain(self) -> Inputs:
+        """The samples of pretraining."""
+        return self.train if self.others is None else self.others
 
     @classmethod
     def of(cls, study: Granularity) -> "TransferData":
@@ -84,15 +89,15 @@ class TransferData:
         train, test = (load(path, **names) for path in (study.data, study.test_data))
         target_values(train, study.target, study.task)
         train = with_names_of(train, test, study.target, study.task)
-        pretrain = train
+        others = None
         if study.pretrain_data is not None:
-            pretrain = load(study.pretrain_data, **(names | {"label_columns": study.columns}))
-            if pretrain.kind != train.kind:
+            others = load(study.pretrain_data, **(names | {"label_columns": study.columns}))
+            if others.kind != train.kind:
                 raise ValueError(
-                    f"--pretrain-data {study.pretrain_data} holds {pretrain.kind} and --data {study.data} "
+                    f"--pretrain-data {study.pretrain_data} holds {others.kind} and --data {study.data} "
                     f"{train.kind}: one network reads both, so expected the same"
                 )
-        return cls(train, renumber_labels(test, train), pretrain)
+        return cls(train, renumber_labels(test, train), others)
 
 
 def plan_runs(study: Granularity, data: TransferData) -> list[TransferRun]:

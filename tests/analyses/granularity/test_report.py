@@ -147,7 +147,7 @@ def test_two_levels_of_as_many_classes_would_share_a_folder(study):
     found = TransferData.of(study)
     twin = found.train.relabel("fine", {name: f"a {name}" for name in found.train.classes["fine"]}, "twin")
     with pytest.raises(ValueError, match="columns has 3 levels, more than one with 10 classes: name one"):
-        plan_runs(study, replace(found, pretrain=twin))
+        plan_runs(study, replace(found, others=twin))
 
 
 def test_labels_of_columns(study, sample, network):
