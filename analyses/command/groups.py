@@ -23,9 +23,9 @@ GROUPS = (
         "network",
         (
             *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
-            *("start", "classes", "read_out"),
+            *("start", "classes", "read_out", "widths"),
         ),
-        ("at_most", "key", "ema", "read_out_inputs"),
+        ("features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",
@@ -41,7 +41,7 @@ GROUPS = (
     ),
     Group(
         "label",
-        ("kinds", "counts"),
+        ("kinds", "counts", "subclasses"),
         ("columns", "hops", "depths", "wordnet", "embedding", "misalignment"),
     ),
     Group(
@@ -49,7 +49,7 @@ GROUPS = (
         ("sizes", "pretrain_sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
         (
             *("validation", "patience", "baseline_epochs", "optimiser", "pretrain_rate", "finetune_rate"),
-            *("weight_decay", "flip", "crop_padding"),
+            *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),
     Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),
