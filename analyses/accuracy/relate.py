@@ -92,6 +92,9 @@ def relate(
     Returns:
         the summary, a sentence each.
     """
+    for name, number in (("--strongest", k), ("--controls", controls)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}: expected 1 or more")
     run = Run.open(folder)
     if missing := left_out(run.store):
         raise ValueError(f"accuracy needs all inputs of its run: {missing[0]}")

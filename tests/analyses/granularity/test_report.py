@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from sklearn.cluster import KMeans
 
@@ -19,6 +20,7 @@ from harsanyi.analyses.granularity.labels import (
     pretraining_labels,
     renumber_labels,
 )
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.models.classes.matching import ClassMismatchError, match_classes
@@ -262,3 +264,33 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
     _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
     with pytest.raises(ClassMismatchError):
         match_classes(network.with_new_head(classes).classes, target)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"inputs": 8, "players": "grid:4x4:20"}, "20"),
+        ({"inputs": 8, "players": "grid:400x400:4"}, "400"),
+        ({"inputs": 8, "players": "grid"}, "does not say how to lay players"),
+        ({"inputs": 9000}, "9000"),
+        ({"embedding": "small:none"}, "small:none"),
+    ],
+)
+def test_what_is_needed_later_is_looked_at_first(study, option, said, monkeypatch, tmp_path):
+    def trained(*parts, **more):
+        raise AssertionError("a network was trained before the options were read")
+
+    monkeypatch.setattr(models, "train", trained)
+    monkeypatch.setattr("harsanyi.analyses.granularity.report.training_seconds", lambda *parts: 0.0)
+    small = replace(study, out=tmp_path / "out", sizes=(60,), seeds=(0,), **option)
+    with pytest.raises(ValueError, match=said):
+        run_granularity(small, progress=False)
+    with pytest.raises(AssertionError, match="a network was trained"):
+        run_granularity(replace(study, out=tmp_path / "out", sizes=(60,)), progress=False)
+
+
+def test_columns_that_only_training_samples_have(study, tmp_path):
+    table = pq.read_table(study.test_data)
+    pq.write_table(table.drop_columns(["fine"]), tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match="--columns has fine, on which pretraining is to be tested"):
+        run_granularity(replace(study, test_data=tmp_path / "test.parquet", only_plan=True))
