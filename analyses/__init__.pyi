@@ -29,7 +29,9 @@ from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plo
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from .fine_coarse.objective_sweep import objective_summary, objective_sweep
 from .fine_coarse.panels import draw_delta_maps, draw_loss_split
+from .fine_coarse.own_study import run_fine_coarse
 from .fine_coarse.redundancy import boundary_redundancy
+from .fine_coarse.settings import FineCoarse
 from .granularity.figures import (
     draw_beside_published,
     plot_granularity,
@@ -86,6 +88,7 @@ __all__ = [
     "Compute",
     "DemoExtent",
     "FeatureRun",
+    "FineCoarse",
     "Granularity",
     "Interval",
     "KnowledgeChange",
@@ -200,6 +203,7 @@ __all__ = [
     "restricted_prediction",
     "ring_pool",
     "run_comparison",
+    "run_fine_coarse",
     "run_granularity",
     "run_origins",
     "run_reliability",

@@ -1,6 +1,7 @@
 """A study of fine against coarse training on own data, in sentences and as text tables."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -46,7 +47,7 @@ def best_beta(rows: pd.DataFrame) -> pd.Series:
     'beta 0.5'
     """
     swept = rows[(rows.quantity == "accuracy") & (rows.training != COARSE)]
-    return swept.loc[swept.value.idxmax()]
+    return swept.iloc[int(swept.value.argmax())]
 
 
 def tables_of_levels(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -85,7 +86,7 @@ def _betas(table: pd.DataFrame) -> pd.DataFrame:
 def _fit(name: str, rows: pd.DataFrame) -> str:
     """How well coarse training fits its own samples: where it does not, the failure is one of training."""
     fitted = rows[(rows.quantity == "train_accuracy") & (rows.training == COARSE)]
-    worst = fitted.loc[fitted.value.idxmin()]
+    worst = fitted.iloc[int(fitted.value.argmin())]
     same = (rows.width == worst.width) & (rows["size"] == worst["size"]) & (rows.quantity == DELTA)
     (gain,) = rows[same].itertuples()
     return (
@@ -110,14 +111,14 @@ def beta_in_words(training: str) -> str:
     return "β = 1" if training == FINE else f"β = {training.removeprefix('beta ')}"
 
 
-def _redundancy(row: pd.Series) -> str:
+def _redundancy(row: Any) -> str:
     return (
         f"{row.grouping}: {with_interval(row, percent)} of the boundary between fine classes, as one fine "
         "network draws it, lies within a coarse class."
     )
 
 
-def _correlation(row: pd.Series) -> str:
+def _correlation(row: Any) -> str:
     return (
         f"{row.grouping}: Δ and {CAUSES[row.x]} correlate over {row.points} trainings in {row.clusters} "
         f"cells, ρ = {with_interval(row, '{:.2f}'.format)}.".replace("-", "−")
@@ -126,9 +127,11 @@ def _correlation(row: pd.Series) -> str:
 
 def parameters_in_words(cells: pd.DataFrame) -> str:
     """The numbers of parameters of fine, coarse and matched networks, by level and width."""
-    counts = cells.groupby(["grouping", "width", "training"], sort=False).parameters.first().unstack()
+    first = cells.drop_duplicates(["grouping", "width", "training"])
+    counts = first.pivot(index=["grouping", "width"], columns="training", values="parameters")
+    assert (counts[FINE] == counts[MATCHED]).all()
+    rows = counts.reset_index().to_dict("records")
     return "; ".join(
-        f"{level}, {width} units: fine and matched {row[FINE]:,}, coarse {row[COARSE]:,}"
-        for (level, width), row in counts.iterrows()
-        if row[FINE] == row[MATCHED]
+        f"{row['grouping']}, {row['width']} units: fine and matched {row[FINE]:,}, coarse {row[COARSE]:,}"
+        for row in rows
     )

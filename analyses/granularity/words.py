@@ -158,10 +158,10 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     )
     if pretrained.empty:
         return words + "."
-    best = pretrained.sort_values("value", kind="stable").iloc[0]
-    named = ["kind", "classes", "pretrain_size"]
-    same = (differences[named] == best[named]).all(axis=1)
-    (less,) = differences[same & (differences.misalignment == 0)].itertuples()
+    best: Any = pretrained.sort_values("value", kind="stable").iloc[0]
+    identity = ["kind", "classes", "pretrain_size"]
+    same = (differences[identity] == best[identity]).all(axis=1)
+    less: Any = differences[same & (differences.misalignment == 0)].iloc[0]
     named = classes_in_words(best)
     if less.value >= 0:
         change = with_interval(less, points)
