@@ -28,8 +28,8 @@ from .fine_coarse.feature_tables import alignment_table, error_table, interactio
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from .fine_coarse.objective_sweep import objective_summary, objective_sweep
-from .fine_coarse.panels import draw_delta_maps, draw_loss_split
 from .fine_coarse.own_study import run_fine_coarse
+from .fine_coarse.panels import draw_delta_maps, draw_loss_split
 from .fine_coarse.redundancy import boundary_redundancy
 from .fine_coarse.settings import FineCoarse
 from .granularity.figures import (

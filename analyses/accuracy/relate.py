@@ -58,7 +58,7 @@ from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
-from harsanyi.analyses.study.study import Track
+from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Track
 from harsanyi.analyses.training.track import TRAJECTORIES
 from harsanyi.interactions import BASELINES, Interactions
 
@@ -98,6 +98,11 @@ def relate(
     run = Run.open(folder)
     if missing := left_out(run.store):
         raise ValueError(f"accuracy needs all inputs of its run: {missing[0]}")
+    if run.study.score in (MULTI_LABEL, PIXELS):
+        raise ValueError(
+            f"accuracy is of networks that answer one class an input, and {folder} scores {run.study.score}: "
+            "its summary says how many labels are right"
+        )
     names = run.compared(series, scratch)
     change = run.change_of(names)
     by_class = compared_by_class(run, names)

@@ -46,9 +46,10 @@ GROUPS = (
     ),
     Group(
         "training",
-        ("sizes", "pretrain_sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
+        ("sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
         (
-            *("validation", "patience", "baseline_epochs", "optimiser", "pretrain_rate", "finetune_rate"),
+            *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
+            *("pretrain_rate", "finetune_rate"),
             *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),

@@ -58,7 +58,7 @@ class Granularity(Settings):
     test_data: Path
     """Samples on which the target is tested."""
     pretrain_data: Path | None = None
-    """Samples to pretrain on: other images, other labels, more or fewer. By default those of --data. All of
+    """Samples to pretrain on. Other images, other labels, more or fewer; by default those of --data. All of
     its label columns are for pretraining, or those of --columns."""
     target: str
     """Label column to transfer to."""

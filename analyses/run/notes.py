@@ -49,8 +49,8 @@ def method_facts(run: Run) -> dict[str, str]:
 
 def network_facts(run: Run) -> dict[str, str]:
     """What was measured of the run's inputs and networks, in words, by heading."""
-    facts, table = run.facts, run.performance
-    held_out = table[table.split == "held out"]
+    facts = run.facts
+    held_out = [row for row in facts.performance if row.split == "held out"]
     words = _left_out(facts.left_out)
     if facts.corruption is not None:
         words["corrupted"] = f"{facts.corruption.name}, {facts.corruption.severity:g}"
@@ -70,8 +70,8 @@ def network_facts(run: Run) -> dict[str, str]:
             if reading.notes
         }
         | {
-            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
-            for row in held_out.itertuples()
+            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.asked} of {row.data}"
+            for row in held_out
         }
     )
 
@@ -89,7 +89,7 @@ def network_lines(facts: Facts) -> list[str]:
     notes = [set(reading.notes) for reading in facts.networks.values()]
     of_all = set.intersection(*notes) if len(notes) > 1 else set()
     accuracy = {
-        row.network: f"{row.accuracy:.1%} of {row.inputs}"
+        row.network: f"{row.accuracy:.1%} of {row.asked}"
         for row in facts.performance
         if row.split == "held out"
     }
@@ -99,7 +99,7 @@ def network_lines(facts: Facts) -> list[str]:
         if read_out := facts.read_outs.get(name):
             parts.append(f"READ-OUT in place of its head, right for {read_out.accuracy:.1%} held out")
         if name in accuracy:
-            parts.append(f"right for {accuracy[name]} inputs")
+            parts.append(f"right for {accuracy[name]}")
         lines.append("; ".join(parts))
         lines += [f"    {_sentence(note)}" for note in reading.notes if note not in of_all]
     said = next(iter(facts.networks.values())).notes if of_all else ()

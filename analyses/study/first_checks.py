@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harsanyi.analyses.study.layout import TOKEN_BASELINES, specification
 from harsanyi.analyses.study.settings import option
-from harsanyi.analyses.study.study import Study
+from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Study
 from harsanyi.data.corruptions import CORRUPTIONS, corruption
 from harsanyi.interactions import BASELINES, SCORES
 
@@ -23,10 +23,12 @@ def require_options(study: Study) -> None:
     study.require_sense()
     if study.score not in SCORES:
         raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
+    if study.score in (MULTI_LABEL, PIXELS):
+        _require_own_head(study)
     if study.baseline not in (AUTO_BASELINE, *BASELINES, *TOKEN_BASELINES):
         raise ValueError(
-            f"--baseline {study.baseline} is no baseline of images ({', '.join(BASELINES)}) nor of sentences "
-            f"({', '.join(TOKEN_BASELINES)})"
+            f"--baseline {study.baseline} is no baseline of images; there are {', '.join(BASELINES)}. For "
+            f"sentences there are {', '.join(TOKEN_BASELINES)}"
         )
     require_players(study.players)
     if study.corruption is not None:
@@ -35,6 +37,16 @@ def require_options(study: Study) -> None:
         path = getattr(study, name, None)
         if path is not None and not _is_there(path):
             raise FileNotFoundError(f"{option(name)} {path} does not exist")
+
+
+def _require_own_head(study: Study) -> None:
+    """Refuse what is made for one class an input, where labels stand for themselves or for pixels."""
+    why = (
+        f"for one class an input; --score {study.score} needs labels in the data and the networks' own heads"
+    )
+    if study.label != "data":
+        raise ValueError(f"--label {study.label} is {why}: leave it out")
+    study.refuse_idle(("read_out", "read_out_inputs", "keep_outputs"), why)
 
 
 def require_players(players: str) -> None:

@@ -25,7 +25,7 @@ def study(tmp_path: Path, monkeypatch) -> Compute:
         ({"players": "grid:4"}, "does not say how to lay players on image inputs"),
         ({"players": "words:x"}, "does not say how to lay players on text inputs"),
         ({"players": "letters:4"}, "does not say how to lay players"),
-        ({"baseline": "grey"}, "--baseline grey is no baseline of images .* nor of sentences"),
+        ({"baseline": "grey"}, "--baseline grey is no baseline of images; .* For sentences"),
         ({"score": "luck"}, "no score is called 'luck'"),
         ({"corruption": "rain:3"}, "there is no corruption 'rain' of image inputs"),
         ({"corruption": "blur:9"}, "the severity of blur is 9"),
