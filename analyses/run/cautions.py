@@ -43,8 +43,10 @@ def cautions(run: Run) -> list[str]:
 
 def _shared_inputs(run: Run) -> list[str]:
     """A warning where several games are labels of one input."""
+    if run.study.score != MULTI_LABEL:
+        return []
     inputs = run.store.settings["inputs"]
-    if run.study.score != MULTI_LABEL or len(set(inputs)) == len(inputs):
+    if len(set(inputs)) == len(inputs):
         return []
     return [
         f"The {len(inputs)} games are labels of {len(set(inputs))} inputs. Intervals count the labels of one "

@@ -119,7 +119,7 @@ def by_class(outputs: Float[Tensor, "batch *classes"]) -> Float64[Tensor, "batch
     if outputs.ndim != 2:
         raise ValueError(
             f"expected a classifier's outputs (batch, classes), got shape {tuple(outputs.shape)}: for those "
-            'at pixels take score="pixel_log_odds", or a function such as score=lambda outputs, labels: '
+            'at pixels pass score="pixel_log_odds", or a function such as score=lambda outputs, labels: '
             'outputs[:, 0].mean((1, 2)); for those of a language model score="next_token_log_odds"'
         )
     return outputs.double()

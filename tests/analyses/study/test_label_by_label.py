@@ -229,5 +229,5 @@ def test_a_network_that_answers_at_every_pixel_is_scored_by_class(tmp_path: Path
         expected = pixel_log_odds(maps, label).item()
         assert run.interactions["network"].v[game, -1].item() == pytest.approx(expected, abs=1e-4)  # float32
     assert run.interactions["network"].v.isfinite().all()
-    with pytest.raises(ValueError, match='take score="pixel_log_odds"'):
+    with pytest.raises(ValueError, match='pass score="pixel_log_odds"'):
         compute(replace(study, score="log_odds", out=tmp_path / "other"), progress=False)
