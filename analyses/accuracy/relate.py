@@ -60,7 +60,7 @@ from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
-from harsanyi.analyses.study.study import Track
+from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Track
 from harsanyi.analyses.training.track import TRAJECTORIES
 from harsanyi.interactions import BASELINES, Interactions, MaskedModel
 from harsanyi.shown import counted
@@ -95,7 +95,15 @@ def relate(
     Returns:
         the summary, a sentence each.
     """
+    for name, number in (("--strongest", k), ("--controls", controls)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}: expected 1 or more")
     run = Run.open(folder)
+    if run.study.score in (MULTI_LABEL, PIXELS):
+        raise ValueError(
+            f"accuracy is of networks that answer one class an input, and {folder} scores {run.study.score}: "
+            "its summary says how many labels are right"
+        )
     names = run.compared(series, scratch)
     change = run.change_of(names)
     by_class = compared_by_class(run, names)

@@ -115,6 +115,7 @@ def _correlation(table: pd.DataFrame, over: str) -> str:
     """How the new share correlates with what it is drawn against."""
     ((outcome, name),) = ((outcome, name) for kind, outcome, name in OUTCOMES if kind == over)
     rows = table[(table.over == over) & (table.x == "new_share") & (table.y == outcome)]
+    row: Any
     (row,) = rows[rows.coefficient == "pearson"].itertuples()
     if np.isnan(row.value):
         return f"Over {row.points} {over}, the new share or {name} is the same everywhere: no correlation."

@@ -1,9 +1,12 @@
-"""Commands about pretraining on few or many classes."""
+"""Commands about training on few or many classes."""
 
 from harsanyi.analyses.command.commands import GranularityDemo
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.fine_coarse.demo import granularity_demo
+from harsanyi.analyses.fine_coarse.own_study import run_fine_coarse
+from harsanyi.analyses.fine_coarse.own_words import DELTA
+from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY
@@ -26,3 +29,8 @@ def granularity_demo_outcome(settings: GranularityDemo) -> Outcome:
     """`harsanyi granularity --demo`."""
     files = {"Report": settings.out / REPORT_FILE, "the ladder's": settings.out / "ladder" / REPORT_FILE}
     return Outcome(granularity_demo(settings.out), files)
+
+
+def fine_coarse_outcome(settings: FineCoarse) -> Outcome:
+    """`harsanyi fine-coarse`."""
+    return Outcome(run_fine_coarse(settings), report_and_table(settings.out, DELTA))

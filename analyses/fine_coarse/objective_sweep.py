@@ -20,7 +20,8 @@ import torch.nn.functional as F
 
 from harsanyi import models
 from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
-from harsanyi.analyses.granularity.runs import TransferData, over_seeds
+from harsanyi.analyses.granularity.run_tables import over_seeds
+from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs

@@ -11,18 +11,17 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
+from harsanyi.analyses.granularity.run_tables import GROUP, over_seeds
 from harsanyi.analyses.granularity.runs import (
     BASELINE,
     FINETUNE,
-    GROUP,
     PRETRAIN,
     RUN_COLUMNS,
     TransferRun,
     is_done,
-    last_checkpoint,
-    over_seeds,
 )
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.training import chosen_checkpoint
 from harsanyi.analyses.knowledge.amounts import amounts_table
 from harsanyi.analyses.knowledge.change import (
     SCRATCH_SHARE_AMOUNTS,
@@ -145,12 +144,12 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
     A pretrained network without the target's classes answers through a read-out, fitted on the training data.
     The inputs are the same for all runs.
     """
-    direct = replace(run, kind=BASELINE, misalignment=0.0)
-    scratch = str(last_checkpoint(study, direct, FINETUNE)) if is_done(study, direct) else None
+    direct = replace(run, kind=BASELINE, misalignment=0.0, pretrain_size=0)
+    scratch = str(chosen_checkpoint(study, direct, FINETUNE)) if is_done(study, direct) else None
     return Compare(
         model=study.model,
-        before=str(last_checkpoint(study, run, PRETRAIN)),
-        after=str(last_checkpoint(study, run, FINETUNE)),
+        before=str(chosen_checkpoint(study, run, PRETRAIN)),
+        after=str(chosen_checkpoint(study, run, FINETUNE)),
         scratch=scratch,
         data=study.test_data,
         train_data=study.data,
@@ -370,8 +369,9 @@ def ladder_correlation(
         as `correlation_table`; x the quantity of the knowledge, y the accuracy.
     """
     rows = ladder[(ladder.order == "all") & (ladder["size"] == ladder["size"].max())]
-    wide = rows.pivot(index=RUN_COLUMNS, columns="quantity", values="value").reset_index()
-    points = wide.merge(runs[[*RUN_COLUMNS, ACCURACY]], on=RUN_COLUMNS)
+    named = [name for name in RUN_COLUMNS if name in rows and name in runs]
+    wide = rows.pivot(index=named, columns="quantity", values="value").reset_index()
+    points = wide.merge(runs[[*named, ACCURACY]], on=named)
     points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
     pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
     return correlation_table(points, pairs, clusters="cluster", bootstrap=bootstrap)

@@ -6,7 +6,8 @@ import pandas as pd
 
 from harsanyi.analyses.granularity.claims import claims_table
 from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_of, ladder_summary
-from harsanyi.analyses.granularity.runs import TransferRun, runs_table, summary_table
+from harsanyi.analyses.granularity.run_tables import runs_table, summary_table
+from harsanyi.analyses.granularity.runs import BASELINE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
@@ -35,3 +36,13 @@ def granularity_tables(
         tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder, games)}
         tables[CORRELATION] = ladder_correlation(runs_done, ladder)
     return tables
+
+
+def of_largest_pretraining(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the baseline, and of the largest number of pretraining samples.
+
+    >>> rows = [("baseline", 0), ("random", 50), ("random", 200)]
+    >>> of_largest_pretraining(pd.DataFrame(rows, columns=["kind", "pretrain_size"])).index.tolist()
+    [0, 2]
+    """
+    return table[(table.kind == BASELINE) | (table.pretrain_size == table.pretrain_size.max())]

@@ -6,11 +6,18 @@ from typing import Any
 import pandas as pd
 
 from harsanyi.analyses.granularity.claims import claims_in_words, describe_claims
-from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS
+from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
 from harsanyi.analyses.granularity.ladder import READ_OUT
-from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, OF_DIFFERENCES, TransferRun, is_done
+from harsanyi.analyses.granularity.run_tables import DIFFERENCE, OF_DIFFERENCES
+from harsanyi.analyses.granularity.runs import BASELINE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.tables import CLAIMS, CORRELATION, LADDER_SUMMARY, SUMMARY
+from harsanyi.analyses.granularity.tables import (
+    CLAIMS,
+    CORRELATION,
+    LADDER_SUMMARY,
+    SUMMARY,
+    of_largest_pretraining,
+)
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
@@ -54,6 +61,7 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
         classes_of = NAMES[study.task] if kind == BASELINE else "classes"
         lines.append(
             f"  {name}, {classes} {classes_of}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
+            + (f"; pretraining sizes {_distinct(rows.pretrain_size)}" if rows.pretrain_size.any() else "")
             + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
         )
     return lines
@@ -74,7 +82,8 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     sizes = sorted(set(summary["size"]), reverse=True)
     sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
-        sentences += _knowledge(tables[LADDER_SUMMARY]) + _parts_alone(tables[LADDER_SUMMARY])
+        ladder = of_largest_pretraining(tables[LADDER_SUMMARY])
+        sentences += _knowledge(ladder) + _parts_alone(ladder)
     if CLAIMS in tables:
         sentences += describe_claims(tables[CLAIMS])
     apart = told_apart(summary, "differences to the baseline")
@@ -89,10 +98,11 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
         study: of the tables.
         tables: of `granularity_tables`.
     """
-    summary, error = tables[SUMMARY], ERRORS[study.task]
+    every, error = tables[SUMMARY], ERRORS[study.task]
+    summary = of_largest_pretraining(every)
     sizes = sorted(set(summary["size"]))
     found = {
-        f"Error with {size} samples": _answer(size, summary[summary["size"] == size], error) for size in sizes
+        f"Error with {size} samples": _answer(size, every[every["size"] == size], error) for size in sizes
     }
     errors = summary[summary.quantity == "error"]
     largest = errors[errors["size"] == sizes[-1]]
@@ -107,11 +117,15 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
     for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby("kind"):
         if len(sizes) > 1:
             found[f"Sizes for {kind}"] = _by_size(rows, error)
+    of_last = every[(every["size"] == sizes[-1]) & (every.quantity == "error")]
+    for kind, rows in of_last[of_last.misalignment == 0].groupby("kind"):
+        if kind != BASELINE and len(study.pretrain_sizes) > 1:
+            found[f"Pretraining sizes for {kind}"] = _by_size(rows, error, "pretrain_size")
     moved = largest[largest.misalignment > 0]
     if len(study.misalignment) > 1 and len(moved):
         found[f"Misalignment with {sizes[-1]} samples"] = _by_misalignment(largest, error)
     if LADDER_SUMMARY in tables:
-        ladder = tables[LADDER_SUMMARY]
+        ladder = of_largest_pretraining(tables[LADDER_SUMMARY])
         found["Ladders"] = " ".join(_knowledge(ladder))
         for kind, rows in ladder[ladder["size"] == sizes[-1]].groupby("kind"):
             if rows.classes.nunique() > 1:
@@ -120,13 +134,13 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
-def _by_size(rows: pd.DataFrame, error: str) -> str:
+def _by_size(rows: pd.DataFrame, error: str, by: str = "size") -> str:
     """The error of the most classes, with the fewest and the most samples."""
-    rows = rows[rows.classes == rows.classes.max()].sort_values("size")
+    rows = rows[rows.classes == rows.classes.max()].sort_values(by)
     first, last = rows.iloc[0], rows.iloc[-1]
     return (
-        f"With {classes_in_words(last)} the {error} is {with_interval(first, _tenths)} after "
-        f"{first['size']:,} samples and {with_interval(last, _tenths)} after {last['size']:,}."
+        f"With {labels_in_words(last)} the {error} is {with_interval(first, _tenths)} after "
+        f"{first[by]:,} {SAMPLES[by]} and {with_interval(last, _tenths)} after {last[by]:,}."
     )
 
 
@@ -163,9 +177,10 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     )
     if pretrained.empty:
         return words + "."
-    best = pretrained.sort_values("value", kind="stable").iloc[0]
-    same = (differences.kind == best.kind) & (differences.classes == best.classes)
-    (less,) = differences[same & (differences.misalignment == 0)].itertuples()
+    best: Any = pretrained.sort_values("value", kind="stable").iloc[0]
+    identity = ["kind", "classes", "pretrain_size"]
+    same = (differences[identity] == best[identity]).all(axis=1)
+    less: Any = differences[same & (differences.misalignment == 0)].iloc[0]
     named = classes_in_words(best)
     if less.value >= 0:
         change = with_interval(less, points)
@@ -178,11 +193,21 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
 
 
 def classes_in_words(row: Any) -> str:
-    """The pretraining classes of a row of a table.
+    """The pretraining classes of a row of a table, and its pretraining samples where they have a number.
 
     >>> classes_in_words(TransferRun("random", "8", 8, 60, 2)), classes_in_words(
     ...     TransferRun("columns", "fine", 10, 60, 2))
     ('8 random classes', 'the 10 classes of fine')
+    """
+    samples = f" with {row.pretrain_size:,} pretraining samples" if row.pretrain_size else ""
+    return labels_in_words(row) + samples
+
+
+def labels_in_words(row: Any) -> str:
+    """The pretraining classes of a row of a table.
+
+    >>> labels_in_words(TransferRun("random", "8", 8, 60, 2))
+    '8 random classes'
     """
     if row.kind == "columns":
         return f"the {row.classes:,} classes of {row.level}"
@@ -307,7 +332,8 @@ def _name(row: Any) -> str:
     level = f" ({row.level})" if row.kind == "columns" else ""
     classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
     moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""
-    return f"{row.kind}{classes}{moved}, {row.size:,} samples"
+    pretrained = f", pretrained on {row.pretrain_size:,}" if row.pretrain_size else ""
+    return f"{row.kind}{classes}{moved}{pretrained}, {row.size:,} samples"
 
 
 def _distinct(values: pd.Series) -> str:

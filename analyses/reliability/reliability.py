@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 
 from harsanyi.analyses.knowledge.generality import OTHER_INPUTS, found_table, generality_table, sharing_table
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
@@ -38,9 +40,12 @@ from harsanyi.analyses.run.owner import owner_of, require_own_folder
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.comparisons import with_corrected
-from harsanyi.analyses.study.inputs import load_inputs
-from harsanyi.analyses.study.layout import specification
+from harsanyi.analyses.study.first_checks import require_options
+from harsanyi.analyses.study.inputs import draw_inputs, load_inputs
+from harsanyi.analyses.study.layout import lay, specification
+from harsanyi.analyses.study.networks import load_networks
 from harsanyi.analyses.study.study import Compare, Reliability, study_in
+from harsanyi.data import Inputs
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
 from harsanyi.interactions import Store
 from harsanyi.writing import alone_in_its_folder
@@ -78,10 +83,11 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     Returns:
         the summary, in sentences.
     """
-    study.require_sense()
+    require_options(study)
     require_own_folder(study.out, "reliability")
-    kind = _kind(study)
-    varied = variations(study, kind)
+    inputs = load_inputs(study, study.data)
+    varied = variations(study, inputs.kind)
+    _require_layouts(study, inputs)
     replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     clean = _clean(study, progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
@@ -163,7 +169,8 @@ def inputs_left_out(study: Reliability) -> list[str]:
     Args:
         study: of reliability, whose value tables are there.
     """
-    varied = {name: variation for name, (_, variation) in variations(study, _kind(study)).items()}
+    kind = load_inputs(study, study.data).kind
+    varied = {name: variation for name, (_, variation) in variations(study, kind).items()}
     return [
         f"{name}: {sentence}"
         for name, comparison in {CLEAN: _clean_study(study), **varied}.items()
@@ -177,9 +184,29 @@ def _comparison(study: Reliability, out: Path, changed: Mapping[str, Any] | None
     return Compare(**values | {"out": out} | dict(changed or {}))
 
 
-def _kind(study: Reliability) -> Literal["image", "text"]:
-    """The kind of the study's inputs."""
-    return load_inputs(study, study.data).kind
+def _require_layouts(study: Reliability, inputs: Inputs) -> None:
+    """Lay all players of the study on its inputs, before hours are spent on the first of them.
+
+    Raises:
+        ValueError: for players that these inputs cannot have.
+    """
+    if not study.layouts:
+        return
+    networks = load_networks(study, torch.device("cpu"))
+    for players in (study.players, *study.layouts):
+        laid = replace(study, players=players)
+        drawn = draw_inputs(laid, inputs).inputs
+        with _told_of(f"--players {players}" if players == study.players else f"--layouts {players}"):
+            lay(laid, networks, drawn)
+
+
+@contextmanager
+def _told_of(option_given: str) -> Iterator[None]:
+    """A context whose errors begin with the option that they are about."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{option_given}: {error}") from error
 
 
 def _generality_tables(clean: Run) -> dict[str, pd.DataFrame]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from harsanyi import models
@@ -25,8 +26,9 @@ from harsanyi.analyses.study.inputs import corrupt_inputs, load_inputs
 from harsanyi.analyses.study.labels import Answering, class_match, classes_of, output_numbers
 from harsanyi.analyses.study.layout import Layout
 from harsanyi.analyses.study.networks import series_of
-from harsanyi.analyses.study.study import NEXT_TOKEN, OUTPUT, Study
+from harsanyi.analyses.study.study import MULTI_LABEL, NEXT_TOKEN, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
+from harsanyi.data.label_sets import label_sets
 from harsanyi.interactions import About, MaskedModel
 from harsanyi.interactions.game.failing import (
     FAILURES,
@@ -39,7 +41,7 @@ from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
-from harsanyi.models.training.performance import Performance
+from harsanyi.models.training.performance import Performance, label_performance
 from harsanyi.reading import first_line
 
 # More inputs than this say little more about an accuracy or a loss.
@@ -186,13 +188,14 @@ class StudyGames:
 
         Returns:
             a row for each network and data set; none of a network whose read-out was fitted to the study's
-            data, and none where labels are predicted or outputs are numbers of a regression.
+            data, and none where labels are predicted, or outputs are numbers of a regression or answers at
+            pixels. Of a multi-label network the share of labels, present and absent, that it has right.
 
         Raises:
             ValueError: the order of a network's outputs was assumed, and another one is far more accurate.
         """
         study = self.study
-        if study.label != "data" or study.score == OUTPUT:
+        if study.label != "data" or study.score in (OUTPUT, PIXELS):
             return ()
         splits = {"held out": (study.data, self.all_inputs)}
         if study.train_data is not None:
@@ -200,8 +203,27 @@ class StudyGames:
         return tuple(
             row
             for split, (path, inputs) in splits.items()
-            for row in self._performance_on(split, path, inputs)
+            for row in (
+                self._labels_on(split, path)
+                if study.score == MULTI_LABEL
+                else self._performance_on(split, path, inputs)
+            )
         )
+
+    def _labels_on(self, split: str, path: Path) -> Iterator[NetworkPerformance]:
+        """How well each network says which labels the inputs have."""
+        study, inputs = self.study, load_inputs(self.study, path)
+        sample = inputs.sample(min(MAX_PERFORMANCE_INPUTS, len(inputs)), study.seed, study.level)
+        sample = sample.check(skip_unreadable=True)
+        sets, members = label_sets(sample, study.level)
+        names, _ = classes_of(study, self.inputs)
+        known = [names.index(member) for member in members]
+        seen = corrupt_inputs(study, sample).items
+        for name, network in self.networks.items():
+            outputs = np.array(self.answers.matches[name].outputs)[known]
+            measured = label_performance(network, seen, sets, outputs)
+            row = (name, split, str(path), len(sample), measured.accuracy, measured.loss)
+            yield NetworkPerformance(*row, labels=len(members))
 
     def _performance_on(self, split: str, path: Path, inputs: Inputs) -> Iterator[NetworkPerformance]:
         """How well each network that the inputs are not of its read-out answers them.

@@ -10,7 +10,7 @@ from harsanyi import models
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.networks import RANDOM, series_of
 from harsanyi.analyses.study.settings import option
-from harsanyi.analyses.study.study import AUTO, MISSING, NEXT_TOKEN, NONE, OUTPUT, Study
+from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN, NONE, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
 from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan
 from harsanyi.models import Network, ReadOut
@@ -54,6 +54,11 @@ def answering(study: Study, networks: Mapping[str, Network], inputs: Inputs, dra
     classes, order = classes_of(study, inputs)
     whole = {name: _with_random_head(study, name, net, classes, order) for name, net in networks.items()}
     probed = _probed(study, whole, classes, order)
+    if probed and study.score in (MULTI_LABEL, PIXELS):
+        raise ValueError(
+            f"{', '.join(probed)} came without a head, and a read-out answers one class an input: --score "
+            f"{study.score} needs checkpoints with their own heads"
+        )
     read_outs = fit_read_outs(study, {name: whole[name] for name in probed}, inputs, drawn)
     if not read_outs:
         study.refuse_idle(("read_out_inputs",), "for read-outs, and no network gets one")
@@ -227,9 +232,14 @@ def predicted_labels(
         )
     judge = networks.get("after") or next(iter(networks.values()))
     labels, unknown = np.zeros(len(inputs), np.int64), {}
-    for number, item in enumerate(inputs.items):
-        batch = judge.preprocess([item])
-        parts, failed = answers_of([number], lambda _, batch=batch: _answer(judge, batch))
+    batches = [judge.preprocess([item]) for item in inputs.items]
+
+    def ask(numbers: list[int]) -> int:
+        (number,) = numbers
+        return _answer(judge, batches[number])
+
+    for number in range(len(inputs)):
+        parts, failed = answers_of([number], ask)
         if failed:
             unknown[number] = f"no label is predicted: {first_line(failed[number])}"
         else:

@@ -82,7 +82,8 @@ class MaskedModel(Shown):
         baseline: the value of a masked element: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
             a tensor, a number, a callable of the inputs. "embedding_zeros" masks the embeddings instead,
             "unattended" the attention mask.
-        score: "log_odds", "logit", "log_prob", "output", "next_token_log_odds" or a callable
+        score: "log_odds", "logit", "log_prob", "sigmoid_log_odds" (of one label of several),
+            "pixel_log_odds" (of a class, over all pixels), "output", "next_token_log_odds" or a callable
             `(outputs, labels) -> (batch,)`.
         layer: name of a module whose output is masked instead of the input; players and baseline then refer
             to that output. The module must run once in a forward.

@@ -94,13 +94,14 @@ def test_unknown_intervals_are_not_drawn(summary):
 
 def test_published_points_have_their_own_scale(summary):
     ax = plot_published()
-    assert line(ax, "published")[0].tolist() == [38, 21843]
-    assert line(ax, "published")[1].tolist() == [0.2725, 0.1749]
-    assert line(ax, "published baseline")[1].tolist() == [0.2209] * 2
+    assert line(ax, "published")[0].tolist() == [38, 2281, 5995, 21843]
+    accuracies = [72.75, 80.26, 81.28, 82.51]
+    assert line(ax, "published")[1].tolist() == pytest.approx([1 - each / 100 for each in accuracies])
+    assert line(ax, "published baseline")[1].tolist() == pytest.approx([1 - 0.7791] * 2)
     own, published = draw_beside_published(summary, 60).axes
     assert "published" not in legend(own)
     assert own.get_ylim() != published.get_ylim()
-    assert published.get_ylabel() == "error on ImageNet-1k"
+    assert published.get_ylabel() == "error on ImageNet-1k, ViT-B/16"
 
 
 def test_errors_by_size(summary):

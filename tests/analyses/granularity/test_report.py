@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from sklearn.cluster import KMeans
 
@@ -21,6 +22,7 @@ from harsanyi.analyses.granularity.labels import (
     renumber_labels,
 )
 from harsanyi.analyses.granularity.ladder import like_with_like
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.words import _knowledge
@@ -150,7 +152,7 @@ def test_two_levels_of_as_many_classes_would_share_a_folder(study):
     found = TransferData.of(study)
     twin = found.train.relabel("fine", {name: f"a {name}" for name in found.train.classes["fine"]}, "twin")
     with pytest.raises(ValueError, match="columns has 3 levels, more than one with 10 classes: name one"):
-        plan_runs(study, replace(found, train=twin))
+        plan_runs(study, replace(found, others=twin))
 
 
 def test_labels_of_columns(study, sample, network):
@@ -286,3 +288,33 @@ def test_own_heads_and_read_outs_are_not_set_beside_each_other():
     alone = ladder[~ladder.read_out]
     assert like_with_like(alone).equals(alone)
     assert like_with_like(ladder.drop(columns="read_out")).classes.tolist() == [4, 10, 100]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"inputs": 8, "players": "grid:4x4:20"}, "20"),
+        ({"inputs": 8, "players": "grid:400x400:4"}, "400"),
+        ({"inputs": 8, "players": "grid"}, "does not say how to lay players"),
+        ({"inputs": 9000}, "9000"),
+        ({"embedding": "small:none"}, "small:none"),
+    ],
+)
+def test_what_is_needed_later_is_looked_at_first(study, option, said, monkeypatch, tmp_path):
+    def trained(*parts, **more):
+        raise AssertionError("a network was trained before the options were read")
+
+    monkeypatch.setattr(models, "train", trained)
+    monkeypatch.setattr("harsanyi.analyses.granularity.report.training_seconds", lambda *parts: 0.0)
+    small = replace(study, out=tmp_path / "out", sizes=(60,), seeds=(0,), **option)
+    with pytest.raises(ValueError, match=said):
+        run_granularity(small, progress=False)
+    with pytest.raises(AssertionError, match="a network was trained"):
+        run_granularity(replace(study, out=tmp_path / "out", sizes=(60,)), progress=False)
+
+
+def test_columns_that_only_training_samples_have(study, tmp_path):
+    table = pq.read_table(study.test_data)
+    pq.write_table(table.drop_columns(["fine"]), tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match="--columns has fine, on which pretraining is to be tested"):
+        run_granularity(replace(study, test_data=tmp_path / "test.parquet", only_plan=True))

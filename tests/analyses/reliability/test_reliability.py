@@ -1,5 +1,6 @@
 """Reliability: from checkpoints to tables, figures and report, by one command."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,3 +199,20 @@ def test_variations_by_default(checkpoints, tmp_path):
     group, study = found["blur:3"]
     assert (group, study.corruption, study.out, study.ranges) == ("shift", "blur:3", tmp_path / "blur-3", 0)
     assert np.unique([str(one.out) for _, one in found.values()]).size == 9
+
+
+@pytest.mark.parametrize(
+    ("layouts", "said"),
+    [
+        (["grid:4x4:20"], "--layouts grid:4x4:20: .*"),
+        (["grid:200x200:4"], "--layouts grid:200x200:4: .*"),
+        (["superpixels:3", "masks:3:/nowhere"], "--layouts masks:3:/nowhere: .*"),
+    ],
+)
+def test_players_that_cannot_lie_on_the_inputs_are_refused_before_any_forward(
+    layouts, said, refused, checkpoints, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harsanyi.analyses.reliability.reliability.compute", None)  # nothing is computed
+    message = refused(*command(checkpoints, tmp_path / "run", *SHORT, "--layouts", *layouts))
+    assert re.search(said, message)
+    assert not (tmp_path / "run" / "clean").exists()
