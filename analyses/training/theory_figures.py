@@ -130,7 +130,7 @@ def draw_two_phases(
     draw_scale(_draw_theory(theory, series, right), right)
     plot_succession(succession, series, corner)
     if series in set(performance.series):
-        draw_loss_below(left, strength.columns.tolist(), performance, series, below)
+        draw_loss_below(left, [float(step) for step in strength.columns], performance, series, below)
     else:
         below.remove()
     return figure
