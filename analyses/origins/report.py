@@ -36,7 +36,7 @@ from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.statistics.comparisons import CORRECTED, LEVEL, P, p_in_words, told_apart
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.digest import digest
 
@@ -122,7 +122,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
 
 
 def describe_origins(table: pd.DataFrame) -> list[str]:
-    """The results of `compare_many` in sentences: shares of each origin, number of pairs that differ."""
+    """The results of `compare_many` in sentences: shares of each origin, number of differences that are told."""
     sentences = []
     for name in origins_of(table):
         preserved, new = (
@@ -134,19 +134,9 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
             "after is new."
         )
     totals = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
-    pairs = totals[totals.origin.str.contains(MINUS) & (totals.quantity == "preserved_share")]
     games = int(totals.games.iloc[0])
-    apart = told_apart(totals, "differences of shares between origins") or _one_pair(pairs)
-    return [*sentences, apart, resting_on(games, "inputs")]
-
-
-def _one_pair(pairs: pd.DataFrame) -> str:
-    """Of two origins."""
-    differing = int((pairs[P] < LEVEL).sum())
-    return (
-        f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
-        "variation over inputs: their paired interval excludes 0."
-    )
+    apart = told_apart(totals, "differences of shares between origins")
+    return [*sentences, *([apart] if apart else []), resting_on(games, "inputs")]
 
 
 def headline(table: pd.DataFrame) -> str:
