@@ -257,7 +257,8 @@ def within(interval: Interval, least: float, most: float = np.inf) -> Interval:
     >>> within(Interval(0.1, -0.1, 0.3), 0.0)
     Interval(value=0.1, low=0.0, high=0.3)
     """
-    low, high = (float(np.clip(bound, least, most)) for bound in (interval.low, interval.high))
+    # A NaN stays, as it is neither above nor below: of two equal numbers `max` and `min` take the first.
+    low, high = (min(max(bound, least), most) for bound in (interval.low, interval.high))
     return Interval(interval.value, low, high)
 
 

@@ -9,18 +9,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import (
+    Amount,
     Quantities,
     amounts_table,
-    by_sign_and_order,
     group_labels,
     group_sums,
     joined,
     require_same_games,
 )
-from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare, salient_effects
-from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_amounts
+from harsanyi.analyses.knowledge.change import (
+    SHARE_AMOUNTS,
+    change_amounts,
+    change_parts,
+    salient_parts,
+)
+from harsanyi.analyses.knowledge.similarity import reached_amounts, shared_and_all
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
@@ -238,35 +245,38 @@ def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd
 def _quantities(
     trajectories: Sequence[Trajectory], pretrained: Interactions | None, threshold: float
 ) -> dict[tuple[str, int], Quantities]:
-    """The quantities of each run at each step."""
+    """The quantities of each run at each step; what all checkpoints are compared with is split once."""
+    orders = trajectories[0].final.orders
+    before = salient_parts(pretrained, threshold) if pretrained else None
+    finals = {run.name: split_by_sign(run.final.effects) for run in trajectories}
     quantities: dict[tuple[str, int], Quantities] = {}
     for run in trajectories:
-        end = run.final.strength()
+        end = by_order(finals[run.name], orders)
         for step, checkpoint in zip(run.steps, run.interactions, strict=True):
+            effects = split_by_sign(checkpoint.effects)
             alike = {
-                _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
+                _similarity_name(run, other): shared_and_all(effects, finals[other.name], orders)
                 for other in trajectories
             }
             quantities[run.name, step] = {
-                **_amounts(checkpoint, threshold),
-                **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
+                **_of_salient(salient_parts(checkpoint, threshold), before, orders),
                 **alike,
                 "reached": (alike[OWN_SIMILARITY][0], end),  # `reached_amounts`: both sum the smaller effects
             }
     return quantities
 
 
-def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
-    """Strength and number of the salient interactions."""
-    salient = salient_effects(checkpoint, threshold)
-    strength, count = (by_sign_and_order(x, checkpoint.orders) for x in (salient, salient.sign()))
-    return {"strength": (strength,), "salient_count": (count,)}
-
-
-def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float) -> Quantities:
-    """Preserved, discarded and new strength, and their shares."""
-    change = compare(pretrained, checkpoint, threshold=threshold)
-    return change.quantities(("preserved", "discarded", "new", *SHARE_AMOUNTS))
+def _of_salient(
+    salient: Parts, before: Parts | None, orders: Int64[Tensor, " coalitions"]
+) -> dict[str, tuple[Amount, ...]]:
+    """Strength and number of salient interactions; what of them is preserved, discarded and new."""
+    count = (by_order(salient.sign(), orders),)
+    if before is None:
+        return {"strength": (by_order(salient, orders),), "salient_count": count}
+    amounts = change_amounts(change_parts(before, salient), orders)
+    parts = {name: (amounts[name],) for name in ("preserved", "discarded", "new")}
+    shares = {name: (amounts[part], amounts[whole]) for name, (part, whole) in SHARE_AMOUNTS.items()}
+    return {"strength": (amounts["all_after"],), "salient_count": count, **parts, **shares}
 
 
 def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
