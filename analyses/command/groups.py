@@ -57,7 +57,7 @@ GROUPS = (
     Group(
         "method",
         ("score", "method"),
-        ("noise", "specific", "ranges", "threshold", "restricted", "rare", "published"),
+        ("noise", "specific", "ranges", "threshold", "restricted", "rare", "claims", "published"),
     ),
     Group(
         "running",

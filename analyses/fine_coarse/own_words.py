@@ -69,7 +69,7 @@ def _shares(rows: pd.DataFrame) -> pd.DataFrame:
     texts = rows.assign(
         down=[f"{row.grouping}, {row.width} units" for row in rows.itertuples()],
         across=[f"{size:,} samples" for size in rows["size"]],
-        text=[with_interval(row, "{:.1%}".format) for row in rows.itertuples()],
+        text=[with_interval(row, ".1%") for row in rows.itertuples()],
     )
     wide = texts.pivot(index="down", columns="across", values="text")
     wide = wide.loc[texts.down.unique(), texts.across.unique()]
@@ -78,7 +78,7 @@ def _shares(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _betas(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[table.quantity == "accuracy"]
-    texts = rows.assign(text=[with_interval(row, "{:.1%}".format) for row in rows.itertuples()])
+    texts = rows.assign(text=[with_interval(row, ".1%") for row in rows.itertuples()])
     wide = texts.pivot(index="training", columns="grouping", values="text")
     return wide.loc[texts.training.unique()].rename_axis("trained on").rename_axis(columns=None)
 
@@ -91,7 +91,7 @@ def _fit(name: str, rows: pd.DataFrame) -> str:
     (gain,) = rows[same].itertuples()
     return (
         f"{name}: coarse training fits its own samples least with {worst.width} units and "
-        f"{worst['size']:,} samples, {with_interval(worst, '{:.1%}'.format)} of them; Δ is "
+        f"{worst['size']:,} samples, {with_interval(worst, '.1%')} of them; Δ is "
         f"{with_interval(gain, points)} points there."
     )
 
@@ -99,7 +99,7 @@ def _fit(name: str, rows: pd.DataFrame) -> str:
 def _optimum(name: str, rows: pd.DataFrame) -> str:
     best = best_beta(rows)
     beta = beta_in_words(best.training)
-    clauses = [f"{name}: of the β tried, {beta} answers best, {with_interval(best, '{:.1%}'.format)}"]
+    clauses = [f"{name}: of the β tried, {beta} answers best, {with_interval(best, '.1%')}"]
     for quantity, other in (("over_zero", "0"), ("over_one", "1")):
         of_best = rows[(rows.quantity == quantity) & (rows.training == best.training)]
         clauses += [f"{with_interval(row, points)} points over β = {other}" for row in of_best.itertuples()]
@@ -121,7 +121,7 @@ def _redundancy(row: Any) -> str:
 def _correlation(row: Any) -> str:
     return (
         f"{row.grouping}: Δ and {CAUSES[row.x]} correlate over {row.points} trainings in {row.clusters} "
-        f"cells, ρ = {with_interval(row, '{:.2f}'.format)}.".replace("-", "−")
+        f"cells, ρ = {with_interval(row, '.2f')}."
     )
 
 

@@ -175,11 +175,12 @@ def plot_sizes(
         else [(f"{count} classes", line) for count, line in own.groupby("classes")]
     )
     shades = np.linspace(0, 1, max(len(groups), 2))
-    factors = beside(rows[by], len(groups))
+    places = own[by] if by == "pretrain_size" else rows[by]  # the baseline has no pretraining
+    factors = beside(places, len(groups))
     for (name, line), marker, shade, factor in zip(groups, cycle(MARKERS), shades, factors, strict=False):
         line = line.sort_values(by)
         draw_whiskered(ax, line[by] * factor, line, name, color=level_colour(shade), marker=marker)
-    set_log_axis(ax, own[by] if by == "pretrain_size" else rows[by])
+    set_log_axis(ax, places)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     name = quantity.replace("_", " ")
     if "error" in name:

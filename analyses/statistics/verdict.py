@@ -1,11 +1,14 @@
 """Verdicts: whether a claim holds, by its interval and a margin that was stated before."""
 
+from __future__ import annotations
+
 import math
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
-from harsanyi.analyses.statistics.bootstrap import Interval
+if TYPE_CHECKING:  # claims are read where the command line is, which waits for no library
+    from harsanyi.analyses.statistics.bootstrap import Interval
 
 Verdict = Literal["holds", "fails", "cannot be told"]
 RULE = (
@@ -30,6 +33,7 @@ def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
     Raises:
         ValueError: for a margin that is no finite number.
 
+    >>> from harsanyi.analyses.statistics.bootstrap import Interval
     >>> verdict(Interval(0.2, 0.1, 0.3)), verdict(Interval(0.2, 0.1, 0.3), margin=0.5)
     ('holds', 'fails')
     >>> verdict(Interval(0.2, -0.1, 0.5)), verdict(Interval(0.2, math.nan, math.nan))
@@ -52,6 +56,7 @@ class Claim:
         above: whether more than the margin is claimed, and not less.
         margin: in the unit of what is measured.
 
+    >>> from harsanyi.analyses.statistics.bootstrap import Interval
     >>> claim = Claim.of("columns-100 - random-100 < -0.02")
     >>> claim.one, claim.other, claim.margin
     ('columns-100', 'random-100', -0.02)
@@ -66,7 +71,7 @@ class Claim:
     margin: float
 
     @classmethod
-    def of(cls, text: str) -> "Claim":
+    def of(cls, text: str) -> Claim:
         """The claim in a text; a ValueError names the form that is expected."""
         found = FORM.fullmatch(text.strip())
         if found is None:
@@ -80,4 +85,4 @@ class Claim:
         """What an interval of the measured says of the claim."""
         if self.above:
             return verdict(interval, self.margin)
-        return verdict(Interval(-interval.value, -interval.high, -interval.low), -self.margin)
+        return verdict(replace(interval, low=-interval.high, high=-interval.low), -self.margin)

@@ -270,7 +270,8 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
 
 
 def test_own_heads_and_read_outs_are_not_set_beside_each_other():
-    row = {"kind": "columns", "size": 9, "misalignment": 0.0, "quantity": "preserved_share", "order": "all"}
+    row = {"kind": "columns", "size": 9, "misalignment": 0.0, "pretrain_size": 0}
+    row |= {"quantity": "preserved_share", "order": "all"}
     levels = [("coarse", 4, 0.8, False), ("half", 10, 0.05, True), ("fine", 100, 0.2, True)]
     ladder = pd.DataFrame(
         [
