@@ -119,9 +119,10 @@ def _redundancy(row: Any) -> str:
 
 
 def _correlation(row: Any) -> str:
+    cells = "1 cell" if row.clusters == 1 else f"{row.clusters} cells"
     return (
-        f"{row.grouping}: Δ and {CAUSES[row.x]} correlate over {row.points} trainings in {row.clusters} "
-        f"cells, ρ = {with_interval(row, '.2f')}."
+        f"{row.grouping}: Δ and {CAUSES[row.x]} correlate over {row.points} trainings in {cells}, "
+        f"ρ = {with_interval(row, '.2f')}."
     )
 
 
