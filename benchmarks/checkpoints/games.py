@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ class Case:
         players: of each input.
         plan: to choose.
         baseline: of masked elements.
+        planning: whether the trace and the plan of tables alone are timed, without any forward.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Case:
     players: Players
     plan: str = "auto"
     baseline: float = 0.0
+    planning: bool = False
 
     def game(self, network: nn.Module) -> MaskedModel:
         """The games of a checkpoint."""
@@ -106,6 +108,7 @@ CASES = {
     "resnet18-10": images("ResNet-18", "torchvision:resnet18", (2, 5), size=128),
     "resnet18-12": images("ResNet-18", "torchvision:resnet18", (3, 4)),
     "resnet50": images("ResNet-50", "torchvision:resnet50", (2, 4)),
+    "resnet152": replace(images("ResNet-152", "torchvision:resnet152", (2, 5), plan="tables"), planning=True),
     "mobilenet": images("MobileNetV2", "torchvision:mobilenet_v2", (2, 4)),
     "efficientnet": images("EfficientNet-B0", "torchvision:efficientnet_b0", (2, 4), plan="dense"),
     "vit-small": images("ViT-small", "timm:vit_small_patch16_224", (2, 4), plan="dense"),

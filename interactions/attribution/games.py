@@ -14,7 +14,7 @@ from harsanyi.interactions.attribution.outputs import Target, tensor_of
 from harsanyi.interactions.game.forward import computing, evaluating, same_to_rounding
 from harsanyi.interactions.game.work import Count, counting
 from harsanyi.interactions.machine.batching import batch_fitting
-from harsanyi.interactions.machine.onednn import FasterLinear
+from harsanyi.interactions.machine.onednn import faster_linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Function:
             stack.enter_context(evaluating(self.forward))
             stack.enter_context(computing("float32", self.device))
             if self.device.type == "cpu":
-                stack.enter_context(FasterLinear())
+                stack.enter_context(faster_linear())
             yield
 
     def of_batch(self, coalition: Bool[Tensor, " players"]) -> Num[Tensor, " outputs"]:

@@ -2,7 +2,7 @@
 
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -27,15 +27,19 @@ OUTPUT_ROUNDING_ULPS = 512
 def evaluating(model: Any) -> Iterator[None]:
     """Every module of the model in evaluation mode; afterwards each has its own mode and buffers again."""
     # A frozen TorchScript module has no mode.
-    modules = [module for module in modules_of(model) if hasattr(module, "training")]
-    modes = [module.training for module in modules]
-    for module in modules:
-        module.training = False
+    modes = [(module, module.training) for module in modules_of(model) if hasattr(module, "training")]
+    _set_modes((module, False) for module, _ in modes)
     try:
         with _buffers_kept(model):
             yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
+        _set_modes(modes)
+
+
+def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    """Set the modes that are others: a module takes far longer to set an attribute than to give it."""
+    for module, mode in modes:
+        if module.training is not mode:
             module.training = mode
 
 

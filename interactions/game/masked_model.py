@@ -52,7 +52,7 @@ from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_name, 
 from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
-from harsanyi.interactions.machine.onednn import FasterLinear
+from harsanyi.interactions.machine.onednn import faster_linear
 from harsanyi.shown import Card, Shown, counted, first_of
 
 # The key of the trial among the choices of a game.
@@ -274,7 +274,7 @@ class MaskedModel(Shown):
             if self.layer is not None:
                 stack.enter_context(hooked(module_named(self.model, self.layer), self._mask_output))
             if self.device.type == "cpu" and self.precision == "float32":
-                stack.enter_context(FasterLinear())
+                stack.enter_context(faster_linear())
             before, self._conditions = self._conditions, Conditions()
             try:
                 yield

@@ -29,7 +29,7 @@ def folded(traced: Traced, *, images_last: bool = True) -> Traced:
         traced: the network.
         images_last: whether convolutions take images with the channels last in memory.
     """
-    return _laid_out(_norms_folded(_as_slices(_late(traced))), images_last)
+    return _laid_out(_norms_folded(_as_slices(_late(traced)), images_last), images_last)
 
 
 def _late(traced: Traced) -> Traced:
@@ -69,13 +69,13 @@ def _as_slices(traced: Traced) -> Traced:
     return replace(traced, steps=tuple(node for node in traced.steps if node not in unread))
 
 
-def _norms_folded(traced: Traced) -> Traced:
+def _norms_folded(traced: Traced, images_last: bool) -> Traced:
     """The same function with each batch norm in the convolution before it, if that has no other user."""
     constants, steps, replaced = dict(traced.constants), [], {}
     for step in traced.steps:
         step_of_norm = step.target is operator.getitem and getattr(step.args[0], "target", None) is BATCH_NORM
         if step_of_norm and _foldable(step.args[0], traced):
-            replaced[step] = _fold(step.args[0], constants)
+            replaced[step] = _fold(step.args[0], constants, images_last)
         else:
             steps.append(step)
     folded = {step.args[0] for step in replaced}
@@ -111,7 +111,7 @@ def _foldable(norm: Any, traced: Traced) -> bool:
     )
 
 
-def _fold(norm: Any, constants: dict[fx.Node, Any]) -> fx.Node:
+def _fold(norm: Any, constants: dict[fx.Node, Any], images_last: bool) -> fx.Node:
     """Put a batch norm into the weights and the bias of its convolution; gives the convolution."""
     convolution = norm.args[0]
     weight = constants[convolution.args[1]]
@@ -125,15 +125,19 @@ def _fold(norm: Any, constants: dict[fx.Node, Any]) -> fx.Node:
     offset = offset * scale if shift is None else offset * scale + shift.double()
     with convolution.graph.inserting_before(convolution):
         nodes = [convolution.graph.placeholder(f"{convolution.name}_{name}") for name in ("weight", "bias")]
-    folded = _scaled(weight, scale), offset.to(weight.dtype)
+    folded = _scaled(weight, scale, images_last), offset.to(weight.dtype)
     constants.update(zip(nodes, folded, strict=True))
     convolution.args = (convolution.args[0], *nodes, *convolution.args[3:])
     return convolution
 
 
-def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
-    """The weight times a scale for each channel after, rounded once; on a CPU in pieces that fit a cache."""
-    scaled = torch.empty_like(weight)
+def _scaled(weight: Tensor, scale: Tensor, images_last: bool) -> Tensor:
+    """The weight times a scale for each channel after, rounded once; on a CPU in pieces that fit a cache.
+
+    It is written in the memory layout in which it stays, since to lay it out takes as long as to scale it.
+    """
+    layout = torch.channels_last if images_last else torch.contiguous_format
+    scaled = torch.empty_like(weight, memory_format=layout)
     count = max(1, PIECE_NUMBERS // weight[0].numel()) if weight.device.type == "cpu" else len(weight)
     pieces = (each.split(count) for each in (scaled, weight, scale[:, None, None, None]))
     for target, part, factors in zip(*pieces, strict=True):

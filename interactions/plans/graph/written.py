@@ -10,6 +10,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -145,6 +146,7 @@ def _argument_written(value: Any) -> Any:
     raise ValueError(f"an argument of type {type(value).__name__}")
 
 
+@cache  # a network has few operations, each of them often
 def _operation(name: str) -> Callable[..., Any]:
     """The operation of torch's with a name; a ValueError for one with side effects, or of another library."""
     library, base, overload = name.split(".")

@@ -7,6 +7,8 @@ first, once each, and every output row is the sum of its products. Where the inp
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,27 @@ ADD_COST = 2.0
 KERNELS, KERNELS_OF_A_PLACE = 4, 2
 
 
+@dataclass(frozen=True, eq=False)
+class _WindowWeights:
+    """The weights of a convolution for its two ways, laid out where they are first used.
+
+    Most convolutions take one of the ways, and those behind the second cut neither.
+    """
+
+    weight: Float[Tensor, "width inner high wide"]
+
+    @cached_property
+    def alone(self) -> list[PackedLinear]:
+        """Those of each place of the window."""
+        by_place = self.weight.permute(2, 3, 0, 1).flatten(0, 1).contiguous()
+        return [PackedLinear(part) for part in by_place]
+
+    @cached_property
+    def together(self) -> PackedLinear:
+        """Those of all places, for the rows of a window end to end."""
+        return PackedLinear(self.weight.permute(0, 2, 3, 1).flatten(1))
+
+
 def convolution(step: LayoutStep) -> RowStep:
     """A 2d convolution by the cheaper of two ways: products first, or windows first."""
     step.require_image()
@@ -47,8 +70,7 @@ def convolution(step: LayoutStep) -> RowStep:
         return _linear(after, weight.flatten(1), bias)
     seen = RowsSeen(layout.regions, after.regions, windows)
     inner, width, rows = weight.shape[1], weight.shape[0], after.regions.rows
-    by_place = weight.permute(2, 3, 0, 1).reshape(windows.shape[1], width, inner).contiguous()
-    alone, together = [PackedLinear(part) for part in by_place], PackedLinear(_end_to_end(by_place))
+    weights = _WindowWeights(weight)
     cost_of_products = (
         seen.products * (inner * width + MOVE_COST * (layout.width + width))
         + ADD_COST * rows * windows.shape[1] * width
@@ -58,10 +80,10 @@ def convolution(step: LayoutStep) -> RowStep:
     )
 
     def by_products(rows: slice, table: Tensor) -> Tensor:
-        return _sum_products(table, seen.terms(rows, table.device), alone, bias, groups)
+        return _sum_products(table, seen.terms(rows, table.device), weights.alone, bias, groups)
 
     def by_windows(rows: slice, table: Tensor) -> Tensor:
-        return _multiply_windows(table, seen.rows(table.device)[rows], together, bias)
+        return _multiply_windows(table, seen.rows(table.device)[rows], weights.together, bias)
 
     def scratch_of_products(rows: int) -> int:
         products = min(seen.products, rows * windows.shape[1])
@@ -105,11 +127,6 @@ def _linear(after: TableLayout, weight: Tensor, bias: Tensor | None) -> RowStep:
     cost = after.regions.rows * (weight.numel() + MOVE_COST * len(weight))
     multiply = PackedLinear(weight)
     return RowStep(after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes)
-
-
-def _end_to_end(weight: Float[Tensor, "seen width inner"]) -> Float[Tensor, "width ..."]:
-    """The weights of all places of a window as those of its rows end to end."""
-    return weight.transpose(0, 1).flatten(1)
 
 
 def _sum_products(

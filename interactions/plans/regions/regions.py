@@ -8,7 +8,7 @@ says which rows of an earlier activation a later one needs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,8 @@ from torch import Tensor
 
 # Stands for a place beyond the edge.
 OUTSIDE = -1
+# Regions that stay in memory with what was computed of them: many layers of a network have the same.
+MAX_KNOWN = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class Regions:
         """The first row of each place."""
         return np.cumsum(self.counts) - self.counts
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Rows of all places."""
         return int(self.counts.sum())
@@ -62,6 +64,12 @@ class Regions:
     def key(self) -> bytes:
         """Equal for equal regions."""
         return repr(self.shape).encode() + self.players.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Regions) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     def slices(self, count: int) -> list[slice]:
         """All rows in slices of about `count`, each of whole places.
@@ -80,7 +88,7 @@ class Regions:
             places: the place here that each new place is, or OUTSIDE for one that depends on no player.
             shape: of the new places.
         """
-        return Regions(np.where(places == OUTSIDE, 0, self.players[places]), shape)
+        return known(Regions(np.where(places == OUTSIDE, 0, self.players[places]), shape))
 
     def seen_through(self, windows: np.ndarray, shape: tuple[int, ...]) -> "Regions":
         """The regions of places that each see a window of these.
@@ -90,7 +98,7 @@ class Regions:
             shape: of the places after.
         """
         seen = np.where(windows == OUTSIDE, 0, self.players[windows])
-        return Regions(np.bitwise_or.reduce(seen, axis=1), shape)
+        return known(Regions(np.bitwise_or.reduce(seen, axis=1), shape))
 
     def rows_seen_by(self, larger: "Regions", windows: np.ndarray) -> Int32[Tensor, "rows seen"]:
         """For each row of larger regions, the rows here that its window sees.
@@ -131,7 +139,7 @@ class Regions:
 
         Each player's weight in the number of each kind's subset; for each place its kind and its first row.
         """
-        if device not in self._lookups:
+        if (device, n) not in self._lookups:  # equal regions may be of games with more players
             sets, kinds = self.kinds
             weights = np.zeros((n, len(sets)))
             for kind, players in enumerate(sets.tolist()):
@@ -139,11 +147,11 @@ class Regions:
                     weights[player, kind] = 1 << bit
             arrays = weights, kinds.astype(np.int64), self.starts
             first, second, third = (torch.from_numpy(array).to(device) for array in arrays)
-            self._lookups[device] = first, second, third
-        return self._lookups[device]
+            self._lookups[device, n] = first, second, third
+        return self._lookups[device, n]
 
     @cached_property
-    def _lookups(self) -> dict[torch.device, tuple[Tensor, Tensor, Tensor]]:
+    def _lookups(self) -> dict[tuple[torch.device, int], tuple[Tensor, Tensor, Tensor]]:
         return {}
 
     def rows_among(self, colours: list[int]) -> Int64[Tensor, " rows"]:
@@ -165,6 +173,17 @@ class Regions:
         return torch.from_numpy(positions)
 
 
+@lru_cache(MAX_KNOWN)
+def known(regions: Regions) -> Regions:
+    """The same regions; of equal ones those that were here first, with what was computed of them.
+
+    >>> one, other = (Regions(np.array([0b01, 0b11]), (1, 2)) for _ in range(2))
+    >>> known(one) is known(other)
+    True
+    """
+    return regions
+
+
 def colours_of(regions: Sequence[Regions], n: int) -> list[int]:
     """A colour for each of n players, few in all, so that no place sees two players of one colour.
 
@@ -174,6 +193,11 @@ def colours_of(regions: Sequence[Regions], n: int) -> list[int]:
     >>> colours_of([Regions(np.array([0b011, 0b110]), (1, 2))], 3)
     [1, 0, 1]
     """
+    return list(_colours_of(frozenset(regions), n))
+
+
+@lru_cache(MAX_KNOWN)
+def _colours_of(regions: frozenset[Regions], n: int) -> tuple[int, ...]:
     conflicts = [0] * n
     for players in {players for activation in regions for players in activation.kinds[0].tolist()}:
         for player in _members(players):
@@ -182,13 +206,15 @@ def colours_of(regions: Sequence[Regions], n: int) -> list[int]:
     for player in sorted(range(n), key=lambda player: (-conflicts[player].bit_count(), player)):
         used = {colours[neighbour] for neighbour in _members(conflicts[player])}
         colours[player] = next(colour for colour in range(n) if colour not in used)
-    return colours
+    return tuple(colours)
 
 
 def united(*regions: Regions) -> Regions:
     """The union of several regions of one shape: place by place, the players of all."""
+    if len(set(regions)) == 1:
+        return regions[0]
     players = np.bitwise_or.reduce(np.stack([activation.players for activation in regions]), axis=0)
-    return Regions(players, regions[0].shape)
+    return known(Regions(players, regions[0].shape))
 
 
 def places_of(shape: tuple[int, ...]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The windows of convolutions and pools: which places before each place after sees."""
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -7,7 +8,11 @@ import numpy as np
 
 from harsanyi.interactions.plans.regions.regions import OUTSIDE
 
+# Windows that stay in memory: the layers of a network have few different ones.
+MAX_WINDOWS = 16
 
+
+@lru_cache(MAX_WINDOWS)
 def window_places(
     before: tuple[int, ...],
     after: tuple[int, ...],
@@ -16,7 +21,7 @@ def window_places(
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> np.ndarray:
-    """The places before that each place after sees.
+    """The places before that each place after sees; not to be written to, as others get it too.
 
     Args:
         before, after: (height, width) of the places.
@@ -35,6 +40,7 @@ def window_places(
     row, column = along[0][:, None, :, None], along[1][None, :, None, :]
     inside = (row >= 0) & (row < before[0]) & (column >= 0) & (column < before[1])
     places = np.where(inside, row * before[1] + column, OUTSIDE)
+    places.flags.writeable = False
     return places.reshape(prod(after), prod(kernel))
 
 

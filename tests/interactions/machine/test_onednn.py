@@ -117,6 +117,11 @@ def test_linear_layers_of_any_network():
             torch.testing.assert_close(by_keyword, F.linear(x, weight), rtol=0, atol=PRODUCT_ROUNDING)
 
 
+def test_a_network_is_followed_only_where_that_may_pay():
+    """Following costs every operation a call."""
+    assert isinstance(onednn.faster_linear(), FasterLinear) == onednn.multiplies_faster()
+
+
 @pytest.mark.parametrize("capability", ["AVX512", "AVX2", "DEFAULT"])
 def test_the_kernel_follows_from_the_machine(monkeypatch, capability):
     """And not from a measurement: a run that is repeated has the same bits."""

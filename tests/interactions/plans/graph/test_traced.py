@@ -79,7 +79,7 @@ def test_batch_norm_goes_into_the_convolution_before_it(bias, affine, padding):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weights_are_scaled_in_pieces_to_the_same_bits_and_stay_as_they_are(dtype):
-    """More numbers than one piece has, in either order of memory; the last piece is a shorter one."""
+    """More numbers than one piece, from and to either order of memory; the last piece is a shorter one."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(70, 64, 3, 3, dtype=dtype, generator=generator)
     scale = torch.rand(70, dtype=torch.float64, generator=generator)
@@ -87,7 +87,10 @@ def test_weights_are_scaled_in_pieces_to_the_same_bits_and_stay_as_they_are(dtyp
     for laid_out in (weight, channels_last(weight)):
         before = laid_out.clone()
         expected = torch.stack([(w.double() * s).to(dtype) for w, s in zip(before, scale, strict=True)])
-        assert torch.equal(_scaled(laid_out, scale), expected)
+        for images_last, memory in ((True, torch.channels_last), (False, torch.contiguous_format)):
+            scaled = _scaled(laid_out, scale, images_last)
+            assert torch.equal(scaled, expected)
+            assert scaled.is_contiguous(memory_format=memory)
         assert torch.equal(laid_out, before)
 
 

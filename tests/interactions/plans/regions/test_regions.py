@@ -13,10 +13,12 @@ from harsanyi.interactions.plans.regions.regions import (
     OUTSIDE,
     Regions,
     colours_of,
+    known,
     moved_places,
     places_of,
     united,
 )
+from harsanyi.interactions.plans.regions.windows import window_places
 
 N = 5
 SETS = st.lists(st.integers(0, 2**N - 1), min_size=1, max_size=7)
@@ -60,6 +62,33 @@ def test_each_place_in_each_coalition_has_the_row_of_its_own_players(sets):
     numbers = regions_of(sets).rows_of(present)
     for coalition in range(2**N):
         assert numbers[coalition].tolist() == [row_of(sets, place, coalition) for place in range(len(sets))]
+
+
+@given(windows_over())
+def test_equal_regions_are_one_whatever_they_came_from(given_windows):
+    sets, windows = given_windows
+    first, second = (regions_of(sets).seen_through(windows, (len(windows), 1)) for _ in range(2))
+    assert first is second
+    assert united(first, Regions(first.players.copy(), first.shape)) is first
+    other = Regions(first.players ^ 1, first.shape)
+    assert known(other) is not first
+    assert (known(other).players == other.players).all()
+    assert known(Regions(first.players, first.shape[::-1])).shape == first.shape[::-1]
+
+
+def test_equal_regions_of_games_with_other_numbers_of_players():
+    """The last players own no place: rows are the same with them and without."""
+    regions, present = regions_of([0b011, 0b100]), torch.arange(8)[:, None] >> torch.arange(5) & 1 == 1
+    fewer = regions.rows_of(present[:, :3])
+    assert torch.equal(regions.rows_of(present), fewer)
+    assert torch.equal(regions.rows_of(present[:, :4]), fewer)
+
+
+def test_windows_that_are_shared_cannot_be_written_to():
+    windows = window_places((2, 2), (2, 2), (3, 3), (1, 1), (1, 1), (1, 1))
+    assert window_places((2, 2), (2, 2), (3, 3), (1, 1), (1, 1), (1, 1)) is windows
+    with pytest.raises(ValueError, match="read-only"):
+        windows[0] = 1
 
 
 @given(windows_over())
