@@ -39,7 +39,7 @@ def matched(interactions: Interactions, threshold: float) -> str:
 
 def strongest(interactions: Interactions) -> str:
     """The strongest interaction of the first input, in words."""
-    first = next((item for item in interactions.top(1)[0] if item.order and item.effect), None)
+    first = next((item for item in interactions.top()[0] if item.order and item.effect), None)
     if first is None:
         return "In this input all interactions have the effect 0."
     players = interactions.about.together(first.players, 0)

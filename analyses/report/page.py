@@ -146,7 +146,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         "a finding without figure"
     )
     drawings = [
-        (caption, _besides(report, caption), drawing(figure, f"f{number}"))
+        (caption, report.findings.get(name_of(caption), ""), drawing(figure, f"f{number}"))
         for number, (caption, figure) in enumerate(report.figures.items())
     ]
     tables = {heading: table for heading, table in report.tables.items() if len(table.columns)}
@@ -171,12 +171,6 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     path = Path(path)
     write_whole(path, page)
     return path
-
-
-def _besides(report: Report, caption: str) -> str:
-    """What a figure shows, where the headline does not say it already."""
-    finding = report.findings.get(name_of(caption), "")
-    return "" if finding == report.headline else finding
 
 
 def write_figures(figures: Mapping[str, Figure], out: Path) -> None:

@@ -47,7 +47,7 @@ def with_interval(row: Any, write: str | Callable[[float], str], *, of: str = ""
     >>> with_interval(Interval(0.5, -1.0, 0.5), ".2f"), with_interval(Interval(2.0, math.nan, math.nan), str)
     ('0.50 [−1.00, 0.50]', '2.0')
     """
-    written = partial(number, form=write) if isinstance(write, str) else write
+    written: Callable[[float], str] = partial(number, form=write) if isinstance(write, str) else write
     names = (of, f"{of}_low", f"{of}_high") if of else ("value", "low", "high")
     value, low, high = (getattr(row, name) for name in names)
     if math.isnan(value):
