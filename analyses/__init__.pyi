@@ -28,8 +28,10 @@ from .fine_coarse.feature_tables import alignment_table, error_table, interactio
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from .fine_coarse.objective_sweep import objective_summary, objective_sweep
+from .fine_coarse.own_study import run_fine_coarse
 from .fine_coarse.panels import draw_delta_maps, draw_loss_split
 from .fine_coarse.redundancy import boundary_redundancy
+from .fine_coarse.settings import FineCoarse
 from .granularity.figures import (
     draw_beside_published,
     plot_granularity,
@@ -40,8 +42,10 @@ from .granularity.figures import (
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
 from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
-from .granularity.runs import TransferRun, over_seeds, plan_runs, runs_table, summary_table, train_runs
+from .granularity.run_tables import over_seeds, runs_table, summary_table
+from .granularity.runs import TransferRun, plan_runs
 from .granularity.settings import Granularity
+from .granularity.training import train_runs
 from .knowledge.change import KnowledgeChange, compare
 from .knowledge.class_tables import class_tables
 from .knowledge.generality import found_table, generality_table, sharing_table
@@ -84,6 +88,7 @@ __all__ = [
     "Compute",
     "DemoExtent",
     "FeatureRun",
+    "FineCoarse",
     "Granularity",
     "Interval",
     "KnowledgeChange",
@@ -198,6 +203,7 @@ __all__ = [
     "restricted_prediction",
     "ring_pool",
     "run_comparison",
+    "run_fine_coarse",
     "run_granularity",
     "run_origins",
     "run_reliability",

@@ -2,22 +2,26 @@
 
 Each command is run once undisturbed. Then it is ended at random moments, by SIGKILL or SIGTERM, and started
 again until it finishes; every file of the end is compared with that of the undisturbed run, byte for byte.
-Two writers, a full disk and damaged bytes follow. FOLDER keeps the tries in tries.csv: the same command goes
-on from there.
+Two writers, a full disk, a read-only folder, one that is deleted, damaged bytes and a power cut follow. What
+needs a file system of its own is for root, and left out for others. FOLDER keeps the tries in tries.csv: the
+same command goes on from there.
 """
 
 import argparse
 import csv
+import fcntl
 import json
 import os
 import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -31,10 +35,16 @@ from harsanyi import data, models
 from harsanyi.analyses.command.cli import main as harsanyi
 from harsanyi.interactions import Store
 
-COMMANDS = ("compare", "track", "granularity")
-FAULTS = (*(f"{command}, killed" for command in COMMANDS), "two writers", "full disk", "damaged bytes")
+COMMANDS = ("compare", "track", "granularity", "compare on ray")
+OTHERS = ("two writers", "full disk", "read-only folder", "deleted folder", "damaged bytes", "power cut")
+FAULTS = (*(f"{command}, killed" for command in COMMANDS), *OTHERS)
 COLUMNS = ("fault", "disturbed", "survived", "lost")
 RUN = "run"
+# A run is killed so often at most, and then left to finish: many runs show more than one.
+KILLS_OF_A_RUN = 10
+# The ioctl by which ext4 ends as at a power cut, and its flag: what is not on the disk is lost.
+SHUTDOWN, NO_FLUSH = 0x8004587D, struct.pack("I", 2)
+IMAGE_BYTES = 2**27
 
 
 def main() -> None:
@@ -58,16 +68,31 @@ def main() -> None:
     for command in COMMANDS:
         while f"{command}, killed" in options.only and tries.count(f"{command}, killed") < options.kills:
             left = options.kills - tries.count(f"{command}, killed")
-            killed(folder, command, left, chance, tries)
-    others: dict[str, Callable[[Path, random.Random], bool]] = {
-        "two writers": two_writers,
-        "full disk": full_disk,
-        "damaged bytes": damaged_bytes,
-    }
-    for fault, attempt in others.items():
+            killed(folder, command, min(left, KILLS_OF_A_RUN), chance, tries)
+    attempts: list[Callable[[Path, random.Random], bool]] = [
+        two_writers,
+        full_disk,
+        read_only_folder,
+        deleted_folder,
+        damaged_bytes,
+        power_cut,
+    ]
+    for fault, attempt in zip(OTHERS, attempts, strict=True):
+        if attempt in (read_only_folder, power_cut) and os.geteuid():
+            print(f"{fault}: left out, since it takes the right to mount", file=sys.stderr)
+            continue
         while fault in options.only and tries.count(fault) < options.tries:
-            tries.add(fault, 1, attempt(folder, chance))
+            tries.add(fault, 1, survives(attempt, folder, chance))
     show(tries.rows())
+
+
+def survives(attempt: Callable[[Path, random.Random], bool], folder: Path, chance: random.Random) -> bool:
+    """Whether nothing was lost in a try; an error in it is a loss, and is shown."""
+    try:
+        return attempt(folder, chance)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return False
 
 
 class Tries:
@@ -136,7 +161,8 @@ def arguments_of(folder: Path, command: str) -> list[str]:
             *("--pretrain-epochs=2", "--finetune-epochs=2", "--inputs=4", "--players=grid:4x4:4"),
         ],
     }
-    return [command, *common, *networks[command]]
+    name, _, place = command.partition(" on ")
+    return [name, *common, *networks[name], *([f"--on={place}"] if place else [])]
 
 
 def start(arguments: list[str], place: Path, largest_file: int | None = None) -> int:
@@ -253,8 +279,8 @@ def full_disk(folder: Path, chance: random.Random) -> bool:
     place.mkdir(parents=True)
     needed = sum(path.stat().st_size for path in expected.rglob("*") if path.is_file())
     room = int(needed * chance.uniform(0.05, 0.95))
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", str(place)]
-    mounted = os.geteuid() == 0 and subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0
+    tmpfs = ["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", str(place)]
+    mounted = os.geteuid() == 0 and subprocess.run(tmpfs, stderr=subprocess.DEVNULL).returncode == 0
     try:
         largest = max(path.stat().st_size for path in expected.rglob("*") if path.is_file())
         limit = None if mounted else int(largest * chance.uniform(0.05, 0.95))
@@ -266,6 +292,68 @@ def full_disk(folder: Path, chance: random.Random) -> bool:
     finally:
         if mounted:
             subprocess.run(["umount", str(place)], check=True)
+
+
+def read_only_folder(folder: Path, chance: random.Random) -> bool:
+    """A finished run on a read-only file system can be read, and what would write into it is refused."""
+    expected, _ = undisturbed(folder, "compare")
+    place = folder / "compare" / f"read-only-{time.time_ns()}"
+    place.mkdir(parents=True)
+    shutil.copytree(expected, place / RUN)
+    mount(str(place / RUN), str(place / RUN), "bind")
+    try:
+        mount(str(place / RUN), str(place / RUN), "remount,ro,bind")
+        read = [end_of(start([command, RUN], place)) for command in ("status", "check", "show")]
+        written = end_of(start(arguments_of(folder, "compare"), place))
+        return read == [0, 0, 0] and written in (0, 2) and same(expected, place / RUN)
+    finally:
+        subprocess.run(["umount", str(place / RUN)], check=True)
+
+
+def deleted_folder(folder: Path, chance: random.Random) -> bool:
+    """The folder of a run goes away: the command says so or makes another, and the next one has all files."""
+    expected, seconds = undisturbed(folder, "compare")
+    place = folder / "compare" / f"deleted-{time.time_ns()}"
+    process = start(arguments_of(folder, "compare"), place)
+    time.sleep(chance.uniform(0, seconds))
+    shutil.rmtree(place / RUN, ignore_errors=True)
+    code = end_of(process)
+    again = end_of(start(arguments_of(folder, "compare"), place))
+    return code in (0, 2) and again == 0 and same(expected, place / RUN)
+
+
+def power_cut(folder: Path, chance: random.Random) -> bool:
+    """The file system ends as at a power cut; what counts as finished is whole, and the run goes on."""
+    expected, seconds = undisturbed(folder, "compare")
+    place = folder / "compare" / f"power-{time.time_ns()}"
+    place.mkdir(parents=True)
+    image = place.with_suffix(".ext4")
+    with image.open("wb") as file:
+        file.truncate(IMAGE_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    mount(str(image), str(place), "loop")
+    try:
+        process = start(arguments_of(folder, "compare"), place)
+        time.sleep(chance.uniform(0, seconds))
+        root = os.open(place, os.O_RDONLY)
+        fcntl.ioctl(root, SHUTDOWN, NO_FLUSH)
+        os.close(root)
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        end_of(process)
+        subprocess.run(["umount", str(place)], check=True)
+        mount(str(image), str(place), "loop")
+        finished_games(place / RUN)
+        code = end_of(start(arguments_of(folder, "compare"), place))
+        return code == 0 and same(expected, place / RUN)
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        image.unlink()
+
+
+def mount(what: str, where: str, options: str) -> None:
+    """Mount a file system; an error where the system does not let us."""
+    subprocess.run(["mount", "-o", options, what, where], check=True)
 
 
 def damaged_bytes(folder: Path, chance: random.Random) -> bool:

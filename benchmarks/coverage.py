@@ -2,13 +2,15 @@
 
 Each population is drawn anew 2,000 times (correlations 1,000), for 3, 5, 10, 40 and 100 games. A cell is the
 share of the 95% intervals that hold the truth; "–" where there is no interval. Strengths of inputs are
-skewed: log-normal with σ = 0.8 (skewness 3.7) or gamma of shape 2 (1.4).
+skewed: log-normal with σ = 0.8 (skewness 3.7) or gamma of shape 2 (1.4). Where 40 inputs are named, the
+number of games is that of seeds.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from benchmarks.tables import show
 from harsanyi.analyses.statistics.bootstrap import (
@@ -21,6 +23,7 @@ from harsanyi.analyses.statistics.bootstrap import (
     sum_intervals,
 )
 from harsanyi.analyses.statistics.correlation import correlation_table
+from harsanyi.analyses.statistics.two_way import two_way_interval
 
 GAMES = (3, 5, 10, 40, 100)
 REPEATS, CORRELATIONS = 2000, 1000
@@ -30,6 +33,8 @@ BLOCK = 100
 
 # Draws (games, repeats) and returns the intervals of each repeat.
 Draw = Callable[[np.random.Generator, int, int, Bootstrap], Sequence[Interval]]
+# Inputs that all seeds share, where games are seeds.
+INPUTS = 40
 
 
 def normal_mean(random: np.random.Generator, games: int, repeats: int, how: Bootstrap) -> list[Interval]:
@@ -51,7 +56,9 @@ def share(random: np.random.Generator, games: int, repeats: int, how: Bootstrap)
     return share_interval(whole * random.beta(2.0, 3.0, whole.shape), whole, bootstrap=how)
 
 
-def paired_shares(random: np.random.Generator, games: int, repeats: int, how: Bootstrap) -> list[Interval]:
+def paired_shares(
+    random: np.random.Generator, games: int, repeats: int, how: Bootstrap
+) -> Sequence[Interval]:
     """Two networks' shares of 60% and 40% on the same games, which are as hard for both."""
     whole = random.lognormal(0.0, SPREAD, (games, repeats))
     hard, own, other = (random.beta(2.0, 2.0, whole.shape) for _ in range(3))
@@ -72,6 +79,35 @@ def rate_of(truth: float) -> Draw:
         return rate_interval(random.random((games, repeats)) < truth, bootstrap=how)
 
     return draw
+
+
+def seeds_and_inputs(random: np.random.Generator, seeds: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts of skewed strengths, 40% in the mean: a fifth varies with the seed, half with the input."""
+    whole = random.lognormal(0.0, SPREAD, (1, INPUTS, repeats)) * random.gamma(
+        8.0, 1 / 8, (seeds, INPUTS, repeats)
+    )
+    sizes = (seeds, 1, repeats), (1, INPUTS, repeats), (seeds, INPUTS, repeats)
+    by_seed, by_input, by_both = (random.beta(2.0, 3.0, size) for size in sizes)
+    return whole * (0.2 * by_seed + 0.5 * by_input + 0.3 * by_both), whole
+
+
+def two_way_share(random: np.random.Generator, seeds: int, repeats: int, how: Bootstrap) -> list[Interval]:
+    part, whole = seeds_and_inputs(random, seeds, repeats)
+    return two_way_interval(part, whole, least=0.0, most=1.0, bootstrap=how)
+
+
+def share_over_seeds(random: np.random.Generator, seeds: int, repeats: int, how: Bootstrap) -> list[Interval]:
+    """The same, as if the inputs were all there are."""
+    part, whole = seeds_and_inputs(random, seeds, repeats)
+    return mean_interval(part.sum(1) / whole.sum(1), bootstrap=how)
+
+
+def two_way_accuracy(random: np.random.Generator, seeds: int, repeats: int, how: Bootstrap) -> list[Interval]:
+    """Right answers, 80%: inputs are hard or easy for all seeds, seeds are better or worse."""
+    sizes = (seeds, 1, repeats), (1, INPUTS, repeats), (seeds, INPUTS, repeats)
+    by_seed, by_input, by_both = (random.normal(0.0, 1.0, size) for size in sizes)
+    right = 0.3 * by_seed + by_input + 0.7 * by_both < np.sqrt(0.09 + 1 + 0.49) * ndtri(0.8)
+    return two_way_interval(right * 1.0, least=0.0, most=1.0, bootstrap=how)
 
 
 def slope(random: np.random.Generator, games: int, repeats: int, how: Bootstrap) -> list[Interval]:
@@ -110,6 +146,9 @@ POPULATIONS: dict[str, tuple[Draw, float]] = {
     "share of sums": (share, 0.4),
     "paired difference of means": (paired_means, 1.0),
     "paired difference of shares": (paired_shares, 0.2),
+    "share, seeds × 40 inputs": (two_way_share, 0.4),
+    "the same over seeds alone": (share_over_seeds, 0.4),
+    "accuracy, seeds × 40 inputs": (two_way_accuracy, 0.8),
     "rate 50%": (rate_of(0.5), 0.5),
     "rate 80%": (rate_of(0.8), 0.8),
     "rate 95%": (rate_of(0.95), 0.95),

@@ -51,12 +51,15 @@ def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {ending or 'without extension'}" for ending, count in counts.items())
 
 
-def image_folder(folder: Path) -> Inputs:
+def image_folder(folder: Path, levels: Sequence[str] | None = None) -> Inputs:
     """The images of a folder, labelled on the level "label" by sub-folder, or unlabelled if it has none.
+
+    With the names of levels, as ("kingdom", "family", "species"), the folders of each depth are the classes
+    of one: DIR/kingdom/family/species/image.
 
     Classes are the sorted names of the sub-folders; images may lie deeper inside them. Files that are no
     images are counted in `Inputs.other_files`. ValueError for a folder of splits, for a class without images,
-    for images beside class folders, and for no image.
+    for images beside class folders, for no image, and for other numbers of levels than of folders.
     """
     classes = class_folders(folder)
     for name in classes:
@@ -83,11 +86,37 @@ def image_folder(folder: Path) -> Inputs:
             "move them into a class folder, or elsewhere"
         )
     _refuse_empty_classes(folder, sorted(set(classes) - {part[0] for part in parts}), others)
+    if levels is not None:
+        return _with_levels(inputs, parts, levels, folder)
     labels = np.array([classes.index(part[0]) for part in parts], np.int64)
     order: Order = "integers" if classes == [str(k) for k in range(len(classes))] else "sorted"
     return replace(
         inputs, labels={"label": labels}, classes={"label": tuple(classes)}, orders={"label": order}
     )
+
+
+def _with_levels(
+    inputs: Inputs, parts: Sequence[tuple[str, ...]], levels: Sequence[str], folder: Path
+) -> Inputs:
+    """The inputs with a label column for each depth of folders, the outermost first."""
+    if len(set(levels)) < len(levels):
+        raise ValueError(f"two levels of {folder} are called alike ({', '.join(levels)}): rename one")
+    for part in parts:
+        if len(part) - 1 != len(levels):
+            raise ValueError(
+                f"{folder} was said to have {len(levels)} levels of folders ({', '.join(levels)}), but "
+                f"{'/'.join(part)} lies in {len(part) - 1}: name one level for each, the outermost first"
+            )
+    labels, classes = {}, {}
+    for depth, level in enumerate(levels, 1):
+        paths = sorted({part[:depth] for part in parts})
+        number = {path: k for k, path in enumerate(paths)}
+        names = [path[-1] for path in paths]
+        # One name in two folders is two classes, which their whole paths tell apart.
+        classes[level] = tuple(names if len(set(names)) == len(names) else map("/".join, paths))
+        labels[level] = np.array([number[part[:depth]] for part in parts], np.int64)
+    orders: dict[str, Order] = dict.fromkeys(levels, "sorted")
+    return replace(inputs, labels=labels, classes=classes, orders=orders)
 
 
 def class_folders(folder: Path) -> list[str]:

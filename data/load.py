@@ -35,9 +35,11 @@ def load(
     """Read an image folder, parquet, a saved data set, a table, or labelled sentences.
 
     Image folder: DIR/class/…image as torchvision's ImageFolder has it, on the level "label"; images
-    without sub-folders are unlabelled. Parquet: a file, a folder of files of one split, or a pattern such
-    as "DIR/train-*.parquet". Tables: columns are chosen by name, or by the rules of `choose_columns`; each
-    label column is a level of that name; `label_columns=()` is none.
+    without sub-folders are unlabelled. `label_columns=("kingdom", "family", "species")` names the levels of
+    DIR/kingdom/family/species/image, as iNaturalist has it, and each is a level of labels. Parquet: a file,
+    a folder of files of one split, or a pattern such as "DIR/train-*.parquet". Tables: columns are chosen by
+    name, or by the rules of `choose_columns`; each label column is a level of that name; `label_columns=()`
+    is none.
     Labelled sentences: "train.txt" with a label, a space and a sentence a line, as TREC and SST are
     published, or "data_full.json/train", as CLINC150 is; see `harsanyi.data.labelled_text`.
 
@@ -119,8 +121,9 @@ def read_folder(folder: Path, named: Named) -> Inputs:
     if files := sorted(folder.glob("*.parquet")):
         others = set(visible_files(folder)) - set(files)
         return replace(read_parquet(files, str(folder), named), other_files=by_extension(others))
-    refuse_names(folder, named)
-    return image_folder(folder)
+    image_column, text_column, levels = named
+    refuse_names(folder, (image_column, text_column, None if levels else levels))
+    return image_folder(folder, levels)
 
 
 def refuse_names(path: Path, named: Named) -> None:

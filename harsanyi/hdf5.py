@@ -1,6 +1,7 @@
 """HDF5 files of strangers: the one way to open one. It leads to no other file and unpacks in bounds."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ MAX_DEPTH, MAX_OBJECTS, MAX_AXES = 8, 20_000, 8
 UNPACKED, ALLOWANCE = 100, 2**20
 # Texts are read so many at a time, so that texts that share their bytes in the file are found out.
 TEXTS = 64
+# Bytes of a data set from which on it is mapped.
+MAPPED = 2**24
 
 
 @contextmanager
@@ -51,6 +54,20 @@ def searched(path: Path, mode: str = "r") -> h5py.File:
         file.close()
         raise
     return file
+
+
+def numbers(data: h5py.Dataset) -> np.ndarray:
+    """The numbers of a data set. Many are not read but mapped: they come from the file when they are used.
+
+    What is written into them stays in memory. The file may be replaced by another one, but not be cut short.
+
+    Args:
+        data: of a file that nobody writes.
+    """
+    where = data.id.get_offset()  # None where they do not lie in one piece
+    if os.name != "posix" or where is None or data.nbytes < MAPPED:
+        return data[()]
+    return np.memmap(data.file.filename, data.dtype, "c", where, data.shape)
 
 
 def texts(data: h5py.Dataset) -> np.ndarray:

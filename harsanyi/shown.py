@@ -87,13 +87,43 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def number(value: float, form: str) -> str:
+    """A number for people: with a minus sign, not a hyphen, and none before a zero. Files keep the hyphen.
+
+    Args:
+        value: the number.
+        form: as `format` takes it.
+
+    >>> number(-0.3, ".2f"), number(-0.001, ".2f"), number(-1234.5, "+,.1f")
+    ('−0.30', '0.00', '−1,234.5')
+    """
+    text = format(value, form)
+    if text.startswith("-") and not text.strip("-0.,%"):
+        text = format(abs(value), form)
+    return text.replace("-", "−")
+
+
+def power(value: float, digits: int = 1) -> str:
+    """A number in few digits, with a power of ten where it is small.
+
+    >>> [power(x) for x in (10, 0.07, 2e-5, 1e-10, 0)], power(2.5e-5, digits=2)
+    (['10', '0.07', '2·10⁻⁵', '10⁻¹⁰', '0'], '2.5·10⁻⁵')
+    """
+    if value == 0 or abs(value) >= 0.001:
+        return number(float(f"{value:.{digits}g}"), "g")
+    digit, exponent = number(value, f".{digits - 1}e").split("e")
+    raised = exponent[0] + exponent[1:].lstrip("0")
+    raised = raised.translate(str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if digit == "1" else f"{digit}·10{raised}"
+
+
 def signed(effect: float) -> str:
     """An effect in three digits, with its sign.
 
     >>> signed(-0.01234), signed(12.0)
     ('−0.0123', '+12')
     """
-    return f"{effect:+.3g}".replace("-", "−")
+    return number(effect, "+.3g")
 
 
 def first_of(names: Sequence[Any], count: int = 4) -> str:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from harsanyi.interactions.effects.about import About
-from harsanyi.interactions.effects.indices import banzhaf_values, shapley_interaction_indices, shapley_values
+from harsanyi.interactions.effects.indices import (
+    banzhaf_interaction_indices,
+    banzhaf_values,
+    faithful_shapley_indices,
+    k_shapley_indices,
+    shapley_interaction_indices,
+    shapley_taylor_indices,
+    shapley_values,
+)
 from harsanyi.interactions.effects.interactions import (
     KINDS,
     SALIENT_THRESHOLD,
@@ -87,6 +95,7 @@ __all__ = [
     "SparseMoebius",
     "Store",
     "and_interactions",
+    "banzhaf_interaction_indices",
     "banzhaf_values",
     "coalition_masks",
     "coalition_orders",
@@ -97,8 +106,10 @@ __all__ = [
     "evaluate_together",
     "extract",
     "extract_each",
+    "faithful_shapley_indices",
     "held_out_error",
     "influences",
+    "k_shapley_indices",
     "low_order",
     "most_influential",
     "or_interactions",
@@ -106,6 +117,7 @@ __all__ = [
     "screened",
     "sentence_pieces",
     "shapley_interaction_indices",
+    "shapley_taylor_indices",
     "shapley_values",
     "sparse_and_or",
     "sparse_and_or_joint",

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from harsanyi.interactions.effects.transforms import coalition_masks
 from harsanyi.interactions.game.checks import require_rows, require_scores
+from harsanyi.interactions.game.failing import NotFiniteError
 from harsanyi.interactions.game.game import Game, of_classes
 from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.machine.batching import LARGEST_BATCH
@@ -390,7 +391,7 @@ def require_finite(v: Tensor, games: Tensor) -> None:
     wrong = (~v.isfinite()).nonzero()
     if len(wrong):
         row, coalition = wrong[0].tolist()
-        raise ValueError(not_finite(int(games[row]), coalition, v[row, coalition].item(), len(wrong)))
+        raise NotFiniteError(not_finite(int(games[row]), coalition, v[row, coalition].item(), len(wrong)))
 
 
 def not_finite(game: int, coalition: int, score: float, count: int) -> str:

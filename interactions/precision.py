@@ -5,7 +5,7 @@ differences.
 """
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float64
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from harsanyi.interactions.effects.transforms import and_interactions, coalition_orders
 from harsanyi.interactions.evaluate import evaluate
+from harsanyi.interactions.game.failing import FIRST_GAMES, answers_of, first_answered
 from harsanyi.interactions.game.masked_model import MaskedModel
 
 
@@ -46,7 +47,9 @@ class PrecisionError:
 
 
 def precision_error(game: MaskedModel, games: int = 2) -> PrecisionError:
-    """Compare the interactions of the first games with those of a copy of the network in float64.
+    """Compare the interactions of some games with those of a copy of the network in float64.
+
+    They are the first games that the network answers in both.
 
     Independent errors of size ε in every v(T) become 2^{|S|/2} ε in I(S).
 
@@ -65,8 +68,8 @@ def precision_error(game: MaskedModel, games: int = 2) -> PrecisionError:
     True
     """
     games = min(games, game.games)
-    own = and_interactions(evaluate(game, games=range(games), progress=False))
-    exact = and_interactions(evaluate(_in_float64(game, games), progress=False))
+    own, exact = _tables_of_first(game, games)
+    games, own, exact = len(own), and_interactions(own), and_interactions(exact)
     orders = coalition_orders(game.n, own.device)
     differences = (own - exact).abs().amax(0)
     by_order = torch.zeros(game.n + 1, dtype=torch.float64, device=own.device)
@@ -74,20 +77,28 @@ def precision_error(game: MaskedModel, games: int = 2) -> PrecisionError:
     return PrecisionError(game.precision, games, by_order.cpu(), float(exact[:, 1:].abs().max()))
 
 
-def _in_float64(game: MaskedModel, games: int) -> MaskedModel:
-    """The first games of a copy of the network in float64."""
-    first, players = slice(games), game.players
-    if players.per_game:
-        players = replace(players, owner=players.owner[first])
-    baseline = game.baseline[first] if len(game.baseline) == game.games else game.baseline
-    inputs = game.inputs
-    return game.changed(
-        model=copy.deepcopy(game.model).double() if isinstance(game.model, nn.Module) else game.model,
-        inputs=inputs[first]
-        if isinstance(inputs, Tensor)
-        else {name: value[first] for name, value in inputs.items()},
-        players=replace(players, names=players.names and players.names[first]),
-        labels=None if game.labels is None else game.labels[first],
+def _tables_of_first(game: MaskedModel, count: int) -> tuple[Tensor, Tensor]:
+    """The tables of the first games that a network answers, in its own precision and in float64."""
+
+    def tables(games: list[int]) -> tuple[Tensor, Tensor]:
+        own = evaluate(game, games=games, progress=False)
+        return own, evaluate(_in_float64(game, games), progress=False)
+
+    parts, failed = answers_of(range(count), tables)
+    if failed:
+        number, first = first_answered(game.games, lambda number: tables([number]))
+        others = range(number + 1, min(FIRST_GAMES, game.games))
+        parts = [([number], first), *answers_of(others, tables)[0]]
+    own, exact = (torch.cat(each)[:count] for each in zip(*(part for _, part in parts), strict=True))
+    return own, exact
+
+
+def _in_float64(game: MaskedModel, games: list[int]) -> MaskedModel:
+    """Some games of a copy of the network in float64."""
+    model, baseline = game.model, game.baseline_of(games)
+    return game.select(
+        games,
+        model=copy.deepcopy(model).double() if isinstance(model, nn.Module) else model,
         baseline=baseline.double() if baseline.is_floating_point() else baseline,
         precision="float32",
     )

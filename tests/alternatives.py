@@ -8,8 +8,13 @@ FIGURE = re.compile(r'role="img"[^>]* aria-label="([^"]*)".*?<figcaption>(.*?)</
 
 
 def captions_alone(report: Path) -> list[str]:
-    """The captions of a report's figures whose label says nothing besides; none where there is no figure."""
+    """The captions of a report's figures whose label states no finding besides, in numbers."""
     figures = FIGURE.findall(report.read_text(encoding="utf-8"))
     assert figures, f"{report} has no figure"
-    labels = [(html.unescape(label), html.unescape(caption)) for label, caption in figures]
-    return [caption for label, caption in labels if label == caption]
+    captions = [html.unescape(re.sub("<strong>.*?</strong>", "", caption)) for _, caption in figures]
+    labels = [html.unescape(label) for label, _ in figures]
+    assert all(label.endswith(caption) for label, caption in zip(labels, captions, strict=True))
+    findings = [label.removesuffix(caption) for label, caption in zip(labels, captions, strict=True)]
+    return [
+        caption for finding, caption in zip(findings, captions, strict=True) if not re.search(r"\d", finding)
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import combinations, permutations
-from math import factorial
+from math import comb, factorial
 
 import torch
 from torch import Tensor
@@ -84,6 +84,82 @@ def banzhaf_values(v: Tensor) -> Tensor:
         for t in subsets(others):
             joined = tuple(sorted((*t, player)))
             values[player] += (v[index(joined, n)] - v[index(t, n)]) / 2 ** (n - 1)
+    return values
+
+
+def derivative(v: Tensor, s: tuple[int, ...], t: tuple[int, ...]) -> float:
+    """Δ_S v(T) = Σ_{L⊆S} (−1)^{|S|−|L|} v(T∪L), for T without players of S."""
+    n = len(v).bit_length() - 1
+    return sum((-1) ** (len(s) - len(part)) * v[index((*t, *part), n)].item() for part in subsets(s))
+
+
+def _mean_derivatives(v: Tensor, order: int, weight: Callable[[int, int, int], float]) -> Tensor:
+    """Σ_{T⊆N∖S} weight(n, |S|, |T|) Δ_S v(T) for coalitions of 1 to `order` players."""
+    n = len(v).bit_length() - 1
+
+    def value(s: tuple[int, ...]) -> float:
+        if not 0 < len(s) <= order:
+            return 0.0
+        others = tuple(i for i in range(n) if i not in s)
+        return sum(weight(n, len(s), len(t)) * derivative(v, s, t) for t in subsets(others))
+
+    return table_of(value, n)
+
+
+def bii(v: Tensor, order: int) -> Tensor:
+    """Banzhaf interaction indices: the mean derivative over all coalitions of the others."""
+    return _mean_derivatives(v, order, lambda n, s, t: 1 / 2 ** (n - s))
+
+
+def sii(v: Tensor, order: int) -> Tensor:
+    """Shapley interaction indices, by (n − s − t)! t! / (n − s + 1)!."""
+    return _mean_derivatives(
+        v, order, lambda n, s, t: factorial(n - s - t) * factorial(t) / factorial(n - s + 1)
+    )
+
+
+def k_sii(v: Tensor, order: int) -> Tensor:
+    """k-SII by Bordt and von Luxburg's recursion over k: SII of order k, and B_{k−|S|} of it to smaller S."""
+    n = len(v).bit_length() - 1
+    bernoulli = (1, -1 / 2, 1 / 6, 0, -1 / 30)
+    of_order, values = sii(v, order), torch.zeros(2**n, dtype=torch.float64)
+    for k in range(1, order + 1):
+        for larger in combinations(range(n), k):
+            for s in subsets(larger):
+                if s:
+                    values[index(s, n)] += bernoulli[k - len(s)] * of_order[index(larger, n)]
+    return values
+
+
+def stii(v: Tensor, order: int) -> Tensor:
+    """Shapley–Taylor: Δ_S v(∅) below the order; at it k/n Σ_T Δ_S v(T) / C(n − 1, |T|)."""
+
+    def weight(n: int, s: int, t: int) -> float:
+        return order / n / comb(n - 1, t) if s == order else float(t == 0)
+
+    return _mean_derivatives(v, order, weight)
+
+
+def fsii(v: Tensor, order: int) -> Tensor:
+    """Faith-Shap: least squares of ANDs up to an order, weights (n − 1) / (C(n, t) t (n − t)), exact at N."""
+    n = len(v).bit_length() - 1
+    coalitions = list(subsets(tuple(range(n))))
+    terms = [s for s in coalitions if 0 < len(s) <= order]
+    design = torch.tensor([[float(set(s) <= set(t)) for s in terms] for t in coalitions]).double()
+    target = torch.stack([v[index(t, n)] - v[0] for t in coalitions])
+    weights = torch.zeros(2**n, dtype=torch.float64)
+    for row, t in enumerate(coalitions):
+        if 0 < len(t) < n:
+            weights[row] = (n - 1) / (comb(n, len(t)) * len(t) * (n - len(t)))
+    # Stationary Lagrangian: what all terms add up to is v(N) − v(∅).
+    one = torch.ones(len(terms), 1, dtype=torch.float64)
+    left = torch.cat([design.T @ (weights[:, None] * design), one], 1)
+    left = torch.cat([left, torch.cat([one.T, torch.zeros(1, 1, dtype=torch.float64)], 1)])
+    right = torch.cat([design.T @ (weights * target), target[-1:]])
+    answer = torch.linalg.lstsq(left, right[:, None], driver="gelsd").solution[:, 0]
+    values = torch.zeros(2**n, dtype=torch.float64)
+    for s, value in zip(terms, answer[:-1], strict=True):
+        values[index(s, n)] = value
     return values
 
 

@@ -135,8 +135,7 @@ def _coefficients(table: pd.DataFrame, x: str, y: str) -> list[str]:
             f"expected a table with coefficients of {x!r} and {y!r}; add the pair to correlation_table"
         )
     coefficients = [
-        f"{row.coefficient.capitalize()} {with_interval(row, '{:.2f}'.format)}".replace("-", "−")
-        for _, row in rows.iterrows()
+        f"{row.coefficient.capitalize()} {with_interval(row, '.2f')}" for _, row in rows.iterrows()
     ]
     points, clusters = rows.points.iloc[0], rows.clusters.iloc[0]
     count = f"{points} points" + (f" in {clusters} clusters" if clusters < points else "")

@@ -18,6 +18,7 @@ from harsanyi.interactions import (
     reconstruct,
 )
 from harsanyi.interactions.effects.transforms import coalition_index
+from harsanyi.interactions.game.failing import answers_of
 
 
 def predicted_change(
@@ -76,7 +77,7 @@ def measured_change(
             baseline.
 
     Returns:
-        a change for each pair, in the unit of the score.
+        a change for each pair, in the unit of the score; NaN for games on which the network fails.
 
     >>> from harsanyi.data import SyntheticGame
     >>> game = SyntheticGame(2, and_effects={(0, 1): 3.0}, or_effects={(0, 1): 1.0})
@@ -86,7 +87,13 @@ def measured_change(
     """
     pairs = torch.cat([games[:, None], ~coalitions], dim=1)
     distinct, index = pairs.unique(dim=0, return_inverse=True)
-    scores = evaluate_pairs(game, distinct[:, 0], distinct[:, 1:].bool()).cpu()
+    scores = torch.full((len(distinct),), torch.nan, dtype=torch.float64)
+
+    def ask(some: list[int]) -> None:
+        rows = torch.isin(distinct[:, 0], torch.tensor(some, device=distinct.device))
+        scores[rows.cpu()] = evaluate_pairs(game, distinct[rows, 0], distinct[rows, 1:].bool()).cpu()
+
+    answers_of(distinct[:, 0].unique().tolist(), ask)
     return scores[index.cpu()] - whole.cpu()[games.cpu()]
 
 
@@ -113,7 +120,7 @@ def counterfactual_table(
 
     Returns:
         a row for each baseline and coalition: baseline, the columns of `chosen_coalitions`, predicted,
-        measured (both in the unit of the score).
+        measured (both in the unit of the score; NaN where the network fails on the input).
 
     Raises:
         ValueError: for no baseline, or games that are not those of `change`.

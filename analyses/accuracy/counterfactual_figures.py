@@ -18,6 +18,7 @@ from harsanyi.analyses.drawing.palette import (
     legend_above,
     new_axes,
 )
+from harsanyi.shown import number
 
 CONTROL = NETWORK_COLOURS[5]  # of no part
 
@@ -121,5 +122,5 @@ def _slopes(ax: Axes, fit: pd.DataFrame, ends: list[float]) -> None:
     rows = fit[(fit.part == "all") & (fit.kind == "both") & (fit.quantity == "slope_through_origin")]
     for sample, colour in (("control", CONTROL), ("chosen", "black")):
         for slope in rows[rows["sample"] == sample].value.dropna():
-            label = f"{sample}: {slope:.2f} x".replace("-", "−")
+            label = f"{sample}: {number(slope, '.2f')} x"
             ax.plot(ends, [slope * end for end in ends], color=colour, linewidth=1.2, label=label)

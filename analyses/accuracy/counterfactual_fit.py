@@ -9,11 +9,14 @@ import pandas as pd
 from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS
 from harsanyi.analyses.statistics.bootstrap import (
     Bootstrap,
+    Difference,
     Interval,
+    ratio_difference_interval,
     ratio_interval,
     sum_intervals,
     within,
 )
+from harsanyi.analyses.statistics.comparisons import P, with_corrected
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.interactions import KINDS
 
@@ -21,7 +24,7 @@ CHOSEN, CONTROL, DIFFERENCE = "chosen", "control", "chosen against control"
 COALITION_COLUMNS = ["network", "game", "chosen"]
 COLUMNS = [
     *("baseline", "part", "kind", "sample", "quantity"),
-    *("value", "low", "high", "coalitions", "games"),
+    *("value", "low", "high", "p", "coalitions", "games"),
 ]
 # A spread below this share of the sum of squares is a rounding error.
 MIN_RELATIVE_SPREAD = 1e-12
@@ -48,9 +51,10 @@ def calibration_table(table: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
 
     Returns:
         columns baseline, part ("all", "preserved", "discarded", "new"), kind ("both", "and", "or"), sample
-        ("chosen", "control", "chosen against control"), quantity, value, low, high, coalitions, games (with a
-        coalition in the sample). Values are NaN where nothing varies or there is no control, bounds where
-        that happens in a resample or without one game, and where there are too few games.
+        ("chosen", "control", "chosen against control"), quantity, value, low, high, p (of coefficients and
+        Cliff's delta), coalitions, games (with a coalition in the sample), p_corrected (`with_corrected`,
+        over the rows of a sample and quantity). Values are NaN where nothing varies or there is no control,
+        bounds where that happens in a resample or without one game, and where there are too few games.
 
     >>> row = {"baseline": "blur", "part": "new", "network": "after", "kind": "and", "chosen": "0"}
     >>> rows = [{**row, "game": x, "draw": 0, "predicted": x, "measured": 2.0 * x} for x in range(3)]
@@ -70,7 +74,7 @@ def calibration_table(table: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()
             measure = _effect_sizes if sample == DIFFERENCE else _agreement
             for quantity, interval in measure(coalitions, bootstrap):
                 rows.append({**labels, "sample": sample, "quantity": quantity, **vars(interval), **count})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return with_corrected(pd.DataFrame(rows, columns=COLUMNS), by=["sample", "quantity"])
 
 
 def _groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
@@ -99,7 +103,8 @@ def _samples(group: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _agreement(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[str, Interval]]:
     """Coefficients, slopes and size of the measured change beside the predicted one."""
     table = correlation_table(rows, [("predicted", "measured")], clusters="game", bootstrap=bootstrap)
-    yield from zip(table.coefficient, map(Interval, table.value, table.low, table.high), strict=True)
+    found = map(Difference, table.value, table.low, table.high, table[P])
+    yield from zip(table.coefficient, found, strict=True)
     x, y = rows.predicted, rows.measured
     centred = x - x.mean()
     sums = _by_game(rows.game, np.ones(len(rows)), centred, y, centred**2, centred * y)
@@ -115,8 +120,9 @@ def _effect_sizes(rows: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[tuple[st
     ones, difference = np.ones(len(rows)), rows.difference
     yield "cohen_d", _interval(_by_game(rows.game, ones, difference, difference**2), _cohen_d, bootstrap)
     above, below = _by_game(rows.game, rows.dominance), _by_game(rows.game, ones)
-    (delta,) = ratio_interval(above, below, bootstrap=bootstrap)
-    yield "cliff_delta", within(delta, -1.0, 1.0)
+    nothing = np.zeros_like(above), np.ones_like(below)
+    (delta,) = ratio_difference_interval((above, below), nothing, bootstrap=bootstrap)
+    yield "cliff_delta", Difference(**vars(within(delta, -1.0, 1.0)) | {P: delta.p})
 
 
 def _by_game(games: pd.Series, *columns: Any) -> np.ndarray:

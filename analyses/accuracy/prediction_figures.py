@@ -55,8 +55,9 @@ def plot_restricted(
 ) -> Axes:
     """Prediction from each part alone (filled), and from the salient knowledge without it (outlined).
 
-    Whiskers are intervals. Solid line: the whole network; dashed: its constants alone. The discarded part
-    belongs to the network before, so the lines at its bar are those of that network.
+    Whiskers are intervals. Solid line: the whole network; dashed: its constants alone; dotted: chance; short
+    lines over the bars: a random part as strong. The discarded part belongs to the network before, so the
+    lines at its bar are those of that network.
 
     Args:
         table: of `restricted_prediction`.
@@ -81,6 +82,7 @@ def plot_restricted(
             outline: dict[str, Any] = {"facecolor": "none", "edgecolor": colour, "linewidth": 1.4}
             _bar(ax, x + 0.2, chosen.loc[(name, "without")], **outline)
     _lines(ax, chosen, parts)
+    _random_parts(ax, chosen, parts)
     ax.bar([0], [np.nan], color=FAINT, linewidth=0, label="only")
     ax.bar([0], [np.nan], facecolor="none", edgecolor=FAINT, linewidth=1.4, label="without")
     ax.set_xticks(range(len(parts)), [PART_LABELS.get(name, name) for name in parts])
@@ -104,7 +106,7 @@ def plot_discrimination(
 ) -> Axes:
     """How discriminative the parts of the knowledge are, by order and, at the right, over all orders.
 
-    Bars are intervals.
+    Bars are intervals. Orders without strength are left out.
 
     Args:
         table: of `discrimination_table`.
@@ -122,10 +124,11 @@ def plot_discrimination(
     """
     chosen = table[(table.quantity == quantity) & (table.kind == "both")]
     chosen = chosen[chosen.sign == "both"] if "sign" in chosen else chosen
+    chosen = chosen[chosen.value.notna()]  # orders without strength have no place
     orders, parts = orders_of(chosen), [name for name in PART_COLOURS if name in set(chosen.knowledge)]
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.13 * len(parts) * len(orders))), 2.6)
     for number, name in enumerate(parts):
-        rows = chosen[chosen.knowledge == name].set_index("order").loc[orders]
+        rows = chosen[chosen.knowledge == name].set_index("order").reindex(orders)
         x = np.arange(len(orders)) + 0.7 * ((number + 0.5) / len(parts) - 0.5)
         dots_with_bars(ax, x, rows, PART_COLOURS[name], name.replace("_", " "))
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)
@@ -178,6 +181,19 @@ def _bar(ax: Axes, x: float, row: Any, **style: Any) -> None:
     ax.bar(x, row.value, 0.36, **style)
     if np.isfinite(row.low) and np.isfinite(row.high):
         ax.vlines(x, row.low, row.high, color="black", linewidth=0.8)
+
+
+def _random_parts(ax: Axes, chosen: pd.DataFrame, parts: list[str]) -> None:
+    """Short lines of random parts as strong as each part, and the dotted line of chance."""
+    label = "random part"
+    for x, name in enumerate(parts):
+        if (row := (f"random like {name}", "only")) in chosen.index:
+            at = x - 0.2 * ((name, "without") in chosen.index)
+            ax.hlines(chosen.value[row], at - 0.24, at + 0.24, color="black", linewidth=1.6, label=label)
+            label = "_"
+    if ("chance", "only") in chosen.index:
+        line: dict[str, Any] = {"color": FAINT, "linewidth": 0.8, "linestyle": "dotted"}
+        ax.hlines(chosen.value["chance", "only"], -0.7, len(parts) - 0.3, label="chance", **line)
 
 
 def _lines(ax: Axes, chosen: pd.DataFrame, parts: list[str]) -> None:

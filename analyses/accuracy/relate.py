@@ -13,6 +13,7 @@ from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
 from harsanyi.analyses.accuracy.inputs_needed import inputs_needed, planning_curve
 from harsanyi.analyses.accuracy.other_baselines import Baselines, other_baselines, other_tokens
+from harsanyi.analyses.accuracy.part_sentences import restricted_in_words
 from harsanyi.analyses.accuracy.points import checkpoint_points, input_points
 from harsanyi.analyses.accuracy.pruning import Order, prune_until_flip
 from harsanyi.analyses.accuracy.report import (
@@ -30,8 +31,8 @@ from harsanyi.analyses.accuracy.report import (
     STANDING,
     accuracy_figures,
     accuracy_findings,
+    correlations_in_words,
     describe_accuracy,
-    restricted_in_words,
 )
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import shares_by_order
@@ -59,9 +60,10 @@ from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
-from harsanyi.analyses.study.study import Track
+from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Track
 from harsanyi.analyses.training.track import TRAJECTORIES
-from harsanyi.interactions import BASELINES, Interactions
+from harsanyi.interactions import BASELINES, Interactions, MaskedModel
+from harsanyi.shown import counted
 
 FOLDER = "accuracy"
 # Smallest number of runs for a correlation over their last checkpoints.
@@ -93,16 +95,23 @@ def relate(
     Returns:
         the summary, a sentence each.
     """
+    for name, number in (("--strongest", k), ("--controls", controls)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}: expected 1 or more")
     run = Run.open(folder)
-    if missing := left_out(run.store):
-        raise ValueError(f"accuracy needs all inputs of its run: {missing[0]}")
+    if run.study.score in (MULTI_LABEL, PIXELS):
+        raise ValueError(
+            f"accuracy is of networks that answer one class an input, and {folder} scores {run.study.score}: "
+            "its summary says how many labels are right"
+        )
     names = run.compared(series, scratch)
     change = run.change_of(names)
     by_class = compared_by_class(run, names)
+    interventions, failed = _interventions(run, change, names, k, controls)
     tables = {
         CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
         **_predictions(run, by_class),
-        **_interventions(run, change, names, k, controls),
+        **interventions,
         **_correlations(run, change, by_class),
         PLANNING: planning_curve(change, seed=run.study.seed),
     }
@@ -113,7 +122,7 @@ def relate(
         title=f"{run.study.model}: knowledge and accuracy",
         headline=first,
         summary=[*basis, *others, *reading_lines(run.facts)],
-        warnings=[*cautions(run), *approximations(run)],
+        warnings=[*cautions(run), *failed, *approximations(run)],
         methods=methods_of(run),
         again=f"harsanyi accuracy {shlex.quote(str(folder))}",
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
@@ -121,6 +130,7 @@ def relate(
         | network_facts(run),
         tables={
             "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
+            "Correlations": correlations_in_words(tables[CORRELATION]),
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
         figures=accuracy_figures(tables, run.unit),
@@ -136,6 +146,8 @@ def relate(
     publish(folder / FOLDER, tables, report)
     return [
         *alarms(run.facts),
+        *left_out(run.store),
+        *failed,
         *basis,
         first,
         *others,
@@ -181,16 +193,36 @@ def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:
 
 def _interventions(
     run: Run, change: KnowledgeChange, names: Mapping[str, str], k: int, controls: int
-) -> dict[str, pd.DataFrame]:
-    """Scores where the players of the strongest interactions are masked with other baselines."""
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Scores where the players of the strongest interactions are masked with other baselines.
+
+    Returns:
+        the tables; and, in sentences, on which inputs a network failed with another baseline.
+    """
     study_games, seed = prepare(run.study), run.study.seed
     sides = {side: _baselines(study_games, names[side]) for side in ("before", "after")}
     games = {
-        name: {side: study_games.game(names[side], baselines[name]) for side, baselines in sides.items()}
+        name: {
+            side: _of_run(run, study_games.game(names[side], baselines[name]))
+            for side, baselines in sides.items()
+        }
         for name in sides["after"]
     }
     table = counterfactual_table(change, games, k=k, controls=controls, seed=seed)
-    return {COUNTERFACTUAL: table, CALIBRATION: calibration_table(table, bootstrap=Bootstrap(seed=seed))}
+    failed = table.measured.isna()
+    told = [
+        f"With baseline {baseline}, {counted(rows.game.nunique(), 'input')} left out of {COUNTERFACTUAL}, "
+        "where a network failed."
+        for baseline, rows in table[failed].groupby("baseline", sort=False)
+    ]
+    table = table[~failed].reset_index(drop=True)
+    calibration = calibration_table(table, bootstrap=Bootstrap(seed=seed))
+    return {COUNTERFACTUAL: table, CALIBRATION: calibration}, told
+
+
+def _of_run(run: Run, game: MaskedModel) -> MaskedModel:
+    """The games of the inputs that no network failed on."""
+    return game if run.store.games == game.games else game.select(run.store.numbers)
 
 
 def _baselines(games: StudyGames, network: str) -> Baselines:

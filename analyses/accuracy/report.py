@@ -9,10 +9,13 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
+from harsanyi.analyses.accuracy.part_sentences import describe_restricted
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import listed, percent, with_interval
+from harsanyi.analyses.statistics.comparisons import p_in_words, told_apart
+from harsanyi.shown import number
 
 # File names of the tables of `harsanyi accuracy`.
 RESTRICTED, DISCRIMINATION, PRUNING, STANDING = "restricted", "discrimination", "pruning", "standing"
@@ -40,9 +43,8 @@ def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str,
     fit, correlations = tables[CALIBRATION], tables[CORRELATION]
     figures = {
         "Restricted prediction: accuracy of a part of the knowledge alone (filled), and of all salient "
-        "knowledge without it (outlined); lines: the whole network, and its constants alone": plot_restricted(
-            tables[RESTRICTED]
-        ),
+        "knowledge without it (outlined); lines: the whole network, its constants alone, a random part as "
+        "strong, and chance": plot_restricted(tables[RESTRICTED]),
         "Discriminative: share of each part's strength that supports the true class more than any other "
         "class, by order": plot_discrimination(tables[DISCRIMINATION]),
         "Pruning: inputs with an unchanged answer, by number of removed interactions": plot_pruning(
@@ -76,7 +78,7 @@ def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """The results in sentences: correlations, prediction of parts, discrimination, interventions, inputs."""
     return [
         *_correlations(tables[CORRELATION]),
-        _prediction(tables[RESTRICTED]),
+        *describe_restricted(tables[RESTRICTED]),
         *_discrimination(tables[DISCRIMINATION]),
         *_interventions(tables[CALIBRATION]),
         *_inputs_needed(tables[NEEDED]),
@@ -92,7 +94,7 @@ def accuracy_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     fit, correlations = tables[CALIBRATION], tables[CORRELATION]
     baselines = list(dict.fromkeys(fit.baseline))
     found = {
-        "Restricted prediction": _prediction(tables[RESTRICTED]),
+        "Restricted prediction": " ".join(describe_restricted(tables[RESTRICTED])),
         "Discriminative": " ".join(_discrimination(tables[DISCRIMINATION])),
         "Pruning": _pruning(tables[STANDING]),
         "Effect sizes": " ".join(
@@ -110,13 +112,13 @@ def accuracy_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def _correlation(table: pd.DataFrame, over: str) -> str:
-    """How the new share correlates with what it is drawn against; empty where nothing varies."""
+    """How the new share correlates with what it is drawn against."""
     ((outcome, name),) = ((outcome, name) for kind, outcome, name in OUTCOMES if kind == over)
     rows = table[(table.over == over) & (table.x == "new_share") & (table.y == outcome)]
-    rows = rows[(rows.coefficient == "pearson") & rows.value.notna()]
-    if rows.empty:
-        return ""
-    (row,) = rows.itertuples()
+    row: Any
+    (row,) = rows[rows.coefficient == "pearson"].itertuples()
+    if np.isnan(row.value):
+        return f"Over {row.points} {over}, the new share or {name} is the same everywhere: no correlation."
     return f"Over {row.points} {over}, the new share and {name} correlate with r = {_coefficient(row)}."
 
 
@@ -148,26 +150,14 @@ def _correlations(table: pd.DataFrame) -> list[str]:
             sentences.append(f"Over {points}, {name} correlates with {listed(found)}.")
             if over == "checkpoints":
                 sentences.append("Along a run nearly everything correlates with the step: this is no cause.")
+        pearson = table[(table.over == over) & (table.coefficient == "pearson")]
+        sentences += [apart] if (apart := told_apart(pearson, f"correlations over {over}")) else []
     return sentences
 
 
 def _coefficient(row: Any) -> str:
     """A coefficient, with its interval where there are enough clusters for one."""
-    number = "{:.2f}".format
-    shown = with_interval(row, number) if row.clusters >= MIN_CLUSTERS else number(row.value)
-    return shown.replace("-", "−")
-
-
-def _prediction(restricted: pd.DataFrame) -> str:
-    """Accuracy of the network, and of parts of its knowledge."""
-    alone = restricted[(restricted.version == "only") & (restricted.quantity == "accuracy")]
-    accuracy = {row.knowledge: with_interval(row, percent) for row in alone.itertuples()}
-    return (
-        f"The network answers {accuracy['everything']} of these inputs correctly. All its salient "
-        f"interactions alone answer {accuracy['all salient']} correctly, the preserved interactions alone "
-        f"{accuracy['preserved']}, the new interactions alone {accuracy['new']}, and its constants alone "
-        f"{accuracy['nothing']}."
-    )
+    return with_interval(row, ".2f") if row.clusters >= MIN_CLUSTERS else number(row.value, ".2f")
 
 
 def _discrimination(table: pd.DataFrame) -> list[str]:
@@ -197,7 +187,7 @@ def _predicted(fit: pd.DataFrame, baseline: str) -> str:
     pearson = rows[(rows["sample"] == "chosen") & (rows.quantity == "pearson")].iloc[0]
     return (
         f"With {_spaced(baseline)} as baseline, predicted and measured changes of the score correlate with "
-        f"r = {with_interval(pearson, '{:.2f}'.format)}"
+        f"r = {with_interval(pearson, '.2f')}"
     )
 
 
@@ -208,7 +198,7 @@ def _beside_controls(fit: pd.DataFrame, baseline: str) -> str:
     changes = "does not change the score clearly more than"
     if delta.low > 0 or delta.high < 0:
         changes = f"changes the score {'more' if delta.low > 0 else 'less'} than"
-    return f"{changes} masking as many other players (Cliff's δ {with_interval(delta, '{:.2f}'.format)})"
+    return f"{changes} masking as many other players (Cliff's δ {with_interval(delta, '.2f')})"
 
 
 def _of_all(fit: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -228,9 +218,14 @@ def _inputs_needed(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def restricted_in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of each part alone, and of all salient knowledge without it, as text."""
-    rows = table[table.quantity == "accuracy"]
-    cells = rows.assign(text=[with_interval(row, percent) for row in rows.itertuples()])
-    wide = cells.pivot(index="knowledge", columns="version", values="text").fillna("")
-    return wide.loc[list(dict.fromkeys(rows.knowledge)), ["only", "without"]]
+def correlations_in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Pearson's coefficients with p, raw and corrected for the number of pairs, as text."""
+    rows = table[table.coefficient == "pearson"]
+    cells = {
+        "over": rows.over,
+        "of": [f"{row.x} and {row.y}".replace("_", " ") for row in rows.itertuples()],
+        "r": [_coefficient(row) for row in rows.itertuples()],
+        "p": rows.p.map(p_in_words),
+        "p, corrected": rows.p_corrected.map(p_in_words),
+    }
+    return pd.DataFrame(cells).set_index("over")

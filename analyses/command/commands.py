@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.study.settings import option, required
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
@@ -186,6 +187,7 @@ COMMANDS: dict[str, Command] = {
         demo=Command(GranularityDemo, f"{HERE}.pretraining:granularity_demo_outcome"),
         processes=True,
     ),
+    "fine-coarse": Command(FineCoarse, f"{HERE}.pretraining:fine_coarse_outcome"),
     "status": Command(Status, f"{HERE}.condition:status_outcome"),
     "check": Command(Check, f"{HERE}.condition:check_outcome"),
     "show": Command(Show, f"{HERE}.show:show_outcome"),

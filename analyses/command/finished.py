@@ -3,7 +3,7 @@
 from harsanyi.analyses.accuracy.relate import FOLDER, relate
 from harsanyi.analyses.command.commands import Accuracy, Origins
 from harsanyi.analyses.command.outcome import Outcome
-from harsanyi.analyses.command.studies import report_and_table
+from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.origins.report import ORIGINS, run_origins
 from harsanyi.analyses.report.page import REPORT_FILE
 
@@ -18,4 +18,4 @@ def accuracy_outcome(options: Accuracy) -> Outcome:
     summary = relate(
         options.run, options.series, options.scratch, k=options.strongest, controls=options.controls
     )
-    return Outcome(summary, {"Report": options.run / FOLDER / REPORT_FILE})
+    return Outcome(summary, {"Report": options.run / FOLDER / REPORT_FILE}, whole=is_whole(options.run))

@@ -23,13 +23,16 @@ GROUPS = (
         "network",
         (
             *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
-            *("start", "classes", "read_out"),
+            *("start", "classes", "read_out", "widths"),
         ),
-        ("at_most", "key", "ema", "read_out_inputs"),
+        ("features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",
-        ("data", "test_data", "target", "train_data", "level", "inputs", "noise_levels", "corruptions"),
+        (
+            *("data", "test_data", "pretrain_data", "target", "train_data", "level", "inputs"),
+            *("noise_levels", "corruptions"),
+        ),
         (
             *("task", "label", "corruption", "image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
@@ -38,22 +41,23 @@ GROUPS = (
     ),
     Group(
         "label",
-        ("kinds", "counts"),
+        ("kinds", "counts", "subclasses"),
         ("columns", "hops", "depths", "wordnet", "embedding", "misalignment"),
     ),
     Group(
         "training",
         ("sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
         (
-            *("baseline_epochs", "optimiser", "pretrain_rate", "finetune_rate", "weight_decay", "flip"),
-            "crop_padding",
+            *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
+            *("pretrain_rate", "finetune_rate"),
+            *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),
     Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),
     Group(
         "method",
         ("score", "method"),
-        ("noise", "specific", "ranges", "threshold", "restricted", "rare", "published"),
+        ("noise", "specific", "ranges", "threshold", "restricted", "rare", "claims", "published"),
     ),
     Group(
         "running",

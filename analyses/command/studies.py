@@ -6,7 +6,7 @@ from harsanyi.analyses.command.commands import Merge
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
-from harsanyi.analyses.reliability.reliability import in_own_folder, run_reliability
+from harsanyi.analyses.reliability.reliability import in_own_folder, inputs_left_out, run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
 from harsanyi.analyses.report.page import FIGURES_FOLDER, REPORT_FILE
 from harsanyi.analyses.run.compute import compute
@@ -26,7 +26,7 @@ def compute_outcome(study: Compute) -> Outcome:
     summary = report_one(run)  # how the network was read stands directly above
     files = {"Report": study.out / REPORT_FILE, "figures": study.out / FIGURES_FOLDER}
     return Outcome(
-        summary, files, f"Look at one input: harsanyi show {study.out} --input 0", whole=_is_whole(study.out)
+        summary, files, f"Look at one input: harsanyi show {study.out} --input 0", whole=is_whole(study.out)
     )
 
 
@@ -48,25 +48,30 @@ def comparison_outcome(summary: list[str], out: Path) -> Outcome:
         summary,
         files,
         f"Look at one input: harsanyi show {out} --what change --input 0",
-        whole=_is_whole(out),
+        whole=is_whole(out),
     )
 
 
 def reliability_outcome(study: Reliability) -> Outcome:
     """`harsanyi reliability`."""
     study = in_own_folder(study)
-    return Outcome(run_reliability(study), report_and_table(study.out, SHARES_TABLE))
+    summary = run_reliability(study)
+    return Outcome(summary, report_and_table(study.out, SHARES_TABLE), whole=not inputs_left_out(study))
 
 
 def track_outcome(study: Track) -> Outcome:
     """`harsanyi track`."""
     if study.share is not None:
         return share_outcome(study)
-    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES), whole=_is_whole(study.out))
+    return Outcome(track(study), report_and_table(study.out, TRAJECTORIES), whole=is_whole(study.out))
 
 
-def _is_whole(out: Path) -> bool:
-    """Whether no input was left out of a run."""
+def is_whole(out: Path) -> bool:
+    """Whether no input was left out of a run.
+
+    Args:
+        out: its folder.
+    """
     return not left_out(Store(out / STORE_FILE))
 
 

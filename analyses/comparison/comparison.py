@@ -1,25 +1,24 @@
 """A comparison: from the knowledge change of a run to its table, figures and report."""
 
-import math
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.comparison.figures import (
+    LEFT_OUT,
     plot_matching,
     plot_ranges,
     plot_shares,
     plot_sparsity,
     plot_strength_by_order,
 )
+from harsanyi.analyses.comparison.findings import counted_salient, matched, ranged, strongest
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
 from harsanyi.analyses.comparison.sentences import describe, headline, shares_by_order
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
-from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.report.page import Report, name_of, publish
-from harsanyi.analyses.report.words import intervals_over, listed, percent
+from harsanyi.analyses.report.words import intervals_over
 from harsanyi.analyses.run.cautions import cautions, unequal_strengths
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.exploring import explorer_of
@@ -37,7 +36,6 @@ from harsanyi.analyses.run.notes import (
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.study import Compare
-from harsanyi.interactions import Interactions
 from harsanyi.writing import alone_in_its_folder
 
 CHANGE_TABLE = "change"
@@ -76,7 +74,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         | method_facts(run)
         | network_facts(run),
         tables={"Shares of strength by order": shares_by_order(table)},
-        figures=_figures(run, change, table),
+        figures=comparison_figures(run, change, table),
         findings=_findings(run, change, table),
         notes=[
             "Intervals are over the inputs; they say nothing about other training runs of the same networks.",
@@ -93,7 +91,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     ]
 
 
-def _figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
+def comparison_figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
     """The figures of a comparison by caption; the part before the colon names the file."""
     threshold, captions = run.study.threshold, _captions(run)
     figures = {
@@ -113,15 +111,15 @@ def _captions(run: Run) -> dict[str, str]:
     """The captions of a comparison's figures by what they draw."""
     return {
         "orders": "Strength by order: salient strength before (left) and after (right), mean per input, "
-        "positive effects up and negative down",
-        "shares": f"Shares by order: whiskers: {intervals_over(run.store.games, 'inputs')}",
-        "sparsity": "Sparsity: interactions sorted by strength",
+        f"positive effects up and negative down; {LEFT_OUT}",
+        "shares": f"Shares by order: whiskers: {intervals_over(run.store.games, 'inputs')}; {LEFT_OUT}",
+        "sparsity": "Sparsity: interactions sorted by strength, medians over inputs with quartiles",
         "matching": "Matching: the fine-tuned network's output on all masked versions of one input, and "
         "the sum of its salient interactions",
         "change": f"Kept, dropped, learned: {run.title_of(0)}",
         "strongest": f"Strongest after fine-tuning: {run.title_of(0)}",
-        "ranges": "Ranges: the strongest effects after fine-tuning (dots), and what they can be in splits "
-        f"at most 1% stronger (lines): {run.title_of(0)}",
+        "ranges": "Ranges: the strongest effects after fine-tuning, and what they can be in splits at most "
+        f"1% stronger: {run.title_of(0)}",
     }
 
 
@@ -129,42 +127,17 @@ def _findings(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[st
     """What the figures of a comparison show, in a sentence each, by name."""
     captions = _captions(run)
     strength = {name: total_row(table, quantity=name).value for name in ("preserved", "discarded", "new")}
-    counts = [
-        f"{interactions.salient(run.study.threshold).count().double().mean():,.0f} {name}"
-        for name, interactions in run.interactions.items()
-    ]
     first = {name: float(getattr(change, name)[0].sum()) for name in strength}
     found = {
         "orders": f"An input has {strength['preserved']:.2f} of preserved strength, "
         f"{strength['discarded']:.2f} of discarded and {strength['new']:.2f} of new.",
         "shares": headline(table),
-        "sparsity": f"Few interactions are salient: on average {listed(counts)}.",
+        "sparsity": counted_salient(run.interactions, run.study.threshold),
         "matching": matched(change.after, run.study.threshold),
         "change": f"In this input {first['preserved']:.2f} is preserved, {first['discarded']:.2f} discarded "
         f"and {first['new']:.2f} new ({run.unit}).",
-        "strongest": _strongest(run.interactions["after"]),
+        "strongest": strongest(run.interactions["after"]),
     }
+    if run.study.ranges:
+        found["ranges"] = ranged(run.interactions["after"])
     return {name_of(captions[drawn]): sentence for drawn, sentence in found.items()}
-
-
-def _strongest(interactions: Interactions) -> str:
-    """The strongest interaction of the first input, in words."""
-    first = next((item for item in interactions.top(TOP)[0] if item.order and item.effect), None)
-    if first is None:
-        return "In this input no interaction has an effect."
-    players = interactions.about.together(first.players, 0)
-    return (
-        f"The strongest interaction of this input is the {first.kind.upper()} “{players}”: "
-        f"{first.effect:+.2f} ({interactions.about.unit})."
-    )
-
-
-def matched(interactions: Interactions, threshold: float) -> str:
-    """How much of the first input's table its salient interactions explain."""
-    first = interactions.only(interactions.salient(threshold)).select([0])
-    share = explained_share(first, bootstrap=Bootstrap(resamples=1)).value
-    if math.isnan(share):
-        return "The score of this input is the same however it is masked."
-    return (
-        f"The salient interactions explain {percent(max(share, 0.0))} of the variance of this input's scores."
-    )

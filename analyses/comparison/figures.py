@@ -36,11 +36,13 @@ from harsanyi.interactions import (
     Interactions,
     reconstruct,
 )
+from harsanyi.shown import power
 
 # `plot_sparsity` shows strengths from this share of the strongest on.
 MIN_RELATIVE_STRENGTH = 1e-3
-# Of the strength of all orders: a higher order with less is not drawn.
-MIN_ORDER_SHARE = 0.005
+# Of the strength of all orders: a higher order with less is not drawn, as captions say.
+MIN_ORDER_SHARE = 0.01
+LEFT_OUT = f"highest orders with less than {MIN_ORDER_SHARE:.0%} of the strength are left out"
 # More dots become one picture inside vector files.
 MAX_VECTOR_DOTS = 2000
 
@@ -246,7 +248,7 @@ def plot_ranges(
 ) -> Axes:
     """The strongest effects of a game (dots) and their ranges in nearly sparsest splits (lines).
 
-    Thick lines join effects that some split has; thin lines end at bounds that certainly no split passes.
+    Thick lines join effects that some split has; thin grey ones end at bounds that certainly no split passes.
 
     Args:
         interactions: with ranges, from `SparseAndOr(ranges=…)`.
@@ -270,9 +272,12 @@ def plot_ranges(
         for part in ("effect", "low", "high", "lowest", "highest")
     )
     rows = list(range(len(effect)))
-    ax = ax or new_axes(COLUMN, 0.6 + 0.24 * len(rows))
+    ax = ax or new_axes(COLUMN + 0.6, 0.9 + 0.24 * len(rows))
     ax.axvline(0, color="black", linewidth=0.6)
-    ax.hlines(rows, lowest, highest, color=FAINT, linewidth=1)
+    # In the legend black stands for both signs.
+    ax.plot([], [], "o", color="black", markersize=2, label="effect")
+    ax.plot([], [], color="black", linewidth=2.5, alpha=0.5, label="some split has it")
+    ax.hlines(rows, lowest, highest, color=FAINT, linewidth=1, label="no split goes beyond")
     colours = [sign_colour(value) for value in effect]
     ax.hlines(rows, low, high, colors=colours, linewidth=2.5, alpha=0.5)
     ax.scatter(effect, rows, c=colours, s=16, zorder=3)
@@ -281,6 +286,7 @@ def plot_ranges(
     ax.set_yticks(rows, labels)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     label_axes(ax, f"effect ({_unit(interactions, unit)})", "")
+    legend_above(ax)
     return ax
 
 
@@ -322,13 +328,13 @@ def _drawn_orders(both: pd.DataFrame) -> list[str]:
 def _closeness(matched: np.ndarray, v: np.ndarray) -> str:
     """RMS error and R² in words.
 
-    >>> _closeness(np.array([0.0, 1.1]), np.array([0.0, 1.0]))
-    'RMS error 0.071, R² 0.98'
+    >>> _closeness(np.array([0.0, 1.1]), np.array([0.0, 1.0])), _closeness(np.array([1e-7]), np.zeros(1))
+    ('RMS error 0.071, R² 0.98', 'RMS error 1.0·10⁻⁷, R² –')
     """
     error, spread = ((matched - v) ** 2).mean(), v.var()
     explained = 1 - error / spread if spread > 0 else np.nan
     shown = "–" if np.isnan(explained) else f"{explained:.2f}" if explained >= 0 else "below 0"
-    return f"RMS error {np.sqrt(error):.2g}, R² {shown}".replace("e-", "e−")
+    return f"RMS error {power(np.sqrt(error), digits=2)}, R² {shown}"
 
 
 def _possible(interactions: Interactions) -> int:

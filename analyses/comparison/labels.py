@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from harsanyi.analyses.drawing.palette import NEGATIVE, POSITIVE
 from harsanyi.analyses.knowledge.strongest_changes import EffectChange
 from harsanyi.interactions import Interaction
+from harsanyi.shown import number
 
 # A weaker effect is written as 0, as it is in two decimals.
 MIN_WRITTEN_EFFECT = 5e-3
@@ -29,7 +30,7 @@ def signed(effect: float) -> str:
     >>> [signed(x) for x in (1.234, -0.0312, 4e-6)]
     ['+1.23', '−0.03', '0']
     """
-    return f"{effect:+.2f}".replace("-", "−") if abs(effect) >= MIN_WRITTEN_EFFECT else "0"
+    return number(effect, "+.2f") if abs(effect) >= MIN_WRITTEN_EFFECT else "0"
 
 
 def effect_label(interaction: Interaction) -> str:

@@ -3,9 +3,10 @@
 import math
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from harsanyi.analyses.comparison.comparison import matched
 from harsanyi.analyses.comparison.figures import plot_matching, plot_ranges, plot_sparsity
+from harsanyi.analyses.comparison.findings import counted_salient, matched, ranged, strongest
 from harsanyi.analyses.comparison.pictures import draw_top
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.explained import explained_share
@@ -27,6 +28,8 @@ from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
 from harsanyi.interactions import KINDS, Interactions
 
 NETWORK = "network"
+# Interactions that a figure of the strongest ones draws.
+TOP = 7
 
 
 def report_one(run: Run) -> list[str]:
@@ -43,29 +46,14 @@ def report_one(run: Run) -> list[str]:
     basis = f"This rests on {interactions.games:,} inputs of {interactions.n} players each."
     if interactions.games == 1:
         basis = f"This rests on 1 input of {interactions.n} players."
-    threshold = run.study.threshold
-    strongest = f"Strongest: the interactions of {run.title_of(0)}, in {run.unit}"
-    sparsity = "Sparsity: interactions sorted by strength, medians over inputs with quartiles"
-    matching = (
-        "Matching: the output on all masked versions of one input, and the sum of its salient interactions"
-    )
-    figures = {
-        strongest: draw_top(run, NETWORK, 0, 7),
-        sparsity: figure_of(plot_sparsity(run.interactions, threshold)),
-        matching: figure_of(plot_matching(interactions, 0, threshold, unit=run.unit)),
-    }
-    if run.study.ranges:
-        ranges = (
-            "Ranges: the strongest effects (dots), and what they can be in splits at most 1% stronger (lines)"
-        )
-        figures[ranges] = figure_of(plot_ranges(interactions, 0, unit=run.unit))
     summary = [basis, *reading_lines(run.facts)]
+    captions = _captions(run)
     report = Report(
         title=f"{run.study.model}: its interactions",
         headline=headline,
         summary=summary,
-        figures=figures,
-        findings={name_of(matching): matched(interactions, threshold)},
+        figures={captions[name]: figure for name, figure in figures_of_one(run).items()},
+        findings={name_of(captions[name]): sentence for name, sentence in _findings(run).items()},
         tables={f"Salient strength by order, mean per input ({run.unit})": strength_in_words(run, bootstrap)},
         facts={"network": run.study.checkpoints[NETWORK]} | method_facts(run) | network_facts(run),
         methods=methods_of(run, compared=False),
@@ -76,6 +64,42 @@ def report_one(run: Run) -> list[str]:
     )
     publish(run.folder, {}, report)
     return [headline, *left_out(run.store), *summary, *approximations(run)]
+
+
+def figures_of_one(run: Run) -> dict[str, Figure]:
+    """The figures of one network by what they draw."""
+    interactions, threshold = run.interactions[NETWORK], run.study.threshold
+    figures = {
+        "strongest": draw_top(run, NETWORK, 0, TOP),
+        "sparsity": figure_of(plot_sparsity(run.interactions, threshold)),
+        "matching": figure_of(plot_matching(interactions, 0, threshold, unit=run.unit)),
+    }
+    if run.study.ranges:
+        figures["ranges"] = figure_of(plot_ranges(interactions, 0, unit=run.unit))
+    return figures
+
+
+def _captions(run: Run) -> dict[str, str]:
+    """The captions of the figures, by the same names."""
+    return {
+        "strongest": f"Strongest: the interactions of {run.title_of(0)}, in {run.unit}",
+        "sparsity": "Sparsity: interactions sorted by strength, medians over inputs with quartiles",
+        "matching": "Matching: the output on all masked versions of one input, and the sum of its salient "
+        "interactions",
+        "ranges": "Ranges: the strongest effects, and what they can be in splits at most 1% stronger: "
+        f"{run.title_of(0)}",
+    }
+
+
+def _findings(run: Run) -> dict[str, str]:
+    """What the figures show, in a sentence each, by the same names."""
+    interactions, threshold = run.interactions[NETWORK], run.study.threshold
+    found = {
+        "strongest": strongest(interactions),
+        "sparsity": counted_salient(run.interactions, threshold),
+        "matching": matched(interactions, threshold),
+    }
+    return found | ({"ranges": ranged(interactions)} if run.study.ranges else {})
 
 
 def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootstrap) -> str:
@@ -100,7 +124,7 @@ def describe_one(interactions: Interactions, threshold: float, bootstrap: Bootst
     explained = explained_share(interactions.only(interactions.salient(threshold)), bootstrap=bootstrap)
     kinds = max(1, int((interactions.effects != 0).any(2).any(0).sum()))
     possible = kinds * (2**interactions.n - 1)
-    share = f"{with_interval(counted, '{:,.1f}'.format)} salient interactions of {possible:,}"
+    share = f"{with_interval(counted, ',.1f')} salient interactions of {possible:,}"
     if math.isnan(explained.value):
         return f"An input has {share}."
     return (
@@ -116,5 +140,5 @@ def strength_in_words(run: Run, bootstrap: Bootstrap) -> pd.DataFrame:
     columns = {}
     for kind, of_kind in zip(KINDS, strength.unbind(1), strict=True):
         intervals = mean_interval(of_kind[:, 1:].numpy(), least=0.0, bootstrap=bootstrap)
-        columns[kind.upper()] = [with_interval(interval, "{:.2f}".format) for interval in intervals]
+        columns[kind.upper()] = [with_interval(interval, ".2f") for interval in intervals]
     return pd.DataFrame(columns, index=pd.Index([str(i + 1) for i in range(run.store.n)], name="order"))

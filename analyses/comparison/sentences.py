@@ -23,7 +23,7 @@ def shares_by_order(table: pd.DataFrame) -> pd.DataFrame:
     for quantity, (name, _) in SHARE_COLOURS.items():
         rows = both[both.quantity == quantity].set_index("order")
         if len(rows):
-            columns[name] = [with_interval(rows.loc[order], "{:.2f}".format) for order in orders_of(both)]
+            columns[name] = [with_interval(rows.loc[order], ".2f") for order in orders_of(both)]
     return pd.DataFrame(columns, index=pd.Index(orders_of(both), name="order"))
 
 

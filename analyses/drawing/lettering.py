@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from harsanyi.analyses.drawing.palette import FONT
 
+Box = tuple[float, ...]  # left, bottom, right, top, in points
 # Inches of empty space around a drawing.
 MARGIN = 0.12
 # Where a name may stand beside its point, the best first, and how many points away.
@@ -50,19 +51,6 @@ def width_of(text: str, size: float) -> float:
     )
 
 
-def power(value: float) -> str:
-    """A number in one digit and a power of ten where it is small.
-
-    >>> [power(x) for x in (10, 0.07, 2e-5, 1e-10, 0)]
-    ['10', '0.07', '2·10⁻⁵', '10⁻¹⁰', '0']
-    """
-    if value == 0 or abs(value) >= 0.001:
-        return f"{float(f'{value:.1g}'):g}"
-    digit, exponent = f"{value:.0e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{raised}" if digit == "1" else f"{digit}·10{raised}"
-
-
 def name_points(
     ax: Axes,
     points: pd.DataFrame,
@@ -70,6 +58,8 @@ def name_points(
     colours: Sequence[str],
 ) -> None:
     """Write names beside points, each where it covers least of other names, points, bars and straight lines.
+
+    Of equal places, a name takes one that is nearer to its own point, bars included, than to any other.
 
     Args:
         ax: to draw on, with its limits and its size set.
@@ -86,18 +76,19 @@ def name_points(
         return ax.transData.transform(points[[x, y]].to_numpy(float)) * 72 / figure.dpi
 
     centres = in_points("x", "y")
-    taken = [(*(centre - 3), *(centre + 3)) for centre in centres]
+    marks = [[(*(centre - 3), *(centre + 3))] for centre in centres]
     for ends, margin in (((("x", "low"), ("x", "high")), (1, 0)), ((("left", "y"), ("right", "y")), (0, 1))):
         if set(sum(ends, ())) <= set(points):
-            first, last = (in_points(*end) for end in ends)
-            taken += [(*(one - margin), *(other + margin)) for one, other in zip(first, last, strict=True)]
+            for own, one, other in zip(marks, *(in_points(*end) for end in ends), strict=True):
+                own.append((*(one - margin), *(other + margin)))
+    taken = [mark for own in marks for mark in own]
     for line in ax.lines:
         if line.get_linestyle() != "None" and len(np.asarray(line.get_xydata())) == 2:
             drawn = line.get_path().transformed(line.get_transform()).get_extents().extents
             taken.append(tuple(np.array(drawn) * 72 / figure.dpi + [-1, -1, 1, 1]))
     left, bottom, right, top = np.array(ax.bbox.extents) * 72 / figure.dpi
-    for (x, y), place, name, colour in zip(
-        points[["x", "y"]].to_numpy(), centres, names, colours, strict=True
+    for i, ((x, y), place, name, colour) in enumerate(
+        zip(points[["x", "y"]].to_numpy(), centres, names, colours, strict=True)
     ):
         size = np.array([72 * width_of(name, FONT), 1.1 * FONT])
         corners = [
@@ -109,7 +100,8 @@ def name_points(
         inside = [
             box for box in boxes if left <= box[0] and box[2] <= right and bottom <= box[1] and box[3] <= top
         ]
-        best = min(inside or boxes, key=lambda box: sum(_overlap(box, other) for other in taken))
+        others = [mark for own in (*marks[:i], *marks[i + 1 :]) for mark in own]
+        best = min(inside or boxes, key=partial(_cost, taken=tuple(taken), own=marks[i], others=others))
         taken.append(best)
         style: dict[str, Any] = {"fontsize": FONT, "color": colour, "va": "bottom", "parse_math": False}
         offset = (best[0] - place[0], best[1] - place[1])
@@ -117,8 +109,24 @@ def name_points(
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """The area that two boxes (left, bottom, right, top) share."""
+def _cost(box: Box, taken: Sequence[Box], own: Sequence[Box], others: Sequence[Box]) -> tuple[float, bool]:
+    """What a name covers, and whether it is nearer to the marks of others than to its own."""
+
+    def far(marks: Sequence[Box]) -> float:
+        return min((_distance(box, mark) for mark in marks), default=np.inf)
+
+    return sum(_overlap(box, other) for other in taken), far(others) <= far(own)
+
+
+def _distance(one: Box, other: Box) -> float:
+    """Between two boxes; 0 where they touch."""
+    across = max(one[0], other[0]) - min(one[2], other[2])
+    up = max(one[1], other[1]) - min(one[3], other[3])
+    return float(np.hypot(max(across, 0), max(up, 0)))
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """The area that two boxes share."""
     across = min(one[2], other[2]) - max(one[0], other[0])
     up = min(one[3], other[3]) - max(one[1], other[1])
     return across * up if across > 0 and up > 0 else 0.0

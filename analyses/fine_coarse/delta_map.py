@@ -12,7 +12,8 @@ from torch import Tensor
 
 from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.fine_coarse.pool import Pool
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_difference_interval, within
+from harsanyi.analyses.statistics.comparisons import P, with_corrected
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.models import StackRecipe, StackSamples, train_stack
 from harsanyi.models.digest import digest
@@ -126,7 +127,8 @@ def delta_table(
         bootstrap: of the intervals.
 
     Returns:
-        the columns of `by`, quantity ("accuracy", "delta"), training, value, low, high, games (seeds).
+        the columns of `by`, quantity ("accuracy", "delta"), training, value, low, high, games (seeds), p of Δ
+        and p_corrected (`with_corrected`, over the cells of a training).
 
     Raises:
         ValueError: for a table without these columns, or a seed twice or not in all trainings.
@@ -145,12 +147,13 @@ def delta_table(
         if "coarse" not in wide or wide.isna().any(axis=None):
             raise ValueError(f"expected the same seeds of every training, coarse too; {cell_name} has not")
         gains = wide.drop(columns="coarse").sub(wide["coarse"], axis=0)
-        for quantity, values in (("accuracy", wide), ("delta", gains)):
-            intervals = mean_interval(values.to_numpy(), bootstrap=bootstrap)
+        for quantity, values, least in (("accuracy", wide, 0.0), ("delta", gains, -1.0)):
+            intervals = mean_difference_interval(values.to_numpy(), bootstrap=bootstrap)
             for training, interval in zip(values, intervals, strict=True):
-                row = {**cell_name, "quantity": quantity, "training": training, **vars(interval)}
-                rows.append({**row, "games": len(wide)})
-    return pd.DataFrame(rows)
+                row = {**cell_name, "quantity": quantity, "training": training}
+                row |= {**vars(within(interval, least, 1.0)), "games": len(wide)}
+                rows.append({**row, P: interval.p if quantity == "delta" else np.nan})
+    return with_corrected(pd.DataFrame(rows), by=["training"])
 
 
 def draw_rows(pool: int, size: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.report import notes_on, run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import CORRELATION, LADDER, LADDER_SUMMARY, RUNS, SUMMARY
-from harsanyi.analyses.granularity.words import tables_in_words
+from harsanyi.analyses.granularity.words import findings_of, tables_in_words
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import intervals_over, listed
@@ -110,7 +110,8 @@ def granularity_demo(out: Path, extent: DemoExtent | None = None, *, progress: b
         again=f"harsanyi granularity --demo --out {shlex.quote(str(out))}",
         facts=_facts(extent) | _ladder_facts(study),
         tables=_in_words(tables) | tables_in_words(ladder),
-        figures=_figures(tables) | figures_of(study, ladder),
+        figures=demo_figures(tables) | figures_of(study, ladder),
+        findings=_findings(tables) | findings_of(study, ladder),
         notes=[*_notes(), *notes_on(study)],
     )
     publish(out, tables, report)
@@ -154,7 +155,8 @@ def _ladder_study(out: Path, extent: DemoExtent) -> Granularity:
     )
 
 
-def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+def demo_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """The figures of the studies with networks of one hidden layer, by caption."""
     intervals = intervals_over(int(tables[DELTA].games.min()), "seeds")
     return {
         "Delta map: Δ on digits in two halves, by hidden units and training samples; n.s.: an interval with "
@@ -164,6 +166,15 @@ def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
         ),
         f"Loss in parts: digits in halves together, {_cell(LOSS_WIDTH, LOSS_SAMPLES)}, no early stopping, "
         f"{intervals}": draw_loss_split(tables[LOSS]),
+    }
+
+
+def _findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the figures show, in words, by name."""
+    return {
+        "Delta map": " ".join(describe_deltas(tables[DELTA])),
+        "Redundancy dial": describe_dial(tables[DIAL]),
+        "Loss in parts": " ".join(describe_losses(tables[LOSS])),
     }
 
 

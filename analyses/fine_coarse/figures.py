@@ -26,6 +26,7 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.statistics.correlation import require_columns
+from harsanyi.shown import number
 
 POINTS = "Δ accuracy (points)"
 # Text on a cell is white above this share of the colour scale.
@@ -68,7 +69,7 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
     for (i, j), delta in np.ndenumerate(value):
         if np.isfinite(delta):
             significant = low[i, j] > 0 or high[i, j] < 0
-            points = f"{100 * delta:+.1f}".replace("-", "−") if abs(delta) >= 5e-4 else "0"
+            points = number(100 * delta, "+.1f") if abs(delta) >= 5e-4 else "0"
             text = points + ("" if significant else "\nn.s.")
             colour = "white" if abs(delta) > WHITE_TEXT_SHARE * limit else "black"
             ax.text(j, i, text, ha="center", va="center", fontsize=FONT, color=colour, linespacing=0.9)
@@ -176,7 +177,7 @@ def signed_points(share: float, _: int = 0) -> str:
     >>> signed_points(-0.015)
     '−1.5'
     """
-    return f"{100 * share:+.3g}".replace("-", "−") if share else "0"
+    return number(100 * share, "+.3g") if share else "0"
 
 
 def _beta(training: str) -> float:

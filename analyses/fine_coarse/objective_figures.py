@@ -14,6 +14,7 @@ from harsanyi.analyses.drawing.palette import COLUMN, FAINT, NETWORK_COLOURS, la
 from harsanyi.analyses.fine_coarse.figures import POINTS, signed_points
 from harsanyi.analyses.fine_coarse.objective_sweep import betas_of
 from harsanyi.analyses.statistics.correlation import require_columns
+from harsanyi.shown import number
 
 # Quantity of `objective_summary` → label of its axis.
 AXES = {
@@ -133,4 +134,4 @@ def _number(quantity: str) -> Callable[[float, int], str]:
         return signed_points
     if quantity == "accuracy":
         return lambda share, _: f"{100 * share:.3g}%"
-    return lambda loss, _: f"{loss:.3g}".replace("-", "−")
+    return lambda loss, _: number(loss, ".3g")

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 
 from harsanyi import models
 from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
-from harsanyi.analyses.granularity.runs import TransferData, over_seeds
+from harsanyi.analyses.granularity.run_tables import over_seeds
+from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data import Inputs
@@ -129,7 +130,8 @@ def objective_summary(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap())
 
     Returns:
         betas, level, classes, quantity (accuracy, loss, accuracy_difference, loss_difference), value, low,
-        high, seeds. NaN bounds for one seed; no difference where a seed has no run with β = 0.
+        high, seeds, and p and p_corrected of differences. NaN bounds for fewer than three seeds; no
+        difference where a seed has no run with β = 0.
 
     Raises:
         ValueError: for a table without these columns, or a seed twice.

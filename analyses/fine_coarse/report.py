@@ -90,7 +90,7 @@ def dial_words(deltas: pd.DataFrame) -> pd.DataFrame:
     """
     parts = [
         _across(rows.assign(down=rows.grouping, across=rows.training), write)
-        for name, write in (("accuracy", "{:.1%}".format), ("delta", points))
+        for name, write in (("accuracy", ".1%"), ("delta", points))
         if len(rows := deltas[deltas.quantity == name])
     ]
     table = pd.concat(parts, axis=1, keys=["", "Δ, points: "][: len(parts)])
@@ -107,10 +107,10 @@ def loss_words(losses: pd.DataFrame) -> pd.DataFrame:
     """
     last = losses[losses.step == losses.step.max()]
     across = [f"{PART_WORDS[row.part]}, {row.split}" for row in last.itertuples()]
-    return _across(last.assign(down=last.objective, across=across), "{:.2g}".format).rename_axis("objective")
+    return _across(last.assign(down=last.objective, across=across), ".2g").rename_axis("objective")
 
 
-def _across(rows: pd.DataFrame, write: Callable[[float], str]) -> pd.DataFrame:
+def _across(rows: pd.DataFrame, write: str | Callable[[float], str]) -> pd.DataFrame:
     """A table of texts by the columns `down` and `across`, in the order of the rows."""
     texts = rows.assign(text=[with_interval(row, write) for row in rows.itertuples()])
     wide = texts.pivot(index="down", columns="across", values="text").fillna(NO_VALUE)
@@ -132,9 +132,9 @@ def _of_map(name: str, rows: pd.DataFrame) -> str:
 def _of_losses(name: str, rows: pd.DataFrame) -> str:
     parts = {part: rows[rows.part == part].set_index("step") for part in ("coarse", "intra")}
     last = int(rows.step.max())
-    ends = {part: with_interval(table.loc[last], "{:.3f}".format) for part, table in parts.items()}
+    ends = {part: with_interval(table.loc[last], ".3f") for part, table in parts.items()}
     lowest = int(parts["coarse"].index[int(parts["coarse"].value.argmin())])
-    minimum = with_interval(parts["coarse"].loc[lowest], "{:.3f}".format)
+    minimum = with_interval(parts["coarse"].loc[lowest], ".3f")
     return (
         f"Loss, {name}: after {last:,} steps L_coarse of held-out samples is {ends['coarse']} nats "
         f"(at its lowest {minimum}, after {lowest:,}) and L_intra {ends['intra']}."

@@ -33,7 +33,7 @@ ASIDE, MIN_SPAN = 0.025, 3.0
 
 
 def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
-    """Draw a line for each kind. Points of equal x are moved aside, so that none hides another.
+    """Draw a line for each kind. Points of about equal x stand side by side, so that none hides another.
 
     Args:
         ax: to draw on.
@@ -41,13 +41,31 @@ def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
         x: the name of the column on the horizontal axis.
     """
     kinds = list(dict.fromkeys(rows.kind))
-    aside = max(rows[x].max() / rows[x].min(), MIN_SPAN) ** ASIDE if len(rows) else 1
-    for i, kind in enumerate(kinds):
+    apart = np.array(_apart(sorted(set(rows[x])), ASIDE))
+    for kind, factor in zip(kinds, beside(rows[x], len(kinds)), strict=True):
         line = rows[rows.kind == kind].sort_values(x)
-        draw_whiskered(ax, line[x] * aside ** (i - (len(kinds) - 1) / 2), line, kind, **KIND_STYLES[kind])
+        places = apart[np.searchsorted(apart, line[x].to_numpy(), side="right") - 1]
+        draw_whiskered(ax, places * factor, line, kind, **KIND_STYLES[kind])
 
 
-def draw_whiskered(ax: Axes, x: pd.Series, rows: pd.DataFrame, name: str, **style: Any) -> None:
+def beside(x: pd.Series, lines: int) -> np.ndarray:
+    """By how much the places of each of some lines are multiplied, so that they stand side by side.
+
+    Args:
+        x: places of all lines on a logarithmic axis.
+        lines: how many.
+
+    Returns:
+        a factor for each line.
+
+    >>> beside(pd.Series([1.0, 16.0]), 2).round(3).tolist()
+    [0.966, 1.035]
+    """
+    aside = max(x.max() / x.min(), MIN_SPAN) ** ASIDE if len(x) else 1.0
+    return aside ** (np.arange(lines) - (lines - 1) / 2)
+
+
+def draw_whiskered(ax: Axes, x: pd.Series | np.ndarray, rows: pd.DataFrame, name: str, **style: Any) -> None:
     """Draw a line of values with the whiskers of their intervals.
 
     Args:
@@ -85,7 +103,7 @@ def set_class_axis(ax: Axes, classes: pd.Series, y: str) -> None:
 def set_log_axis(ax: Axes, values: pd.Series) -> None:
     """A logarithmic axis, with ticks at the values where these are few."""
     ax.set_xscale("log")
-    shown = _readable_ticks(sorted(set(values)))
+    shown = _apart(sorted(set(values)), MIN_TICK_DISTANCE)  # their labels do not touch
     if 0 < len(shown) <= MAX_TICKS:
         ax.set_xticks(shown)
         ax.xaxis.set_minor_locator(NullLocator())
@@ -97,12 +115,12 @@ def level_colour(share: float) -> Any:
     return LinearSegmentedColormap.from_list("levels", LEVELS)(share)
 
 
-def _readable_ticks(values: list[float]) -> list[float]:
-    """Values far enough apart that their labels do not touch."""
+def _apart(values: list[float], distance: float) -> list[float]:
+    """Of rising values, those further from the one before than a share of a logarithmic axis."""
     if not values:
         return values
     span, ticks = values[-1] / values[0], values[:1]
     for value in values[1:]:
-        if value / ticks[-1] > span**MIN_TICK_DISTANCE:
+        if value / ticks[-1] > span**distance:
             ticks.append(value)
     return ticks

@@ -51,7 +51,7 @@ def levels_of(study: Granularity, inputs: Inputs, kind: str, size: int) -> dict[
     if kind == "per-sample":
         return {"samples": size}
     assert kind in COUNTED
-    target = len(inputs.level(study.target)[1])
+    target = len(_target_classes(study, inputs, kind)[1])
     counts = [count for count in study.counts if kind != "kmeans-aligned" or count % target == 0]
     if not counts:
         raise ValueError(
@@ -68,6 +68,13 @@ def columns_of(study: Granularity, inputs: Inputs) -> list[str]:
     if study.columns is not None:
         return list(study.columns)
     return sorted(inputs.classes, key=lambda name: -len(inputs.classes[name]))
+
+
+def stratum_of(study: Granularity, inputs: Inputs) -> str | None:
+    """The column over whose classes pretraining samples are drawn evenly: the target, or the finest one."""
+    if study.target in inputs.labels or not inputs.labels:
+        return study.target if inputs.labels else None
+    return columns_of(study, inputs)[0]
 
 
 def labels_of_classes(
@@ -166,7 +173,7 @@ def _of_samples(
     """Labels of single samples, which the classes of other samples do not give."""
     if kind == "per-sample":
         return one_per_sample(len(inputs))
-    target, _ = inputs.level(study.target)
+    target, _ = _target_classes(study, inputs, kind)
     if kind == "random":
         return random_labels(target, count, seed, aligned=False)
     if study.embedding is not None:
@@ -174,6 +181,13 @@ def _of_samples(
     features = cached_features(study.out / FEATURES, network, inputs)
     clusters = kmeans_hierarchy(features, target, [count], aligned=kind == "kmeans-aligned", seed=seed)
     return clusters.labels[str(count)]
+
+
+def _target_classes(study: Granularity, inputs: Inputs, kind: str) -> tuple[Labels, tuple[str, ...]]:
+    """The target's classes of the samples; one of all samples where the kind does not depend on them."""
+    if kind == "kmeans-aligned" or study.target in inputs.labels:
+        return inputs.level(study.target)
+    return np.zeros(len(inputs), np.int64), ("",)
 
 
 def cached_features(

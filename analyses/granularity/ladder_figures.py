@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
+    FONT,
     NETWORK_COLOURS,
     PAGE,
     PRESERVED,
@@ -27,6 +28,7 @@ from harsanyi.analyses.granularity.axes import (
     level_colour,
     set_class_axis,
 )
+from harsanyi.analyses.granularity.ladder import like_with_like
 from harsanyi.analyses.granularity.runs import BASELINE
 
 # Of the largest value of all orders: higher orders with less are not drawn.
@@ -60,7 +62,7 @@ def plot_ladder(
     >>> [text.get_text() for text in plot_ladder(summary, ladder, "random", 9).get_legend().get_texts()]
     ['accuracy on the target', 'preserved, of before']
     """
-    both = pd.concat([summary, ladder[ladder.order == "all"]])
+    both = pd.concat([summary, like_with_like(ladder[ladder.order == "all"])])
     both = both[(both.kind == kind) & (both["size"] == size) & (both.misalignment == 0)]
     ax = ax or new_axes(COLUMN + 0.4, 2.7)
     for quantity, (name, colour, marker) in LADDER.items():
@@ -76,6 +78,8 @@ def plot_ladder(
 def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figure:
     """Accuracy, preserved share and rare share side by side, each with a line for each kind of labels.
 
+    Knowledge of levels with their own head is not set beside that of levels with a read-out.
+
     Args:
         summary: of `summary_table`.
         ladder: of `ladder_summary`; a quantity that it does not have has no panel.
@@ -90,7 +94,7 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
     >>> [ax.get_ylabel() for ax in draw_ladders(summary, ladder, 9).axes]
     ['accuracy on the target', 'preserved, of before']
     """
-    both = pd.concat([summary, ladder[ladder.order == "all"]])
+    both = pd.concat([summary, like_with_like(ladder[ladder.order == "all"])])
     both = both[(both["size"] == size) & (both.misalignment == 0)]
     panels = [
         (quantity, name) for quantity, (name, *_) in LADDER.items() if (both.quantity == quantity).any()
@@ -102,7 +106,7 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
         draw_kinds(ax, rows[rows.kind != BASELINE], "classes")
         set_class_axis(ax, rows[rows.kind != BASELINE].classes, name)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    options = {"frameon": False, "fontsize": "small", "columnspacing": 1.2, "handlelength": 1.6}
+    options = {"frameon": False, "fontsize": FONT, "columnspacing": 1.2, "handlelength": 1.6}
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), **options)
     return figure
 

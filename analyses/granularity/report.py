@@ -7,19 +7,15 @@ import pandas as pd
 
 from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
-from harsanyi.analyses.granularity.ladder import comparison_of
-from harsanyi.analyses.granularity.runs import (
-    BASELINE,
-    DIFFERENCE,
-    TransferData,
-    TransferRun,
-    plan_runs,
-    train_runs,
-    training_seconds,
-)
-from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.claims import require_claimed_levels
+from harsanyi.analyses.granularity.first_checks import require_comparable, require_labels
+from harsanyi.analyses.granularity.ladder import comparison_of, inputs_left_out
+from harsanyi.analyses.granularity.run_tables import DIFFERENCE
+from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs
+from harsanyi.analyses.granularity.settings import MEANINGLESS, Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
+from harsanyi.analyses.granularity.training import train_runs, training_seconds
 from harsanyi.analyses.granularity.words import (
     classes_in_words,
     describe_granularity,
@@ -57,7 +53,9 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     """
     study.require_sense()
     data = TransferData.of(study)
+    require_labels(study, data)
     runs = plan_runs(study, data)
+    require_claimed_levels(study.claims, runs)
     is_main = models.is_main_process()
     if not study.only_plan:
         require_own_folder(study.out, "granularity")
@@ -68,6 +66,8 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
         say(*plan)
     if study.only_plan:
         return []
+    if is_main:
+        require_comparable(study, data)
     with sole_writer(study.out) if is_main else nullcontext():
         return _computed(study, data, runs, progress=progress)
 
@@ -83,16 +83,17 @@ def _computed(
     for run in train_runs(study, runs, data, progress=progress):
         # Impossible players are refused after the first run, not after all runs.
         if is_main and study.inputs and run == first:
-            compute(comparison_of(study, run), progress=progress, announce=False, record=False)
+            compute(comparison_of(study, run), progress=progress, announce=False)
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
+    missing = inputs_left_out(study, runs) if study.inputs else []
     answer, *others = describe_granularity(tables, ERRORS[study.task])
     report = Report(
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
         headline=answer,
         summary=others,
-        warnings=_warnings(study, tables[SUMMARY]),
+        warnings=[*missing, *_warnings(study, tables[SUMMARY])],
         methods=methods_of_transfer(study, data, runs),
         again=again("granularity", study.out),
         facts=_facts(study, data, runs),
@@ -102,7 +103,7 @@ def _computed(
         notes=notes_on(study),
     )
     publish(study.out, tables, report)
-    return [answer, *others]
+    return [*missing, answer, *others]
 
 
 def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:
@@ -137,7 +138,7 @@ def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[T
         f"{network} (start: {study.start}) was pretrained on labels of several granularities ({kinds}; "
         f"{facts['pretraining']}) and transferred to {facts['target']} ({facts['transfer']}). The baseline "
         f"was trained on the target alone ({facts['baseline']}). All trainings used {facts['optimiser']} on "
-        f"{facts['data']}; {facts['runs']}. Errors are those after the last epoch. Differences are paired by "
+        f"{facts['data']}; {facts['runs']}. {_chosen(study)} Differences are paired by "
         f"seed and number of samples; brackets: {intervals_over(len(study.seeds), 'seeds')}. "
         + (f"Interactions were computed on {facts['interactions']}. " if study.inputs else "")
         + versions(),
@@ -168,9 +169,24 @@ def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) 
         "optimiser": f"{study.optimiser}, weight decay {study.weight_decay:g}, {study.batch_size} a step, "
         f"{study.precision}",
     }
+    if data.others is not None:
+        facts["pretraining data"] = f"{len(data.others):,} samples in {study.pretrain_data}"
+    if study.validation:
+        stop = f", stopped after {study.patience} epochs without a lower loss" if study.patience else ""
+        facts["validation"] = f"{study.validation:.0%} of the samples of each phase{stop}"
     if study.inputs:
         facts["interactions"] = f"{study.inputs} test inputs, players {study.players}, method {study.method}"
     return facts
+
+
+def _chosen(study: Granularity) -> str:
+    """By which epoch a phase is judged."""
+    if study.validation:
+        return (
+            "Errors, and what goes on, are those after the epoch of the lowest loss on the "
+            f"{study.validation:.0%} of the phase's samples that validate."
+        )
+    return "Errors are those after the last epoch."
 
 
 def notes_on(study: Granularity) -> list[str]:
@@ -179,12 +195,23 @@ def notes_on(study: Granularity) -> list[str]:
         "A seed draws the samples (where not all are used), the start, the heads, the order of samples and "
         "the random labels.",
         "The lowest error of several is lower than that of the same pretraining would be in new runs.",
-        "The error is that after the last epoch; no epoch is chosen by the test samples.",
+        f"{_chosen(study)} No epoch is chosen by the test samples.",
         *notes_on_task(study.task),
     ]
+    if study.validation and (idle := [kind for kind in study.kinds if kind in MEANINGLESS]):
+        notes.append(
+            f"Pretraining on {listed(idle)} labels went to its last epoch: such labels of other samples "
+            "cannot be learned, and validate nothing."
+        )
+    if study.pretrain_data is not None:
+        notes.append("The loss and accuracy in the histories of pretraining are of its own first samples.")
     if study.embedding is None and any(kind.startswith("kmeans") for kind in study.kinds):
         notes.append("Clusters are of the features of the network at its start.")
     if study.inputs:
+        notes.append(
+            "Intervals of strengths and shares are over seeds and inputs, since they are averages over both; "
+            "those of right answers of parts are over seeds, with the inputs held fixed."
+        )
         notes.append(
             "Strengths are compared without scaling. A network pretrained on the target's own classes "
             "answers with its head, all others through a read-out, whose effects can be several times as "

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from harsanyi.analyses.statistics.verdict import Claim
 from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
@@ -21,6 +22,8 @@ OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("embedding",): ("kmeans-aligned", "kmeans-unaligned"),
     ("misalignment",): ("columns", "wordnet", "kmeans-aligned", "kmeans-unaligned"),
 }
+# Options whose values are each given once.
+UNIQUE = ("kinds", "columns", "counts", "hops", "depths", "sizes", "pretrain_sizes", "seeds", "misalignment")
 # Options of the comparison of interactions.
 OF_INTERACTIONS = ("players", "method", "skip_short", "restricted", "rare")
 # The smallest allowed value of each whole number.
@@ -29,6 +32,8 @@ MIN_VALUES = {
     "hops": 1,
     "depths": 0,
     "sizes": 1,
+    "pretrain_sizes": 1,
+    "patience": 1,
     "seeds": 0,
     "pretrain_epochs": 0,
     "finetune_epochs": 1,
@@ -53,6 +58,9 @@ class Granularity(Settings):
     """Training samples with label columns. In any form that `harsanyi compare` reads."""
     test_data: Path
     """Samples on which the target is tested."""
+    pretrain_data: Path | None = None
+    """Samples to pretrain on. Other images, other labels, more or fewer; by default those of --data. All of
+    its label columns are for pretraining, or those of --columns."""
     target: str
     """Label column to transfer to."""
     task: Literal["classification", "multi-label", "regression"] = "classification"
@@ -80,7 +88,18 @@ class Granularity(Settings):
     """kmeans: network whose features are clustered, with its published weights; by default the study's own
     network at its start, whose features with random weights hold little more than the pixels."""
     sizes: tuple[int, ...] = ()
-    """Numbers of training samples. For pretraining and target alike; by default all."""
+    """Numbers of training samples. For pretraining and target alike, unless pretraining has its own data or
+    sizes; by default all."""
+    pretrain_sizes: tuple[int, ...] = ()
+    """Numbers of pretraining samples, each with every one of --sizes. By default all of --pretrain-data;
+    without that, the target's own samples."""
+    validation: float = 0.0
+    """Share of the samples of both phases that validates. The epoch of the lowest loss on it goes on, and is
+    tested; 0: the last epoch. Random and per-sample labels have nothing to validate: their pretraining is
+    whole."""
+    patience: int | None = None
+    """Stop a phase after so many epochs in a row without a lower loss on the validation samples. By default
+    all epochs are trained."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds; intervals are over them. Of samples, start, heads, order and random labels."""
     misalignment: tuple[float, ...] = (0.0,)
@@ -125,6 +144,9 @@ class Granularity(Settings):
     classes."""
     rare: float = 0.1
     """An interaction is rare if at most this share of the inputs of its class, or only one, have it."""
+    claims: tuple[str, ...] = ()
+    """Claims about errors, told by rule. Stated before the study runs, as "columns-100 - baseline < -0.01" or
+    "random-8/60 > 0.5": KIND-CLASSES or baseline, /SIZE for one of several sizes, *SHARE for moved labels."""
     published: bool = False
     """Draw the published points of ImageNet-21k beside the study's own."""
     only_plan: bool = False
@@ -134,7 +156,8 @@ class Granularity(Settings):
     text_column: str | None = None
     """Column of the sentences, in tables."""
     label_columns: tuple[str, ...] | None = None
-    """Columns of the labels, in tables."""
+    """Columns of the labels, in tables; or names of the levels of image
+    folders, the outermost first: kingdom family species."""
     device: str = "auto"
     """cpu, cuda, cuda:1, xpu, … or auto. auto takes the accelerator of this machine, where
     there is one."""
@@ -148,11 +171,13 @@ class Granularity(Settings):
         for name in ("kinds", "seeds", "misalignment"):
             if not getattr(self, name):
                 raise ValueError(f"{option(name)} is empty: expected one or more")
-        for name in ("kinds", "columns", "counts", "hops", "depths", "sizes", "seeds", "misalignment"):
+        for name in UNIQUE:
             values = getattr(self, name) or ()
             if len(set(values)) < len(values):
                 raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
         self._require_numbers()
+        for claim in self.claims:
+            Claim.of(claim)
         counted = [kind for kind in self.kinds if kind in COUNTED]
         if counted and not self.counts:
             raise ValueError(
@@ -176,6 +201,8 @@ class Granularity(Settings):
             if not set(kinds) & set(self.kinds):
                 words = " or ".join(kinds)
                 self.refuse_idle(names, f"for --kinds {words}; the kinds are {' '.join(self.kinds)}")
+        if not self.validation:
+            self.refuse_idle(("patience",), "for early stopping, and --validation is 0")
         if not self.inputs:
             self.refuse_idle(OF_INTERACTIONS, "for interactions, and --inputs is 0")
 
@@ -188,6 +215,10 @@ class Granularity(Settings):
         for name in ("pretrain_rate", "finetune_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{option(name)} is {getattr(self, name)}: expected a number above 0")
+        if not 0 <= self.validation < 1:
+            raise ValueError(
+                f"--validation is {self.validation}: expected a share of samples, 0 or more and less than 1"
+            )
         for name in ("misalignment", "rare"):
             value = getattr(self, name)
             shares = value if isinstance(value, tuple) else (value,)

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_summary, ladder_table
-from harsanyi.analyses.granularity.runs import TransferRun, runs_table, summary_table
+from harsanyi.analyses.granularity.claims import claims_table
+from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_of, ladder_summary
+from harsanyi.analyses.granularity.run_tables import runs_table, summary_table
+from harsanyi.analyses.granularity.runs import BASELINE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
-CORRELATION = "correlation"
+CORRELATION, CLAIMS = "correlation", "claims"
 
 
 def granularity_tables(
     study: Granularity, runs: Sequence[TransferRun], *, progress: bool = True
 ) -> dict[str, pd.DataFrame]:
-    """The tables of the finished runs: runs and their summary; with `inputs` also the ladder's.
+    """The tables of the finished runs: runs and their summary; with `claims` and `inputs` also theirs.
 
     Args:
         study: the study.
@@ -27,8 +29,20 @@ def granularity_tables(
     """
     runs_done = runs_table(study, runs)
     tables = {RUNS: runs_done, SUMMARY: summary_table(runs_done)}
+    if study.claims:
+        tables[CLAIMS] = claims_table(runs_done, study.claims)
     if study.inputs:
-        ladder = ladder_table(study, runs, progress=progress)
-        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder)}
+        ladder, games = ladder_of(study, runs, progress=progress)
+        tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder, games)}
         tables[CORRELATION] = ladder_correlation(runs_done, ladder)
     return tables
+
+
+def of_largest_pretraining(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the baseline, and of the largest number of pretraining samples.
+
+    >>> rows = [("baseline", 0), ("random", 50), ("random", 200)]
+    >>> of_largest_pretraining(pd.DataFrame(rows, columns=["kind", "pretrain_size"])).index.tolist()
+    [0, 2]
+    """
+    return table[(table.kind == BASELINE) | (table.pretrain_size == table.pretrain_size.max())]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from harsanyi.data import Inputs
+from harsanyi.data.label_sets import label_sets
 
 # The name of the error in tables, by task; every error is a share, 0 at best.
 ERRORS = {
@@ -20,7 +21,6 @@ MEASURES_OF = {
 }
 # The meaning of the class names in the target's column.
 NAMES = {"classification": "classes", "multi-label": "distinct sets", "regression": "distinct numbers"}
-SEPARATOR = ";"  # of the members of a set
 
 
 def target_values(
@@ -58,17 +58,10 @@ def target_values(
         return labels, names
     if task == "regression":
         return np.array([_number(name, column) for name in names])[labels], (column,)
-    sets = [_members(name) for name in names]
-    members = tuple(sorted(set().union(*sets)))
-    if not members:
-        raise ValueError(
-            f"no class of {column!r} has a member: expected names such as 'animal{SEPARATOR}large' for "
-            "--task multi-label"
-        )
-    matrix = np.array(
-        [[member in labels_of_name for member in members] for labels_of_name in sets], np.float64
-    )
-    return matrix[labels], members
+    try:
+        return label_sets(inputs, column)
+    except ValueError as error:
+        raise ValueError(f"--task multi-label: {error}") from error
 
 
 def with_names_of(train: Inputs, test: Inputs, column: str, task: str) -> Inputs:
@@ -147,10 +140,6 @@ def notes_on_task(task: str) -> list[str]:
             samples,
         ]
     return []
-
-
-def _members(name: str) -> set[str]:
-    return {member for part in name.split(SEPARATOR) if (member := part.strip())}
 
 
 def _number(name: str, column: str) -> float:

@@ -5,13 +5,25 @@ from typing import Any
 
 import pandas as pd
 
-from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS
-from harsanyi.analyses.granularity.runs import BASELINE, DIFFERENCE, TransferRun, is_done
+from harsanyi.analyses.granularity.claims import claims_in_words, describe_claims
+from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
+from harsanyi.analyses.granularity.ladder import READ_OUT
+from harsanyi.analyses.granularity.run_tables import DIFFERENCE, OF_DIFFERENCES
+from harsanyi.analyses.granularity.runs import BASELINE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.tables import CORRELATION, LADDER_SUMMARY, SUMMARY
+from harsanyi.analyses.granularity.tables import (
+    CLAIMS,
+    CORRELATION,
+    LADDER_SUMMARY,
+    SUMMARY,
+    of_largest_pretraining,
+)
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
+from harsanyi.analyses.statistics.verdict import RULE, verdict
+from harsanyi.shown import number
 
 KNOWLEDGE = {
     "preserved_share": "preserved, of before",
@@ -21,11 +33,22 @@ KNOWLEDGE = {
     "rare_scratch": "rare, of baseline",
     "rare_preserved": "preserved, of rare after",
     "common_preserved": "preserved, of the rest after",
-    "preserved_accuracy": "accuracy of preserved alone",
-    "new_accuracy": "accuracy of new alone",
-    "everything_accuracy": "accuracy on these inputs",
 }
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE
+# Restricted prediction: every part beside every other and beside its baselines.
+PARTS_ALONE = {
+    "preserved_accuracy": "preserved",
+    "random_like_preserved_accuracy": "as strong at random",
+    "exclusive_accuracy": "exclusive",
+    "new_accuracy": "new",
+    "random_like_new_accuracy": "as strong as new, at random",
+    "discarded_accuracy": "discarded, in the network before",
+    "nothing_accuracy": "constants alone",
+    "chance_accuracy": "chance",
+    "everything_accuracy": "the network",
+    "preserved_accuracy_difference": "preserved less its strongest baseline, points",
+    "new_accuracy_difference": "new less its strongest baseline, points",
+}
+HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
@@ -38,6 +61,7 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
         classes_of = NAMES[study.task] if kind == BASELINE else "classes"
         lines.append(
             f"  {name}, {classes} {classes_of}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
+            + (f"; pretraining sizes {_distinct(rows.pretrain_size)}" if rows.pretrain_size.any() else "")
             + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
         )
     return lines
@@ -58,9 +82,13 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     sizes = sorted(set(summary["size"]), reverse=True)
     sentences = [_answer(size, summary[summary["size"] == size], error) for size in sizes]
     if LADDER_SUMMARY in tables:
-        sentences += _knowledge(tables[LADDER_SUMMARY])
+        ladder = of_largest_pretraining(tables[LADDER_SUMMARY])
+        sentences += _knowledge(ladder) + _parts_alone(ladder)
+    if CLAIMS in tables:
+        sentences += describe_claims(tables[CLAIMS])
+    apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
-    return [*sentences, resting_on(seeds, "seeds")]
+    return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
 
 
 def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -70,12 +98,11 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
         study: of the tables.
         tables: of `granularity_tables`.
     """
-    summary, error = tables[SUMMARY], ERRORS[study.task]
+    every, error = tables[SUMMARY], ERRORS[study.task]
+    summary = of_largest_pretraining(every)
     sizes = sorted(set(summary["size"]))
-    # The answer with most samples is the headline.
     found = {
-        f"Error with {size} samples": _answer(size, summary[summary["size"] == size], error)
-        for size in sizes[:-1]
+        f"Error with {size} samples": _answer(size, every[every["size"] == size], error) for size in sizes
     }
     errors = summary[summary.quantity == "error"]
     largest = errors[errors["size"] == sizes[-1]]
@@ -90,11 +117,15 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
     for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby("kind"):
         if len(sizes) > 1:
             found[f"Sizes for {kind}"] = _by_size(rows, error)
+    of_last = every[(every["size"] == sizes[-1]) & (every.quantity == "error")]
+    for kind, rows in of_last[of_last.misalignment == 0].groupby("kind"):
+        if kind != BASELINE and len(study.pretrain_sizes) > 1:
+            found[f"Pretraining sizes for {kind}"] = _by_size(rows, error, "pretrain_size")
     moved = largest[largest.misalignment > 0]
     if len(study.misalignment) > 1 and len(moved):
         found[f"Misalignment with {sizes[-1]} samples"] = _by_misalignment(largest, error)
     if LADDER_SUMMARY in tables:
-        ladder = tables[LADDER_SUMMARY]
+        ladder = of_largest_pretraining(tables[LADDER_SUMMARY])
         found["Ladders"] = " ".join(_knowledge(ladder))
         for kind, rows in ladder[ladder["size"] == sizes[-1]].groupby("kind"):
             if rows.classes.nunique() > 1:
@@ -103,13 +134,13 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
-def _by_size(rows: pd.DataFrame, error: str) -> str:
+def _by_size(rows: pd.DataFrame, error: str, by: str = "size") -> str:
     """The error of the most classes, with the fewest and the most samples."""
-    rows = rows[rows.classes == rows.classes.max()].sort_values("size")
+    rows = rows[rows.classes == rows.classes.max()].sort_values(by)
     first, last = rows.iloc[0], rows.iloc[-1]
     return (
-        f"With {classes_in_words(last)} the {error} is {with_interval(first, _tenths)} after "
-        f"{first['size']:,} samples and {with_interval(last, _tenths)} after {last['size']:,}."
+        f"With {labels_in_words(last)} the {error} is {with_interval(first, _tenths)} after "
+        f"{first[by]:,} {SAMPLES[by]} and {with_interval(last, _tenths)} after {last[by]:,}."
     )
 
 
@@ -146,24 +177,37 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     )
     if pretrained.empty:
         return words + "."
-    best = pretrained.sort_values("value", kind="stable").iloc[0]
-    same = (differences.kind == best.kind) & (differences.classes == best.classes)
-    (less,) = differences[same & (differences.misalignment == 0)].itertuples()
+    best: Any = pretrained.sort_values("value", kind="stable").iloc[0]
+    identity = ["kind", "classes", "pretrain_size"]
+    same = (differences[identity] == best[identity]).all(axis=1)
+    less: Any = differences[same & (differences.misalignment == 0)].iloc[0]
     named = classes_in_words(best)
     if less.value >= 0:
         change = with_interval(less, points)
         return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change} points."
-    lower = with_interval(Interval(-less.value, -less.high, -less.low), lambda share: f"{100 * share:.1f}")
+    lower = with_interval(
+        Interval(-less.value, -less.high, -less.low), lambda share: number(100 * share, ".1f")
+    )
     unsure = ", which may be nothing" if less.high >= 0 else ""
     return f"{words}. Pretraining on {named} lowers it most, by {lower} percentage points{unsure}."
 
 
 def classes_in_words(row: Any) -> str:
-    """The pretraining classes of a row of a table.
+    """The pretraining classes of a row of a table, and its pretraining samples where they have a number.
 
     >>> classes_in_words(TransferRun("random", "8", 8, 60, 2)), classes_in_words(
     ...     TransferRun("columns", "fine", 10, 60, 2))
     ('8 random classes', 'the 10 classes of fine')
+    """
+    samples = f" with {row.pretrain_size:,} pretraining samples" if row.pretrain_size else ""
+    return labels_in_words(row) + samples
+
+
+def labels_in_words(row: Any) -> str:
+    """The pretraining classes of a row of a table.
+
+    >>> labels_in_words(TransferRun("random", "8", 8, 60, 2))
+    '8 random classes'
     """
     if row.kind == "columns":
         return f"the {row.classes:,} classes of {row.level}"
@@ -171,19 +215,46 @@ def classes_in_words(row: Any) -> str:
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
-    """What is preserved with most samples, of the fewest and the most classes of each kind."""
+    """What is preserved with most samples, of the fewest and the most classes of each kind, like with like.
+
+    A network's own head and a read-out have effects of different sizes: levels that answer with the one are
+    not set beside levels that answer with the other.
+    """
     rows = ladder[
         (ladder["size"] == ladder["size"].max()) & (ladder.order == "all") & (ladder.misalignment == 0)
     ]
     rows = rows[rows.quantity == "preserved_share"]
     sentences = []
     for _, levels in rows.groupby("kind", sort=False):
-        ends = levels.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
-        first, *others = [
-            f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
-            for level in ends.itertuples()
+        for through_read_out, alike in levels.groupby(levels[READ_OUT].astype(bool), sort=False):
+            ends = alike.sort_values("classes", kind="stable").iloc[[0, -1]].drop_duplicates("classes")
+            said = [
+                f"{with_interval(level, percent)} of what {classes_in_words(level)} taught"
+                for level in ends.itertuples()
+            ]
+            how = "" if through_read_out else ", which answers with its own head and not through a read-out"
+            sentences.append(f"The transfer preserves {listed(said)}{how}.")
+    return sentences
+
+
+def _parts_alone(ladder: pd.DataFrame) -> list[str]:
+    """The accuracy of every part alone after the finest pretraining of a kind, and its baselines."""
+    rows = ladder[(ladder["size"] == ladder["size"].max()) & (ladder.misalignment == 0)]
+    rows = rows[rows.order == "all"]
+    sentences = []
+    for _, levels in rows[rows.quantity == "preserved_accuracy_difference"].groupby("kind", sort=False):
+        finest: Any = levels.sort_values("classes", kind="stable").iloc[-1]
+        same = rows[(rows.kind == finest.kind) & (rows.classes == finest.classes)].set_index("quantity")
+        parts = [
+            f"{name} {with_interval(same.loc[quantity], percent)}"
+            for quantity, name in PARTS_ALONE.items()
+            if quantity in same.index and not quantity.endswith(OF_DIFFERENCES)
         ]
-        sentences.append(f"The transfer preserves {listed([first, *others])}.")
+        told, gain = verdict(Interval(finest.value, finest.low, finest.high)), with_interval(finest, points)
+        sentences.append(
+            f"After {classes_in_words(finest)}, right answers are: {listed(parts)}. That the preserved "
+            f"predicts more than the strongest of its baselines {told}: {gain} points."
+        )
     return sentences
 
 
@@ -199,12 +270,19 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     """
     summary = tables[SUMMARY]
     errors = _wide(summary, {"error": _tenths, DIFFERENCE: points})
+    errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
+    if CLAIMS in tables:
+        words["Claims of the study file. " + RULE] = claims_in_words(tables[CLAIMS])
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
         words["Knowledge: shares of salient strength, and accuracies of parts of it"] = shares
+        if (ladder.quantity == "preserved_accuracy").any():
+            formats = {name: points if name.endswith(OF_DIFFERENCES) else percent for name in PARTS_ALONE}
+            alone = _wide(ladder[ladder.order == "all"], formats)
+            words["Accuracy of a part of the knowledge alone"] = alone
         words["Correlation of knowledge with accuracy on the target, over runs"] = _correlation(
             tables[CORRELATION]
         )
@@ -215,7 +293,10 @@ def _correlation(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each quantity, with both coefficients."""
     texts = table.assign(
         knowledge=[HEADINGS.get(str(x), str(x)) for x in table.x],
-        text=[with_interval(row, lambda value: f"{value:.2f}") for row in table.itertuples()],
+        text=[
+            f"{with_interval(row, '.2f')}; p {p_in_words(p)}, corrected {p_in_words(q)}"
+            for row, p, q in zip(table.itertuples(), table[P], table[CORRECTED], strict=True)
+        ],
     )
     return texts.pivot(
         index=["knowledge", "points", "clusters"], columns="coefficient", values="text"
@@ -237,12 +318,22 @@ def _wide(table: pd.DataFrame, formats: Mapping[str, Callable[[float], str]]) ->
     return wide.rename_axis("pretraining")
 
 
+def _chances(differences: pd.DataFrame) -> pd.DataFrame:
+    """p of the differences, and p corrected for their number."""
+    names = [_name(row) for row in differences.itertuples()]
+    columns = {"p": P, "p, corrected": CORRECTED}
+    return pd.DataFrame(
+        {heading: list(map(p_in_words, differences[name])) for heading, name in columns.items()}, names
+    )
+
+
 def _name(row: Any) -> str:
     """The name of a row of a summary in the report."""
     level = f" ({row.level})" if row.kind == "columns" else ""
     classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
     moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""
-    return f"{row.kind}{classes}{moved}, {row.size:,} samples"
+    pretrained = f", pretrained on {row.pretrain_size:,}" if row.pretrain_size else ""
+    return f"{row.kind}{classes}{moved}{pretrained}, {row.size:,} samples"
 
 
 def _distinct(values: pd.Series) -> str:
@@ -250,4 +341,4 @@ def _distinct(values: pd.Series) -> str:
 
 
 def _tenths(share: float) -> str:
-    return f"{share:.1%}"
+    return number(share, ".1%")

@@ -1,17 +1,18 @@
 """Knowledge change: which interactions were preserved, discarded and newly learned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_and_order, require_same_games
+from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, require_same_games
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.interactions import salience_rule
+from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 from harsanyi.shown import Card, Shown, counted
 
 AMOUNTS = ("preserved", "discarded", "new", "all_before", "all_after")
@@ -155,11 +156,10 @@ def compare(
     """
     networks = {"before": before, "after": after, **({"scratch": scratch} if scratch else {})}
     require_same_games(networks)
-    parts = knowledge_parts(before, after, scratch, threshold=threshold)
-    amounts = {name: by_sign_and_order(effects, before.orders) for name, effects in parts.items()}
-    _assert_adds_up(**{name: amounts[name] for name in AMOUNTS})
+    parts = change_parts(*(salient_parts(network, threshold) for network in networks.values()))
+    amounts = change_amounts(parts, before.orders)
     rule = salience_rule(threshold)
-    shared = parts["preserved"]
+    shared = _signed(parts["preserved"])
     return KnowledgeChange(before, after, scratch, shared, **amounts, threshold=threshold, rule=rule)
 
 
@@ -177,17 +177,45 @@ def knowledge_parts(
     Returns:
         signed effects in the unit of the score, by the names of the amounts of `KnowledgeChange`.
     """
-    all_before, all_after = salient_effects(before, threshold), salient_effects(after, threshold)
-    shared = shared_effects(all_before, all_after)
-    parts = {"preserved": shared, "discarded": all_before - shared, "new": all_after - shared}
-    parts |= {"all_before": all_before, "all_after": all_after}
-    if scratch:
-        all_scratch = salient_effects(scratch, threshold)
-        common = shared_effects(shared, all_scratch)
+    networks = (network for network in (before, after, scratch) if network)
+    parts = change_parts(*(salient_parts(network, threshold) for network in networks))
+    return {name: _signed(part) for name, part in parts.items()}
+
+
+def change_parts(before: Parts, after: Parts, scratch: Parts | None = None) -> dict[str, Parts]:
+    """What `compare` measures, of salient effects that are split by sign: what both have is the smaller.
+
+    Args:
+        before, after, scratch: as `salient_parts` gives them.
+
+    Returns:
+        parts split by sign, in the unit of the score, by the names of the amounts of `KnowledgeChange`.
+    """
+    shared = torch.minimum(before, after)
+    parts = {"preserved": shared, "discarded": before - shared, "new": after - shared}
+    parts |= {"all_before": before, "all_after": after}
+    if scratch is not None:
+        common = torch.minimum(shared, scratch)
         parts |= {"also_scratch": common, "exclusive": shared - common}
-        parts |= {"only_scratch": all_scratch - shared_effects(all_scratch, all_after)}
-        parts |= {"all_scratch": all_scratch}
+        parts |= {"only_scratch": scratch - torch.minimum(scratch, after), "all_scratch": scratch}
     return parts
+
+
+def change_amounts(parts: Mapping[str, Parts], orders: Int64[Tensor, " coalitions"]) -> dict[str, Amount]:
+    """The sums by order of what `change_parts` gives; they add up."""
+    amounts = {name: by_order(part, orders) for name, part in parts.items()}
+    _assert_adds_up(**{name: amounts[name] for name in AMOUNTS})
+    return amounts
+
+
+def salient_parts(network: Interactions, threshold: float) -> Parts:
+    """Effects split by sign, `(games, kinds, signs, coalitions)`, zero where not salient."""
+    return split_by_sign(salient_effects(network, threshold))
+
+
+def _signed(parts: Parts) -> Tensor:
+    """The effects that `split_by_sign` splits: of each, one part is zero."""
+    return parts[:, :, 0] - parts[:, :, 1]
 
 
 def salient_effects(network: Interactions, threshold: float) -> Tensor:

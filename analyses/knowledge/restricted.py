@@ -1,6 +1,6 @@
 """Restricted prediction: the accuracy of a part of the knowledge alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,20 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import require_same_games
 from harsanyi.analyses.knowledge.change import knowledge_parts
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, rate_interval, ratio_interval
+from harsanyi.analyses.knowledge.random_parts import Orders, random_orders, random_sums
+from harsanyi.analyses.statistics.bootstrap import (
+    Bootstrap,
+    Interval,
+    mean_difference_interval,
+    mean_interval,
+    rate_interval,
+    ratio_interval,
+    within,
+)
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 
 PARTS = ("preserved", "new", "also_scratch", "exclusive")
+CHANCE = "chance"
 # Values of the column knowledge, in this order.
 KNOWLEDGE = (
     "nothing",
@@ -23,10 +33,16 @@ KNOWLEDGE = (
     "everything",
     "nothing of before",
     "everything of before",
+    *(f"random like {part}" for part in (*PARTS, "discarded")),
+    CHANCE,
 )
 QUANTITIES = ("accuracy", "agreement", "accuracy_share")
-# Keys are (knowledge, version).
-Scores = dict[tuple[str, str], Float64[Tensor, "games classes"]]
+DIFFERENCE = "accuracy_difference"
+# Random parts of each strength.
+DRAWS = 10
+# Keys are (knowledge, version); random parts have an axis of draws before.
+Row = tuple[str, str]
+Scores = dict[Row, Float64[Tensor, "*draws games classes"]]
 
 
 def restricted_prediction(
@@ -47,7 +63,10 @@ def restricted_prediction(
 
     The constants I_k(∅) are the network's scores with all players masked (without the noise of a sparse
     method). They hold what the network assumes before it sees anything, such as its prior over the classes,
-    and every row includes them. "nothing" is their prediction alone, to compare with.
+    and every row includes them. So a part alone means nothing by itself. Its baselines are the constants
+    alone, a random part of the network's salient interactions that is as strong in every class's score
+    ("random like preserved", 10 draws; interactions are taken in one random order for all classes), and
+    chance, 1/K for K classes.
 
     Args:
         before, after: the interactions of each network in the score of every class, in the order of the
@@ -58,16 +77,19 @@ def restricted_prediction(
         bootstrap: of the intervals over games.
 
     Returns:
-        tidy: knowledge, version, quantity, value, low, high, games.
+        tidy: knowledge, version, quantity, value, low, high, games, against.
 
         - knowledge: of `after` "nothing" (constants alone), "preserved" and "new", with `scratch` also
           "also_scratch" and "exclusive" (together the preserved part), "all salient" (preserved and new),
           "everything" (the whole network, v_k(N)); of `before`, with its constants, "discarded",
-          "nothing of before", "everything of before".
+          "nothing of before", "everything of before"; "random like" each part, of the same network;
+          "chance".
         - version: "only" this part, or "without": all salient interactions of `after` except this part.
         - quantity: "accuracy", the share of games whose prediction is the label; "agreement", the share whose
           prediction is the answer of the whole network `after`; "accuracy_share", accuracy divided by that of
-          "all salient", NaN where that is 0.
+          "all salient", NaN where that is 0; "accuracy_difference" of each part alone, accuracy less that of
+          the strongest of its baselines, paired by game.
+        - against: that baseline; empty in other rows.
 
     Raises:
         ValueError: for fewer than two classes, other games, players or classes between networks, or labels
@@ -79,34 +101,83 @@ def restricted_prediction(
     >>> rows = table[(table.quantity == "accuracy") & (table.version == "only")]
     >>> dict(zip(rows.knowledge, rows.value))  # preserved are 1 and 2: the second class; new are 3 and 0
     {'nothing': 1.0, 'preserved': 0.0, 'new': 1.0, 'discarded': 1.0, 'all salient': 1.0, 'everything': 1.0, \
-'nothing of before': 1.0, 'everything of before': 0.0}
+'nothing of before': 1.0, 'everything of before': 0.0, 'random like preserved': 0.0, 'random like new': 1.0, \
+'random like discarded': 1.0, 'chance': 0.5}
     """
     require_classes(
         {"before": before, "after": after, **({} if scratch is None else {"scratch": scratch})}, labels
     )
-    answers = {row: scores.argmax(1) for row, scores in _scores(before, after, scratch, threshold).items()}
+    orders = random_orders(after[0].effects, DRAWS, bootstrap.seed)
+    answers = {
+        row: scores.argmax(-1) for row, scores in _scores(before, after, scratch, threshold, orders).items()
+    }
     rows = sorted(answers, key=lambda row: KNOWLEDGE.index(row[0]))
     right, agrees = (
-        torch.stack([answers[row] == expected for row in rows], dim=1).double().cpu().numpy()
+        torch.stack([_share_of_draws(answers[row] == expected) for row in rows], dim=1).cpu().numpy()
         for expected in (labels, answers["everything", "only"])
     )
+    rows.append((CHANCE, "only"))
+    right, agrees = (np.column_stack([part, np.full(len(part), 1 / len(after))]) for part in (right, agrees))
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
-    intervals = [
-        rate_interval(right, bootstrap=bootstrap),
-        rate_interval(agrees, bootstrap=bootstrap),
-        _shares(right, whole, bootstrap),
-    ]
+    intervals = [_rates(right, bootstrap), _rates(agrees, bootstrap), _shares(right, whole, bootstrap)]
+    measured = (
+        (*row, quantity, interval, "")
+        for row, of_row in zip(rows, zip(*intervals, strict=True), strict=True)
+        for quantity, interval in zip(QUANTITIES, of_row, strict=True)
+    )
     return pd.DataFrame(
         {
             "knowledge": knowledge,
             "version": version,
             "quantity": quantity,
-            **vars(interval),
+            **{name: getattr(interval, name) for name in ("value", "low", "high")},
             "games": len(labels),
+            "against": against,
         }
-        for (knowledge, version), of_row in zip(rows, zip(*intervals, strict=True), strict=True)
-        for quantity, interval in zip(QUANTITIES, of_row, strict=True)
+        for knowledge, version, quantity, interval, against in (
+            *measured,
+            *_over_baselines(rows, right, bootstrap),
+        )
     )
+
+
+def baselines_of(part: str) -> tuple[str, str, str]:
+    """What the accuracy of a part alone is to be compared with: constants, as much at random, chance.
+
+    >>> baselines_of("new")
+    ('nothing', 'random like new', 'chance')
+    """
+    nothing = "nothing of before" if part == "discarded" else "nothing"
+    return nothing, f"random like {part}", CHANCE
+
+
+def _over_baselines(
+    rows: Sequence[Row], right: np.ndarray, bootstrap: Bootstrap
+) -> Iterator[tuple[str, str, str, Interval, str]]:
+    """The accuracy of each part alone less that of the strongest of its baselines."""
+    only = {name: right[:, column] for column, (name, version) in enumerate(rows) if version == "only"}
+    for part in (*PARTS, "discarded"):
+        if part in only:
+            strongest = max(baselines_of(part), key=lambda name: only[name].mean())
+            (found,) = mean_difference_interval((only[part] - only[strongest])[:, None], bootstrap=bootstrap)
+            yield part, "only", DIFFERENCE, within(found, -1.0, 1.0), strongest
+
+
+def _share_of_draws(truths: Tensor) -> Float64[Tensor, " games"]:
+    """Of random parts, the share of draws."""
+    return truths.double().mean(0) if truths.dim() > 1 else truths.double()
+
+
+def _rates(shares: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
+    """Wilson's interval of truth values, those of means for several draws a game, none of what is given."""
+    truths = np.asarray(np.isin(shares, (0.0, 1.0)).all(0))
+    given = (shares == shares[0]).all(0) & ~truths
+    of_truths = iter(rate_interval(shares[:, truths], bootstrap=bootstrap))
+    of_draws = iter(mean_interval(shares[:, ~truths], least=0.0, bootstrap=bootstrap))
+    found = [next(of_truths) if truth else within(next(of_draws), 0.0, 1.0) for truth in truths]
+    return [
+        Interval(one.value, np.nan, np.nan) if known else one for one, known in zip(found, given, strict=True)
+    ]
 
 
 def _shares(right: np.ndarray, whole: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
@@ -154,17 +225,18 @@ def _scores(
     after: Sequence[Interactions],
     scratch: Sequence[Interactions] | None,
     threshold: float,
+    orders: Orders,
 ) -> Scores:
     """The scores of all classes from every part; one class in memory at a time."""
     third: Sequence[Interactions | None] = [None] * len(after) if scratch is None else scratch
     networks = zip(before, after, third, strict=True)
-    classes = [_class_scores(*of_class, threshold) for of_class in networks]
-    return {row: torch.stack([scores[row] for scores in classes], dim=1) for row in classes[0]}
+    classes = [_class_scores(*of_class, threshold, orders) for of_class in networks]
+    return {row: torch.stack([scores[row] for scores in classes], dim=-1) for row in classes[0]}
 
 
 def _class_scores(
-    before: Interactions, after: Interactions, scratch: Interactions | None, threshold: float
-) -> dict[tuple[str, str], Tensor]:
+    before: Interactions, after: Interactions, scratch: Interactions | None, threshold: float, orders: Orders
+) -> dict[Row, Tensor]:
     """The score of one class from every part, by knowledge and version."""
     parts = knowledge_parts(before, after, scratch, threshold=threshold)
     constant, constant_before, salient = constants(after), constants(before), parts["all_after"]
@@ -176,4 +248,7 @@ def _class_scores(
     for name in (name for name in PARTS if name in parts):
         scores[name, "only"] = constant + parts[name].sum((1, 2))
         scores[name, "without"] = constant + (salient - parts[name]).sum((1, 2))
+        scores[f"random like {name}", "only"] = constant + random_sums(salient, parts[name], orders)
+    random = random_sums(parts["all_before"], parts["discarded"], orders)
+    scores["random like discarded", "only"] = constant_before + random
     return scores

@@ -2,6 +2,8 @@
 
 import pandas as pd
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import (
     Amount,
@@ -10,7 +12,7 @@ from harsanyi.analyses.knowledge.amounts import (
 )
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import Interactions
-from harsanyi.interactions.effects.strength import by_order, split_by_sign
+from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 
 
 def similarity(
@@ -76,8 +78,12 @@ def reached(
 
 def similarity_amounts(first: Interactions, second: Interactions) -> tuple[Amount, Amount]:
     """Numerator and denominator of `similarity`."""
-    x, y = split_by_sign(first.effects), split_by_sign(second.effects)
-    return by_order(torch.minimum(x, y), first.orders), by_order(torch.maximum(x, y), first.orders)
+    return shared_and_all(split_by_sign(first.effects), split_by_sign(second.effects), first.orders)
+
+
+def shared_and_all(x: Parts, y: Parts, orders: Int64[Tensor, " coalitions"]) -> tuple[Amount, Amount]:
+    """Σ min(x, y) and Σ max(x, y) of effects split by sign, by order."""
+    return by_order(torch.minimum(x, y), orders), by_order(torch.maximum(x, y), orders)
 
 
 def reached_amounts(checkpoint: Interactions, final: Interactions) -> tuple[Amount, Amount]:

@@ -66,7 +66,7 @@ def shares_table(
     Returns:
         columns quantity (preserved_share, …), kind ("both", "and", "or"), value, low, high, difference (value
         less the original value), difference_low, difference_high (paired: both on the same resampled inputs),
-        games. All orders and signs together.
+        p (of the difference), games. All orders and signs together.
 
     Raises:
         ValueError: if the two have different numbers of games.

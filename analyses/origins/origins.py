@@ -11,6 +11,7 @@ from harsanyi.analyses.knowledge.amounts import group_labels, group_sums, requir
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.similarity import similarity
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_difference_interval
+from harsanyi.analyses.statistics.comparisons import P, with_corrected
 
 # Shares of `KnowledgeChange.table` whose differences between origins have rows.
 COMPARED = {**SHARE_AMOUNTS, "scratch_share": SCRATCH_SHARE_AMOUNTS["scratch_share"]}
@@ -38,7 +39,8 @@ def compare_many(
         bootstrap: of the intervals over games.
 
     Returns:
-        tidy: origin, quantity, kind, sign, order, value, low, high, games, as in `KnowledgeChange.table`.
+        tidy: origin, quantity, kind, sign, order, value, low, high, games, as in `KnowledgeChange.table`;
+        then p and p_corrected of differences (`with_corrected`, over all differences of a kind and order).
 
     Raises:
         ValueError: for no change, an empty name, or a name with " − ".
@@ -61,9 +63,8 @@ def compare_many(
         for row in _differences(f"{name}{MINUS}{other_name}", first, second, bootstrap)
     ]
     columns = ["origin", *tables[0].columns.drop("origin")]
-    if rows:
-        tables.append(pd.DataFrame(rows))
-    return pd.concat(tables, ignore_index=True)[columns]
+    table = pd.concat([*tables, pd.DataFrame(rows, columns=[*columns, P])], ignore_index=True)
+    return with_corrected(table, by=["kind", "order"])
 
 
 def origin_similarities(

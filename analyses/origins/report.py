@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,8 +34,9 @@ from harsanyi.analyses.report.words import (
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.run.run import STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.digest import digest
 
@@ -86,6 +87,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     if (out / REPORT_FILE).exists() and not (out / f"{ORIGINS}.csv").exists():
         raise ValueError(f"--out {out} holds the report of another command: name another folder")
     origins = [_origin(name, location) for name, location in _locations(runs).items()]
+    origins = _on_the_same_inputs(origins)
     first = origins[0]
     for origin in origins[1:]:
         _require_comparable(first, origin)
@@ -93,7 +95,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
     bootstrap = Bootstrap(seed=first.run.study.seed)
     table = compare_many(changes, bootstrap=bootstrap)
     similarities = origin_similarities(changes, bootstrap=bootstrap)
-    figures = _figures(table, similarities, first.run.unit)
+    figures = origin_figures(table, similarities, first.run.unit)
     summary = describe_origins(table)
     report = Report(
         title=f"{listed(list(changes))} side by side",
@@ -108,8 +110,8 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         figures=figures,
         findings=_findings(table, similarities),
         notes=[
-            "Intervals are over the inputs, the same in all origins. They do not cover other training runs, "
-            "and are not corrected for the number of pairs.",
+            "Intervals are over the inputs, the same in all origins. They do not cover other training runs. "
+            "Each is for itself: p corrected (Benjamini–Hochberg) takes the number of differences in.",
             "Shares compare each network with its own start. Strengths of different networks have different "
             "scales, those of their own logits.",
             *dict.fromkeys(note for origin in origins for note in method_notes(origin.run)),
@@ -120,7 +122,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
 
 
 def describe_origins(table: pd.DataFrame) -> list[str]:
-    """The results of `compare_many` in sentences: shares of each origin, number of pairs that differ."""
+    """The results of `compare_many` in sentences: shares of each origin, number of differences that are told."""
     sentences = []
     for name in origins_of(table):
         preserved, new = (
@@ -132,15 +134,9 @@ def describe_origins(table: pd.DataFrame) -> list[str]:
             "after is new."
         )
     totals = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
-    pairs = totals[totals.origin.str.contains(MINUS) & (totals.quantity == "preserved_share")]
-    differing = ((pairs.low > 0) | (pairs.high < 0)).sum()
     games = int(totals.games.iloc[0])
-    return [
-        *sentences,
-        f"Of {len(pairs)} pairs of origins, {differing} differ in the preserved share by more than the "
-        "variation over inputs: their paired interval excludes 0.",
-        resting_on(games, "inputs"),
-    ]
+    apart = told_apart(totals, "differences of shares between origins")
+    return [*sentences, *([apart] if apart else []), resting_on(games, "inputs")]
 
 
 def headline(table: pd.DataFrame) -> str:
@@ -175,7 +171,7 @@ def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
+def origin_figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
     """The figures of origins by caption; the words before the colon are the name of the file."""
     intervals = intervals_over(int(table.games.max()), "inputs")
     return {
@@ -224,18 +220,21 @@ def _pair(row: pd.Series) -> str:
 
 
 def _similarity(row: pd.Series) -> str:
-    return with_interval(row, "{:.2f}".format)
+    return with_interval(row, ".2f")
 
 
 def _in_words(table: pd.DataFrame, *, differences: bool) -> pd.DataFrame:
     """Total shares as text, origins or pairs of them down, shares across."""
     rows = table[(table.kind == "both") & (table.sign == "both") & (table.order == "all")]
     rows = rows[rows.quantity.isin(COMPARED) & (rows.origin.str.contains(MINUS) == differences)]
-    write = "{:+.1%}".format if differences else percent
+    write = "+.1%" if differences else percent
     cells = rows.assign(
         share=rows.quantity.map({name: label for name, (label, _) in SHARE_COLOURS.items()}),
         text=[with_interval(row, write) for row in rows.itertuples()],
     )
+    if differences:
+        chances = zip(rows[P].map(p_in_words), rows[CORRECTED].map(p_in_words), strict=True)
+        cells["text"] += [f"; p {raw}, corrected {corrected}" for raw, corrected in chances]
     wide = cells.pivot(index="origin", columns="share", values="text").fillna(NO_VALUE)
     return wide.loc[list(dict.fromkeys(cells.origin)), list(dict.fromkeys(cells.share))]
 
@@ -273,6 +272,15 @@ def _origin(name: str, location: str) -> Origin:
         folder = Path(before)
     run = Run.open(folder)
     return Origin(name, run, run.compared(series or None))
+
+
+def _on_the_same_inputs(origins: Sequence[Origin]) -> list[Origin]:
+    """Origins without the inputs that a network of any of them failed on, where they have the same inputs."""
+    wholes = [origin.run.store.whole.settings["inputs"] for origin in origins]
+    if any(whole != wholes[0] for whole in wholes):
+        return list(origins)  # which is refused, and why is said
+    runs = in_common([origin.run for origin in origins])
+    return [replace(origin, run=run) for origin, run in zip(origins, runs, strict=True)]
 
 
 def _require_comparable(first: Origin, second: Origin) -> None:

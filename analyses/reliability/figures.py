@@ -54,7 +54,7 @@ def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The share of one network's salient strength that another has too, on the same inputs, by order.
 
-    Whiskers are intervals; an order without strength has no dot.
+    Whiskers are intervals. Orders without strength are left out.
 
     Args:
         table: of `found_table`.
@@ -71,10 +71,11 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rows = table[
         (table.kind == "both") & (table.sign == "both") & table.quantity.str.startswith(FOUND_PREFIX)
     ]
+    rows = rows[rows.value.notna()]
     orders, pairs = orders_of(rows), rows.groupby(["network", "quantity"], sort=False)
     ax = ax or new_axes(min(PAGE, max(COLUMN, 1.2 + 0.12 * len(pairs) * len(orders))), 2.8)
     for i, (colour, ((name, quantity), pair)) in enumerate(zip(cycle(NETWORK_COLOURS), pairs)):
-        by_order = pair.set_index("order").loc[orders]
+        by_order = pair.set_index("order").reindex(orders)
         x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8
         label = f"{name}, in {str(quantity).removeprefix(FOUND_PREFIX)}"
         dots_with_bars(ax, x, by_order, colour, label, bar_width=1, markersize=3)

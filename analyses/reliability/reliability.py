@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 
 from harsanyi.analyses.knowledge.generality import OTHER_INPUTS, found_table, generality_table, sharing_table
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
@@ -35,12 +37,17 @@ from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import again, methods_of
 from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
 from harsanyi.analyses.run.owner import owner_of, require_own_folder
-from harsanyi.analyses.run.run import STUDY_FILE, Run
+from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.study.inputs import load_inputs
-from harsanyi.analyses.study.layout import specification
+from harsanyi.analyses.statistics.comparisons import with_corrected
+from harsanyi.analyses.study.first_checks import require_options
+from harsanyi.analyses.study.inputs import draw_inputs, load_inputs
+from harsanyi.analyses.study.layout import lay, specification
+from harsanyi.analyses.study.networks import load_networks
 from harsanyi.analyses.study.study import Compare, Reliability, study_in
+from harsanyi.data import Inputs
 from harsanyi.data.corruptions import CORRUPTIONS, NOISE, corruption
+from harsanyi.interactions import Store
 from harsanyi.writing import alone_in_its_folder
 
 DEFAULT_NOISE_LEVELS = {"image": ("4", "8", "16"), "text": ("1", "2")}
@@ -64,9 +71,10 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
 
     The comparison on clean inputs is that of the folder above `study.out`, where one of the same study lies
     there; else it is computed in `study.out`/clean. Each variation has a folder of its own; `harsanyi show`
-    opens all of them. Writes into `study.out` the tables found, stability, shares, approximation and, where
-    players are the cells of a grid, generality and sharing, as .csv and .h5; figures and report.html. Folders
-    of other commands are refused.
+    opens all of them. An input on which a network fails in a variation is left out there, and of the clean
+    inputs that it is compared with. Writes into `study.out` the tables found, stability, shares,
+    approximation and, where players are the cells of a grid, generality and sharing, as .csv and .h5; figures
+    and report.html. Folders of other commands are refused.
 
     Args:
         study: the comparison and its variations.
@@ -75,19 +83,21 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     Returns:
         the summary, in sentences.
     """
-    study.require_sense()
+    require_options(study)
     require_own_folder(study.out, "reliability")
-    kind = _kind(study)
-    varied = variations(study, kind)
+    inputs = load_inputs(study, study.data)
+    varied = variations(study, inputs.kind)
+    _require_layouts(study, inputs)
     replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     clean = _clean(study, progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
+    missing = inputs_left_out(study)
     first, *others = describe_reliability(study, tables)
     report = Report(
         title=f"{study.model}: how far to trust what fine-tuning kept, dropped and learned",
         headline=first,
         summary=[*others, *reading_lines(clean.facts)],
-        warnings=cautions(clean),
+        warnings=[*cautions(clean), *missing],
         methods=methods_of(clean),
         again=again("reliability", study.out),
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
@@ -102,7 +112,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
         notes=[*reliability_notes(tables), *method_notes(clean)],
     )
     publish(study.out, tables, report)
-    return [*alarms(clean.facts), first, *others, *reading_lines(clean.facts)]
+    return [*alarms(clean.facts), *missing, first, *others, *reading_lines(clean.facts)]
 
 
 def variations(study: Reliability, kind: Literal["image", "text"]) -> dict[str, tuple[str, Compare]]:
@@ -142,19 +152,30 @@ def variations(study: Reliability, kind: Literal["image", "text"]) -> dict[str, 
 
 
 def _clean(study: Reliability, progress: bool) -> Run:
-    """The comparison on clean inputs: one that is there, or a new one.
+    """The comparison on clean inputs: one that is there, or a new one."""
+    return compute(_clean_study(study), progress=progress)
 
-    Raises:
-        ValueError: inputs were left out of it, on which a network failed.
-    """
+
+def _clean_study(study: Reliability) -> Compare:
+    """The comparison on clean inputs, in the folder above where it lies there, else in one of its own."""
     above = _comparison(study, study.out.parent)
     found = owner_of(above.out) == "compare" and study_in(above.out / STUDY_FILE) == above
-    clean = compute(
-        above if found else _comparison(study, study.out / CLEAN), progress=progress, record=False
-    )
-    if missing := left_out(clean.store):
-        raise ValueError(f"reliability needs all inputs of its comparison: {missing[0]}")
-    return clean
+    return above if found else _comparison(study, study.out / CLEAN)
+
+
+def inputs_left_out(study: Reliability) -> list[str]:
+    """The inputs on which a network failed, of the comparison and of each variation, in sentences.
+
+    Args:
+        study: of reliability, whose value tables are there.
+    """
+    kind = load_inputs(study, study.data).kind
+    varied = {name: variation for name, (_, variation) in variations(study, kind).items()}
+    return [
+        f"{name}: {sentence}"
+        for name, comparison in {CLEAN: _clean_study(study), **varied}.items()
+        for sentence in left_out(Store(comparison.out / STORE_FILE))
+    ]
 
 
 def _comparison(study: Reliability, out: Path, changed: Mapping[str, Any] | None = None) -> Compare:
@@ -163,9 +184,29 @@ def _comparison(study: Reliability, out: Path, changed: Mapping[str, Any] | None
     return Compare(**values | {"out": out} | dict(changed or {}))
 
 
-def _kind(study: Reliability) -> Literal["image", "text"]:
-    """The kind of the study's inputs."""
-    return load_inputs(study, study.data).kind
+def _require_layouts(study: Reliability, inputs: Inputs) -> None:
+    """Lay all players of the study on its inputs, before hours are spent on the first of them.
+
+    Raises:
+        ValueError: for players that these inputs cannot have.
+    """
+    if not study.layouts:
+        return
+    networks = load_networks(study, torch.device("cpu"))
+    for players in (study.players, *study.layouts):
+        laid = replace(study, players=players)
+        drawn = draw_inputs(laid, inputs).inputs
+        with _told_of(f"--players {players}" if players == study.players else f"--layouts {players}"):
+            lay(laid, networks, drawn)
+
+
+@contextmanager
+def _told_of(option_given: str) -> Iterator[None]:
+    """A context whose errors begin with the option that they are about."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{option_given}: {error}") from error
 
 
 def _generality_tables(clean: Run) -> dict[str, pd.DataFrame]:
@@ -190,24 +231,28 @@ def _variation_tables(
     bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY_TABLE: [], SHARES_TABLE: [], APPROXIMATION_TABLE: []}
     runs: Iterator[tuple[str, str, Run]] = (
-        (name, group, compute(variation, progress=progress, announce=False, record=False))
+        (name, group, compute(variation, progress=progress, announce=False))
         for name, (group, variation) in varied.items()
     )
-    for name, group, run in chain([(CLEAN, CLEAN, clean)], runs):
+    for name, group, varied_run in chain([(CLEAN, CLEAN, clean)], runs):
+        beside, run = in_common([clean, varied_run])
         tables = {
-            SHARES_TABLE: shares_table(run.change, clean.change, bootstrap=bootstrap),
+            SHARES_TABLE: shares_table(run.change, beside.change, bootstrap=bootstrap),
             APPROXIMATION_TABLE: approximation_table(run.interactions, study.threshold, bootstrap=bootstrap),
         }
-        games = np.flatnonzero(same_players(clean, run)) if group in (NOISE, SHIFT) else np.arange(0)
+        games = np.flatnonzero(same_players(beside, run)) if group in (NOISE, SHIFT) else np.arange(0)
         if len(games):
             on_clean, on_varied = (
                 {network: effects.select(games) for network, effects in side.interactions.items()}
-                for side in (clean, run)
+                for side in (beside, run)
             )
             tables[STABILITY_TABLE] = stability_table(on_clean, on_varied, bootstrap=bootstrap)
         for key, table in tables.items():
             parts[key].append(_labelled(table, name, group))
-    return {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items() if rows}
+    found = {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items() if rows}
+    varied_shares = found[SHARES_TABLE].p.where(found[SHARES_TABLE].group != CLEAN)
+    found[SHARES_TABLE] = with_corrected(found[SHARES_TABLE].assign(p=varied_shares), by=["kind"])
+    return found
 
 
 def _labelled(table: pd.DataFrame, variation: str, group: str) -> pd.DataFrame:

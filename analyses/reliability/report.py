@@ -12,6 +12,7 @@ from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot
 from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import NOISE
+from harsanyi.shown import number
 
 # Names of the tables' files, and of the groups of variations.
 GENERALITY_TABLE, SHARING_TABLE, FOUND_TABLE = "generality", "sharing", "found"
@@ -131,7 +132,7 @@ def _least_alike(rows: pd.DataFrame) -> str:
     worst = rows.iloc[int(rows.value.argmin())]
     return (
         f"{GROUP_WORDS[worst.group]}, the fine-tuned network's interactions are least like those of clean "
-        f"inputs with {worst.variation}: their similarity is {with_interval(worst, '{:.2f}'.format)}."
+        f"inputs with {worst.variation}: their similarity is {with_interval(worst, '.2f')}."
     )
 
 
@@ -153,7 +154,7 @@ def _points(share: float) -> str:
     ('−4', '+30', '0')
     """
     points = round(100 * share)
-    return f"{points:+d}".replace("-", "−") if points else "0"
+    return number(points, "+d") if points else "0"
 
 
 def _all_orders(table: pd.DataFrame) -> pd.DataFrame:

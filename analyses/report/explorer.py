@@ -14,6 +14,7 @@ from PIL import Image
 from harsanyi.analyses.drawing.outlines import outlines
 from harsanyi.interactions import BACKGROUND, Interactions, reconstruct
 from harsanyi.reading import visible
+from harsanyi.shown import number
 
 # Of the report's 5 MB at most: the figures and the tables need the rest.
 MAX_BYTES = 4_000_000
@@ -268,7 +269,7 @@ def fallback_rows(explorer: Explorer) -> list[dict[str, str]]:
                         "network": network,
                         "kind": item.kind.upper(),
                         "players": _players_in_words(explorer, game, item.players),
-                        "effect": f"{item.effect:+.2f}".replace("-", "−"),
+                        "effect": number(item.effect, "+.2f"),
                     }
                 )
     return rows

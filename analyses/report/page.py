@@ -15,12 +15,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.lettering import power
 from harsanyi.analyses.drawing.palette import DISCARDED, NEGATIVE, NEW, POSITIVE, PRESERVED
 from harsanyi.analyses.report.explorer import Explorer, fallback_rows, packed
 from harsanyi.analyses.report.svg import DARK_INK, DARK_PAGE, DARK_RAISED, Drawing, dark, drawing
 from harsanyi.analyses.report.tables import write_table
 from harsanyi.reading import visible
+from harsanyi.shown import power
 from harsanyi.writing import sole_writer, whole, write_whole
 
 
@@ -146,7 +146,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         "a finding without figure"
     )
     drawings = [
-        (caption, report.findings.get(name_of(caption), ""), drawing(figure, f"f{number}"))
+        (caption, _besides(report, caption), drawing(figure, f"f{number}"))
         for number, (caption, figure) in enumerate(report.figures.items())
     ]
     tables = {heading: table for heading, table in report.tables.items() if len(table.columns)}
@@ -171,6 +171,12 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     path = Path(path)
     write_whole(path, page)
     return path
+
+
+def _besides(report: Report, caption: str) -> str:
+    """What a figure shows, where the headline does not say it already."""
+    finding = report.findings.get(name_of(caption), "")
+    return "" if finding == report.headline else finding
 
 
 def write_figures(figures: Mapping[str, Figure], out: Path) -> None:

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
+
+from harsanyi.shown import number
 
 NO_VALUE = "–"
 
@@ -15,7 +18,7 @@ def percent(share: float) -> str:
     """
     if 0 < share < 0.005:
         return "<1%"
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+    return ">99%" if 0.995 <= share < 1 else number(share, ".0%")
 
 
 def points(difference: float) -> str:
@@ -24,15 +27,15 @@ def points(difference: float) -> str:
     >>> points(0.125), points(-0.004)
     ('+12.5', '−0.4')
     """
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return number(100 * difference, "+.1f")
 
 
-def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> str:
+def with_interval(row: Any, write: str | Callable[[float], str], *, of: str = "") -> str:
     """Write a value with its interval.
 
     Args:
         row: has `value`, `low` and `high`; or NAME, NAME_low and NAME_high.
-        write: turns a number into text.
+        write: turns a number into text; or a format, for `harsanyi.shown.number`.
         of: NAME; empty for the first form.
 
     Returns:
@@ -41,24 +44,32 @@ def with_interval(row: Any, write: Callable[[float], str], *, of: str = "") -> s
     >>> from harsanyi.analyses import Interval
     >>> with_interval(Interval(0.41, 0.3, 0.5), percent)
     '41% [30%, 50%]'
-    >>> with_interval(Interval(2.0, math.nan, math.nan), str)
-    '2.0'
+    >>> with_interval(Interval(0.5, -1.0, 0.5), ".2f"), with_interval(Interval(2.0, math.nan, math.nan), str)
+    ('0.50 [−1.00, 0.50]', '2.0')
     """
+    written = partial(number, form=write) if isinstance(write, str) else write
     names = (of, f"{of}_low", f"{of}_high") if of else ("value", "low", "high")
     value, low, high = (getattr(row, name) for name in names)
     if math.isnan(value):
         return NO_VALUE
     known = math.isfinite(low) and math.isfinite(high)
-    return write(value) + (f" [{write(low)}, {write(high)}]" if known else "")
+    return written(value) + (f" [{written(low)}, {written(high)}]" if known else "")
 
 
-def intervals_over(games: int, unit: str, *, confidence: float = 0.95) -> str:
-    """The intervals of means and ratios over so many inputs or seeds, for captions and methods.
+def intervals_over(
+    games: int,
+    unit: str,
+    *,
+    confidence: float = 0.95,
+    of: Literal["means", "anything else"] = "means",
+) -> str:
+    """The intervals over so many inputs or seeds, for captions and methods.
 
     Args:
         games: number of inputs or seeds.
         unit: "inputs" or "seeds".
         confidence: of the intervals.
+        of: what they are of, as for `interval_kind`.
 
     Returns:
         the kind of the intervals, or why there are none.
@@ -67,10 +78,12 @@ def intervals_over(games: int, unit: str, *, confidence: float = 0.95) -> str:
     ('95% bootstrap-t intervals over inputs', '95% t intervals over seeds')
     >>> intervals_over(2, "seeds")
     'no intervals, since 2 seeds are too few'
+    >>> intervals_over(9, "inputs", of="anything else")
+    'no intervals, since 9 inputs are too few'
     """
     from harsanyi.analyses.statistics.bootstrap import interval_kind  # here: words alone need no numpy
 
-    kind = interval_kind(games)
+    kind = interval_kind(games, of=of)
     if kind:
         return f"{confidence:.0%} {kind} over {unit}"
     return f"no intervals, since {_counted(games, unit)} {'is' if games == 1 else 'are'} too few"

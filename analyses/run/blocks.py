@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from harsanyi.analyses.study.games import StudyGames, error_sentence
 from harsanyi.interactions import MaskedModel, Store
-from harsanyi.interactions.store.tables import tables_of
+from harsanyi.interactions.store.tables import tables_of, with_reasons
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Evaluator:
                     progress=progress,
                     **self.planning,
                 )
-            yield name, tables
+            yield name, with_reasons(tables, block.games, self.games.without) if self.record else tables
 
 
 def failing(games: StudyGames, name: str) -> AbstractContextManager[None]:

@@ -30,11 +30,15 @@ def interactions_by_class(run: Run, networks: Sequence[str]) -> dict[str, list[I
     """
     method = replace(run.study, ranges=0).extraction()
     joint = isinstance(method, JointSparseAndOr)
-    tables = {name: _class_tables(run, name) for name in (run.store.networks if joint else networks)}
-    paths = {name: run.folder / f"interactions-{name}-classes.h5" for name in tables}
-    with progress_bar(len(tables), "interactions of all classes", "network") as bar:
-        about = {name: _about_class_tables(run, name) for name in tables}
-        interactions = load_or_extract(tables, paths, method, device_named(run.study.device), bar, about)
+    asked = run.store.networks if joint else networks
+    paths = {name: run.folder / f"interactions-{name}-classes.h5" for name in asked}
+
+    def table(name: str) -> torch.Tensor:
+        return _class_tables(run, name)
+
+    with progress_bar(len(paths), "interactions of all classes", "network") as bar:
+        about = {name: _about_class_tables(run, name) for name in paths}
+        interactions = load_or_extract(table, paths, method, device_named(run.study.device), bar, about)
     games = run.store.games
     parts = [slice(start, start + games) for start in range(0, len(run.classes) * games, games)]
     return {name: [interactions[name].select(part) for part in parts] for name in networks}

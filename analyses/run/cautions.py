@@ -6,7 +6,7 @@ from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import LEAST_RESAMPLED, Bootstrap, interval_kind
-from harsanyi.analyses.study.study import SPARSE_METHODS
+from harsanyi.analyses.study.study import MULTI_LABEL, SPARSE_METHODS
 from harsanyi.models.classes.matching import ASSUMED
 
 # With fewer inputs, or seeds, intervals of skewed numbers hold the truth less often than they say.
@@ -36,9 +36,23 @@ def cautions(run: Run) -> list[str]:
         *left_out(run.store),
         *_assumed_classes(run),
         *few_inputs(run.store.games),
+        *_shared_inputs(run),
         *_weak_read_outs(run),
         *_open_gaps(run),
         *_loose_splits(run),
+    ]
+
+
+def _shared_inputs(run: Run) -> list[str]:
+    """A warning where several games are labels of one input."""
+    if run.study.score != MULTI_LABEL:
+        return []
+    inputs = run.store.settings["inputs"]
+    if len(set(inputs)) == len(inputs):
+        return []
+    return [
+        f"The {len(inputs)} games are labels of {len(set(inputs))} inputs. Intervals count the labels of one "
+        "input as independent, and are too narrow where they are not."
     ]
 
 

@@ -66,7 +66,7 @@ def compute(study: Study, *, progress: bool = True, announce: bool = True, recor
         announce: whether to say beside the bars how each network was read and how well it answers; and of
             long work how many forwards there are, by which plan, and about how long they take.
         record: whether a game on which a network fails is recorded and left out of the run; else it is the
-            end of the study. Players that influence chose are those of all games: none is left out.
+            end of the study.
 
     Returns:
         the finished run, of the games that no network failed on.
@@ -123,7 +123,7 @@ def fill_tables(
         if progress and announce:
             say(*network_lines(facts))
         if masked:
-            recorded = record and study.choose == "random" and store.records_failures
+            recorded = record and store.records_failures
             facts = _evaluate(games, masked, store, facts, progress, announce, cluster, recorded)
     return games, store, facts
 

@@ -7,6 +7,7 @@ import torch
 
 from harsanyi.analyses.report.words import duration
 from harsanyi.interactions import coalition_masks, evaluate
+from harsanyi.interactions.game.failing import is_failure
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.choice import Choice
 
@@ -46,13 +47,21 @@ def are_long(game: MaskedModel, forwards: int) -> bool:
 
 
 def seconds_each(game: MaskedModel, batches: int = TIMED_BATCHES) -> float:
-    """Seconds of a forward of the network as it is, for one masked input, measured on a few batches."""
+    """Seconds of a forward of the network as it is, for one masked input, measured on a few batches.
+
+    0 where the network fails on the input that it is asked for: nobody knows.
+    """
     size = game.batch_size()
     numbers = torch.arange(size) * 2**game.n // size
     coalitions = coalition_masks(game.n, numbers, game.device)
     spent = []
     for _ in range(1 + batches):
         start = time.perf_counter()
-        evaluate(game, coalitions, games=[0], batch_size=size, progress=False)
+        try:
+            evaluate(game, coalitions, games=[game.first], batch_size=size, progress=False)
+        except Exception as error:
+            if not is_failure(error):
+                raise
+            return 0.0
         spent.append(time.perf_counter() - start)
     return min(spent[1:]) / size

@@ -1,6 +1,6 @@
 """Interactions from value tables: extracted once, written beside the tables, and read from there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,11 +42,10 @@ def study_interactions(
     Returns:
         the interactions by network.
     """
-    tables = {name: store.v(name) for name in store.networks}
-    paths = {name: interactions_path(store.path.parent, name) for name in tables}
-    about = {name: about_network(study, store, facts, name) for name in tables}
-    with progress_bar(len(tables), "interactions", "network", shown=progress) as bar:
-        return load_or_extract(tables, paths, study.extraction(), device_named(study.device), bar, about)
+    paths = {name: interactions_path(store.path.parent, name) for name in store.networks}
+    about = {name: about_network(study, store, facts, name) for name in paths}
+    with progress_bar(len(paths), "interactions", "network", shown=progress) as bar:
+        return load_or_extract(store.v, paths, study.extraction(), device_named(study.device), bar, about)
 
 
 def about_network(study: Study, store: Store, facts: Facts, network: str) -> About:
@@ -91,7 +90,7 @@ def interactions_path(folder: Path, network: str) -> Path:
 
 
 def load_or_extract(
-    tables: Mapping[str, torch.Tensor],
+    table: Callable[[str], torch.Tensor],
     paths: Mapping[str, Path],
     method: Method,
     device: torch.device,
@@ -100,8 +99,10 @@ def load_or_extract(
 ) -> dict[str, Interactions]:
     """The interactions of value tables: from files that hold them, else extracted and written there.
 
+    One table is in memory at a time, but for a joint method, which needs all of them.
+
     Args:
-        tables: by network, `(games, 2**n)`.
+        table: gives the value tables of a network, `(games, 2**n)`.
         paths: of the files, by network.
         method: of extraction; a joint one extracts all networks anew where one file is missing.
         device: where they are extracted.
@@ -109,23 +110,21 @@ def load_or_extract(
         about: what the games of each network are, in words.
 
     Returns:
-        the interactions by network, on the CPU.
+        the interactions by network, on the CPU, as they lie in their files.
     """
-    interactions = {}
-    for name, table in tables.items():
-        if (loaded := _load(paths[name], method, table)) is not None:
-            interactions[name] = replace(loaded, about=about[name])
-    missing = [name for name in tables if name not in interactions]
+    loaded = {name: _load(path, method, table(name)) for name, path in paths.items()}
+    missing = [name for name, there in loaded.items() if there is None]
     if missing and isinstance(method, JointSparseAndOr):
-        missing = list(tables)
-    bar.update(len(tables) - len(missing))
+        missing = list(paths)
+    bar.update(len(paths) - len(missing))
     bar.initial = bar.n  # files take no time
-    on_device = {name: tables[name].to(device) for name in missing}
-    for name, extracted in extract_each(on_device, method, about):
-        interactions[name] = extracted.to("cpu")
-        interactions[name].save(paths[name])
-        bar.update()
-    return {name: interactions[name] for name in tables}
+    together = [missing] if isinstance(method, JointSparseAndOr) else [[name] for name in missing]
+    for names in together:
+        for name, extracted in extract_each({name: table(name).to(device) for name in names}, method, about):
+            extracted.to("cpu").save(paths[name])
+            loaded[name] = Interactions.load(paths[name])
+            bar.update()
+    return {name: replace(there, about=about[name]) for name, there in loaded.items() if there is not None}
 
 
 @contextmanager

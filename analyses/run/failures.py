@@ -35,6 +35,16 @@ def evaluated_by_all(store: Store) -> Store:
             f"{name} failed on {len(failed[name])} of {counted(store.games, 'input')}, and none is left that "
             f"all networks answer; game {game}: {reason}"
         )
+    return view_of(store, games)
+
+
+def view_of(store: Store, games: Sequence[int]) -> Store:
+    """A view of some games of a run's store, with what the store has of each of them.
+
+    Args:
+        store: of value tables.
+        games: their numbers there, in rising order.
+    """
     arrays = [IMAGES] if IMAGES in store.arrays else []
     arrays += [OWNER] if OWNER in store.arrays and store.array(OWNER).ndim == 3 else []
     return store.select(games, arrays=arrays, settings=SETTINGS_OF_GAMES)

@@ -54,8 +54,8 @@ def method_facts(run: Run) -> dict[str, str]:
 
 def network_facts(run: Run) -> dict[str, str]:
     """What was measured of the run's inputs and networks, in words, by heading."""
-    facts, table = run.facts, run.performance
-    held_out = table[table.split == "held out"]
+    facts = run.facts
+    held_out = [row for row in facts.performance if row.split == "held out"]
     words = _left_out(facts.left_out)
     if facts.corruption is not None:
         words["corrupted"] = f"{facts.corruption.name}, {facts.corruption.severity:g}"
@@ -75,8 +75,8 @@ def network_facts(run: Run) -> dict[str, str]:
             if reading.notes
         }
         | {
-            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.inputs} inputs of {row.data}"
-            for row in held_out.itertuples()
+            f"accuracy of {row.network}": f"{row.accuracy:.1%} on {row.asked} of {row.data}"
+            for row in held_out
         }
     )
 
@@ -134,11 +134,11 @@ def _accuracies(names: list[str], facts: Facts) -> list[str]:
     rows = {row.network: row for row in facts.performance if row.split == "held out" and row.network in names}
     if not rows:
         return []
-    inputs = counted(next(iter(rows.values())).inputs, "input")
+    asked = next(iter(rows.values())).asked
     if len(names) == 1:
-        return [f"right for {rows[names[0]].accuracy:.1%} of {inputs}"]
+        return [f"right for {rows[names[0]].accuracy:.1%} of {asked}"]
     told = [f"{row.accuracy:.1%} (step {name.partition('@')[2]})" for name, row in rows.items()]
-    return [f"right for {_listed(told)} of {inputs}"]
+    return [f"right for {_listed(told)} of {asked}"]
 
 
 def alarms(facts: Facts) -> list[str]:

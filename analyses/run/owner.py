@@ -7,7 +7,13 @@ from harsanyi.analyses.run.run import STUDY_FILE
 from harsanyi.analyses.study.settings import read_toml
 
 # The field by which the study file of a command is known; other study files are of `compute`.
-MARKS = {"reliability": "layouts", "compare": "before", "track": "series", "granularity": "pretrain_epochs"}
+MARKS = {
+    "reliability": "layouts",
+    "compare": "before",
+    "track": "series",
+    "granularity": "pretrain_epochs",
+    "fine-coarse": "subclasses",
+}
 
 
 def owner_of(folder: Path) -> str | None:

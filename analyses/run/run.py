@@ -1,6 +1,6 @@
 """A finished study: its folder opened."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
 from harsanyi.analyses.run.extraction import study_interactions
-from harsanyi.analyses.run.failures import evaluated_by_all
+from harsanyi.analyses.run.failures import evaluated_by_all, view_of
 from harsanyi.analyses.study.facts import FACTS_FILE, Classes, Facts, NetworkPerformance
 from harsanyi.analyses.study.kept import read_kept
 from harsanyi.analyses.study.study import PRETRAINED, Study, study_in
@@ -147,6 +147,19 @@ class Run(Shown):
         settings = self.store.settings
         return f"{settings['inputs'][game]} · {settings['labels'][game]}"
 
+    def on(self, inputs: Sequence[int]) -> "Run":
+        """The run on some of its inputs.
+
+        Args:
+            inputs: their numbers in the study, in rising order, as `store.numbers` gives them.
+        """
+        here = self.store.numbers
+        if list(inputs) == here:
+            return self
+        games = [here.index(number) for number in inputs]
+        interactions = {name: network.select(games) for name, network in self.interactions.items()}
+        return Run(self.study, view_of(self.store, games), interactions, self.facts)
+
     def _card(self) -> Card:
         accuracies = [
             f"{row.network} {row.accuracy:.1%}" for row in self.facts.performance if row.split == "held out"
@@ -163,3 +176,19 @@ class Run(Shown):
                 "folder": str(self.folder),
             },
         )
+
+
+def in_common(runs: Sequence[Run]) -> list[Run]:
+    """Runs on the same inputs of one study, without those that a network of any of them failed on.
+
+    Args:
+        runs: two or more.
+
+    Raises:
+        ValueError: no input is left.
+    """
+    numbers = set(runs[0].store.numbers).intersection(*(run.store.numbers for run in runs[1:]))
+    if not numbers:
+        folders = " and ".join(str(run.folder) for run in runs)
+        raise ValueError(f"{folders} have no input in common that all networks answer")
+    return [run.on(sorted(numbers)) for run in runs]

@@ -5,6 +5,7 @@ begun. So its answers to one input are kept beside the tables, and it is asked a
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,15 @@ from torch import Tensor
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.prepare import PREPROCESSED
 from harsanyi.interactions import Store
+from harsanyi.interactions.game.failing import (
+    FIRST_GAMES,
+    NotFiniteError,
+    first_answered,
+    has_nan,
+    is_failure,
+)
 from harsanyi.interactions.game.forward import coarsest_type_of
 from harsanyi.interactions.game.rounding import Rounding
-from harsanyi.interactions.game.tried import FAILURES
 
 # Of a vocabulary's logits at most so many are kept, evenly spread.
 KEPT_OUTPUTS = 4096
@@ -38,25 +45,27 @@ def settings_known_to(path: Path, games: StudyGames) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network answers to the first input of a study.
+    """What a network answers to the first input of a study that it answers.
 
     Attributes:
+        game: the number of the input.
         outputs: in float64.
         rounding: of the network's numbers.
     """
 
+    game: int
     outputs: Tensor
     rounding: Rounding
 
 
 def first_answers(games: StudyGames) -> dict[str, Answer]:
-    """What each network answers to the first input, as it is.
+    """What each network answers to the first input that it answers, as it is.
 
     Args:
         games: of the study.
 
     Returns:
-        by network; without those that fail on this input, whose first game fails as well, and says why.
+        by network; without those that answer none of the first inputs, whose games say why.
     """
     answers = {name: _answer(games, name) for name in games.networks}
     return {name: answer for name, answer in answers.items() if answer is not None}
@@ -64,14 +73,14 @@ def first_answers(games: StudyGames) -> dict[str, Answer]:
 
 def arrays_of(answers: Mapping[str, Answer]) -> dict[str, np.ndarray]:
     """Answers as arrays of a store."""
-    return {_array(name): answer.outputs.numpy() for name, answer in answers.items()}
+    return {_array(name, answer.game): answer.outputs.numpy() for name, answer in answers.items()}
 
 
 def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
     """Refuse to go on with tables that the networks do not give any more.
 
-    Stores of an older version hold no answers, nor does one hold that of a network that failed on the first
-    input: these are not checked.
+    Stores of an older version hold no answers, nor does one hold that to an input on which a network failed
+    then, and fails no more: these are not checked.
 
     Args:
         store: of the tables.
@@ -82,7 +91,7 @@ def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
     """
     for name, now in answers.items():
         try:
-            before = torch.from_numpy(store.array(_array(name)))
+            before = torch.from_numpy(store.array(_array(name, now.game)))
         except KeyError:
             continue
         if not now.rounding.same(now.outputs, before):
@@ -104,11 +113,8 @@ def require_same_answers(store: Store, other: Store) -> None:
     """
     rounding = Rounding.of(torch.float32)
     for name in store.networks:
-        try:
-            first, second = (torch.from_numpy(each.array(_array(name))) for each in (store, other))
-        except KeyError:
-            continue
-        if not rounding.same(first, second):
+        first, second = (_kept_answers(each, name) for each in (store, other))
+        if not all(rounding.same(first[game], second[game]) for game in first.keys() & second.keys()):
             raise ValueError(
                 f"{name} did not answer alike when {store.path} and {other.path} were begun, although its "
                 "weights are the same: its code, a library or the machine was another"
@@ -116,20 +122,39 @@ def require_same_answers(store: Store, other: Store) -> None:
 
 
 def _answer(games: StudyGames, name: str) -> Answer | None:
-    """What a network answers to the first input; None where it fails on it."""
+    """What a network answers to the first input that it answers; None where there is none."""
     network, tensors = games.networks[name], games.layout.tensors[name]
-    if isinstance(tensors, Mapping):
-        first: Any = {key: value[:1] for key, value in tensors.items()}
-    else:
-        first = tensors[:1]
+
+    def ask(number: int) -> Tensor:
+        one = slice(number, number + 1)
+        if isinstance(tensors, Mapping):
+            inputs: Any = {key: value[one] for key, value in tensors.items()}
+        else:
+            inputs = tensors[one]
+        outputs = network.logits(inputs).cpu().flatten()
+        if has_nan(outputs):
+            raise NotFiniteError("the network's outputs are NaN")
+        return outputs
+
     try:
-        outputs = network.logits(first).cpu().flatten()
-    except FAILURES:
+        number, outputs = first_answered(len(games.inputs), ask)
+    except Exception as error:
+        if not is_failure(error):
+            raise
         return None
     kept = outputs[:: -(-len(outputs) // KEPT_OUTPUTS)].double()
-    return Answer(kept, Rounding.of(coarsest_type_of(network.model, outputs.dtype)))
+    return Answer(number, kept, Rounding.of(coarsest_type_of(network.model, outputs.dtype)))
 
 
-def _array(name: str) -> str:
-    """The array of a store that holds a network's answer."""
-    return f"answers/{name}"
+def _kept_answers(store: Store, name: str) -> dict[int, Tensor]:
+    """The answers of a network that a store holds, by the number of the input."""
+    kept = {}
+    for game in range(min(FIRST_GAMES, store.games)):
+        with suppress(KeyError):
+            kept[game] = torch.from_numpy(store.array(_array(name, game)))
+    return kept
+
+
+def _array(name: str, game: int) -> str:
+    """The array of a store that holds a network's answer to an input."""
+    return f"answers/{name}" if game == 0 else f"answers to {game}/{name}"

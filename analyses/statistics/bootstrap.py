@@ -18,8 +18,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 import numpy as np
+
+from harsanyi.analyses.statistics.studentised import Pair, studentised, t_quantile, value_of
 
 # Held in memory at once: games × this many numbers, and for any statistic as many for each column.
 RESAMPLES_PER_BATCH = 100
@@ -27,10 +30,6 @@ RESAMPLES_PER_BATCH = 100
 LEAST_GAMES = 3
 # With fewer, resamples are too much alike for a bootstrap.
 LEAST_RESAMPLED = 10
-# An interval that reaches further, in standard errors, tells nothing.
-FARTHEST = 100.0
-# A spread below this share of the values is rounding.
-ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,30 @@ class Interval:
     high: float
 
 
-def interval_kind(games: int) -> str:
-    """The kind of the intervals of means and ratios over so many games, in words; "" where there is none.
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A difference, or a coefficient, beside 0: with p, 1 less the highest confidence that excludes 0.
+
+    NaN where there is no interval. Of many in one table some p are small by chance: `with_corrected`.
+    """
+
+    p: float
+
+
+def interval_kind(games: int, *, of: Literal["means", "anything else"] = "means") -> str:
+    """The kind of the intervals over so many games, in words; "" where there is none.
+
+    Args:
+        games: their number.
+        of: means and ratios of sums; or anything else but rates, such as times and rank correlations.
 
     >>> interval_kind(2), interval_kind(3), interval_kind(30)
     ('', 't intervals', 'bootstrap-t intervals')
+    >>> interval_kind(9, of="anything else"), interval_kind(10, of="anything else")
+    ('', 'intervals by expanded percentiles')
     """
+    if of == "anything else":
+        return "intervals by expanded percentiles" if games >= LEAST_RESAMPLED else ""
     if games < LEAST_GAMES:
         return ""
     return "t intervals" if games < LEAST_RESAMPLED else "bootstrap-t intervals"
@@ -105,8 +122,25 @@ def mean_interval(
     >>> mean_interval(np.array([[0.0], [1.0]]))[0]
     Interval(value=0.5, low=nan, high=nan)
     """
-    columns = np.asarray(values, dtype=np.float64)
-    return [within(interval, least) for interval in _studentised([(columns, None)], bootstrap)]
+    return [within(each, least) for each in mean_difference_interval(values, bootstrap=bootstrap)]
+
+
+def mean_difference_interval(
+    differences: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()
+) -> list[Difference]:
+    """The mean over games, or seeds, of paired differences, with an interval and its p.
+
+    Args:
+        differences: `(games, columns)`.
+        bootstrap: of the intervals.
+
+    Returns:
+        a difference for each column, NaN as in `mean_interval`.
+
+    >>> mean_difference_interval(np.array([[0.0], [1.0], [2.0]]))[0]  # t = √3 with 2 degrees of freedom
+    Difference(value=1.0, low=-1.484..., high=3.484..., p=0.225...)
+    """
+    return _studentised([(np.asarray(differences, dtype=np.float64), None)], bootstrap)
 
 
 def rate_interval(truths: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()) -> list[Interval]:
@@ -187,7 +221,7 @@ def ratio_difference_interval(
     second: tuple[np.ndarray, np.ndarray],
     *,
     bootstrap: Bootstrap = Bootstrap(),
-) -> list[Interval]:
+) -> list[Difference]:
     """The ratio Σ numerator / Σ denominator of the first pair less that of the second, on the same games.
 
     Paired: each resample draws the same games for both ratios, so that what is hard in both cancels.
@@ -197,11 +231,11 @@ def ratio_difference_interval(
         bootstrap: of the intervals.
 
     Returns:
-        an interval for each column, NaN as in `ratio_interval` where either ratio is.
+        a difference for each column, with its p; NaN as in `ratio_interval` where either ratio is.
 
     >>> half, tenth = (np.ones((5, 1)), 2 * np.ones((5, 1))), (np.ones((5, 1)), 10 * np.ones((5, 1)))
     >>> ratio_difference_interval(half, tenth)[0]
-    Interval(value=0.4, low=0.4, high=0.4)
+    Difference(value=0.4, low=0.4, high=0.4, p=0.0)
     """
     pairs = [
         (np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
@@ -223,7 +257,8 @@ def within(interval: Interval, least: float, most: float = np.inf) -> Interval:
     >>> within(Interval(0.1, -0.1, 0.3), 0.0)
     Interval(value=0.1, low=0.0, high=0.3)
     """
-    low, high = (float(np.clip(bound, least, most)) for bound in (interval.low, interval.high))
+    # A NaN stays, as it is neither above nor below: of two equal numbers `max` and `min` take the first.
+    low, high = (min(max(bound, least), most) for bound in (interval.low, interval.high))
     return Interval(interval.value, low, high)
 
 
@@ -305,133 +340,17 @@ def bootstrap_intervals(
     return _intervals(values, low, high)
 
 
-# A numerator and a denominator by game and column; no denominator where each game counts once.
-Pair = tuple[np.ndarray, np.ndarray | None]
-
-
-def _studentised(pairs: Sequence[Pair], bootstrap: Bootstrap) -> list[Interval]:
-    """The ratio of the sums of the first pair, less that of the second if there is one, with its interval."""
+def _studentised(pairs: Sequence[Pair], bootstrap: Bootstrap) -> list[Difference]:
+    """The value of one pair, or of two, with its t or bootstrap-t interval."""
     games = len(pairs[0][0])
-    ratios = [
-        above.mean(0) if below is None else _ratio(above.sum(0), below.sum(0)) for above, below in pairs
-    ]
-    values = _less(ratios)
     if games < LEAST_GAMES:
-        return _intervals(values, *_no_bounds(values))
-    # Each numerator less its ratio times the denominator, so that resamples have ratios around 0.
-    centred = [
-        (above - ratio * (1.0 if below is None else below), below)
-        for ratio, (above, below) in zip(ratios, pairs, strict=True)
-    ]
-    if games < LEAST_RESAMPLED:
-        error = jackknife_error(_without_each(centred))
-        many = np.full_like(error, t_quantile(games, bootstrap.confidence))
-        few = -many
+        values = value_of(pairs)
+        none, _ = _no_bounds(values)
+        found: tuple[np.ndarray, ...] = (values, none, none, none)
     else:
-        error = np.sqrt((_pulls(centred) ** 2).sum(0))
-        measure = _distance_and_variance(centred)
-        drawn = []
-        with np.errstate(invalid="ignore", divide="ignore"):  # of resamples without a denominator or a spread
-            for distance, variance in map(measure, _times_drawn(games, bootstrap)):
-                drawn.append(distance / np.sqrt(variance))
-            tail = (1 - bootstrap.confidence) / 2
-            few, many = np.quantile(np.concatenate(drawn), (tail, 1 - tail), axis=0)
-    with np.errstate(invalid="ignore"):
-        low, high = values - many * error, values - few * error
-        # Where few games have something at all, many resamples lack it: no spread, an endless t.
-        told = np.maximum(np.abs(few), np.abs(many)) < FARTHEST
-    alike = error <= ROUNDING * np.max([np.abs(ratio) for ratio in ratios], axis=0)
-    low, high = (np.where(alike, values, np.where(told, bound, np.nan)) for bound in (low, high))
-    return _intervals(values, low, high)
-
-
-def _pulls(centred: Sequence[Pair]) -> np.ndarray:
-    """How far each game pulls the value, `(games, columns)`: u of `_distance_and_variance`, each game once.
-
-    Squares are taken of what is left of a difference, and not subtracted from each other: pairs that cancel
-    in every game leave rounding alone.
-    """
-    return _less(
-        [
-            above / len(above) if below is None else _ratio(above, np.broadcast_to(below.sum(0), above.shape))
-            for above, below in centred
-        ]
-    )
-
-
-def _distance_and_variance(
-    centred: Sequence[Pair],
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """How far each resample is from the value, and its squared standard error, both `(resamples, columns)`.
-
-    The error is that of the delta method: Σ u² over the games drawn, where u = (a − d b) / Σ b of the first
-    pair, less that of the second, and d is the resample's Σ a / Σ b.
-    """
-    games, width = centred[0][0].shape
-    parts = [part for pair in centred for part in pair if part is not None]
-    if len(parts) == 1:
-        (above,) = parts
-        columns = np.concatenate([above, above**2], axis=1)
-
-        def of_mean(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            sums = times @ columns / games
-            distance, squares = sums[:, :width], sums[:, width:]
-            return distance, np.maximum(squares - distance**2, 0) / games
-
-        return of_mean
-
-    pairs = [(i, j) for i in range(len(parts)) for j in range(i, len(parts))]
-    columns = np.concatenate([*parts, *(parts[i] * parts[j] for i, j in pairs)], axis=1)
-
-    def of_ratios(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sums = np.split(times @ columns, len(parts) + len(pairs), axis=1)
-        products = dict(zip(pairs, sums[len(parts) :], strict=True))
-        distances, weights = [], []
-        for above, below, sign in zip(
-            sums[0 : len(parts) : 2], sums[1 : len(parts) : 2], (1, -1), strict=False
-        ):
-            distances.append(_ratio(above, below))
-            scale = _ratio(np.full_like(below, sign), below)
-            weights += [scale, -distances[-1] * scale]
-        variance = sum(
-            (1 if i == j else 2) * weights[i] * weights[j] * product for (i, j), product in products.items()
-        )
-        return _less(distances), np.maximum(variance, 0)
-
-    return of_ratios
-
-
-def _without_each(centred: Sequence[Pair]) -> np.ndarray:
-    """The value without each game, `(games, columns)`."""
-    games = len(centred[0][0])
-    return _less(
-        [
-            (above.sum(0) - above) / (games - 1)
-            if below is None
-            else _ratio(above.sum(0) - above, below.sum(0) - below)
-            for above, below in centred
-        ]
-    )
-
-
-def jackknife_error(without: np.ndarray) -> np.ndarray:
-    """√((n − 1)/n Σ (θ₋ᵢ − mean θ₋)²) over axis 0, with θ₋ᵢ the value without game i.
-
-    >>> float(jackknife_error(np.array([1.5, 1.0, 0.5])))  # of the mean of 0, 1 and 2: 1 / √3
-    0.577...
-    """
-    return np.asarray(np.sqrt((len(without) - 1) * without.var(0)))
-
-
-def t_quantile(games: int, confidence: float) -> float:
-    """How many standard errors a t interval of so many games reaches to either side.
-
-    >>> t_quantile(3, 0.95)
-    4.302...
-    """
-    from scipy.special import stdtrit
-
-    return float(stdtrit(games - 1, (1 + confidence) / 2))
+        draws = None if games < LEAST_RESAMPLED else _times_drawn(games, bootstrap)
+        found = studentised(pairs, bootstrap.confidence, draws)
+    return [Difference(*map(float, column)) for column in zip(*found, strict=True)]
 
 
 def _expanded_tail(games: int, confidence: float) -> float:
@@ -457,12 +376,3 @@ def _intervals(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[In
 def _no_bounds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     none = np.full(np.shape(values), np.nan)
     return none, none
-
-
-def _less(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The first, less the second if there is one."""
-    return parts[0] if len(parts) == 1 else parts[0] - parts[1]
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)

@@ -9,10 +9,24 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, jackknife_error, t_quantile
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Difference
+from harsanyi.analyses.statistics.comparisons import with_corrected
+from harsanyi.analyses.statistics.studentised import jackknife_error, t_p_value, t_quantile
 
 COEFFICIENTS = ("pearson", "spearman")
-COLUMNS = ["x", "y", "coefficient", "value", "low", "high", "points", "clusters", "left_out"]
+COLUMNS = [
+    "x",
+    "y",
+    "coefficient",
+    "value",
+    "low",
+    "high",
+    "p",
+    "p_corrected",
+    "points",
+    "clusters",
+    "left_out",
+]
 # With fewer clusters there is no interval.
 LEAST_CLUSTERS = 5
 # A coefficient as near to 1 as this is 1, up to rounding.
@@ -46,10 +60,11 @@ def correlation_table(
         bootstrap: of the intervals over clusters: its confidence.
 
     Returns:
-        tidy: x, y, coefficient ("pearson", "spearman"), value, low, high, points, clusters, left_out (number
-        of points with NaN in x or y). The value is NaN where a column is constant, up to rounding. The bounds
-        are NaN where it is constant without one cluster, where all points are in line, and with fewer than
-        five clusters.
+        tidy: x, y, coefficient ("pearson", "spearman"), value, low, high, p (1 less the highest confidence
+        whose interval excludes 0), p_corrected (`with_corrected`, over all pairs), points, clusters, left_out
+        (number of points with NaN in x or y). The value is NaN where a column is constant, up to rounding.
+        The bounds are NaN where it is constant without one cluster, where all points are in line, and with
+        fewer than five clusters.
 
     Raises:
         ValueError: for a missing column, text or infinite numbers in a column, or points without a cluster.
@@ -75,7 +90,7 @@ def correlation_table(
             )
             interval = _interval(coefficient, len(names), bootstrap)
             rows.append({"x": x, "y": y, "coefficient": name, **vars(interval), **counts})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return with_corrected(pd.DataFrame(rows, columns=COLUMNS), by=["coefficient"])[COLUMNS]
 
 
 def require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
@@ -85,18 +100,19 @@ def require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
         raise ValueError(f"expected a table with the columns {missing}; it has {list(table.columns)}")
 
 
-def _interval(coefficient: "partial[np.ndarray]", clusters: int, bootstrap: Bootstrap) -> Interval:
+def _interval(coefficient: "partial[np.ndarray]", clusters: int, bootstrap: Bootstrap) -> Difference:
     """The interval of a coefficient, which takes the number of times that each cluster counts."""
     if not clusters:
-        return Interval(np.nan, np.nan, np.nan)
+        return Difference(np.nan, np.nan, np.nan, np.nan)
     value = float(coefficient(np.ones(clusters)))
     if clusters < LEAST_CLUSTERS or not abs(value) < IN_LINE:
-        return Interval(value, np.nan, np.nan)
+        return Difference(value, np.nan, np.nan, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):  # of all clusters but one, in line
         without = np.arctanh(coefficient(1 - np.eye(clusters)))
-        reach = t_quantile(clusters, bootstrap.confidence) * jackknife_error(without)
-    low, high = (float(np.tanh(np.arctanh(value) + sign * reach)) for sign in (-1, 1))
-    return Interval(value, low, high)
+        error = jackknife_error(without)
+    middle, reach = np.arctanh(value), t_quantile(clusters, bootstrap.confidence) * error
+    low, high = (float(np.tanh(middle + sign * reach)) for sign in (-1, 1))
+    return Difference(value, low, high, float(t_p_value(middle, error, clusters)))
 
 
 def _coefficient(times: np.ndarray, *, values: np.ndarray, groups: np.ndarray, ranked: bool) -> np.ndarray:

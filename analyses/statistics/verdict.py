@@ -1,11 +1,21 @@
 """Verdicts: whether a claim holds, by its interval and a margin that was stated before."""
 
-import math
-from typing import Literal
+from __future__ import annotations
 
-from harsanyi.analyses.statistics.bootstrap import Interval
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # claims are read where the command line is, which waits for no library
+    from harsanyi.analyses.statistics.bootstrap import Interval
 
 Verdict = Literal["holds", "fails", "cannot be told"]
+RULE = (
+    "A claim holds where the whole interval lies beyond the margin that the study file states, and fails "
+    "where it lies on the other side; else it cannot be told."
+)
+FORM = re.compile(r"(?P<one>\S+)(?: - (?P<other>\S+))? (?P<side>[<>]) (?P<margin>[-+]?\d*\.?\d+)")
 
 
 def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
@@ -23,6 +33,7 @@ def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
     Raises:
         ValueError: for a margin that is no finite number.
 
+    >>> from harsanyi.analyses.statistics.bootstrap import Interval
     >>> verdict(Interval(0.2, 0.1, 0.3)), verdict(Interval(0.2, 0.1, 0.3), margin=0.5)
     ('holds', 'fails')
     >>> verdict(Interval(0.2, -0.1, 0.5)), verdict(Interval(0.2, math.nan, math.nan))
@@ -33,3 +44,45 @@ def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
     if interval.low > margin:
         return "holds"
     return "fails" if interval.high < margin else "cannot be told"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a study file: "ONE < MARGIN", "ONE - OTHER < MARGIN", or with >.
+
+    Attributes:
+        text: as it stands in the study file.
+        one, other: what is measured, and what is taken from it; "" for nothing.
+        above: whether more than the margin is claimed, and not less.
+        margin: in the unit of what is measured.
+
+    >>> from harsanyi.analyses.statistics.bootstrap import Interval
+    >>> claim = Claim.of("columns-100 - random-100 < -0.02")
+    >>> claim.one, claim.other, claim.margin
+    ('columns-100', 'random-100', -0.02)
+    >>> claim.told(Interval(-0.06, -0.07, -0.05)), claim.told(Interval(-0.06, -0.11, -0.01))
+    ('holds', 'cannot be told')
+    """
+
+    text: str
+    one: str
+    other: str
+    above: bool
+    margin: float
+
+    @classmethod
+    def of(cls, text: str) -> Claim:
+        """The claim in a text; a ValueError names the form that is expected."""
+        found = FORM.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(
+                f"{text!r} is no claim: expected ONE - OTHER < MARGIN, ONE < MARGIN, or with >, as "
+                "'columns-100 - baseline < -0.01'"
+            )
+        return cls(text, found["one"], found["other"] or "", found["side"] == ">", float(found["margin"]))
+
+    def told(self, interval: Interval) -> Verdict:
+        """What an interval of the measured says of the claim."""
+        if self.above:
+            return verdict(interval, self.margin)
+        return verdict(replace(interval, low=-interval.high, high=-interval.low), -self.margin)

@@ -92,6 +92,8 @@ class NetworkPerformance:
         chance: share of the most frequent class.
         best_accuracy: share of right answers in the best order of its outputs, found on other inputs.
         best_order: what its outputs are called in that order; kept for the alarm "order".
+        labels: of a multi-label network, the number of labels of which the accuracy is the share that is
+            right, over all inputs; 0 for one class an input.
     """
 
     network: str
@@ -104,6 +106,12 @@ class NetworkPerformance:
     chance: float | None = None
     best_accuracy: float | None = None
     best_order: tuple[str, ...] = ()
+    labels: int = 0
+
+    @property
+    def asked(self) -> str:
+        """What the accuracy is a share of, in words."""
+        return f"{self.labels} labels of {self.inputs} inputs" if self.labels else f"{self.inputs} inputs"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """The games of a study: networks, inputs, labels and players."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from harsanyi import models
@@ -24,17 +26,22 @@ from harsanyi.analyses.study.inputs import corrupt_inputs, load_inputs
 from harsanyi.analyses.study.labels import Answering, class_match, classes_of, output_numbers
 from harsanyi.analyses.study.layout import Layout
 from harsanyi.analyses.study.networks import series_of
-from harsanyi.analyses.study.study import NEXT_TOKEN, OUTPUT, Study
+from harsanyi.analyses.study.study import MULTI_LABEL, NEXT_TOKEN, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
+from harsanyi.data.label_sets import label_sets
 from harsanyi.interactions import About, MaskedModel
+from harsanyi.interactions.game.failing import (
+    FAILURES,
+    NotFiniteError,
+    answers_of,
+    first_answered,
+)
 from harsanyi.interactions.game.scores import unit_of
 from harsanyi.interactions.game.trial import TrialError
-from harsanyi.interactions.game.tried import FAILURES, FIRST_GAMES
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
-from harsanyi.models.training.performance import Performance
+from harsanyi.models.training.performance import Performance, label_performance
 from harsanyi.reading import first_line
 
 # More inputs than this say little more about an accuracy or a loss.
@@ -56,6 +63,8 @@ class StudyGames:
         left_out: the inputs that the draw left out.
         corruption: of the inputs; None for inputs as they are.
         all_players: the games of all players, where influence chose the players of these games.
+        without: why games cannot be evaluated, by their numbers: their label or players are not known,
+            since a network failed on them before.
     """
 
     study: Study
@@ -68,6 +77,7 @@ class StudyGames:
     left_out: LeftOut
     corruption: Corruption | None
     all_players: "StudyGames | None" = None
+    without: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def networks(self) -> dict[str, Network]:
@@ -161,7 +171,10 @@ class StudyGames:
                 about=replace(self.about, network=name, classes=network.classes),
             )
             with torch.inference_mode(), game.prepared():
-                _require_an_answer(game)
+                everyone = torch.ones(1, game.n, dtype=torch.bool, device=game.device)
+                first_answered(
+                    game.games, lambda one: game.scores(torch.tensor([one], device=game.device), everyone)
+                )
         if study.keep_outputs and (game.probabilities or len(network.classes) == 1):
             what = "probabilities" if game.probabilities else "a single number"
             raise ValueError(
@@ -175,13 +188,14 @@ class StudyGames:
 
         Returns:
             a row for each network and data set; none of a network whose read-out was fitted to the study's
-            data, and none where labels are predicted or outputs are numbers of a regression.
+            data, and none where labels are predicted, or outputs are numbers of a regression or answers at
+            pixels. Of a multi-label network the share of labels, present and absent, that it has right.
 
         Raises:
             ValueError: the order of a network's outputs was assumed, and another one is far more accurate.
         """
         study = self.study
-        if study.label != "data" or study.score == OUTPUT:
+        if study.label != "data" or study.score in (OUTPUT, PIXELS):
             return ()
         splits = {"held out": (study.data, self.all_inputs)}
         if study.train_data is not None:
@@ -189,8 +203,27 @@ class StudyGames:
         return tuple(
             row
             for split, (path, inputs) in splits.items()
-            for row in self._performance_on(split, path, inputs)
+            for row in (
+                self._labels_on(split, path)
+                if study.score == MULTI_LABEL
+                else self._performance_on(split, path, inputs)
+            )
         )
+
+    def _labels_on(self, split: str, path: Path) -> Iterator[NetworkPerformance]:
+        """How well each network says which labels the inputs have."""
+        study, inputs = self.study, load_inputs(self.study, path)
+        sample = inputs.sample(min(MAX_PERFORMANCE_INPUTS, len(inputs)), study.seed, study.level)
+        sample = sample.check(skip_unreadable=True)
+        sets, members = label_sets(sample, study.level)
+        names, _ = classes_of(study, self.inputs)
+        known = [names.index(member) for member in members]
+        seen = corrupt_inputs(study, sample).items
+        for name, network in self.networks.items():
+            outputs = np.array(self.answers.matches[name].outputs)[known]
+            measured = label_performance(network, seen, sets, outputs)
+            row = (name, split, str(path), len(sample), measured.accuracy, measured.loss)
+            yield NetworkPerformance(*row, labels=len(members))
 
     def _performance_on(self, split: str, path: Path, inputs: Inputs) -> Iterator[NetworkPerformance]:
         """How well each network that the inputs are not of its read-out answers them.
@@ -244,38 +277,19 @@ def _on_those_answered(
     Raises:
         ValueError: it answers no input.
     """
-    try:
-        return inputs, measure(inputs)
-    except FAILURES as error:
-        if isinstance(error, RuntimeError) and is_out_of_memory(error):
-            raise
-        with error_sentence(f"{network} answers none of {len(inputs)} inputs"):
-            if not (answered := [row for row in range(len(inputs)) if _is_measured(inputs, row, measure)]):
-                raise
-    inputs = inputs.select(answered)
-    return inputs, measure(inputs)
 
+    def ask(rows: list[int]) -> Performance:
+        measured = measure(inputs.select(rows) if len(rows) < len(inputs) else inputs)
+        if math.isnan(measured.loss):
+            raise NotFiniteError("its outputs are NaN")
+        return measured
 
-def _is_measured(inputs: Inputs, row: int, measure: Callable[[Inputs], Performance]) -> bool:
-    try:
-        measure(inputs.select([row]))
-    except FAILURES:
-        return False
-    return True
-
-
-def _require_an_answer(game: MaskedModel) -> None:
-    """Raise what the network raises, if it answers none of the first inputs."""
-    everyone = torch.ones(1, game.n, dtype=torch.bool, device=game.device)
-    failed: Exception | None = None
-    for number in range(min(FIRST_GAMES, game.games)):
-        try:
-            game.scores(torch.tensor([number], device=game.device), everyone)
-            return
-        except FAILURES as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
+    parts, failed = answers_of(range(len(inputs)), ask)
+    if not parts:
+        reason = first_line(next(iter(failed.values())))
+        raise ValueError(f"{network} answers none of {len(inputs)} inputs ({reason})")
+    rows = [row for answered, _ in parts for row in answered]
+    return inputs if not failed else inputs.select(rows), Performance.joined([part for _, part in parts])
 
 
 @contextmanager
@@ -286,8 +300,7 @@ def error_sentence(what: str) -> Iterator[None]:
     except TrialError as error:
         raise ValueError(f"{what}: {error}") from error
     except FAILURES as error:
-        reason = first_line(error)
-        raise ValueError(f"{what} ({reason})") from error
+        raise ValueError(f"{what} ({first_line(error)})") from error
 
 
 def device_named(name: str) -> torch.device:

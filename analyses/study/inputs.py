@@ -10,9 +10,10 @@ import numpy as np
 from harsanyi import data
 from harsanyi.analyses.study.facts import Corruption, LeftOut
 from harsanyi.analyses.study.layout import specification
-from harsanyi.analyses.study.study import OF_KIND, Study
+from harsanyi.analyses.study.study import MULTI_LABEL, OF_KIND, Study
 from harsanyi.data import Inputs
 from harsanyi.data.corruptions import corrupted, corruption
+from harsanyi.data.label_sets import label_by_label
 from harsanyi.interactions.game.words import comparable, is_word
 
 # What every tokenizer keeps apart. Other white space some drop, and some take into one unknown piece with the
@@ -60,7 +61,7 @@ def load_study_inputs(study: Study, kind: str) -> Inputs:
         raise ValueError(f"{study.data} has no labels: score the network's own answer with --label predicted")
     if not inputs.labels:
         study.refuse_idle(("level",), f"a label column, and {study.data} has none")
-    return inputs
+    return label_by_label(inputs, study.level) if study.score == MULTI_LABEL else inputs
 
 
 def draw_inputs(study: Study, inputs: Inputs) -> Drawn:

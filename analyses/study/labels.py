@@ -10,10 +10,13 @@ from harsanyi import models
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.networks import RANDOM, series_of
 from harsanyi.analyses.study.settings import option
-from harsanyi.analyses.study.study import AUTO, MISSING, NEXT_TOKEN, NONE, OUTPUT, Study
+from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN, NONE, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
+from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
+from harsanyi.models.loading.preprocess import NetworkInputs
+from harsanyi.reading import first_line
 
 READ_OUT_WHY = "by its read-out"
 
@@ -51,6 +54,11 @@ def answering(study: Study, networks: Mapping[str, Network], inputs: Inputs, dra
     classes, order = classes_of(study, inputs)
     whole = {name: _with_random_head(study, name, net, classes, order) for name, net in networks.items()}
     probed = _probed(study, whole, classes, order)
+    if probed and study.score in (MULTI_LABEL, PIXELS):
+        raise ValueError(
+            f"{', '.join(probed)} came without a head, and a read-out answers one class an input: --score "
+            f"{study.score} needs checkpoints with their own heads"
+        )
     read_outs = fit_read_outs(study, {name: whole[name] for name in probed}, inputs, drawn)
     if not read_outs:
         study.refuse_idle(("read_out_inputs",), "for read-outs, and no network gets one")
@@ -198,8 +206,22 @@ def read_out_inputs(study: Study, inputs: Inputs, drawn: Inputs) -> Inputs:
     return pool.check(study.skip_unreadable)
 
 
-def predicted_labels(networks: Mapping[str, Network], inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The fine-tuned network's answer to each input, else the first network's; and that network's classes."""
+def predicted_labels(
+    networks: Mapping[str, Network], inputs: Inputs
+) -> tuple[np.ndarray, tuple[str, ...], dict[int, str]]:
+    """The fine-tuned network's answer to each input, else the first network's.
+
+    Args:
+        networks: of the study.
+        inputs: of the games.
+
+    Returns:
+        numbers of that network's classes, 0 where it does not answer; its classes; and why it does not
+        answer, by the number of the input.
+
+    Raises:
+        ValueError: for networks of different classes, or without a head.
+    """
     counts = {len(network.classes) for network in networks.values()}
     if len(counts) > 1:
         raise ValueError(f"--label predicted needs networks of the same classes; they have {sorted(counts)}")
@@ -209,9 +231,30 @@ def predicted_labels(networks: Mapping[str, Network], inputs: Inputs) -> tuple[n
             "give labels in the data, and a read-out is fitted to them"
         )
     judge = networks.get("after") or next(iter(networks.values()))
+    labels, unknown = np.zeros(len(inputs), np.int64), {}
     batches = [judge.preprocess([item]) for item in inputs.items]
-    labels = [int(judge.logits(batch).argmax(-1).item()) for batch in batches]
-    return np.array(labels), judge.classes
+
+    def ask(numbers: list[int]) -> int:
+        (number,) = numbers
+        return _answer(judge, batches[number])
+
+    for number in range(len(inputs)):
+        parts, failed = answers_of([number], ask)
+        if failed:
+            unknown[number] = f"no label is predicted: {first_line(failed[number])}"
+        else:
+            labels[number] = parts[0][1]
+    if len(unknown) == len(inputs):
+        raise ValueError(f"{judge.name} answers no input: {unknown[0]}")
+    return labels, judge.classes, unknown
+
+
+def _answer(network: Network, batch: NetworkInputs) -> int:
+    """The output of a network that is largest for an input; a NotFiniteError where one is NaN."""
+    logits = network.logits(batch)
+    if has_nan(logits):
+        raise NotFiniteError("its outputs are NaN")
+    return int(logits.argmax(-1).item())
 
 
 def _with_random_head(

@@ -23,6 +23,7 @@ from harsanyi.interactions import (
     sentence_pieces,
     token,
 )
+from harsanyi.interactions.game.failing import first_answered
 from harsanyi.interactions.game.forward import evaluating, hooked, module_named
 from harsanyi.models import Network
 from harsanyi.models.digest import digest
@@ -287,7 +288,7 @@ def _geometry(network: Network, tensor: Tensor, layer: str | None) -> tuple[int,
 
     module = module_named(network.model, layer)
     with torch.inference_mode(), evaluating(network.model), hooked(module, record):
-        network.logits(tensor[:1])
+        first_answered(len(tensor), lambda number: network.logits(tensor[number : number + 1]))
     if not shapes or len(shapes[0]) != 4:
         raise ValueError(f"layer {layer!r} gives no feature map (channels, height, width) to lay a grid on")
     return shapes[0][-2], shapes[0][-1]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harsanyi.analyses.study.first_checks import require_options
 from harsanyi.analyses.study.games import StudyGames, device_named, error_sentence
 from harsanyi.analyses.study.inputs import corrupt_inputs, corruption_of, draw_inputs, load_study_inputs
 from harsanyi.analyses.study.labels import Answering, answering, output_numbers, predicted_labels
@@ -10,7 +11,6 @@ from harsanyi.analyses.study.networks import load_networks, preprocessing_of
 from harsanyi.analyses.study.screening import choose_by_influence
 from harsanyi.analyses.study.study import NEXT_TOKEN, Study
 from harsanyi.data import Inputs
-from harsanyi.interactions import SCORES
 from harsanyi.models import Network
 from harsanyi.models.digest import digest
 
@@ -31,20 +31,20 @@ def prepare(study: Study) -> StudyGames:
     Raises:
         ValueError, FileNotFoundError, ImportError: for a setting that cannot be followed.
     """
-    _require_score(study)
+    require_options(study)
     networks = load_networks(study, device_named(study.device))
     _require_next_token(study, networks)
     all_inputs = load_study_inputs(study, next(iter(networks.values())).kind)
     drawn = draw_inputs(study, all_inputs)
     inputs = corrupt_inputs(study, drawn.inputs)
-    answers = Answering(networks, {}, {})
+    answers, unknown = Answering(networks, {}, {}), dict[int, str]()
     with error_sentence(f"{study.model} cannot be run on {study.data}"):
         if study.label == "data":
             labels, classes = inputs.level(study.level)
             if study.score != NEXT_TOKEN:
                 answers = answering(study, networks, all_inputs, inputs)
         else:
-            labels, classes = predicted_labels(networks, drawn.inputs)
+            labels, classes, unknown = predicted_labels(networks, drawn.inputs)
         networks = answers.networks
         layout = lay(study, networks, inputs, drawn.inputs)
         numbers = {
@@ -61,18 +61,12 @@ def prepare(study: Study) -> StudyGames:
         _settings(study, answers, inputs, [classes[label] for label in labels], numbers, layout),
         drawn.left_out,
         corruption_of(study, inputs.kind),
+        without=unknown,
     )
     if study.choose == "random":
         return games
     with error_sentence(f"{study.model} failed on masked inputs"):
         return choose_by_influence(games)
-
-
-def _require_score(study: Study) -> None:
-    """Refuse senseless settings, and an unknown score."""
-    study.require_sense()
-    if study.score not in SCORES:
-        raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
 
 
 def _require_next_token(study: Study, networks: dict[str, Network]) -> None:

@@ -1,7 +1,7 @@
 """Players chosen by influence, and the share of the score's variance that they leave unexplained."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -13,15 +13,18 @@ from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.kept import read_kept, write_kept
 from harsanyi.analyses.study.layout import chosen_of
 from harsanyi.interactions import Store
+from harsanyi.interactions.game.failing import answers_of
 from harsanyi.interactions.many_players.influence import (
     Influences,
     exact_game_densities,
     influences,
     most_influential,
+    player_counts,
     require_enough,
 )
 from harsanyi.interactions.many_players.screening import HeldOutError, Screened, held_out_error
 from harsanyi.models.digest import digest
+from harsanyi.reading import first_line
 
 SCREENING_TABLE, SCREENING_FILE = "screening", "screening.json"
 # Random coalitions of all players: influence is measured on the first, the choice is judged on the others.
@@ -33,19 +36,22 @@ class Screening:
     """What was measured of each network, as JSON values, by network.
 
     Attributes:
-        influences: the fields of `Influences`.
+        influences: the fields of `Influences`; 0 of games on which the network failed.
         held_out: the fields of `HeldOutError`.
+        failed: why it failed on games, by their numbers.
     """
 
     influences: dict[str, dict[str, Any]] = field(default_factory=dict)
     held_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def choose_by_influence(games: StudyGames) -> StudyGames:
     """The games of the players with the most influence on all networks together; the others stay present.
 
     Each network's influences count as shares within the game; their sum over networks decides. A network's
-    influences are measured once and kept in the study's folder.
+    influences are measured once and kept in the study's folder. Games on which one of them fails then have no
+    players: they are in `without`.
 
     Args:
         games: of all players that may be chosen.
@@ -58,7 +64,18 @@ def choose_by_influence(games: StudyGames) -> StudyGames:
     chosen = most_influential([_influences(games, name, k) for name in games.networks], k)
     layout = games.layout.only(chosen)
     settings = {**games.settings, **layout.settings, "kept": chosen.tolist()}
-    return replace(games, layout=layout, settings=settings, all_players=games)
+    without = _failed(games) | dict(games.without)
+    return replace(games, layout=layout, settings=settings, all_players=games, without=without)
+
+
+def _failed(games: StudyGames) -> dict[int, str]:
+    """The games on which a network failed when influence was measured, and why."""
+    screening = read_kept(games.study.out / SCREENING_FILE, Screening) or Screening()
+    return {
+        int(game): f"influence of its players on {name}: {reason}"
+        for name, reasons in screening.failed.items()
+        for game, reason in reasons.items()
+    }
 
 
 def screening_table(games: StudyGames, store: Store) -> pd.DataFrame:
@@ -69,16 +86,17 @@ def screening_table(games: StudyGames, store: Store) -> pd.DataFrame:
         store: the value tables of these games, of all networks.
 
     Returns:
-        a row for each network and input: network, game, input, players (the chosen, numbers among all,
-        spaces between), all_players (of this input), influence (the chosen players' share of the sum of all
+        a row for each network and input of the store: network, game, input, players (the chosen, numbers
+        among all, spaces between), all_players (of this input), influence (the share of the chosen in all
         influences), held_out_error with its standard_error, mean_square and variance (squared unit of the
         score), coalitions; see `HeldOutError`.
     """
     assert games.all_players is not None
-    chosen = torch.tensor(games.settings["kept"])
+    rows = store.numbers
+    chosen = torch.tensor(games.settings["kept"])[rows]
     tables = []
     for name in games.networks:
-        influence = _influences(games.all_players, name, games.n)
+        influence = _influences(games.all_players, name, games.n).select(rows)
         error = _held_out(games, name, chosen, influence, store)
         tables.append(
             pd.DataFrame(
@@ -103,10 +121,20 @@ def screening_table(games: StudyGames, store: Store) -> pd.DataFrame:
 def _influences(games: StudyGames, name: str, k: int) -> Influences:
     """The influences of all players on one network, from the study's folder or measured."""
 
-    def measure() -> Influences:
+    def measure() -> tuple[Influences, dict[int, Exception]]:
         game, study = games.game(name), games.study
+        density = exact_game_densities(game, k)
         options: dict[str, Any] = {"seed": study.seed, "batch_size": study.batch_size}
-        return influences(game, INFLUENCE_COALITIONS, density=exact_game_densities(game, k), **options)
+
+        def ask(rows: list[int]) -> Influences:
+            some = game if len(rows) == game.games else game.select(rows)
+            return influences(some, INFLUENCE_COALITIONS, density=density[rows], **options)
+
+        parts, failed = answers_of(range(game.games), ask)
+        if not parts:
+            raise failed[0]
+        counts = player_counts(game).cpu()
+        return Influences.joined(parts, counts=counts, density=density, players=game.n), failed
 
     return Influences(**_measured_once(games, "influences", name, measure))
 
@@ -118,24 +146,26 @@ def _held_out(
     all_players = games.all_players
     assert all_players is not None
 
-    def measure() -> HeldOutError:
-        screened = Screened(games.game(name), chosen, influence)
-        return held_out_error(
-            all_players.game(name),
-            screened,
-            store.v(name),
-            coalitions=HELD_OUT_COALITIONS,
-            batch_size=games.study.batch_size,
-        )
+    def measure() -> tuple[HeldOutError, dict[int, Exception]]:
+        whole, few = all_players.game(name), games.game(name)
+        if store.games < whole.games:
+            whole, few = whole.select(store.numbers), few.select(store.numbers)
+        screened = Screened(few, chosen, influence)
+        options: dict[str, Any] = {
+            "coalitions": HELD_OUT_COALITIONS,
+            "batch_size": games.study.batch_size,
+        }
+        return held_out_error(whole, screened, store.v(name), **options), {}
 
-    return HeldOutError(**_measured_once(all_players, "held_out", name, measure))
+    some = name if store.games == len(games.inputs) else f"{name} on {digest(*map(str, store.numbers))}"
+    return HeldOutError(**_measured_once(all_players, "held_out", some, measure))
 
 
 def _measured_once(
     games: StudyGames,
     kind: Literal["influences", "held_out"],
     name: str,
-    measure: Callable[[], Influences | HeldOutError],
+    measure: Callable[[], tuple[Influences | HeldOutError, Mapping[int, Exception]]],
 ) -> dict[str, Any]:
     """The fields of a network's result: from the study's folder, else measured and written there."""
     columns = [column.name for result in (Influences, HeldOutError) for column in fields(result)]
@@ -145,7 +175,10 @@ def _measured_once(
     screening = read_kept(path, Screening, fingerprint) or Screening()
     results: dict[str, dict[str, Any]] = getattr(screening, kind)
     if name not in results:
-        results[name] = _as_lists(measure())
+        result, failed = measure()
+        results[name] = _as_lists(result)
+        if failed:
+            screening.failed[name] = {str(game): first_line(error) for game, error in failed.items()}
         write_kept(path, screening, fingerprint)
     return _as_tensors(results[name])
 

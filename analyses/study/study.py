@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # the command line reads options before it waits for torch
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
 NEXT_TOKEN, OUTPUT = "next_token_log_odds", "output"
+# Of networks whose labels each stand for themselves, and of those that answer at every pixel.
+MULTI_LABEL, PIXELS = "sigmoid_log_odds", "pixel_log_odds"
 # Methods that may miss the value table by a noise.
 SPARSE_METHODS = ("sparse", "joint")
 # Values of --read-out that are no names of networks.
@@ -90,7 +92,9 @@ class Study(Settings):
     images, mask_token for text, embedding_zeros for next tokens."""
     score: str = "log_odds"
     """Number that is read off the outputs. log_odds, log_prob or next_token_log_odds (in nats),
-    logit, or output (the number that a regression gives)."""
+    logit, or output (the number that a regression gives). sigmoid_log_odds: of one label of a multi-label
+    network; the label column holds sets, as "animal;large", and each label of an input is a game.
+    pixel_log_odds: the mean over pixels, of a network that answers at every pixel."""
     corruption: str | None = None
     """Corrupt all inputs first, as NAME:SEVERITY with a severity of 1 to 5. Images: gaussian_noise, blur,
     contrast, brightness, jpeg, pixelate. Text: swapped_letters, dropped_words, case. noise:AMOUNT takes any
@@ -126,7 +130,8 @@ class Study(Settings):
     text_column: str | None = None
     """Column of the sentences, where the data is a table."""
     label_columns: tuple[str, ...] | None = None
-    """Columns of the labels, where the data is a table."""
+    """Columns of the labels, where the data is a table; or names of the levels of image
+    folders, the outermost first: kingdom family species."""
     bits: int | None = None
     """Bits of the brightest value of pictures with more than 8, where their files do not say it: 12 or 16."""
     skip_unreadable: bool = False

@@ -22,6 +22,7 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
+from harsanyi.analyses.training.trajectory import LEAST_SHARE, hardly_there
 
 # The first loss is cut off where it exceeds every later one by this factor.
 CUT_OFF_RATIO = 4
@@ -102,6 +103,9 @@ def plot_reached(
 def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
     """Strength by order (rows) at each checkpoint of a run (columns), relative to the maximum of the order.
 
+    Orders that never have strength are left out; the numbers of those with less than 1% of the strength at
+    the end are grey.
+
     Args:
         table: of `trajectory_table`, or another with the columns series, step, quantity, kind, order, value.
         series: the name of the run.
@@ -119,8 +123,10 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
     chosen = table[(table.series == series) & (table.quantity == "strength") & (table.kind == "both")]
     orders = [order for order in orders_of(chosen) if order != "all"]
     strength = chosen.pivot(index="order", columns="step", values="value").loc[orders]
-    ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(orders))
+    strength = strength[(strength > 0).any(axis=1)]
+    ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(strength))
     image = draw_orders(ax, strength, [f"{step:g}" for step in strength.columns])
+    grey_orders(ax, strength.iloc[:, -1].to_numpy() < LEAST_SHARE * strength.iloc[:, -1].sum())
     draw_scale(image, ax)
     label_axes(ax, f"step of {series}", "order")
     return ax
@@ -128,6 +134,8 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
 
 def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The time at which each run reaches a share of its final knowledge, by order, as a share of the run.
+
+    Orders without strength at the end are left out; those with less than 1% of it are grey.
 
     Args:
         times: tables of `time_to_reach` of several runs with the same share.
@@ -142,12 +150,16 @@ def plot_times_to_reach(times: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['1', 'all']
     """
     ax = ax or new_axes(COLUMN, 2.4)
-    both = times[times.kind == "both"]
+    both = times[(times.kind == "both") & times.fraction.notna()]  # no strength, no time
     orders, runs = orders_of(both), list(dict.fromkeys(both.series))
     for number, (colour, series) in enumerate(zip(cycle(NETWORK_COLOURS[1:]), runs, strict=False)):
-        rows = both[both.series == series].set_index("order").loc[orders, list(FRACTIONS)]
+        rows = both[both.series == series].set_index("order").reindex(orders)[list(FRACTIONS)]
         x = np.arange(len(orders)) + 0.24 * (number - (len(runs) - 1) / 2)
-        dots_with_bars(ax, x, rows.rename(columns=FRACTIONS), colour, series)
+        faint = hardly_there(both[both.series == series].set_index("order").loc[orders])
+        drawn = rows.rename(columns=FRACTIONS)
+        dots_with_bars(ax, x[~faint], drawn[~faint], colour, series)
+        if faint.any():
+            dots_with_bars(ax, x[faint], drawn[faint], FAINT, "")
     ax.set_xticks(range(len(orders)), orders)
     share_axis(ax)
     label_axes(ax, "order", f"share of the run until {both.share.iloc[0]:.0%} is there")
@@ -219,6 +231,13 @@ def draw_orders(ax: Axes, strength: pd.DataFrame, ticks: Sequence[str], max_tick
     every = range(0, len(ticks), 1 + (len(ticks) - 1) // max_ticks)
     ax.set_xticks(list(every), [ticks[i] for i in every])
     return image
+
+
+def grey_orders(ax: Axes, faint: np.ndarray) -> None:
+    """Grey numbers for the rows of orders that hardly exist."""
+    for label, hardly in zip(ax.get_yticklabels(), faint, strict=True):
+        label.set_color(FAINT if hardly else "black")
+        label.set_alpha(0.5 if hardly else 1.0)
 
 
 def draw_scale(image: AxesImage, ax: Axes) -> None:

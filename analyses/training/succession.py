@@ -11,7 +11,7 @@ import torch
 from harsanyi.analyses.knowledge.similarity import reached_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
-from harsanyi.analyses.training.trajectory import Trajectory, crossing
+from harsanyi.analyses.training.trajectory import LEAST_SHARE, Trajectory, crossing
 from harsanyi.interactions import Interactions
 
 # Shares of the final knowledge in theory at the largest and at the smallest variance above 0.
@@ -104,9 +104,10 @@ def succession_table(
     The share is Σ min(x, x_final) / Σ x_final over the dividends of an order, split by sign, and over games.
     Its first crossing is interpolated linearly between checkpoints, and between values of log σ². The
     correlations are Spearman's over the orders: of order and step (1: low orders first), of order and falling
-    σ², and of step and falling σ² (1: the run has the succession of theory). With n players they rest on n
-    ranks, and on fewer than five there are none. The bootstrap computes crossings and ranks anew in every
-    resample of the games.
+    σ², and of step and falling σ² (1: the run has the succession of theory). Orders with less than 1% of the
+    strength at the end are left out of them: an order that hardly exists must not count like the first. Fewer
+    than five orders have no correlation. The bootstrap computes crossings and ranks anew in every resample of
+    the games, of the same orders.
 
     Args:
         run: a training run.
@@ -117,8 +118,9 @@ def succession_table(
 
     Returns:
         tidy: series, quantity ("step", "variance": of each order; and for order "all" the correlations
-        "order_with_step", "order_with_noise", "step_with_noise"), order, share, value, low, high, games. NaN
-        where an order has no strength at the end, where fewer than five have, or all orders come at once.
+        "order_with_step", "order_with_noise", "step_with_noise"), order, share, value, low, high,
+        strength_share (of each order, and of all orders that count), games. NaN where an order has no
+        strength at the end, where fewer than five count, or all orders come at once.
 
     Raises:
         ValueError: for a share outside 0 to 1, or variances that do not fall to 0.
@@ -139,9 +141,14 @@ def succession_table(
     states = [_dividends(checkpoint) for checkpoint in run.interactions]
     states += [_expected(end, variance) for variance in variances]
     sums = tuple(reached_amounts(state, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for state in states)
+    shares = sums[len(run.steps) - 1].sum(0) / max(sums[len(run.steps) - 1].sum(), np.finfo(float).tiny)
     noise = [-log10(variance) for variance in variances[:-1]]
     times = partial(
-        _times, steps=np.array(run.steps), noise=np.array([*noise, 2 * noise[-1] - noise[-2]]), share=share
+        _times,
+        steps=np.array(run.steps),
+        noise=np.array([*noise, 2 * noise[-1] - noise[-2]]),
+        share=share,
+        counted=shares >= LEAST_SHARE,
     )
     table = pd.DataFrame(map(vars, sum_intervals(sums, times, bootstrap)))
     orders = [str(order) for order in range(1, end.n + 1)]
@@ -153,7 +160,8 @@ def succession_table(
     # Back from −log σ²: the bounds change places.
     logarithms = -table.loc[variance, ["value", "high", "low"]].to_numpy()
     table.loc[variance, ["value", "low", "high"]] = 10.0**logarithms
-    return table.assign(games=end.games)
+    together = shares[shares >= LEAST_SHARE].sum()
+    return table.assign(strength_share=[*shares, *shares, *[together] * len(CORRELATIONS)], games=end.games)
 
 
 def _dividends(interactions: Interactions) -> Interactions:
@@ -170,13 +178,16 @@ def _expected(end: Interactions, variance: float) -> Interactions:
     return Interactions(dividends, end.or_, end.v, "dividends", about=end.about)
 
 
-def _times(*sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float) -> np.ndarray:
-    """Crossings of each order along the run and along theory, then their rank correlations."""
+def _times(
+    *sums: np.ndarray, steps: np.ndarray, noise: np.ndarray, share: float, counted: np.ndarray
+) -> np.ndarray:
+    """Crossings of each order along the run and along theory, then the rank correlations of what counts."""
     run = crossing(*sums[: len(steps)], steps=steps, share=share)
     theory = crossing(*sums[len(steps) :], steps=noise, share=share)
     order = np.arange(1.0, len(run) + 1).reshape(-1, *[1] * (run.ndim - 1))
     order = np.broadcast_to(order, run.shape)
-    pairs = (order, run), (order, theory), (run, theory)
+    order, timed, expected = (times[counted] for times in (order, run, theory))
+    pairs = (order, timed), (order, expected), (timed, expected)
     return np.concatenate([run, theory, np.stack([_rank_correlation(*pair) for pair in pairs])])
 
 

@@ -1,5 +1,6 @@
 """Figures of two-phase learning: the orders of a run beside those of theory, their succession, the loss."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 
-from harsanyi.analyses.drawing.lettering import name_points, power
+from harsanyi.analyses.drawing.lettering import name_points
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
@@ -22,6 +23,8 @@ from harsanyi.analyses.drawing.palette import (
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.report.words import NO_VALUE, with_interval
 from harsanyi.analyses.training.figures import draw_orders, draw_scale, plot_performance
+from harsanyi.analyses.training.trajectory import hardly_there
+from harsanyi.shown import power
 
 
 def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
@@ -48,7 +51,8 @@ def plot_theory_orders(theory: pd.DataFrame, series: str, ax: Axes | None = None
 def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
     """When each order (number) reaches a share of its final strength: step of the run (y), σ² of theory (x).
 
-    Lines are intervals. The text is the rank correlation of step and falling σ².
+    Lines are intervals. The text is the rank correlation of step and falling σ²; orders with less than 1% of
+    the strength are hollow, and not in it.
 
     Args:
         succession: of `succession_table`.
@@ -67,11 +71,14 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     ax = ax or new_axes(COLUMN, 2.2)
     rows = succession[succession.series == series].set_index(["quantity", "order"])
     step, variance = rows.loc["step"], rows.loc["variance"]
-    marks: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
-    ax.vlines(variance.value, step.low, step.high, **marks)
-    ax.hlines(step.value, variance.low, variance.high, **marks)
-    ax.scatter(variance.value, step.value, s=12, color=NETWORK_COLOURS[1], zorder=2)
-    agreement = with_interval(rows.loc["step_with_noise"].iloc[0], "{:.2f}".format)
+    lines: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 1}
+    ax.vlines(variance.value, step.low, step.high, **lines)
+    ax.hlines(step.value, variance.low, variance.high, **lines)
+    faint = hardly_there(pd.DataFrame(step))
+    marks: dict[str, Any] = {"s": 12, "linewidths": 0.8, "zorder": 2}
+    ax.scatter(variance.value[~faint], step.value[~faint], color=NETWORK_COLOURS[1], **marks)
+    ax.scatter(variance.value[faint], step.value[faint], facecolors="none", edgecolors=FAINT, **marks)
+    agreement = with_interval(rows.loc["step_with_noise"].iloc[0], ".2f")
     ax.set_xscale("log")
     ax.invert_xaxis()
     ax.margins(0.12)
@@ -82,7 +89,7 @@ def plot_succession(succession: pd.DataFrame, series: str, ax: Axes | None = Non
     )
     known = f";\nrank correlation {agreement}" if agreement != NO_VALUE else ""
     note = f"{rows.share.iloc[0]:.0%} of each order is reached{known}"
-    ax.text(0, 1.04, note.replace("-", "−"), fontsize=FONT, transform=ax.transAxes)
+    ax.text(0, 1.04, note, fontsize=FONT, transform=ax.transAxes)
     label_axes(ax, f"σ², theory of {series}", f"step of {series}")
     return ax
 
@@ -123,14 +130,28 @@ def draw_two_phases(
     draw_scale(_draw_theory(theory, series, right), right)
     plot_succession(succession, series, corner)
     if series in set(performance.series):
-        # Over the columns of the picture above, which are equally far apart whatever the steps.
-        columns = {step: column for column, step in enumerate(strength)}
-        plot_performance(performance.assign(step=performance.step.map(columns)), series, below)
-        below.set_xticks(left.get_xticks(), [label.get_text() for label in left.get_xticklabels()])
-        below.set_xlim(left.get_xlim())
+        draw_loss_below(left, [float(step) for step in strength.columns], performance, series, below)
     else:
         below.remove()
     return figure
+
+
+def draw_loss_below(
+    above: Axes, steps: Sequence[float], performance: pd.DataFrame, series: str, ax: Axes
+) -> None:
+    """The loss of a run over the columns of a picture of orders, equally far apart whatever the steps.
+
+    Args:
+        above: the picture, of `draw_orders`.
+        steps: of its columns.
+        performance: columns series, step, split, loss, as for `plot_performance`.
+        series: the name of the run.
+        ax: to draw on.
+    """
+    columns = {step: column for column, step in enumerate(steps)}
+    plot_performance(performance.assign(step=performance.step.map(columns)), series, ax)
+    ax.set_xticks(above.get_xticks(), [label.get_text() for label in above.get_xticklabels()])
+    ax.set_xlim(above.get_xlim())
 
 
 def _draw_theory(theory: pd.DataFrame, series: str, ax: Axes) -> AxesImage:

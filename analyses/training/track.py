@@ -43,7 +43,14 @@ from harsanyi.analyses.training.succession import (
     theory_variances,
 )
 from harsanyi.analyses.training.theory_figures import draw_two_phases
-from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
+from harsanyi.analyses.training.trajectory import (
+    LEAST_SHARE,
+    Trajectory,
+    detours,
+    hardly_there,
+    time_to_reach,
+    trajectory_table,
+)
 from harsanyi.writing import alone_in_its_folder
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
@@ -86,6 +93,8 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         findings=_findings(run, tables),
         notes=[
             "Intervals are over the inputs. They do not cover other runs of the same recipe.",
+            f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end hardly exist: they are "
+            "grey, and not in rank correlations.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
             "Theory has AND interactions only: beside it, the effects of the run are counted as dividends, "
             "an OR as those of its subsets. It predicts a succession, not steps, and nothing about the first "
@@ -112,7 +121,7 @@ def _findings(run: Run, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     for name in dict.fromkeys(along.series):
         rows = along[(along.series == name) & (along.quantity == "similarity_own")]
         first = total_row(rows[rows.step == rows.step.min()])
-        alike.append(f"{with_interval(first, '{:.2f}'.format)} in {name}")
+        alike.append(f"{with_interval(first, '.2f')} in {name}")
         half = total_row(tables[TIMES], series=name, share=REACHED_SHARES[0])
         halves.append(f"{with_interval(half, percent, of='fraction')} of {name}")
     found["Similarity to the end"] = f"The first checkpoint's similarity to the end is {listed(alike)}."
@@ -142,7 +151,9 @@ def _peaks(along: pd.DataFrame, name: str) -> str | None:
     """At which step the lowest and the highest order are strongest."""
     rows = along[(along.series == name) & (along.quantity == "strength") & (along.kind == "both")]
     orders = [
-        order for order in orders_of(rows) if order != "all" and rows[rows.order == order].value.max() > 0
+        order
+        for order in orders_of(rows)
+        if order != "all" and rows[rows.order == order].value.max() > LEAST_SHARE * rows.value.max()
     ]
     if len(orders) < 2:
         return None
@@ -247,12 +258,14 @@ def track_figures(
         the figures by caption, whose words before the colon are the name of the file.
     """
     along, times = tables[TRAJECTORIES], tables[TIMES]
+    games = trajectories[0].final.games
+    whiskers = f"whiskers: {intervals_over(games, 'inputs', of='anything else')}"
     figures = {
         "Reached: how much of what a run has at its end is already there; dotted lines at 50% and 90%, "
-        f"bands: {intervals_over(trajectories[0].final.games, 'inputs')}": plot_reached(along),
+        f"bands: {intervals_over(games, 'inputs')}": plot_reached(along),
         "Similarity to the end: what a checkpoint has and the end has not counts against it here, not above; "
         "the gap between the two figures is what the run still loses": plot_reached(along, "similarity_own"),
-        "When half is reached: by order, with intervals": plot_times_to_reach(
+        f"When half is reached: by order; {whiskers}": plot_times_to_reach(
             times[times.share == REACHED_SHARES[0]]
         ),
     }
@@ -271,7 +284,8 @@ def track_figures(
         for name in dict.fromkeys(tables[THEORY].series):
             drawn[
                 f"Two phases of {name}: strength of the dividends by order, in the run (left) and in theory "
-                "while noise falls (right); below, the loss, and when half of each order is reached"
+                "while noise falls (right); below, the loss, and when half of each order is reached, a dot "
+                f"beside the number of the order; {whiskers}"
             ] = draw_two_phases(tables[THEORY], tables[SUCCESSION], performance, name)
     return drawn
 
@@ -348,22 +362,34 @@ def _successions(successions: pd.DataFrame) -> list[str]:
 
 def _succession(name: str, rows: pd.DataFrame) -> str:
     """Whether low orders come first in a run, and in theory; or why that cannot be said."""
-    reached = rows[rows.quantity == "step"].value.dropna()
+    steps = rows[rows.quantity == "step"]
+    left_out, reached = _left_out(steps), steps.value[~hardly_there(steps)].dropna()
     if len(reached) < LEAST_RANKS:
         return (
             f"In {name}, {len(reached)} orders have strength at the end: too few to say whether low orders "
-            f"come first, which takes {LEAST_RANKS}."
+            f"come first, which takes {LEAST_RANKS}.{left_out}"
         )
     if reached.nunique() == 1:
-        return f"In {name}, half of each order is reached at the same step: none comes first."
+        return f"In {name}, half of each order is reached at the same step: none comes first.{left_out}"
     run, theory, both = (
-        with_interval(rows[rows.quantity == quantity].iloc[0], "{:.2f}".format) for quantity in CORRELATIONS
+        with_interval(rows[rows.quantity == quantity].iloc[0], ".2f") for quantity in CORRELATIONS
     )
     return (
         f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
         f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
-        f"theory is {both}."
+        f"theory is {both}.{left_out}"
     )
+
+
+def _left_out(steps: pd.DataFrame) -> str:
+    """Which orders hardly exist."""
+    orders = list(steps.order[hardly_there(steps)])
+    if not orders:
+        return ""
+    below = f"less than {LEAST_SHARE:.0%} of the strength at the end"
+    if len(orders) == 1:
+        return f" Order {orders[0]} has {below}, and is not counted."
+    return f" Orders {listed(orders)} have {below} each, and are not counted."
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
@@ -371,7 +397,10 @@ def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
     both = times[times.kind == "both"]
     cells = both.assign(
         column=both.series + ", " + both.share.map("{:.0%}".format),
-        text=[with_interval(row, percent, of="fraction") for _, row in both.iterrows()],
+        text=[
+            with_interval(row, percent, of="fraction") + (" (hardly there)" if faint else "")
+            for (_, row), faint in zip(both.iterrows(), hardly_there(both), strict=True)
+        ],
     )
     wide = cells.pivot(index="order", columns="column", values="text")
     return wide.loc[orders_of(cells), list(dict.fromkeys(cells.column))]

@@ -9,24 +9,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import (
+    Amount,
     Quantities,
     amounts_table,
-    by_sign_and_order,
     group_labels,
     group_sums,
     joined,
     require_same_games,
 )
-from harsanyi.analyses.knowledge.change import SHARE_AMOUNTS, compare, salient_effects
-from harsanyi.analyses.knowledge.similarity import reached_amounts, similarity_amounts
+from harsanyi.analyses.knowledge.change import (
+    SHARE_AMOUNTS,
+    change_amounts,
+    change_parts,
+    salient_parts,
+)
+from harsanyi.analyses.knowledge.similarity import reached_amounts, shared_and_all
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 from harsanyi.shown import Card, Shown, counted
 
 OWN_SIMILARITY = "similarity_own"
+# Orders with a smaller share of the strength at the end hardly exist: they are not counted among the others.
+LEAST_SHARE = 0.01
 # Effects of each kind that are measured at once: few enough for memory that a process uses again and again.
 BLOCK_EFFECTS = 2**17
 
@@ -161,7 +170,8 @@ def time_to_reach(
 
     Returns:
         tidy: series, kind, order, share, value, low, high (steps), fraction, fraction_low, fraction_high (the
-        same as fractions of the last step), games. NaN where the end has no strength.
+        same as fractions of the last step), strength_share (of the strength of the kind at the end), games.
+        NaN where the end has no strength. Orders with a strength_share below 1% hardly exist.
 
     Raises:
         ValueError: for a share outside 0 to 1.
@@ -185,7 +195,19 @@ def time_to_reach(
     table = pd.concat([pd.DataFrame(labels), times, fractions / trajectory.steps[-1]], axis=1)
     table.insert(0, "series", trajectory.name)
     table.insert(3, "share", share)
-    return table.assign(games=trajectory.final.games)
+    whole = pd.Series(sums[-1].sum(0)) / pd.Series(sums[-1].sum(0)).groupby(table.kind).transform("max")
+    return table.assign(strength_share=whole, games=trajectory.final.games)
+
+
+def hardly_there(rows: pd.DataFrame) -> np.ndarray:
+    """Which rows are of orders with less than 1% of the strength; none where that is not known.
+
+    >>> hardly_there(pd.DataFrame({"order": ["1", "2"], "strength_share": [0.996, 0.004]})).tolist()
+    [False, True]
+    """
+    if "strength_share" not in rows:
+        return np.zeros(len(rows), dtype=bool)
+    return np.asarray(rows.strength_share < LEAST_SHARE)
 
 
 def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
@@ -223,35 +245,38 @@ def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd
 def _quantities(
     trajectories: Sequence[Trajectory], pretrained: Interactions | None, threshold: float
 ) -> dict[tuple[str, int], Quantities]:
-    """The quantities of each run at each step."""
+    """The quantities of each run at each step; what all checkpoints are compared with is split once."""
+    orders = trajectories[0].final.orders
+    before = salient_parts(pretrained, threshold) if pretrained else None
+    finals = {run.name: split_by_sign(run.final.effects) for run in trajectories}
     quantities: dict[tuple[str, int], Quantities] = {}
     for run in trajectories:
-        end = run.final.strength()
+        end = by_order(finals[run.name], orders)
         for step, checkpoint in zip(run.steps, run.interactions, strict=True):
+            effects = split_by_sign(checkpoint.effects)
             alike = {
-                _similarity_name(run, other): similarity_amounts(checkpoint, other.final)
+                _similarity_name(run, other): shared_and_all(effects, finals[other.name], orders)
                 for other in trajectories
             }
             quantities[run.name, step] = {
-                **_amounts(checkpoint, threshold),
-                **(_change(pretrained, checkpoint, threshold) if pretrained else {}),
+                **_of_salient(salient_parts(checkpoint, threshold), before, orders),
                 **alike,
                 "reached": (alike[OWN_SIMILARITY][0], end),  # `reached_amounts`: both sum the smaller effects
             }
     return quantities
 
 
-def _amounts(checkpoint: Interactions, threshold: float) -> Quantities:
-    """Strength and number of the salient interactions."""
-    salient = salient_effects(checkpoint, threshold)
-    strength, count = (by_sign_and_order(x, checkpoint.orders) for x in (salient, salient.sign()))
-    return {"strength": (strength,), "salient_count": (count,)}
-
-
-def _change(pretrained: Interactions, checkpoint: Interactions, threshold: float) -> Quantities:
-    """Preserved, discarded and new strength, and their shares."""
-    change = compare(pretrained, checkpoint, threshold=threshold)
-    return change.quantities(("preserved", "discarded", "new", *SHARE_AMOUNTS))
+def _of_salient(
+    salient: Parts, before: Parts | None, orders: Int64[Tensor, " coalitions"]
+) -> dict[str, tuple[Amount, ...]]:
+    """Strength and number of salient interactions; what of them is preserved, discarded and new."""
+    count = (by_order(salient.sign(), orders),)
+    if before is None:
+        return {"strength": (by_order(salient, orders),), "salient_count": count}
+    amounts = change_amounts(change_parts(before, salient), orders)
+    parts = {name: (amounts[name],) for name in ("preserved", "discarded", "new")}
+    shares = {name: (amounts[part], amounts[whole]) for name, (part, whole) in SHARE_AMOUNTS.items()}
+    return {"strength": (amounts["all_after"],), "salient_count": count, **parts, **shares}
 
 
 def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:

@@ -3,9 +3,7 @@
     python docs/studies/redraw.py
 
 After a change of the drawing code. Other figures need their study: pictures and sentences of single inputs,
-the marks of single coalitions, effects along training, and the picture of two phases. Drawn by an earlier
-version, in its colours, are resnet20_cifar100's kept_dropped_learned, and of knowledge_through_training
-resnet20_blur and resnet20_two_phases: their checkpoints take half an hour.
+and the effects along training of ground_truth.
 """
 
 import importlib.util
@@ -20,13 +18,19 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
 from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
-from harsanyi.analyses.drawing.palette import figure_of
+from harsanyi.analyses.drawing.palette import PAGE, figure_of
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder_orders
 from harsanyi.analyses.granularity.target import ERRORS
 from harsanyi.analyses.origins.figures import plot_origins
-from harsanyi.analyses.training.figures import plot_reached, plot_shares_over_training, plot_times_to_reach
+from harsanyi.analyses.training.figures import (
+    plot_orders_over_training,
+    plot_reached,
+    plot_shares_over_training,
+    plot_times_to_reach,
+)
+from harsanyi.analyses.training.theory_figures import draw_loss_below, plot_succession
 
 HERE = Path(__file__).parent
 DPI = 200
@@ -97,13 +101,28 @@ def training() -> Iterator[tuple[str, Axes | Figure]]:
     folder = "knowledge_through_training"
     for run in ("resnet20", "minilm"):
         yield f"{folder}/figures/{run}_restricted.png", plot_restricted(table(f"{folder}/{run}/restricted"))
-    sizes = plot_effect_sizes(table(f"{folder}/minilm/calibration"), unit=NATS)
-    yield f"{folder}/figures/minilm_effect_sizes.png", sizes
+        sizes = plot_effect_sizes(table(f"{folder}/{run}/calibration"), unit=NATS)
+        yield f"{folder}/figures/{run}_effect_sizes.png", sizes
     trajectories = table(f"{folder}/resnet20/trajectories")
+    phases = draw_phases(trajectories, table(f"{folder}/resnet20/succession"), "scratch")
+    yield f"{folder}/figures/resnet20_two_phases.png", phases
     yield f"{folder}/figures/resnet20_kept.png", plot_shares_over_training(trajectories, "finetuned")
     yield f"{folder}/figures/resnet20_reached.png", plot_reached(trajectories)
     times = table(f"{folder}/resnet20/times")
     yield f"{folder}/figures/resnet20_half.png", plot_times_to_reach(times[times.share == 0.5])
+
+
+def draw_phases(along: pd.DataFrame, succession: pd.DataFrame, series: str) -> Figure:
+    """Orders and loss of a run by step, and the order's succession beside that of theory."""
+    figure = Figure((PAGE, 4.2), layout="constrained")
+    panels = figure.subplot_mosaic([["orders", "steps"], ["loss", "steps"]], height_ratios=(1.5, 1))
+    plot_orders_over_training(along, series, panels["orders"])
+    plot_succession(succession, series, panels["steps"])
+    losses = along[along.quantity.str.startswith("loss ")]
+    losses = losses.assign(split=losses.quantity.str.removeprefix("loss "), loss=losses.value)
+    steps = sorted(set(losses[losses.series == series].step))
+    draw_loss_below(panels["orders"], steps, losses, series, panels["loss"])
+    return figure
 
 
 def fine_tuning() -> Iterator[tuple[str, Axes | Figure]]:

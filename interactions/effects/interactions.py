@@ -19,11 +19,10 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from harsanyi.hdf5 import opened
+from harsanyi.hdf5 import numbers, opened
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.interactions.effects.transforms import (
-    and_interactions,
     coalition_masks,
     coalition_orders,
     player_count,
@@ -39,8 +38,6 @@ SIGNS = ("positive", "negative")
 # τ, the share of the strongest effect that a salient one exceeds.
 SALIENT_THRESHOLD = 0.05
 FORMAT = "harsanyi interactions 1"
-# Of a table that is put together from its interactions again, as a share of its largest entry.
-ROUNDING = 1e-9
 # Rows of each game in a table, and bars on a page, where nobody says how many.
 TOP = 10
 # What a file says of itself, and of its data sets.
@@ -405,7 +402,10 @@ class Interactions(Shown):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Interactions":
-        """Read what `save` wrote, of older versions too; a ValueError for any other file."""
+        """Read what `save` wrote, of older versions too; a ValueError for any other file.
+
+        Large tables stay in the file, and take memory only while they are used.
+        """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
@@ -458,7 +458,7 @@ class Interactions(Shown):
 
         Args:
             game: number of the game.
-            index: "Moebius", "k-SII", "SII", "STII", "FSII", "FBII", "SV" or "BV".
+            index: "Moebius", "k-SII", "SII", "BII", "STII", "FSII", "FBII", "SV" or "BV".
             order: of the largest interactions; by default all players, and 1 for "SV" and "BV".
 
         Returns:
@@ -473,42 +473,9 @@ class Interactions(Shown):
         >>> float(values[(0,)]), values.estimated
         (2.5, False)
         """
-        try:
-            from shapiq import InteractionValues
-            from shapiq.game_theory.moebius_converter import MoebiusConverter
-        except ImportError as error:
-            raise ImportError("to_shapiq needs shapiq: pip install 'harsanyi[shapiq]'") from error
-        indices = ("Moebius", *MoebiusConverter.valid_indices)
-        largest = 1 if index in ("SV", "BV") else self.n
-        order = largest if order is None else order
-        if index not in indices or not 1 <= order <= largest:
-            raise ValueError(
-                f"expected an index of {', '.join(indices)} and an order of 1 to {largest}; got {index!r} of "
-                f"order {order}"
-            )
-        explained = reconstruct(self.and_[game], self.or_[game])
-        left = (self.v[game] - explained).abs().max()
-        dividends = and_interactions(explained).cpu().numpy()
-        masks = coalition_masks(self.n).numpy()
-        shown = np.flatnonzero(masks.sum(1) <= (order if index == "Moebius" else self.n))
-        moebius = InteractionValues(
-            values=dividends[shown],
-            index="Moebius",
-            max_order=order if index == "Moebius" else self.n,
-            n_players=self.n,
-            min_order=0,
-            interaction_lookup={tuple(np.flatnonzero(masks[s]).tolist()): i for i, s in enumerate(shown)},
-            estimated=bool(left > ROUNDING * self.v[game].abs().max()),
-            estimation_budget=2**self.n,
-            baseline_value=float(dividends[0]),
-        )
-        if index == "Moebius":
-            return moebius
-        convert: Any = MoebiusConverter(moebius)  # its index is typed as one of its literals
-        values = convert(index, order)
-        # shapiq's way to some indices forgets it.
-        values.estimated, values.estimation_budget = moebius.estimated, moebius.estimation_budget
-        return values
+        from harsanyi.interactions.effects.shapiq_values import shapiq_values
+
+        return shapiq_values(self, game, index, order)
 
 
 def _floats(file: h5py.File, name: str, dtype: type[np.generic] = np.float64) -> Tensor:
@@ -516,7 +483,7 @@ def _floats(file: h5py.File, name: str, dtype: type[np.generic] = np.float64) ->
     data = file[name]
     if data.dtype != dtype:
         raise ValueError(f"{name} holds {data.dtype}, expected {np.dtype(dtype)}")
-    return torch.from_numpy(data[()])
+    return torch.from_numpy(numbers(data))
 
 
 def _check_ranges(ranges: EffectRanges, v: Tensor) -> None:

@@ -11,6 +11,7 @@ from harsanyi.interactions.game.players import Players
 from harsanyi.interactions.game.scores import (
     LABELLED,
     LAST_POSITION,
+    OF_MAPS,
     SCORES,
     TWO_CLASSES,
     Score,
@@ -157,6 +158,8 @@ def require_classes(labels: Tensor | None, outputs: Tensor, score: Score) -> Non
         classes = outputs.shape[-1]
     elif score is output:
         classes = outputs[0].numel()
+    elif score in OF_MAPS and outputs.ndim == 4:
+        classes = outputs.shape[1]
     elif score in SCORES.values():
         classes = by_class(outputs).shape[1]
     else:

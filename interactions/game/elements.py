@@ -41,7 +41,7 @@ class Elements:
         Returns:
             The elements with their baseline.
         """
-        filled = require_fit(baseline(values.clone()), players, values)
+        filled = require_fit(baseline(_known(values)), players, values)
         return cls(values, filled, players, finite and values.is_floating_point() and not filled.any())
 
     def rows(
@@ -82,6 +82,18 @@ class Elements:
             return elements * keep  # equal to torch.where for finite numbers, and faster
         per_game = len(self.baseline) == len(self.values)
         return torch.where(keep, elements, _rows(self.baseline, games) if per_game else self.baseline)
+
+
+def _known(values: Tensor) -> Tensor:
+    """A copy of elements, with the mean of the others in place of games whose elements are NaN.
+
+    So the baseline of a game does not depend on another game that has none.
+    """
+    unknown = values.isnan().flatten(1).any(1) if values.is_floating_point() else None
+    known = values.clone()
+    if unknown is not None and unknown.any() and not unknown.all():
+        known[unknown] = values[~unknown].mean(0)
+    return known
 
 
 def one_game(game: int, pairs: int, device: torch.device) -> Int64[Tensor, " pairs"]:

@@ -3,6 +3,7 @@
 `probed` runs unmasked inputs one by one, and `likes_images_last` tries a memory layout.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harsanyi.accelerator import likes_channels_last
+from harsanyi.interactions.game.failing import first_answered, last_answered
 from harsanyi.interactions.game.forward import (
     HALVES,
     computing,
@@ -36,18 +38,26 @@ class Probe:
     Attributes:
         largest: bytes of the largest activation for one input.
         work: of a forward on one input.
-        elements: to be masked, `(games, ...)`: the inputs, or the outputs of the layer.
-        outputs: of the last input, `(1, ...)`.
+        elements: to be masked, `(games, ...)`: the inputs, or the outputs of the layer. They are NaN of
+            games on which the network fails before it gives them.
+        first: the number of the first game whose input the network answers.
+        number: of the game whose outputs these are.
+        outputs: of that input, `(1, ...)`.
     """
 
     largest: int
     work: Work
     elements: Tensor
+    first: int
+    number: int
     outputs: Tensor
 
 
 def probed(game: "MaskedModel") -> Probe:
-    """Run unmasked inputs: with `layer` those of every game, for its elements; else that of the first."""
+    """Run unmasked inputs: with `layer` those of every game, for its elements; else the first one answered.
+
+    A network may fail on some inputs; one that fails on the first `FIRST_GAMES` is at fault itself.
+    """
     count = Count()
     elements: list[Tensor] = []
 
@@ -67,19 +77,43 @@ def probed(game: "MaskedModel") -> Probe:
         stack.enter_context(game.evaluating())
         if game.layer is not None:
             stack.enter_context(hooked(module_named(game.model, game.layer), record))
-        for number in _probed_games(game):
+
+        def ask(number: int) -> Tensor:
+            nonlocal count
             count = Count()
+            elements.clear()
             with counting(game.model, count):
-                outputs = _unmasked(game, number)
-    if len(elements) not in (0, game.games):
-        raise ValueError(f"layer {game.layer!r} does not run exactly once in a forward; name one that does")
+                return _unmasked(game, number)
+
+        if game.layer is None:
+            number, outputs = first_answered(game.games, ask)
+            of_all, first = game.source, number
+        else:
+            answered: dict[int, Tensor] = {}
+
+            def keep(number: int) -> Tensor:
+                outputs = ask(number)
+                answered[number] = _only(elements, game.layer)
+                return outputs
+
+            number, outputs = last_answered(game.games, keep)
+            of_all, first = _of_all(answered, game.games), next(iter(answered))
     largest = max(count.sizes, default=max(game.source[0].nbytes, 1))
-    return Probe(largest, count.work, torch.cat(elements) if elements else game.source, outputs)
+    return Probe(largest, count.work, of_all, first, number, outputs)
 
 
-def _probed_games(game: "MaskedModel") -> range:
-    """The numbers of the games whose unmasked inputs are run."""
-    return range(1 if game.layer is None else game.games)
+def _only(elements: list[Tensor], layer: str | None) -> Tensor:
+    """What a layer gave in a forward; a ValueError where it did not run, or more than once."""
+    if len(elements) != 1:
+        raise ValueError(f"layer {layer!r} does not run exactly once in a forward; name one that does")
+    return elements[0]
+
+
+def _of_all(answered: Mapping[int, Tensor], games: int) -> Tensor:
+    """The elements of all games, NaN where the network did not answer."""
+    one = next(iter(answered.values()))
+    missing = torch.full_like(one, torch.nan) if one.is_floating_point() else torch.zeros_like(one)
+    return torch.cat([answered.get(number, missing) for number in range(games)])
 
 
 def _unmasked(game: "MaskedModel", number: int) -> Tensor:
@@ -117,7 +151,7 @@ def _batch_norms(model: Any) -> str:
     return f"layer {', '.join(norms)}" if norms else "in its forward"
 
 
-def likes_images_last(game: "MaskedModel", expected: Tensor) -> bool:
+def likes_images_last(game: "MaskedModel", number: int, expected: Tensor) -> bool:
     """Whether convolutions are faster with channels-last inputs, and the outputs are the same with them.
 
     A network that depends on strides (`view`) may raise. A game of lower precision is tried in float32, in
@@ -125,22 +159,23 @@ def likes_images_last(game: "MaskedModel", expected: Tensor) -> bool:
 
     Args:
         game: to try.
-        expected: the outputs of the last input that `probed` ran, `(1, ...)`, in the game's precision.
+        number: of the game that `probed` has the outputs of.
+        expected: these outputs, `(1, ...)`, in the game's precision.
     """
     images = game.source.ndim == 4 and game.source.dtype in (torch.float32, torch.float64)
     faster = likes_channels_last(game.device, halves=game.precision in HALVES)
     if not (images and faster and convolves(game.model)):
         return False
-    number = torch.tensor([_probed_games(game)[-1]])
+    games = torch.tensor([number])
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         stack.enter_context(random_states_kept(game.device))
         stack.enter_context(evaluating(game.model))
         stack.enter_context(computing("float32", game.device))
         if game.precision != "float32":
-            expected = game.unmasked(number)
+            expected = game.unmasked(games)
         try:
-            outputs = game.unmasked(number, images_last=True)
+            outputs = game.unmasked(games, images_last=True)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

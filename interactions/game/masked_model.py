@@ -71,6 +71,8 @@ class MaskedModel(Shown):
     Before its first table a game is tried on a few inputs. Outputs that depend on chance, or on what else is
     in the batch, are refused with the reason (`trial`).
 
+    It may fail on some games: `first` is the first one that it answers, as far as was tried.
+
     Args:
         model: a module or callable. A mapping of inputs is passed by keyword, a tensor by position.
         inputs: a tensor of floats or token ids `(games, ...)`, or a mapping of such tensors (`input_ids`,
@@ -80,7 +82,8 @@ class MaskedModel(Shown):
         baseline: the value of a masked element: "zeros", "data_mean", "input_mean", "blur", `token(id)`,
             a tensor, a number, a callable of the inputs. "embedding_zeros" masks the embeddings instead,
             "unattended" the attention mask.
-        score: "log_odds", "logit", "log_prob", "output", "next_token_log_odds" or a callable
+        score: "log_odds", "logit", "log_prob", "sigmoid_log_odds" (of one label of several),
+            "pixel_log_odds" (of a class, over all pixels), "output", "next_token_log_odds" or a callable
             `(outputs, labels) -> (batch,)`.
         layer: name of a module whose output is masked instead of the input; players and baseline then refer
             to that output. The module must run once in a forward.
@@ -152,8 +155,8 @@ class MaskedModel(Shown):
         probe = probed(self)
         require_classes(self.labels, probe.outputs, self.score)
         self._activation_bytes, self.work = probe.largest, probe.work
-        self.output_type = probe.outputs.dtype
-        self.images_last = likes_images_last(self, probe.outputs)
+        self.output_type, self.first = probe.outputs.dtype, probe.first
+        self.images_last = likes_images_last(self, probe.number, probe.outputs)
         self.elements = Elements.of(
             probe.elements, baseline_named(baseline), self.players, finite=layer is None
         )
@@ -353,6 +356,34 @@ class MaskedModel(Shown):
         gone |= {"inputs": ()} if "inputs" in arguments else {}
         declared |= {"about": replace(self._about, **gone)}
         return MaskedModel(**own | declared | arguments)
+
+    def select(self, games: Sequence[int], **arguments: Any) -> "MaskedModel":
+        """Some of the games, each with the baseline that it has among all of them.
+
+        Args:
+            games: their numbers.
+            arguments: of `MaskedModel`, in place of this game's.
+
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        >>> game = MaskedModel(net, torch.randn(5, 1, 4, 4), Players.grid(4, 4, 2, 2), labels=[0, 1, 2, 0, 1])
+        >>> game.select([1, 2]).labels.tolist()
+        [1, 2]
+        """
+        rows = torch.as_tensor(games, dtype=torch.int64, device=self.device)
+        inputs = self.inputs
+        of_these: dict[str, Any] = {
+            "inputs": inputs[rows]
+            if isinstance(inputs, Tensor)
+            else {name: value[rows] for name, value in inputs.items()},
+            "players": self.players.of_games(rows),
+            "labels": None if self.labels is None else self.labels[rows],
+            "baseline": self.baseline_of(games),
+        }
+        return self.changed(**of_these | arguments)
+
+    def baseline_of(self, games: Sequence[int]) -> Tensor:
+        """The baseline of some games, with an axis of games of length 1 or theirs."""
+        return self.baseline[list(games)] if len(self.baseline) == self.games > 1 else self.baseline
 
     @property
     def reads_last(self) -> bool:

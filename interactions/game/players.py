@@ -332,6 +332,15 @@ class Players(Shown):
         """
         return tuple((*row, *["–"] * (self.n - len(row))) for row in self.names or ())
 
+    def of_games(self, games: Int64[Tensor, " some"]) -> "Players":
+        """The players of some games."""
+        if not self.per_game:
+            return self
+        names = self.names
+        if names is not None and len(names) == len(self.owner):
+            names = tuple(names[game] for game in games.tolist())
+        return replace(self, owner=self.owner[games], names=names)
+
     def to(self, device: torch.device | str) -> "Players":
         """The same players with their map on `device`."""
         return replace(self, owner=self.owner.to(device))

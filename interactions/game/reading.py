@@ -10,7 +10,15 @@ from torch import Tensor
 
 from harsanyi.interactions.game.checks import require_scores
 from harsanyi.interactions.game.conditions import Require, required
-from harsanyi.interactions.game.scores import OF_LOGITS, Score, by_class, logit, score_name
+from harsanyi.interactions.game.scores import (
+    OF_LABELS,
+    OF_LOGITS,
+    OF_MAPS,
+    Score,
+    by_class,
+    logit,
+    score_name,
+)
 from harsanyi.interactions.game.trial import Trial, sums_to_one
 
 
@@ -93,6 +101,18 @@ class Reading:
         """Logits with the same probabilities, and the labels of their classes."""
         if not self._takes_logarithms:
             return outputs, labels
+        if self.score in OF_MAPS:
+            raise ValueError(
+                f"{score_name(self.score)} is read off logits at pixels, and the network's outputs are "
+                f"{self.outputs.value}: take the network without its last softmax or sigmoid"
+            )
+        if self.score in OF_LABELS:
+            if self.outputs is Outputs.SOFTMAX:
+                raise ValueError(
+                    f"{score_name(self.score)} is of labels that stand for themselves, and the network's "
+                    "outputs are probabilities of sum 1, which classes have: score it with log_odds"
+                )
+            return log_odds_of_sigmoids(outputs, require), labels
         if self.outputs is Outputs.SOFTMAX:
             return log_of_softmax(outputs, require), labels
         single = log_odds_of_sigmoids(outputs, require)

@@ -51,6 +51,39 @@ def log_prob(
     return logit(outputs.log_softmax(1), labels)
 
 
+def sigmoid_log_odds(
+    outputs: Float[Tensor, "batch *labels"], labels: Int64[Tensor, " batch"]
+) -> Float64[Tensor, " batch"]:
+    """Log-odds of one label of a multi-label network, log σ(z_y) / (1 − σ(z_y)) = z_y, in nats.
+
+    Every label stands for itself: the other outputs do not enter.
+
+    >>> sigmoid_log_odds(torch.tensor([[2.0, 5.0]]), torch.tensor([0])).tolist()
+    [2.0]
+    """
+    return logit(outputs, labels)
+
+
+def pixel_log_odds(
+    outputs: Float[Tensor, "batch classes height width"], labels: Int64[Tensor, " batch"]
+) -> Float64[Tensor, " batch"]:
+    """Mean over all pixels of the log-odds of a class, of a network that answers at every pixel, in nats.
+
+    >>> pixel_log_odds(torch.tensor([[[[2.0, 4.0]], [[0.0, 0.0]]]]), torch.tensor([0])).tolist()
+    [3.0]
+    """
+    if outputs.ndim != 4:
+        raise ValueError(
+            f"pixel_log_odds needs outputs (batch, classes, height, width), got shape {tuple(outputs.shape)}"
+        )
+    if outputs.shape[1] == 1:
+        return log_odds(outputs.double().mean((2, 3)), labels)
+    chosen = labels[:, None, None, None].expand(-1, 1, *outputs.shape[2:])
+    maps = outputs.double()
+    others = maps.scatter(1, chosen, -torch.inf)
+    return (maps.gather(1, chosen)[:, 0] - others.logsumexp(1)).mean((1, 2))
+
+
 def output(
     outputs: Float[Tensor, "batch ..."], labels: Int64[Tensor, " batch"] | None
 ) -> Float64[Tensor, " batch"]:
@@ -86,8 +119,8 @@ def by_class(outputs: Float[Tensor, "batch *classes"]) -> Float64[Tensor, "batch
     if outputs.ndim != 2:
         raise ValueError(
             f"expected a classifier's outputs (batch, classes), got shape {tuple(outputs.shape)}: for those "
-            "at pixels pass score=, such as score=lambda outputs, labels: outputs[:, 0].mean((1, 2)); for "
-            'those of a language model score="next_token_log_odds"'
+            'at pixels pass score="pixel_log_odds", or a function such as score=lambda outputs, labels: '
+            'outputs[:, 0].mean((1, 2)); for those of a language model score="next_token_log_odds"'
         )
     return outputs.double()
 
@@ -101,6 +134,8 @@ SCORES: dict[str, Score] = {
     "log_odds": log_odds,
     "logit": logit,
     "log_prob": log_prob,
+    "sigmoid_log_odds": sigmoid_log_odds,
+    "pixel_log_odds": pixel_log_odds,
     "output": output,
     "next_token_log_odds": next_token_log_odds,
 }
@@ -108,16 +143,22 @@ SCORES: dict[str, Score] = {
 SCORE_UNITS = {
     "log_odds": "log-odds, nats",
     "log_prob": "log-probability, nats",
+    "sigmoid_log_odds": "log-odds, nats",
+    "pixel_log_odds": "mean log-odds of a pixel, nats",
     "next_token_log_odds": "log-odds, nats",
 }
 # Scores that need a label.
-LABELLED = (log_odds, logit, log_prob, next_token_log_odds)
+LABELLED = (log_odds, logit, log_prob, sigmoid_log_odds, pixel_log_odds, next_token_log_odds)
+# Scores of outputs at every pixel.
+OF_MAPS = (pixel_log_odds,)
+# Scores of labels that each stand for themselves.
+OF_LABELS = (sigmoid_log_odds,)
 # Scores that read the outputs of a language model at the last position only.
 LAST_POSITION = (next_token_log_odds,)
 # Scores that take a single output for the log-odds of two classes.
-TWO_CLASSES = (log_odds, log_prob)
+TWO_CLASSES = (log_odds, log_prob, pixel_log_odds)
 # Scores whose formula is one of logits, and holds for the logarithms of probabilities too.
-OF_LOGITS = (log_odds, log_prob, next_token_log_odds)
+OF_LOGITS = (log_odds, log_prob, sigmoid_log_odds, pixel_log_odds, next_token_log_odds)
 
 
 def score_name(score: Score) -> str:

@@ -10,21 +10,17 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from harsanyi.interactions.game.checks import require_rows, require_scores
+from harsanyi.interactions.game.failing import FIRST_GAMES, has_nan, is_failure
 from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, random_states_kept
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.rounding import Rounding
 from harsanyi.interactions.game.trial import Trial, Trier, tried_pairs
-from harsanyi.interactions.machine.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from harsanyi.interactions.game.masked_model import MaskedModel
 
 # TF32 has the exponent of float32 and 10 bits of precision.
 TF32_UNIT = 2.0**-10
-# What a network raises on an input that it cannot answer.
-FAILURES = (RuntimeError, IndexError, TypeError, AttributeError)
-# A network that answers none of so many inputs is at fault itself.
-FIRST_GAMES = 8
 # The trials of games that are no networks, by identity.
 _TRIALS: dict[int, Trial] = {}
 
@@ -50,31 +46,43 @@ def trial_of(game: Game) -> Trial:
 def trial_of_model(game: "MaskedModel") -> Trial:
     """Try a network on masked and unmasked inputs of the games that differ most.
 
-    A network may fail on some inputs. Where it does, it is tried on others, of the first `FIRST_GAMES`.
+    A network may fail on some inputs, or give NaN. Where it does, it is tried on others, of `FIRST_GAMES`.
     """
     every = torch.arange(game.games, device=game.device)
     try:
-        return _trial_on(game, every)
-    except FAILURES as error:
-        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+        trial = _trial_on(game, every)
+        if not has_nan(trial.outputs):
+            return trial
+    except Exception as error:
+        if not is_failure(error):
             raise
-        answered = [number for number in every[:FIRST_GAMES].tolist() if _answers(game, number)]
-        if not answered:
+        if not (answered := _answered(game)):
             raise
-        return _trial_on(game, every[answered])
+    else:
+        if not (answered := _answered(game)):
+            return trial
+    game.first = answered[0]
+    # Its outputs are not those of the inputs that a plan asks for first.
+    return replace(_trial_on(game, every[answered]), outputs=None)
+
+
+def _answered(game: "MaskedModel") -> list[int]:
+    """Those of the first inputs that a network answers."""
+    numbers = range(game.first, min(game.first + FIRST_GAMES, game.games))
+    return [number for number in numbers if _answers(game, number)]
 
 
 def _answers(game: "MaskedModel", number: int) -> bool:
-    """Whether a network answers the input of a game with all players, and with none."""
+    """Whether a network answers the input of a game with all players, and with none, without NaN."""
     coalitions = torch.tensor([[True], [False]], device=game.device).expand(2, game.n)
     games = torch.full((1,), number, device=game.device)
     try:
         with torch.inference_mode(), random_states_kept(game.device), game.masking():
-            for coalition in coalitions:
-                game.forward(games, coalition[None])
-    except FAILURES:
+            return not any(has_nan(game.forward(games, coalition[None])) for coalition in coalitions)
+    except Exception as error:
+        if not is_failure(error):
+            raise
         return False
-    return True
 
 
 def _trial_on(game: "MaskedModel", some: Int64[Tensor, " games"]) -> Trial:

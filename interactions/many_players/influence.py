@@ -5,7 +5,7 @@ the mean square of the change with its standard error. `most_influential` picks 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,6 +44,34 @@ class Influences:
         """Each player's share of its game's sum of influences; 0 where no player moves the score."""
         total = self.influence.sum(1, keepdim=True)
         return torch.where(total > 0, self.influence / total, 0.0)
+
+    def select(self, games: Sequence[int]) -> "Influences":
+        """Those of some games."""
+        names = ("influence", "standard_error", "counts", "density")
+        return replace(self, **{name: getattr(self, name)[list(games)] for name in names})
+
+    @classmethod
+    def joined(
+        cls,
+        parts: "Sequence[tuple[Sequence[int], Influences]]",
+        *,
+        counts: Int64[Tensor, " games"],
+        density: Float64[Tensor, " games"],
+        players: int,
+    ) -> "Influences":
+        """Those of all games, 0 where no part has a game.
+
+        Args:
+            parts: numbers of games, and their influences.
+            counts, density: of all games.
+            players: of the largest game.
+        """
+        first = parts[0][1]
+        influence = torch.zeros(len(counts), players, dtype=torch.float64, device=first.influence.device)
+        error = influence.clone()
+        for games, part in parts:
+            influence[list(games)], error[list(games)] = part.influence, part.standard_error
+        return cls(influence, error, counts, first.coalitions, density, first.seed)
 
 
 def player_counts(game: Game) -> Int64[Tensor, " games"]:

@@ -109,14 +109,14 @@ class Plan(ABC):
 def probes(game: MaskedModel) -> tuple[tuple[int, ...], Bool[Tensor, "four players"]]:
     """The games, and the coalitions of each, that a plan is tried on.
 
-    Coalitions: no player, all players, every other player, and the rest. Games: the first; of sentences also
-    those with most and fewest attended tokens.
+    Coalitions: no player, all players, every other player, and the rest. Games: the first that is answered;
+    of sentences also those with most and fewest attended tokens.
     """
     even = torch.arange(game.n, device=game.device) % 2 == 0
     coalitions = torch.stack([even & False, even | True, even, ~even])
     mask = None if isinstance(game.inputs, Tensor) else game.inputs.get("attention_mask")
     lengths = torch.zeros(game.games) if mask is None else mask.sum(1)
-    return tuple(sorted({0, int(lengths.argmax()), int(lengths.argmin())})), coalitions
+    return tuple(sorted({game.first, int(lengths.argmax()), int(lengths.argmin())})), coalitions
 
 
 def require_agreement(plan: Plan, read: Callable[[Tensor], Tensor] = lambda outputs: outputs) -> None:

@@ -55,7 +55,7 @@ def share_of_rows(game: MaskedModel) -> float:
             if takes_hooks(module):
                 stack.enter_context(hooked(module, see))
         try:
-            game.forward(one_game(0, len(coalitions), game.device), coalitions)
+            game.forward(one_game(game.first, len(coalitions), game.device), coalitions)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

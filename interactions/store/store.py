@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import suggested_batch_size
+from harsanyi.interactions.game.failing import FIRST_GAMES
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.game.tried import FIRST_GAMES
 from harsanyi.interactions.store.differences import differences
 from harsanyi.interactions.store.tables import FAILED, REASON_BYTES, tables_of
 from harsanyi.reading import parse_json, reading
@@ -43,10 +43,11 @@ DESCRIPTION = """\
 Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
 coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
 present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. \
-sha256/NETWORK: of the row in v and then that in outputs, as they lie here. failed/NETWORK: why a game has \
-no row, in words. Names are in the group about; settings are JSON."""
+sha256/NETWORK: of the row in v, and sha256 of outputs/NETWORK of that in outputs, as they lie here; where \
+the latter is missing, sha256/NETWORK is of both, one after the other. failed/NETWORK: why a game has no \
+row, in words. Names are in the group about; settings are JSON."""
 # The group that holds checksums; stores of older versions have neither these nor `FAILED`.
-CHECKSUMS, CHECKSUM_BYTES = "sha256", 32
+CHECKSUMS, OUTPUT_CHECKSUMS, CHECKSUM_BYTES = "sha256", "sha256 of outputs", 32
 # So many games that fail one after the other are no fault of theirs.
 IN_A_ROW = FIRST_GAMES
 # Copied at once, at most, where a game has no more.
@@ -137,6 +138,7 @@ class Store(Shown):
                 ]
                 if outputs is not None:
                     datasets.append(("outputs", (games, 2**n, outputs[name]), "f4"))
+                    datasets.append((OUTPUT_CHECKSUMS, (games, CHECKSUM_BYTES), "u1"))
                 for group, shape, dtype in datasets:
                     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
                     plist.set_alloc_time(reserved)
@@ -503,13 +505,16 @@ class Store(Shown):
                 f"{(~done).sum()} of {len(done)} games of {network!r} are not done; run the study again"
             )
         numbers = rows if self._chosen is None else np.array(self._chosen, dtype=int)[rows]
-        every = np.array_equal(numbers, np.arange(numbers.size)) and self._chosen is None and games is None
         with self._file() as file:
             with self._reading():
-                damaged = _damaged(file, network, numbers.tolist())
+                data = file[f"{group}/{network}"]
+                table = np.empty((len(numbers), *data.shape[1:]), data.dtype)
+                for part in ranges_of(np.isin(np.arange(len(data)), numbers), _rows_at_once(data)):
+                    place = int(np.searchsorted(numbers, part.start))
+                    data.read_direct(table, np.s_[part.start : part.stop], np.s_[place : place + len(part)])
+                damaged = _damaged(file, network, numbers.tolist(), {group: table})
             self._require_undamaged(network, damaged)
-            with self._reading():
-                return torch.from_numpy(file[f"{group}/{network}"][slice(None) if every else numbers])
+            return torch.from_numpy(table)
 
     def _require_network(self, network: str) -> None:
         """Refuse the name of another network."""
@@ -602,40 +607,67 @@ def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.n
     with said_plainly(Path(file.filename)):
         for group, table in tables.items():
             file[f"{group}/{network}"][place] = table
-        if CHECKSUMS in file:
-            file[f"{CHECKSUMS}/{network}"][place] = _checksums(tables)
+        for kept, groups in _checked(file).items():
+            file[f"{kept}/{network}"][place] = _checksums(*(tables[group] for group in groups))
         _to_disk(file)
         file[f"done/{network}"][place] = tables[FAILED] == b"" if FAILED in tables else 1
         _to_disk(file)
 
 
-def _checksums(tables: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The SHA-256 of each game's rows, `(games, 32)`: of its scores, and then of its outputs."""
-    rows = zip(
-        *(np.ascontiguousarray(tables[group]) for group in ("v", "outputs") if group in tables), strict=True
-    )
-    sums = [hashlib.sha256(b"".join(part.tobytes() for part in row)).digest() for row in rows]
+def _checksums(*tables: np.ndarray) -> np.ndarray:
+    """The SHA-256 of each game's rows, one table's after the other's, `(games, 32)`."""
+    sums = []
+    for row in zip(*map(np.ascontiguousarray, tables), strict=True):
+        hasher = hashlib.sha256()
+        for part in row:
+            hasher.update(part)
+        sums.append(hasher.digest())
     return np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(len(sums), CHECKSUM_BYTES)
 
 
-def _damaged(file: h5py.File, network: str, games: Sequence[int]) -> list[int]:
+def _checked(file: h5py.File) -> dict[str, tuple[str, ...]]:
+    """The groups of checksums, and the tables that each is of; none of a store of an older version."""
+    if CHECKSUMS not in file:
+        return {}
+    if OUTPUT_CHECKSUMS in file:
+        return {CHECKSUMS: ("v",), OUTPUT_CHECKSUMS: ("outputs",)}
+    return {CHECKSUMS: ("v", "outputs") if "outputs" in file else ("v",)}
+
+
+def _damaged(
+    file: h5py.File, network: str, games: Sequence[int], read: Mapping[str, np.ndarray] | None = None
+) -> list[int]:
     """Those of the games whose rows have other checksums than when they were written.
 
     Rows that a program without checksums wrote have none, and cannot be judged.
+
+    Args:
+        file: of the store.
+        network: its name.
+        games: their numbers.
+        read: rows of these games that were read, by table; only what is said of these tables is asked. By
+            default all tables are read.
     """
-    if CHECKSUMS not in file:
-        return []
-    written = file[f"{CHECKSUMS}/{network}"][()]
-    groups = [group for group in ("v", "outputs") if group in file]
-    return [
-        game
-        for game in games
-        if written[game].any()
-        and not np.array_equal(
-            written[game],
-            _checksums({group: file[f"{group}/{network}"][game : game + 1] for group in groups})[0],
-        )
-    ]
+    damaged = set()
+    for kept, groups in _checked(file).items():
+        if read is not None and not read.keys() & set(groups):
+            continue
+        written = file[f"{kept}/{network}"][()]
+        for place, game in enumerate(games):
+            rows = [
+                read[group][place : place + 1]
+                if read is not None and group in read
+                else file[f"{group}/{network}"][game : game + 1]
+                for group in groups
+            ]
+            if written[game].any() and not np.array_equal(written[game], _checksums(*rows)[0]):
+                damaged.add(game)
+    return sorted(damaged)
+
+
+def _rows_at_once(data: h5py.Dataset) -> int:
+    """So many rows of a table are read at a time."""
+    return max(1, COPIED_BYTES // max(1, data[:1].nbytes))
 
 
 def _to_disk(file: h5py.File) -> None:

@@ -15,8 +15,8 @@ from harsanyi.interactions.evaluate import (
     require_finite,
     suggested_batch_size,
 )
+from harsanyi.interactions.game.failing import is_failure
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.plan import OwnFault
 from harsanyi.reading import first_line
@@ -66,8 +66,8 @@ def tables_of(
     options["progress"] = progress
     try:
         tables = _evaluated(game, games, outputs, finite=not record, options=options)
-    except (RuntimeError, IndexError, TypeError, AttributeError, ArithmeticError) as error:
-        if not record or not _may_be_of_a_game(error):
+    except Exception as error:
+        if not record or isinstance(error, OwnFault) or not is_failure(error):
             raise
         if len(games) > 1:
             return _one_by_one(game, games, outputs=outputs, **options)
@@ -76,6 +76,24 @@ def tables_of(
         return nothing | {FAILED: _reasons([first_line(error)])}
     if record:
         tables[FAILED] = _reasons([_why_not_finite(*pair) for pair in zip(games, tables["v"], strict=True)])
+    return tables
+
+
+def with_reasons(
+    tables: Mapping[str, np.ndarray], games: range, reasons: Mapping[int, str]
+) -> dict[str, np.ndarray]:
+    """Tables, without those of games that are known to have none.
+
+    Args:
+        tables: of `tables_of` with `record`; they stay as they are.
+        games: their numbers.
+        reasons: why games have no tables, by their numbers.
+    """
+    rows = [row for row, game in enumerate(games) if game in reasons]
+    tables = {name: table.copy() for name, table in tables.items()} if rows else dict(tables)
+    for row in rows:
+        for name, table in tables.items():
+            table[row] = _reasons([reasons[games[row]]])[0] if name == FAILED else np.nan
     return tables
 
 
@@ -97,14 +115,6 @@ def _evaluated(
         return {"v": evaluate(game, games=games, finite=finite, **options).cpu().numpy()}
     v, answers = _scores_and_outputs(game, games, finite, **options)
     return {"v": v.cpu().numpy(), "outputs": answers.cpu().numpy()}
-
-
-def _may_be_of_a_game(error: Exception) -> bool:
-    """Whether an error may be due to a game: neither to this program nor to a device that has failed."""
-    if isinstance(error, OwnFault):
-        return False
-    failed_device = type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
-    return not failed_device or (isinstance(error, RuntimeError) and is_out_of_memory(error))
 
 
 def _why_not_finite(game: int, scores: np.ndarray) -> str:

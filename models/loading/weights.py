@@ -61,7 +61,23 @@ def save_checkpoint(
     metadata = {name: json.dumps(value) for name, value in {**fields, **facts}.items()}
     with whole(path) as partial:
         save_file(state, partial, metadata={"format": "pt", "writer": "harsanyi", **metadata})
+        _sort_header(partial)
     return path
+
+
+def _sort_header(path: Path) -> None:
+    """Put the names in the header of a safetensors file in order: the library writes some in a random one.
+
+    So equal weights and facts make equal bytes. The header keeps its length, and the tensors their places.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        # As the library writes JSON: without spaces, and with letters as they are.
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size, f"{len(text)} bytes for a header of {size}"
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:

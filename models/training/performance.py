@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from harsanyi.models.loading.networks import Network
@@ -31,6 +31,26 @@ class Performance:
     accuracy: float
     loss: float
     answers: Int64[np.ndarray, " items"]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Performance]") -> "Performance":
+        """How well a network answers the items of all parts together.
+
+        Args:
+            parts: one or more, each of other items.
+
+        >>> halves = [Performance(share, 0.5, np.zeros(2, np.int64)) for share in (0.0, 1.0)]
+        >>> Performance.joined(halves).accuracy
+        0.5
+        """
+        if len(parts) == 1:
+            return parts[0]
+        counts = [len(part.answers) for part in parts]
+        accuracy, loss = (
+            float(np.average([getattr(part, name) for part in parts], weights=counts))
+            for name in ("accuracy", "loss")
+        )
+        return cls(accuracy, loss, np.concatenate([part.answers for part in parts]))
 
 
 def performance(
@@ -67,6 +87,55 @@ def performance(
     answered = torch.cat(answers)
     accuracy = float((answered == target).double().mean())
     return Performance(accuracy, loss / len(target), answered.numpy())
+
+
+@dataclass(frozen=True)
+class LabelPerformance:
+    """How well a multi-label network answers.
+
+    Attributes:
+        accuracy: the share of all labels of all items that are right: σ(z) above a half for those present,
+            below for those absent.
+        loss: mean binary cross-entropy of a label, in nats.
+    """
+
+    accuracy: float
+    loss: float
+
+
+def label_performance(
+    network: Network,
+    items: Sequence[Any],
+    sets: Float64[np.ndarray, "items labels"],
+    outputs: Int64[np.ndarray, " labels"],
+    batch_size: int = 64,
+) -> LabelPerformance:
+    """Measure a multi-label network on items with sets of labels.
+
+    Args:
+        network: in eval mode.
+        items: PIL images or sentences.
+        sets: 0 and 1, which labels each item has.
+        outputs: the network's output for each label.
+        batch_size: items a forward.
+
+    Returns:
+        accuracy (a share of labels) and mean loss (nats).
+
+    >>> from PIL import Image
+    >>> from harsanyi.models import load
+    >>> network = load("small:cnn", "random", classes=["animal", "large"])
+    >>> image = [Image.new("L", (28, 28))]
+    >>> sets = np.ones((1, 2)), np.zeros((1, 2))
+    >>> sum(label_performance(network, image, each, np.arange(2)).accuracy for each in sets)
+    1.0
+    """
+    inputs_of = input_batches(network, items, cache_bytes=0)
+    batches = torch.arange(len(items)).split(batch_size)
+    logits = torch.cat([network.logits(inputs_of(rows)).cpu().double() for rows in batches])
+    logits, target = logits[:, torch.from_numpy(outputs)], torch.from_numpy(sets)
+    right = ((logits > 0) == (target > 0)).double().mean().item()
+    return LabelPerformance(right, F.binary_cross_entropy_with_logits(logits, target).item())
 
 
 def class_names_of(network: Network) -> tuple[str, ...]:

@@ -48,6 +48,8 @@ class Recipe:
         task: "classification"; "multi-label", by binary cross-entropy, every class apart; or "regression", by
             the mean squared error of one output. For the last two history.csv has held_out_average_precision
             or held_out_r2 in place of the accuracy, and held_out_loss, see :func:`tasks.task_measures`.
+        patience: stop after so many epochs in a row without a lower loss of the validation samples, 1 or
+            more; by default all epochs are trained. The learning rate falls as if none were left out.
         precision: "float32"; or "bf16" or "fp16" (GPUs only, with a scaled loss) where autocast holds that
             safe. Weights, checkpoints and evaluation are in float32 always.
 
@@ -75,6 +77,7 @@ class Recipe:
     betas: Sequence[float] = ()
     task: Task = "classification"
     precision: Precision = "float32"
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamw", "sgd"):
@@ -83,6 +86,8 @@ class Recipe:
             raise ValueError(
                 f"expected epochs ≥ 0, batch_size ≥ 1, learning_rate > 0, crop_padding ≥ 0, but got {self}"
             )
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"expected a patience of 1 epoch or more, or None, but got {self.patience}")
         if self.freeze_backbone and self.frozen:
             raise ValueError(f"expected freeze_backbone or frozen, but got both (frozen: {self.frozen})")
         if self.precision not in MIXED_PRECISIONS:
@@ -109,8 +114,8 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """The recipe in JSON's types, as checkpoints hold it.
 
-        Stages, levels, task and precision are left out at their defaults: series from before there were such
-        options are then the same series.
+        Stages, levels, task, precision and patience are left out at their defaults: series from before there
+        were such options are then the same series.
         """
         lists = {name: list(vars(self)[name]) for name in ("frozen", "reset", "betas")}
         lists["levels"] = [list(level) for level in self.levels]
@@ -119,6 +124,8 @@ class Recipe:
             del settings["task"]
         if self.precision == "float32":
             del settings["precision"]
+        if self.patience is None:
+            del settings["patience"]
         return settings | {name: values for name, values in lists.items() if values}
 
     def optimiser_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from harsanyi.models.loading.checkpoints import read_checkpoint
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.weights import save_checkpoint
 
 HISTORY = "history.csv"
+# Of the history: the loss of the validation samples, by which training stops early.
+VALIDATION_LOSS = "validation_loss"
 
 
 def checkpoint_paths(folder: Path, epochs: int) -> list[Path]:
@@ -23,16 +26,16 @@ def checkpoint_paths(folder: Path, epochs: int) -> list[Path]:
     return [folder / f"epoch-{epoch:03d}.safetensors" for epoch in range(epochs + 1)]
 
 
-def is_complete(folder: Path, checkpoints: Sequence[Path], settings: dict[str, Any]) -> bool:
-    """Look for all checkpoints of a series, and its history.
+def complete_series(folder: Path, checkpoints: Sequence[Path], settings: dict[str, Any]) -> list[Path] | None:
+    """The checkpoints of a finished series.
 
     Args:
         folder: of the series; it need not exist.
-        checkpoints: the paths of `checkpoint_paths`.
+        checkpoints: the paths of `checkpoint_paths`; a series that stopped early has the first of them.
         settings: of this training, in JSON's types.
 
     Returns:
-        whether all of these files exist.
+        the checkpoints of its history; None where one of them, or the history, is missing.
 
     Raises:
         ValueError: the folder holds a checkpoint of other settings.
@@ -49,7 +52,19 @@ def is_complete(folder: Path, checkpoints: Sequence[Path], settings: dict[str, A
                 f"{folder} holds a series of other settings: {'; '.join(differing)}. "
                 "Give another folder, or delete it"
             )
-    return all(path.is_file() for path in [*checkpoints, folder / HISTORY])
+    if not (folder / HISTORY).is_file():
+        return None
+    trained = list(checkpoints[: len(pd.read_csv(folder / HISTORY))])
+    return trained if all(path.is_file() for path in trained) else None
+
+
+def best_epoch(losses: Sequence[float]) -> int:
+    """The epoch of the lowest loss, the first of several; that before training where none is a number.
+
+    >>> best_epoch([2.0, 1.0, 1.0, 3.0])
+    1
+    """
+    return int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
 
 
 def save_epoch(path: Path, network: Network, settings: dict[str, Any], row: dict[str, Any]) -> None:

@@ -25,7 +25,14 @@ from harsanyi.models.training.granular_loss import check_groups
 from harsanyi.models.training.performance import measure
 from harsanyi.models.training.recipe import Recipe
 from harsanyi.models.training.samples import Samples, input_batches
-from harsanyi.models.training.series_folder import HISTORY, checkpoint_paths, is_complete, save_epoch
+from harsanyi.models.training.series_folder import (
+    HISTORY,
+    VALIDATION_LOSS,
+    best_epoch,
+    checkpoint_paths,
+    complete_series,
+    save_epoch,
+)
 from harsanyi.models.training.stages import freeze_stages, reset_stages
 from harsanyi.models.training.tasks import check_target
 from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
@@ -40,6 +47,7 @@ def train(
     *,
     folder: str | os.PathLike[str],
     held_out: Samples,
+    validation: Samples | None = None,
     progress: bool = True,
 ) -> list[Path]:
     """Train a copy of the network by a recipe; keep its weights before training and after each epoch.
@@ -60,15 +68,17 @@ def train(
             goes on after its last whole epoch, to the same weights, in as many processes as before; in
             another number of them it starts again. What it goes on from is unfinished.pt, deleted at the end.
         held_out: samples that measure the accuracy after each epoch, or what the recipe's task has for it.
+        validation: samples whose loss is followed, as validation_loss and the like in history.csv, and by
+            which a recipe with `patience` stops; they choose an epoch, so do not test on them.
         progress: show a bar of epochs.
 
     Returns:
         The checkpoints in order.
 
     Raises:
-        ValueError: the folder holds a series with other data or settings, the data does not fit, there is no
-            such stage, or nothing is left to train; fp16 on a CPU; several processes with batch norms on
-            CPUs, or with fewer samples in a batch than processes.
+        ValueError: a patience without validation samples; the folder holds a series with other data or
+            settings, the data does not fit, there is no such stage, or nothing is left to train; fp16 on a
+            CPU; several processes with batch norms on CPUs, or with fewer samples in a batch than processes.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -81,15 +91,17 @@ def train(
     ['epoch-000.safetensors', 'epoch-001.safetensors']
     """
     recipe, folder = recipe.for_network(network), Path(folder)
-    target, held_target = (_target(network, part, recipe) for part in (samples, held_out))
-    digests = digest(list(samples.items), target), digest(list(held_out.items), held_target)
-    settings = _settings(network, recipe, *digests)
-    groups = recipe.groups(torch.device("cpu"))
-    check_groups(groups, len(network.classes))
+    if recipe.patience is not None and validation is None:
+        raise ValueError("a recipe with patience stops by validation samples: give validation=Samples(…)")
+    target = _target(network, samples, recipe)
+    tested = {"held_out": held_out} | ({} if validation is None else {"validation": validation})
+    settings = _settings(network, recipe, {"samples": samples, **tested})
+    check_groups(recipe.groups(torch.device("cpu")), len(network.classes))
     paths = checkpoint_paths(folder, recipe.epochs)
-    if is_complete(folder, paths, settings):
-        return paths
-    inputs_of, held_inputs_of = input_batches(network, samples.items), input_batches(network, held_out.items)
+    if (trained := complete_series(folder, paths, settings)) is not None:
+        return trained
+    inputs_of = input_batches(network, samples.items)
+    measures_of = {name: _measuring(network, part, recipe) for name, part in tested.items()}
     title = f"training {folder.name}" if progress and is_main_process() else None
     with (
         accelerated(network.device, recipe.precision) as accelerator,
@@ -99,37 +111,59 @@ def train(
         unfinished = read_unfinished(folder / UNFINISHED, paths, settings, accelerator.num_processes)
         history: list[dict[str, Any]] = unfinished.history if unfinished else []
         accelerator.wait_for_everyone()  # no process writes before all have read
-        epochs = run_epochs(network, inputs_of, target, recipe, accelerator, unfinished, title)
+        epochs = (
+            run_epochs(network, inputs_of, target, recipe, accelerator, unfinished, title)
+            if not _is_over(history, recipe)
+            else ()
+        )
         for epoch, (training, loss) in enumerate(epochs, start=len(history)):
             state = training.state()
-            if not accelerator.is_main_process:
-                continue
-            coarsest = groups[0] if groups else None
-            measures = measure(
-                training.network, held_inputs_of, held_target, recipe.batch_size, coarsest, recipe.task
-            )
-            row = {f"held_out_{name}": value for name, value in measures.items()}
-            history.append({"epoch": epoch, "loss": loss, **row})
-            save_epoch(paths[epoch], training.network, settings, history[-1])
-            if 0 < epoch < recipe.epochs:
-                save_unfinished(folder / UNFINISHED, Unfinished(settings, history, state))
+            if accelerator.is_main_process:
+                row = {
+                    f"{part}_{name}": value
+                    for part, measures in measures_of.items()
+                    for name, value in measures(training.network).items()
+                }
+                history.append({"epoch": epoch, "loss": loss, **row})
+                save_epoch(paths[epoch], training.network, settings, history[-1])
+                if 0 < epoch < recipe.epochs:
+                    save_unfinished(folder / UNFINISHED, Unfinished(settings, history, state))
+            if training.summed(float(_is_over(history, recipe))):  # the main process knows
+                break
         if accelerator.is_main_process:
             with whole(folder / HISTORY) as partial:
                 pd.DataFrame(history).to_csv(partial, index=False)
             (folder / UNFINISHED).unlink(missing_ok=True)
         accelerator.wait_for_everyone()
-    return paths
+        trained = complete_series(folder, paths, settings)
+    assert trained is not None
+    return trained
 
 
-def _settings(network: Network, recipe: Recipe, samples: str, held_out: str) -> dict[str, Any]:
-    """Everything a series depends on, in JSON's types; samples and held-out samples by their digests."""
+def _measuring(network: Network, samples: Samples, recipe: Recipe) -> Callable[[Network], dict[str, float]]:
+    """A measure of a network in training on samples, which are prepared once."""
+    inputs_of, target = input_batches(network, samples.items), _target(network, samples, recipe)
+    groups = recipe.groups(torch.device("cpu"))
+    return lambda trained: measure(
+        trained, inputs_of, target, recipe.batch_size, groups[0] if groups else None, recipe.task
+    )
+
+
+def _is_over(history: list[dict[str, Any]], recipe: Recipe) -> bool:
+    """Whether the lowest validation loss is as many epochs ago as the recipe's patience."""
+    if recipe.patience is None or not history:
+        return False
+    return len(history) - 1 - best_epoch([row[VALIDATION_LOSS] for row in history]) >= recipe.patience
+
+
+def _settings(network: Network, recipe: Recipe, parts: dict[str, Samples]) -> dict[str, Any]:
+    """Everything a series depends on, in JSON's types; samples by their digests."""
     return {
         **recipe.settings(),
         "network": network.name,
         "classes": list(network.classes),
         "start": digest(repr(network.model), network.model.state_dict(), repr(network.preprocessing)),
-        "samples": samples,
-        "held_out": held_out,
+        **{name: digest(list(part.items), _target(network, part, recipe)) for name, part in parts.items()},
     }
 
 

@@ -254,3 +254,46 @@ def test_folders_without_the_expected_images(tmp_path):
         load(tmp_path)
     with pytest.raises(ValueError, match="no columns to name"):
         load(tmp_path, text_column="text")
+
+
+def test_folders_of_several_levels_are_as_many_label_columns(tmp_path):
+    """The layout of iNaturalist: kingdom/family/species/image."""
+    for path in (
+        "plants/roses/dog rose/1",
+        "animals/dogs/wolf/2",
+        "animals/dogs/fox/3",
+        "animals/cats/lynx/4",
+    ):
+        write(tmp_path / f"{path}.png")
+    inputs = load(tmp_path, label_columns=("kingdom", "family", "species"))
+    assert inputs.classes == {
+        "kingdom": ("animals", "plants"),
+        "family": ("cats", "dogs", "roses"),
+        "species": ("lynx", "fox", "wolf", "dog rose"),
+    }
+    for name, row in zip(inputs.names, zip(*inputs.labels.values(), strict=True), strict=True):
+        named = [classes[k] for classes, k in zip(inputs.classes.values(), row, strict=True)]
+        assert name.split("/")[:3] == named
+    assert load(tmp_path).classes == {"label": ("animals", "plants")}  # as before
+    assert not inputs.numbered("species")
+
+
+def test_one_name_in_two_folders_is_two_classes(tmp_path):
+    for path in ("a/other/1", "b/other/2", "b/else/3"):
+        write(tmp_path / f"{path}.png")
+    assert load(tmp_path, label_columns=("one", "two")).classes["two"] == ("a/other", "b/else", "b/other")
+
+
+def test_levels_of_folders_that_are_not_there(tmp_path):
+    write(tmp_path / "a" / "deep" / "1.png")
+    with pytest.raises(
+        ValueError, match=r"1 levels of folders \(only\), but a/deep/1.png lies in 2: name one"
+    ):
+        load(tmp_path, label_columns=("only",))
+    write(tmp_path / "b" / "2.png")
+    with pytest.raises(ValueError, match=r"2 levels of folders \(x, y\), but b/2.png lies in 1"):
+        load(tmp_path, label_columns=("x", "y"))
+    with pytest.raises(ValueError, match=r"two levels of .* are called alike \(x, x\)"):
+        load(tmp_path, label_columns=("x", "x"))
+    with pytest.raises(ValueError, match="no columns to name"):
+        load(tmp_path, label_columns=())

@@ -288,6 +288,7 @@ def plot_paths(paths: pd.DataFrame, patterns: Mapping[str, str], ax: Axes) -> No
         ax.plot(steps, rows.value, "o-", color=colour, markersize=2.5, linewidth=1.2, label=label)
         ax.fill_between(steps, rows.low, rows.high, color=colour, alpha=BAND, linewidth=0)
         ax.axhline(true, color=colour, linewidth=0.8, linestyle="dashed")
+    ax.plot([], [], color="black", linewidth=0.8, linestyle="dashed", label="truth")
     log_steps(ax)
     legend_above(ax)
 
@@ -325,6 +326,8 @@ def figure_of_change(course: pd.DataFrame, changes: Mapping[str, pd.DataFrame]) 
     and_only = changes["AND"].set_index("quantity").truth
     for name, colour in colours.items():
         left.axhline(and_only[f"{name}_share"], color=colour, linewidth=0.8, linestyle="dashed")
+    left.plot([], [], color="black", linewidth=0.8, linestyle="dashed", label="truth")
+    legend_above(left)
     log_steps(left)
     for i, (name, colour) in enumerate(colours.items()):
         rows = pd.concat(table[table.quantity == name] for table in changes.values())

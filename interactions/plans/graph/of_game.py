@@ -201,7 +201,7 @@ def _traced(game: MaskedModel) -> _Trace:
     _require_no_hooks(game.model)
     if (mixed := game.trial.batch) is not None:
         raise NotApplicable(mixed)
-    games = torch.zeros(2, dtype=torch.int64, device=game.device)
+    games = torch.full((2,), game.first, device=game.device)
     masks = torch.ones(2, game.n, dtype=torch.bool, device=game.device)
     elements = game.masked_elements(games, masks).contiguous()  # no step should depend on another order
     others = {name: value[games] for name, value in game.beside.items()}

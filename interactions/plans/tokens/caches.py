@@ -59,7 +59,9 @@ def token_bytes(game: MaskedModel) -> int:
         NotApplicable: if the model has no cache, or its cache does not hold every token.
     """
     zero = torch.zeros(1, dtype=torch.int64, device=game.device)
-    inputs = token_inputs(game, zero, torch.ones(1, game.n, dtype=torch.bool, device=game.device))
+    inputs = token_inputs(
+        game, zero + game.first, torch.ones(1, game.n, dtype=torch.bool, device=game.device)
+    )
     tokens = inputs["input_ids"].shape[1]
     cache, _ = read_behind(select_rows(None, zero), game.model, inputs, 0, tokens)
     with calling_the_network():

@@ -21,7 +21,8 @@ def logits_of(outputs: Any, batch: int | None = None) -> Tensor:
         batch: the number of inputs, where it is known.
 
     Returns:
-        logits (batch, classes), or (batch, positions, classes) of a causal network.
+        logits (batch, classes), (batch, positions, classes) of a causal network, or (batch, classes, height,
+        width) of one that answers at every pixel.
 
     Raises:
         ValueError: there are no logits, or no one can tell which tensor they are.
@@ -35,10 +36,10 @@ def logits_of(outputs: Any, batch: int | None = None) -> Tensor:
         raise ValueError(
             f"the network returns {tuple(logits.shape)}: expected logits (batch, classes), one row an input"
         )
-    if logits.ndim > 3:
+    if logits.ndim > 4:
         raise ValueError(
-            f"the network returns a map {tuple(logits.shape)}: expected logits (batch, classes); let it end "
-            "with a mean over pixels, or return the pixel that counts"
+            f"the network returns {tuple(logits.shape)}: expected logits (batch, classes), or (batch, "
+            "classes, height, width) at every pixel"
         )
     if not logits.is_floating_point():
         raise ValueError(f"the network returns {logits.dtype}: expected logits, numbers of a floating type")

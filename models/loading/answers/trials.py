@@ -53,6 +53,8 @@ def answer_of(
         return _by_definition(name, model, layers, error)
     batch = len(inputs) if isinstance(inputs, Tensor) else len(next(iter(inputs.values())))
     logits = logits_of(outputs, batch)
+    if logits.ndim == 4:
+        return None, logits.shape[1], ("It answers at every pixel: score it with pixel_log_odds.",)
     head = executed_head(model, calls, logits)
     if head is None:
         return None, logits.shape[-1], ("No single layer gives the answer.",)

@@ -15,9 +15,9 @@ from harsanyi.analyses.accuracy.discrimination import (
     margins,
     of_labels,
 )
-from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.change import compare, knowledge_parts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.interactions import And, AndOr, Interactions, extract
+from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract
 
 # Sums and ratios of a few dozen float64 terms of size ~1.
 EXACT = 1e-10
@@ -113,6 +113,26 @@ def test_by_definition(seed):
                 share = found(table, part, "discriminative_share")[kind, order]
                 assert found(table, part, "margin")[kind, order] == pytest.approx(lead / weight, abs=EXACT)
                 assert share == pytest.approx(positive / weight, abs=EXACT)
+
+
+@pytest.mark.parametrize("method", [SparseAndOr(), And()])
+def test_shares_are_those_of_the_docstring_for_splits_with_zeros(method):
+    """Σ w · 1[margin > 0] / Σ w: w of the part, the margin that of its network's whole effect."""
+    generator = torch.Generator().manual_seed(4)
+    v = torch.randn(2, 4, 6, 16, dtype=torch.float64, generator=generator).cumsum(-1)
+    before, after = ([extract(table, method) for table in network] for network in v)
+    labels = torch.tensor([0, 3, 1, 2, 2, 0])
+    table = discrimination_table(before, after, labels, bootstrap=Bootstrap(resamples=2))
+    parts = knowledge_parts(*(of_labels(side, labels) for side in (before, after)), None, threshold=0.05)
+    for part, network in (("preserved", after), ("new", after), ("discarded", before)):
+        leading = whole = 0.0
+        for game, y in enumerate(labels.tolist()):
+            for kind, name in enumerate(("and", "or")):
+                for s in range(1, 16):
+                    w = abs(parts[part][game, kind, s].item())
+                    whole += w
+                    leading += w * (literal_margin(network, y, game, name, s) > 0)
+        assert found(table, part, "discriminative_share")["both", "all"] == pytest.approx(leading / whole)
 
 
 def test_margins_by_definition():

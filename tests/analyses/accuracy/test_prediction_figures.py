@@ -88,7 +88,10 @@ def test_lines_are_the_networks(restricted):
         assert (value[name, "only"], -0.7, place - 0.5) in lines
         assert (value[f"{name} of before", "only"], place - 0.4, place + 0.4) in lines
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["network", "constants", "only", "without"]
+    assert legend == ["network", "constants", "random part", "chance", "only", "without"]
+    assert (value["chance", "only"], -0.7, len(ax.get_xticklabels()) - 0.3) in lines
+    at = place - 0.24, place + 0.24  # the discarded has one bar: nothing of before is without it
+    assert (value["random like discarded", "only"], *at) in lines
 
 
 def test_no_value_is_a_dash():

@@ -8,11 +8,13 @@ import torch
 
 from harsanyi import data, models
 from harsanyi.analyses import Run, read_table
+from harsanyi.analyses.accuracy.report import accuracy_figures
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
 from harsanyi.analyses.run.by_class import interactions_by_class
 from harsanyi.interactions import MaskedModel
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 INPUTS = 5
 
@@ -46,6 +48,7 @@ def test_what_the_command_writes(run):
         assert said in report
     assert len(list((run / "accuracy/figures").glob("*.png"))) == 9
     assert captions_alone(run / "accuracy/report.html") == []
+    assert faults(accuracy_figures(tables_in(run / "accuracy"), Run.open(run).unit)) == []
 
 
 def test_accuracies_are_those_of_the_networks(run):

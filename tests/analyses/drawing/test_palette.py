@@ -8,11 +8,14 @@ import torch
 from matplotlib.colors import to_hex
 
 import harsanyi as hs
+from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination
 from harsanyi.analyses.drawing import palette
 from harsanyi.analyses.drawing.lettering import name_points
 from harsanyi.analyses.drawing.palette import Drawing, figure_of, new_axes
 from harsanyi.analyses.granularity.axes import level_colour
-from harsanyi.interactions import And, extract
+from harsanyi.analyses.reliability.figures import plot_found
+from harsanyi.analyses.training.figures import plot_orders_over_training, plot_times_to_reach
+from harsanyi.interactions import And, SparseAndOr, extract
 
 # Grounds of pages, and of editors and notebooks in their dark themes.
 GROUNDS = ("#FFFFFF", "#1E1E1E")
@@ -148,3 +151,53 @@ def test_names_do_not_lie_on_a_straight_line():
     ax.figure.draw_without_rendering()
     box = ax.texts[0].get_window_extent(ax.figure._get_renderer())
     assert box.y1 < line.get_window_extent().y0
+
+
+def test_orders_without_strength_have_no_place():
+    row = {
+        "kind": "both",
+        "sign": "both",
+        "series": "run",
+        "share": 0.5,
+        "network": "a",
+        "quantity": "found_in_b",
+    }
+    rows = [
+        row | {"order": order, "value": value, "low": value, "high": value}
+        for order, value in (("1", 0.5), ("2", 0.25), ("3", np.nan), ("all", 0.4))
+    ]
+    table = pd.DataFrame(rows)
+    times = table.assign(fraction=table.value, fraction_low=table.low, fraction_high=table.high)
+    margins = table.assign(knowledge="new", quantity="margin")
+    for ax in (plot_times_to_reach(times), plot_found(table), plot_discrimination(margins, "margin")):
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "all"]
+    steps = [
+        row | {"quantity": "strength", "order": order, "step": step, "value": value}
+        for order, value in (("1", 1.0), ("2", 0.0), ("all", 1.0))
+        for step in (0, 3)
+    ]
+    drawn = plot_orders_over_training(pd.DataFrame(steps), "run")
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["1"]
+
+
+def test_a_name_is_nearer_to_its_own_point():
+    ax = new_axes(3.4, 2.4)
+    points = pd.DataFrame({"x": [0.4, 0.55], "y": [0.5, 0.5]})
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    name_points(ax, points, ["this", "that"], ["black", "black"])
+    ax.figure.draw_without_rendering()
+    places = ax.transData.transform(points)
+    for i, text in enumerate(ax.texts):
+        box = text.get_window_extent()
+        far = [np.hypot(*np.maximum(np.maximum(box.min - at, at - box.max), 0)) for at in places]
+        assert int(np.argmin(far)) == i
+
+
+def test_a_figure_of_ranges_says_what_its_lines_are():
+    found = extract(torch.tensor([[0.0, 1.0, 1.0, 2.0]]), SparseAndOr(noise=0.0, ranges=2))
+    legend = hs.analyses.plot_ranges(found, 0).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "effect",
+        "some split has it",
+        "no split goes beyond",
+    ]

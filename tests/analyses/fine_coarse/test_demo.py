@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from harsanyi.analyses.command.cli import main
-from harsanyi.analyses.fine_coarse.demo import DemoExtent, granularity_demo
+from harsanyi.analyses.fine_coarse.demo import DemoExtent, demo_figures, granularity_demo
+from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 SMALL = DemoExtent(
     widths=(2, 4),
@@ -61,6 +63,11 @@ def test_tables_figures_and_report_are_written(out, said):
         "ladders.png",
         *(f"{what}-of-{kind}.png" for what in ("ladder", "orders") for kind in ("columns", "random")),
     }
+
+
+def test_figures_can_be_read_and_say_what_they_show(out, said):
+    assert captions_alone(out / "report.html") == []
+    assert faults(demo_figures(tables_in(out))) == []
 
 
 def test_the_report_says_what_is_printed(out, said):

@@ -151,7 +151,7 @@ def test_differences_are_to_beta_zero_of_the_same_seed():
     runs = runs.assign(accuracy=rng.random(len(runs)), loss=rng.random(len(runs)))
     runs = runs.assign(trained=(runs.level == "half") | (runs.betas == "1 0.3"))
     table = objective_summary(runs.sample(frac=1, random_state=0))
-    assert " ".join(table.columns) == "betas level classes quantity value low high seeds"
+    assert " ".join(table.columns) == "betas level classes quantity value low high seeds p p_corrected"
     by = runs.set_index(["betas", "level", "seed"])
     for measure in ("accuracy", "loss"):
         for betas in ("1 0.3", "0 1"):

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.granularity.ladder import rare_table
+from harsanyi.analyses.granularity.ladder import ladder_summary, rare_table
+from harsanyi.analyses.granularity.runs import TransferRun
 from harsanyi.analyses.knowledge.change import KnowledgeChange, compare
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.two_way import two_way_interval
 from harsanyi.interactions import And, AndOr, Interactions, extract
 
 EXACT = 1e-12
@@ -142,3 +146,27 @@ def test_without_scratch_there_is_none(tmp_path):
     labels: Tensor = torch.zeros(9, dtype=torch.int64)
     table = rare_table(compare(change.before, change.after), labels, bootstrap=Bootstrap(resamples=10))
     assert list(dict.fromkeys(table.quantity)) == [name for name in QUANTITIES if name != "rare_scratch"]
+
+
+def test_means_over_seeds_and_inputs_have_an_interval_over_both():
+    """The interval of `two_way_interval`, at the rows of the level; other quantities keep that over seeds."""
+    random = np.random.default_rng(0)
+    runs = [TransferRun("random", "4", 4, 9, seed) for seed in range(3)]
+    whole = random.lognormal(size=(3, 20, 3))
+    part = whole * random.beta(2, 3, whole.shape)
+    games = {run: {"new_share": (part[i], whole[i])} for i, run in enumerate(runs)}
+    rows = [
+        vars(run) | {"read_out": True, "quantity": quantity, "order": order, "value": value}
+        for i, run in enumerate(runs)
+        for at, order in enumerate(("all", "1", "2"))
+        for quantity, value in (("new_share", part[i, :, at].sum() / whole[i, :, at].sum()), ("x", 0.5))
+    ]
+    table = ladder_summary(pd.DataFrame(rows), games)
+    found = table[table.quantity == "new_share"]
+    expected = two_way_interval(part, whole, least=0.0, most=1.0)
+    assert found.order.tolist() == ["all", "1", "2"]
+    # Sums in another order.
+    assert found.value.tolist() == pytest.approx([one.value for one in expected], rel=1e-12)
+    assert found.low.tolist() == pytest.approx([one.low for one in expected], rel=1e-12)
+    assert set(found.over) == {"seeds and inputs"}
+    assert set(table[table.quantity == "x"].over) == {"seeds"}

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from sklearn.cluster import KMeans
 
@@ -19,8 +21,11 @@ from harsanyi.analyses.granularity.labels import (
     pretraining_labels,
     renumber_labels,
 )
+from harsanyi.analyses.granularity.ladder import like_with_like
+from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.words import _knowledge
 from harsanyi.models.classes.matching import ClassMismatchError, match_classes
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
@@ -147,7 +152,7 @@ def test_two_levels_of_as_many_classes_would_share_a_folder(study):
     found = TransferData.of(study)
     twin = found.train.relabel("fine", {name: f"a {name}" for name in found.train.classes["fine"]}, "twin")
     with pytest.raises(ValueError, match="columns has 3 levels, more than one with 10 classes: name one"):
-        plan_runs(study, replace(found, train=twin))
+        plan_runs(study, replace(found, others=twin))
 
 
 def test_labels_of_columns(study, sample, network):
@@ -262,3 +267,55 @@ def test_classes_by_lot_are_not_taken_for_the_target_s(kind, study, sample, netw
     _, classes = pretraining_labels(study, kind, "", len(target), sample, network, 3)
     with pytest.raises(ClassMismatchError):
         match_classes(network.with_new_head(classes).classes, target)
+
+
+def test_own_heads_and_read_outs_are_not_set_beside_each_other():
+    row = {"kind": "columns", "size": 9, "misalignment": 0.0, "pretrain_size": 0}
+    row |= {"quantity": "preserved_share", "order": "all"}
+    levels = [("coarse", 4, 0.8, False), ("half", 10, 0.05, True), ("fine", 100, 0.2, True)]
+    ladder = pd.DataFrame(
+        [
+            row | {"level": level, "classes": k, "value": x, "low": x, "high": x, "read_out": through}
+            for level, k, x, through in levels
+        ]
+    )
+    own, others = _knowledge(ladder)
+    assert own.startswith(
+        "The transfer preserves 80% [80%, 80%] of what the 4 classes of coarse taught, which "
+    )
+    assert own.endswith("answers with its own head and not through a read-out.")
+    assert "5% [5%, 5%] of what the 10 classes of half taught and 20%" in others
+    assert like_with_like(ladder).classes.tolist() == [10, 100]
+    alone = ladder[~ladder.read_out]
+    assert like_with_like(alone).equals(alone)
+    assert like_with_like(ladder.drop(columns="read_out")).classes.tolist() == [4, 10, 100]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"inputs": 8, "players": "grid:4x4:20"}, "20"),
+        ({"inputs": 8, "players": "grid:400x400:4"}, "400"),
+        ({"inputs": 8, "players": "grid"}, "does not say how to lay players"),
+        ({"inputs": 9000}, "9000"),
+        ({"embedding": "small:none"}, "small:none"),
+    ],
+)
+def test_what_is_needed_later_is_looked_at_first(study, option, said, monkeypatch, tmp_path):
+    def trained(*parts, **more):
+        raise AssertionError("a network was trained before the options were read")
+
+    monkeypatch.setattr(models, "train", trained)
+    monkeypatch.setattr("harsanyi.analyses.granularity.report.training_seconds", lambda *parts: 0.0)
+    small = replace(study, out=tmp_path / "out", sizes=(60,), seeds=(0,), **option)
+    with pytest.raises(ValueError, match=said):
+        run_granularity(small, progress=False)
+    with pytest.raises(AssertionError, match="a network was trained"):
+        run_granularity(replace(study, out=tmp_path / "out", sizes=(60,)), progress=False)
+
+
+def test_columns_that_only_training_samples_have(study, tmp_path):
+    table = pq.read_table(study.test_data)
+    pq.write_table(table.drop_columns(["fine"]), tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match="--columns has fine, on which pretraining is to be tested"):
+        run_granularity(replace(study, test_data=tmp_path / "test.parquet", only_plan=True))

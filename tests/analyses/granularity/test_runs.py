@@ -13,24 +13,18 @@ import torch
 from scipy.stats import pearsonr, ttest_1samp
 
 from harsanyi import data, models
+from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
 from harsanyi.analyses.granularity.report import run_granularity
-from harsanyi.analyses.granularity.runs import (
-    TransferData,
-    is_done,
-    last_checkpoint,
-    over_seeds,
-    plan_runs,
-    runs_table,
-    start_of,
-    summary_table,
-    train_runs,
-)
+from harsanyi.analyses.granularity.run_tables import over_seeds, runs_table, summary_table
+from harsanyi.analyses.granularity.runs import TransferData, is_done, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.granularity.training import chosen_checkpoint, start_of, train_runs
 from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 EXACT = 1e-12
 
@@ -113,7 +107,7 @@ def test_the_table_of_runs_has_what_the_checkpoints_answer(study, finished):
     test = TransferData.of(study).test
     for run, row in zip(runs, table.itertuples(), strict=True):
         assert (row.kind, row.classes, row.size, row.seed) == (run.kind, run.classes, run.size, run.seed)
-        network = models.load("small:cnn", last_checkpoint(study, run, "finetune"))
+        network = models.load("small:cnn", chosen_checkpoint(study, run, "finetune"))
         found = models.performance(network, test.items, test.labels["coarse"])
         assert (row.accuracy, row.error) == (found.accuracy, 1 - found.accuracy)
         assert row.loss == pytest.approx(found.loss, rel=1e-6)  # float32 logits, batches of the same 64
@@ -218,10 +212,12 @@ def test_the_report_says_what_was_found(study, finished):
     names = {path.name.partition("-")[2] for path in (study.out / "figures").iterdir()}
     assert names == {"error-with-60-samples.png", "misalignment-with-60-samples.png"}
     assert captions_alone(study.out / "report.html") == []
+    assert faults(figures_of(study, tables_in(study.out))) == []
 
 
 def test_the_report_with_interactions(explained):
     assert captions_alone(explained.out / "report.html") == []
+    assert faults(figures_of(explained, tables_in(explained.out))) == []
     page = (explained.out / "report.html").read_text(encoding="utf-8")
     said = (
         "of what 8 random classes taught",
@@ -253,7 +249,7 @@ def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
     first, last = (weights(path.path) for path in models.series(tmp_path / run.folder / "finetune"))
     moved = {name for name in first if not torch.equal(first[name], last[name])}
     assert moved == {"linear.weight", "linear.bias"}
-    assert weights(last_checkpoint(probe, run, "pretrain"))["linear.weight"].shape[0] == 60
+    assert weights(chosen_checkpoint(probe, run, "pretrain"))["linear.weight"].shape[0] == 60
     shutil.rmtree(tmp_path / "baseline")
     assert not is_done(probe, runs_of(probe)[0])
 
@@ -275,7 +271,7 @@ def test_parts_of_the_knowledge_predict_the_target(explained):
         done = Run.open(explained.out / run.folder / "comparison")
         names = done.store.settings["inputs"]
         chosen = test.select([test.names.index(name) for name in names])
-        network = models.load("small:cnn", last_checkpoint(explained, run, "finetune"))
+        network = models.load("small:cnn", chosen_checkpoint(explained, run, "finetune"))
         expected = models.performance(network, chosen.items, chosen.labels["coarse"]).accuracy
         rows = ladder[(ladder.kind == run.kind) & (ladder.classes == run.classes) & (ladder.seed == run.seed)]
         found = rows.set_index("quantity").value

@@ -15,9 +15,10 @@ from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.command.options import parse_options
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.report import run_granularity
-from harsanyi.analyses.granularity.runs import TransferData, last_checkpoint, plan_runs
+from harsanyi.analyses.granularity.runs import TransferData, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import target_in_words, target_values, with_names_of
+from harsanyi.analyses.granularity.training import chosen_checkpoint
 from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.data import Inputs
@@ -135,7 +136,7 @@ def test_errors_are_those_of_the_checkpoints(study, done, task):
     target, outputs = target_values(found.test, one.target, task)
     assert outputs == OUTPUTS[one.target]
     for run, row in zip(runs, table.itertuples(), strict=True):
-        network = models.load("small:cnn", last_checkpoint(one, run, "finetune"))
+        network = models.load("small:cnn", chosen_checkpoint(one, run, "finetune"))
         assert network.classes == outputs
         answers = network.logits(network.preprocess(list(found.test.items))).double().numpy()
         if task == "multi-label":

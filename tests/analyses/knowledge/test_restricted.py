@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harsanyi.analyses.knowledge.restricted import KNOWLEDGE, restricted_prediction
+from harsanyi.analyses.knowledge.random_parts import random_orders, random_sums
+from harsanyi.analyses.knowledge.restricted import (
+    CHANCE,
+    DRAWS,
+    KNOWLEDGE,
+    baselines_of,
+    restricted_prediction,
+)
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import And, AndOr, Interactions, SparseAndOr, extract
 
@@ -96,7 +103,10 @@ def test_by_definition(method, n, threshold):
             right[row] = right.get(row, 0) + (prediction == label)
             agrees[row] = agrees.get(row, 0) + (prediction == answer)
     found = {quantity: values(table, quantity) for quantity in ("accuracy", "agreement", "accuracy_share")}
-    for row in found["accuracy"].index:
+    assert set(found["accuracy"].index) - set(right) == {
+        (name, "only") for name in KNOWLEDGE if name == CHANCE or name.startswith("random like ")
+    }
+    for row in set(right) & set(found["accuracy"].index):
         assert found["accuracy"][row] == pytest.approx(right[row] / 6, abs=EXACT)
         assert found["agreement"][row] == pytest.approx(agrees[row] / 6, abs=EXACT)
         whole = right["all salient", "only"]
@@ -109,16 +119,18 @@ def test_rows():
     table = restricted_prediction(
         *networks[:2], random_labels(3), scratch=networks[2], bootstrap=Bootstrap(resamples=20)
     )
-    assert " ".join(table.columns) == "knowledge version quantity value low high games"
+    assert " ".join(table.columns) == "knowledge version quantity value low high games against"
     assert tuple(dict.fromkeys(table.knowledge)) == KNOWLEDGE
     without = set(table[table.version == "without"].knowledge)
     assert without == {"preserved", "new", "also_scratch", "exclusive"}
     assert not table.duplicated(["knowledge", "version", "quantity"]).any()
     assert (table.games == 6).all()
-    known = table[table.quantity != "accuracy_share"]
+    known = table[table.quantity.isin(["accuracy", "agreement"]) & (table.knowledge != CHANCE)]
     assert ((known.low <= known.value) & (known.value <= known.high)).all()
     alone = restricted_prediction(*networks[:2], random_labels(3), bootstrap=Bootstrap(resamples=20))
-    assert set(KNOWLEDGE) - set(alone.knowledge) == {"also_scratch", "exclusive"}
+    assert set(KNOWLEDGE) - set(alone.knowledge) == {
+        f"{like}{part}" for like in ("", "random like ") for part in ("also_scratch", "exclusive")
+    }
     kept = table[table.knowledge.isin(set(alone.knowledge))].reset_index(drop=True)
     # Every row has its own games, all rows the same resamples: a scratch network changes no other row.
     pd.testing.assert_frame_equal(alone, kept)
@@ -169,7 +181,8 @@ def test_by_hand():
 def test_ties_go_to_the_first_class():
     same = given_classes(1, 1, 1)
     for label, expected in ((0, 1), (1, 0), (2, 0)):
-        assert (values(restricted_prediction(same, same, torch.tensor([label]))) == expected).all()
+        found = values(restricted_prediction(same, same, torch.tensor([label])))
+        assert (found.drop((CHANCE, "only")) == expected).all()
     later = given_classes(0, 1, 1)
     found = values(restricted_prediction(later, later, torch.tensor([1])))
     assert found["all salient", "only"] == found["everything", "only"] == 1
@@ -201,7 +214,51 @@ def test_one_seed_one_table():
         restricted_prediction(before, after, labels, bootstrap=Bootstrap(seed=seed)) for seed in (1, 1, 2)
     )
     pd.testing.assert_frame_equal(one, same)
-    assert one.value.equals(other.value)
+    drawn = one.knowledge.str.contains("random") | one.against.str.contains("random")
+    assert one.value[~drawn].equals(other.value[~drawn])
+    assert not one.value[drawn].equals(other.value[drawn])
+
+
+def test_a_random_part_takes_effects_in_order_until_it_is_as_strong():
+    """Effect by effect, in Python."""
+    generator = torch.Generator().manual_seed(0)
+    pool = torch.randn(4, 2, 8, dtype=torch.float64, generator=generator)
+    pool = torch.where(pool.abs() > 0.7, pool, 0.0)
+    part = 0.4 * pool
+    orders = random_orders(pool, 3, seed=5)
+    for draw, sums in enumerate(random_sums(pool, part, orders).tolist()):
+        for game, found in enumerate(sums):
+            left, total = part[game].abs().sum().item(), 0.0
+            for place in orders[draw][game].tolist():
+                effect = pool[game].flatten()[place].item()
+                taken = min(abs(effect), left)
+                total, left = total + math.copysign(taken, effect), left - taken
+            assert left == pytest.approx(0.0, abs=EXACT)
+            assert found == pytest.approx(total, abs=EXACT)
+
+
+def test_parts_that_say_nothing_about_the_label_predict_no_more_than_as_much_at_random():
+    """Of the same effects in other places, preserved and random parts are alike: 4 standard errors of 300."""
+    before, after = random_classes(0, games=300), random_classes(1, games=300)
+    found = values(restricted_prediction(before, after, random_labels(2, games=300)))
+    for part in ("preserved", "new"):
+        assert abs(found[part, "only"] - found[f"random like {part}", "only"]) < 4 * (2 * 2 / 9 / 300) ** 0.5
+    assert found[CHANCE, "only"] == pytest.approx(1 / CLASSES)
+
+
+def test_the_difference_is_to_the_strongest_baseline():
+    """Paired by game; draws are whole, so that accuracies of random parts are tenths of games."""
+    networks = [random_classes(seed, games=12) for seed in range(3)]
+    table = restricted_prediction(*networks[:2], random_labels(3, games=12), scratch=networks[2])
+    found = values(table)
+    rows = table[table.quantity == "accuracy_difference"].set_index("knowledge")
+    assert set(rows.index) == {"preserved", "new", "also_scratch", "exclusive", "discarded"}
+    for part, row in rows.iterrows():
+        strongest = max(found[name, "only"] for name in baselines_of(part))
+        assert row.value == pytest.approx(found[part, "only"] - strongest, abs=EXACT)
+        assert found[row.against, "only"] == pytest.approx(strongest, abs=EXACT)
+        tenths = 12 * DRAWS * found[f"random like {part}", "only"]
+        assert tenths == pytest.approx(round(tenths), abs=1e-6)
 
 
 def test_other_classes_games_or_labels():

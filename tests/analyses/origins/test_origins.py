@@ -14,10 +14,12 @@ from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, similarity
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.origins.origins import COMPARED, compare_many, origin_similarities, origins_of
+from harsanyi.analyses.origins.report import origin_figures
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import AndOr, Interactions, extract
 from tests import reference
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 # Ratios of sums of a few dozen float64 terms of size ~1.
 EXACT = 1e-12
@@ -86,7 +88,7 @@ def test_origins_keep_their_own_tables():
     assert origins_of(table) == ["a", "b", "c"]
     assert list(dict.fromkeys(table.origin)) == ["a", "b", "c", "a − b", "a − c", "b − c"]
     for name, change in changes.items():
-        own = table[table.origin == name].drop(columns="origin").reset_index(drop=True)
+        own = table[table.origin == name].drop(columns=["origin", "p", "p_corrected"]).reset_index(drop=True)
         expected = change.table(bootstrap=Bootstrap(resamples=20, seed=5, confidence=0.9))
         pd.testing.assert_frame_equal(own, expected, check_exact=True)
 
@@ -243,6 +245,8 @@ def test_what_the_command_writes(runs, tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == tables | {"figures", "report.html"}
     assert len(list((out / "figures").glob("*.png"))) == 5
     assert captions_alone(out / "report.html") == []
+    tables = tables_in(out)
+    assert faults(origin_figures(tables["origins"], tables["similarities"], "nats")) == []
     opened = {name: Run.open(runs / name) for name in ("one", "two")}
     changes = {name: run.change for name, run in opened.items()}
     found = read_table(out / "origins.h5")

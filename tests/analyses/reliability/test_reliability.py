@@ -1,5 +1,6 @@
 """Reliability: from checkpoints to tables, figures and report, by one command."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from harsanyi.analyses import Run, read_table, study_in
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
 from harsanyi.analyses.reliability.reliability import same_players, variations
+from harsanyi.analyses.reliability.report import reliability_figures
 from harsanyi.analyses.study.facts import Corruption
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import corrupted
 from tests import text_networks
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 VARIED = ("noise:4", "noise:16", "blur:3", "superpixels:3")
 TABLES = ("generality", "sharing", "found", "stability", "shares", "approximation")
@@ -63,6 +66,7 @@ def test_what_is_written(out):
     for said in ("is in the pretrained network on the same input", "With other players", "4 inputs"):
         assert said in report
     assert captions_alone(out / "report.html") == []
+    assert faults(reliability_figures(study_in(out / "study.toml"), tables_in(out))) == []
 
 
 def test_tables_are_those_of_the_runs(out):
@@ -195,3 +199,20 @@ def test_variations_by_default(checkpoints, tmp_path):
     group, study = found["blur:3"]
     assert (group, study.corruption, study.out, study.ranges) == ("shift", "blur:3", tmp_path / "blur-3", 0)
     assert np.unique([str(one.out) for _, one in found.values()]).size == 9
+
+
+@pytest.mark.parametrize(
+    ("layouts", "said"),
+    [
+        (["grid:4x4:20"], "--layouts grid:4x4:20: .*"),
+        (["grid:200x200:4"], "--layouts grid:200x200:4: .*"),
+        (["superpixels:3", "masks:3:/nowhere"], "--layouts masks:3:/nowhere: .*"),
+    ],
+)
+def test_players_that_cannot_lie_on_the_inputs_are_refused_before_any_forward(
+    layouts, said, refused, checkpoints, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harsanyi.analyses.reliability.reliability.compute", None)  # nothing is computed
+    message = refused(*command(checkpoints, tmp_path / "run", *SHORT, "--layouts", *layouts))
+    assert re.search(said, message)
+    assert not (tmp_path / "run" / "clean").exists()

@@ -18,11 +18,14 @@ import torch
 from harsanyi import data
 from harsanyi.analyses import Run, compare, read_table, study_in
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.comparison.comparison import comparison_figures
+from harsanyi.analyses.comparison.labels import signed
 from harsanyi.analyses.run.extraction import paused
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.sparse.fit import MAX_STEPS
 from harsanyi.progress import progress_bar
 from tests.alternatives import captions_alone
+from tests.legible import faults
 from tests.places import ROOT
 
 TABLES = {f"{name}.{ending}" for name in ("change", "games", "interactions") for ending in ("csv", "h5")}
@@ -73,9 +76,11 @@ def test_what_a_comparison_writes(run):
         assert said in report
     assert "read-out" not in report
     assert captions_alone(run / "report.html") == []
+    opened = Run.open(run)
+    assert faults(comparison_figures(opened, opened.change, read_table(run / "change.h5"))) == []
     after = Run.open(run).interactions["after"]
     strongest = next(row for row in after.table().itertuples() if row.game == 0)
-    players, effect = f"{strongest.kind.upper()} “{strongest.players}”", f"{strongest.effect:+.2f}"
+    players, effect = f"{strongest.kind.upper()} “{strongest.players}”", signed(strongest.effect)
     said = f"is the {players}: {effect} ({after.about.unit})"
     assert f"The strongest interaction of this input {said}." in html.unescape(report)
 

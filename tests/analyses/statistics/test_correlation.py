@@ -98,7 +98,7 @@ def test_the_table_has_a_row_for_each_pair_and_coefficient():
     table = correlation_table(
         points, [("x", "z"), ("y", "right")], clusters="series", bootstrap=Bootstrap(resamples=20)
     )
-    assert " ".join(table.columns) == "x y coefficient value low high points clusters left_out"
+    assert " ".join(table.columns) == "x y coefficient value low high p p_corrected points clusters left_out"
     assert list(zip(table.x, table.y, table.coefficient, strict=True)) == [
         (*pair, name) for pair in (("x", "z"), ("y", "right")) for name in ("pearson", "spearman")
     ]

@@ -1,6 +1,7 @@
 """The run beside theory: literal sums, ranks by scipy, and a picture that shows the tables' numbers."""
 
 import warnings
+from math import comb
 
 import numpy as np
 import pandas as pd
@@ -178,6 +179,26 @@ def test_few_orders_have_no_rank_correlation():
     found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
     assert np.isfinite(values(found, "step")).all()
     assert found[found.order == "all"][["value", "low", "high"]].isna().all(axis=None)
+
+
+def test_an_order_that_hardly_exists_has_a_time_and_no_rank():
+    """Order 6 comes first with a thousandth of the strength: of the others the low ones are first."""
+    rising = [[0.0] * 5, [1.0, 0.4, 0.3, 0.2, 0.1], [1.0, 1.0, 0.8, 0.6, 0.4], [1.0] * 5]
+    run = run_by_order([[*row, 0.001] for row in rising])
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
+    steps = found[found.quantity == "step"]
+    whole = sum(comb(6, order) for order in range(1, 6)) + 0.001
+    shares = [*(comb(6, order) / whole for order in range(1, 6)), 0.001 / whole]
+    assert steps.strength_share.tolist() == pytest.approx(shares)
+    assert np.isfinite(steps.value).all()
+    assert values(found, "order_with_step") == 1
+    counted = found[found.quantity == "order_with_step"].strength_share
+    assert counted.tolist() == pytest.approx([1 - 0.001 / whole])
+    # More than a hundredth is counted: order 6, there from the start, has the first rank of six.
+    run = run_by_order([[*row, 0.7] for row in rising])
+    found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
+    expected = spearmanr(range(6), [1, 2, 3, 4, 5, 0]).statistic
+    assert values(found, "order_with_step") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("variances", [[], [1.0, 0.0], [1.0, 2.0, 0.0], [2.0, 1.0, 0.5], [1.0, 1.0, 0.0]])

@@ -16,10 +16,12 @@ from harsanyi.analyses.training.succession import succession_table, theory_varia
 from harsanyi.analyses.training.track import (
     describe_track,
     performance_by_step,
+    track_figures,
     trajectories_of,
     untrained_starts,
 )
 from tests.alternatives import captions_alone
+from tests.legible import faults, tables_in
 
 STEPS = (0, 1, 2)
 
@@ -79,6 +81,9 @@ def test_what_tracking_writes(out):
         assert said in report
     assert len(list((out / "figures").glob("*.png"))) == 3 + 2 * 3
     assert captions_alone(out / "report.html") == []
+    assert "whiskers: no intervals, since 4 inputs are too few" in report  # of times, unlike of shares
+    opened = Run.open(out)
+    assert faults(track_figures(opened, trajectories_of(opened), tables_in(out))) == []
 
 
 def test_trajectories_are_those_of_the_interactions(out):

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.similarity import reached, similarity
-from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_interval, share_interval
 from harsanyi.analyses.training.trajectory import Trajectory, detours, time_to_reach, trajectory_table
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
@@ -136,6 +136,60 @@ def test_table_says_what_compare_says():
         for name in ("preserved", "discarded", "new", "preserved_share", "discarded_share", "new_share"):
             found, expected = (numbers(quantity(t, name)) for t in (table[table.step == step], literal))
             pd.testing.assert_frame_equal(found.droplevel("step"), expected)
+
+
+def literal_sums(
+    before: Interactions, after: Interactions, threshold: float, kinds: tuple[str, ...], order: str
+) -> dict[str, np.ndarray]:
+    """Preserved, discarded and new strength of every game, and the strengths of both networks."""
+    at = [
+        reference.index(s, before.n)
+        for s in reference.subsets(tuple(range(before.n)))
+        if s and order in ("all", str(len(s)))
+    ]
+    salient = before.salient(threshold), after.salient(threshold)
+    rows = []
+    for game in range(before.games):
+        lists = [
+            [value for kind in kinds for value in getattr(each, f"{kind}_")[game, at].tolist()]
+            for each in (before, after, *salient)
+        ]
+        sums = reference.knowledge_change(*lists)
+        rows.append(
+            (
+                *sums,
+                *(
+                    sum(abs(x) * s for x, s in zip(*of, strict=True))
+                    for of in zip(lists[:2], lists[2:], strict=True)
+                ),
+            )
+        )
+    return dict(zip(("preserved", "discarded", "new", "before", "after"), np.array(rows).T, strict=True))
+
+
+def test_values_and_bounds_are_those_of_the_plain_loop():
+    """Coalition by coalition and game by game, with games enough for bootstrap-t intervals."""
+    run, pretrained, bootstrap = random_run(0, games=12), random_interactions(9, 12), Bootstrap(resamples=60)
+    table = trajectory_table([run], pretrained, threshold=0.2, bootstrap=bootstrap)
+    means = {"strength": "after", "preserved": "preserved", "discarded": "discarded", "new": "new"}
+    shares = {"preserved": "before", "discarded": "before", "new": "after"}
+    for (step, checkpoint), kinds, order in product(
+        zip(run.steps, run.interactions, strict=True),
+        (("and", "or"), ("and",), ("or",)),
+        ("all", "1", "2", "3"),
+    ):
+        sums = literal_sums(pretrained, checkpoint, 0.2, kinds, order)
+        literal = {
+            name: mean_interval(sums[part][:, None], least=0.0, bootstrap=bootstrap)
+            for name, part in means.items()
+        } | {
+            f"{part}_share": share_interval(sums[part][:, None], sums[whole][:, None], bootstrap=bootstrap)
+            for part, whole in shares.items()
+        }
+        kind = "both" if len(kinds) == 2 else kinds[0]
+        for name, (interval,) in literal.items():
+            found = quantity(table, name).loc[(step, kind, order), ["value", "low", "high"]].tolist()
+            assert found == pytest.approx(list(vars(interval).values()), abs=EXACT, nan_ok=True), (name, step)
 
 
 def test_table_says_what_similarity_and_reached_say():

@@ -161,7 +161,7 @@ class TableGame(Game):
         return self.table[coalitions @ (2 ** np.arange(self.n_players - 1, -1, -1))]
 
 
-@pytest.mark.parametrize("index", ["Moebius", "k-SII", "SII", "STII", "FSII", "FBII", "SV", "BV"])
+@pytest.mark.parametrize("index", ["Moebius", "k-SII", "SII", "BII", "STII", "FSII", "FBII", "SV", "BV"])
 @pytest.mark.parametrize("order", [None, 1, 2])
 def test_to_shapiq_agrees_with_shapiq(v, index, order):
     largest = 1 if index in ("SV", "BV") else 5

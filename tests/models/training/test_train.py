@@ -254,3 +254,69 @@ def test_levels_that_cannot_be(tmp_path):
         granular(tmp_path, "none", ())
     with pytest.raises(ValueError, match="expected the group of each of 3 classes"):
         granular(tmp_path, "short", (0.5,), levels=((0, 1),))
+
+
+def test_training_stops_where_the_validation_loss_no_longer_falls(network, dark_and_light, tmp_path: Path):
+    """With labels the other way round, what is learned raises the validation loss from the first epoch."""
+    items, labels = dark_and_light
+    turned = Samples(items, [1 - label for label in labels])
+    recipe = Recipe(epochs=6, batch_size=8, learning_rate=3e-3, patience=2)
+    parts = {"held_out": Samples(items, labels), "progress": False}
+    paths = train(network, Samples(items, labels), recipe, folder=tmp_path, validation=turned, **parts)
+    history = pd.read_csv(tmp_path / "history.csv")
+    best = int(history.validation_loss.to_numpy().argmin())
+    assert len(paths) == len(history) == best + 3 < 7
+    for path, row in zip(paths, history.itertuples(), strict=True):
+        measured = performance(load("small:cnn", path), *dark_and_light)
+        assert row.held_out_accuracy == measured.accuracy
+    times = [path.stat().st_mtime_ns for path in paths]
+    again = train(network, Samples(items, labels), recipe, folder=tmp_path, validation=turned, **parts)
+    assert again == paths
+    assert [path.stat().st_mtime_ns for path in paths] == times
+
+
+def test_the_epochs_before_an_early_stop_are_those_of_the_whole_training(
+    network, dark_and_light, tmp_path: Path
+):
+    items, labels = dark_and_light
+    samples, turned = Samples(items, labels), Samples(items, [1 - label for label in labels])
+    options = {"epochs": 6, "batch_size": 8, "learning_rate": 3e-3}
+    parts = {"held_out": samples, "progress": False}
+    folders = tmp_path / "whole", tmp_path / "stopped"
+    whole = train(network, samples, Recipe(**options), folder=folders[0], **parts)
+    stopped = train(
+        network, samples, Recipe(**options, patience=1), folder=folders[1], validation=turned, **parts
+    )
+    assert len(stopped) < len(whole)
+    for first, second in zip(states(whole), states(stopped), strict=False):
+        assert same(first, second)
+
+
+def test_patience_needs_validation_samples(network, dark_and_light, tmp_path: Path):
+    samples = Samples(*dark_and_light)
+    with pytest.raises(ValueError, match=r"stops by validation samples: give validation=Samples"):
+        train(network, samples, Recipe(patience=1), folder=tmp_path, held_out=samples)
+    with pytest.raises(ValueError, match="a patience of 1 epoch or more, or None, but got 0"):
+        Recipe(patience=0)
+
+
+def test_a_stopped_training_that_was_killed_before_its_history_ends_the_same(
+    network, dark_and_light, tmp_path: Path, monkeypatch
+):
+    items, labels = dark_and_light
+    samples, turned = Samples(items, labels), Samples(items, [1 - label for label in labels])
+    recipe = Recipe(epochs=6, batch_size=8, learning_rate=3e-3, patience=1)
+    more = {"folder": tmp_path, "held_out": samples, "validation": turned, "progress": False}
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harsanyi.models.training.train.whole", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(network, samples, recipe, **more)
+    there = sorted(path.name for path in tmp_path.glob("epoch-*"))
+    paths = train(network, samples, recipe, **more)
+    assert [path.name for path in paths] == there
+    assert len(pd.read_csv(tmp_path / "history.csv")) == len(there)
+    assert not (tmp_path / "unfinished.pt").exists()

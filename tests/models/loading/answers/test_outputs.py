@@ -55,7 +55,7 @@ def test_one_number_an_input_is_a_column():
         (LOSS, r"returns \(\)"),
         (torch.zeros(3), r"returns \(3,\): expected logits \(batch, classes\)"),
         (Z.argmax(1), "int64: expected logits, numbers of a floating type"),
-        (torch.zeros(2, 3, 4, 4), r"returns a map \(2, 3, 4, 4\): expected logits"),
+        (torch.zeros(2, 3, 4, 4, 5), r"returns \(2, 3, 4, 4, 5\): expected logits"),
         (None, "returns NoneType"),
         (Answer(None), "returns Answer"),  # type: ignore[arg-type]
     ],

@@ -1,0 +1,141 @@
+"""What a study takes on more workers: python -m benchmarks.scale FOLDER [--rate 2000] [--ray]
+
+The parts of a study that no worker shares are measured here, a block or a table at a time, in processor
+seconds and, since a disk is waited for, in wall seconds: what is written of a block, and what follows from
+the tables. With the forwards a second of one GPU (`--rate`, which is assumed) they say what the study of 20
+checkpoints, 1,000 inputs and 2¹² masked versions takes on 1, 8 and 64 GPUs.
+
+With `--ray` a study of about a minute runs on one worker of one core, then on two, and the speed-up is shown,
+with what a task takes beside its block. That needs a free machine: the load is shown with it.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+
+from benchmarks.tables import show
+from harsanyi import data, models
+from harsanyi.analyses import Compare
+from harsanyi.analyses.run.compute import fill_tables
+from harsanyi.interactions import AndOr, SparseAndOr, Store
+
+CHECKPOINTS, INPUTS, PLAYERS = 20, 1000, 12
+WORKERS = (1, 8, 64)
+ROUNDS = 7
+# A study of about a minute on one core: inputs of small:resnet20, blocks of a game.
+MINUTE: dict[str, Any] = {"inputs": 24, "players": "grid:4x4:11", "batch_size": 2048}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rate", type=float, default=2000, help="forwards a second of one GPU: assumed")
+    parser.add_argument("--ray", action="store_true", help="measure one and two workers")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    if options.ray:
+        show([on_workers(options.folder, count) for count in (1, 2)])
+        return
+    costs = measured_costs(options.folder)
+    show(
+        {"part": part, "processor s": f"{cpu:.2g}", "wall s": f"{wall:.2g}"}
+        for part, (cpu, wall) in costs.items()
+    )
+    show(forecast(workers, costs, options.rate) for workers in WORKERS)
+
+
+def measured_costs(folder: Path) -> dict[str, tuple[float, float]]:
+    """Median seconds of what one process does for each block and each table, processor and wall."""
+    drawn = np.random.default_rng(0)
+    shutil.rmtree(folder / "store", ignore_errors=True)
+    path = folder / "store" / "values.h5"
+    store = Store.create(path, settings={}, networks=["net"], games=ROUNDS, n=PLAYERS)
+    tables = drawn.normal(size=(ROUNDS, 2**PLAYERS))
+    with store.written():
+        written = [
+            seconds(partial(store.write, "net", range(game, game + 1), {"v": tables[game : game + 1]}))
+            for game in range(ROUNDS)
+        ]
+    game = torch.from_numpy(tables[:1])
+    return {
+        "write a block": _median(written),
+        "read a table": _median([seconds(lambda: store.v("net", [0])) for _ in range(ROUNDS)]),
+        "AND and OR, even": _median([seconds(lambda: AndOr()(game)) for _ in range(ROUNDS)]),
+        "AND and OR, sparse": _median([seconds(lambda: SparseAndOr()(game)) for _ in range(ROUNDS)]),
+    }
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Processor and wall seconds of some work."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def _median(times: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(cpu for cpu, _ in times), statistics.median(wall for _, wall in times)
+
+
+def forecast(workers: int, costs: dict[str, tuple[float, float]], rate: float) -> dict[str, object]:
+    """The hours of a study on some workers: forwards are shared, writing is beside them, the rest follows."""
+    tables = CHECKPOINTS * INPUTS
+    forwards = tables * 2**PLAYERS / rate / workers
+    writing = tables * costs["write a block"][1]
+    after = {name: tables * costs[f"AND and OR, {name}"][0] for name in ("even", "sparse")}
+    value_tables = max(forwards, writing)
+    return {
+        "GPUs": workers,
+        "forwards h": f"{forwards / 3600:.2f}",
+        "writing h": f"{writing / 3600:.2f}",
+        **{f"all, {name} split h": f"{(value_tables + rest) / 3600:.2f}" for name, rest in after.items()},
+    }
+
+
+def on_workers(folder: Path, workers: int) -> dict[str, object]:
+    """The wall seconds of the value tables of a study on workers of one core."""
+    import ray
+
+    folder = folder.resolve()
+    for seed, name in enumerate(("before", "after")):
+        network = models.load("small:resnet20", "random", classes=["a", "b", "c", "d"], seed=seed)
+        models.save_checkpoint(folder / f"{name}.safetensors", network.model, classes=network.classes)
+    out = folder / f"on-{workers}"
+    shutil.rmtree(out, ignore_errors=True)
+    study = Compare(
+        model="small:resnet20",
+        before=str(folder / "before.safetensors"),
+        after=str(folder / "after.safetensors"),
+        data=data.fashion_mnist_path("test"),
+        level="coarse",
+        label="predicted",
+        plan="dense",
+        on="ray",
+        out=out,
+        **MINUTE,
+    )
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    try:
+        begin = time.perf_counter()
+        fill_tables(study, progress=False)
+        wall = time.perf_counter() - begin
+    finally:
+        ray.shutdown()
+    return {"workers": workers, "wall s": f"{wall:.1f}", "load": f"{os.getloadavg()[0]:.1f}"}
+
+
+if __name__ == "__main__":
+    main()

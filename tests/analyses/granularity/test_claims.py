@@ -1,0 +1,63 @@
+"""Claims of a granularity study: levels by name, pairs by seed, verdicts by rule."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from harsanyi.analyses.granularity.claims import (
+    claims_in_words,
+    claims_table,
+    describe_claims,
+    errors_of,
+    require_claimed_levels,
+)
+from harsanyi.analyses.granularity.runs import TransferRun
+
+# A mean of three float64 numbers.
+EXACT = 1e-12
+
+
+@pytest.fixture
+def runs() -> pd.DataFrame:
+    levels = [("baseline", 4, 0.0, 60, 0.3), ("columns", 10, 0.0, 60, 0.2), ("columns", 10, 0.5, 60, 0.4)]
+    levels += [("columns", 10, 0.0, 20, 0.5)]
+    columns = ["kind", "classes", "misalignment", "size", "error"]
+    rows = [dict(zip(columns, level, strict=True)) | {"seed": seed} for level in levels for seed in (0, 1, 2)]
+    table = pd.DataFrame(rows)
+    return table.assign(error=table.error + np.random.default_rng(0).normal(0, 0.01, len(table)))
+
+
+def test_levels_by_name(runs):
+    for name, error in (
+        ("baseline", 0.3),
+        ("columns-10", 0.2),
+        ("columns-10*0.5", 0.4),
+        ("columns-10/20", 0.5),
+    ):
+        assert errors_of(runs, name).mean() == pytest.approx(error, abs=0.03)
+    with pytest.raises(ValueError, match="'random-8' is no level of this study: it has baseline, columns-10"):
+        errors_of(runs, "random-8")
+    with pytest.raises(ValueError, match="'columns' is no level: expected KIND-CLASSES"):
+        errors_of(runs, "columns")
+
+
+def test_differences_are_paired_and_told_by_their_t_interval(runs):
+    claims = ["columns-10 - baseline < 0", "columns-10 - baseline < -0.1", "columns-10 - baseline > 0"]
+    table = claims_table(runs.sample(frac=1, random_state=0), claims)
+    less = errors_of(runs, "columns-10") - errors_of(runs, "baseline")
+    literal = stats.ttest_1samp(less, 0.0)
+    assert table.value.tolist() == pytest.approx([less.mean()] * 3, abs=EXACT)
+    assert (table.low[0], table.high[0]) == pytest.approx(tuple(literal.confidence_interval()), abs=1e-9)
+    assert table.p.tolist()[0] == pytest.approx(literal.pvalue, rel=1e-9)
+    assert table.p.tolist()[1] == pytest.approx(stats.ttest_1samp(less, -0.1).pvalue, rel=1e-9)
+    assert table.verdict.tolist() == ["holds", "cannot be told", "fails"]
+    assert claims_in_words(table).verdict.tolist() == table.verdict.tolist()
+    assert describe_claims(table)[0].startswith("That columns-10 - baseline < 0 holds: −")
+
+
+def test_levels_that_are_not_planned_are_refused_before_training():
+    planned = [TransferRun("baseline", "", 4, 60, 0), TransferRun("columns", "fine", 10, 60, 0)]
+    require_claimed_levels(["columns-10 - baseline < 0"], planned)
+    with pytest.raises(ValueError, match="'columns-11' is no level of this study"):
+        require_claimed_levels(["columns-11 - baseline < 0"], planned)

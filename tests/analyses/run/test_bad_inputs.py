@@ -1,0 +1,221 @@
+"""An input on which a network fails is recorded with its reason wherever it stands, and the others go on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harsanyi.analyses import Compare, Run
+from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.run.run import in_common
+from harsanyi.interactions import Store
+from harsanyi.interactions.game.failing import answers_of
+
+pytestmark = pytest.mark.usefixtures("no_pixels")
+
+# A network that fails on a white picture, as the environment says. What is masked of it is no white picture.
+PICKY = """
+import os
+import torch
+from torchvision.transforms.functional import pil_to_tensor
+
+classes = ["bag", "shoe"]
+
+
+class Picky(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Conv2d(1, 3, 4, stride=4)
+        self.linear = torch.nn.Linear(12, 2)
+
+    def forward(self, pictures):
+        how = os.environ["PICKY"]
+        white = pictures.flatten(1).mean(1) > 0.99
+        features = self.features(pictures)
+        if white.any() and how == "raises":
+            raise RuntimeError("too white")
+        if white.any() and how == "refuses":
+            raise ValueError("too white")
+        if white.any() and how == "memory":
+            raise torch.OutOfMemoryError("out of memory: too white")
+        outputs = self.linear(torch.relu(features).flatten(1))
+        return torch.where(white[:, None], torch.nan, outputs) if how == "nan" else outputs
+
+
+def build():
+    return Picky()
+
+
+def preprocess(pictures):
+    return torch.stack([pil_to_tensor(picture.convert("L")) / 255 for picture in pictures])
+"""
+HOW = ("nan", "raises", "refuses", "memory")
+INPUTS = 4
+
+
+def pictures(folder: Path, white: int | None) -> Path:
+    """A folder of small pictures in two classes, of which one is white."""
+    generator = np.random.default_rng(0)
+    for number in range(INPUTS):
+        grey = generator.integers(0, 200, (8, 8), dtype=np.uint8)
+        path = folder / ("bag" if number < INPUTS // 2 else "shoe") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full_like(grey, 255) if number == white else grey).save(path)
+    return folder
+
+
+@pytest.fixture
+def picky(tmp_path, monkeypatch):
+    """Makes a comparison by a network that fails on one of the pictures."""
+    (tmp_path / "net.py").write_text(PICKY, encoding="utf-8")
+
+    def study(white: int | None, how: str, out: str = "run", **more) -> Compare:
+        monkeypatch.setenv("PICKY", how)
+        settings = {
+            "model": f"{tmp_path / 'net.py'}:build",
+            "before": "random",
+            "after": "random",
+            "data": pictures(tmp_path / f"white-{white}", white),
+            "inputs": INPUTS,
+            "players": "grid:2x2",
+            "method": "and-or",
+        }
+        return Compare(**settings | more, out=tmp_path / out)
+
+    return study
+
+
+def computed(study: Compare) -> Run:
+    return compute(study, progress=False)
+
+
+def failures(run: Run) -> dict[str, dict[int, str]]:
+    whole = run.store.whole
+    return {name: whole.failed(name) for name in whole.networks}
+
+
+def require_left_out(run: Run, white: int, how: str) -> None:
+    """The white picture, and no other, failed with its reason; what is left is finite."""
+    for reasons in failures(run).values():
+        assert list(reasons) == [white]
+        assert ("nan" if how == "nan" else "too white") in reasons[white].lower()
+    assert run.store.numbers == [number for number in range(INPUTS) if number != white]
+    assert all(network.v.isfinite().all() for network in run.interactions.values())
+    assert all(np.isfinite(row.loss) and row.inputs == INPUTS - 1 for row in run.facts.performance)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("white", [0, 1, 3])
+def test_a_bad_input_is_left_out_wherever_it_stands(white, how, picky):
+    require_left_out(computed(picky(white, how)), white, how)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("white", [0, 3])
+def test_so_it_is_where_the_output_of_a_layer_is_masked(white, how, picky):
+    expected = computed(picky(white, "never", out="whole", layer="features"))
+    run = computed(picky(white, how, layer="features", baseline="data_mean"))
+    require_left_out(run, white, how)
+    assert expected.store.games == INPUTS
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"label": "predicted"},
+        {"keep_outputs": True},
+        {"precision": "bf16"},
+        {"players": "grid:4x4:4", "choose": "influence"},
+        {"players": "superpixels:3"},
+        {"corruption": "contrast:1"},
+    ],
+    ids=lambda options: ", ".join(map(str, options)),
+)
+@pytest.mark.parametrize(("white", "how"), [(0, "raises"), (0, "nan"), (3, "memory")])
+def test_no_option_makes_a_bad_input_the_end(white, how, options, picky):
+    require_left_out(computed(picky(white, how, **options)), white, how)
+
+
+def test_the_others_are_as_without_it(picky):
+    """Their tables are the same bits where a block is one game; a layer's mean is that of the others."""
+    more = {"batch_size": 16, "plan": "dense"}
+    expected = computed(picky(0, "never", out="whole", **more))
+    run = computed(picky(0, "raises", **more))
+    kept = [1, 2, 3]
+    for name, network in run.interactions.items():
+        assert network.v.equal(expected.interactions[name].select(kept).v)
+
+
+def test_what_a_network_answers_first_is_still_compared(picky, tmp_path):
+    """The first answer is one to an input that it answers, so other code is noticed."""
+    run = computed(picky(0, "raises"))
+    Store(run.store.path).forget("after", [2])
+    net = tmp_path / "net.py"
+    net.write_text(PICKY.replace("torch.relu", "torch.tanh"), encoding="utf-8")
+    with pytest.raises(ValueError, match="does not answer as it did"):
+        computed(picky(0, "raises"))
+
+
+def test_a_network_that_answers_nothing_is_the_end(picky, tmp_path):
+    study = picky(0, "raises")
+    (tmp_path / "net.py").write_text(PICKY.replace("> 0.99", "> -1"), encoding="utf-8")
+    with pytest.raises(ValueError, match="too white"):
+        computed(study)
+
+
+def ended(arguments: list[object]) -> int:
+    """The exit code of a command."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code)
+    return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["nan", "raises", "memory"])
+def test_what_follows_a_comparison_leaves_the_same_inputs_out(how, picky, tmp_path, capsys):
+    study = picky(0, how, keep_outputs=True)
+    named = [f"--{name}={getattr(study, name)}" for name in ("model", "before", "after", "data", "inputs")]
+    named += ["--players=grid:2x2", "--method=and-or", f"--out={study.out}", "--keep-outputs"]
+    assert ended(["compare", *named]) == 3
+    for command in (["accuracy", study.out], ["reliability", study.out / "study.toml"]):
+        short = ["--noise-levels=4", "--corruptions=contrast:1"] * (command[0] == "reliability")
+        capsys.readouterr()
+        assert ended([*command, *short]) == 3
+        said = capsys.readouterr().out
+        assert "1 of 4 inputs left out" in said
+        report = (study.out / command[0] / "report.html").read_text(encoding="utf-8")
+        assert "1 of 4 inputs left out" in report
+    for table in (study.out / "accuracy").glob("*.csv"):
+        assert "nan" not in table.read_text(encoding="utf-8").lower().split(",")
+
+
+@pytest.mark.slow
+def test_runs_that_lack_different_inputs_are_compared_on_the_others(picky, tmp_path):
+    """A variation in which another input fails is compared with the clean inputs that both have."""
+    first = computed(picky(0, "raises", out="first"))
+    second = Run(first.study, first.store.whole, {}, first.facts)
+    assert [run.store.numbers for run in in_common([first, second])] == [[1, 2, 3]] * 2
+    assert first.on([1, 3]).store.numbers == [1, 3]
+    assert first.on([1, 3]).interactions["after"].v.equal(first.interactions["after"].v[[0, 2]])
+    with pytest.raises(ValueError, match="no input in common"):
+        in_common([first.on([1]), first.on([2])])
+
+
+def test_accuracy_is_asked_by_halves():
+    """One bad input among 64 costs a question for each halving, and none for each input."""
+    asked = []
+
+    def ask(rows: list[int]) -> int:
+        asked.append(len(rows))
+        if 37 in rows:
+            raise RuntimeError("not this one")
+        return len(rows)
+
+    parts, failed = answers_of(range(64), ask)
+    assert list(failed) == [37]
+    assert sum(answer for _, answer in parts) == 63
+    assert sorted(row for rows, _ in parts for row in rows) == [row for row in range(64) if row != 37]
+    assert len(asked) == 1 + 2 * 6
