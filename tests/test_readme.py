@@ -61,5 +61,5 @@ def test_the_python_lines(tmp_path, monkeypatch):
     variables: dict = {}
     exec(compile(code, "README.md", "exec"), variables)
     assert [game.games for game in variables["games"]] == [4, 4]
-    assert len(code.strip().splitlines()) == 8
+    assert len(code.strip().splitlines()) == 9
     assert (tmp_path / "change.png").stat().st_size > 5_000

@@ -443,7 +443,7 @@
     replace(byId("list"), ...shown.map((item, i) => row(item, i === 0, strongest)));
     const more = items.length > shown.length ? `; the ${shown.length} strongest are here` : "";
     byId("count").textContent = items.length
-      ? `${items.length} interactions${more}`
+      ? `${items.length} interaction${items.length === 1 ? "" : "s"}${more}`
       : "No interaction of this kind: lower the threshold, or show more kinds, orders and signs.";
   }
 

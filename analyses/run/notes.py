@@ -12,7 +12,7 @@ import torch
 
 from harsanyi.analyses.knowledge.interaction_tables import ranges_table
 from harsanyi.analyses.report.tables import read_table
-from harsanyi.analyses.report.words import percent, with_interval
+from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
 from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkPerformance, NetworkReading, PrecisionLoss
@@ -218,7 +218,7 @@ def read_out_lines(facts: Facts) -> list[str]:
     others_of = [name for name in facts.networks if name not in facts.read_outs]
     own = list(dict.fromkeys(map(series_of, others_of)))
     heads = "its own head" if len(others_of) == 1 else "their own heads"
-    others = f"; {', '.join(own)} with {heads}" if own else ""
+    others = f"; {listed(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
 
 

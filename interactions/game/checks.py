@@ -124,7 +124,8 @@ def require_fit(baseline: Tensor, players: Players, elements: Tensor) -> Tensor:
     if not fits:
         shape = tuple(players.owner.shape[players.per_game :])
         raise ValueError(
-            f"players over elements of shape {shape} do not fit inputs of {tuple(elements.shape)}"
+            f"players over elements of shape {shape} do not fit inputs of {tuple(elements.shape)}: make "
+            "them for elements of that size, as Players.grid(height, width, rows, columns) does for pictures"
         )
     if baseline.ndim < elements.ndim:
         baseline = baseline.expand(1, *elements.shape[1:])
