@@ -107,7 +107,7 @@ wheels: .venv/developer
 # Runs that are killed, written twice, without room, damaged: hours. What was tried stays in CHAOS, and goes on there.
 CHAOS ?= runs/chaos
 chaos: .venv/developer
-	$(BIN)/python -m benchmarks.chaos $(CHAOS) $(ARGS)
+	$(BIN)/python -m benchmarks.chaos $(CHAOS) --page docs/faults.md $(ARGS)
 
 # The site, in site/: notebooks run, warnings are errors, links and anchors are checked, nothing comes from the network.
 docs: .venv/developer

@@ -57,6 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--tries", type=int, default=5, help="of every other fault")
     parser.add_argument("--only", nargs="*", choices=FAULTS, default=FAULTS)
+    parser.add_argument("--page", type=Path, help="a page whose table of faults is written anew")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
@@ -84,6 +85,27 @@ def main() -> None:
         while fault in options.only and tries.count(fault) < options.tries:
             tries.add(fault, 1, survives(attempt, folder, chance))
     show(tries.rows())
+    if options.page is not None:
+        write_table(options.page, tries.rows())
+
+
+def write_table(page: Path, rows: Iterator[Row]) -> None:
+    """Put the table of all tries in the place of the one of faults in a page.
+
+    Args:
+        page: in Markdown, with a table whose first column is called fault.
+        rows: of `Tries.rows`.
+    """
+    found = {str(row["fault"]): row for row in rows}
+    table = ["| fault | times | runs | survived | lost | again by |", "| --- | --- | --- | --- | --- | --- |"]
+    for fault in FAULTS:
+        row = found.get(fault, {"disturbed": "not measured", "runs": "", "survived": "", "lost": ""})
+        numbers = [str(row[name]) for name in ("disturbed", "runs", "survived", "lost")]
+        table.append(f"| {fault} | {' | '.join(numbers)} | `make chaos ARGS='--only \"{fault}\"'` |")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("| fault |"))
+    last = next(n for n in range(first, len(lines) + 1) if n == len(lines) or not lines[n].startswith("|"))
+    page.write_text("\n".join([*lines[:first], *table, *lines[last:]]) + "\n", encoding="utf-8")
 
 
 def survives(attempt: Callable[[Path, random.Random], bool], folder: Path, chance: random.Random) -> bool:

@@ -378,6 +378,7 @@ class MaskedModel(Shown):
             "players": self.players.of_games(rows),
             "labels": None if self.labels is None else self.labels[rows],
             "baseline": self.baseline_of(games),
+            "about": self._about.select(rows.cpu(), self.games),
         }
         return self.changed(**of_these | arguments)
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from harsanyi.analyses import Compare, Run
+from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import in_common
 from harsanyi.interactions import Store
