@@ -151,6 +151,6 @@ def test_a_tracked_run_is_related_at_the_ends_of_its_series(checkpoints, tmp_pat
 def test_without_the_outputs_of_all_classes(options, refused, tmp_path):
     main(["compare", *options, "--method=and", f"--out={tmp_path / 'run'}"])
     said = refused("accuracy", tmp_path / "run")
-    assert "holds scores of labels but no outputs of all classes" in said
+    assert "again, with --keep-outputs" in said
     assert "has no tracked runs" in refused("accuracy", tmp_path / "run", "--series=finetuned")
     assert "holds no study" in refused("accuracy", tmp_path)

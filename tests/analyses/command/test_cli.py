@@ -196,10 +196,10 @@ def test_unlabelled_inputs_need_another_label(options, refused, pictures, tmp_pa
     assert "has no labels: score the network's own answer with --label predicted" in refused("compare", *run)
 
 
-def test_a_nan_names_its_game_and_coalition(options, refused, checkpoints, tmp_path):
+def test_a_network_of_nan_is_named(options, refused, checkpoints, tmp_path):
     run = ["compare", *options, f"--out={tmp_path / 'run'}"]
     said = refused(*run, f"--after={checkpoints / 'nan.safetensors'}")
-    assert "the score of game 0 is nan for coalition 0" in said
+    assert "after (small:cnn) answers none of 500 inputs (its outputs are NaN)" in said
 
 
 def test_inputs_that_are_not_finite(refused, checkpoints, tmp_path):

@@ -37,11 +37,12 @@ class Picky(torch.nn.Module):
 
     def forward(self, pictures):
         bound, how = pathlib.Path(__file__).with_name("fails").read_text().split()
-        bad = pictures.flatten(1).mean(1) > float(bound)
+        brightness = pictures.flatten(1).mean(1)
+        bad = brightness == 0 if how == "dark" else brightness > float(bound)
         if how == "raises" and bad.any():
             raise RuntimeError("too bright for this network")
         outputs = self.net(pictures)
-        return torch.where(bad[:, None], torch.nan, outputs) if how == "nan" else outputs
+        return torch.where(bad[:, None], torch.nan, outputs) if how in ("nan", "dark") else outputs
 
 
 def build():
@@ -55,7 +56,7 @@ def preprocess(pictures):
 
 @pytest.fixture
 def picky(tmp_path):
-    """Arguments of a comparison by a network that fails on what is brighter than a bound."""
+    """Arguments of a comparison by a network that fails on all above a brightness, or "dark", on black."""
     (tmp_path / "net.py").write_text(PICKY, encoding="utf-8")
 
     def arguments(bound: float, how: str, out: str = "run", inputs: int = 6) -> list[str]:
@@ -147,13 +148,14 @@ def test_a_network_that_fails_on_everything_is_the_end(picky, refused, tmp_path)
     said = refused(*picky(-9.0, "raises"))
     assert "cannot compute log_odds on these inputs" in said  # before any game
     assert "too bright for this network" in said
-    said = refused(*picky(-9.0, "nan"))
+    assert "answers none of 500 inputs (its outputs are NaN)" in refused(*picky(-9.0, "nan"))
+    said = refused(*picky(0.0, "dark"))  # it answers all inputs, and none of them without any player
     assert "before failed on 6 of 6 inputs, and none is left that all networks answer" in said
     assert Store(tmp_path / "run/values.h5").failed("after") == {}  # nothing was evaluated for nothing
 
 
 def test_many_failures_in_succession_are_the_network_s(picky, refused):
-    said = refused(*picky(-9.0, "nan", inputs=20))
+    said = refused(*picky(0.0, "dark", inputs=20))
     assert "8 games of before in succession failed, which is not the inputs' fault" in said
 
 

@@ -308,7 +308,7 @@ def test_interactions_are_extracted_again_where_their_file_is_cut_short(checkpoi
 @pytest.mark.usefixtures("no_pixels")
 def test_an_empty_store_stands_in_nobodys_way(checkpoints, tmp_path, refused):
     nan = f"--before={checkpoints / 'nan.safetensors'}"
-    assert "is nan for coalition" in refused(*comparison(checkpoints, tmp_path / "run", nan))
+    assert "its outputs are NaN" in refused(*comparison(checkpoints, tmp_path / "run", nan))
     main(comparison(checkpoints, tmp_path / "run"))
 
 
