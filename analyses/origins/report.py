@@ -122,7 +122,7 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
 
 
 def describe_origins(table: pd.DataFrame) -> list[str]:
-    """The results of `compare_many` in sentences: shares of each origin, differences that are told."""
+    """The results of `compare_many` in sentences: shares of each origin, how many differences are told."""
     sentences = []
     for name in origins_of(table):
         preserved, new = (
