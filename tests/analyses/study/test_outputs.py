@@ -138,6 +138,6 @@ def test_the_stated_preprocessing_is_taken_and_tells_studies_apart(study, tmp_pa
     by_option = prepare(replace(study, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
     assert by_file.networks["network"].preprocess.mean == (0.0, 0.0, 0.0)
     assert by_file.settings == by_option.settings != prepare(study).settings
-    assert any("preprocessing=" in note for note in by_option.networks["network"].notes)
+    assert any("your settings" in note for note in by_option.networks["network"].notes)
     with pytest.raises(ValueError, match="mean"):
         prepare(replace(study, mean=(0.5,) * 4))
