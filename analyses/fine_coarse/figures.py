@@ -134,6 +134,7 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 line_with_band(ax, rows.step, rows, colour, label, linestyle=style, linewidth=1.2)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())  # a short axis would mix 0.1 and 2 × 10⁻¹
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "step", "loss (nats)")
     legend_above(ax)
