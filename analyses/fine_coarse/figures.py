@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from harsanyi.analyses.drawing.lettering import name_points
 from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
@@ -134,6 +134,7 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 line_with_band(ax, rows.step, rows, colour, label, linestyle=style, linewidth=1.2)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())  # a short axis would mix 0.1 and 2 × 10⁻¹
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "step", "loss (nats)")
     legend_above(ax)
