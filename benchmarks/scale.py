@@ -15,7 +15,9 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -32,7 +34,7 @@ CHECKPOINTS, INPUTS, PLAYERS = 20, 1000, 12
 WORKERS = (1, 8, 64)
 ROUNDS = 7
 # A study of about a minute on one core: inputs of small:resnet20, blocks of a game.
-MINUTE = {"inputs": 24, "players": "grid:4x4:11", "batch_size": 2048}
+MINUTE: dict[str, Any] = {"inputs": 24, "players": "grid:4x4:11", "batch_size": 2048}
 
 
 def main() -> None:
@@ -68,9 +70,7 @@ def measured_costs(folder: Path) -> dict[str, tuple[float, float]]:
     tables = drawn.normal(size=(ROUNDS, 2**PLAYERS))
     with store.written():
         written = [
-            seconds(
-                lambda game=game: store.write("net", range(game, game + 1), {"v": tables[game : game + 1]})
-            )
+            seconds(partial(store.write, "net", range(game, game + 1), {"v": tables[game : game + 1]}))
             for game in range(ROUNDS)
         ]
     game = torch.from_numpy(tables[:1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -228,8 +229,8 @@ def predicted_labels(
     judge = networks.get("after") or next(iter(networks.values()))
     labels, unknown = np.zeros(len(inputs), np.int64), {}
     for number, item in enumerate(inputs.items):
-        batch = judge.preprocess([item])
-        parts, failed = answers_of([number], lambda _, batch=batch: _answer(judge, batch))
+        ask = partial(_answer, judge, judge.preprocess([item]))
+        parts, failed = answers_of([number], ask)
         if failed:
             unknown[number] = f"no label is predicted: {first_line(failed[number])}"
         else:
@@ -239,7 +240,7 @@ def predicted_labels(
     return labels, judge.classes, unknown
 
 
-def _answer(network: Network, batch: NetworkInputs) -> int:
+def _answer(network: Network, batch: NetworkInputs, _: object) -> int:
     """The output of a network that is largest for an input; a NotFiniteError where one is NaN."""
     logits = network.logits(batch)
     if has_nan(logits):

@@ -509,9 +509,9 @@ class Store(Shown):
             with self._reading():
                 data = file[f"{group}/{network}"]
                 table = np.empty((len(numbers), *data.shape[1:]), data.dtype)
-                for rows in ranges_of(np.isin(np.arange(len(data)), numbers), _rows_at_once(data)):
-                    place = int(np.searchsorted(numbers, rows.start))
-                    data.read_direct(table, np.s_[rows.start : rows.stop], np.s_[place : place + len(rows)])
+                for part in ranges_of(np.isin(np.arange(len(data)), numbers), _rows_at_once(data)):
+                    place = int(np.searchsorted(numbers, part.start))
+                    data.read_direct(table, np.s_[part.start : part.stop], np.s_[place : place + len(part)])
                 damaged = _damaged(file, network, numbers.tolist(), {group: table})
             self._require_undamaged(network, damaged)
             return torch.from_numpy(table)
