@@ -83,7 +83,7 @@ def test_paths_in_code_are_there():
 
 @pytest.mark.parametrize("file", STUDY_FILES, ids=named)
 def test_study_files_are_read_by_the_command_they_name(file):
-    first = re.search(r"^# harsanyi (\w+) (\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    first = re.search(r"^# harsanyi ([\w-]+) (\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     assert first is not None
     command, path = first.groups()
     assert path == named(file)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,7 @@ def predicted_labels(
     return labels, judge.classes, unknown
 
 
-def _answer(network: Network, batch: NetworkInputs) -> int:
+def _answer(network: Network, batch: NetworkInputs, _: object) -> int:
     """The output of a network that is largest for an input; a NotFiniteError where one is NaN."""
     logits = network.logits(batch)
     if has_nan(logits):

@@ -254,13 +254,6 @@ def test_a_probe_trains_the_head_alone(study, tmp_path: Path):
     assert not is_done(probe, runs_of(probe)[0])
 
 
-def test_players_that_cannot_be_are_found_after_the_first_run(study, tmp_path: Path):
-    wrong = replace(study, out=tmp_path, inputs=8, players="grid:3x3:4")
-    with pytest.raises(ValueError, match="3x3 grid does not divide"):
-        run_granularity(wrong, progress=False)
-    assert sum(is_done(wrong, run) for run in runs_of(wrong)) == 3
-
-
 def test_parts_of_the_knowledge_predict_the_target(explained):
     """ "everything" alone is the network itself: its accuracy is that of its answers on these inputs."""
     ladder = read_table(explained.out / "ladder.h5")
