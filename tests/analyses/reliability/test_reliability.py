@@ -81,7 +81,9 @@ def test_tables_are_those_of_the_runs(out):
             expected["stability"] = stability_table(clean.interactions, run.interactions)
         for name, table in expected.items():
             found = read_table(out / f"{name}.h5")
-            found = found[found.variation == one].drop(columns=["variation", "group", "p_corrected"], errors="ignore")
+            found = found[found.variation == one].drop(
+                columns=["variation", "group", "p_corrected"], errors="ignore"
+            )
             assert found.reset_index(drop=True).astype(object).equals(table.astype(object)), (one, name)
     stability = read_table(out / "stability.h5")
     assert set(stability.group) == {"noise", "shift"}
