@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from harsanyi.data.images import Images
 from harsanyi.pictures import UnknownRangeError
-from harsanyi.shown import Card, Shown, counted, first_of
+from harsanyi.shown import Card, Shown, counted, first_few
 
 Labels = npt.NDArray[np.int64]
 
@@ -78,11 +78,11 @@ class Inputs(Shown):
 
     def _card(self) -> Card:
         what = "image" if self.kind == "image" else "sentence"
-        levels = {f"level {name}": first_of(classes) for name, classes in self.classes.items()}
+        levels = {f"level {name}": first_few(classes) for name, classes in self.classes.items()}
         first = self.items[0] if self.kind == "text" and len(self) else ""
         return Card(
             counted(len(self), what),
-            {"names": first_of(self.names), **levels, "first": str(first)},
+            {"names": first_few(self.names), **levels, "first": str(first)},
             picture=(lambda: np.asarray(self.items[0].convert("RGB")))
             if self.kind == "image" and len(self)
             else None,

@@ -126,13 +126,14 @@ def signed(effect: float) -> str:
     return number(effect, "+.3g")
 
 
-def first_of(names: Sequence[Any], count: int = 4) -> str:
-    """The first of some names.
+def first_few(names: Sequence[Any], count: int = 4) -> str:
+    """The first few of some names, and how many more there are.
 
-    >>> first_of(["a", "b", "c"], 2)
-    'a, b, …'
+    >>> first_few(["a", "b", "c"], 2)
+    'a, b and 1 more'
     """
-    return ", ".join([*map(str, names[:count]), *(["…"] if len(names) > count else [])])
+    more = f" and {len(names) - count:,} more" if len(names) > count else ""
+    return ", ".join(map(str, names[:count])) + more
 
 
 def map_of(owner: np.ndarray) -> np.ndarray:

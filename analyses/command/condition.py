@@ -9,7 +9,7 @@ from harsanyi.analyses.run.extraction import interactions_path
 from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.interactions import Interactions, Store
-from harsanyi.shown import counted, first_of
+from harsanyi.shown import counted, first_few
 from harsanyi.writing import writer_of
 
 # How long `status` watches a run that is under way before it says how long the rest takes, in seconds.
@@ -53,7 +53,7 @@ def check_outcome(options: Check) -> Outcome:
     damaged = {name: games for name in store.networks if (games := store.damaged(name))}
     inputs = store.settings.get("inputs", ())
     lines = [
-        f"DAMAGED: {name}: {first_of([_called(inputs, game) for game in games], 20)}"
+        f"DAMAGED: {name}: {first_few([_called(inputs, game) for game in games], 20)}"
         for name, games in damaged.items()
     ]
     if damaged and options.repair:

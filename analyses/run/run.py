@@ -16,7 +16,7 @@ from harsanyi.analyses.study.kept import read_kept
 from harsanyi.analyses.study.study import PRETRAINED, Study, study_in
 from harsanyi.interactions import Interactions, Store
 from harsanyi.interactions.game.scores import unit_of
-from harsanyi.shown import Card, Shown, counted, first_of
+from harsanyi.shown import Card, Shown, counted, first_few
 
 STORE_FILE, STUDY_FILE = "values.h5", "study.toml"
 GAMES_TABLE, INTERACTIONS_TABLE, RANGES_TABLE = "games", "interactions", "ranges"
@@ -168,11 +168,11 @@ class Run(Shown):
             f"{self.study.model}, {counted(len(self.interactions), 'network')} on "
             f"{counted(self.store.games, 'game')} of {counted(self.store.n, 'player')}",
             {
-                "networks": first_of(list(self.interactions), 6),
+                "networks": first_few(list(self.interactions), 6),
                 "data": str(self.study.data),
                 "players": self.study.players,
                 "unit": self.unit,
-                "accuracy": first_of(accuracies, 6),
+                "accuracy": first_few(accuracies, 6),
                 "folder": str(self.folder),
             },
         )

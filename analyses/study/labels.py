@@ -249,7 +249,7 @@ def predicted_labels(
     return labels, judge.classes, unknown
 
 
-def _answer(network: Network, batch: NetworkInputs, _: object) -> int:
+def _answer(network: Network, batch: NetworkInputs) -> int:
     """The output of a network that is largest for an input; a NotFiniteError where one is NaN."""
     logits = network.logits(batch)
     if has_nan(logits):

@@ -48,9 +48,9 @@ DEFAULT = (
     "resnet18:12",
     "vgg16:12",
     "resnet50:12",
-    "convnext-tiny:12",
-    "efficientnet-b0:12",
-    "vit-tiny:12",
+    "convnext-tiny:10",
+    "efficientnet-b0:10",
+    "vit-tiny:10",
     "bert-6:12",
     "causal-30:12",
 )

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from benchmarks.peers.question import FREE, TITLES
 from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
 from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
+from harsanyi.shown import counted
 
 FIGURE = Path("docs/figures/peers.png")
 PANELS_PER_ROW = 3
@@ -101,8 +102,9 @@ def seconds_axis(ax: Axes, rows: pd.DataFrame) -> None:
 def heading(rows: pd.DataFrame) -> str:
     """The heading of the figure, in two lines."""
     scaled = "; ≈ scaled from a part of the forwards" if (rows["scaled"] > 1).any() else ""
+    threads = counted(int(rows["threads"].iloc[0]), "CPU thread")
     return (
-        f"Seconds an input ({rows['threads'].iloc[0]} CPU threads{scaled}), and how many times as fast\n"
+        f"Seconds an input ({threads}{scaled}), and how many times as fast\n"
         "a further input is done as by the fastest peer that gives every interaction"
     )
 

@@ -29,7 +29,7 @@ from harsanyi.interactions.effects.transforms import (
     reconstruct,
     require_finite_tables,
 )
-from harsanyi.shown import Bar, Card, Shown, counted, first_of, signed
+from harsanyi.shown import Bar, Card, Shown, counted, first_few, signed
 from harsanyi.writing import whole
 
 Kind = Literal["and", "or"]
@@ -441,7 +441,7 @@ class Interactions(Shown):
                 "unit": about.unit,
                 "method": self.method,
                 "plan": about.plan,
-                "inputs": first_of(about.inputs),
+                "inputs": first_few(about.inputs),
                 "largest gap": "" if self.gap is None or not self.games else f"{self.gap.max():.2g}",
                 "strongest": f"{bars[0].label} ({signed(bars[0].effect)})" if bars else "",
             },

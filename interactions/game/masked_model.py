@@ -53,7 +53,7 @@ from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
 from harsanyi.interactions.machine.onednn import faster_linear
-from harsanyi.shown import Card, Shown, counted, first_of
+from harsanyi.shown import Card, Shown, counted, first_few
 
 # The key of the trial among the choices of a game.
 TRIAL = "trial"
@@ -483,7 +483,7 @@ class MaskedModel(Shown):
                 or self.masked
                 or "inputs " + " × ".join(map(str, self.source.shape[1:])),
                 "score": f"{about.score} ({about.unit})",
-                "labels": first_of(about.labels),
+                "labels": first_few(about.labels),
                 "device": str(self.device),
                 "players": players.title,
             },

@@ -30,7 +30,7 @@ from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.store.differences import differences
 from harsanyi.interactions.store.tables import FAILED, REASON_BYTES, tables_of
 from harsanyi.reading import parse_json, reading
-from harsanyi.shown import Card, Shown, counted, first_of
+from harsanyi.shown import Card, Shown, counted, first_few
 from harsanyi.writing import require_room, said_plainly, sole_writer, whole
 
 FORMAT = "harsanyi store 1"
@@ -484,14 +484,14 @@ class Store(Shown):
             f"{counted(self.games, 'game')} of {counted(self.n, 'player')}, "
             f"{counted(len(self.networks), 'network')}",
             {
-                "networks": first_of(
+                "networks": first_few(
                     [f"{name} ({count} of {self.games} done)" for name, count in done.items()]
                 ),
                 "unit": self.about.unit,
                 "holds": "scores, and outputs of all classes"
                 if self.keeps_outputs
                 else "scores of the label",
-                "inputs": first_of(self.about.inputs),
+                "inputs": first_few(self.about.inputs),
                 "file": str(self.path),
             },
         )
@@ -526,7 +526,7 @@ class Store(Shown):
         if damaged:
             raise ValueError(
                 f"{self.path} is damaged: the numbers of {counted(len(damaged), 'game')} of {network} "
-                f"({first_of([str(game) for game in damaged])}) are not those that were written; "
+                f"({first_few([str(game) for game in damaged])}) are not those that were written; "
                 f"harsanyi check {self.path.parent} --repair has them computed again by the next run"
             )
 

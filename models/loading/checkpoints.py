@@ -15,6 +15,7 @@ from harsanyi.models.classes.names import class_names, ordered_names
 from harsanyi.models.loading.inert import Inert, plain, read_saved
 from harsanyi.models.loading.parts import State, averaged, below, named_tensors, unread_tensors
 from harsanyi.reading import parse_json, read_text, reading
+from harsanyi.shown import first_few
 
 # The keys of the weights in the files of trainers, and of their exponential moving average.
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
@@ -329,9 +330,3 @@ def read_json(path: Path) -> dict[str, Any]:
     with reading(path, "JSON", "save the checkpoint again"):
         content = parse_json(read_text(path))
     return content if isinstance(content, dict) else {}
-
-
-def first_few(names: Sequence[str], count: int = 4) -> str:
-    """The first few names, for a message."""
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more

@@ -17,7 +17,7 @@ from harsanyi.models.loading.answers.heads import find_head, head_input, is_line
 from harsanyi.models.loading.answers.outputs import logits_of
 from harsanyi.models.loading.answers.trials import answer_of, tried_size
 from harsanyi.models.loading.architecture import Architecture, guarded
-from harsanyi.models.loading.checkpoints import Checkpoint, first_few
+from harsanyi.models.loading.checkpoints import Checkpoint
 from harsanyi.models.loading.libraries.hugging_face import is_causal
 from harsanyi.models.loading.naming import architecture_of, read, resolved
 from harsanyi.models.loading.preparation.prepared import described
@@ -25,7 +25,7 @@ from harsanyi.models.loading.preparation.settings import settings_of
 from harsanyi.models.loading.preprocess import NetworkInputs, Preprocess
 from harsanyi.models.loading.weighted import Blueprint, weighted
 from harsanyi.models.seeds import seeded
-from harsanyi.shown import Card, Shown, counted, first_of
+from harsanyi.shown import Card, Shown, counted, first_few
 
 # Where the names of the outputs are from; "numbers" are no names.
 ClassSource = Literal["given", "checkpoint", "architecture", "ImageNet", "numbers"]
@@ -70,7 +70,7 @@ class Network(Shown):
         return Card(
             f"{self.name}, {self.kind}, {counted(len(self.classes), 'output')}, {counted(weights, 'weight')}",
             {
-                "outputs": first_of(self.classes),
+                "outputs": first_few(self.classes),
                 "head": (self.head or "the network itself")
                 if self.has_head
                 else f"{self.head} (newly drawn)",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harsanyi.models.loading.checkpoints import first_few
+from harsanyi.shown import first_few
 
 # The marks of tokenizers for the space before a word: byte-level ones, and SentencePiece's.
 SPACE_MARKS = ("Ġ", "▁")

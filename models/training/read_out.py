@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from harsanyi.folders import cache_folder, trim
 from harsanyi.models.digest import digest
-from harsanyi.models.loading.checkpoints import first_few
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.loading.weights import save_checkpoint
 from harsanyi.reading import parse_json, reading
+from harsanyi.shown import first_few
 
 # Enters the key of the cache: change it whenever the same samples would give another read-out.
 FIT_METHOD = "logistic regression, lbfgs, C=1, standardised features, 1"

@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from harsanyi.models.loading.checkpoints import FOLDER_FILES, first_few
+from harsanyi.models.loading.checkpoints import FOLDER_FILES
 from harsanyi.models.loading.libraries.adapters import is_adapter
+from harsanyi.shown import first_few
 
 
 @dataclass(frozen=True)

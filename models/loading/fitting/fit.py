@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from harsanyi.models.loading.checkpoints import Checkpoint, first_few
+from harsanyi.models.loading.checkpoints import Checkpoint
 from harsanyi.models.loading.fitting.conversions import converted
 from harsanyi.models.loading.fitting.heads import HEADS, heads_beside, rows_aside, with_head_renamed
 from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.fitting.sentences import misfit, notes
 from harsanyi.models.loading.parts import WRAPPERS, State, averaged, bare, below, is_of_weights, starts
+from harsanyi.shown import first_few
 
 # What training puts beside a network, at the same level. Anything else there may be a layer of another one.
 BESIDE = re.compile(

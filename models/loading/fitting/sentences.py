@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from harsanyi.models.loading.checkpoints import Checkpoint, first_few
+from harsanyi.models.loading.checkpoints import Checkpoint
 from harsanyi.models.loading.fitting.heads import heads_beside
 from harsanyi.models.loading.fitting.names import OPTIONAL, Fit, Names
 from harsanyi.models.loading.parts import State
+from harsanyi.shown import first_few
 
 OTHER_ARCHITECTURE = "Give the architecture that the weights were saved from."
 

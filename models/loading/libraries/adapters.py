@@ -14,9 +14,10 @@ from torch import nn
 
 from harsanyi.models.loading.answers.heads import class_layers
 from harsanyi.models.loading.architecture import Architecture
-from harsanyi.models.loading.checkpoints import Checkpoint, State, first_few, read_checkpoint, read_json
+from harsanyi.models.loading.checkpoints import Checkpoint, State, read_checkpoint, read_json
 from harsanyi.models.seeds import seeded
 from harsanyi.reading import reading
+from harsanyi.shown import first_few
 
 CONFIG, ADAPTER = "adapter_config.json", "peft"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
