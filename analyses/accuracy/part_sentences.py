@@ -67,6 +67,7 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 def baseline_in_words(name: str) -> str:
     """A baseline's name in a sentence.
 
+    >>> from harsanyi.analyses.knowledge.restricted import baselines_of
     >>> [baseline_in_words(name) for name in baselines_of("new")]
     ['constants alone', 'a random part as strong', 'chance']
     """

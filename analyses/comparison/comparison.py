@@ -92,7 +92,16 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
 
 
 def comparison_figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:
-    """The figures of a comparison by caption; the part before the colon names the file."""
+    """The figures of a comparison.
+
+    Args:
+        run: the comparison.
+        change: of its networks.
+        table: of `KnowledgeChange.table`.
+
+    Returns:
+        figures by caption; the part before the colon names the file.
+    """
     threshold, captions = run.study.threshold, _captions(run)
     figures = {
         captions["orders"]: figure_of(plot_strength_by_order(change, unit=run.unit)),

@@ -55,7 +55,7 @@ def ranged(interactions: Interactions) -> str:
     >>> import torch
     >>> from harsanyi.interactions import SparseAndOr, extract
     >>> ranged(extract(torch.tensor([[0.0, 1.0, 1.0, 2.0]]), SparseAndOr(noise=0.0, ranges=2)))
-    'Of the 2 strongest effects, 2 have one sign in all these splits; that of the strongest, +1.00, ...'
+    'Of the 2 strongest effects, 0 have one sign in all these splits; the strongest, +1.00, lies between ...'
     """
     ranges = interactions.ranges
     assert ranges is not None, "drawn with ranges"

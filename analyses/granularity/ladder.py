@@ -237,7 +237,17 @@ def ladder_of(
     progress: bool = True,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> Ladder:
-    """The knowledge change of every finished run, as a table and by input; arguments as of `ladder_table`."""
+    """The knowledge change of every finished run, as a table and by input.
+
+    Args:
+        study: of the runs.
+        runs: of `plan_runs`.
+        progress: show bars.
+        bootstrap: of the intervals over inputs.
+
+    Returns:
+        the table of `ladder_table`, and the amounts of every run.
+    """
     tables, games = [], {}
     for run in runs:
         if run.kind != BASELINE and is_done(study, run):
@@ -273,7 +283,8 @@ def ladder_summary(
     [['all', 0.375, 2, 'seeds']]
     """
     summary = over_seeds(ladder, READ_OUT, "order", bootstrap=bootstrap).assign(over="seeds")
-    places = {tuple(key): at for at, *key in summary[[*GROUP, "quantity", "order"]].itertuples(name=None)}
+    columns = [*(name for name in GROUP if name in summary), "quantity", "order"]
+    places = {tuple(key): at for at, *key in summary[columns].itertuples(name=None)}
     for key, interval in _over_inputs_too(games or {}, bootstrap):
         if key in places and np.isfinite(interval.low):
             summary.loc[places[key], ["low", "high"]] = interval.low, interval.high

@@ -119,7 +119,16 @@ def chosen_checkpoint(study: Granularity, run: TransferRun, phase: str) -> Path:
 
 
 def phase_folder(study: Granularity, run: TransferRun, phase: str) -> Path:
-    """Where a phase of a run is trained."""
+    """Where a phase of a run is trained.
+
+    Args:
+        study: of the run.
+        run: of `plan_runs`.
+        phase: "pretrain" or "finetune".
+
+    Returns:
+        the folder; runs of several target sizes share that of their pretraining.
+    """
     return study.out / (run.pretrain_folder if phase == PRETRAIN else run.folder) / phase
 
 

@@ -17,6 +17,9 @@ def random_orders(effects: Effects, draws: int, seed: int) -> Orders:
         effects: of a network; only their shape counts.
         draws: number of orders.
         seed: of the draws.
+
+    Returns:
+        for each draw, places among a game's effects, `(games, kinds × coalitions)`.
     """
     games, kinds, coalitions = effects.shape
     generator = torch.Generator().manual_seed(seed)

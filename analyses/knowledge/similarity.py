@@ -82,7 +82,15 @@ def similarity_amounts(first: Interactions, second: Interactions) -> tuple[Amoun
 
 
 def shared_and_all(x: Parts, y: Parts, orders: Int64[Tensor, " coalitions"]) -> tuple[Amount, Amount]:
-    """Σ min(x, y) and Σ max(x, y) of effects split by sign, by order."""
+    """Σ min(x, y) and Σ max(x, y) of effects split by sign, by order.
+
+    Args:
+        x, y: of `split_by_sign`.
+        orders: of the coalitions.
+
+    Returns:
+        both sums, `(games, kinds, signs, orders)`.
+    """
     return by_order(torch.minimum(x, y), orders), by_order(torch.maximum(x, y), orders)
 
 

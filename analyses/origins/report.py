@@ -172,7 +172,16 @@ def _warnings(origins: Sequence[Origin], table: pd.DataFrame) -> list[str]:
 
 
 def origin_figures(table: pd.DataFrame, similarities: pd.DataFrame, unit: str) -> dict[str, Figure]:
-    """The figures of origins by caption; the words before the colon are the name of the file."""
+    """The figures of origins.
+
+    Args:
+        table: of `compare_many`.
+        similarities: of each pair of origins.
+        unit: of the score.
+
+    Returns:
+        figures by caption; the words before the colon are the name of the file.
+    """
     intervals = intervals_over(int(table.games.max()), "inputs")
     return {
         f"Shares: preserved and new share of each origin; whiskers: {intervals}": figure_of(

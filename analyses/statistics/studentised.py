@@ -39,6 +39,9 @@ def studentised(pairs: Sequence[Pair], confidence: float, draws: Iterable[np.nda
         pairs: one, or two whose ratios are subtracted.
         confidence: of the intervals.
         draws: how often each resample has each game, `(resamples, games)`, batch after batch.
+
+    Returns:
+        value, low, high and p of each column; NaN where there is none.
     """
     ratios = _ratios(pairs)
     values = _less(ratios)
@@ -178,6 +181,14 @@ def t_quantile(games: Any, confidence: float) -> Any:
 
 def t_p_value(values: np.ndarray, errors: np.ndarray, games: float) -> np.ndarray:
     """How rarely a t of so many games is further from 0 than values / errors, to either side.
+
+    Args:
+        values: differences from 0.
+        errors: their standard errors.
+        games: degrees of freedom + 1.
+
+    Returns:
+        p of each value; NaN for 0 / 0.
 
     >>> float(t_p_value(np.array(4.302652729911275), np.array(1.0), 3).round(6))
     0.05

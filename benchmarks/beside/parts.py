@@ -45,7 +45,7 @@ PARTS = {
         f"{ANALYSES}.report.tables:write_table",
     ],
     "figures": [
-        f"{ANALYSES}.comparison.comparison:_figures",
+        f"{ANALYSES}.comparison.comparison:comparison_figures",
         f"{ANALYSES}.training.track:track_figures",
     ],
     "report": [

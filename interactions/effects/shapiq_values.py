@@ -15,7 +15,17 @@ OF_PLAYERS = ("SV", "BV")
 
 
 def shapiq_values(interactions: Interactions, game: int, index: str, order: int | None) -> Any:
-    """What `Interactions.to_shapiq` returns; its arguments and errors."""
+    """What `Interactions.to_shapiq` returns, with its errors.
+
+    Args:
+        interactions: of games.
+        game: the number of one of them.
+        index: shapiq's name of an index.
+        order: the largest order of the index; None for the largest there is.
+
+    Returns:
+        shapiq's `InteractionValues`.
+    """
     try:
         from shapiq.game_theory.moebius_converter import MoebiusConverter
     except ImportError as error:

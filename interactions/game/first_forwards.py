@@ -161,6 +161,9 @@ def likes_images_last(game: "MaskedModel", number: int, expected: Tensor) -> boo
         game: to try.
         number: of the game that `probed` has the outputs of.
         expected: these outputs, `(1, ...)`, in the game's precision.
+
+    Returns:
+        False as well for inputs that are no pictures, and networks without convolutions.
     """
     images = game.source.ndim == 4 and game.source.dtype in (torch.float32, torch.float64)
     faster = likes_channels_last(game.device, halves=game.precision in HALVES)

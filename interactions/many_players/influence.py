@@ -65,6 +65,9 @@ class Influences:
             parts: numbers of games, and their influences.
             counts, density: of all games.
             players: of the largest game.
+
+        Returns:
+            the influences of all games, in their order.
         """
         first = parts[0][1]
         influence = torch.zeros(len(counts), players, dtype=torch.float64, device=first.influence.device)

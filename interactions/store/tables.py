@@ -88,6 +88,9 @@ def with_reasons(
         tables: of `tables_of` with `record`; they stay as they are.
         games: their numbers.
         reasons: why games have no tables, by their numbers.
+
+    Returns:
+        copies where a game has a reason: NaN, with the reason among the failures.
     """
     rows = [row for row, game in enumerate(games) if game in reasons]
     tables = {name: table.copy() for name, table in tables.items()} if rows else dict(tables)
