@@ -325,7 +325,9 @@ def read_only_folder(folder: Path, chance: random.Random) -> bool:
     mount(str(place / RUN), str(place / RUN), "bind")
     try:
         mount(str(place / RUN), str(place / RUN), "remount,ro,bind")
-        read = [end_of(start([command, RUN], place)) for command in ("status", "check", "show")]
+        picture = f"--save={place / 'input.png'}"
+        asked = (["status", RUN], ["check", RUN], ["show", RUN, picture])
+        read = [end_of(start(list(arguments), place)) for arguments in asked]
         written = end_of(start(arguments_of(folder, "compare"), place))
         return read == [0, 0, 0] and written in (0, 2) and same(expected, place / RUN)
     finally:

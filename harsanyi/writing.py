@@ -105,7 +105,7 @@ def said_plainly(
         if code in FULL:
             takes = f", which takes {_in_words(needs)}" if needs else f", beyond {_in_words(_written(path))}"
             raise OSError(f"there is no room for {path}{takes}: make room, or {advice}") from error
-        of_it = isinstance(error, OSError) and str(error.filename or "").startswith(str(path.parent))
+        of_it = isinstance(error, OSError) and _is_below(error.filename, path.parent)
         if of_it and code in READ_ONLY:
             raise OSError(f"{path.parent} cannot be written into ({os.strerror(code)}): {advice}") from error
         if of_it and code == errno.ENOENT and not path.parent.exists():
@@ -145,6 +145,13 @@ def _system_code(error: Exception) -> int:
         return error.errno
     inside = re.search(r"errno = (\d+)", str(error))  # as h5py has it
     return int(inside[1]) if inside else 0
+
+
+def _is_below(name: str | bytes | int | None, folder: Path) -> bool:
+    """Whether an error names a file of a folder, however either is written."""
+    if not isinstance(name, str | bytes):  # a number of an open file, or nothing
+        return False
+    return Path(os.fsdecode(name)).resolve().is_relative_to(folder.resolve())
 
 
 def _written(path: Path) -> int:

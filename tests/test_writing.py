@@ -154,9 +154,13 @@ def test_a_file_that_no_disk_has_room_for(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="becomes another user")
-def test_a_folder_of_others_is_said_in_a_sentence():
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_folder_of_others_is_said_in_a_sentence(relative, monkeypatch):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
+        if relative:
+            monkeypatch.chdir(Path(folder).parent)
+            folder = Path(folder).name
         os.seteuid(65534)
         try:
             with pytest.raises(OSError, match=rf"{folder} cannot be written into \(Permission denied\)"):
