@@ -219,6 +219,8 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
             "another folder"
         )
     _HELD.add(lock)
+    if not name:
+        _remove_left_over(folder)
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.truncate(handle, 0)
@@ -294,6 +296,14 @@ def _hold(lock: Path) -> int | None:
         except FileNotFoundError:
             pass
         os.close(handle)  # its holder removed the file after it was opened here: try a new one
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove the locks of files in a folder that a power cut has left, and that nobody holds."""
+    for lock in folder.glob(".*.lock"):
+        name = lock.name.removeprefix(".").removesuffix(".lock")
+        if name != "folder" and writer_of(folder, name) is None:
+            lock.unlink(missing_ok=True)
 
 
 def _holder(lock: Path) -> str:

@@ -174,6 +174,14 @@ def test_a_folder_of_others_is_said_in_a_sentence(relative, monkeypatch):
             os.seteuid(0)
 
 
+def test_locks_that_a_power_cut_has_left_are_removed_and_those_that_are_held_stay(tmp_path: Path):
+    for name in ("values.h5", "other.h5"):
+        (tmp_path / f".{name}.lock").write_text("process 1 on a machine that is off", encoding="utf-8")
+    with sole_writer(tmp_path, "other.h5"), sole_writer(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".other.h5.lock", ".folder.lock"}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_removed_meanwhile(tmp_path: Path):
     file = tmp_path / "run" / "a.txt"
     writing = whole(file)
