@@ -63,6 +63,7 @@ def whole(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f"{path.name}.partial")
     with said_plainly(path):
+        _require_held_folders(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -296,6 +297,13 @@ def _hold(lock: Path) -> int | None:
         except FileNotFoundError:
             pass
         os.close(handle)  # its holder removed the file after it was opened here: try a new one
+
+
+def _require_held_folders(path: Path) -> None:
+    """Refuse to make a folder anew that this process is the sole writer of: something has removed it."""
+    place = path.resolve()
+    if any(place.is_relative_to(lock.parent) and not lock.exists() for lock in _HELD):
+        raise OSError(f"the folder of {path} is gone: something removed it meanwhile")
 
 
 def _remove_left_over(folder: Path) -> None:

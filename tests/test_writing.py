@@ -1,6 +1,7 @@
 """One process at a time writes into a folder; a file is whole or not there."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,3 +189,16 @@ def test_a_folder_that_is_removed_meanwhile(tmp_path: Path):
     writing.__enter__().parent.rmdir()
     with pytest.raises(OSError, match=r"the folder of .*a\.txt is gone"):
         writing.__exit__(None, None, None)
+
+
+def test_a_folder_that_is_removed_under_its_writer_is_not_made_anew(tmp_path: Path):
+    """Else a part of a run would lie there, which the next command takes for that of another."""
+    folder = tmp_path / "run"
+    with sole_writer(folder):
+        write_whole(folder / "a.txt", "a")
+        shutil.rmtree(folder)
+        for name in ("b.txt", "figures/c.txt"):
+            with pytest.raises(OSError, match=r"the folder of .* is gone: something removed it meanwhile"):
+                write_whole(folder / name, "b")
+    assert not folder.exists()
+    write_whole(folder / "b.txt", "b")
