@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harsanyi.interactions import Interactions, Method, Store, evaluate
+from harsanyi.interactions import About, Interactions, Method, Store, evaluate
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.methods import extract_each
 
@@ -38,10 +38,13 @@ def use(games: int, tables: Path | None) -> None:
             made[game] = v
         return {"v": made[game][torch.as_tensor(rows) % len(made[game])].numpy()}
 
-    def extract(given: Mapping[str, Tensor], method: Method) -> Iterator[tuple[str, Interactions]]:
+    def extract(
+        given: Mapping[str, Tensor], method: Method, about: Mapping[str, About]
+    ) -> Iterator[tuple[str, Interactions]]:
         for name, whole in given.items():
             ((_, found),) = extract_each({name: whole[:games]}, method)
-            yield name, replace(found.select(torch.arange(len(whole)) % games), v=whole)
+            repeated = found.select(torch.arange(len(whole)) % games)
+            yield name, replace(repeated, v=whole, about=about[name])
 
     setattr(blocks, "tables_of", tables_of)  # noqa: B010
     setattr(extraction, "extract_each", extract)  # noqa: B010
