@@ -209,7 +209,7 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
         raise ValueError(f"{folder} is a file: expected a folder")
     with said_plainly(folder / (name or "a file")):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = folder.resolve() / f".{name or 'folder'}.lock"
+        lock = _lock_of(folder, name)
         handle = None if fcntl is None or lock in _HELD else _hold(lock)
     if fcntl is None or lock in _HELD:
         yield
@@ -248,7 +248,16 @@ def writer_of(folder: Path, name: str = "") -> str | None:
     ...     writer_of(Path(folder)) is None
     True
     """
-    lock = folder.resolve() / f".{name or 'folder'}.lock"
+    return _writer_by(_lock_of(folder, name))
+
+
+def _lock_of(folder: Path, name: str) -> Path:
+    """The lock of a file in a folder, or of the folder as a whole."""
+    return folder.resolve() / f".{name or 'folder'}.lock"
+
+
+def _writer_by(lock: Path) -> str | None:
+    """Who holds a lock, in words; None where nobody does, or nobody can know."""
     if fcntl is None or not lock.exists():
         return None
     if lock in _HELD:
@@ -308,9 +317,8 @@ def _require_held_folders(path: Path) -> None:
 
 def _remove_left_over(folder: Path) -> None:
     """Remove the locks of files in a folder that a power cut has left, and that nobody holds."""
-    for lock in folder.glob(".*.lock"):
-        name = lock.name.removeprefix(".").removesuffix(".lock")
-        if name != "folder" and writer_of(folder, name) is None:
+    for lock in folder.resolve().glob(_lock_of(folder, "*").name):
+        if _writer_by(lock) is None:
             lock.unlink(missing_ok=True)
 
 

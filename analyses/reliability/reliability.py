@@ -91,7 +91,7 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     clean = _clean(study, progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
-    missing = inputs_left_out(study)
+    missing = _inputs_left_out(study, varied)
     first, *others = describe_reliability(study, tables)
     report = Report(
         title=f"{study.model}: how far to trust what fine-tuning kept, dropped and learned",
@@ -169,11 +169,15 @@ def inputs_left_out(study: Reliability) -> list[str]:
     Args:
         study: of reliability, whose value tables are there.
     """
-    kind = load_inputs(study, study.data).kind
-    varied = {name: variation for name, (_, variation) in variations(study, kind).items()}
+    return _inputs_left_out(study, variations(study, load_inputs(study, study.data).kind))
+
+
+def _inputs_left_out(study: Reliability, varied: Mapping[str, tuple[str, Compare]]) -> list[str]:
+    """`inputs_left_out` of a study whose variations are known."""
+    comparisons = {CLEAN: _clean_study(study)} | {name: variation for name, (_, variation) in varied.items()}
     return [
         f"{name}: {sentence}"
-        for name, comparison in {CLEAN: _clean_study(study), **varied}.items()
+        for name, comparison in comparisons.items()
         for sentence in left_out(Store(comparison.out / STORE_FILE))
     ]
 
