@@ -38,9 +38,9 @@ def noise(size: int = SIZE) -> Tensor:
     return torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def players_of(name: str, n: int) -> Players:
+def players_of(name: str, n: int, size: int = SIZE) -> Players:
     """The n players of a network's image: grid cells, or irregular regions if its name ends so."""
-    return irregular(n) if name.endswith("-irregular") else grid(*GRIDS[n])
+    return irregular(n) if name.endswith("-irregular") else grid(*GRIDS[n], size)
 
 
 def grid(rows: int, columns: int, size: int = SIZE) -> Players:
@@ -67,8 +67,8 @@ def in_layout(network: nn.Module, layout: torch.memory_format = torch.channels_l
 def masking(
     image: Tensor, players: Players, layout: torch.memory_format = torch.channels_last
 ) -> Callable[[Tensor], Tensor]:
-    """A function from coalitions to images `(coalitions, 3, SIZE, SIZE)`, zeros where a player is absent."""
-    owner, image = players.owner.reshape(SIZE, SIZE), image.contiguous(memory_format=layout)
+    """A function from coalitions to images `(coalitions, …)`, zeros where a player is absent."""
+    owner, image = players.owner.reshape(image.shape[-2:]), image.contiguous(memory_format=layout)
 
     def masked(coalitions: Tensor) -> Tensor:
         return (image * coalitions[:, owner][:, None]).contiguous(memory_format=layout)

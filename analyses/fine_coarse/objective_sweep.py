@@ -28,7 +28,7 @@ from harsanyi.data import Inputs
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.samples import input_batches
+from harsanyi.models.training.samples import input_batches, logits_in_batches
 
 Betas = tuple[float, ...]
 # The columns that name an objective and a level.
@@ -209,8 +209,9 @@ def _tested(network: Network, weights: Path, test: Inputs, hierarchy: LabelHiera
     """Accuracy and loss on each level, the finest first, of the network with these weights."""
     trained = models.load(network.name, weights).to(network.device)
     inputs_of = input_batches(trained, test.items, cache_bytes=0)
-    parts = [trained.logits(inputs_of(batch)) for batch in torch.arange(len(test)).split(BATCH_SIZE)]
-    logits, labels = torch.cat(parts).cpu().double(), torch.from_numpy(test.labels[hierarchy.levels[0].name])
+    batches = logits_in_batches(trained, inputs_of, len(test), BATCH_SIZE)
+    logits = torch.cat([logits for _, logits in batches])
+    labels = torch.from_numpy(test.labels[hierarchy.levels[0].name])
     rows = []
     for level in hierarchy.levels:
         group = torch.from_numpy(hierarchy.groups(level.name))

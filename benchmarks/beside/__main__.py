@@ -7,7 +7,8 @@ take an hour, those of a few games are made and split, and their seconds scaled 
 
 The file has one row for each part of each command in each round:
     case, inputs, networks, games: the question; games are those really evaluated of each network.
-    part, seconds: where the time went; those of forwards and splits scaled.
+    part, seconds: where the time went; those of forwards and splits scaled. First tables are made while plans
+        are tried, and kept: forwards, too.
     round, torch, processor, threads: versions and machine.
 """
 
@@ -24,7 +25,7 @@ import pandas as pd
 import torch
 
 from benchmarks.beside.networks import checkpoints
-from benchmarks.beside.parts import IMPORTS, OTHER, PARTS
+from benchmarks.beside.parts import FIRST_TABLES, IMPORTS, OTHER, PARTS
 from benchmarks.cases import measure_and_show, parser_of
 from benchmarks.plans.rounds import processor
 from benchmarks.tables import Rows
@@ -125,15 +126,19 @@ def table(rounds: pd.DataFrame) -> Rows:
     for name, rows in rounds.groupby("case", sort=False):
         case = CASES[str(name)]
         by_part = rows.pivot_table(index="round", columns="part", values="seconds", aggfunc="sum").median()
-        forwards = float(by_part.get(FORWARDS, 0.0))
-        beside = float(by_part.sum()) - forwards
+        # What is scaled from a few games to all has the first of them, too.
+        first = float(by_part.pop(FIRST_TABLES)) if FIRST_TABLES in by_part else 0.0
+        beside = float(by_part.sum() - by_part.get(FORWARDS, 0.0))
+        forwards = float(by_part.get(FORWARDS, 0.0)) + (first if rows.games.iloc[0] == case.inputs else 0.0)
         scaled = "" if rows.games.iloc[0] == case.inputs else f" ({rows.games.iloc[0]} games, scaled)"
         yield {
             "command": case.title,
             "inputs": case.inputs,
             FORWARDS + ", s": f"{forwards:.1f}{scaled}" if forwards else "0",
             **{
-                part: f"{by_part.get(part, 0.0):.1f}" for part in (IMPORTS, *PARTS, OTHER) if part != FORWARDS
+                part: f"{by_part.get(part, 0.0):.1f}"
+                for part in (IMPORTS, *PARTS, OTHER)
+                if part not in (FORWARDS, FIRST_TABLES)
             },
             "beside, s": f"{beside:.1f}",
             "beside / forwards": f"{beside / forwards:.1%}" if forwards else "–",

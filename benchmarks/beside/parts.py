@@ -10,6 +10,8 @@ from typing import Self
 # Between two looks.
 SECONDS = 0.005
 IMPORTS, OTHER = "imports", "rest"
+# A network's first tables are made while its plan is tried, and kept: the command does not make them again.
+FIRST_TABLES = "first tables"
 ANALYSES, INTERACTIONS = "harsanyi.analyses", "harsanyi.interactions"
 # The functions of each part. The innermost function that is listed says where the command is.
 PARTS = {
@@ -23,6 +25,7 @@ PARTS = {
         f"{INTERACTIONS}.game.tried:trial_of",
         f"{INTERACTIONS}.plans.choice:choose",
     ],
+    FIRST_TABLES: [f"{INTERACTIONS}.plans.graph.of_game:_disagreement"],
     "forwards": [f"{INTERACTIONS}.store.tables:tables_of", "benchmarks.beside.scaled:use.<locals>.tables_of"],
     "files": [
         f"{INTERACTIONS}.store.store:Store.open_or_create",

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.peers.question import FREE, TITLES
+from benchmarks.peers.question import FREE, SMALL, TITLES
 from benchmarks.peers.ways import DIFFERENCES, EVERY, FIRST, FURTHER, WAYS
 from harsanyi.analyses.drawing.palette import FAINT, FONT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 from harsanyi.shown import counted
@@ -51,8 +51,11 @@ def figure_of(table: pd.DataFrame) -> Figure:
 
 
 def figure_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the figure: of each network those with most players, without those of n differences."""
-    rows = table[(table["network"] != FREE) & (table["gives"] != DIFFERENCES)]
+    """The rows of the figure: of each network those with most players, without those of n differences.
+
+    Networks that answer in a millisecond are left out: they would stretch the axis of all others.
+    """
+    rows = table[~table["network"].isin([FREE, *SMALL]) & (table["gives"] != DIFFERENCES)]
     return rows[rows["n"] == rows.groupby("network")["n"].transform("max")]
 
 

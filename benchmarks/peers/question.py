@@ -18,16 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import masked_images, sentences
-from benchmarks.masked_images import SIZE, in_layout, masking, noise, players_of
+from benchmarks.choice import networks
+from benchmarks.masked_images import in_layout, masking, noise, players_of
 from benchmarks.stopwatch import fastest, timed
 from harsanyi import models
 from harsanyi.interactions import MaskedModel, Players
 
-FREE = "free"
-IMAGES, SENTENCES = (FREE, *masked_images.NETWORKS), tuple(sentences.NETWORKS)
+FREE, SMALL = "free", ("small-cnn", "resnet20")
+IMAGES, SENTENCES = (FREE, *SMALL, *masked_images.NETWORKS), tuple(sentences.NETWORKS)
 NETWORKS = (*IMAGES, *SENTENCES)
-TITLES = masked_images.TITLES | sentences.TITLES
+TITLES = masked_images.TITLES | sentences.TITLES | {name: networks.CASES[name].title for name in SMALL}
 LABEL, BATCHES = 0, (4, 8, 16)
+# For images of fewer numbers.
+SMALL_BATCHES, SMALL_INPUT = (16, 64, 256), 3 * 64 * 64
 
 Values = Callable[[np.ndarray], np.ndarray]
 Masking = Callable[[Tensor], Tensor]
@@ -80,12 +83,12 @@ class Question(ABC):
 
 
 class ImageQuestion(Question):
-    """Of an image `(1, 3, SIZE, SIZE)`, with zeros for absent players; the score is a logit."""
+    """Of an image `(1, channels, size, size)`, with zeros for absent players; the score is a logit."""
 
     @property
     def owner(self) -> Tensor:
         """The player of each pixel, 0 to n − 1."""
-        return self.players.owner.reshape(SIZE, SIZE)
+        return self.players.owner.reshape(self.input.shape[-2:])
 
     def game(self) -> MaskedModel:
         return MaskedModel(self.network, self.input, self.players, labels=[LABEL], score="logit")
@@ -131,6 +134,9 @@ def question_of(name: str, n: int) -> Question:
         game = sentences.NETWORKS[name]()
         assert isinstance(game.model, nn.Module)
         return SentenceQuestion(game.model, game.inputs["input_ids"], game.players)
+    if name in SMALL:
+        image = networks.CASES[name].inputs(1)
+        return ImageQuestion(networks.CASES[name].network(0), image, players_of(name, n, image.shape[-1]))
     if name == FREE:
         network: nn.Module = Free()
     else:
@@ -220,8 +226,9 @@ def tuned_scores(question: Question) -> tuple[Counted, Values]:
 
 @cache
 def fastest_batch(question: Question) -> int:
-    """The fastest of `BATCHES` on the tuned network."""
-    network = Counted(question)
-    coalitions = np.random.default_rng(0).random((max(BATCHES), question.n)) < 0.5
-    values = {batch: masked_scores(network, question, batch, torch.inference_mode) for batch in BATCHES}
+    """The fastest of three batches on the tuned network; of large ones for small images."""
+    network, small = Counted(question), question.input.ndim == 4 and question.input.numel() < SMALL_INPUT
+    batches = SMALL_BATCHES if small else BATCHES
+    coalitions = np.random.default_rng(0).random((max(batches), question.n)) < 0.5
+    values = {batch: masked_scores(network, question, batch, torch.inference_mode) for batch in batches}
     return fastest({batch: partial(value, coalitions) for batch, value in values.items()})

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harsanyi.accelerator import likes_channels_last
+from harsanyi.allocator import keep_freed_memory
 from harsanyi.interactions.game.failing import first_answered, last_answered
 from harsanyi.interactions.game.forward import (
     HALVES,
@@ -58,6 +59,7 @@ def probed(game: "MaskedModel") -> Probe:
 
     A network may fail on some inputs; one that fails on the first `FIRST_GAMES` is at fault itself.
     """
+    keep_freed_memory()
     count = Count()
     elements: list[Tensor] = []
 

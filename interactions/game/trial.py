@@ -106,9 +106,10 @@ class Trier:
         before = random_states(self.device)
         some = range(min(TRIED_INPUTS, self.inputs))
         alone = torch.cat([self.answer(self._rows([number])) for number in some])
-        again = (self._chance([number], alone[number : number + 1]) for number in some[:REPEATED_INPUTS])
-        chance = next((reason for reason in again if reason), None)
-        together = None if chance else self._together(self.inputs)
+        together, chance = self._together(self.inputs), None
+        if not isinstance(together, Tensor):  # with a batch, `_mixing` repeats each of these inputs
+            again = (self._chance([number], alone[number : number + 1]) for number in some[:REPEATED_INPUTS])
+            chance = next((reason for reason in again if reason), None)
         if chance is None and (random_states(self.device) != before or has_generator(self.model)):
             chance = self._rare_chance(alone)
         if chance is not None:

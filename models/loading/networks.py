@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from harsanyi.allocator import keep_freed_memory
 from harsanyi.models.classes.imagenet import imagenet_classes, is_imagenet
 from harsanyi.models.classes.matching import ClassMismatchError, Order, match_classes
 from harsanyi.models.classes.names import numbered
@@ -174,6 +175,7 @@ class Network(Shown):
         Raises:
             ValueError: the model returns no logits.
         """
+        keep_freed_memory()
         inputs = self._on_device(inputs)
         outputs = self.model(**inputs) if isinstance(inputs, dict) else self.model(inputs)
         first = next(iter(inputs.values())) if isinstance(inputs, dict) else inputs

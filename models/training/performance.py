@@ -14,7 +14,7 @@ from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.training.granular_loss import group_logits
 from harsanyi.models.training.read_out import check_labels
-from harsanyi.models.training.samples import input_batches
+from harsanyi.models.training.samples import input_batches, logits_in_batches
 from harsanyi.models.training.tasks import task_measures
 
 
@@ -62,7 +62,7 @@ def performance(
         network: in eval mode. A single output is the log-odds of class 1 against class 0.
         items: PIL images or sentences.
         labels: numbers of the network's classes (items,).
-        batch_size: items a forward.
+        batch_size: items a forward, at most.
 
     Returns:
         accuracy (a share), mean loss (nats) and answers.
@@ -80,8 +80,8 @@ def performance(
     target = torch.from_numpy(check_labels(items, labels, class_names_of(network)))
     inputs_of = input_batches(network, items, cache_bytes=0)
     answers, loss = [], 0.0
-    for batch in torch.arange(len(target)).split(batch_size):
-        logits = class_logits(network.logits(inputs_of(batch))).cpu().double()
+    for batch, outputs in logits_in_batches(network, inputs_of, len(target), batch_size):
+        logits = class_logits(outputs)
         answers.append(logits.argmax(dim=1))
         loss += F.cross_entropy(logits, target[batch], reduction="sum").item()
     answered = torch.cat(answers)
@@ -117,7 +117,7 @@ def label_performance(
         items: PIL images or sentences.
         sets: 0 and 1, which labels each item has.
         outputs: the network's output for each label.
-        batch_size: items a forward.
+        batch_size: items a forward, at most.
 
     Returns:
         accuracy (a share of labels) and mean loss (nats).
@@ -131,8 +131,8 @@ def label_performance(
     1.0
     """
     inputs_of = input_batches(network, items, cache_bytes=0)
-    batches = torch.arange(len(items)).split(batch_size)
-    logits = torch.cat([network.logits(inputs_of(rows)).cpu().double() for rows in batches])
+    batches = logits_in_batches(network, inputs_of, len(items), batch_size)
+    logits = torch.cat([logits for _, logits in batches])
     logits, target = logits[:, torch.from_numpy(outputs)], torch.from_numpy(sets)
     right = ((logits > 0) == (target > 0)).double().mean().item()
     return LabelPerformance(right, F.binary_cross_entropy_with_logits(logits, target).item())
@@ -179,19 +179,18 @@ def measure(
         network: in eval mode.
         inputs_of: of :func:`samples.input_batches`.
         target: of :func:`tasks.check_target`.
-        batch_size: samples a forward.
+        batch_size: samples a forward, at most.
         coarsest: the coarsest class of each class; adds coarse_accuracy and coarse_loss.
         task: the kind of target.
 
     Returns:
         accuracy and loss (nats), or what :func:`tasks.task_measures` returns.
     """
-    batches = torch.arange(len(target)).split(batch_size)
-    logits_of_batches = (network.logits(inputs_of(batch)).cpu().double() for batch in batches)
+    batches = logits_in_batches(network, inputs_of, len(target), batch_size)
     if task != "classification":
-        return task_measures(task, torch.cat(list(logits_of_batches)), target)
+        return task_measures(task, torch.cat([logits for _, logits in batches]), target)
     totals: dict[str, float] = {}
-    for batch, logits in zip(batches, logits_of_batches, strict=True):
+    for batch, logits in batches:
         labels = target[batch]
         levels = {"": (logits, labels)}
         if coarsest is not None:

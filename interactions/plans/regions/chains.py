@@ -21,7 +21,7 @@ Table = Tensor | tuple[Tensor, ...]
 # An accelerator has other caches and wants few, large launches.
 CPU_SLICE_NUMBERS, ACCELERATOR_SLICE_NUMBERS = 2**19, 2**26
 # Bytes of tables from which on freed memory is returned to the system; for less, that is not worth its time.
-RETURNED_FROM = 2**26
+RETURNED_FROM = 2**24
 
 
 def run_chains(

@@ -103,9 +103,10 @@ def convolution(step: LayoutStep) -> RowStep:
         apply,
         cost,
         aligned=(False,),
-        index_bytes=seen.bytes + 4 * seen.products + weight.nbytes,
+        index_bytes=seen.bytes + 4 * seen.products + 2 * weight.nbytes,  # laid out, then in oneDNN's order
         scratch=scratch_of_windows if windows_first else scratch_of_products,
         kernels=KERNELS if windows_first else KERNELS + KERNELS_OF_A_PLACE * windows.shape[1],
+        products=1 if windows_first else windows.shape[1],
     )
 
 
@@ -126,7 +127,9 @@ def _linear(after: TableLayout, weight: Tensor, bias: Tensor | None) -> RowStep:
     """A convolution whose window is one place: a linear layer."""
     cost = after.regions.rows * (weight.numel() + MOVE_COST * len(weight))
     multiply = PackedLinear(weight)
-    return RowStep(after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes)
+    return RowStep(
+        after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes, products=1
+    )
 
 
 def _sum_products(

@@ -22,6 +22,9 @@ FRAGMENTED = 2
 # Activations of the size of the largest that a dense forward holds at once: a step's input, its result, a
 # shortcut beside them, and what the step itself needs.
 DENSE_ACTIVATIONS = 4
+# oneDNN compiles a kernel for each shape of a product, and keeps as many as this. Those of a ResNet-18 had
+# 172 KiB each: what was in use with all of them, above what was with 16 (ONEDNN_PRIMITIVE_CACHE_CAPACITY).
+COMPILED, COMPILED_BYTES = 1024, 172 * 2**10
 
 
 def peak_bytes(
@@ -43,7 +46,7 @@ def peak_bytes(
         covering: how many coalitions the first part has.
 
     Returns:
-        bytes, the indices included.
+        bytes, the indices, weights and compiled kernels included.
     """
     start, stop = cuts
     steps = dict(zip(traced.steps[start:stop], planned[start:stop], strict=True))
@@ -52,7 +55,8 @@ def peak_bytes(
     whole = covering * sum(prod(part.shape) for node in traced.live(start) for part in _parts(layouts[node]))
     first = 2 * _itemsize(traced) * whole + _tables(traced, layouts, start) + _dense(traced, 0, start)
     last = _dense(traced, stop, len(traced.steps)) + _round(traced, stop, n)
-    return indices + max(first, _chains(traced, layouts, steps), _tables(traced, layouts, stop) + last)
+    kept = indices + _compiled(traced, steps)
+    return kept + max(first, _chains(traced, layouts, steps), _tables(traced, layouts, stop) + last)
 
 
 def _chains(traced: Traced, layouts: Mapping[fx.Node, Any], steps: Mapping[fx.Node, RowStep]) -> int:
@@ -72,6 +76,18 @@ def _chains(traced: Traced, layouts: Mapping[fx.Node, Any], steps: Mapping[fx.No
         taken = _of(live, layouts) + fragmented * workers * (pieces + scratch)
         peak = max(peak, itemsize * taken)
     return peak
+
+
+def _compiled(traced: Traced, steps: Mapping[fx.Node, RowStep]) -> int:
+    """Bytes of the compiled products, of which each slice may have its own shapes."""
+    device = traced.source.meta["val"].device
+    if device.type != "cpu":
+        return 0
+    chains = chains_of({node: step for node, step in steps.items() if step.layout is not None})
+    shapes = sum(
+        len(slices_of(chain, device)) * sum(step.products for step in chain.values()) for chain in chains
+    )
+    return COMPILED_BYTES * min(shapes, COMPILED)
 
 
 def _tables(traced: Traced, layouts: Mapping[fx.Node, Any], place: int) -> int:

@@ -58,7 +58,9 @@ def linear_layer(step: LayoutStep) -> RowStep:
     after = replace(layout, channels=(*layout.channels[:-1], len(weight)))
     products = layout.width * len(weight) + MOVE_COST * after.width
     multiply, cost = PackedLinear(weight), layout.regions.rows * products
-    return RowStep(after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes)
+    return RowStep(
+        after, lambda rows, table: multiply(table, bias), cost, index_bytes=weight.nbytes, products=1
+    )
 
 
 def embedding(step: LayoutStep) -> RowStep:

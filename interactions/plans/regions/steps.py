@@ -84,6 +84,7 @@ class RowStep:
             beside the tables and two copies of them.
         sources: the input activations; one that is used twice is listed twice.
         kernels: how many operations of torch's a slice of rows takes; none where there is nothing to compute.
+        products: how many of them are matrix products.
     """
 
     layout: TableLayout | tuple[TableLayout, ...] | None
@@ -95,6 +96,7 @@ class RowStep:
     scratch: Callable[[int], int] = lambda rows: 0
     sources: tuple[fx.Node, ...] = ()
     kernels: int = 2
+    products: int = 0
 
     @property
     def parts(self) -> tuple[TableLayout, ...]:
