@@ -106,8 +106,9 @@ def _run(arguments: list[str]) -> None:
         _refuse(error, debug="--debug" in arguments)
     try:
         outcome = _perform(command, settings, talk)
-        if lines := outcome.lines():
-            print(visible("\n".join(lines)))
+        # A blank line sets the result apart from what was said before it; where all is quiet, nothing was.
+        if text := "\n".join(outcome.lines()).lstrip("\n" if talk.quiet else ""):
+            print(visible(text))
     except Exception as error:
         if not isinstance(error, ValueError | OSError | ImportError | MemoryError) and not _own_place(error):
             raise  # a fault of ours

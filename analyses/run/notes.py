@@ -45,7 +45,7 @@ def method_facts(run: Run) -> dict[str, str]:
         + ("" if study.choose == "random" else f", chosen by {study.choose}: {APPROXIMATE}"),
         "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
         "score": run.unit,
-        "method": interactions.method,
+        "method": interactions.method_in_words,
         "salient": interactions.salient(study.threshold).rule,
         **_gaps(run),
         **({"players chosen": chosen[0]} if chosen else {}),

@@ -192,6 +192,8 @@ def test_quiet_says_the_end_alone(options, tmp_path, capsys):
     assert "Of the pretrained network's salient interaction strength" in quiet.out
     assert f"Report: {tmp_path / 'quiet/report.html'}" in quiet.out
     assert quiet.err == ""
+    assert loud.count("\n\n") == 2  # what was said before, the summary, the files
+    assert quiet.out.strip() + "\n" == quiet.out
 
 
 def test_nothing_quiet_stays(options, tmp_path, capsys):
