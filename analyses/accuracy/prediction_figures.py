@@ -41,10 +41,10 @@ PART_LABELS = {
 }
 # Lines of orders of removal; one of the first two is dashed since they can coincide.
 ORDER_STYLES = {
-    "fewest": (NETWORK_COLOURS[0], "solid"),
-    "greedy": (NETWORK_COLOURS[1], "dashed"),
-    "strongest": (NETWORK_COLOURS[2], "solid"),
-    "weakest": (NETWORK_COLOURS[3], "solid"),
+    "fewest": ("fewest possible", NETWORK_COLOURS[0], "solid"),
+    "greedy": ("most harmful next", NETWORK_COLOURS[1], "dashed"),
+    "strongest": ("strongest first", NETWORK_COLOURS[2], "solid"),
+    "weakest": ("weakest first", NETWORK_COLOURS[3], "solid"),
 }
 
 
@@ -161,8 +161,8 @@ def plot_pruning(standing: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     for order in dict.fromkeys(standing.order):
         rows = standing[standing.order == order].sort_values("removed")
-        colour, style = ORDER_STYLES[order]
-        line_with_band(ax, rows.removed, rows, colour, order, step=True, linestyle=style)
+        name, colour, style = ORDER_STYLES[order]
+        line_with_band(ax, rows.removed, rows, colour, name, step=True, linestyle=style)
     # Shows 0, 1 and a thousand removals on one axis.
     ax.set_xscale("symlog", linthresh=1, linscale=0.4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))

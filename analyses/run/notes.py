@@ -217,7 +217,7 @@ def read_out_lines(facts: Facts) -> list[str]:
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
     others_of = [name for name in facts.networks if name not in facts.read_outs]
     own = list(dict.fromkeys(map(series_of, others_of)))
-    heads = "its own head" if len(others_of) == 1 else "their own heads"
+    heads = "its own head" if len(own) == 1 else "their own heads"
     others = f"; {listed(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
 
