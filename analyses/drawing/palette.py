@@ -31,8 +31,9 @@ BAND = 0.18  # opacity of intervals
 # Points; no text in a figure is smaller.
 FONT = 8
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
-# The widest figure that a report shows whole in a window of 420 pixels; what is wider scrolls there.
-NARROW = 5.2
+# The widest figure that a report shows whole in a window of 420 pixels, 96 an inch, at three quarters of its
+# size and with the margins of both; what is wider scrolls there.
+NARROW = 5.27
 CHANGE_COLOURS = {"preserved": PRESERVED, "discarded": DISCARDED, "new": NEW}
 SHARE_COLOURS = {
     "preserved_share": ("preserved, of before", PRESERVED),
@@ -65,7 +66,7 @@ def growing(width: float) -> float:
         width: that it would have, in inches.
 
     >>> growing(1.0), growing(4.0), growing(9.0)
-    (3.4, 4.0, 5.2)
+    (3.4, 4.0, 5.27)
     """
     return min(NARROW, max(COLUMN, width))
 
