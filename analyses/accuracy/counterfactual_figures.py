@@ -13,7 +13,7 @@ from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
     NETWORK_COLOURS,
-    PAGE,
+    growing,
     label_axes,
     legend_above,
     new_axes,
@@ -99,7 +99,7 @@ def plot_effect_sizes(fit: pd.DataFrame, ax: Axes | None = None, *, unit: str = 
     ['blur']
     """
     baselines = list(dict.fromkeys(fit.baseline))
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 1.6 * len(baselines))), 2.4)
+    ax = ax or new_axes(growing(1 + 1.6 * len(baselines)), 2.4)
     means = fit[(fit.kind == "both") & (fit.quantity == "mean_measured")]
     shown = [part for part in CHANGE_COLOURS if part in set(means.part)]
     for i, part in enumerate(shown):

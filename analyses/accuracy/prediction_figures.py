@@ -15,9 +15,9 @@ from harsanyi.analyses.drawing.palette import (
     FONT,
     NETWORK_COLOURS,
     NEW,
-    PAGE,
     PRESERVED,
     SCRATCH,
+    growing,
     label_axes,
     legend_above,
     new_axes,
@@ -41,10 +41,10 @@ PART_LABELS = {
 }
 # Lines of orders of removal; one of the first two is dashed since they can coincide.
 ORDER_STYLES = {
-    "fewest": (NETWORK_COLOURS[0], "solid"),
-    "greedy": (NETWORK_COLOURS[1], "dashed"),
-    "strongest": (NETWORK_COLOURS[2], "solid"),
-    "weakest": (NETWORK_COLOURS[3], "solid"),
+    "fewest": ("fewest possible", NETWORK_COLOURS[0], "solid"),
+    "greedy": ("most harmful next", NETWORK_COLOURS[1], "dashed"),
+    "strongest": ("strongest first", NETWORK_COLOURS[2], "solid"),
+    "weakest": ("weakest first", NETWORK_COLOURS[3], "solid"),
 }
 
 
@@ -74,7 +74,7 @@ def plot_restricted(
     """
     chosen = table[table.quantity == quantity].set_index(["knowledge", "version"])
     parts = [name for name in PART_COLOURS if (name, "only") in chosen.index]
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.75 * len(parts))), 2.6)
+    ax = ax or new_axes(growing(1 + 0.75 * len(parts)), 2.6)
     for x, name in enumerate(parts):
         colour, pair = PART_COLOURS[name], (name, "without") in chosen.index
         _bar(ax, x - 0.2 * pair, chosen.loc[(name, "only")], color=colour, linewidth=0)
@@ -126,7 +126,7 @@ def plot_discrimination(
     chosen = chosen[chosen.sign == "both"] if "sign" in chosen else chosen
     chosen = chosen[chosen.value.notna()]  # orders without strength have no place
     orders, parts = orders_of(chosen), [name for name in PART_COLOURS if name in set(chosen.knowledge)]
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 1 + 0.13 * len(parts) * len(orders))), 2.6)
+    ax = ax or new_axes(growing(1 + 0.13 * len(parts) * len(orders)), 2.6)
     for number, name in enumerate(parts):
         rows = chosen[chosen.knowledge == name].set_index("order").reindex(orders)
         x = np.arange(len(orders)) + 0.7 * ((number + 0.5) / len(parts) - 0.5)
@@ -161,8 +161,8 @@ def plot_pruning(standing: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(COLUMN, 2.4)
     for order in dict.fromkeys(standing.order):
         rows = standing[standing.order == order].sort_values("removed")
-        colour, style = ORDER_STYLES[order]
-        line_with_band(ax, rows.removed, rows, colour, order, step=True, linestyle=style)
+        name, colour, style = ORDER_STYLES[order]
+        line_with_band(ax, rows.removed, rows, colour, name, step=True, linestyle=style)
     # Shows 0, 1 and a thousand removals on one axis.
     ax.set_xscale("symlog", linthresh=1, linscale=0.4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))

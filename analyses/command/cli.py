@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, Union
 
 import tyro
@@ -21,7 +22,9 @@ from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.reading import visible
 
 EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 2, 3, 130, 141, 143
-COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
+# What each option of completion is given.
+COMPLETION = {"--tyro-print-completion": ("SHELL",), "--tyro-write-completion": ("SHELL", "FILE")}
+SHELLS = ("bash", "zsh", "fish", "tcsh")
 FIRST_STEPS = """\
 What a network knows, and what fine-tuning kept, dropped and learned, from saved checkpoints.
 
@@ -62,11 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _complete(arguments: list[str]) -> None:
     """Print or write the script by which a shell completes commands and options."""
+    option, *given = arguments
+    if len(given) != len(COMPLETION[option]) or given[0] not in SHELLS:
+        expected = f"{option} {' '.join(COMPLETION[option])}, with one of {', '.join(SHELLS)} as SHELL"
+        _refuse(ValueError(f"expected {expected}; got {' '.join(given) or 'nothing'}"), debug=False)
     commands = [
         Annotated[shape(command.settings), tyro.conf.subcommand(name, description=_first_line(command))]
         for name, command in COMMANDS.items()
     ]
-    tyro.cli(Union[tuple(commands)], prog="harsanyi", args=arguments)  # type: ignore[call-overload]  # noqa: UP007
+    try:
+        for file in map(Path, given[1:]):  # of a script that is written; no shell has the folder at first
+            file.parent.mkdir(parents=True, exist_ok=True)
+        tyro.cli(Union[tuple(commands)], prog="harsanyi", args=arguments)  # type: ignore[call-overload]  # noqa: UP007
+    except OSError as error:
+        _refuse(error, debug=False)
 
 
 def _guarded(arguments: list[str]) -> None:
@@ -106,8 +118,9 @@ def _run(arguments: list[str]) -> None:
         _refuse(error, debug="--debug" in arguments)
     try:
         outcome = _perform(command, settings, talk)
-        if lines := outcome.lines():
-            print(visible("\n".join(lines)))
+        # A blank line sets the result apart from what was said before it; where all is quiet, nothing was.
+        if text := "\n".join(outcome.lines()).lstrip("\n" if talk.quiet else ""):
+            print(visible(text))
     except Exception as error:
         if not isinstance(error, ValueError | OSError | ImportError | MemoryError) and not _own_place(error):
             raise  # a fault of ours

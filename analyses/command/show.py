@@ -18,8 +18,10 @@ from harsanyi.analyses.comparison.figures import (
 from harsanyi.analyses.comparison.pictures import draw_change, draw_top
 from harsanyi.analyses.drawing.palette import FONT, figure_of
 from harsanyi.analyses.report.page import FIGURES_FOLDER
+from harsanyi.analyses.run.methods import called
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.settings import option
+from harsanyi.shown import counted
 from harsanyi.writing import said_plainly
 
 # Where an option is not given.
@@ -53,6 +55,11 @@ class Drawn:
         """The networks of a change, in words."""
         return f"{self.run.before} → {self.network}"
 
+    @property
+    def inputs(self) -> str:
+        """What all inputs of the run are, in words."""
+        return f"{counted(self.run.store.games, 'input')} of {called(Path(self.run.study.data))}"
+
 
 def _top(drawn: Drawn) -> Figure:
     return draw_top(drawn.run, drawn.name, drawn.game, drawn.top)
@@ -78,13 +85,13 @@ def _sparsity(drawn: Drawn) -> Figure:
     chosen = {
         name: effects for name, effects in drawn.run.interactions.items() if drawn.network in (None, name)
     }
-    return figure_of(plot_sparsity(chosen, drawn.run.study.threshold))
+    return _titled(plot_sparsity(chosen, drawn.run.study.threshold), drawn.inputs)
 
 
 def _orders(drawn: Drawn) -> Figure:
     run = drawn.run
     change = run.change_of({"before": run.before, "after": drawn.name})
-    return _titled(plot_strength_by_order(change, unit=run.unit), drawn.change)
+    return _titled(plot_strength_by_order(change, unit=run.unit), f"{drawn.inputs} · {drawn.change}")
 
 
 # Each drawing, and the options that it follows.

@@ -19,9 +19,9 @@ from harsanyi.analyses.drawing.palette import (
     FONT,
     NETWORK_COLOURS,
     NEW,
-    PAGE,
     PRESERVED,
     SHARE_COLOURS,
+    growing,
     label_axes,
     legend_above,
     new_axes,
@@ -79,7 +79,7 @@ def plot_strength_by_order(
         raise ValueError(f'expected kind="both", "and" or "or", got {kind!r}')
     preserved, discarded, new = (_by_order(change, part, kind) for part in ("preserved", "discarded", "new"))
     last = _last_order((preserved + discarded + new).sum(0))
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 2.05 + 0.45 * last)), 2.6)
+    ax = ax or new_axes(growing(2.05 + 0.45 * last), 2.6)
     orders = np.arange(1, last + 1)
     sides = ((-0.2, discarded, DISCARDED, "discarded"), (0.2, new, NEW, "new"))
     for shift, part, colour, name in sides:
@@ -119,7 +119,7 @@ def plot_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     both = table[(table.kind == "both") & (table.sign == "both")]
     orders = _drawn_orders(both)
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 2.5 + 0.45 * len(orders))), 2.6)
+    ax = ax or new_axes(growing(2.5 + 0.45 * len(orders)), 2.6)
     # Each order takes 1 along the axis, all orders together 2.
     centres, widths = np.arange(len(orders), dtype=float), np.full(len(orders), 0.84)
     centres[-1] += 0.7

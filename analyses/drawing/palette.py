@@ -31,6 +31,9 @@ BAND = 0.18  # opacity of intervals
 # Points; no text in a figure is smaller.
 FONT = 8
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
+# The widest figure that a report shows whole in a window of 420 pixels, 96 an inch, at three quarters of its
+# size and with the margins of both; what is wider scrolls there.
+NARROW = 5.27
 CHANGE_COLOURS = {"preserved": PRESERVED, "discarded": DISCARDED, "new": NEW}
 SHARE_COLOURS = {
     "preserved_share": ("preserved, of before", PRESERVED),
@@ -54,6 +57,18 @@ def new_axes(width: float, height: float) -> Axes:
     import matplotlib.pyplot as plt  # here, since it looks for a screen
 
     return plt.figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def growing(width: float) -> float:
+    """The width of a figure that grows with what is in it: a column at least, and whole on a narrow screen.
+
+    Args:
+        width: that it would have, in inches.
+
+    >>> growing(1.0), growing(4.0), growing(9.0)
+    (3.4, 4.0, 5.27)
+    """
+    return min(NARROW, max(COLUMN, width))
 
 
 def label_axes(ax: Axes, x: str, y: str) -> None:

@@ -31,6 +31,7 @@ from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import intervals_over, listed
 from harsanyi.analyses.run.cautions import few_seeds
+from harsanyi.analyses.run.methods import SPLITS
 from harsanyi.data import fashion_mnist_path
 from harsanyi.models import StackRecipe
 from harsanyi.progress import say
@@ -227,7 +228,7 @@ def _ladder_facts(study: Granularity) -> dict[str, str]:
         f"{len(study.seeds)} seeds; {study.pretrain_epochs} epochs on ten fine, four coarse, or "
         f"{listed([str(count) for count in study.counts])} random classes, then "
         f"{study.finetune_epochs} on the four coarse ones",
-        "interactions": f"{study.inputs} test inputs, players {study.players}, method {study.method}",
+        "interactions": f"{study.inputs} test inputs, players {study.players}, {SPLITS[study.method]}",
     }
 
 

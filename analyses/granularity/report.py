@@ -27,7 +27,7 @@ from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import duration, intervals_over, listed
 from harsanyi.analyses.run.cautions import crossing_zero, few_inputs, few_seeds
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.run.methods import CITATION, again, versions
+from harsanyi.analyses.run.methods import CITATION, SPLITS, again, versions
 from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STUDY_FILE
 from harsanyi.analyses.study.games import device_named
@@ -175,7 +175,7 @@ def _facts(study: Granularity, data: TransferData, runs: Sequence[TransferRun]) 
         stop = f", stopped after {study.patience} epochs without a lower loss" if study.patience else ""
         facts["validation"] = f"{study.validation:.0%} of the samples of each phase{stop}"
     if study.inputs:
-        facts["interactions"] = f"{study.inputs} test inputs, players {study.players}, method {study.method}"
+        facts["interactions"] = f"{study.inputs} test inputs, players {study.players}, {SPLITS[study.method]}"
     return facts
 
 

@@ -167,16 +167,14 @@ def _strongest_orders(ladder: pd.DataFrame) -> str:
 
 
 def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
-    """The pretraining with the lowest error, beside the baseline."""
+    """The pretraining with the lowest error, and the baseline beside it."""
     errors, differences = (rows[rows.quantity == name] for name in ("error", DIFFERENCE))
     (baseline,) = errors[errors.kind == BASELINE].itertuples()
     pretrained = errors[(errors.kind != BASELINE) & (errors.misalignment == 0)]
-    words = (
-        f"With {size:,} training samples, the {error} of the baseline, which has no pretraining, is "
-        f"{with_interval(baseline, _tenths)}"
-    )
+    without = f"{with_interval(baseline, _tenths)} for the baseline, which has no pretraining"
+    samples = f"with {size:,} training samples"
     if pretrained.empty:
-        return words + "."
+        return f"The {error} {samples} is {without}."
     best: Any = pretrained.sort_values("value", kind="stable").iloc[0]
     identity = ["kind", "classes", "pretrain_size"]
     same = (differences[identity] == best[identity]).all(axis=1)
@@ -184,12 +182,18 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     named = classes_in_words(best)
     if less.value >= 0:
         change = with_interval(less, points)
-        return f"{words}, and no pretraining lowers it: the best, on {named}, changes it by {change} points."
+        return (
+            f"No pretraining lowers the {error} {samples}: it is {without}, and the best pretraining, on "
+            f"{named}, changes it by {change} points."
+        )
     lower = with_interval(
         Interval(-less.value, -less.high, -less.low), lambda share: number(100 * share, ".1f")
     )
     unsure = ", which may be nothing" if less.high >= 0 else ""
-    return f"{words}. Pretraining on {named} lowers it most, by {lower} percentage points{unsure}."
+    return (
+        f"Pretraining on {named} lowers the {error} most {samples}: by {lower} percentage points{unsure}. It "
+        f"is {without}."
+    )
 
 
 def classes_in_words(row: Any) -> str:

@@ -108,7 +108,7 @@ class KnowledgeChange(Shown):
                 "new, of after": share("new", "all_after"),
                 "scratch": "" if self.scratch is None else self.scratch.about.network or "yes",
                 "strength per input": amounts + (f" ({about.unit})" if about.unit else ""),
-                "method": self.before.method,
+                "method": self.before.method_in_words,
                 "salient": self.rule,
             },
         )

@@ -16,8 +16,8 @@ from harsanyi.analyses.drawing.palette import (
     FAINT,
     FONT,
     NETWORK_COLOURS,
-    PAGE,
     SHARE_COLOURS,
+    growing,
     label_axes,
     legend_above,
     new_axes,
@@ -73,7 +73,7 @@ def plot_found(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ]
     rows = rows[rows.value.notna()]
     orders, pairs = orders_of(rows), rows.groupby(["network", "quantity"], sort=False)
-    ax = ax or new_axes(min(PAGE, max(COLUMN, 1.2 + 0.12 * len(pairs) * len(orders))), 2.8)
+    ax = ax or new_axes(growing(1.2 + 0.12 * len(pairs) * len(orders)), 2.8)
     for i, (colour, ((name, quantity), pair)) in enumerate(zip(cycle(NETWORK_COLOURS), pairs)):
         by_order = pair.set_index("order").reindex(orders)
         x = np.arange(len(orders)) + ((i + 0.5) / len(pairs) - 0.5) * 0.8

@@ -351,9 +351,11 @@
     const [width, height, edge] = [240, 56, 5];
     const x = (i) => edge + ((width - 2 * edge) * (steps[i] - steps[0])) / (steps.at(-1) - steps[0]);
     const y = (value) => height - edge - ((height - 2 * edge) * (value - low)) / (high - low || 1);
+    const kind = item && KINDS[item.kind].toUpperCase();
     const what = item
-      ? `effect of ${KINDS[item.kind].toUpperCase()} {${playersOf(item.coalition).map(nameOf).join(", ")}}`
+      ? `effect of ${kind} {${playersOf(item.coalition).map(nameOf).join(", ")}}`
       : "score of this masked input";
+    const seen = item && !words.sentences ? `effect of the ${kind} that is shown` : what;
     const told = steps.map((at, i) => `${signed(values[i])} at step ${at}`).join(", ");
     const drawn = element(
       "svg",
@@ -364,7 +366,7 @@
       element("circle", { cx: x(shown.at), cy: y(values[shown.at]), r: 4, class: "now" }),
     );
     const ends = [0, steps.length - 1].map((i) => `${signed(values[i])} at step ${steps[i]}`);
-    return [drawn, element("p", {}, `${what}: ${ends.join(", ")}`)];
+    return [drawn, element("p", {}, `${seen}: ${ends.join(", ")}`)];
   }
 
   // --- The list of interactions -------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def again(command: str, out: Path) -> str:
 
 def _inputs(run: Run) -> str:
     study, games = run.study, run.store.games
-    drawn = f"{games:,} input{'s' if games > 1 else ''} of {_called(Path(study.data))}"
+    drawn = f"{games:,} input{'s' if games > 1 else ''} of {called(Path(study.data))}"
     label = "the label in the data" if study.label == "data" else "the predicted label"
     corrupted = f", corrupted by {study.corruption}" if study.corruption else ""
     return (
@@ -91,10 +91,10 @@ def _inputs(run: Run) -> str:
     )
 
 
-def _called(data: Path) -> str:
+def called(data: Path) -> str:
     """A file by its name; a folder with that above it, since many are called test.
 
-    >>> _called(Path("/home/me/photos/test")), _called(Path("reviews/test.csv"))
+    >>> called(Path("/home/me/photos/test")), called(Path("reviews/test.csv"))
     ('photos/test', 'test.csv')
     """
     return data.name if data.suffix else "/".join(data.parts[-2:])

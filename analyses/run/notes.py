@@ -45,7 +45,7 @@ def method_facts(run: Run) -> dict[str, str]:
         + ("" if study.choose == "random" else f", chosen by {study.choose}: {APPROXIMATE}"),
         "masked": f"{study.layer or 'the input'}, with baseline {settings['baseline']}",
         "score": run.unit,
-        "method": interactions.method,
+        "method": interactions.method_in_words,
         "salient": interactions.salient(study.threshold).rule,
         **_gaps(run),
         **({"players chosen": chosen[0]} if chosen else {}),
@@ -217,7 +217,7 @@ def read_out_lines(facts: Facts) -> list[str]:
     accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
     others_of = [name for name in facts.networks if name not in facts.read_outs]
     own = list(dict.fromkeys(map(series_of, others_of)))
-    heads = "its own head" if len(others_of) == 1 else "their own heads"
+    heads = "its own head" if len(own) == 1 else "their own heads"
     others = f"; {listed(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
 

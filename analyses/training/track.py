@@ -51,6 +51,7 @@ from harsanyi.analyses.training.trajectory import (
     time_to_reach,
     trajectory_table,
 )
+from harsanyi.shown import counted
 from harsanyi.writing import alone_in_its_folder
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
@@ -365,9 +366,10 @@ def _succession(name: str, rows: pd.DataFrame) -> str:
     steps = rows[rows.quantity == "step"]
     left_out, reached = _left_out(steps), steps.value[~hardly_there(steps)].dropna()
     if len(reached) < LEAST_RANKS:
+        have = "has" if len(reached) == 1 else "have"
         return (
-            f"In {name}, {len(reached)} orders have strength at the end: too few to say whether low orders "
-            f"come first, which takes {LEAST_RANKS}.{left_out}"
+            f"In {name}, {counted(len(reached), 'order')} {have} strength at the end: too few to say whether "
+            f"low orders come first, which takes {LEAST_RANKS}.{left_out}"
         )
     if reached.nunique() == 1:
         return f"In {name}, half of each order is reached at the same step: none comes first.{left_out}"

@@ -84,7 +84,7 @@ class Trajectory(Shown):
                 "steps": f"{self.steps[0]} to {self.steps[-1]}",
                 "strength per input": f"{strengths[0]:.3g} → {strengths[1]:.3g}",
                 "unit": last.about.unit,
-                "method": last.method,
+                "method": last.method_in_words,
             },
         )
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from harsanyi.hdf5 import numbers, opened
 from harsanyi.interactions.effects.about import About
+from harsanyi.interactions.effects.method_words import method_in_words
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.interactions.effects.transforms import (
     coalition_masks,
@@ -152,7 +153,7 @@ class Interactions(Shown):
     Attributes:
         and_, or_: effects `(games, 2**n)` in the unit of the score, indexed by coalition.
         v: the value tables they explain.
-        method: the method, in words.
+        method: the method with its settings, as files keep it; `method_in_words` is for people.
         gap: certified relative distance of each game's strength from the least possible; None for methods
             that do not optimise.
         ranges: of the strongest effects, where a sparse method computed them.
@@ -184,6 +185,11 @@ class Interactions(Shown):
     def games(self) -> int:
         """How many games."""
         return len(self.v)
+
+    @property
+    def method_in_words(self) -> str:
+        """What a reader should know of the method, and each of its settings that is unusual."""
+        return method_in_words(self.method)
 
     @property
     def n(self) -> int:
@@ -439,10 +445,12 @@ class Interactions(Shown):
             {
                 "network": about.network,
                 "unit": about.unit,
-                "method": self.method,
+                "method": self.method_in_words,
                 "plan": about.plan,
                 "inputs": first_few(about.inputs),
-                "largest gap": "" if self.gap is None or not self.games else f"{self.gap.max():.2g}",
+                "above the least strength": ""
+                if self.gap is None or not self.games
+                else f"at most {self.gap.max():.2%}",
                 "strongest": f"{bars[0].label} ({signed(bars[0].effect)})" if bars else "",
             },
             bars,

@@ -11,7 +11,14 @@ from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from harsanyi.interactions.game.superpixels import superpixels
-from harsanyi.interactions.game.words import comparable, is_word, require_offsets, require_units, units_of
+from harsanyi.interactions.game.words import (
+    comparable,
+    is_word,
+    require_offsets,
+    require_units,
+    units_of,
+    with_offsets,
+)
 from harsanyi.shown import Card, Shown, counted, map_of
 
 # The owner of elements that are never masked.
@@ -166,7 +173,7 @@ class Players(Shown):
             at_least: in place of `choose`: all tokens of each text are players (`uneven`), and no text may
                 have fewer than this.
             seed: of the draw.
-            options: for the tokenizer (max_length, …), the same as for the network's inputs.
+            options: for the tokenizer (padding, max_length, …), the same as for the network's inputs.
 
         Returns:
             Players with their tokens as names. Their map is `(tokens,)` for one text, `(games, tokens)` for
@@ -389,7 +396,7 @@ class Players(Shown):
             )
         require_offsets(tokenizer)
         texts = [text] if isinstance(text, str) else list(text)
-        encoded = tokenizer(texts, padding=True, truncation=True, return_offsets_mapping=True, **options)
+        encoded = tokenizer(texts, **with_offsets(options, padding=True))
         generator = torch.Generator().manual_seed(seed)
         games = []
         for i, sentence in enumerate(texts):

@@ -4,7 +4,7 @@ Words are those of the text and not of a tokenizer: `words_of` finds them among 
 gives each token the word that its characters lie in.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import regex
@@ -30,6 +30,17 @@ WORD = regex.compile(
 MEANS_SOMETHING = regex.compile(rf"{LETTER}|{EMOJI}")
 
 
+def with_offsets(options: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Options of a tokenizer, for offsets beside what the network is given.
+
+    Args:
+        options: the same as for the network's inputs.
+        defaults: in place of what is not among them.
+    """
+    asked = {"return_offsets_mapping": True, "return_tensors": None}
+    return {"truncation": True, **defaults, **options, **asked}
+
+
 def sentence_pieces(
     tokenizer: Any, text: str, owner: Tensor, *, by_word: bool = True, **options: Any
 ) -> list[tuple[str, int]]:
@@ -46,7 +57,7 @@ def sentence_pieces(
         The pieces in reading order, each with the player that owns it, or −1 for the background.
     """
     require_offsets(tokenizer)
-    encoded = tokenizer(text, truncation=True, return_offsets_mapping=True, **options)
+    encoded = tokenizer(text, **with_offsets(options))
     units, pieces = units_of(text, encoded.word_ids(), encoded["offset_mapping"], by_word)
     # This encoding has no padding; that of the owner map may have it on either side.
     start = len(owner) - len(units) if getattr(tokenizer, "padding_side", "right") == "left" else 0

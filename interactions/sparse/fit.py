@@ -69,8 +69,8 @@ class SparseFit(Shown):
             f"{counted(games, 'game')} of {counted(player_count(self.and_), 'player')}",
             {
                 "strength": f"{self.objective.mean():.3g} on average" if some else "",
-                "largest gap": f"{self.gap.max():.2g}" if some else "",
-                "largest residual": f"{self.residual.abs().max():.2g}" if some else "",
+                "above the least strength": f"at most {self.gap.max():.2%}" if some else "",
+                "unexplained": f"at most {self.residual.abs().max():.2g} of a score" if some else "",
                 "steps": f"{self.steps.min()} to {self.steps.max()}" if some else "",
             },
         )

@@ -306,7 +306,7 @@ def figure_of_paths(by_method: Mapping[str, pd.DataFrame]) -> Figure:
     figure = Figure((PAGE, 2.3 * len(by_method)), layout="constrained")
     grid = figure.subplots(len(by_method), 3, sharey=True, squeeze=False)
     columns = (
-        {"common AND": "AND, 30%", "rare AND": "AND, 2%"},
+        {"common AND": "in 30% of samples", "rare AND": "in 2% of samples"},
         {"OR": "{kind}, order {order}"},
         {"XOR": "{kind}, order {order}"},
     )

@@ -136,7 +136,9 @@ def test_steps_are_the_table(networks):
     ]
     ax = new_axes(3, 2)
     assert plot_pruning(pd.concat(found), ax) is ax
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(ORDERS)
+    names = {"greedy": "most harmful next", "fewest": "fewest possible"}
+    expected = [names.get(order, f"{order} first") for order in ORDERS]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == expected
     for table, line, band in zip(found, ax.lines, ax.collections, strict=True):
         assert line.get_drawstyle() == "steps-post"
         assert line.get_xdata().tolist() == table.removed.tolist()

@@ -112,7 +112,23 @@ def test_alone_it_says_what_one_would_do_first(capsys):
             parse_options(name, COMMANDS[name].settings, options)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_folder_of_a_completion_is_made(tmp_path, refused):
+    """That of a user, below ~/.local, is not there at first."""
+    with pytest.raises(SystemExit):
+        main(["--tyro-write-completion", "bash", str(tmp_path / "new/completions/harsanyi")])
+    assert "harsanyi" in (tmp_path / "new/completions/harsanyi").read_text(encoding="utf-8")
+    (tmp_path / "file").touch()
+    said = refused("--tyro-write-completion", "bash", tmp_path / "file/harsanyi")
+    assert said == f"harsanyi: {tmp_path / 'file'}: File exists\n"
+
+
+@pytest.mark.parametrize("given", [["csh", "a"], ["bash"], [], ["bash", "a", "b"]])
+def test_a_completion_that_cannot_be_written(given, refused):
+    said = refused("--tyro-write-completion", *given)
+    assert "expected --tyro-write-completion SHELL FILE, with one of bash, zsh, fish, tcsh as SHELL" in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_every_command_and_option(shell, tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(["--tyro-write-completion", shell, str(tmp_path / "script")])
@@ -192,6 +208,8 @@ def test_quiet_says_the_end_alone(options, tmp_path, capsys):
     assert "Of the pretrained network's salient interaction strength" in quiet.out
     assert f"Report: {tmp_path / 'quiet/report.html'}" in quiet.out
     assert quiet.err == ""
+    assert loud.count("\n\n") == 2  # what was said before, the summary, the files
+    assert quiet.out.strip() + "\n" == quiet.out
 
 
 def test_nothing_quiet_stays(options, tmp_path, capsys):

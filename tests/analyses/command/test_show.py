@@ -90,6 +90,13 @@ def test_titles_name_the_network(what, texts_of):
     assert any("run@0" in text for text in texts_of(what=what, network="run@0")[1])
 
 
+@pytest.mark.parametrize("what", DRAWINGS)
+def test_every_drawing_says_of_what_inputs_it_is(what, tracked, texts_of):
+    of_all = {"sparsity", "orders"}
+    title = "2 inputs of test.parquet" if what in of_all else Run.open(tracked).title_of(0)
+    assert any(title in text for text in texts_of(what=what)[1])
+
+
 def test_pictures_have_files_of_their_own(tracked):
     names = {
         show(Show(run=tracked, what=what, network=network)).name

@@ -25,7 +25,7 @@ from harsanyi.analyses.granularity.ladder import like_with_like
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.granularity.words import _knowledge
+from harsanyi.analyses.granularity.words import _knowledge, describe_granularity
 from harsanyi.models.classes.matching import ClassMismatchError, match_classes
 
 ALL_KINDS = ("columns", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample")
@@ -319,3 +319,48 @@ def test_columns_that_only_training_samples_have(study, tmp_path):
     pq.write_table(table.drop_columns(["fine"]), tmp_path / "test.parquet")
     with pytest.raises(ValueError, match="--columns has fine, on which pretraining is to be tested"):
         run_granularity(replace(study, test_data=tmp_path / "test.parquet", only_plan=True))
+
+
+def errors_of(**errors: float) -> pd.DataFrame:
+    """A summary of errors beside a baseline of 20%, with their differences to it."""
+    row = {"level": "", "size": 60, "pretrain_size": 0, "misalignment": 0.0, "seeds": 3}
+    row |= {"p": np.nan, "p_corrected": np.nan}
+    rows = []
+    for kind, value in {"baseline": 0.2, **errors}.items():
+        for quantity, one in (("error", value), ("error_difference", value - 0.2)):
+            if (kind, quantity) != ("baseline", "error_difference"):
+                bounds = {"value": one, "low": one - 0.05, "high": one + 0.05}
+                rows.append({**row, "kind": kind, "classes": 8, "quantity": quantity, **bounds})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("errors", "answer"),
+    [
+        (
+            {"random": 0.19, "per-sample": 0.1},
+            "Pretraining on 8 per-sample classes lowers the error most with 60 training samples: by 10.0 "
+            "[5.0, 15.0] percentage points. It is 20.0% [15.0%, 25.0%] for the baseline, which has no "
+            "pretraining.",
+        ),
+        (
+            {"random": 0.19},
+            "Pretraining on 8 random classes lowers the error most with 60 training samples: by 1.0 "
+            "[−4.0, 6.0] percentage points, which may be nothing. It is 20.0% [15.0%, 25.0%] for the "
+            "baseline, which has no pretraining.",
+        ),
+        (
+            {"random": 0.3, "per-sample": 0.25},
+            "No pretraining lowers the error with 60 training samples: it is 20.0% [15.0%, 25.0%] for the "
+            "baseline, which has no pretraining, and the best pretraining, on 8 per-sample classes, changes "
+            "it by +5.0 [+0.0, +10.0] points.",
+        ),
+        (
+            {},
+            "The error with 60 training samples is 20.0% [15.0%, 25.0%] for the baseline, which has no "
+            "pretraining.",
+        ),
+    ],
+)
+def test_a_report_opens_with_its_answer(errors, answer):
+    assert describe_granularity({"summary": errors_of(**errors)})[0] == answer

@@ -162,7 +162,8 @@ def test_the_report_says_what_error_means(study, done, task, words):
     out = of_task(study, task, done).out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert [text for text in words if text not in page] == []
-    assert f"With 40 training samples, the {words[0]} of the baseline, which has no pretraining, is " in page
+    assert f" lowers the {words[0]} " in page
+    assert "for the baseline, which has no pretraining" in page
     assert f"E{words[0][1:]} on the target, and its difference" in page
     assert "accuracy" not in page
     names = sorted(path.name.partition("-")[2] for path in (out / "figures").iterdir())

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harsanyi.analyses import Compute, Run, Track
+from harsanyi.analyses import Compute, Run, Track, compare, plot_shares, plot_strength_by_order
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.comparison.comparison import run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.strongest_changes import CHANGED_PARTS, strongest_changes
 from harsanyi.analyses.report.explorer import Explorer
 from harsanyi.analyses.report.page import Report, write_report
@@ -142,6 +143,21 @@ def test_the_page_fits_its_window_and_its_scheme(kind, width, scheme, request, v
     assert drawn == ink  # figures are written in the colour of the page
     light = [sum(map(int, colour[4:-1].split(","))) > 3 * 128 for colour in (background, ink)]
     assert light == ([True, False] if scheme == "light" else [False, True])
+
+
+@pytest.mark.parametrize("draw", [plot_strength_by_order, plot_shares], ids=lambda draw: draw.__name__)
+def test_a_figure_of_ten_orders_is_whole_on_a_narrow_screen(draw, visit, tmp_path):
+    tables = torch.rand(2, 3, 2**10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    change = compare(*[extract(v, AndOr()) for v in tables])
+    figure = figure_of(draw(change if draw is plot_strength_by_order else change.table()))
+    write_report(tmp_path / "r.html", Report(title="a", headline="b", figures={"Orders: all": figure}))
+    frame = visit(tmp_path / "r.html", 420).locator("figure .drawing")
+    assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") <= 0  # nothing beyond its edge
+    drawn = (
+        "frame => [frame.querySelector('svg').clientWidth, frame.querySelector('svg').viewBox.baseVal.width]"
+    )
+    pixels, points = frame.evaluate(drawn)
+    assert pixels / points >= 0.98  # so that the smallest letters, of 8 points, have 8 pixels
 
 
 def test_every_masked_input_has_the_score_of_the_table(exact, visit):

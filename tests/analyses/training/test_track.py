@@ -14,6 +14,7 @@ from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, theory_variances
 from harsanyi.analyses.training.track import (
+    _succession,
     describe_track,
     performance_by_step,
     track_figures,
@@ -241,3 +242,9 @@ def test_the_first_figures_say_how_they_differ(out):
         for name in ("reached", "similarity_own")
     )
     assert (similar <= reached + 1e-12).all()  # Σ max ≥ Σ end
+
+
+@pytest.mark.parametrize(("orders", "said"), [(1, "1 order has strength"), (3, "3 orders have strength")])
+def test_few_orders_are_counted_in_words(orders, said):
+    steps = pd.DataFrame({"quantity": "step", "order": map(str, range(1, orders + 1)), "value": 1.0})
+    assert f"In run, {said} at the end" in _succession("run", steps.assign(strength_share=1 / orders))

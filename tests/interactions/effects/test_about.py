@@ -166,3 +166,17 @@ def test_files_of_older_versions_are_read():
     assert old.ranges.effect.shape == (2, 2)
     assert old.table(top=1).players.tolist() == ["player 0 + player 2", "player 0 + player 1 + player 2"]
     assert old.top(1)[0][0].effect == pytest.approx(0.933522101286603)
+
+
+def test_files_of_the_first_version_are_read():
+    """Before there were ranges and names: what its sparse split explains is the table, up to its noise."""
+    old = Interactions.load(FILES / "interactions_of_the_first_version.h5")
+    assert (old.games, old.n, old.ranges, old.about) == (3, 4, None, About())
+    assert old.method_in_words.startswith("sparsest AND and OR to 0.1%")
+    for game in range(3):
+        and_, or_, v = old.and_[game], old.or_[game], old.v[game]
+        allowed = 0.04 * abs(v[-1] - v[0]) + 1e-9  # its noise, and rounding
+        for t in range(16):
+            inside = sum(and_[s] for s in range(16) if s & t == s)
+            meeting = sum(or_[s] for s in range(16) if s & t)
+            assert abs(inside + or_[0] + meeting - v[t]) <= allowed

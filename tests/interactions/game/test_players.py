@@ -207,6 +207,19 @@ def test_words_of_several_texts_are_padded(tokenizer):
     assert (players.owner[0, 6:] == BACKGROUND).all()
 
 
+@pytest.mark.parametrize("padding", [True, "max_length"])
+def test_the_options_of_the_network_s_inputs_are_taken(padding, tokenizer):
+    texts = ["how far is it", "how far is it from denver to aspen ?"]
+    options = {"padding": padding, "truncation": True, "max_length": 24, "return_tensors": "pt"}
+    for make in (Players.words, Players.tokens):
+        players = make(tokenizer, texts, choose=4, seed=0, **options)
+        assert players.owner.shape == tuple(tokenizer(texts, **options)["input_ids"].shape)
+        by_word = make == Players.words
+        pieces = sentence_pieces(tokenizer, texts[1], players.owner[1], by_word=by_word, **options)
+        owned = [piece for piece, owner in pieces if owner != BACKGROUND]
+        assert owned == list(players.names[1])
+
+
 def test_fewer_words_than_players(tokenizer):
     with pytest.raises(ValueError, match=r"'far \?' has 1 .* expected 2"):
         Players.words(tokenizer, "far ?", choose=2)
