@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from harsanyi.analyses.statistics.verdict import Claim
+from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
@@ -176,8 +176,7 @@ class Granularity(Settings):
             if len(set(values)) < len(values):
                 raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
         self._require_numbers()
-        for claim in self.claims:
-            Claim.of(claim)
+        require_form(self.claims)
         counted = [kind for kind in self.kinds if kind in COUNTED]
         if counted and not self.counts:
             raise ValueError(

@@ -5,24 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from harsanyi.analyses.granularity.claims import claims_in_words, describe_claims
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
 from harsanyi.analyses.granularity.ladder import READ_OUT
 from harsanyi.analyses.granularity.run_tables import DIFFERENCE, OF_DIFFERENCES
 from harsanyi.analyses.granularity.runs import BASELINE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import (
-    CLAIMS,
     CORRELATION,
     LADDER_SUMMARY,
     SUMMARY,
     of_largest_pretraining,
 )
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
-from harsanyi.analyses.statistics.verdict import RULE, verdict
+from harsanyi.analyses.statistics.verdict import verdict
 from harsanyi.shown import number
 
 KNOWLEDGE = {
@@ -84,8 +83,7 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     if LADDER_SUMMARY in tables:
         ladder = of_largest_pretraining(tables[LADDER_SUMMARY])
         sentences += _knowledge(ladder) + _parts_alone(ladder)
-    if CLAIMS in tables:
-        sentences += describe_claims(tables[CLAIMS])
+    sentences += describe_claims(tables)
     apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
     return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
@@ -273,8 +271,7 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
-    if CLAIMS in tables:
-        words["Claims of the study file. " + RULE] = claims_in_words(tables[CLAIMS])
+    words |= claims_in_words(tables)
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harsanyi.analyses.study.layout import TOKEN_BASELINES, specification
+from harsanyi.analyses.study.layout import TOKEN_BASELINES, WORDS, specification
 from harsanyi.analyses.study.settings import option
 from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Study
 from harsanyi.data.corruptions import CORRUPTIONS, corruption
@@ -46,13 +46,12 @@ def _require_own_head(study: Study) -> None:
     )
     if study.label != "data":
         raise ValueError(f"--label {study.label} is {why}: leave it out")
-    study.refuse_idle(("read_out", "read_out_inputs", "keep_outputs"), why)
+    study.refuse_idle(("read_out", "read_out_inputs"), why)
 
 
 def require_players(players: str) -> None:
     """Refuse players that neither images nor sentences can have, and masks of a folder that is not there."""
-    words = ("words", "tokens")
-    kind, sizes = specification(players, "text" if players.partition(":")[0] in words else "image")
+    kind, sizes = specification(players, "text" if players.partition(":")[0] in WORDS else "image")
     if kind == "masks" and not sizes[1].is_dir():
         raise FileNotFoundError(f"--players {players}: there is no folder {sizes[1]}")
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
@@ -29,6 +30,12 @@ from harsanyi.analyses.run.watched import watched_run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
+from harsanyi.analyses.training.claims import (
+    DETOURS,
+    SUCCESSION,
+    claims_of_runs,
+    require_claimed,
+)
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
     plot_reached,
@@ -53,8 +60,7 @@ from harsanyi.analyses.training.trajectory import (
 )
 from harsanyi.writing import alone_in_its_folder
 
-TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
-THEORY, SUCCESSION = "theory", "succession"
+TRAJECTORIES, TIMES, THEORY = "trajectories", "times", "theory"
 # Shares of the final knowledge whose times are in the tables and in the summary.
 REACHED_SHARES = (0.5, 0.9)
 
@@ -74,11 +80,13 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         the summary, a sentence each.
     """
     study.require_sense()
+    require_claimed(study)
     run = watched_run(study) or compute(study, progress=progress)
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
+    tables |= claims_of_runs(run, trajectories, tables)
     figures = track_figures(run, trajectories, tables)
-    first, *others = describe_track(tables)
+    first, *others = [*describe_track(tables), *describe_claims(tables)]
     report = Report(
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
         headline=first,
@@ -88,7 +96,8 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         again=command_of(run),
         explorer=explorer_of(run),
         facts=_facts(run) | method_facts(run) | network_facts(run),
-        tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
+        tables=claims_in_words(tables)
+        | {"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
         findings=_findings(run, tables),
         notes=[
