@@ -121,10 +121,9 @@ def relate(
             raise ValueError(f"{name} is {number}: expected 1 or more")
     run = Run.open(folder)
     names = run.compared(series, scratch)
-    change, games = run.change_of(names), prepare(run.study)
-    question = question_of(run, names, games.all_inputs)
+    change, question = run.change_of(names), question_of(run, names)
     require_claimed(claims, question.of, scratch="scratch" in names)
-    interventions, failed = _interventions(run, games, change, names, k, controls)
+    interventions, failed = _interventions(run, change, names, k, controls)
     tables = {
         CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
         **_predictions(run, question),
@@ -247,7 +246,6 @@ def _predictions(run: Run, question: Question) -> dict[str, pd.DataFrame]:
 
 def _interventions(
     run: Run,
-    study_games: StudyGames,
     change: KnowledgeChange,
     names: Mapping[str, str],
     k: int,
@@ -258,7 +256,7 @@ def _interventions(
     Returns:
         the tables; and, in sentences, on which inputs a network failed with another baseline.
     """
-    seed = run.study.seed
+    study_games, seed = prepare(run.study), run.study.seed
     sides = {side: _baselines(study_games, names[side]) for side in ("before", "after")}
     games = {
         name: {

@@ -185,12 +185,10 @@ class Granularity(Settings):
         if "wordnet" in self.kinds and not self.hops and not self.depths:
             raise ValueError("wordnet needs levels: give --hops 1 4 or --depths 2 4")
         self._refuse_idle()
-        for name in ("inputs", "published"):
-            if getattr(self, name) and self.task != "classification":
-                raise ValueError(
-                    f"{option(name)} is for classification, not {self.task}: interactions are compared, and "
-                    "errors were published, of classes"
-                )
+        if self.published and self.task != "classification":
+            raise ValueError(
+                f"--published is for classification, not {self.task}: the published errors are of classes"
+            )
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
 

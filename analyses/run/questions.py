@@ -12,9 +12,10 @@ from torch import Tensor
 from harsanyi.analyses.knowledge.answers import of_labels
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.study import MULTI_LABEL, OUTPUT
-from harsanyi.data import Inputs
 from harsanyi.data.label_numbers import label_numbers
+from harsanyi.data.label_sets import label_sets
 from harsanyi.interactions import Interactions
 
 ByClass = Mapping[str, list[Interactions]]
@@ -49,13 +50,12 @@ class Question:
         return torch.stack([choice.v[:, -1] for choice in self.choices["after"]]).argmax(0)
 
 
-def question_of(run: Run, compared: Mapping[str, str], inputs: Inputs) -> Question:
+def question_of(run: Run, compared: Mapping[str, str]) -> Question:
     """What the networks of a run are asked.
 
     Args:
         run: finished; where classes or labels are scored, it kept the outputs of all.
         compared: which of its networks stand for before, after and scratch.
-        inputs: all inputs of the study, label by label where sets are scored.
 
     Raises:
         ValueError: for outputs that were not kept, and labels of a regression that are no numbers.
@@ -63,8 +63,7 @@ def question_of(run: Run, compared: Mapping[str, str], inputs: Inputs) -> Questi
     games = tuple(run.store.numbers)
     if run.study.score == OUTPUT:
         names = run.store.settings["labels"]
-        column = run.study.level or next(iter(inputs.labels), "")
-        truth = torch.from_numpy(label_numbers(names, column))
+        truth = torch.from_numpy(label_numbers(names, run.study.level or "of the labels"))
         alone = {side: [run.interactions[name]] for side, name in compared.items()}
         return Question("numbers", games, alone, truth, {}, torch.zeros(0, dtype=torch.int64))
     by_class, labels = compared_by_class(run, compared), run.labels
@@ -77,7 +76,7 @@ def question_of(run: Run, compared: Mapping[str, str], inputs: Inputs) -> Questi
         "labels",
         tuple(games[row] for row in first),
         {side: [each.select(first) for each in of_side] for side, of_side in by_class.items()},
-        torch.from_numpy(_sets(run, inputs)[first]),
+        torch.from_numpy(_sets(run)[first]),
         choices,
         torch.ones(len(games), dtype=torch.int64),
     )
@@ -89,12 +88,12 @@ def _present_or_not(by_class: list[Interactions], labels: Int64[Tensor, " games"
     return [replace(present, and_=-present.and_, or_=-present.or_, v=-present.v), present]
 
 
-def _sets(run: Run, inputs: Inputs) -> Bool[np.ndarray, "games labels"]:
-    """Which labels each game's input has."""
-    labels, names = inputs.level(run.study.level)
-    known: dict[str, set[str]] = {}
-    for name, label in zip(inputs.names, labels, strict=True):
-        known.setdefault(name, set()).add(names[label])
-    return np.array(
-        [[label in known[name] for label in run.classes] for name in run.store.settings["inputs"]]
-    )
+def _sets(run: Run) -> Bool[np.ndarray, "games labels"]:
+    """Which of the labels that all networks answer each game's input has."""
+    inputs = load_inputs(run.study, run.study.data)
+    matrix, members = label_sets(inputs, run.study.level)
+    rows = {name: row for row, name in enumerate(inputs.names)}
+    columns = [members.index(label) if label in members else None for label in run.classes]
+    games = matrix[[rows[name] for name in run.store.settings["inputs"]]] > 0
+    absent = np.zeros(len(games), dtype=bool)
+    return np.stack([absent if column is None else games[:, column] for column in columns], axis=1)

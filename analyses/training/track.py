@@ -1,5 +1,6 @@
 """Tracking: checkpoints of training runs → value tables → trajectories → figures and report."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -28,8 +29,10 @@ from harsanyi.analyses.run.notes import (
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.run.watched import watched_run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words
 from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
+from harsanyi.analyses.training.chances import with_chances
 from harsanyi.analyses.training.claims import (
     DETOURS,
     SUCCESSION,
@@ -104,6 +107,8 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
             "Intervals are over the inputs. They do not cover other runs of the same recipe.",
             f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end hardly exist: they are "
             "grey, and not in rank correlations.",
+            "p of a rank correlation is the share of permutations of the orders that are as far from 0, "
+            "exact for up to seven orders; corrected (Benjamini–Hochberg) for the number of correlations.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
             "Theory has AND interactions only: beside it, the effects of the run are counted as dividends, "
             "an OR as those of its subsets. It predicts a succession, not steps, and nothing about the first "
@@ -227,7 +232,7 @@ def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> d
         return {}
     return {
         THEORY: pd.concat(theories, ignore_index=True),
-        SUCCESSION: pd.concat(successions, ignore_index=True),
+        SUCCESSION: with_chances(pd.concat(successions, ignore_index=True)),
     }
 
 
@@ -380,14 +385,20 @@ def _succession(name: str, rows: pd.DataFrame) -> str:
         )
     if reached.nunique() == 1:
         return f"In {name}, half of each order is reached at the same step: none comes first.{left_out}"
-    run, theory, both = (
-        with_interval(rows[rows.quantity == quantity].iloc[0], ".2f") for quantity in CORRELATIONS
-    )
+    run, theory, both = (_with_chance(rows[rows.quantity == quantity].iloc[0]) for quantity in CORRELATIONS)
     return (
         f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
         f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
         f"theory is {both}.{left_out}"
     )
+
+
+def _with_chance(row: pd.Series) -> str:
+    """A rank correlation with its interval, and how rarely chance alone would give it."""
+    found = with_interval(row, ".2f")
+    if math.isnan(row.get(P, math.nan)):
+        return found
+    return f"{found} (p {p_in_words(row[P])}, corrected {p_in_words(row[CORRECTED])})"
 
 
 def _left_out(steps: pd.DataFrame) -> str:
