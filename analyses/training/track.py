@@ -31,7 +31,7 @@ from harsanyi.analyses.run.watched import watched_run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words
 from harsanyi.analyses.study.networks import series_of
-from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
+from harsanyi.analyses.study.study import PRETRAINED, SPARSE_METHODS, Track, checkpoint_of
 from harsanyi.analyses.training.chances import with_chances
 from harsanyi.analyses.training.claims import (
     DETOURS,
@@ -105,8 +105,9 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         findings=_findings(run, tables),
         notes=[
             "Intervals are over the inputs. They do not cover other runs of the same recipe.",
-            f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end hardly exist: they are "
-            "grey, and not in rank correlations.",
+            f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end, or than δ, by which a "
+            "split with noise may miss each score, hardly exist: they are grey, and not in rank "
+            "correlations.",
             "p of a rank correlation is the share of permutations of the orders that are as far from 0, "
             "exact for up to seven orders; corrected (Benjamini–Hochberg) for the number of correlations.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
@@ -207,7 +208,7 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
     bootstrap = Bootstrap(seed=study.seed)
     along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
     times = [
-        time_to_reach(trajectory, share, bootstrap=bootstrap)
+        time_to_reach(trajectory, share, tolerance=tolerance_of(run, trajectory), bootstrap=bootstrap)
         for trajectory in trajectories
         for share in REACHED_SHARES
     ]
@@ -216,18 +217,36 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
         TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
         TIMES: pd.concat(times, ignore_index=True),
         DETOURS: pd.concat(losses, ignore_index=True),
-        **_two_phase_tables(trajectories, bootstrap),
+        **_two_phase_tables(run, trajectories, bootstrap),
     }
 
 
-def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
+def tolerance_of(run: Run, trajectory: Trajectory) -> float:
+    """δ = noise · |v(N) − v(∅)| of the end of a run, summed over its games; 0 for exact splits.
+
+    Args:
+        run: the study, with its method.
+        trajectory: one of its runs.
+    """
+    if run.study.method not in SPARSE_METHODS:
+        return 0.0
+    v = trajectory.final.v
+    return run.study.noise * float((v[:, -1] - v[:, 0]).abs().sum())
+
+
+def _two_phase_tables(
+    run: Run, trajectories: list[Trajectory], bootstrap: Bootstrap
+) -> dict[str, pd.DataFrame]:
     """Runs beside the theory of two-phase learning; without runs whose end has no interactions."""
     theories, successions = [], []
     for trajectory in trajectories:
         if trajectory.final.effects.any():
             variances = theory_variances(trajectory.final)
             theories.append(theory_table(trajectory, variances, bootstrap=bootstrap))
-            successions.append(succession_table(trajectory, variances, bootstrap=bootstrap))
+            tolerance = tolerance_of(run, trajectory)
+            successions.append(
+                succession_table(trajectory, variances, tolerance=tolerance, bootstrap=bootstrap)
+            )
     if not theories:
         return {}
     return {
@@ -290,8 +309,9 @@ def track_figures(
                 f"Kept and new in {name}: preserved and discarded share of the pretrained network's "
                 "strength, new share of the checkpoint's strength"
             ] = plot_shares_over_training(along, name)
+        (one,) = (each for each in trajectories if each.name == name)
         figures[f"Orders of {name}: salient strength of each order, relative to its maximum"] = (
-            plot_orders_over_training(along, name)
+            plot_orders_over_training(along, name, tolerance=tolerance_of(run, one) / games)
         )
     drawn = {caption: figure_of(ax) for caption, ax in figures.items()}
     if THEORY in tables:
@@ -406,7 +426,9 @@ def _left_out(steps: pd.DataFrame) -> str:
     orders = list(steps.order[hardly_there(steps)])
     if not orders:
         return ""
-    below = f"less than {LEAST_SHARE:.0%} of the strength at the end"
+    least = float(steps.get("least_share", pd.Series([LEAST_SHARE])).iloc[0])
+    below = f"less than {percent(least)} of the strength at the end"
+    below += ", which the split's noise alone may make" if least > LEAST_SHARE else ""
     if len(orders) == 1:
         return f" Order {orders[0]} has {below}, and is not counted."
     return f" Orders {listed(orders)} have {below} each, and are not counted."
