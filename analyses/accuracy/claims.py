@@ -48,13 +48,16 @@ def require_claimed(claims: Sequence[str], of: Of, *, scratch: bool) -> None:
 def claims_of_accuracy(
     run: Run, question: Question, claims: Sequence[str], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
-    """The table of claims by its name; nothing without claims.
+    """The table of claims among those of the accuracy of a run; nothing without claims.
 
     Args:
         run: the run.
         question: what its networks are asked.
         claims: of `require_claimed`.
         tables: of the accuracy of the run.
+
+    Returns:
+        "claims" and the table of `claims_table`.
     """
     scratch = "scratch" in question.by_class
 

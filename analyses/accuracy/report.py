@@ -48,6 +48,9 @@ def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str, of: Of = "cl
         tables: of the accuracy of a run, by name.
         unit: of the score.
         of: what is asked: classes, sets of labels, or numbers.
+
+    Returns:
+        the figures; those of what there is no table of are left out.
     """
     fit, correlations = tables[CALIBRATION], tables[CORRELATION]
     figures = {

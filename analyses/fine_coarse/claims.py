@@ -41,6 +41,9 @@ def claims_of_levels(
         levels: the names of its levels.
         tables: of the study, by name.
         cells: of `level_map`.
+
+    Returns:
+        "claims" and the table of `claims_table`.
     """
 
     def quantities() -> dict[str, Quantity]:

@@ -36,6 +36,14 @@ def answers_of(scores: Scores, truth: Truth) -> Tensor:
 def agreement(answers: Tensor, expected: Tensor, truth: Truth) -> Float64[Tensor, "*draws games"]:
     """1 where an answer is as expected and else 0; of sets, the share of labels that are as expected.
 
+    Args:
+        answers: of `answers_of`.
+        expected: what they are compared with, in the same form.
+        truth: says which of the two kinds of answers they are.
+
+    Returns:
+        a number for each game, and each draw.
+
     >>> truth = torch.tensor([[True, False]])
     >>> scores = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
     >>> agreement(answers_of(scores, truth), truth, truth).tolist()

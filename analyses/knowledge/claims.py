@@ -23,6 +23,9 @@ def change_names(n: int, *, scratch: bool, of: str = "") -> list[str]:
         scratch: whether there is a network from scratch.
         of: of the change, where a study has several.
 
+    Returns:
+        QUANTITY as in `KnowledgeChange.table`, then :OF, then :ORDER for one order.
+
     >>> change_names(2, scratch=False)[:4], change_names(1, scratch=False, of="self")[0]
     (['preserved_share', 'preserved_share:1', 'preserved_share:2', 'discarded_share'], 'preserved_share:self')
     """

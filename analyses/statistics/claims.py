@@ -178,6 +178,9 @@ def told_claims(
         quantities: gives them, where there are claims.
         claims, bootstrap: as for `claims_table`.
 
+    Returns:
+        "claims" and the table.
+
     >>> told_claims(dict, [])
     {}
     """

@@ -53,6 +53,9 @@ def claims_of_runs(
         run: a finished study of training runs.
         trajectories: its runs.
         tables: of `track_tables`.
+
+    Returns:
+        "claims" and the table of `claims_table`.
     """
     study = run.study
     assert isinstance(study, Track)

@@ -88,12 +88,15 @@ def hold_out(target: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def fit_probe(task: str, features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Weight (outputs, features) and bias (outputs,) in float64, for features that are not standardised.
+    """Fit a linear layer by the task's method, on features that it standardises.
 
     Args:
         task: as in `require_samples`.
         features: float64 (samples, features).
         target: of `check_target`.
+
+    Returns:
+        weight (outputs, features) and bias (outputs,) in float64, for features as they are.
     """
     mean, scale = features.mean(axis=0), features.std(axis=0)
     # A feature that is constant up to rounding holds no information; divided by its spread it would be noise.
@@ -105,12 +108,15 @@ def fit_probe(task: str, features: np.ndarray, target: np.ndarray) -> tuple[Tens
 
 
 def measure_probe(task: str, outputs: Tensor, target: np.ndarray) -> float:
-    """The share of right answers, of right labels, or R².
+    """How right a probe is.
 
     Args:
         task: as in `require_samples`.
         outputs: of the probe, float64 (samples, outputs).
         target: of `check_target`.
+
+    Returns:
+        the share of right answers, of right labels, or R².
     """
     if task == "classification":
         return float((outputs.argmax(dim=1).numpy() == target).mean())
