@@ -41,6 +41,7 @@ from harsanyi.analyses.run.cautions import few_seeds
 from harsanyi.analyses.run.methods import CITATION, again, versions
 from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STUDY_FILE
+from harsanyi.analyses.statistics.comparisons import with_corrected
 from harsanyi.models import StackRecipe
 from harsanyi.progress import say
 from harsanyi.writing import sole_writer
@@ -125,7 +126,9 @@ def _tables(
     return {
         CELLS: cells,
         DELTA: level_deltas(cells),
-        BETA: pd.concat([beta_sweep(level, largest, recipe, *common) for level in levels]),
+        BETA: with_corrected(
+            pd.concat([beta_sweep(level, largest, recipe, *common) for level in levels]), by=["quantity"]
+        ),
         LOSS: pd.concat(losses),
         REDUNDANCY: level_redundancy(levels, largest, widest, study.seeds[0], folder),
         CORRELATION: gain_correlation(gain_points(cells)),
@@ -218,7 +221,8 @@ def _facts(
 def _notes(study: FineCoarse) -> list[str]:
     notes = [
         "A seed draws the samples, their split, the first weights and the order. Intervals are over seeds on "
-        "fixed test samples, and not corrected for the number of cells.",
+        "fixed test samples, and not corrected for the number of cells; p in the tables is, too "
+        "(Benjamini–Hochberg).",
         "Networks with equal parameters share outputs and first weights: one minimises the loss of fine "
         "classes, the other that of coarse classes alone, β = 0.",
         "Where coarse networks do not fit their own training samples, Δ is of training, not generalisation.",
