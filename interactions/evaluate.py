@@ -166,7 +166,8 @@ def evaluate_outputs(
         games, plan, memory, checkpoints, batch_size, progress: as for `evaluate`; the batches are the same.
 
     Returns:
-        Outputs `(games, 2**n, classes)` in the network's own floating type, on the game's device.
+        Outputs `(games, 2**n, classes)` in the network's own floating type, on the game's device. Of a
+        network that answers at every pixel, the score of each class (`pixel_log_odds`), in float64.
 
     Raises:
         ValueError: if the game has no outputs of its own.
@@ -186,7 +187,8 @@ def evaluate_outputs(
     if (way := choose(game, plan, memory=memory, checkpoints=checkpoints).plan) is None:
         outputs = _in_batches(game, game.outputs, len(numbers) * count, pairs_of, **options)
     else:
-        outputs = _by_plan(way, lambda outputs, _: of_classes(outputs), numbers, count, pairs_of, **options)
+        kept = getattr(game, "of_all_classes", of_classes)
+        outputs = _by_plan(way, lambda outputs, _: kept(outputs), numbers, count, pairs_of, **options)
     return outputs.view(len(numbers), count, -1)
 
 

@@ -1,7 +1,6 @@
 """Discrimination: whether a part of the knowledge supports the true class more than any other class."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import Quantities, amounts_table
+from harsanyi.analyses.knowledge.answers import of_labels
 from harsanyi.analyses.knowledge.change import knowledge_parts
 from harsanyi.analyses.knowledge.restricted import require_classes
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -57,26 +57,6 @@ def margins(by_class: Sequence[Interactions], labels: Labels) -> Effects:
         largest = torch.maximum(others, interactions.effects)
         others = torch.where((labels == k)[:, None, None], others, largest)
     return of_labels(by_class, labels).effects - others
-
-
-def of_labels(by_class: Sequence[Interactions], labels: Labels) -> Interactions:
-    """The interactions of each game in the score of its true class.
-
-    >>> from harsanyi.interactions import And, extract
-    >>> by_class = [extract(torch.full((2, 2), value), And()) for value in (5.0, 7.0)]
-    >>> of_labels(by_class, torch.tensor([1, 0])).v[:, 0].tolist()
-    [7.0, 5.0]
-    """
-    and_, or_, v = (torch.empty_like(by_class[0].v) for _ in range(3))
-    for k, interactions in enumerate(by_class):
-        games = labels == k
-        and_[games], or_[games], v[games] = (
-            table[games] for table in (interactions.and_, interactions.or_, interactions.v)
-        )
-    known = by_class[0].about
-    words = tuple(by_class[k].about.label(game) for game, k in enumerate(labels.tolist()))
-    about = replace(known, labels=words if known.labels else ())
-    return Interactions(and_, or_, v, by_class[0].method, about=about)
 
 
 def discrimination_table(

@@ -23,6 +23,7 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
+from harsanyi.analyses.knowledge.restricted_numbers import R2
 
 # Parts are drawn side by side in this order.
 PART_COLOURS = {
@@ -50,7 +51,7 @@ ORDER_STYLES = {
 
 def plot_restricted(
     table: pd.DataFrame,
-    quantity: Literal["accuracy", "agreement", "accuracy_share"] = "accuracy",
+    quantity: Literal["accuracy", "agreement", "accuracy_share", "r2"] = "accuracy",
     ax: Axes | None = None,
 ) -> Axes:
     """Prediction from each part alone (filled), and from the salient knowledge without it (outlined).
@@ -60,7 +61,7 @@ def plot_restricted(
     lines at its bar are those of that network.
 
     Args:
-        table: of `restricted_prediction`.
+        table: of `restricted_prediction`, or with "r2" of `restricted_numbers`.
         quantity: of the table.
         ax: to draw on; a new figure by default.
 
@@ -87,8 +88,12 @@ def plot_restricted(
     ax.bar([0], [np.nan], facecolor="none", edgecolor=FAINT, linewidth=1.4, label="without")
     ax.set_xticks(range(len(parts)), [PART_LABELS.get(name, name) for name in parts])
     ax.set_xlim(-0.7, len(parts) - 0.3)
-    share_axis(ax, None if quantity == "accuracy_share" else 1.02)
+    if quantity == R2:
+        ax.axhline(0, color="black", linewidth=0.6)
+    else:
+        share_axis(ax, None if quantity == "accuracy_share" else 1.02)
     labels = {
+        R2: "R²",
         "accuracy_share": "accuracy,\nof that of all salient",
         "agreement": "same answer as the network",
     }

@@ -1,13 +1,13 @@
 """Knowledge and accuracy: whether preserved and new knowledge of a finished run explain its accuracy."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
+from harsanyi.analyses.accuracy.claims import OFF, claims_of_accuracy, outcomes_of, require_claimed
 from harsanyi.analyses.accuracy.counterfactual import counterfactual_table
 from harsanyi.analyses.accuracy.counterfactual_fit import calibration_table
 from harsanyi.analyses.accuracy.discrimination import discrimination_table
@@ -38,10 +38,11 @@ from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import shares_by_order
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.knowledge.restricted_numbers import restricted_numbers
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed
-from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
@@ -54,26 +55,37 @@ from harsanyi.analyses.run.notes import (
     read_out_lines,
     reading_lines,
 )
+from harsanyi.analyses.run.questions import Question, question_of
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
-from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Track
+from harsanyi.analyses.study.study import OUTPUT, PIXELS, Track
 from harsanyi.analyses.training.track import TRAJECTORIES
-from harsanyi.interactions import BASELINES, Interactions, MaskedModel
+from harsanyi.interactions import BASELINES, MaskedModel
 from harsanyi.shown import counted
 
 FOLDER = "accuracy"
 # Smallest number of runs for a correlation over their last checkpoints.
 MIN_RUNS = 3
 REMOVAL_ORDERS: tuple[Order, ...] = ("fewest", "greedy", "strongest", "weakest")
-ByClass = Mapping[str, list[Interactions]]
+PART_HEADINGS = {
+    "classes": "Accuracy of a part of the knowledge",
+    "labels": "Labels that a part of the knowledge has right",
+    "numbers": "R² of a part of the knowledge",
+}
 
 
 def relate(
-    folder: Path, series: str | None = None, scratch: str | None = None, *, k: int = 3, controls: int = 3
+    folder: Path,
+    series: str | None = None,
+    scratch: str | None = None,
+    *,
+    k: int = 3,
+    controls: int = 3,
+    claims: Sequence[str] = (),
 ) -> list[str]:
     """Relate the knowledge change of a finished run to accuracy.
 
@@ -81,6 +93,10 @@ def relate(
     accuracy of a part of the knowledge alone; and intervention, masking the players of interactions with
     another baseline. Also how discriminative and how redundant the parts are, and the number of inputs that
     such shares need. Only interventions need forwards, a few for each input.
+
+    Of a multi-label network each label stands for itself: restricted prediction is of all labels of an input,
+    and what weighs answers weighs a label's presence against its absence. A regression predicts by R², and
+    has no other answers to weigh.
 
     Writes into `folder`/accuracy: the tables as .csv and .h5, figures and report.html.
 
@@ -91,32 +107,33 @@ def relate(
         scratch: of tracked runs, the one that was trained from scratch, if there is one.
         k: number of the strongest interactions of each part and input whose players are masked.
         controls: number of random coalitions for each of them.
+        claims: told by rule, see `harsanyi.analyses.accuracy.claims`.
 
     Returns:
         the summary, a sentence each.
+
+    Raises:
+        ValueError: for a run whose outputs were not kept, or that is of the next token; for labels of a
+            regression that are no numbers; and for claims about what is not there.
     """
     for name, number in (("--strongest", k), ("--controls", controls)):
         if number < 1:
             raise ValueError(f"{name} is {number}: expected 1 or more")
     run = Run.open(folder)
-    if run.study.score in (MULTI_LABEL, PIXELS):
-        raise ValueError(
-            f"accuracy is of networks that answer one class an input, and {folder} scores {run.study.score}: "
-            "its summary says how many labels are right"
-        )
     names = run.compared(series, scratch)
-    change = run.change_of(names)
-    by_class = compared_by_class(run, names)
+    change, question = run.change_of(names), question_of(run, names)
+    require_claimed(claims, question.of, scratch="scratch" in names)
     interventions, failed = _interventions(run, change, names, k, controls)
     tables = {
         CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
-        **_predictions(run, by_class),
+        **_predictions(run, question),
         **interventions,
-        **_correlations(run, change, by_class),
+        **_correlations(run, change, question),
         PLANNING: planning_curve(change, seed=run.study.seed),
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
-    first, *others = describe_accuracy(tables)
+    tables |= claims_of_accuracy(run, question, claims, tables)
+    first, *others = [*describe_accuracy(tables, question.of), *describe_claims(tables)]
     basis = _basis(run, names, tables)
     report = Report(
         title=f"{run.study.model}: knowledge and accuracy",
@@ -128,18 +145,20 @@ def relate(
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
         | network_facts(run),
-        tables={
-            "Accuracy of a part of the knowledge": restricted_in_words(tables[RESTRICTED]),
+        tables=claims_in_words(tables)
+        | {
+            PART_HEADINGS[question.of]: restricted_in_words(tables[RESTRICTED], question.of),
             "Correlations": correlations_in_words(tables[CORRELATION]),
             "Shares of strength by order": shares_by_order(tables[CHANGE_TABLE]),
         },
-        figures=accuracy_figures(tables, run.unit),
-        findings=accuracy_findings(tables),
+        figures=accuracy_figures(tables, run.unit, question.of),
+        findings=accuracy_findings(tables, question.of),
         notes=[
             "Intervals are over the inputs (correlations over checkpoints: the runs). They do not cover "
             "other training runs.",
             "Correlation is not cause: along a run nearly every quantity correlates with the step.",
             "The network never uses a part alone: its parts were learned together.",
+            *_notes_on(run, question),
             *method_notes(run),
         ],
     )
@@ -163,27 +182,61 @@ def _basis(run: Run, names: Mapping[str, str], tables: Mapping[str, pd.DataFrame
     beside = f", beside {names['scratch']} from scratch" if "scratch" in names else ""
     sentences = [f"Shares are of the change from {names['before']} to {names['after']}{beside}."]
     if CHECKPOINTS not in tables:
-        sentences.append(
-            "There is no correlation over checkpoints: their accuracy was not measured, since no labelled "
-            "inputs are left that no read-out was fitted on. Track the runs with --train-data."
+        why = (
+            "which is of classes and of sets of labels alone."
+            if run.study.score in (OUTPUT, PIXELS)
+            else "since no labelled inputs are left that no read-out was fitted on. Track the runs with "
+            "--train-data."
         )
+        sentences.append(f"There is no correlation over checkpoints: their accuracy was not measured, {why}")
     return sentences
 
 
-def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:
+def _notes_on(run: Run, question: Question) -> list[str]:
+    """What right means, where it is not one class an input."""
+    if question.of == "labels":
+        return [
+            "Right is the share of all labels of an input, present and absent: a label is predicted where "
+            "its log-odds are above 0. Inputs without any label are no games, and are not among them. What "
+            "weighs answers weighs the presence of a game's label against its absence."
+        ]
+    if question.of == "numbers":
+        return [
+            "R² = 1 − Σ(y − ŷ)² / Σ(y − ȳ)² over the inputs: 1 is exact, 0 as good as the mean of their "
+            "numbers, below 0 worse. A number has no other answers: nothing is discriminative, and no "
+            "answer flips."
+        ]
+    if run.study.score == PIXELS:
+        return ["The answer for an image is the class with the highest mean log-odds over its pixels."]
+    return []
+
+
+def _predictions(run: Run, question: Question) -> dict[str, pd.DataFrame]:
     """Predictions of parts of the knowledge, and how discriminative and how redundant they are."""
-    study, labels = run.study, run.labels
-    before, after = by_class["before"], by_class["after"]
+    study, sides = run.study, question.by_class
     bootstrap = Bootstrap(seed=study.seed)
-    options: Any = {
-        "scratch": by_class.get("scratch"),
-        "threshold": study.threshold,
-        "bootstrap": bootstrap,
-    }
-    prunings = [prune_until_flip(after, threshold=study.threshold, order=order) for order in REMOVAL_ORDERS]
+    options: Any = {"threshold": study.threshold, "bootstrap": bootstrap}
+    if question.of == "numbers":
+        alone = {side: of_side[0] for side, of_side in sides.items()}
+        before, after, others = alone["before"], alone["after"], alone.get("scratch")
+        return {RESTRICTED: restricted_numbers(before, after, question.truth, scratch=others, **options)}
+    right = restricted_prediction(
+        sides["before"], sides["after"], question.truth, scratch=sides.get("scratch"), **options
+    )
+    sides = question.choices
+    prunings = [
+        prune_until_flip(sides["after"], threshold=study.threshold, order=order) for order in REMOVAL_ORDERS
+    ]
     return {
-        RESTRICTED: restricted_prediction(before, after, labels, **options),
-        DISCRIMINATION: discrimination_table(before, after, labels, signs=True, **options),
+        RESTRICTED: right,
+        DISCRIMINATION: discrimination_table(
+            sides["before"],
+            sides["after"],
+            question.chosen,
+            scratch=sides.get("scratch"),
+            signs=True,
+            **options,
+        ),
         PRUNING: pd.concat([pruning.table(bootstrap=bootstrap) for pruning in prunings], ignore_index=True),
         STANDING: pd.concat(
             [pruning.standing(bootstrap=bootstrap) for pruning in prunings], ignore_index=True
@@ -192,7 +245,11 @@ def _predictions(run: Run, by_class: ByClass) -> dict[str, pd.DataFrame]:
 
 
 def _interventions(
-    run: Run, change: KnowledgeChange, names: Mapping[str, str], k: int, controls: int
+    run: Run,
+    change: KnowledgeChange,
+    names: Mapping[str, str],
+    k: int,
+    controls: int,
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Scores where the players of the strongest interactions are masked with other baselines.
 
@@ -240,13 +297,12 @@ def _baselines(games: StudyGames, network: str) -> Baselines:
     return {name: baseline for name, baseline in baselines.items() if name != own}
 
 
-def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[str, pd.DataFrame]:
+def _correlations(run: Run, change: KnowledgeChange, question: Question) -> dict[str, pd.DataFrame]:
     """Shares against answers over inputs; of tracked runs also against accuracy, by checkpoint and by run."""
     bootstrap = Bootstrap(seed=run.study.seed)
-    answers = torch.stack([interactions.v[:, -1] for interactions in by_class["after"]]).argmax(0)
-    points = input_points(change, correct=answers == run.labels)
+    points = _points(change, question)
     shares = [*SHARE_AMOUNTS, *(SCRATCH_SHARE_AMOUNTS if change.scratch else {})]
-    pairs = [(share, outcome) for share in shares for outcome in ("score_after", "correct")]
+    pairs = [(share, outcome) for share in shares for outcome in outcomes_of(question.of)]
     tables = [correlation_table(points, pairs, bootstrap=bootstrap).assign(over="inputs")]
     checkpoints = _checkpoints(run)
     if checkpoints.empty:
@@ -266,6 +322,15 @@ def _correlations(run: Run, change: KnowledgeChange, by_class: ByClass) -> dict[
         CHECKPOINTS: checkpoints,
         CORRELATION: pd.concat(tables, ignore_index=True),
     }
+
+
+def _points(change: KnowledgeChange, question: Question) -> pd.DataFrame:
+    """A row for each input: shares, the score, and whether the answer is right, or how far the number is
+    off."""
+    if question.of == "numbers":
+        off = (change.after.v[:, -1].cpu() - question.truth).abs().numpy()
+        return input_points(change).assign(**{OFF: off})
+    return input_points(change, correct=(question.answers == question.chosen).cpu())
 
 
 def _checkpoints(run: Run) -> pd.DataFrame:

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
-from harsanyi.analyses.accuracy.part_sentences import describe_restricted
+from harsanyi.analyses.accuracy.part_sentences import CHANCE_WORDS, Of, describe_restricted
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
@@ -34,22 +35,31 @@ SHARE_WORDS = {
     "new_share": "new share",
     "reached": "share of the end that is reached",
 }
+# What is measured of a part, by what is asked.
+RIGHT = {"classes": "accuracy", "labels": "labels right", "numbers": "R²"}
 # Fewer clusters give no interval that is worth a word in the summary.
 MIN_CLUSTERS = 5
 
 
-def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str, Figure]:
-    """The figures by caption; the words before the colon are the name of the file."""
+def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str, of: Of = "classes") -> dict[str, Figure]:
+    """The figures by caption; the words before the colon are the name of the file.
+
+    Args:
+        tables: of the accuracy of a run, by name.
+        unit: of the score.
+        of: what is asked: classes, sets of labels, or numbers.
+
+    Returns:
+        the figures; those of what there is no table of are left out.
+    """
     fit, correlations = tables[CALIBRATION], tables[CORRELATION]
     figures = {
-        "Restricted prediction: accuracy of a part of the knowledge alone (filled), and of all salient "
+        f"Restricted prediction: {RIGHT[of]} of a part of the knowledge alone (filled), and of all salient "
         "knowledge without it (outlined); lines: the whole network, its constants alone, a random part as "
-        "strong, and chance": plot_restricted(tables[RESTRICTED]),
-        "Discriminative: share of each part's strength that supports the true class more than any other "
-        "class, by order": plot_discrimination(tables[DISCRIMINATION]),
-        "Pruning: inputs with an unchanged answer, by number of removed interactions": plot_pruning(
-            tables[STANDING]
+        f"strong, and {CHANCE_WORDS[of]}": plot_restricted(
+            tables[RESTRICTED], "r2" if of == "numbers" else "accuracy"
         ),
+        **_of_choices(tables, of),
         "Effect sizes: change of the score where the players of the strongest interactions are masked with "
         "another baseline, beside random coalitions of the same size": plot_effect_sizes(fit, unit=unit),
         **{
@@ -74,29 +84,50 @@ def accuracy_figures(tables: Mapping[str, pd.DataFrame], unit: str) -> dict[str,
     return {caption: figure_of(ax) for caption, ax in figures.items()}
 
 
-def describe_accuracy(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The results in sentences: correlations, prediction of parts, discrimination, interventions, inputs."""
+def _of_choices(tables: Mapping[str, pd.DataFrame], of: Of) -> dict[str, Axes]:
+    """The figures of what has several answers to choose from."""
+    if DISCRIMINATION not in tables:
+        return {}
+    other = "the label's absence" if of == "labels" else "any other class"
+    true = "its presence" if of == "labels" else "the true class"
+    return {
+        f"Discriminative: share of each part's strength that supports {true} more than {other}, by order": (
+            plot_discrimination(tables[DISCRIMINATION])
+        ),
+        "Pruning: inputs with an unchanged answer, by number of removed interactions": plot_pruning(
+            tables[STANDING]
+        ),
+    }
+
+
+def describe_accuracy(tables: Mapping[str, pd.DataFrame], of: Of = "classes") -> list[str]:
+    """The results in sentences: correlations, prediction of parts, discrimination, interventions, inputs.
+
+    Args:
+        tables: of the accuracy of a run, by name.
+        of: what is asked: classes, sets of labels, or numbers.
+    """
     return [
         *_correlations(tables[CORRELATION]),
-        *describe_restricted(tables[RESTRICTED]),
-        *_discrimination(tables[DISCRIMINATION]),
+        *describe_restricted(tables[RESTRICTED], of),
+        *_discrimination(tables, of),
         *_interventions(tables[CALIBRATION]),
         *_inputs_needed(tables[NEEDED]),
     ]
 
 
-def accuracy_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+def accuracy_findings(tables: Mapping[str, pd.DataFrame], of: Of = "classes") -> dict[str, str]:
     """What the figures of `accuracy_figures` show, in words, by name; none where a number is not known.
 
     Args:
-        tables: as for the figures.
+        tables, of: as for the figures.
     """
     fit, correlations = tables[CALIBRATION], tables[CORRELATION]
     baselines = list(dict.fromkeys(fit.baseline))
     found = {
-        "Restricted prediction": " ".join(describe_restricted(tables[RESTRICTED])),
-        "Discriminative": " ".join(_discrimination(tables[DISCRIMINATION])),
-        "Pruning": _pruning(tables[STANDING]),
+        "Restricted prediction": " ".join(describe_restricted(tables[RESTRICTED], of)),
+        "Discriminative": " ".join(_discrimination(tables, of)),
+        "Pruning": _pruning(tables[STANDING]) if STANDING in tables else "",
         "Effect sizes": " ".join(
             f"With {_spaced(baseline)}, masking the players of strong interactions "
             f"{_beside_controls(fit, baseline)}."
@@ -160,14 +191,18 @@ def _coefficient(row: Any) -> str:
     return with_interval(row, ".2f") if row.clusters >= MIN_CLUSTERS else number(row.value, ".2f")
 
 
-def _discrimination(table: pd.DataFrame) -> list[str]:
-    """How much of the preserved and of the new strength supports the true class most."""
-    sentences = []
+def _discrimination(tables: Mapping[str, pd.DataFrame], of: Of) -> list[str]:
+    """How much of the preserved and of the new strength supports the true answer most."""
+    if DISCRIMINATION not in tables:
+        return []
+    sentences, table = [], tables[DISCRIMINATION]
+    where, more = (
+        ("a present label", "its absence") if of == "labels" else ("the true class", "any other class")
+    )
     for part in ("preserved", "new"):
         row = total_row(table, knowledge=part, quantity="discriminative_share")
         sentences.append(
-            f"Of the {part} strength on the true class, {with_interval(row, percent)} supports it more than "
-            "any other class."
+            f"Of the {part} strength on {where}, {with_interval(row, percent)} supports it more than {more}."
         )
     return sentences
 

@@ -44,6 +44,9 @@ class Origins:
     takes a tracked run, from its pretrained network to the last checkpoint of the series."""
     out: Path
     """Folder for tables, figures and report."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule, or a TOML file with a list of claims. Stated before, as "preserved_share:self -
+    preserved_share:supervised > 0": QUANTITY:NAME each, as of compare, with :ORDER for one order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,10 @@ class Accuracy:
     """Number of interactions, of each part and input, whose players are masked with other baselines."""
     controls: int = 3
     """Number of random coalitions of the same size to compare each of them with."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule, or a TOML file with a list of claims. Stated before, as "accuracy:preserved -
+    accuracy:discarded > 0.05": accuracy:PART; by themselves accuracy_difference:PART (less its strongest
+    baseline), pearson:SHARE:correct and spearman:SHARE:score_after over inputs; r2:PART of a regression."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +118,8 @@ class Plan(Study):
     """Of training runs: the pretrained checkpoint."""
     at_most: int = 8
     """Of training runs: largest number of checkpoints of each."""
+    claims: tuple[str, ...] = ()
+    """Nothing is told; a study file may state claims."""
     out: Path = Path("runs")
     """Nothing is written; a study file may name the folder."""
 

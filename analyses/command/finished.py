@@ -1,21 +1,58 @@
 """Commands about finished runs: set them side by side, relate them to accuracy."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from harsanyi.analyses.accuracy.relate import FOLDER, relate
 from harsanyi.analyses.command.commands import Accuracy, Origins
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.origins.report import ORIGINS, run_origins
 from harsanyi.analyses.report.page import REPORT_FILE
+from harsanyi.analyses.statistics.claims import CLAIMS
+from harsanyi.analyses.statistics.verdict import require_form
+from harsanyi.analyses.study.settings import read_toml
+
+
+def stated(claims: Sequence[str]) -> list[str]:
+    """Claims of the command line: texts, or files with a list of them.
+
+    Args:
+        claims: each a claim, or the path of a TOML file, which ends in .toml.
+
+    Raises:
+        ValueError, FileNotFoundError: for a file that holds no list of claims, and for what is no claim.
+
+    >>> stated(["accuracy:preserved > 0.5"])
+    ['accuracy:preserved > 0.5']
+    """
+    texts: list[str] = []
+    for claim in claims:
+        if not claim.endswith(".toml"):
+            texts.append(claim)
+            continue
+        found = read_toml(Path(claim)).get(CLAIMS)
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            raise ValueError(f'{claim} holds no claims: expected claims = ["ONE - OTHER < MARGIN", …]')
+        texts += found
+    require_form(texts)
+    return texts
 
 
 def origins_outcome(options: Origins) -> Outcome:
     """`harsanyi origins`."""
-    return Outcome(run_origins(options.runs, options.out), report_and_table(options.out, ORIGINS))
+    summary = run_origins(options.runs, options.out, stated(options.claims))
+    return Outcome(summary, report_and_table(options.out, ORIGINS))
 
 
 def accuracy_outcome(options: Accuracy) -> Outcome:
     """`harsanyi accuracy`."""
     summary = relate(
-        options.run, options.series, options.scratch, k=options.strongest, controls=options.controls
+        options.run,
+        options.series,
+        options.scratch,
+        k=options.strongest,
+        controls=options.controls,
+        claims=stated(options.claims),
     )
     return Outcome(summary, {"Report": options.run / FOLDER / REPORT_FILE}, whole=is_whole(options.run))

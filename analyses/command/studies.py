@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harsanyi.analyses.command.commands import Merge
 from harsanyi.analyses.command.outcome import Outcome
-from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, run_comparison
+from harsanyi.analyses.comparison.comparison import CHANGE_TABLE, require_claimed, run_comparison
 from harsanyi.analyses.comparison.one_network import report_one
 from harsanyi.analyses.reliability.reliability import in_own_folder, inputs_left_out, run_reliability
 from harsanyi.analyses.reliability.report import SHARES_TABLE
@@ -14,6 +14,7 @@ from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.analyses.run.shares import compute_share, merge
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
+from harsanyi.analyses.training.claims import require_claimed as require_claimed_runs
 from harsanyi.analyses.training.track import TRAJECTORIES, track
 from harsanyi.interactions import Store
 
@@ -33,6 +34,7 @@ def compute_outcome(study: Compute) -> Outcome:
 def compare_outcome(study: Compare) -> Outcome:
     """`harsanyi compare`."""
     if study.share is not None:
+        require_claimed(study)
         return share_outcome(study)
     return comparison_outcome(run_comparison(study), study.out)
 
@@ -62,6 +64,7 @@ def reliability_outcome(study: Reliability) -> Outcome:
 def track_outcome(study: Track) -> Outcome:
     """`harsanyi track`."""
     if study.share is not None:
+        require_claimed_runs(study)
         return share_outcome(study)
     return Outcome(track(study), report_and_table(study.out, TRAJECTORIES), whole=is_whole(study.out))
 

@@ -17,6 +17,8 @@ from harsanyi.analyses.comparison.sentences import describe, headline, shares_by
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
+from harsanyi.analyses.knowledge.claims import change_names, change_quantities
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, name_of, publish
 from harsanyi.analyses.report.words import intervals_over
 from harsanyi.analyses.run.cautions import cautions, unequal_strengths
@@ -35,6 +37,8 @@ from harsanyi.analyses.run.notes import (
 )
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.claims import require_claims, told_claims
+from harsanyi.analyses.study.layout import player_count
 from harsanyi.analyses.study.study import Compare
 from harsanyi.writing import alone_in_its_folder
 
@@ -48,7 +52,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     """Compare networks: from checkpoints to the report.
 
     Writes into `study.out`: study.toml, values.h5, facts.json, interactions-NETWORK.h5; the tables change,
-    games and, with `ranges`, ranges, as .csv and .h5; figures and report.html.
+    games and, with `ranges`, ranges, with `claims`, claims, as .csv and .h5; figures and report.html.
 
     Args:
         study: networks, inputs and settings.
@@ -57,10 +61,14 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
     Returns:
         the summary, in sentences.
     """
+    require_claimed(study)
     run = compute(study, progress=progress)
-    change = run.change
-    table = change.table(bootstrap=Bootstrap(seed=study.seed))
-    found = describe(change, table)
+    change, bootstrap = run.change, Bootstrap(seed=study.seed)
+    table = change.table(bootstrap=bootstrap)
+    tables = {CHANGE_TABLE: table} | told_claims(
+        lambda: change_quantities(change, run.store.numbers), study.claims, bootstrap=bootstrap
+    )
+    found = [*describe(change, table), *describe_claims(tables)]
     strengths = [total_row(table, quantity=name).value for name in ("all_before", "all_after")]
     report = Report(
         title=f"{study.model}: what fine-tuning kept, dropped and learned",
@@ -73,7 +81,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(run)
         | network_facts(run),
-        tables={"Shares of strength by order": shares_by_order(table)},
+        tables=claims_in_words(tables) | {"Shares of strength by order": shares_by_order(table)},
         figures=comparison_figures(run, change, table),
         findings=_findings(run, change, table),
         notes=[
@@ -81,7 +89,7 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
             *method_notes(run),
         ],
     )
-    publish(study.out, {CHANGE_TABLE: table}, report)
+    publish(study.out, tables, report)
     return [
         *alarms(run.facts),
         *left_out(run.store),
@@ -89,6 +97,20 @@ def run_comparison(study: Compare, *, progress: bool = True) -> list[str]:
         *read_out_lines(run.facts),
         *approximations(run),
     ]
+
+
+def require_claimed(study: Compare) -> None:
+    """Refuse claims about what a comparison will not have.
+
+    Args:
+        study: its players, networks and claims.
+
+    Raises:
+        ValueError: for the first such claim; the message names what there is.
+    """
+    if study.claims:
+        n = player_count(study.players)
+        require_claims(study.claims, change_names(n, scratch=study.scratch is not None))
 
 
 def comparison_figures(run: Run, change: KnowledgeChange, table: pd.DataFrame) -> dict[str, Figure]:

@@ -13,7 +13,8 @@ from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.fine_coarse.delta_map import delta_cell, delta_table, draw_rows
 from harsanyi.analyses.fine_coarse.own_data import FineLevel, groups_of
 from harsanyi.analyses.fine_coarse.redundancy import boundary_redundancy, sample_segments
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import mean_difference_interval
+from harsanyi.analyses.statistics.comparisons import CORRECTED
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.models import StackRecipe, StackSamples, train_stack
 from harsanyi.models.digest import digest
@@ -190,20 +191,20 @@ def beta_sweep(
 
     Returns:
         grouping, quantity ("accuracy", "delta" over coarse labels, "over_zero" and "over_one", the gains over
-        β = 0 and β = 1), training ("beta 0.5"; "fine" is β = 1), value, low, high, games (seeds).
+        β = 0 and β = 1), training ("beta 0.5"; "fine" is β = 1), value, low, high, games (seeds), p of gains.
     """
     swept = sorted({0.0, *(beta for beta in betas if beta != 1)})
     settings = [asdict(recipe), list(level.groups), list(seeds), swept, size]
     path = folder / f"beta-{digest(*vars(level.pool).values(), settings)[:8]}.csv"
     make = partial(delta_cell, level.pool, {level.name: level.groups}, size, recipe, seeds, swept)
     cell = read_or_make(path, make)
-    parts = [delta_table(cell, ["grouping"])]
+    parts = [delta_table(cell, ["grouping"]).drop(columns=CORRECTED)]
     wide = cell.pivot(index="seed", columns="training", values="accuracy")
     for quantity, reference in (("over_zero", "beta 0"), ("over_one", FINE)):
         gains = wide.drop(columns=[reference, COARSE]).sub(wide[reference], axis=0)
         rows = [
             {"grouping": level.name, "quantity": quantity, "training": name, **vars(interval)}
-            for name, interval in zip(gains, mean_interval(gains.to_numpy()), strict=True)
+            for name, interval in zip(gains, mean_difference_interval(gains.to_numpy()), strict=True)
         ]
         parts.append(pd.DataFrame(rows).assign(games=len(wide)))
     return pd.concat(parts, ignore_index=True)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation
 from harsanyi.analyses.drawing.palette import FONT, PAGE, Drawing, figure_of
+from harsanyi.analyses.fine_coarse.claims import claims_of_levels, require_claimed
 from harsanyi.analyses.fine_coarse.dial import loss_split
 from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_redundancy
 from harsanyi.analyses.fine_coarse.level_map import (
@@ -33,12 +34,14 @@ from harsanyi.analyses.fine_coarse.own_words import (
 )
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import intervals_over
 from harsanyi.analyses.run.cautions import few_seeds
 from harsanyi.analyses.run.methods import CITATION, again, versions
 from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import STUDY_FILE
+from harsanyi.analyses.statistics.comparisons import with_corrected
 from harsanyi.models import StackRecipe
 from harsanyi.progress import say
 from harsanyi.writing import sole_writer
@@ -54,8 +57,8 @@ def run_fine_coarse(study: FineCoarse, *, progress: bool = True) -> list[str]:
     """Run a study of fine against coarse training; returns its results in sentences.
 
     Writes into `study.out`: study.toml, cells (finished networks' accuracies, which are read and not computed
-    again), the tables cells, delta, beta, loss, redundancy and correlation as .csv and .h5, figures and
-    report.html.
+    again), the tables cells, delta, beta, loss, redundancy and correlation as .csv and .h5, with `claims`
+    claims, figures and report.html.
 
     Args:
         study: what to do.
@@ -67,11 +70,13 @@ def run_fine_coarse(study: FineCoarse, *, progress: bool = True) -> list[str]:
     study.require_sense()
     require_own_folder(study.out, "fine-coarse")
     levels = fine_levels(study)
-    sizes = study.sizes or (len(levels[0].pool.labels),)
+    sizes, names = study.sizes or (len(levels[0].pool.labels),), [level.name for level in levels]
+    require_claimed(study, names, sizes)
     with sole_writer(study.out):
         study.write(study.out / STUDY_FILE)
         tables = _tables(study, levels, sizes, progress)
-        answer, *others = describe_levels(tables)
+        tables |= claims_of_levels(study, names, tables, tables[CELLS])
+        answer, *others = [*describe_levels(tables), *describe_claims(tables)]
         report = Report(
             title=f"Fine against coarse training for {study.target}",
             headline=answer,
@@ -80,7 +85,7 @@ def run_fine_coarse(study: FineCoarse, *, progress: bool = True) -> list[str]:
             methods=_methods(study, levels, sizes),
             again=again("fine-coarse", study.out),
             facts=_facts(study, levels, sizes, tables[CELLS]),
-            tables=tables_of_levels(tables),
+            tables=claims_in_words(tables) | tables_of_levels(tables),
             figures=_figures(study, tables, sizes),
             notes=_notes(study),
         )
@@ -121,7 +126,9 @@ def _tables(
     return {
         CELLS: cells,
         DELTA: level_deltas(cells),
-        BETA: pd.concat([beta_sweep(level, largest, recipe, *common) for level in levels]),
+        BETA: with_corrected(
+            pd.concat([beta_sweep(level, largest, recipe, *common) for level in levels]), by=["quantity"]
+        ),
         LOSS: pd.concat(losses),
         REDUNDANCY: level_redundancy(levels, largest, widest, study.seeds[0], folder),
         CORRELATION: gain_correlation(gain_points(cells)),
@@ -214,7 +221,8 @@ def _facts(
 def _notes(study: FineCoarse) -> list[str]:
     notes = [
         "A seed draws the samples, their split, the first weights and the order. Intervals are over seeds on "
-        "fixed test samples, and not corrected for the number of cells.",
+        "fixed test samples, and not corrected for the number of cells; p in the tables is, too "
+        "(Benjamini–Hochberg).",
         "Networks with equal parameters share outputs and first weights: one minimises the loss of fine "
         "classes, the other that of coarse classes alone, β = 0.",
         "Where coarse networks do not fit their own training samples, Δ is of training, not generalisation.",

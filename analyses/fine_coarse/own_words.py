@@ -8,6 +8,7 @@ import pandas as pd
 from harsanyi.analyses.fine_coarse.level_map import COARSE, FINE, MATCHED, MATCHED_DELTA
 from harsanyi.analyses.fine_coarse.report import delta_words, describe_deltas
 from harsanyi.analyses.report.words import percent, points, resting_on, with_interval
+from harsanyi.analyses.statistics.comparisons import told_apart
 
 DELTA, BETA, LOSS, REDUNDANCY, CORRELATION = "delta", "beta", "loss", "redundancy", "correlation"
 # What the gain is correlated with, in words.
@@ -25,6 +26,7 @@ def describe_levels(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [
         *describe_deltas(deltas.assign(data="fine less coarse")),
         *describe_deltas(matched.assign(data="with as many parameters")),
+        *([apart] if (apart := told_apart(deltas, "gains over coarse training")) else []),
         *(_fit(str(name), rows) for name, rows in deltas.groupby("grouping", sort=False)),
         *(_optimum(str(name), rows) for name, rows in tables[BETA].groupby("grouping", sort=False)),
         *(_redundancy(row) for row in tables[REDUNDANCY].itertuples()),

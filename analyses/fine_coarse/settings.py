@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import Settings, option
 
 # The smallest allowed value of each whole number.
@@ -54,6 +55,11 @@ class FineCoarse(Settings):
     """Learning rate; a tenth of it from where the validation loss no longer falls."""
     batch_size: int = 16
     """Samples a step."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule. Stated before the study runs, as "delta:LEVEL:WIDTH:SIZE > 0". Also
+    delta_equal_parameters, and the accuracies fine, coarse and coarse_equal_parameters; by themselves
+    over_zero:beta-0.5:LEVEL and over_one:beta-0.5:LEVEL (gains of the sweep), redundancy:LEVEL and
+    spearman:intra_loss:LEVEL."""
     image_column: str | None = None
     """Column of the images, in tables."""
     text_column: str | None = None
@@ -89,5 +95,6 @@ class FineCoarse(Settings):
             raise ValueError(f"--columns has the target {self.target}: expected finer columns")
         if self.features is not None:
             self.refuse_idle(("pixels",), "for pixels as inputs, and --features is given")
+        require_form(self.claims)
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")

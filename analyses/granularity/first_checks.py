@@ -2,6 +2,7 @@
 
 from harsanyi import models
 from harsanyi.analyses.granularity.labels import columns_of
+from harsanyi.analyses.granularity.ladder import SCORES
 from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.training import start_of
@@ -9,6 +10,7 @@ from harsanyi.analyses.study.first_checks import require_players
 from harsanyi.analyses.study.inputs import draw_inputs
 from harsanyi.analyses.study.layout import lay
 from harsanyi.analyses.study.study import Compute
+from harsanyi.data.label_sets import label_by_label
 
 
 def require_labels(study: Granularity, data: TransferData) -> None:
@@ -55,6 +57,8 @@ def require_comparable(study: Granularity, data: TransferData) -> None:
         level=study.target,
         players=study.players,
         skip_short=study.skip_short,
+        score=SCORES[study.task],
     )
-    drawn = draw_inputs(compared, data.test).inputs
+    inputs = label_by_label(data.test, study.target) if study.task == "multi-label" else data.test
+    drawn = draw_inputs(compared, inputs).inputs
     lay(compared, {"network": start_of(study, study.seeds[0])}, drawn)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,19 +31,22 @@ from harsanyi.analyses.knowledge.change import (
 )
 from harsanyi.analyses.knowledge.restricted import DIFFERENCE as OVER_BASELINES
 from harsanyi.analyses.knowledge.restricted import restricted_prediction
-from harsanyi.analyses.run.by_class import compared_by_class
+from harsanyi.analyses.knowledge.restricted_numbers import R2, R2_DIFFERENCE, restricted_numbers
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.failures import left_out
+from harsanyi.analyses.run.questions import question_of
 from harsanyi.analyses.run.run import STORE_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.statistics.two_way import two_way_interval
-from harsanyi.analyses.study.study import AUTO, Compare
+from harsanyi.analyses.study.study import AUTO, MULTI_LABEL, OUTPUT, Compare
 from harsanyi.interactions import Store
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.shown import counted
 
 COMPARISON, ACCURACY, READ_OUT = "comparison", "accuracy", "read_out"
+# What is read off the networks, by task.
+SCORES = {"classification": "log_odds", "multi-label": MULTI_LABEL, "regression": OUTPUT}
 AMOUNTS = ("all_before", "all_after", "preserved", "discarded", "new")
 # Of each run, by quantity, an amount, or a part and the whole, `(inputs, orders)`.
 ByInput = Mapping[TransferRun, Mapping[str, tuple[np.ndarray, ...]]]
@@ -163,7 +166,9 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
         image_column=study.image_column,
         text_column=study.text_column,
         label_columns=study.label_columns,
-        keep_outputs=study.restricted,
+        score=SCORES[study.task],
+        # The score of a regression is its one output.
+        keep_outputs=study.restricted and study.task != "regression",
         device=study.device,
     )
 
@@ -332,7 +337,10 @@ def _change_of(
     done = compute(comparison_of(study, run), progress=progress, announce=False)
     quantities = _amounts(done.change)
     if study.players.startswith("grid"):
-        labels = np.unique(done.store.settings["labels"], return_inverse=True)[1]
+        # Numbers make no classes of inputs: all are of one.
+        names = done.store.settings["labels"]
+        classes = names if study.task != "regression" else [study.target] * len(names)
+        labels = np.unique(classes, return_inverse=True)[1]
         quantities |= _rare_quantities(done.change, torch.from_numpy(labels), study.rare)
     table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
     table = table[table.kind == "both"].drop(columns="kind")
@@ -348,17 +356,21 @@ def _of_both_kinds(amount: Tensor) -> np.ndarray:
 
 
 def _restricted(done: Run, bootstrap: Bootstrap) -> pd.DataFrame:
-    """The accuracy of each part of a run's knowledge alone."""
-    by_class = compared_by_class(done, done.compared())
-    table = restricted_prediction(
-        by_class["before"],
-        by_class["after"],
-        done.labels,
-        scratch=by_class.get("scratch"),
-        threshold=done.study.threshold,
-        bootstrap=bootstrap,
-    )
-    alone = table[(table.version == "only") & table.quantity.isin([ACCURACY, OVER_BASELINES])]
+    """How right each part of a run's knowledge alone is."""
+    question = question_of(done, done.compared())
+    sides, truth = question.by_class, question.truth
+    options: Any = {"threshold": done.study.threshold, "bootstrap": bootstrap}
+    if question.of == "numbers":
+        outputs = {side: of_side[0] for side, of_side in sides.items()}
+        table = restricted_numbers(
+            outputs["before"], outputs["after"], truth, scratch=outputs.get("scratch"), **options
+        )
+    else:
+        table = restricted_prediction(
+            sides["before"], sides["after"], truth, scratch=sides.get("scratch"), **options
+        )
+    measured = [ACCURACY, OVER_BASELINES, R2, R2_DIFFERENCE]
+    alone = table[(table.version == "only") & table.quantity.isin(measured)]
     quantity = alone.knowledge.str.replace(" ", "_") + "_" + alone.quantity
     return alone.assign(quantity=quantity, order="all").drop(columns=["knowledge", "version", "against"])
 
@@ -369,7 +381,8 @@ def ladder_correlation(
     """Correlation of the knowledge of a ladder's runs with their accuracy on the target.
 
     A point is a run with the largest number of samples. The runs of one level (kind and number of classes)
-    are one cluster: their seeds are no evidence on other levels.
+    are one cluster: their seeds are no evidence on other levels. Where a task has no accuracy, it is the
+        error.
 
     Args:
         runs: of `runs_table`.
@@ -377,14 +390,15 @@ def ladder_correlation(
         bootstrap: of the intervals.
 
     Returns:
-        as `correlation_table`; x the quantity of the knowledge, y the accuracy.
+        as `correlation_table`; x the quantity of the knowledge, y the accuracy, or the error.
     """
+    outcome = ACCURACY if runs[ACCURACY].notna().any() else "error"
     rows = ladder[(ladder.order == "all") & (ladder["size"] == ladder["size"].max())]
     named = [name for name in RUN_COLUMNS if name in rows and name in runs]
     wide = rows.pivot(index=named, columns="quantity", values="value").reset_index()
-    points = wide.merge(runs[[*named, ACCURACY]], on=named)
+    points = wide.merge(runs[[*named, outcome]], on=named)
     points["cluster"] = points.kind + " " + points.classes.astype(str) + " " + points.misalignment.astype(str)
-    pairs = [(name, ACCURACY) for name in CORRELATED if name in points]
+    pairs = [(name, outcome) for name in CORRELATED if name in points]
     return correlation_table(points, pairs, clusters="cluster", bootstrap=bootstrap)
 
 

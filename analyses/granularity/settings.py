@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from harsanyi.analyses.statistics.verdict import Claim
+from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
@@ -176,8 +176,7 @@ class Granularity(Settings):
             if len(set(values)) < len(values):
                 raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
         self._require_numbers()
-        for claim in self.claims:
-            Claim.of(claim)
+        require_form(self.claims)
         counted = [kind for kind in self.kinds if kind in COUNTED]
         if counted and not self.counts:
             raise ValueError(
@@ -186,12 +185,10 @@ class Granularity(Settings):
         if "wordnet" in self.kinds and not self.hops and not self.depths:
             raise ValueError("wordnet needs levels: give --hops 1 4 or --depths 2 4")
         self._refuse_idle()
-        for name in ("inputs", "published"):
-            if getattr(self, name) and self.task != "classification":
-                raise ValueError(
-                    f"{option(name)} is for classification, not {self.task}: interactions are compared, and "
-                    "errors were published, of classes"
-                )
+        if self.published and self.task != "classification":
+            raise ValueError(
+                f"--published is for classification, not {self.task}: the published errors are of classes"
+            )
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out} is a file: expected a folder, new or of this study")
 

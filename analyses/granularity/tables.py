@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harsanyi.analyses.granularity.claims import claims_table
+from harsanyi.analyses.granularity.claims import claimed_errors
 from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_of, ladder_summary
 from harsanyi.analyses.granularity.run_tables import runs_table, summary_table
 from harsanyi.analyses.granularity.runs import BASELINE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
+from harsanyi.analyses.statistics.claims import told_claims
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
-CORRELATION, CLAIMS = "correlation", "claims"
+CORRELATION = "correlation"
 
 
 def granularity_tables(
@@ -29,8 +30,7 @@ def granularity_tables(
     """
     runs_done = runs_table(study, runs)
     tables = {RUNS: runs_done, SUMMARY: summary_table(runs_done)}
-    if study.claims:
-        tables[CLAIMS] = claims_table(runs_done, study.claims)
+    tables |= told_claims(lambda: claimed_errors(runs_done), study.claims)
     if study.inputs:
         ladder, games = ladder_of(study, runs, progress=progress)
         tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder, games)}

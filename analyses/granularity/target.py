@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from harsanyi.data import Inputs
+from harsanyi.data.label_numbers import label_numbers
 from harsanyi.data.label_sets import label_sets
 
 # The name of the error in tables, by task; every error is a share, 0 at best.
@@ -57,7 +58,7 @@ def target_values(
     if task == "classification":
         return labels, names
     if task == "regression":
-        return np.array([_number(name, column) for name in names])[labels], (column,)
+        return label_numbers(names, column)[labels], (column,)
     try:
         return label_sets(inputs, column)
     except ValueError as error:
@@ -140,16 +141,3 @@ def notes_on_task(task: str) -> list[str]:
             samples,
         ]
     return []
-
-
-def _number(name: str, column: str) -> float:
-    try:
-        number = float(name)
-    except ValueError:
-        number = np.nan
-    if not np.isfinite(number):
-        raise ValueError(
-            f"{name!r} in column {column!r} is no number: --task regression expects finite ones such as "
-            "'3' and '-0.25'"
-        )
-    return number

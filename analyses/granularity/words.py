@@ -5,24 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from harsanyi.analyses.granularity.claims import claims_in_words, describe_claims
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
 from harsanyi.analyses.granularity.ladder import READ_OUT
 from harsanyi.analyses.granularity.run_tables import DIFFERENCE, OF_DIFFERENCES
 from harsanyi.analyses.granularity.runs import BASELINE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import (
-    CLAIMS,
     CORRELATION,
     LADDER_SUMMARY,
     SUMMARY,
     of_largest_pretraining,
 )
 from harsanyi.analyses.granularity.target import ERRORS, NAMES
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.words import NO_VALUE, listed, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
-from harsanyi.analyses.statistics.verdict import RULE, verdict
+from harsanyi.analyses.statistics.verdict import verdict
 from harsanyi.shown import number
 
 KNOWLEDGE = {
@@ -48,7 +47,11 @@ PARTS_ALONE = {
     "preserved_accuracy_difference": "preserved less its strongest baseline, points",
     "new_accuracy_difference": "new less its strongest baseline, points",
 }
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE
+# The same of a regression, whose parts predict by R².
+PARTS_OF_NUMBERS = {
+    name.replace("accuracy", "r2"): words.removesuffix(", points") for name, words in PARTS_ALONE.items()
+}
+HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE | PARTS_OF_NUMBERS
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
@@ -84,8 +87,7 @@ def describe_granularity(tables: Mapping[str, pd.DataFrame], error: str = "error
     if LADDER_SUMMARY in tables:
         ladder = of_largest_pretraining(tables[LADDER_SUMMARY])
         sentences += _knowledge(ladder) + _parts_alone(ladder)
-    if CLAIMS in tables:
-        sentences += describe_claims(tables[CLAIMS])
+    sentences += describe_claims(tables)
     apart = told_apart(summary, "differences to the baseline")
     seeds = int(summary.seeds.min())
     return [*sentences, *([apart] if apart else []), resting_on(seeds, "seeds")]
@@ -245,19 +247,25 @@ def _parts_alone(ladder: pd.DataFrame) -> list[str]:
     """The accuracy of every part alone after the finest pretraining of a kind, and its baselines."""
     rows = ladder[(ladder["size"] == ladder["size"].max()) & (ladder.misalignment == 0)]
     rows = rows[rows.order == "all"]
-    sentences = []
-    for _, levels in rows[rows.quantity == "preserved_accuracy_difference"].groupby("kind", sort=False):
+    sentences, numbers = [], bool(rows.quantity.isin(list(PARTS_OF_NUMBERS)).any())
+    names = PARTS_OF_NUMBERS if numbers else PARTS_ALONE
+    what, unit = ("R² is", "of R²") if numbers else ("right answers are", "points")
+    (difference,) = (
+        name for name in names if name.startswith("preserved_") and name.endswith(OF_DIFFERENCES)
+    )
+    for _, levels in rows[rows.quantity == difference].groupby("kind", sort=False):
         finest: Any = levels.sort_values("classes", kind="stable").iloc[-1]
         same = rows[(rows.kind == finest.kind) & (rows.classes == finest.classes)].set_index("quantity")
         parts = [
-            f"{name} {with_interval(same.loc[quantity], percent)}"
-            for quantity, name in PARTS_ALONE.items()
+            f"{name} {with_interval(same.loc[quantity], _written(quantity))}"
+            for quantity, name in names.items()
             if quantity in same.index and not quantity.endswith(OF_DIFFERENCES)
         ]
-        told, gain = verdict(Interval(finest.value, finest.low, finest.high)), with_interval(finest, points)
+        told = verdict(Interval(finest.value, finest.low, finest.high))
+        gain = with_interval(finest, _written(difference))
         sentences.append(
-            f"After {classes_in_words(finest)}, right answers are: {listed(parts)}. That the preserved "
-            f"predicts more than the strongest of its baselines {told}: {gain} points."
+            f"After {classes_in_words(finest)}, {what}: {listed(parts)}. That the preserved "
+            f"predicts more than the strongest of its baselines {told}: {gain} {unit}."
         )
     return sentences
 
@@ -277,19 +285,18 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
-    if CLAIMS in tables:
-        words["Claims of the study file. " + RULE] = claims_in_words(tables[CLAIMS])
+    words |= claims_in_words(tables)
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
         shares = _wide(ladder[ladder.order == "all"], dict.fromkeys(KNOWLEDGE, percent))
         words["Knowledge: shares of salient strength, and accuracies of parts of it"] = shares
-        if (ladder.quantity == "preserved_accuracy").any():
-            formats = {name: points if name.endswith(OF_DIFFERENCES) else percent for name in PARTS_ALONE}
-            alone = _wide(ladder[ladder.order == "all"], formats)
-            words["Accuracy of a part of the knowledge alone"] = alone
-        words["Correlation of knowledge with accuracy on the target, over runs"] = _correlation(
-            tables[CORRELATION]
-        )
+        for measure, names in (("Accuracy", PARTS_ALONE), ("R²", PARTS_OF_NUMBERS)):
+            if ladder.quantity.isin(list(names)).any():
+                alone = _wide(ladder[ladder.order == "all"], {name: _written(name) for name in names})
+                words[f"{measure} of a part of the knowledge alone"] = alone
+        outcome = "accuracy" if (tables[CORRELATION].y == "accuracy").any() else error
+        heading = f"Correlation of knowledge with {outcome} on the target, over runs"
+        words[heading] = _correlation(tables[CORRELATION])
     return words
 
 
@@ -307,7 +314,7 @@ def _correlation(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(["points", "clusters"])
 
 
-def _wide(table: pd.DataFrame, formats: Mapping[str, Callable[[float], str]]) -> pd.DataFrame:
+def _wide(table: pd.DataFrame, formats: Mapping[str, str | Callable[[float], str]]) -> pd.DataFrame:
     """Quantities across, trainings down."""
     columns = {}
     for quantity, write in formats.items():
@@ -342,6 +349,14 @@ def _name(row: Any) -> str:
 
 def _distinct(values: pd.Series) -> str:
     return " ".join(f"{value:g}" for value in dict.fromkeys(values))
+
+
+def _written(quantity: str) -> str | Callable[[float], str]:
+    """How to write how right a part is, or a difference of that."""
+    difference = quantity.endswith(OF_DIFFERENCES)
+    if "_r2" in quantity:
+        return "+.2f" if difference else ".2f"
+    return points if difference else percent
 
 
 def _tenths(share: float) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import require_same_games
+from harsanyi.analyses.knowledge.answers import Truth, agreement, answers_of, are_sets, chance
 from harsanyi.analyses.knowledge.change import knowledge_parts
 from harsanyi.analyses.knowledge.random_parts import Orders, random_orders, random_sums
 from harsanyi.analyses.statistics.bootstrap import (
@@ -48,7 +49,7 @@ Scores = dict[Row, Float64[Tensor, "*draws games classes"]]
 def restricted_prediction(
     before: Sequence[Interactions],
     after: Sequence[Interactions],
-    labels: Int64[Tensor, " games"],
+    labels: Truth,
     *,
     scratch: Sequence[Interactions] | None = None,
     threshold: float = SALIENT_THRESHOLD,
@@ -68,10 +69,15 @@ def restricted_prediction(
     ("random like preserved", 10 draws; interactions are taken in one random order for all classes), and
     chance, 1/K for K classes.
 
+    Of sets of labels (`sigmoid_log_odds`) each label stands for itself: it is predicted where its score is
+    above 0. Right is then the share of all labels, present and absent, and chance the commoner answer to each
+    label.
+
     Args:
         before, after: the interactions of each network in the score of every class, in the order of the
             classes, all of the same games over the same players.
-        labels: the true class of each game, from 0.
+        labels: the true class of each game, from 0; or truth values `(games, labels)`, which of all labels
+            each has.
         scratch: the interactions of a network trained from scratch, likewise.
         threshold: of salience, in each network and in the score of each class by itself.
         bootstrap: of the intervals over games.
@@ -104,20 +110,9 @@ def restricted_prediction(
 'nothing of before': 1.0, 'everything of before': 0.0, 'random like preserved': 0.0, 'random like new': 1.0, \
 'random like discarded': 1.0, 'chance': 0.5}
     """
-    require_classes(
-        {"before": before, "after": after, **({} if scratch is None else {"scratch": scratch})}, labels
+    rows, right, agrees = restricted_answers(
+        before, after, labels, scratch=scratch, threshold=threshold, seed=bootstrap.seed
     )
-    orders = random_orders(after[0].effects, DRAWS, bootstrap.seed)
-    answers = {
-        row: scores.argmax(-1) for row, scores in _scores(before, after, scratch, threshold, orders).items()
-    }
-    rows = sorted(answers, key=lambda row: KNOWLEDGE.index(row[0]))
-    right, agrees = (
-        torch.stack([_share_of_draws(answers[row] == expected) for row in rows], dim=1).cpu().numpy()
-        for expected in (labels, answers["everything", "only"])
-    )
-    rows.append((CHANCE, "only"))
-    right, agrees = (np.column_stack([part, np.full(len(part), 1 / len(after))]) for part in (right, agrees))
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
     intervals = [_rates(right, bootstrap), _rates(agrees, bootstrap), _shares(right, whole, bootstrap)]
     measured = (
@@ -139,6 +134,48 @@ def restricted_prediction(
             *_over_baselines(rows, right, bootstrap),
         )
     )
+
+
+def restricted_answers(
+    before: Sequence[Interactions],
+    after: Sequence[Interactions],
+    labels: Truth,
+    *,
+    scratch: Sequence[Interactions] | None = None,
+    threshold: float = SALIENT_THRESHOLD,
+    seed: int = 0,
+) -> tuple[list[Row], np.ndarray, np.ndarray]:
+    """How right each part alone is in every game, the numbers that `restricted_prediction` averages.
+
+    Args:
+        before, after, labels, scratch, threshold: as there.
+        seed: of the random parts.
+
+    Returns:
+        knowledge and version of each row; then `(games, rows)` how right its answers are, and how alike to
+        those of the whole network.
+
+    Raises:
+        ValueError: as there.
+    """
+    require_classes(
+        {"before": before, "after": after, **({} if scratch is None else {"scratch": scratch})}, labels
+    )
+    scores = part_scores(before, after, scratch, threshold=threshold, seed=seed)
+    answers = {row: answers_of(of_row, labels) for row, of_row in scores.items()}
+    rows = sorted(answers, key=lambda row: KNOWLEDGE.index(row[0]))
+    columns = []
+    for expected in (labels, answers["everything", "only"]):
+        agreed = [_mean_of_draws(agreement(answers[row], expected, labels)) for row in rows]
+        guessed = chance(labels if expected is labels else _as_truth(expected, labels), len(after))
+        columns.append(torch.stack([*(each.cpu() for each in agreed), guessed.cpu()], dim=1).numpy())
+    right, agrees = columns
+    return [*rows, (CHANCE, "only")], right, agrees
+
+
+def _as_truth(answers: Tensor, labels: Truth) -> Truth:
+    """The network's own answers in the place of the truth."""
+    return answers if are_sets(labels) else answers.long()
 
 
 def baselines_of(part: str) -> tuple[str, str, str]:
@@ -163,9 +200,9 @@ def _over_baselines(
             yield part, "only", DIFFERENCE, within(found, -1.0, 1.0), strongest
 
 
-def _share_of_draws(truths: Tensor) -> Float64[Tensor, " games"]:
-    """Of random parts, the share of draws."""
-    return truths.double().mean(0) if truths.dim() > 1 else truths.double()
+def _mean_of_draws(values: Float64[Tensor, "*draws games"]) -> Float64[Tensor, " games"]:
+    """Of random parts, the mean over draws."""
+    return values.mean(0) if values.dim() > 1 else values
 
 
 def _rates(shares: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
@@ -191,12 +228,11 @@ def _shares(right: np.ndarray, whole: np.ndarray, bootstrap: Bootstrap) -> list[
     ]
 
 
-def require_classes(
-    networks: Mapping[str, Sequence[Interactions]], labels: Int64[Tensor, " games"] | None = None
-) -> None:
+def require_classes(networks: Mapping[str, Sequence[Interactions]], labels: Truth | None = None) -> None:
     """A ValueError unless all networks have interactions of the same classes and games, and labels fit."""
     counts = {name: len(by_class) for name, by_class in networks.items()}
-    if len(set(counts.values())) > 1 or min(counts.values()) < 2:
+    sets = labels is not None and are_sets(labels)
+    if len(set(counts.values())) > 1 or min(counts.values()) < (1 if sets else 2):
         raise ValueError(f"expected one Interactions a class, the same classes, two at least; got {counts}")
     tables = {
         f"{name}, class {k}": interactions
@@ -206,6 +242,13 @@ def require_classes(
     require_same_games(tables)
     games, classes = next(iter(tables.values())).games, next(iter(counts.values()))
     if labels is None:
+        return
+    if sets:
+        if labels.shape != (games, classes) or labels.dtype != torch.bool:
+            raise ValueError(
+                f"expected truth values ({games}, {classes}), which labels each game has; got "
+                f"{labels.dtype} of shape {tuple(labels.shape)}"
+            )
         return
     if labels.shape != (games,) or bool(((labels < 0) | (labels >= classes)).any()):
         span = f"from {int(labels.min())} to {int(labels.max())}" if labels.numel() else "none"
@@ -220,14 +263,24 @@ def constants(network: Interactions) -> Float64[Tensor, " games"]:
     return network.and_[:, 0] + network.or_[:, 0]
 
 
-def _scores(
+def part_scores(
     before: Sequence[Interactions],
     after: Sequence[Interactions],
-    scratch: Sequence[Interactions] | None,
-    threshold: float,
-    orders: Orders,
+    scratch: Sequence[Interactions] | None = None,
+    *,
+    threshold: float = SALIENT_THRESHOLD,
+    seed: int = 0,
 ) -> Scores:
-    """The scores of all classes from every part; one class in memory at a time."""
+    """The scores of all classes from every part; one class in memory at a time.
+
+    Args:
+        before, after, scratch, threshold: as for `restricted_prediction`.
+        seed: of the random parts.
+
+    Returns:
+        by knowledge and version, `(games, classes)`; of random parts `(draws, games, classes)`.
+    """
+    orders = random_orders(after[0].effects, DRAWS, seed)
     third: Sequence[Interactions | None] = [None] * len(after) if scratch is None else scratch
     networks = zip(before, after, third, strict=True)
     classes = [_class_scores(*of_class, threshold, orders) for of_class in networks]

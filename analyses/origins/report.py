@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.change import KnowledgeChange
+from harsanyi.analyses.knowledge.claims import change_quantities
 from harsanyi.analyses.origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from harsanyi.analyses.origins.origins import (
     COMPARED,
@@ -22,6 +23,7 @@ from harsanyi.analyses.origins.origins import (
     origin_similarities,
     origins_of,
 )
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import REPORT_FILE, Report, publish
 from harsanyi.analyses.report.words import (
     NO_VALUE,
@@ -36,6 +38,7 @@ from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
 from harsanyi.analyses.run.run import STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.claims import Quantity, require_claims, told_claims
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
 from harsanyi.analyses.study.study import SPARSE_METHODS
 from harsanyi.models.digest import digest
@@ -65,7 +68,7 @@ class Origin:
         return self.run.change_of(self.compared)
 
 
-def run_origins(runs: Sequence[str], out: Path) -> list[str]:
+def run_origins(runs: Sequence[str], out: Path, claims: Sequence[str] = ()) -> list[str]:
     """Compare finished runs with each other, without a forward.
 
     Writes into `out`: origins and similarities as .csv and .h5, figures and report.html.
@@ -74,13 +77,15 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         runs: each NAME=RUN, the folder of a comparison, or NAME=RUN:SERIES, a tracked run from its
             pretrained network to the last checkpoint of a series (by default the first series).
         out: a folder, not that of a run.
+        claims: told by rule: each about quantities of `change_names`, with the name of the origin.
 
     Returns:
         the summary, a sentence each.
 
     Raises:
         FileNotFoundError: for runs that are not there.
-        ValueError: for runs that cannot be compared, or a folder that is a run.
+        ValueError: for runs that cannot be compared, a folder that is a run, or claims about what is not
+            there.
     """
     if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
@@ -93,19 +98,24 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
         _require_comparable(first, origin)
     changes = {origin.name: origin.change for origin in origins}
     bootstrap = Bootstrap(seed=first.run.study.seed)
+    quantities = _claimable(origins)
+    require_claims(claims, quantities)
     table = compare_many(changes, bootstrap=bootstrap)
     similarities = origin_similarities(changes, bootstrap=bootstrap)
+    tables = {ORIGINS: table, SIMILARITIES: similarities}
+    tables |= told_claims(lambda: quantities, claims, bootstrap=bootstrap)
     figures = origin_figures(table, similarities, first.run.unit)
-    summary = describe_origins(table)
+    summary = [*describe_origins(table), *describe_claims(tables)]
     report = Report(
         title=f"{listed(list(changes))} side by side",
         headline=headline(table),
         summary=summary,
         warnings=_warnings(origins, table),
         methods=methods_of(first.run),
-        again=f"harsanyi origins {shlex.join(runs)} --out {shlex.quote(str(out))}",
+        again=_again(runs, out, claims),
         facts=_facts(origins),
-        tables={"Shares of strength": _in_words(table, differences=False)}
+        tables=claims_in_words(tables)
+        | {"Shares of strength": _in_words(table, differences=False)}
         | {"Differences, paired": _in_words(table, differences=True)},
         figures=figures,
         findings=_findings(table, similarities),
@@ -117,8 +127,22 @@ def run_origins(runs: Sequence[str], out: Path) -> list[str]:
             *dict.fromkeys(note for origin in origins for note in method_notes(origin.run)),
         ],
     )
-    publish(out, {ORIGINS: table, SIMILARITIES: similarities}, report)
+    publish(out, tables, report)
     return summary
+
+
+def _claimable(origins: Sequence[Origin]) -> dict[str, Quantity]:
+    """What can be claimed: the quantities of each origin's change."""
+    found: dict[str, Quantity] = {}
+    for origin in origins:
+        found |= change_quantities(origin.change, origin.run.store.numbers, of=origin.name)
+    return found
+
+
+def _again(runs: Sequence[str], out: Path, claims: Sequence[str]) -> str:
+    """The command that does it again."""
+    told = f" --claims {shlex.join(claims)}" if claims else ""
+    return f"harsanyi origins {shlex.join(runs)} --out {shlex.quote(str(out))}{told}"
 
 
 def describe_origins(table: pd.DataFrame) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 
 from harsanyi.analyses.knowledge.generality import OTHER_INPUTS, found_table, generality_table, sharing_table
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
+from harsanyi.analyses.reliability.claims import claimable
 from harsanyi.analyses.reliability.report import (
     APPROXIMATION_TABLE,
     CLEAN,
@@ -30,6 +31,7 @@ from harsanyi.analyses.reliability.report import (
     reliability_notes,
     shares_in_words,
 )
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.compute import compute
@@ -39,6 +41,7 @@ from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, netw
 from harsanyi.analyses.run.owner import owner_of, require_own_folder
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.claims import quantities_at, require_claims, told_claims
 from harsanyi.analyses.statistics.comparisons import with_corrected
 from harsanyi.analyses.study.first_checks import require_options
 from harsanyi.analyses.study.inputs import draw_inputs, load_inputs
@@ -87,12 +90,15 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     require_own_folder(study.out, "reliability")
     inputs = load_inputs(study, study.data)
     varied = variations(study, inputs.kind)
+    places = claimable(study, {name: group for name, (group, _) in varied.items()})
+    require_claims(study.claims, places, alone=places)
     _require_layouts(study, inputs)
     replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     clean = _clean(study, progress)
     tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
+    tables |= told_claims(lambda: quantities_at(places, tables, over="inputs"), study.claims)
     missing = _inputs_left_out(study, varied)
-    first, *others = describe_reliability(study, tables)
+    first, *others = [*describe_reliability(study, tables), *describe_claims(tables)]
     report = Report(
         title=f"{study.model}: how far to trust what fine-tuning kept, dropped and learned",
         headline=first,
@@ -103,7 +109,8 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
         facts={"networks": "; ".join(f"{name}: {path}" for name, path in study.checkpoints.items())}
         | method_facts(clean)
         | network_facts(clean),
-        tables={
+        tables=claims_in_words(tables)
+        | {
             "Shares by variation": shares_in_words(tables[SHARES_TABLE], ""),
             "Differences from clean": shares_in_words(tables[SHARES_TABLE], "difference"),
         },
@@ -159,8 +166,12 @@ def _clean(study: Reliability, progress: bool) -> Run:
 def _clean_study(study: Reliability) -> Compare:
     """The comparison on clean inputs, in the folder above where it lies there, else in one of its own."""
     above = _comparison(study, study.out.parent)
-    found = owner_of(above.out) == "compare" and study_in(above.out / STUDY_FILE) == above
-    return above if found else _comparison(study, study.out / CLEAN)
+    if owner_of(above.out) == "compare":
+        there = study_in(above.out / STUDY_FILE)
+        # What it claims is its own, and stays in its study file.
+        if isinstance(there, Compare) and replace(there, claims=()) == above:
+            return there
+    return _comparison(study, study.out / CLEAN)
 
 
 def inputs_left_out(study: Reliability) -> list[str]:
@@ -185,7 +196,7 @@ def _inputs_left_out(study: Reliability, varied: Mapping[str, tuple[str, Compare
 def _comparison(study: Reliability, out: Path, changed: Mapping[str, Any] | None = None) -> Compare:
     """The comparison of a reliability study, in the folder `out` and with some fields changed."""
     values = {field.name: getattr(study, field.name) for field in fields(Compare)}
-    return Compare(**values | {"out": out} | dict(changed or {}))
+    return Compare(**values | {"out": out, "claims": ()} | dict(changed or {}))
 
 
 def _require_layouts(study: Reliability, inputs: Inputs) -> None:

@@ -140,6 +140,8 @@ def _weak_read_outs(run: Run) -> list[str]:
     best = float(held_out.accuracy.max()) if len(held_out) else 0.0
     warnings = []
     for name, fit in run.facts.read_outs.items():
+        if fit.of == "numbers":  # R² is no share of inputs, and networks have none of it here
+            continue
         if best - fit.accuracy > WEAK_POINTS:
             warnings.append(
                 f"The read-out of {name} is right for {percent(fit.accuracy)} of inputs held out, the best "

@@ -8,6 +8,7 @@ from pathlib import Path
 from harsanyi.analyses.report.words import intervals_over, listed
 from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import LEAST_RESAMPLED, Bootstrap
+from harsanyi.analyses.study.facts import PROBES
 from harsanyi.analyses.study.layout import specification
 from harsanyi.analyses.study.study import SPARSE_METHODS, Track
 from harsanyi.interactions.effects.interactions import salience_rule
@@ -24,6 +25,8 @@ SCORES = {
     "next_token_log_odds": "the log-odds of the next token, in nats",
     "logit": "the logit of the label",
     "output": "the output of the network",
+    "sigmoid_log_odds": "the log-odds of one label, which stands for itself, in nats",
+    "pixel_log_odds": "the mean over pixels of the log-odds of the class, in nats",
 }
 SPLITS = {
     "and": "AND interactions (Harsanyi dividends)",
@@ -147,8 +150,8 @@ def _split(run: Run) -> str:
 def _read_outs(run: Run) -> list[str]:
     fits = run.facts.read_outs
     return [
-        f"The head of {name} was replaced by logistic regression on its features ({fit.samples:,} inputs; "
-        f"accuracy {fit.accuracy:.1%} held out)."
+        f"The head of {name} was replaced by {PROBES[fit.of]} on its features ({fit.samples:,} inputs; "
+        f"{fit.right('{:.1%}'.format)} held out)."
         for name, fit in fits.items()
         if len(fits) <= 4
     ]

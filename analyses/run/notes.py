@@ -15,7 +15,15 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_interval
-from harsanyi.analyses.study.facts import Facts, LeftOut, NetworkPerformance, NetworkReading, PrecisionLoss
+from harsanyi.analyses.study.facts import (
+    PROBES,
+    Facts,
+    LeftOut,
+    NetworkPerformance,
+    NetworkReading,
+    PrecisionLoss,
+    ReadOutAccuracy,
+)
 from harsanyi.analyses.study.layout import PLAYER_UNITS
 from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.screening import SCREENING_TABLE
@@ -61,8 +69,7 @@ def network_facts(run: Run) -> dict[str, str]:
         words["corrupted"] = f"{facts.corruption.name}, {facts.corruption.severity:g}"
     for name, read_out in facts.read_outs.items():
         words[f"read-out of {name}"] = (
-            f"logistic regression on {read_out.samples} inputs, accuracy {read_out.accuracy:.1%} held out, "
-            f"{read_out.train_accuracy:.1%} fitted"
+            f"{PROBES[read_out.of]} on {read_out.samples} inputs, {_fitted(read_out)}"
         )
     return (
         words
@@ -124,8 +131,10 @@ def _answering(name: str, facts: Facts, match: str) -> str:
     if read_out is None:
         return _reading(replace(reading, match=match) if match else reading)
     return (
-        f"READ-OUT in place of its head, {counted(reading.outputs, 'output')}, right for "
-        f"{read_out.accuracy:.1%} of the inputs kept out of its fit"
+        f"READ-OUT in place of its head, {counted(reading.outputs, 'output')}, "
+        + read_out.right("{:.1%}".format)
+        + {"inputs": " of the inputs", "labels": " of inputs", "numbers": " on inputs"}[read_out.of]
+        + " kept out of its fit"
     )
 
 
@@ -214,12 +223,20 @@ def read_out_lines(facts: Facts) -> list[str]:
     """
     if not facts.read_outs:
         return []
-    accuracies = [f"{name} (right for {fit.accuracy:.0%} held out)" for name, fit in facts.read_outs.items()]
+    accuracies = [f"{name} ({fit.right('{:.0%}'.format)} held out)" for name, fit in facts.read_outs.items()]
     others_of = [name for name in facts.networks if name not in facts.read_outs]
     own = list(dict.fromkeys(map(series_of, others_of)))
     heads = "its own head" if len(own) == 1 else "their own heads"
     others = f"; {listed(own)} with {heads}" if own else ""
     return [f"A linear read-out answers in place of the head of {', '.join(accuracies)}{others}."]
+
+
+def _fitted(read_out: ReadOutAccuracy) -> str:
+    """How right a read-out is on inputs held out of its fit, and on the others."""
+    if read_out.of == "numbers":
+        return f"R² {read_out.accuracy:.2f} held out, {read_out.train_accuracy:.2f} fitted"
+    what = "labels right" if read_out.of == "labels" else "accuracy"
+    return f"{what} {read_out.accuracy:.1%} held out, {read_out.train_accuracy:.1%} fitted"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +45,15 @@ def verdict(interval: Interval, margin: float = 0.0) -> Verdict:
     if interval.low > margin:
         return "holds"
     return "fails" if interval.high < margin else "cannot be told"
+
+
+def require_form(claims: Iterable[str]) -> None:
+    """A ValueError for the first of some texts that is no claim.
+
+    >>> require_form(["columns-100 - baseline < -0.01"])
+    """
+    for claim in claims:
+        Claim.of(claim)
 
 
 @dataclass(frozen=True)

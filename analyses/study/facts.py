@@ -1,9 +1,16 @@
 """What a study measures besides its value tables: typed results, kept as JSON in the study's folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 FACTS_FILE = "facts.json"
+# How a read-out is fitted, by what it answers.
+PROBES = {
+    "inputs": "logistic regression",
+    "labels": "a logistic regression for each label",
+    "numbers": "ridge regression",
+}
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,29 @@ class ReadOutAccuracy:
 
     Attributes:
         samples: number of inputs that it was fitted and tested on.
-        accuracy: share of right answers on the inputs that it was not fitted to.
+        accuracy: share of right answers on the inputs that it was not fitted to; of right labels where each
+            stands for itself; R² of numbers.
         train_accuracy: the same on the inputs that it was fitted to.
+        of: what it answers: "inputs", one class each; "labels", present or absent; or "numbers".
     """
 
     samples: int
     accuracy: float
     train_accuracy: float
+    of: Literal["inputs", "labels", "numbers"] = "inputs"
+
+    def right(self, write: Callable[[float], str]) -> str:
+        """How right it is on inputs that it was not fitted to, in words.
+
+        Args:
+            write: of a share.
+
+        >>> ReadOutAccuracy(50, 0.8, 0.9).right("{:.0%}".format)
+        'right for 80%'
+        """
+        if self.of == "numbers":
+            return f"R² {self.accuracy:.2f}"
+        return f"right for {write(self.accuracy)}" + " of the labels" * (self.of == "labels")
 
 
 @dataclass(frozen=True)

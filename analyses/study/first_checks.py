@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from harsanyi.analyses.study.layout import TOKEN_BASELINES, specification
+from harsanyi.analyses.study.layout import TOKEN_BASELINES, WORDS, specification
 from harsanyi.analyses.study.settings import option
-from harsanyi.analyses.study.study import MULTI_LABEL, PIXELS, Study
+from harsanyi.analyses.study.study import MULTI_LABEL, OF_READ_OUTS, PIXELS, Study
 from harsanyi.data.corruptions import CORRUPTIONS, corruption
 from harsanyi.interactions import BASELINES, SCORES
 
@@ -24,7 +24,7 @@ def require_options(study: Study) -> None:
     if study.score not in SCORES:
         raise ValueError(f"no score is called {study.score!r}; there are {', '.join(SCORES)}")
     if study.score in (MULTI_LABEL, PIXELS):
-        _require_own_head(study)
+        _require_labels_in_data(study)
     if study.baseline not in (AUTO_BASELINE, *BASELINES, *TOKEN_BASELINES):
         raise ValueError(
             f"--baseline {study.baseline} is no baseline of images; there are {', '.join(BASELINES)}. For "
@@ -39,20 +39,21 @@ def require_options(study: Study) -> None:
             raise FileNotFoundError(f"{option(name)} {path} does not exist")
 
 
-def _require_own_head(study: Study) -> None:
+def _require_labels_in_data(study: Study) -> None:
     """Refuse what is made for one class an input, where labels stand for themselves or for pixels."""
-    why = (
-        f"for one class an input; --score {study.score} needs labels in the data and the networks' own heads"
-    )
     if study.label != "data":
-        raise ValueError(f"--label {study.label} is {why}: leave it out")
-    study.refuse_idle(("read_out", "read_out_inputs", "keep_outputs"), why)
+        raise ValueError(
+            f"--label {study.label} is for one class an input; --score {study.score} needs labels in the "
+            "data: leave it out"
+        )
+    if study.score == PIXELS:
+        why = f"for answers to whole inputs; --score {PIXELS} needs the networks' own heads"
+        study.refuse_idle(OF_READ_OUTS, why)
 
 
 def require_players(players: str) -> None:
     """Refuse players that neither images nor sentences can have, and masks of a folder that is not there."""
-    words = ("words", "tokens")
-    kind, sizes = specification(players, "text" if players.partition(":")[0] in words else "image")
+    kind, sizes = specification(players, "text" if players.partition(":")[0] in WORDS else "image")
     if kind == "masks" and not sizes[1].is_dir():
         raise FileNotFoundError(f"--players {players}: there is no folder {sizes[1]}")
 

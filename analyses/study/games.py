@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ from harsanyi.models.classes.matching import ClassMatch
 from harsanyi.models.training.performance import Performance, label_performance
 from harsanyi.reading import first_line
 
+# What a read-out answers, by the score; one class an input for all others.
+ANSWERED: dict[str, Literal["labels", "numbers"]] = {MULTI_LABEL: "labels", OUTPUT: "numbers"}
 # More inputs than this say little more about an accuracy or a loss.
 MAX_PERFORMANCE_INPUTS = 500
 
@@ -126,7 +128,12 @@ class StudyGames:
             left_out=self.left_out,
             corruption=self.corruption,
             read_outs={
-                name: ReadOutAccuracy(read_out.samples, read_out.accuracy, read_out.train_accuracy)
+                name: ReadOutAccuracy(
+                    read_out.samples,
+                    read_out.accuracy,
+                    read_out.train_accuracy,
+                    ANSWERED.get(self.study.score, "inputs"),
+                )
                 for name, read_out in self.read_outs.items()
             },
             networks={
@@ -220,6 +227,8 @@ class StudyGames:
         known = [names.index(member) for member in members]
         seen = corrupt_inputs(study, sample).items
         for name, network in self.networks.items():
+            if study.train_data is None and name in self.read_outs:
+                continue
             outputs = np.array(self.answers.matches[name].outputs)[known]
             measured = label_performance(network, seen, sets, outputs)
             row = (name, split, str(path), len(sample), measured.accuracy, measured.loss)

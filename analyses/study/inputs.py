@@ -9,7 +9,7 @@ import numpy as np
 
 from harsanyi import data
 from harsanyi.analyses.study.facts import Corruption, LeftOut
-from harsanyi.analyses.study.layout import specification
+from harsanyi.analyses.study.layout import player_count, specification
 from harsanyi.analyses.study.study import MULTI_LABEL, OF_KIND, Study
 from harsanyi.data import Inputs
 from harsanyi.data.corruptions import corrupted, corruption
@@ -100,7 +100,7 @@ def corrupt_inputs(study: Study, inputs: Inputs) -> Inputs:
         return inputs
     if inputs.kind == "image":
         return corrupted(inputs, kind.name, kind.severity, study.seed)
-    min_words = _player_count(study)
+    min_words = player_count(study.players)
     return corrupted(
         inputs,
         kind.name,
@@ -124,13 +124,8 @@ def count_words(text: str, stop_words: tuple[str, ...]) -> int:
 
 def _without_short(study: Study, sentences: Inputs) -> Inputs:
     """The sentences with as many words as there are players."""
-    min_words = _player_count(study)
+    min_words = player_count(study.players)
     long = [count_words(text, study.stop_words) >= min_words for text in sentences.items]
     if not any(long):
         raise ValueError(f"none of the {len(sentences)} sentences of {study.data} has {min_words} words")
     return sentences.select(np.array(long))
-
-
-def _player_count(study: Study) -> int:
-    """Players of a sentence."""
-    return specification(study.players, "text")[1][0]

@@ -12,13 +12,18 @@ from harsanyi.analyses.study.networks import RANDOM, series_of
 from harsanyi.analyses.study.settings import option
 from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN, NONE, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
+from harsanyi.data.label_numbers import label_numbers
+from harsanyi.data.label_sets import label_sets
 from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
 from harsanyi.models.loading.preprocess import NetworkInputs
+from harsanyi.models.training.tasks import Task
 from harsanyi.reading import first_line
 
 READ_OUT_WHY = "by its read-out"
+# What a read-out answers, by the score; one class an input for all others.
+TASK_OF: dict[str, Task] = {MULTI_LABEL: "multi-label", OUTPUT: "regression"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,10 @@ def answering(study: Study, networks: Mapping[str, Network], inputs: Inputs, dra
     classes, order = classes_of(study, inputs)
     whole = {name: _with_random_head(study, name, net, classes, order) for name, net in networks.items()}
     probed = _probed(study, whole, classes, order)
-    if probed and study.score in (MULTI_LABEL, PIXELS):
+    if probed and study.score == PIXELS:
         raise ValueError(
-            f"{', '.join(probed)} came without a head, and a read-out answers one class an input: --score "
-            f"{study.score} needs checkpoints with their own heads"
+            f"{', '.join(probed)} came without a head, and a read-out answers an input, not its pixels: "
+            f"--score {study.score} needs checkpoints with their own heads"
         )
     read_outs = fit_read_outs(study, {name: whole[name] for name in probed}, inputs, drawn)
     if not read_outs:
@@ -97,6 +102,10 @@ def class_match(study: Study, network: Network, classes: tuple[str, ...], order:
         ClassMismatchError: the network's outputs are not these classes.
     """
     if len(network.classes) > 1:
+        if study.score == OUTPUT and not any(name in classes for name in network.classes):
+            raise ClassMismatchError(
+                f"has {len(network.classes)} outputs, and --score {OUTPUT} reads the number of a single one"
+            )
         return match_classes(network.classes, classes, order)
     if study.score == OUTPUT:
         return ClassMatch((0,) * len(classes), "its only output, for every label")
@@ -157,20 +166,42 @@ def fit_read_outs(
     """
     if not networks:
         return {}
-    _, classes = inputs.level(study.level)
     pool = read_out_inputs(study, inputs, drawn)
+    labels, classes = _asked(study, pool, inputs)
+    return {
+        name: models.fit_read_out(
+            network,
+            pool.items,
+            labels,
+            classes,
+            task=TASK_OF.get(study.score, "classification"),
+            seed=study.seed,
+            kept=read_out_file(study, name),
+        )
+        for name, network in networks.items()
+    }
+
+
+def _asked(study: Study, pool: Inputs, inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What a read-out is fitted to answer of a pool of inputs, and the names of its outputs."""
+    level = study.level if study.level is not None else next(iter(inputs.labels))
+    _, classes = inputs.level(study.level)
+    if study.score == MULTI_LABEL:
+        sets, members = label_sets(pool, study.level)
+        if missing := [name for name in classes if name not in members]:
+            raise ValueError(
+                f"no input for read-outs has the labels {listed(missing)}, which {study.data} has: add some"
+            )
+        return sets[:, [members.index(name) for name in classes]], classes
     labels, pool_classes = pool.level(study.level)
+    if study.score == OUTPUT:
+        return label_numbers(pool_classes, level)[labels], (level,)
     if pool_classes != classes:
         raise ValueError(
             f"{study.train_data} has other classes than {study.data}: {listed(pool_classes)} there, "
             f"{listed(classes)} here"
         )
-    return {
-        name: models.fit_read_out(
-            network, pool.items, labels, classes, seed=study.seed, kept=read_out_file(study, name)
-        )
-        for name, network in networks.items()
-    }
+    return labels, classes
 
 
 def read_out_file(study: Study, network: str) -> Path:
@@ -196,7 +227,9 @@ def read_out_inputs(study: Study, inputs: Inputs, drawn: Inputs) -> Inputs:
         pool = load_inputs(study, study.train_data)
     else:
         games = set(drawn.names)
-        pool = inputs.select(np.array([name not in games for name in inputs.names]))
+        # Label by label an input stands there as often as it has labels.
+        whole = load_inputs(study, study.data) if study.score == MULTI_LABEL else inputs
+        pool = whole.select(np.array([name not in games for name in whole.names]))
         if not len(pool):
             raise ValueError(
                 f"all {len(inputs)} inputs of {study.data} are games, none is left to fit a read-out on: "

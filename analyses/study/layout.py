@@ -33,6 +33,8 @@ TOKEN_BASELINES = ("mask_token", "pad_token", EMBEDDING_ZEROS, UNATTENDED)
 PLAYER_UNITS = {"grid": "cells", "words": "words", "tokens": "tokens"}
 # Of one input: it has 2**n masked versions. And rows or columns of a grid of which some cells are chosen.
 MAX_PLAYERS, MAX_ROWS = 40, 10_000
+# Kinds of players of sentences; all others are of images.
+WORDS = ("words", "tokens")
 PLAYER_FORMS = "grid:ROWSxCOLUMNS[:K[:ROWSxCOLUMNS]], superpixels:K, masks:K:FOLDER, words:K or tokens:K"
 
 
@@ -114,7 +116,7 @@ def specification(players: str, inputs: str) -> tuple[str, list[Any]]:
     ('grid', [(4, 4), 12])
     """
     kind, *parts = players.split(":")
-    kinds = {"image": ("grid", "superpixels", "masks"), "text": ("words", "tokens")}[inputs]
+    kinds = {"image": ("grid", "superpixels", "masks"), "text": WORDS}[inputs]
     folder: list[Any] = []
     if kind == "masks" and any(parts[1:]):
         parts, folder = parts[:1], [Path(players.split(":", 2)[2])]
@@ -148,6 +150,21 @@ def chosen_of(players: str, inputs: str) -> int:
     """
     kind, sizes = specification(players, inputs)
     return sizes[1] if kind == "grid" else sizes[0]
+
+
+def player_count(players: str) -> int:
+    """Number of players of an input.
+
+    Args:
+        players: as for `--players`.
+
+    >>> player_count("grid:4x4"), player_count("grid:8x8:12"), player_count("words:9")
+    (16, 12, 9)
+    """
+    kind, sizes = specification(players, "text" if players.partition(":")[0] in WORDS else "image")
+    if kind == "grid":
+        return sizes[1] if len(sizes) > 1 else prod(sizes[0])
+    return sizes[0]
 
 
 def _on_images(

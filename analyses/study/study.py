@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import Settings, option, read_study, read_toml
 
 if TYPE_CHECKING:  # the command line reads options before it waits for torch
@@ -276,12 +277,20 @@ class Compare(Study):
     """Checkpoint of the fine-tuned network."""
     scratch: str | None = None
     """Checkpoint of the network trained from scratch. By default none."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule. Stated before the study runs, as "new_share > 0.3" or "preserved_share:1 -
+    preserved_share:4 > 0": each a quantity of the table change, with :ORDER for one order."""
 
     @property
     def checkpoints(self) -> dict[str, str]:
         """As `Study.checkpoints`."""
         networks = {"before": self.before, "after": self.after, "scratch": self.scratch}
         return {name: checkpoint for name, checkpoint in networks.items() if checkpoint is not None}
+
+    def require_sense(self) -> None:
+        """As `Study.require_sense`."""
+        super().require_sense()
+        require_form(self.claims)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +304,10 @@ class Reliability(Compare):
     """Shifts of the inputs, each NAME:SEVERITY as for --corruption. By default all, with severity 3."""
     layouts: tuple[str, ...] = ()
     """Other players on the same inputs, each as for --players. By default none."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule. Stated before the study runs, as "preserved_share_difference:noise:8 > -0.05",
+    each of one quantity: SHARE:VARIATION (clean for the inputs as they are), SHARE_difference:VARIATION (less
+    that of clean), similarity:VARIATION:NETWORK and error:VARIATION:NETWORK."""
 
     def require_sense(self) -> None:
         """As `Study.require_sense`."""
@@ -322,6 +335,12 @@ class Track(Study):
     """Checkpoint of the pretrained network. Without it, nothing is called preserved, discarded or new."""
     at_most: int = 8
     """Largest number of checkpoints of each run: the first, the last, and others evenly between."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule. Stated before the study runs, as "half:finetuned - half:scratch < 0", each
+    QUANTITY:RUN: half, nine_tenths (share of the run's steps until so much of its end is there); by
+    themselves detour_share, order_with_step, step_with_noise; with --pretrained the quantities of compare at
+    the end of
+    the run, with :ORDER for one order."""
 
     @cached_property
     def runs(self) -> "dict[str, list[NumberedCheckpoint]]":
@@ -344,6 +363,7 @@ class Track(Study):
     def require_sense(self) -> None:
         """As `Study.require_sense`."""
         super().require_sense()
+        require_form(self.claims)
         names = [argument.partition("=")[0] for argument in self.series]
         if len(set(names)) < len(names) or not all(re.fullmatch(r"[\w-]+", name) for name in names):
             raise ValueError(

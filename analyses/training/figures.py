@@ -22,7 +22,7 @@ from harsanyi.analyses.drawing.palette import (
     new_axes,
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
-from harsanyi.analyses.training.trajectory import LEAST_SHARE, hardly_there
+from harsanyi.analyses.training.trajectory import hardly_there, least_share
 
 # The first loss is cut off where it exceeds every later one by this factor.
 CUT_OFF_RATIO = 4
@@ -100,16 +100,19 @@ def plot_reached(
     return ax
 
 
-def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None = None) -> Axes:
+def plot_orders_over_training(
+    table: pd.DataFrame, series: str, ax: Axes | None = None, *, tolerance: float = 0.0
+) -> Axes:
     """Strength by order (rows) at each checkpoint of a run (columns), relative to the maximum of the order.
 
     Orders that never have strength are left out; the numbers of those with less than 1% of the strength at
-    the end are grey.
+    the end, or than `tolerance`, are grey.
 
     Args:
         table: of `trajectory_table`, or another with the columns series, step, quantity, kind, order, value.
         series: the name of the run.
         ax: to draw on; a new figure by default.
+        tolerance: strength an input that a split alone may make; see `least_share`.
 
     Returns:
         the axes.
@@ -126,7 +129,8 @@ def plot_orders_over_training(table: pd.DataFrame, series: str, ax: Axes | None 
     strength = strength[(strength > 0).any(axis=1)]
     ax = ax or new_axes(COLUMN, 0.8 + 0.17 * len(strength))
     image = draw_orders(ax, strength, [f"{step:g}" for step in strength.columns])
-    grey_orders(ax, strength.iloc[:, -1].to_numpy() < LEAST_SHARE * strength.iloc[:, -1].sum())
+    last = strength.iloc[:, -1].to_numpy()
+    grey_orders(ax, last < least_share(last.sum(), tolerance) * last.sum())
     draw_scale(image, ax)
     label_axes(ax, f"step of {series}", "order")
     return ax

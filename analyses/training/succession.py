@@ -11,7 +11,7 @@ import torch
 from harsanyi.analyses.knowledge.similarity import reached_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
-from harsanyi.analyses.training.trajectory import LEAST_SHARE, Trajectory, crossing
+from harsanyi.analyses.training.trajectory import Trajectory, crossing, least_share
 from harsanyi.interactions import Interactions
 
 # Shares of the final knowledge in theory at the largest and at the smallest variance above 0.
@@ -97,6 +97,7 @@ def succession_table(
     variances: list[float],
     share: float = 0.5,
     *,
+    tolerance: float = 0.0,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """When each order reaches a share of its final dividends, in a run and in theory, and their agreement.
@@ -105,22 +106,23 @@ def succession_table(
     Its first crossing is interpolated linearly between checkpoints, and between values of log σ². The
     correlations are Spearman's over the orders: of order and step (1: low orders first), of order and falling
     σ², and of step and falling σ² (1: the run has the succession of theory). Orders with less than 1% of the
-    strength at the end are left out of them: an order that hardly exists must not count like the first. Fewer
-    than five orders have no correlation. The bootstrap computes crossings and ranks anew in every resample of
-    the games, of the same orders.
+    strength at the end, or than `tolerance`, are left out: what hardly exists must not count like the first.
+    Fewer than five orders have no correlation. The bootstrap computes crossings and ranks anew in every
+    resample of the games, of the same orders.
 
     Args:
         run: a training run.
         variances: σ², falling to 0; see `theory_variances`. The 0 counts as one more step of log σ², as far
             from the last variance as that is from the one before.
         share: of the final dividends, above 0 and at most 1.
+        tolerance: strength that a split alone may make, of all games together; see `least_share`.
         bootstrap: of the intervals over games.
 
     Returns:
         tidy: series, quantity ("step", "variance": of each order; and for order "all" the correlations
         "order_with_step", "order_with_noise", "step_with_noise"), order, share, value, low, high,
-        strength_share (of each order, and of all orders that count), games. NaN where an order has no
-        strength at the end, where fewer than five count, or all orders come at once.
+        least_share, strength_share (of each order, and of all orders that count), games. NaN where an order
+        has no strength at the end, where fewer than five count, or all orders come at once.
 
     Raises:
         ValueError: for a share outside 0 to 1, or variances that do not fall to 0.
@@ -142,13 +144,14 @@ def succession_table(
     states += [_expected(end, variance) for variance in variances]
     sums = tuple(reached_amounts(state, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for state in states)
     shares = sums[len(run.steps) - 1].sum(0) / max(sums[len(run.steps) - 1].sum(), np.finfo(float).tiny)
+    least = float(least_share(sums[len(run.steps) - 1].sum(), tolerance))
     noise = [-log10(variance) for variance in variances[:-1]]
     times = partial(
         _times,
         steps=np.array(run.steps),
         noise=np.array([*noise, 2 * noise[-1] - noise[-2]]),
         share=share,
-        counted=shares >= LEAST_SHARE,
+        counted=shares >= least,
     )
     table = pd.DataFrame(map(vars, sum_intervals(sums, times, bootstrap)))
     orders = [str(order) for order in range(1, end.n + 1)]
@@ -160,7 +163,8 @@ def succession_table(
     # Back from −log σ²: the bounds change places.
     logarithms = -table.loc[variance, ["value", "high", "low"]].to_numpy()
     table.loc[variance, ["value", "low", "high"]] = 10.0**logarithms
-    together = shares[shares >= LEAST_SHARE].sum()
+    together = shares[shares >= least].sum()
+    table = table.assign(least_share=least)
     return table.assign(strength_share=[*shares, *shares, *[together] * len(CORRELATIONS)], games=end.games)
 
 

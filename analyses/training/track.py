@@ -1,5 +1,6 @@
 """Tracking: checkpoints of training runs → value tables → trajectories → figures and report."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -7,6 +8,7 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import orders_of, total_row
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
 from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
@@ -27,8 +29,16 @@ from harsanyi.analyses.run.notes import (
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.run.watched import watched_run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
+from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words
 from harsanyi.analyses.study.networks import series_of
-from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
+from harsanyi.analyses.study.study import PRETRAINED, SPARSE_METHODS, Track, checkpoint_of
+from harsanyi.analyses.training.chances import with_chances
+from harsanyi.analyses.training.claims import (
+    DETOURS,
+    SUCCESSION,
+    claims_of_runs,
+    require_claimed,
+)
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
     plot_reached,
@@ -54,8 +64,7 @@ from harsanyi.analyses.training.trajectory import (
 from harsanyi.shown import counted
 from harsanyi.writing import alone_in_its_folder
 
-TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
-THEORY, SUCCESSION = "theory", "succession"
+TRAJECTORIES, TIMES, THEORY = "trajectories", "times", "theory"
 # Shares of the final knowledge whose times are in the tables and in the summary.
 REACHED_SHARES = (0.5, 0.9)
 
@@ -75,11 +84,13 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         the summary, a sentence each.
     """
     study.require_sense()
+    require_claimed(study)
     run = watched_run(study) or compute(study, progress=progress)
     trajectories = trajectories_of(run)
     tables = track_tables(run, trajectories)
+    tables |= claims_of_runs(run, trajectories, tables)
     figures = track_figures(run, trajectories, tables)
-    first, *others = describe_track(tables)
+    first, *others = [*describe_track(tables), *describe_claims(tables)]
     report = Report(
         title=f"{study.model}: knowledge along {listed(list(study.runs))}",
         headline=first,
@@ -89,13 +100,17 @@ def track(study: Track, *, progress: bool = True) -> list[str]:
         again=command_of(run),
         explorer=explorer_of(run),
         facts=_facts(run) | method_facts(run) | network_facts(run),
-        tables={"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
+        tables=claims_in_words(tables)
+        | {"Share of the run until 50% and 90% of the final knowledge": _times_in_words(tables[TIMES])},
         figures=figures,
         findings=_findings(run, tables),
         notes=[
             "Intervals are over the inputs. They do not cover other runs of the same recipe.",
-            f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end hardly exist: they are "
-            "grey, and not in rank correlations.",
+            f"Orders with less than {LEAST_SHARE:.0%} of the strength at the end, or than δ, by which a "
+            "split with noise may miss each score, hardly exist: they are grey, and not in rank "
+            "correlations.",
+            "p of a rank correlation is the share of permutations of the orders that are as far from 0, "
+            "exact for up to seven orders; corrected (Benjamini–Hochberg) for the number of correlations.",
             "Steps are read from the names of the checkpoints. Changes between two checkpoints do not show.",
             "Theory has AND interactions only: beside it, the effects of the run are counted as dividends, "
             "an OR as those of its subsets. It predicts a succession, not steps, and nothing about the first "
@@ -194,7 +209,7 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
     bootstrap = Bootstrap(seed=study.seed)
     along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
     times = [
-        time_to_reach(trajectory, share, bootstrap=bootstrap)
+        time_to_reach(trajectory, share, tolerance=tolerance_of(run, trajectory), bootstrap=bootstrap)
         for trajectory in trajectories
         for share in REACHED_SHARES
     ]
@@ -203,23 +218,41 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
         TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
         TIMES: pd.concat(times, ignore_index=True),
         DETOURS: pd.concat(losses, ignore_index=True),
-        **_two_phase_tables(trajectories, bootstrap),
+        **_two_phase_tables(run, trajectories, bootstrap),
     }
 
 
-def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
+def tolerance_of(run: Run, trajectory: Trajectory) -> float:
+    """δ = noise · |v(N) − v(∅)| of the end of a run, summed over its games; 0 for exact splits.
+
+    Args:
+        run: the study, with its method.
+        trajectory: one of its runs.
+    """
+    if run.study.method not in SPARSE_METHODS:
+        return 0.0
+    v = trajectory.final.v
+    return run.study.noise * float((v[:, -1] - v[:, 0]).abs().sum())
+
+
+def _two_phase_tables(
+    run: Run, trajectories: list[Trajectory], bootstrap: Bootstrap
+) -> dict[str, pd.DataFrame]:
     """Runs beside the theory of two-phase learning; without runs whose end has no interactions."""
     theories, successions = [], []
     for trajectory in trajectories:
         if trajectory.final.effects.any():
             variances = theory_variances(trajectory.final)
             theories.append(theory_table(trajectory, variances, bootstrap=bootstrap))
-            successions.append(succession_table(trajectory, variances, bootstrap=bootstrap))
+            tolerance = tolerance_of(run, trajectory)
+            successions.append(
+                succession_table(trajectory, variances, tolerance=tolerance, bootstrap=bootstrap)
+            )
     if not theories:
         return {}
     return {
         THEORY: pd.concat(theories, ignore_index=True),
-        SUCCESSION: pd.concat(successions, ignore_index=True),
+        SUCCESSION: with_chances(pd.concat(successions, ignore_index=True)),
     }
 
 
@@ -277,8 +310,9 @@ def track_figures(
                 f"Kept and new in {name}: preserved and discarded share of the pretrained network's "
                 "strength, new share of the checkpoint's strength"
             ] = plot_shares_over_training(along, name)
+        (one,) = (each for each in trajectories if each.name == name)
         figures[f"Orders of {name}: salient strength of each order, relative to its maximum"] = (
-            plot_orders_over_training(along, name)
+            plot_orders_over_training(along, name, tolerance=tolerance_of(run, one) / games)
         )
     drawn = {caption: figure_of(ax) for caption, ax in figures.items()}
     if THEORY in tables:
@@ -373,9 +407,7 @@ def _succession(name: str, rows: pd.DataFrame) -> str:
         )
     if reached.nunique() == 1:
         return f"In {name}, half of each order is reached at the same step: none comes first.{left_out}"
-    run, theory, both = (
-        with_interval(rows[rows.quantity == quantity].iloc[0], ".2f") for quantity in CORRELATIONS
-    )
+    run, theory, both = (_with_chance(rows[rows.quantity == quantity].iloc[0]) for quantity in CORRELATIONS)
     return (
         f"In {name}, the rank correlation of an order and the step at which half of it is reached is "
         f"{run}, in theory {theory}. The rank correlation of the run's steps with the succession of "
@@ -383,12 +415,22 @@ def _succession(name: str, rows: pd.DataFrame) -> str:
     )
 
 
+def _with_chance(row: pd.Series) -> str:
+    """A rank correlation with its interval, and how rarely chance alone would give it."""
+    found = with_interval(row, ".2f")
+    if math.isnan(row.get(P, math.nan)):
+        return found
+    return f"{found} (p {p_in_words(row[P])}, corrected {p_in_words(row[CORRECTED])})"
+
+
 def _left_out(steps: pd.DataFrame) -> str:
     """Which orders hardly exist."""
     orders = list(steps.order[hardly_there(steps)])
     if not orders:
         return ""
-    below = f"less than {LEAST_SHARE:.0%} of the strength at the end"
+    least = float(steps.get("least_share", pd.Series([LEAST_SHARE])).iloc[0])
+    below = f"less than {percent(least)} of the strength at the end"
+    below += ", which the split's noise alone may make" if least > LEAST_SHARE else ""
     if len(orders) == 1:
         return f" Order {orders[0]} has {below}, and is not counted."
     return f" Orders {listed(orders)} have {below} each, and are not counted."

@@ -159,6 +159,7 @@ def time_to_reach(
     trajectory: Trajectory,
     share: float = 0.5,
     *,
+    tolerance: float = 0.0,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The step at which `reached` first attains a share, interpolated linearly between checkpoints.
@@ -166,12 +167,14 @@ def time_to_reach(
     Args:
         trajectory: the run. Where its first checkpoint exceeds the share, the step is that of the checkpoint.
         share: of the final knowledge, above 0 and at most 1.
+        tolerance: strength that a split alone may make, of all games together; see `least_share`.
         bootstrap: of the intervals over games; every resample has its own sums and crossing.
 
     Returns:
         tidy: series, kind, order, share, value, low, high (steps), fraction, fraction_low, fraction_high (the
-        same as fractions of the last step), strength_share (of the strength of the kind at the end), games.
-        NaN where the end has no strength. Orders with a strength_share below 1% hardly exist.
+        same as fractions of the last step), strength_share (of the strength of the kind at the end),
+        least_share, games. NaN where the end has no strength. Orders with a strength_share below least_share
+        hardly exist.
 
     Raises:
         ValueError: for a share outside 0 to 1.
@@ -195,19 +198,40 @@ def time_to_reach(
     table = pd.concat([pd.DataFrame(labels), times, fractions / trajectory.steps[-1]], axis=1)
     table.insert(0, "series", trajectory.name)
     table.insert(3, "share", share)
-    whole = pd.Series(sums[-1].sum(0)) / pd.Series(sums[-1].sum(0)).groupby(table.kind).transform("max")
-    return table.assign(strength_share=whole, games=trajectory.final.games)
+    strength = pd.Series(sums[-1].sum(0))
+    whole = strength.groupby(table.kind).transform("max")
+    least = least_share(whole.to_numpy(), tolerance)
+    return table.assign(strength_share=strength / whole, least_share=least, games=trajectory.final.games)
+
+
+def least_share(strength: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
+    """The share of a strength below which an order hardly exists: 1%, or more where a split may be its cause.
+
+    A split with noise may miss every score of an input by δ = noise · |v(N) − v(∅)|. An order that is no
+    stronger than δ may be no more than that.
+
+    Args:
+        strength: of all orders together, summed over games.
+        tolerance: δ, summed over games; 0 for exact splits.
+
+    >>> least_share(np.array([100.0, 10.0, 0.0]), 0.5).tolist()
+    [0.01, 0.05, 0.01]
+    """
+    made = np.divide(tolerance, strength, out=np.zeros(np.shape(strength)), where=strength > 0)
+    return np.maximum(LEAST_SHARE, made)
 
 
 def hardly_there(rows: pd.DataFrame) -> np.ndarray:
-    """Which rows are of orders with less than 1% of the strength; none where that is not known.
+    """Which rows are of orders that hardly exist: with less than `least_share`; none where it is not known.
+
+    Tables without the column least_share are of exact splits, or older: it is 1%.
 
     >>> hardly_there(pd.DataFrame({"order": ["1", "2"], "strength_share": [0.996, 0.004]})).tolist()
     [False, True]
     """
     if "strength_share" not in rows:
         return np.zeros(len(rows), dtype=bool)
-    return np.asarray(rows.strength_share < LEAST_SHARE)
+    return np.asarray(rows.strength_share < rows.get("least_share", LEAST_SHARE))
 
 
 def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:

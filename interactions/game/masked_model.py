@@ -48,7 +48,16 @@ from harsanyi.interactions.game.game import of_classes
 from harsanyi.interactions.game.inputs import INPUTS, ModelInputs
 from harsanyi.interactions.game.players import Players
 from harsanyi.interactions.game.reading import Outputs, Reading
-from harsanyi.interactions.game.scores import LAST_POSITION, Score, score_name, score_named, unit_of
+from harsanyi.interactions.game.scores import (
+    LAST_POSITION,
+    OF_MAPS,
+    Score,
+    logit,
+    pixel_log_odds_of_all,
+    score_name,
+    score_named,
+    unit_of,
+)
 from harsanyi.interactions.game.trial import Trial, tried_pairs
 from harsanyi.interactions.game.tried import trial_of_model
 from harsanyi.interactions.machine.batching import batch_fitting
@@ -292,7 +301,15 @@ class MaskedModel(Shown):
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
     ) -> Float[Tensor, "batch classes"]:
         """The network's outputs for all classes; to be called inside `prepared()`."""
-        return of_classes(self.forward(games, coalitions))
+        return self.of_all_classes(self.forward(games, coalitions))
+
+    def of_all_classes(self, outputs: Float[Tensor, "batch *outputs"]) -> Float[Tensor, "batch classes"]:
+        """What is kept of outputs for all classes: they themselves; of maps the score of each class.
+
+        Args:
+            outputs: of the network.
+        """
+        return pixel_log_odds_of_all(outputs) if self.score in OF_MAPS else of_classes(outputs)
 
     def scored(
         self, outputs: Float[Tensor, "batch ..."], games: Int64[Tensor, " batch"]
@@ -303,13 +320,15 @@ class MaskedModel(Shown):
         are some.
 
         Args:
-            outputs: of the network.
+            outputs: of the network, or what is kept of them.
             games: the game of each row.
 
         Raises:
             ValueError: for outputs that are not as the score reads them.
         """
         labels = None if self.labels is None else self.labels[games]
+        if self.score in OF_MAPS and outputs.ndim == 2 and labels is not None:
+            return logit(outputs, labels)  # kept are the scores themselves
         require = required if self._conditions is None else self._conditions.require
         return self._tried_reading.scores(outputs, labels, require)
 

@@ -84,6 +84,18 @@ def pixel_log_odds(
     return (maps.gather(1, chosen)[:, 0] - others.logsumexp(1)).mean((1, 2))
 
 
+def pixel_log_odds_of_all(
+    outputs: Float[Tensor, "batch classes height width"],
+) -> Float64[Tensor, "batch classes"]:
+    """`pixel_log_odds` of every class, which is all that is kept of maps.
+
+    >>> pixel_log_odds_of_all(torch.tensor([[[[2.0, 4.0]], [[0.0, 0.0]]]])).tolist()
+    [[3.0, -3.0]]
+    """
+    numbers = torch.arange(outputs.shape[1] if outputs.ndim == 4 else 1, device=outputs.device)
+    return torch.stack([pixel_log_odds(outputs, k.expand(len(outputs))) for k in numbers], dim=1)
+
+
 def output(
     outputs: Float[Tensor, "batch ..."], labels: Int64[Tensor, " batch"] | None
 ) -> Float64[Tensor, " batch"]:

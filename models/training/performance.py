@@ -12,8 +12,8 @@ from torch import Tensor
 
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
+from harsanyi.models.training.class_labels import check_labels
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.read_out import check_labels
 from harsanyi.models.training.samples import input_batches, logits_in_batches
 from harsanyi.models.training.tasks import task_measures
 

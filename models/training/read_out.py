@@ -19,11 +19,16 @@ from harsanyi.models.digest import digest
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.loading.weights import save_checkpoint
+from harsanyi.models.training.probes import (
+    FIT_METHODS,
+    fit_probe,
+    hold_out,
+    measure_probe,
+    require_samples,
+)
+from harsanyi.models.training.tasks import Labels, Task, check_target
 from harsanyi.reading import parse_json, reading
-from harsanyi.shown import first_few
 
-# Enters the key of the cache: change it whenever the same samples would give another read-out.
-FIT_METHOD = "logistic regression, lbfgs, C=1, standardised features, 1"
 # Layers in the user's cache folder, and their bytes together. 1000 classes of 2048 features take 16 MiB.
 MAX_FILES, MAX_BYTES = 500, 2**28
 
@@ -34,8 +39,9 @@ class ReadOut:
 
     Attributes:
         network: the backbone with its head replaced.
-        accuracy: on the held-out samples, which the layer was not fitted to.
-        train_accuracy: on the samples it was fitted to.
+        accuracy: on the held-out samples, which the layer was not fitted to: the share of right answers; of
+            right labels for sets of labels; R² for numbers.
+        train_accuracy: the same on the samples it was fitted to.
         samples: the number of both together.
         cached: whether the layer comes from the cache.
         kept: whether it comes from the file in which it was kept.
@@ -73,28 +79,31 @@ class ReadOut:
 def fit_read_out(
     network: Network,
     items: Sequence[Any],
-    labels: Sequence[int] | np.ndarray,
+    labels: Labels,
     classes: Sequence[str],
     *,
+    task: Task = "classification",
     held_out: float = 0.2,
     seed: int = 0,
     batch_size: int = 64,
     cache: str | os.PathLike[str] | None = None,
     kept: str | os.PathLike[str] | None = None,
 ) -> ReadOut:
-    """Fit a logistic regression on what enters the network's head, and put it in the head's place.
+    """Fit a linear probe on what enters the network's head, and put it in the head's place.
 
-    The features are standardised over the training samples, in float64; the standardisation is folded into
-    the layer. Of every class the share ``held_out`` (at least one sample) only measures the accuracy. Layers
-    are cached as safetensors; in the user's cache folder stay those used last, at most 500 and 256 MiB. Their
-    key covers the weights, the features of the first batch (which stand for the code of the model), the
-    preprocessed inputs, the labels and the settings.
+    It is a logistic regression (C = 1); for sets of labels one for each label; for numbers a ridge regression
+    (alpha = 1). The features are standardised over the training samples, in float64; the standardisation is
+    folded into the layer. Of every class the share ``held_out`` (at least one sample) only measures the
+    accuracy. Layers are cached as safetensors; in the user's cache folder stay those used last, at most 500
+    and 256 MiB. Their key covers the weights, the features of the first batch (which stand for the code of
+    the model), the preprocessed inputs, the labels and the settings.
 
     Args:
         network: the backbone.
         items: PIL images or sentences.
-        labels: numbers into the classes, one an item.
-        classes: names, at least two.
+        labels: numbers into the classes, one an item; for other tasks 0 and 1 (items, classes), or numbers.
+        classes: names, at least two; one for numbers.
+        task: what the labels are: "classification", "multi-label" or "regression".
         held_out: share of the samples that only measure the accuracy, between 0 and 1.
         seed: of the draw of these samples.
         batch_size: items a forward.
@@ -105,7 +114,8 @@ def fit_read_out(
         a copy of the network with the layer as its head, and its accuracies.
 
     Raises:
-        ValueError: a class has fewer than two samples, or labels, items and classes do not fit together.
+        ValueError: a class has fewer than two samples, a label is nearly always there or never, or labels,
+            items and classes do not fit together.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -116,12 +126,12 @@ def fit_read_out(
     >>> read_out.network.classes, read_out.accuracy
     (('dark', 'light'), 1.0)
     """
-    target = check_labels(items, labels, classes)
+    target = check_target(task, items, labels, classes)
     if not 0 < held_out < 1:
         raise ValueError(f"held_out is {held_out}: expected a share between 0 and 1")
-    _check_counts(target, classes)
+    require_samples(task, target, classes)
     settings = {"held_out": held_out, "seed": seed, "batch_size": batch_size, "classes": list(classes)}
-    recipe = _recipe(network, items, target, settings)
+    recipe = _recipe(network, items, target, settings, FIT_METHODS[task])
     file = _cache_folder(cache) / f"{_key(recipe, network, items, batch_size)}.safetensors"
     own = None if kept is None else _read_cached(Path(kept), recipe)
     cached = None if own else _read_cached(file)
@@ -129,12 +139,12 @@ def fit_read_out(
         features = torch.cat(
             [network.features(batch).cpu() for batch in _batches(network, items, batch_size)]
         )
-        held = _hold_out(target, held_out, seed)
-        weight, bias = _fit(features.double().numpy()[~held], target[~held])
-        right = (features.double() @ weight.T + bias).argmax(dim=1).numpy() == target
+        held = hold_out(target, held_out, seed)
+        weight, bias = fit_probe(task, features.double().numpy()[~held], target[~held])
+        outputs = features.double() @ weight.T + bias
         facts: dict[str, Any] = {
-            "accuracy": float(right[held].mean()),
-            "train_accuracy": float(right[~held].mean()),
+            "accuracy": measure_probe(task, outputs[held], target[held]),
+            "train_accuracy": measure_probe(task, outputs[~held], target[~held]),
         }
         layer = nn.Module()
         layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
@@ -154,86 +164,18 @@ def fit_read_out(
     )
 
 
-def check_labels(
-    items: Sequence[Any], labels: Sequence[int] | np.ndarray, classes: Sequence[str]
-) -> np.ndarray:
-    """Refuse labels that are not one for each item, or not the number of a class.
-
-    Args:
-        items: PIL images or sentences.
-        labels: whole numbers (items,).
-        classes: names of the classes.
-
-    Returns:
-        the labels, int64 (items,).
-
-    Raises:
-        ValueError: for no labels, labels of another shape or type, or outside the classes.
-    """
-    target = np.asarray(labels)
-    if target.shape != (len(items),) or not np.issubdtype(target.dtype, np.integer):
-        raise ValueError(
-            f"expected {len(items)} whole numbers as labels, one an item, "
-            f"but got {target.dtype} {target.shape}"
-        )
-    if len(target) == 0 or target.min() < 0 or target.max() >= len(classes):
-        labels_range = f"{target.min()} to {target.max()}" if len(target) else "none"
-        raise ValueError(
-            f"expected labels from 0 to {len(classes) - 1} for {len(classes)} classes, but got {labels_range}"
-        )
-    return target.astype(np.int64)
-
-
-def _check_counts(target: np.ndarray, classes: Sequence[str]) -> None:
-    if len(classes) < 2:
-        raise ValueError(f"a read-out chooses between classes: expected at least 2, but got {len(classes)}")
-    counts = np.bincount(target, minlength=len(classes))
-    few = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
-    if few:
-        raise ValueError(
-            f"every class needs 2 samples, one to fit and one to hold out; too few of: {first_few(few)}. "
-            "Add samples or leave the class out"
-        )
-
-
-def _hold_out(target: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Which samples are held out: of each class the share, at least one, and never all."""
-    generator = np.random.default_rng(seed)
-    held = np.zeros(len(target), dtype=bool)
-    for label in np.unique(target):
-        members = generator.permutation(np.flatnonzero(target == label))
-        held[members[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
-    return held
-
-
-def _fit(features: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Weight (classes, features) and bias (classes,) in float64, for features that are not standardised."""
-    mean, scale = features.mean(axis=0), features.std(axis=0)
-    # A feature that is constant up to rounding holds no information; divided by its spread it would be noise.
-    scale[scale <= 1e-6 * np.abs(mean)] = np.inf
-    scale[scale == 0] = np.inf
-    from sklearn.linear_model import LogisticRegression  # here, since this import takes a second
-
-    probe = LogisticRegression(max_iter=5000).fit((features - mean) / scale, target)
-    weight, bias = probe.coef_, probe.intercept_
-    if len(weight) == 1:  # two classes: scikit-learn keeps only the difference of their scores
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = weight / scale
-    return torch.from_numpy(weight), torch.from_numpy(bias - weight @ mean)
-
-
 def _batches(network: Network, items: Sequence[Any], batch_size: int) -> Iterator[NetworkInputs]:
     for start in range(0, len(items), batch_size):
         yield network.preprocess(items[start : start + batch_size])
 
 
-def _recipe(network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any]) -> str:
+def _recipe(
+    network: Network, items: Sequence[Any], target: np.ndarray, settings: dict[str, Any], method: str
+) -> str:
     """Of all that a read-out is fitted by, whatever the machine."""
     inputs = [digest(batch) for batch in _batches(network, items, settings["batch_size"])]
     weights = network.model.state_dict()
-    return digest(
-        FIT_METHOD, repr(network.model), network.head, weights, inputs, target, json.dumps(settings)
-    )
+    return digest(method, repr(network.model), network.head, weights, inputs, target, json.dumps(settings))
 
 
 def _key(recipe: str, network: Network, items: Sequence[Any], batch_size: int) -> str:

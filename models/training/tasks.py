@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from harsanyi.models.training.read_out import check_labels
+from harsanyi.models.training.class_labels import check_labels
 
 Task = Literal["classification", "multi-label", "regression"]
 TASKS = ("classification", "multi-label", "regression")

@@ -6,7 +6,7 @@
 The folder is that of the study, or one with its runs.csv. KIND-CLASSES names a level, KIND-CLASSES/SIZE and
 KIND-CLASSES*MISALIGNMENT one of several sizes or shares of moved labels. A difference is the first level's
 error less the second's, in percentage points, with a 95% t interval over seeds, its p, and p corrected for
-the number of pairs. README.md quotes these.
+the number of pairs. README.md quotes these. They are written into FOLDER/pairs.csv as well.
 """
 
 import sys
@@ -29,10 +29,12 @@ def main(folder: Path, pairs: list[str]) -> None:
         (found,) = mean_difference_interval((one[both] - other[both]).to_numpy()[:, None])
         means = " | ".join(f"{error[both].mean():.1%}" for error in (one, other))
         text = f"{pair.replace(':', ' less ')} | {means} | {with_interval(found, points)} | {len(both)}"
-        rows.append({"text": text, "p": found.p})
+        rows.append({"text": text, "less": pair, **vars(found), "seeds": len(both)})
+    table = with_corrected(pd.DataFrame(rows))
+    table.drop(columns="text").to_csv(folder / "pairs.csv", index=False)
     print("| less | error of the first | of the second | difference, points | seeds | p | p, corrected |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for row in with_corrected(pd.DataFrame(rows)).itertuples():
+    for row in table.itertuples():
         print(f"| {row.text} | {p_in_words(row.p)} | {p_in_words(row.p_corrected)} |")
 
 

@@ -5,14 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harsanyi.analyses.granularity.claims import (
-    claims_in_words,
-    claims_table,
-    describe_claims,
-    errors_of,
-    require_claimed_levels,
-)
+from harsanyi.analyses.granularity.claims import claimed_errors, errors_of, require_claimed_levels
 from harsanyi.analyses.granularity.runs import TransferRun
+from harsanyi.analyses.report.claims import claims_in_words, describe_claims
+from harsanyi.analyses.statistics.claims import CLAIMS, claims_table
 
 # A mean of three float64 numbers.
 EXACT = 1e-12
@@ -44,7 +40,7 @@ def test_levels_by_name(runs):
 
 def test_differences_are_paired_and_told_by_their_t_interval(runs):
     claims = ["columns-10 - baseline < 0", "columns-10 - baseline < -0.1", "columns-10 - baseline > 0"]
-    table = claims_table(runs.sample(frac=1, random_state=0), claims)
+    table = claims_table(claimed_errors(runs.sample(frac=1, random_state=0)), claims)
     less = errors_of(runs, "columns-10") - errors_of(runs, "baseline")
     literal = stats.ttest_1samp(less, 0.0)
     assert table.value.tolist() == pytest.approx([less.mean()] * 3, abs=EXACT)
@@ -52,12 +48,19 @@ def test_differences_are_paired_and_told_by_their_t_interval(runs):
     assert table.p.tolist()[0] == pytest.approx(literal.pvalue, rel=1e-9)
     assert table.p.tolist()[1] == pytest.approx(stats.ttest_1samp(less, -0.1).pvalue, rel=1e-9)
     assert table.verdict.tolist() == ["holds", "cannot be told", "fails"]
-    assert claims_in_words(table).verdict.tolist() == table.verdict.tolist()
-    assert describe_claims(table)[0].startswith("That columns-10 - baseline < 0 holds: −")
+    (words,) = claims_in_words({CLAIMS: table}).values()
+    assert words.verdict.tolist() == table.verdict.tolist()
+    assert describe_claims({CLAIMS: table})[0].startswith("That columns-10 - baseline < 0 holds: −")
 
 
 def test_levels_that_are_not_planned_are_refused_before_training():
     planned = [TransferRun("baseline", "", 4, 60, 0), TransferRun("columns", "fine", 10, 60, 0)]
     require_claimed_levels(["columns-10 - baseline < 0"], planned)
-    with pytest.raises(ValueError, match="'columns-11' is no level of this study"):
+    with pytest.raises(ValueError, match="'columns-11', which is no quantity of this study: it has baseline"):
         require_claimed_levels(["columns-11 - baseline < 0"], planned)
+
+
+def test_of_several_sizes_of_pretraining_the_largest_is_meant():
+    row = {"kind": "random", "classes": 8, "misalignment": 0.0, "size": 60, "seed": 0}
+    runs = pd.DataFrame([row | {"pretrain_size": size, "error": 1 / size} for size in (10, 20)])
+    assert errors_of(runs, "random-8").tolist() == [0.05]

@@ -21,6 +21,7 @@ from harsanyi.analyses.granularity.target import target_in_words, target_values,
 from harsanyi.analyses.granularity.training import chosen_checkpoint
 from harsanyi.analyses.granularity.words import describe_plan
 from harsanyi.analyses.report.tables import read_table
+from harsanyi.analyses.run.run import Run
 from harsanyi.data import Inputs
 
 TAGS = {
@@ -184,12 +185,56 @@ def test_a_target_in_words():
     assert target_in_words(of_names("1", "2.5"), "target", "classification") == "target, 2 classes"
 
 
-@pytest.mark.parametrize("option", [{"inputs": 8}, {"published": True}])
-def test_interactions_and_published_errors_are_of_classes(study, option):
+def test_published_errors_are_of_classes(study):
     study.require_sense()
-    with pytest.raises(ValueError, match="is for classification, not multi-label"):
-        replace(study, **option).require_sense()
-    replace(study, task="classification", **option).require_sense()
+    with pytest.raises(ValueError, match="--published is for classification, not multi-label"):
+        replace(study, published=True).require_sense()
+    replace(study, task="classification", published=True).require_sense()
+
+
+@pytest.mark.parametrize("task", ["multi-label", "regression"])
+def test_interactions_of_every_task(study, task, tmp_path: Path):
+    asked = of_task(
+        replace(
+            study,
+            inputs=6,
+            players="grid:2x2",
+            method="and-or",
+            restricted=True,
+            sizes=(60,),
+            seeds=(0,),
+            kinds=("columns",),
+            counts=(),
+            misalignment=(0.0,),
+        ),
+        task,
+        tmp_path,
+    )
+    said = run_granularity(asked, progress=False)
+    ladder = read_table(asked.out / "ladder.h5")
+    total = ladder[ladder.order == "all"].set_index("quantity")
+    (run,) = (run for run in plan_runs(asked, TransferData.of(asked)) if run.kind == "columns")
+    compared = Run.open(asked.out / run.folder / "comparison")
+    assert compared.facts.read_outs["before"].of == ("labels" if task == "multi-label" else "numbers")
+    network = models.load("small:cnn", chosen_checkpoint(asked, run, "finetune"))
+    test = data.load(asked.test_data, label_columns=asked.label_columns)
+    names = list(dict.fromkeys(compared.store.settings["inputs"]))
+    rows = [test.names.index(name) for name in names]
+    values, outputs = target_values(test, asked.target, task)
+    logits = np.concatenate([network.logits(network.preprocess([test.items[row]])).numpy() for row in rows])
+    if task == "multi-label":
+        order = [network.classes.index(name) for name in outputs]
+        expected = ((logits[:, order] > 0) == (values[rows] > 0)).mean()
+        assert total.value["everything_accuracy"] == pytest.approx(expected, abs=1e-12)
+        assert "preserved_accuracy_difference" in total.index
+    else:
+        assert total.value["everything_r2"] == pytest.approx(r2_score(values[rows], logits[:, 0]), abs=1e-4)
+        assert any("R² is: preserved" in sentence for sentence in said)
+    correlation = read_table(asked.out / "correlation.h5")
+    assert set(correlation.y) == {"error"}
+    page = (asked.out / "report.html").read_text(encoding="utf-8")
+    heading = "Accuracy" if task == "multi-label" else "R²"
+    assert f"{heading} of a part of the knowledge alone" in page
 
 
 def test_a_column_of_names_is_refused_before_anything_is_trained(study, refused, tmp_path: Path):

@@ -3,15 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sklearn.metrics import r2_score
 from torch import nn
 
 from harsanyi import data, models
+from harsanyi.analyses import read_table
 from harsanyi.analyses.accuracy.relate import relate
+from harsanyi.analyses.accuracy.report import accuracy_figures
 from harsanyi.analyses.comparison.comparison import run_comparison
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
@@ -20,6 +24,7 @@ from harsanyi.analyses.training.track import track
 from harsanyi.data.label_sets import label_sets
 from harsanyi.interactions import MaskedModel, Players
 from harsanyi.interactions.game.scores import pixel_log_odds, sigmoid_log_odds
+from tests.legible import faults, tables_in
 
 WORN = {
     "T-shirt/top": "torso",
@@ -133,9 +138,93 @@ def test_training_runs_are_tracked_label_by_label(study, files, tmp_path):
     assert track(tracked, progress=False)
 
 
-def test_accuracy_says_that_it_is_of_classes(study, finished):
-    with pytest.raises(ValueError, match="accuracy is of networks that answer one class an input, and"):
+def test_accuracy_without_the_outputs_of_all_labels_says_what_to_do(study, finished):
+    with pytest.raises(ValueError, match="compute its study again, with --keep-outputs"):
         relate(study.out)
+
+
+@pytest.fixture(scope="module")
+def related(study, tmp_path_factory) -> Path:
+    """The same comparison with the outputs of all labels, related to accuracy."""
+    out = tmp_path_factory.mktemp("related") / "out"
+    run_comparison(replace(study, out=out, keep_outputs=True), progress=False)
+    said = relate(out)
+    assert any("of the labels of these inputs right, present and absent" in sentence for sentence in said)
+    assert any("strength on a present label" in sentence for sentence in said)
+    return out
+
+
+def test_restricted_prediction_is_of_all_labels_of_an_input(related, study, files):
+    table = read_table(related / "accuracy/restricted.h5")
+    loaded = data.load(files["data"], image_column="image", label_columns=("worn",))
+    sets, members = label_sets(loaded, "worn")
+    names = list(dict.fromkeys(Run.open(related).store.settings["inputs"]))
+    rows = [loaded.names.index(name) for name in names]
+    for name, part in (("after", "everything"), ("before", "everything of before")):
+        network = models.load("small:cnn", files[name])
+        order = [network.classes.index(member) for member in members]
+        logits = torch.cat([network.logits(network.preprocess([loaded.items[row]])) for row in rows])
+        share = ((logits[:, order].numpy() > 0) == (sets[rows] > 0)).mean()
+        (row,) = table[(table.knowledge == part) & (table.quantity == "accuracy")].itertuples()
+        assert row.value == pytest.approx(share, abs=1e-12)
+        assert row.games == len(names)
+    guess = np.maximum(sets[rows].mean(0), 1 - sets[rows].mean(0)).mean()
+    (row,) = table[(table.knowledge == "chance") & (table.quantity == "accuracy")].itertuples()
+    assert row.value == pytest.approx(guess, abs=1e-12)
+
+
+def test_what_is_discriminative_supports_the_label_that_is_there(related, study):
+    run = Run.open(related)
+    change = run.change
+    new = change.new.sum((0, 1, 3))  # by sign
+    table = read_table(related / "accuracy/discrimination.h5")
+    rows = table[(table.knowledge == "new") & (table.kind == "both") & (table.sign == "both")]
+    (share,) = rows[(rows.quantity == "discriminative_share") & (rows.order == "all")].value
+    # Presence against absence has log-odds z and -z, so the margin has the sign of the effect.
+    assert share == pytest.approx((new[0] / new.sum()).item(), rel=1e-6)  # float32 outputs
+    points = read_table(related / "accuracy/inputs.h5")
+    assert points.correct.tolist() == (run.interactions["after"].v[:, -1] > 0).tolist()
+
+
+def test_pruning_counts_until_a_labels_answer_changes(related):
+    pruned = read_table(related / "accuracy/standing.h5")
+    assert set(pruned.order) == {"fewest", "greedy", "strongest", "weakest"}
+    assert faults(accuracy_figures(tables_in(related / "accuracy"), "nats", "labels")) == []
+    page = (related / "accuracy/report.html").read_text(encoding="utf-8")
+    assert "Labels that a part of the knowledge has right" in page
+    assert "Inputs without any label are no games" in page
+
+
+def test_a_network_without_the_labels_answers_through_a_read_out_of_each(study, files, tmp_path):
+    backbone = models.load("small:cnn", "random", classes=["other", "classes"], seed=3)
+    models.save_checkpoint(tmp_path / "other.safetensors", backbone.model, classes=["other", "classes"])
+    compared = replace(
+        study, before=str(tmp_path / "other.safetensors"), read_out=("auto",), out=tmp_path / "out"
+    )
+    said = run_comparison(compared, progress=False)
+    run = Run.open(compared.out)
+    assert set(run.facts.read_outs) == {"before"}
+    assert run.facts.read_outs["before"].of == "labels"
+    assert any("of the labels held out" in sentence for sentence in said)
+    assert {row.network for row in run.facts.performance} == {
+        "after"
+    }  # the read-out was fitted to these data
+    loaded = data.load(files["data"], image_column="image", label_columns=("worn",))
+    games = set(run.store.settings["inputs"])
+    pool = loaded.select(np.array([name not in games for name in loaded.names]))
+    sets, members = label_sets(pool, "worn")
+    found = models.fit_read_out(
+        backbone,
+        pool.items,
+        sets,
+        members,
+        task="multi-label",
+        kept=compared.out / "read-out-before.safetensors",
+    )
+    row = loaded.names.index(run.store.settings["inputs"][0])
+    logits = found.network.logits(found.network.preprocess([loaded.items[row]]))[0]
+    label = members.index(run.store.settings["labels"][0])
+    assert run.interactions["before"].v[0, -1].item() == pytest.approx(logits[label].item(), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +234,10 @@ def test_accuracy_says_that_it_is_of_classes(study, finished):
             {"label": "predicted"},
             "--label predicted is for one class an input; --score sigmoid_log_odds needs",
         ),
-        ({"read_out": ("before",)}, "--read-out is for one class an input"),
-        ({"keep_outputs": True}, "--keep-outputs is for one class an input"),
+        (
+            {"score": "pixel_log_odds", "read_out": ("before",)},
+            "--read-out is for answers to whole inputs; --score pixel_log_odds needs the networks' own heads",
+        ),
     ],
 )
 def test_what_is_for_one_class_is_refused(study, option, said, tmp_path):
@@ -231,3 +322,121 @@ def test_a_network_that_answers_at_every_pixel_is_scored_by_class(tmp_path: Path
     assert run.interactions["network"].v.isfinite().all()
     with pytest.raises(ValueError, match='pass score="pixel_log_odds"'):
         compute(replace(study, score="log_odds", out=tmp_path / "other"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory) -> Compare:
+    """Two networks that answer at every pixel, compared with the scores of all classes kept."""
+    folder = tmp_path_factory.mktemp("segmented")
+    (folder / "net.py").write_text(SEGMENTER, encoding="utf-8")
+    classes = data.fashion_mnist("test").classes["coarse"]
+    for seed, name in enumerate(("before", "after")):
+        network = models.load(f"{folder / 'net.py'}:build", "random", seed=seed)
+        models.save_checkpoint(folder / f"{name}.safetensors", network.model, classes=classes)
+    study = Compare(
+        model=f"{folder / 'net.py'}:build",
+        before=str(folder / "before.safetensors"),
+        after=str(folder / "after.safetensors"),
+        data=data.fashion_mnist_path("test"),
+        level="coarse",
+        inputs=6,
+        players="grid:2x2",
+        method="and-or",
+        score="pixel_log_odds",
+        keep_outputs=True,
+        out=folder / "out",
+    )
+    run_comparison(study, progress=False)
+    return study
+
+
+def test_of_maps_the_score_of_every_class_is_kept(segmented):
+    run, loaded = Run.open(segmented.out), data.fashion_mnist("test")
+    network = models.load(segmented.model, segmented.after)
+    kept = run.store.outputs("after")
+    assert kept.shape == (6, 16, 4)
+    for game, name in enumerate(run.store.settings["inputs"]):
+        maps = network.logits(network.preprocess([loaded.items[loaded.names.index(name)]])).double()
+        expected = [pixel_log_odds(maps, torch.tensor([k])).item() for k in range(4)]
+        assert kept[game, -1].tolist() == pytest.approx(expected, abs=1e-4)  # float32, another batch
+        label = run.classes.index(run.store.settings["labels"][game])
+        assert run.interactions["after"].v[game].tolist() == kept[game, :, label].tolist()
+
+
+def test_the_answer_for_an_image_is_the_class_of_the_highest_mean(segmented):
+    said = relate(segmented.out)
+    assert said
+    run = Run.open(segmented.out)
+    right = (run.store.outputs("after")[:, -1].argmax(1) == run.labels).double().mean().item()
+    table = read_table(segmented.out / "accuracy/restricted.h5")
+    (row,) = table[(table.knowledge == "everything") & (table.quantity == "accuracy")].itertuples()
+    assert row.value == pytest.approx(right, abs=1e-12)
+    page = (segmented.out / "accuracy/report.html").read_text(encoding="utf-8")
+    assert "The answer for an image is the class with the highest mean log-odds over its pixels." in page
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory) -> Compare:
+    """Clothes with how much ink each has, and a network trained to say so; the one before has no such
+    output."""
+    folder, inputs = tmp_path_factory.mktemp("numbers"), data.fashion_mnist("test")
+    ink = [f"{np.asarray(image).mean() / 100:.2f}" for image in inputs.items[:120]]
+    table = pq.read_table(data.fashion_mnist_path("test")).slice(0, 120)
+    pq.write_table(pa.table({"image": table["image"], "ink": ink}), folder / "test.parquet")
+    backbone = models.load("small:cnn", "random", classes=["some", "classes"], seed=1)
+    models.save_checkpoint(folder / "before.safetensors", backbone.model, classes=["some", "classes"])
+    samples = models.Samples(inputs.items[:120], np.array(ink, float))
+    recipe = models.Recipe(epochs=3, task="regression", learning_rate=3e-3)
+    series = models.train(
+        backbone.with_new_head(("ink",)),
+        samples,
+        recipe,
+        folder=folder / "run",
+        held_out=samples,
+        progress=False,
+    )
+    return Compare(
+        model="small:cnn",
+        before=str(folder / "before.safetensors"),
+        after=str(series[-1]),
+        data=folder / "test.parquet",
+        out=folder / "out",
+        image_column="image",
+        label_columns=("ink",),
+        inputs=10,
+        players="grid:2x2",
+        method="and-or",
+        score="output",
+        read_out=("auto",),
+    )
+
+
+def test_a_regression_predicts_by_r2(numbered):
+    said = run_comparison(numbered, progress=False)
+    assert any("R²" in sentence for sentence in said)
+    run = Run.open(numbered.out)
+    assert run.facts.read_outs["before"].of == "numbers"
+    summary = relate(numbered.out)
+    assert any(sentence.startswith("R² of the network's numbers is") for sentence in summary)
+    truth = np.array(run.store.settings["labels"], float)
+    folder = numbered.out / "accuracy"
+    table = read_table(folder / "restricted.h5")
+    rows = table[(table.quantity == "r2") & (table.version == "only")].set_index("knowledge").value
+    for part, network in (("everything", "after"), ("everything of before", "before")):
+        answers = run.interactions[network].v[:, -1].numpy()
+        assert rows[part] == pytest.approx(r2_score(truth, answers), abs=1e-9)
+    points = read_table(folder / "inputs.h5")
+    expected = np.abs(run.interactions["after"].v[:, -1].numpy() - truth)
+    assert points.absolute_error.tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+    assert set(read_table(folder / "correlation.h5").y) == {"score_after", "absolute_error"}
+    assert not (folder / "discrimination.csv").exists()
+    assert faults(accuracy_figures(tables_in(folder), run.unit, "numbers")) == []
+
+
+def test_a_regression_on_names_is_refused(numbered, tmp_path):
+    table = pq.read_table(numbered.data)
+    pq.write_table(
+        table.drop_columns(["ink"]).append_column("ink", [["much", "some"] * 60]), tmp_path / "t.parquet"
+    )
+    with pytest.raises(ValueError, match="'much' in column 'ink' is no number: a regression expects finite"):
+        run_comparison(replace(numbered, data=tmp_path / "t.parquet", out=tmp_path / "out"), progress=False)

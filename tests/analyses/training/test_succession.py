@@ -14,7 +14,7 @@ from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.succession import succession_table, theory_table, theory_variances
 from harsanyi.analyses.training.theory import final_dividends, learned_dividends
 from harsanyi.analyses.training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
-from harsanyi.analyses.training.trajectory import Trajectory, time_to_reach
+from harsanyi.analyses.training.trajectory import Trajectory, hardly_there, time_to_reach
 from harsanyi.interactions import And, AndOr, Interactions, extract
 from tests import reference
 
@@ -199,6 +199,26 @@ def test_an_order_that_hardly_exists_has_a_time_and_no_rank():
     found = succession_table(run, VARIANCES, bootstrap=Bootstrap(resamples=20))
     expected = spearmanr(range(6), [1, 2, 3, 4, 5, 0]).statistic
     assert values(found, "order_with_step") == pytest.approx(expected)
+
+
+def test_an_order_within_the_tolerance_of_the_split_has_no_rank():
+    """Order 6 has 2% of the strength: it counts where the split is exact, and not where it may make as
+    much."""
+    rising = [[0.0] * 5, [1.0, 0.4, 0.3, 0.2, 0.1], [1.0, 1.0, 0.8, 0.6, 0.4], [1.0] * 5]
+    run = run_by_order([[*row, 0.7] for row in rising])
+    strength = sum(comb(6, order) for order in range(1, 6)) + 0.7
+    for tolerance, rank in ((0.69, spearmanr(range(6), [1, 2, 3, 4, 5, 0]).statistic), (0.71, 1.0)):
+        # Dividends of all games: the run has as many games as its states.
+        whole = tolerance * run.final.games
+        found = succession_table(run, VARIANCES, tolerance=whole, bootstrap=Bootstrap(resamples=20))
+        assert values(found, "order_with_step") == pytest.approx(rank)
+        expected = max(0.01, tolerance / strength)
+        assert found.least_share.tolist() == pytest.approx([expected] * len(found))
+        steps = found[found.quantity == "step"]
+        assert hardly_there(steps).tolist() == [False] * 5 + [tolerance > 0.7]
+        times = time_to_reach(run, tolerance=whole, bootstrap=Bootstrap(resamples=20))
+        both = times[(times.kind == "both") & (times.order != "all")]
+        assert hardly_there(both).tolist() == [False] * 5 + [tolerance > 0.7]
 
 
 @pytest.mark.parametrize("variances", [[], [1.0, 0.0], [1.0, 2.0, 0.0], [2.0, 1.0, 0.5], [1.0, 1.0, 0.0]])

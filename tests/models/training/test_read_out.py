@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from harsanyi.models import fit_read_out, load
-from harsanyi.models.training.read_out import _hold_out
+from harsanyi.models.training.probes import hold_out
 
 TWO, THREE = ["dark", "light"], ["dark", "light", "odd"]
 
@@ -27,7 +28,7 @@ def test_logits_are_the_decision_function(classes, dark_and_light, tmp_path: Pat
     network = load("small:cnn", "random")
     read_out = fit((images, labels), classes, tmp_path, network)
     features = network.features(network.preprocess(images)).double().numpy()
-    held = _hold_out(np.array(labels), 0.2, 0)
+    held = hold_out(np.array(labels), 0.2, 0)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
     probe.fit(features[~held], np.array(labels)[~held])
     logits = read_out.network.logits(network.preprocess(images)).double().numpy()
@@ -37,6 +38,71 @@ def test_logits_are_the_decision_function(classes, dark_and_light, tmp_path: Pat
     assert read_out.accuracy == pytest.approx(probe.score(features[held], np.array(labels)[held]))
     assert read_out.train_accuracy == pytest.approx(probe.score(features[~held], np.array(labels)[~held]))
     assert (read_out.samples, read_out.cached, read_out.network.classes) == (40, False, tuple(classes))
+
+
+def test_each_label_has_a_logistic_regression_of_its_own(dark_and_light, tmp_path: Path):
+    images, labels = dark_and_light
+    sets = np.stack([np.array(labels), np.arange(len(labels)) % 3 == 0], axis=1).astype(float)
+    network = load("small:cnn", "random")
+    read_out = fit((images, sets), ["light", "third"], tmp_path, network, task="multi-label")
+    features = network.features(network.preprocess(images)).double().numpy()
+    held = hold_out(sets, 0.2, 0)
+    logits = read_out.network.logits(network.preprocess(images)).double().numpy()
+    right = []
+    for column in range(2):
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+        probe.fit(features[~held], sets[~held, column])
+        expected = probe.decision_function(features)
+        # As for classes; the probe of a label that pixels do not tell reaches further out.
+        np.testing.assert_allclose(logits[:, column], expected, atol=2e-3)
+        right.append((expected > 0) == sets[:, column])
+    assert read_out.accuracy == pytest.approx(np.mean([of[held] for of in right]))
+    assert read_out.train_accuracy == pytest.approx(np.mean([of[~held] for of in right]))
+    assert read_out.network.classes == ("light", "third")
+
+
+def test_numbers_have_a_ridge_regression(dark_and_light, tmp_path: Path):
+    images, _ = dark_and_light
+    numbers = np.array([np.asarray(image).mean() / 100 - 1 for image in images])
+    network = load("small:cnn", "random")
+    read_out = fit((images, numbers), ["grey"], tmp_path, network, task="regression")
+    features = network.features(network.preprocess(images)).double().numpy()
+    held = hold_out(numbers, 0.2, 0)
+    probe = make_pipeline(StandardScaler(), Ridge(alpha=1.0)).fit(features[~held], numbers[~held])
+    outputs = read_out.network.logits(network.preprocess(images))[:, 0].double().numpy()
+    np.testing.assert_allclose(outputs, probe.predict(features), atol=2e-4)  # float32 forwards
+    assert read_out.accuracy == pytest.approx(
+        r2_score(numbers[held], probe.predict(features[held])), abs=1e-9
+    )
+    assert read_out.train_accuracy == pytest.approx(probe.score(features[~held], numbers[~held]), abs=1e-9)
+    again = fit((images, numbers), ["grey"], tmp_path, network, task="regression")
+    assert again.cached
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "classes", "said"),
+    [
+        (
+            "multi-label",
+            [[1, 0]] * 40,
+            ["a", "b"],
+            r"with each label and as many without; a \(40 of 40\), b \(0 of",
+        ),
+        ("regression", [2.0] * 40, ["grey"], "needs 4 samples or more that differ, got 40 of 1 numbers"),
+        ("regression", [np.nan] * 40, ["grey"], "expected regression labels, finite numbers"),
+        ("multi-label", [0] * 40, ["a", "b"], r"expected multi-label labels of shape \(40, 2\)"),
+    ],
+)
+def test_other_tasks_with_nothing_to_fit_are_refused(
+    task, labels, classes, said, dark_and_light, tmp_path: Path
+):
+    with pytest.raises(ValueError, match=said):
+        fit((dark_and_light[0], np.array(labels, float)), classes, tmp_path, task=task)
+
+
+def test_hold_out_takes_one_where_all_sets_differ():
+    held = hold_out(np.eye(5), 0.2, seed=0)
+    assert held.sum() == 1
 
 
 def test_constant_features_take_no_part(dark_and_light, tmp_path: Path):
@@ -53,10 +119,10 @@ def test_constant_features_take_no_part(dark_and_light, tmp_path: Path):
 
 def test_hold_out_keeps_every_class_on_both_sides():
     target = np.repeat([0, 1, 2], [2, 3, 100])
-    held = _hold_out(target, 0.2, seed=0)
+    held = hold_out(target, 0.2, seed=0)
     assert np.bincount(target[held]).tolist() == [1, 1, 20]
-    assert np.array_equal(held, _hold_out(target, 0.2, seed=0))
-    assert not np.array_equal(held, _hold_out(target, 0.2, seed=1))
+    assert np.array_equal(held, hold_out(target, 0.2, seed=0))
+    assert not np.array_equal(held, hold_out(target, 0.2, seed=1))
 
 
 def test_second_time_from_the_cache(dark_and_light, tmp_path: Path):
@@ -155,6 +221,6 @@ def test_samples_that_do_not_suffice(labels, classes, message, dark_and_light, t
         fit((dark_and_light[0], labels), classes, tmp_path)
 
 
-def test_share_to_hold_out(dark_and_light, tmp_path: Path):
+def test_share_tohold_out(dark_and_light, tmp_path: Path):
     with pytest.raises(ValueError, match="share between 0 and 1"):
         fit(dark_and_light, TWO, tmp_path, held_out=1.0)
