@@ -51,6 +51,7 @@ from harsanyi.analyses.training.trajectory import (
     time_to_reach,
     trajectory_table,
 )
+from harsanyi.interactions import Interactions
 from harsanyi.writing import alone_in_its_folder
 
 TRAJECTORIES, TIMES, DETOURS = "trajectories", "times", "detours"
@@ -189,9 +190,28 @@ def trajectories_of(run: Run) -> list[Trajectory]:
 def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataFrame]:
     """All tables: quantities along the runs with accuracy and loss, times, detours, theory and succession."""
     study = run.study
-    pretrained = run.interactions.get(PRETRAINED)
-    bootstrap = Bootstrap(seed=study.seed)
-    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
+    tables = knowledge_tables(
+        trajectories, run.interactions.get(PRETRAINED), study.threshold, Bootstrap(seed=study.seed)
+    )
+    along = pd.concat([tables[TRAJECTORIES], *_performance_rows(run)], ignore_index=True)
+    return tables | {TRAJECTORIES: along}
+
+
+def knowledge_tables(
+    trajectories: list[Trajectory], pretrained: Interactions | None, threshold: float, bootstrap: Bootstrap
+) -> dict[str, pd.DataFrame]:
+    """The tables of `track_tables` that follow from interactions alone.
+
+    Args:
+        trajectories: of `trajectories_of`.
+        pretrained: the network before, for each checkpoint; None without one.
+        threshold: of salience.
+        bootstrap: of the intervals.
+
+    Returns:
+        the tables by name.
+    """
+    along = trajectory_table(trajectories, pretrained, threshold=threshold, bootstrap=bootstrap)
     times = [
         time_to_reach(trajectory, share, bootstrap=bootstrap)
         for trajectory in trajectories
@@ -199,7 +219,7 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
     ]
     losses = [detours(trajectory, bootstrap=bootstrap) for trajectory in trajectories]
     return {
-        TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
+        TRAJECTORIES: along,
         TIMES: pd.concat(times, ignore_index=True),
         DETOURS: pd.concat(losses, ignore_index=True),
         **_two_phase_tables(trajectories, bootstrap),
@@ -210,7 +230,7 @@ def _two_phase_tables(trajectories: list[Trajectory], bootstrap: Bootstrap) -> d
     """Runs beside the theory of two-phase learning; without runs whose end has no interactions."""
     theories, successions = [], []
     for trajectory in trajectories:
-        if trajectory.final.effects.any():
+        if any(end.effects.any() for end in trajectory.final.blocks()):
             variances = theory_variances(trajectory.final)
             theories.append(theory_table(trajectory, variances, bootstrap=bootstrap))
             successions.append(succession_table(trajectory, variances, bootstrap=bootstrap))
