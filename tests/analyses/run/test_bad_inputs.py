@@ -220,3 +220,31 @@ def test_accuracy_is_asked_by_halves():
     assert sum(answer for _, answer in parts) == 63
     assert sorted(row for rows, _ in parts for row in rows) == [row for row in range(64) if row != 37]
     assert len(asked) == 1 + 2 * 6
+
+
+@pytest.mark.parametrize("how", ["nan", "raises"])
+@pytest.mark.parametrize(
+    "options",
+    [{"players": "grid:4x4:4", "choose": "influence"}, {"label": "predicted"}],
+    ids=["players by influence", "labels by the network"],
+)
+@pytest.mark.parametrize("white", [0, 3])
+def test_tried_again_a_game_gets_the_players_and_the_label_that_it_lacked(white, options, how, picky):
+    """Once the network answers it, the tables are those of a run in which it always did."""
+    whole = computed(picky(white, "never", out="whole", **options))
+    require_left_out(computed(picky(white, how, **options)), white, how)
+    again = computed(picky(white, how, **options, retry_failed=True))  # in vain: nothing has changed
+    require_left_out(again, white, how)
+    run = computed(picky(white, "never", **options, retry_failed=True))
+    assert run.store.numbers == list(range(INPUTS))
+    assert run.store.settings == whole.store.settings
+    for name, network in run.interactions.items():
+        # A game alone in its batch: float32 forwards of outputs of size 1.
+        assert (network.v - whole.interactions[name].v).abs().max() < 1e-5
+    assert (run.store.array("owner") == whole.store.array("owner")).all()
+
+
+def test_other_settings_than_those_of_games_tried_again_are_still_refused(picky):
+    computed(picky(0, "raises", label="predicted"))
+    with pytest.raises(ValueError, match="was made with other settings"):
+        computed(picky(0, "raises", label="predicted", seed=1, retry_failed=True))
