@@ -1,8 +1,9 @@
 """The labels of a study: which output of each network is which class, and read-outs where none is."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from harsanyi.analyses.study.networks import RANDOM, series_of
 from harsanyi.analyses.study.settings import option
 from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN, NONE, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
-from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan
+from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan, is_failure
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
 from harsanyi.models.loading.preprocess import NetworkInputs
+from harsanyi.models.training.read_out import NotFiniteFeaturesError
 from harsanyi.reading import first_line
 
 READ_OUT_WHY = "by its read-out"
+# Inputs a forward, where those are looked for that a network answers.
+READ_OUT_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -165,12 +169,44 @@ def fit_read_outs(
             f"{study.train_data} has other classes than {study.data}: {listed(pool_classes)} there, "
             f"{listed(classes)} here"
         )
-    return {
-        name: models.fit_read_out(
-            network, pool.items, labels, classes, seed=study.seed, kept=read_out_file(study, name)
-        )
-        for name, network in networks.items()
-    }
+    return {name: _fitted(study, name, network, pool, labels, classes) for name, network in networks.items()}
+
+
+def _fitted(
+    study: Study, name: str, network: Network, pool: Inputs, labels: np.ndarray, classes: tuple[str, ...]
+) -> ReadOut:
+    """The read-out of a network, without the inputs on which it fails; its notes say how many those are."""
+
+    def fit(rows: Sequence[int]) -> ReadOut:
+        items, kept = [pool.items[row] for row in rows], read_out_file(study, name)
+        return models.fit_read_out(network, items, labels[list(rows)], classes, seed=study.seed, kept=kept)
+
+    everything = range(len(pool))
+    try:
+        return fit(everything)
+    except Exception as error:
+        if not (isinstance(error, NotFiniteFeaturesError) or is_failure(error)):
+            raise
+    parts, failed = answers_of(
+        everything, lambda rows: _has_features(network, [pool.items[row] for row in rows])
+    )
+    if not (parts and failed):
+        return fit(everything)  # which says what is wrong
+    read_out = fit([row for rows, _ in parts for row in rows])
+    row, reason = next(iter(failed.items()))
+    note = (
+        f"its read-out is fitted without {len(failed)} of {len(pool)} inputs, on which the network failed: "
+        f"{pool.names[row]} ({first_line(reason)})" + ("; …" if len(failed) > 1 else "")
+    )
+    noted = replace(read_out.network, notes=(*read_out.network.notes, note))
+    return replace(read_out, network=noted)
+
+
+def _has_features(network: Network, items: list[Any]) -> None:
+    """A NotFiniteError where what enters the head of a network is NaN or infinite for one of some inputs."""
+    for start in range(0, len(items), READ_OUT_BATCH):
+        if not network.features(network.preprocess(items[start : start + READ_OUT_BATCH])).isfinite().all():
+            raise NotFiniteError("what enters its head is NaN")
 
 
 def read_out_file(study: Study, network: str) -> Path:

@@ -28,6 +28,10 @@ FIT_METHOD = "logistic regression, lbfgs, C=1, standardised features, 1"
 MAX_FILES, MAX_BYTES = 500, 2**28
 
 
+class NotFiniteFeaturesError(ValueError):
+    """A network gives NaN for a sample that a read-out is to be fitted on."""
+
+
 @dataclass(frozen=True)
 class ReadOut:
     """A network that answers new classes through a linear layer on its frozen features.
@@ -106,6 +110,7 @@ def fit_read_out(
 
     Raises:
         ValueError: a class has fewer than two samples, or labels, items and classes do not fit together.
+        NotFiniteFeaturesError: what enters the head is NaN or infinite for some samples.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -129,6 +134,11 @@ def fit_read_out(
         features = torch.cat(
             [network.features(batch).cpu() for batch in _batches(network, items, batch_size)]
         )
+        if count := int((~features.isfinite().flatten(1).all(1)).sum()):
+            raise NotFiniteFeaturesError(
+                f"{network.name} gives NaN or infinite features for {count} of {len(items)} samples: leave "
+                "them out of its read-out"
+            )
         held = _hold_out(target, held_out, seed)
         weight, bias = _fit(features.double().numpy()[~held], target[~held])
         right = (features.double() @ weight.T + bias).argmax(dim=1).numpy() == target
