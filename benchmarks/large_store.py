@@ -2,10 +2,11 @@
 
     [--games 1000] [--players 14] [--checkpoints 10]
 
-Synthetic value tables go into a store; interactions are extracted from it, the first and the last checkpoint
-are compared, and the run is tracked, by the functions that `compare` and `track` call. For each part the
-table has wall and processor seconds, and the largest memory so far: `anonymous` is what a process cannot do
-without, `resident` has the pages of mapped files too, which the system takes back when it needs them.
+Synthetic value tables go into a store; interactions are extracted from it and put into words, the first and
+the last checkpoint are compared, and the run is tracked, by the functions that `compare` and `track` call.
+For each part the table has wall and processor seconds, and the largest memory so far: `anonymous` is what a
+process cannot do without, `resident` has the pages of mapped files too, which the system takes back when it
+needs them.
 """
 
 import argparse
@@ -23,10 +24,12 @@ import torch
 
 from benchmarks.tables import Row, show
 from harsanyi.analyses.knowledge.change import compare
+from harsanyi.analyses.knowledge.interaction_tables import games_table
 from harsanyi.analyses.run.extraction import interactions_path, load_or_extract
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.training.trajectory import Trajectory, trajectory_table
-from harsanyi.interactions import About, AndOr, Store
+from harsanyi.analyses.training.track import knowledge_tables
+from harsanyi.analyses.training.trajectory import Trajectory
+from harsanyi.interactions import SALIENT_THRESHOLD, About, AndOr, Store
 from harsanyi.progress import progress_bar
 
 SAMPLED_EVERY = 0.02
@@ -56,15 +59,18 @@ def main() -> None:
         paths = {name: interactions_path(store.path.parent, name) for name in names}
         about = dict.fromkeys(names, About())
         with progress_bar(len(names), "interactions", "network", shown=False) as bar:
-            found = load_or_extract(store.v, paths, AndOr(), torch.device("cpu"), bar, about)
+            found = load_or_extract(store, paths, AndOr(), torch.device("cpu"), bar, about)
     bootstrap = Bootstrap(seed=0)
     with measured.part("compare"):
         compare(found[names[0]], found[names[-1]]).table(bootstrap=bootstrap)
     with measured.part("track"):
         steps = tuple(range(len(names)))
-        trajectory_table(
-            [Trajectory("run", steps, tuple(found.values()))], found[names[0]], bootstrap=bootstrap
-        )
+        run = Trajectory("run", steps, tuple(found.values()))
+        knowledge_tables([run], found[names[0]], SALIENT_THRESHOLD, bootstrap)
+    with measured.part("tables of games and of the strongest interactions"):
+        games_table(found, [str(game) for game in range(options.games)])
+        for network in found.values():
+            network.table()
     show(measured.rows)
 
 

@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import torch
 from benchmarks.tables import show
 from harsanyi import data, models
 from harsanyi.analyses import Compare
+from harsanyi.analyses.run import cluster
 from harsanyi.analyses.run.compute import fill_tables
 from harsanyi.interactions import AndOr, Store
 
@@ -120,7 +122,15 @@ def forecast(
 
 
 def on_workers(folder: Path, workers: int) -> dict[str, object]:
-    """The wall seconds of the value tables of a study on workers of one core."""
+    """The wall seconds of the value tables of a study on workers of one core, and what a task costs there.
+
+    A task costs what passes between the end of a worker's block and the begin of its next one: its tables are
+    sent, and the next block is given out.
+
+    Args:
+        folder: of the study's files.
+        workers: how many.
+    """
     import ray
 
     folder = folder.resolve()
@@ -129,6 +139,8 @@ def on_workers(folder: Path, workers: int) -> dict[str, object]:
         models.save_checkpoint(folder / f"{name}.safetensors", network.model, classes=network.classes)
     out = folder / f"on-{workers}"
     shutil.rmtree(out, ignore_errors=True)
+    for path in folder.glob(f"{out.name}.*.times"):
+        path.unlink()
     study = Compare(
         model="small:resnet20",
         before=str(folder / "before.safetensors"),
@@ -141,6 +153,7 @@ def on_workers(folder: Path, workers: int) -> dict[str, object]:
         out=out,
         **MINUTE,
     )
+    cluster.Worker = TimedWorker  # type: ignore[misc]
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     try:
         begin = time.perf_counter()
@@ -148,7 +161,40 @@ def on_workers(folder: Path, workers: int) -> dict[str, object]:
         wall = time.perf_counter() - begin
     finally:
         ray.shutdown()
-    return {"workers": workers, "wall s": f"{wall:.1f}", "load": f"{os.getloadavg()[0]:.1f}"}
+    blocks, between = block_times(out)
+    return {
+        "workers": workers,
+        "wall s": f"{wall:.1f}",
+        "blocks": len(blocks),
+        "a block s": f"{statistics.median(blocks):.2f}",
+        "a task beside it s": f"{statistics.median(between):.4f}",
+        "of the block": f"{statistics.median(between) / statistics.median(blocks):.2%}",
+        "of all": f"{sum(between) / sum(blocks):.2%}",
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+class TimedWorker(cluster.Worker):
+    """A worker that notes when its blocks begin and end."""
+
+    def tables(self, networks: tuple[str, ...], start: int, stop: int) -> dict[str, dict[str, np.ndarray]]:
+        """The tables of a block."""
+        begin = time.time()
+        found = super().tables(networks, start, stop)
+        path = self.study.out.with_name(f"{self.study.out.name}.{os.getpid()}.times")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{begin} {time.time()}\n")
+        return found
+
+
+def block_times(out: Path) -> tuple[list[float], list[float]]:
+    """Seconds of all blocks of a study, and between one and the next of the same worker."""
+    blocks, between = [], []
+    for path in out.parent.glob(f"{out.name}.*.times"):
+        times = [tuple(map(float, line.split())) for line in path.read_text(encoding="utf-8").splitlines()]
+        blocks += [end - begin for begin, end in times]
+        between += [after[0] - before[1] for before, after in pairwise(times)]
+    return blocks, between
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from harsanyi.stopping import require_leave_to_go_on
+
 try:
     import fcntl
 except ImportError:  # on Windows
@@ -61,6 +63,7 @@ def whole(path: Path) -> Iterator[Path]:
     ...     Path(folder, "new", "a.txt").read_text()
     'all of it'
     """
+    require_leave_to_go_on()
     partial = path.with_name(f"{path.name}.partial")
     with said_plainly(path):
         _require_held_folders(path)

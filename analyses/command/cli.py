@@ -3,11 +3,9 @@
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -20,6 +18,7 @@ from harsanyi.analyses.command.commands import COMMANDS, Command
 from harsanyi.analyses.command.options import HELP, Talk, parse_options, shape
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.reading import visible
+from harsanyi.stopping import Stopped, stoppable
 
 EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 2, 3, 130, 141, 143
 # What each option of completion is given.
@@ -41,10 +40,6 @@ And what was kept, dropped and learned, as a report:
   harsanyi compare --model timm:resnet50 --before pre.pth --after ft.pth --data photos/test --out run/
 
 harsanyi --help lists all commands, harsanyi COMMAND --help the options of one."""
-
-
-class Terminated(KeyboardInterrupt):
-    """The system, or who runs the queue, asks the process to end: work is put away as after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,39 +80,23 @@ def _guarded(arguments: list[str]) -> None:
     """Run a command and print its outcome; users' mistakes become one sentence."""
     warnings.showwarning = _said
     try:
-        with _terminable():
-            _run(arguments)
+        _run(arguments)
     except KeyboardInterrupt as stop:
         print("harsanyi: stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(EXIT_TERMINATED if isinstance(stop, Terminated) else EXIT_INTERRUPTED) from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """A context that SIGTERM ends by an exception, as Ctrl-C does, unless it is handled or ignored."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def end(number: int, frame: object) -> NoReturn:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        by_system = isinstance(stop, Stopped) and stop.number == signal.SIGTERM
+        raise SystemExit(EXIT_TERMINATED if by_system else EXIT_INTERRUPTED) from None
 
 
 def _run(arguments: list[str]) -> None:
     """Run a command and print its outcome."""
     try:
-        command, settings, talk = _read(arguments)
+        with stoppable():
+            command, settings, talk = _read(arguments)
     except (ValueError, OSError) as error:
         _refuse(error, debug="--debug" in arguments)
     try:
-        outcome = _perform(command, settings, talk)
+        with stoppable():
+            outcome = _perform(command, settings, talk)
         # A blank line sets the result apart from what was said before it; where all is quiet, nothing was.
         if text := "\n".join(outcome.lines()).lstrip("\n" if talk.quiet else ""):
             print(visible(text))

@@ -1,8 +1,9 @@
 """Amounts: strength by kind, sign and order, and tidy tables of them with intervals."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from itertools import islice
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,18 @@ from harsanyi.interactions.effects.strength import by_order, split_by_sign
 Amount = Float64[Tensor, "games kinds signs orders"]
 # One amount: its mean over games. Two amounts: the ratio of their sums over games.
 Quantities = Mapping[str, tuple[Amount, ...]]
+Name = TypeVar("Name", bound=Hashable)
+
+
+class OfGames(Protocol):
+    """Interactions, or more of them, of some games."""
+
+    @property
+    def games(self) -> int:
+        """How many games."""
+
+    def blocks(self, size: int | None = None) -> Iterator[Self]:
+        """The games in order, a few at a time."""
 
 
 def by_sign_and_order(
@@ -51,12 +64,42 @@ def amounts_table(
     )
 
 
-def joined(blocks: Sequence[Quantities]) -> Quantities:
-    """The quantities of several blocks of games, one after the other, as those of all games."""
-    return {
-        name: tuple(torch.cat(amounts) for amounts in zip(*(block[name] for block in blocks), strict=True))
-        for name in blocks[0]
-    }
+def measured(
+    measure: Callable[..., Mapping[Name, tuple[Tensor, ...]]], *results: OfGames, size: int | None = None
+) -> dict[Name, tuple[Tensor, ...]]:
+    """What a function measures of all games, in the memory that it takes for a few.
+
+    Args:
+        measure: takes the results on some games, and gives tensors by name, with a row for each game that
+            does not depend on the other games.
+        results: `Interactions`, or trajectories, on the same games.
+        size: games at a time; by default as `Interactions.blocks` has them.
+
+    Returns:
+        the tensors of all games, by name.
+
+    >>> from harsanyi.interactions import And, extract
+    >>> network = extract(torch.eye(4).double(), And())
+    >>> measured(lambda games: {"of both": (games.and_[:, -1],)}, network)
+    {'of both': (tensor([ 1., -1., -1.,  1.], dtype=torch.float64),)}
+    """
+    found: dict[Name, tuple[Tensor, ...]] = {}
+    done, count = 0, results[0].games
+    for block in zip(*(result.blocks(size) for result in results), strict=True):
+        rows = slice(done, done := done + block[0].games)
+        for name, parts in measure(*block).items():
+            if name not in found:  # room for all rows at once: kept one by one, they tear memory to pieces
+                found[name] = tuple(_room_like(part, count) for part in parts)
+            for whole, part in zip(found[name], parts, strict=True):
+                whole[rows] = part
+    return found
+
+
+def _room_like(part: Tensor, count: int) -> Tensor:
+    """Room for so many rows, which lie as those of a part: the last bits of sums depend on how they lie."""
+    outer_first = sorted(range(part.ndim), key=part.stride, reverse=True)
+    shape = (count, *part.shape[1:])
+    return torch.empty_permuted(shape, outer_first, dtype=part.dtype, device=part.device)
 
 
 def _intervals(quantities: Quantities, signs: bool, bootstrap: Bootstrap) -> dict[str, list[Interval]]:

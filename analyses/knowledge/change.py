@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, require_same_games
+from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, measured, require_same_games
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.interactions import salience_rule
@@ -156,11 +156,15 @@ def compare(
     """
     networks = {"before": before, "after": after, **({"scratch": scratch} if scratch else {})}
     require_same_games(networks)
-    parts = change_parts(*(salient_parts(network, threshold) for network in networks.values()))
-    amounts = change_amounts(parts, before.orders)
+
+    def of_block(*sides: Interactions) -> dict[str, tuple[Tensor]]:
+        parts = change_parts(*(salient_parts(side, threshold) for side in sides))
+        amounts = change_amounts(parts, before.orders)
+        return {"shared": (_signed(parts["preserved"]),), **{name: (amounts[name],) for name in amounts}}
+
+    found = {name: amount for name, (amount,) in measured(of_block, *networks.values()).items()}
     rule = salience_rule(threshold)
-    shared = _signed(parts["preserved"])
-    return KnowledgeChange(before, after, scratch, shared, **amounts, threshold=threshold, rule=rule)
+    return KnowledgeChange(before, after, scratch, **found, threshold=threshold, rule=rule)
 
 
 def knowledge_parts(

@@ -1,5 +1,8 @@
 """How much of the value tables interactions explain."""
 
+from torch import Tensor
+
+from harsanyi.analyses.knowledge.amounts import measured
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, ratio_interval
 from harsanyi.interactions import Interactions
 
@@ -21,7 +24,13 @@ def explained_share(interactions: Interactions, *, bootstrap: Bootstrap = Bootst
     >>> explained_share(extract(torch.rand(2, 8).double(), And()), bootstrap=Bootstrap(resamples=20)).value
     1.0
     """
-    left = interactions.residual.square().sum(1, keepdim=True)
-    spread = (interactions.v - interactions.v.mean(1, keepdim=True)).square().sum(1, keepdim=True)
+    (left, spread) = measured(_left_and_spread, interactions)["squares"]
     (share,) = ratio_interval(left.cpu().numpy(), spread.cpu().numpy(), least=0.0, bootstrap=bootstrap)
     return Interval(1 - share.value, 1 - share.high, 1 - share.low)
+
+
+def _left_and_spread(interactions: Interactions) -> dict[str, tuple[Tensor, Tensor]]:
+    """Σ residual² and Σ (v − mean v)² of each game, `(games, 1)`."""
+    left = interactions.residual.square().sum(1, keepdim=True)
+    spread = (interactions.v - interactions.v.mean(1, keepdim=True)).square().sum(1, keepdim=True)
+    return {"squares": (left, spread)}

@@ -1,10 +1,13 @@
 """Tables of interactions: a row for each game, or a row for each effect with a range."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
+from harsanyi.analyses.knowledge.amounts import measured
 from harsanyi.interactions import KINDS, SALIENT_THRESHOLD, Interactions, coalition_masks
 
 RANGE_COLUMNS = ("effect", "low", "high", "lowest", "highest")
@@ -24,21 +27,23 @@ def games_table(
         columns network, game, input, strength (Σ|I|, in the unit of the score), salient (count), residual
         (the largest |v − sum of the interactions|), gap (NaN without a sparse method).
     """
-    rows = [
-        pd.DataFrame(
-            {
-                "network": name,
-                "game": range(network.games),
-                "input": inputs,
-                "strength": network.effects.abs().sum((1, 2)),
-                "salient": network.salient(threshold).count(),
-                "residual": network.residual.abs().amax(1),
-                "gap": np.nan if network.gap is None else network.gap,
-            }
-        )
-        for name, network in networks.items()
-    ]
+    rows = []
+    for name, network in networks.items():
+        of_games = measured(partial(_of_games, threshold=threshold), network)
+        columns = {column: values for column, (values,) in of_games.items()}
+        gap = np.nan if network.gap is None else network.gap
+        about = {"network": name, "game": range(network.games), "input": inputs}
+        rows.append(pd.DataFrame({**about, **columns, "gap": gap}))
     return pd.concat(rows, ignore_index=True)
+
+
+def _of_games(network: Interactions, threshold: float) -> dict[str, tuple[Tensor]]:
+    """A number for each game, by column."""
+    return {
+        "strength": (network.effects.abs().sum((1, 2)),),
+        "salient": (network.salient(threshold).count(),),
+        "residual": (network.residual.abs().amax(1),),
+    }
 
 
 def ranges_table(networks: Mapping[str, Interactions], inputs: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from torch import Tensor
 from harsanyi.analyses.knowledge.amounts import (
     Amount,
     amounts_table,
+    measured,
     require_same_games,
 )
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
@@ -43,7 +44,7 @@ def similarity(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"first": first, "second": second})
-    quantities = {"similarity": similarity_amounts(first, second)}
+    quantities = measured(lambda *sides: {"similarity": similarity_amounts(*sides)}, first, second)
     return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 
@@ -72,7 +73,7 @@ def reached(
     [['all', 0.6], ['1', 1.0], ['2', 0.3333333333333333]]
     """
     require_same_games({"checkpoint": checkpoint, "final": final})
-    quantities = {"reached": reached_amounts(checkpoint, final)}
+    quantities = measured(lambda *sides: {"reached": reached_amounts(*sides)}, checkpoint, final)
     return amounts_table(quantities, signs=False, bootstrap=bootstrap).drop(columns="quantity")
 
 

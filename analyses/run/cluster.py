@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -182,23 +182,25 @@ class Cluster:
         more, waits = True, False
         try:
             while True:
-                while written in finished:
-                    yield finished.pop(written)
-                    written += 1
                 while more and given - written < AHEAD * max(1, self._room()):
                     if (block := next(blocks, None)) is None:
                         more = False
                     else:
                         waiting.append(Job(given, block))
                         given += 1
-                if not more and given == written:
-                    return
                 crew.grow(len(waiting) + len(running))
                 for job in list(waiting):
                     if (worker := crew.free_for(job)) is not None:
                         waiting.remove(job)
                         networks, rows = job.block.networks, job.block.games
                         running[worker.tables.remote(networks, rows.start, rows.stop)] = worker, job
+                while written in finished:  # while workers work on what was given out just now
+                    yield finished.pop(written)
+                    written += 1
+                if given == written:
+                    if not more:
+                        return
+                    continue
                 if not running and not crew.starting:
                     if not waits:
                         say("WARNING: the cluster has no room for a worker: waiting for its nodes")
@@ -267,7 +269,7 @@ class Crew:
         while len(self.all) < min(jobs, self.cluster._room()):
             worker = self.worker.remote(
                 str(Path.cwd()),
-                self.cluster.study,
+                replace(self.cluster.study, retry_failed=False),  # this process has tried again
                 outputs=self.evaluator.outputs,
                 record=self.evaluator.record,
                 planning=dict(self.evaluator.planning),

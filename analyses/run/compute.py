@@ -16,7 +16,7 @@ from harsanyi.analyses.run.blocks import Block, Evaluator, blocks_of, evaluated_
 from harsanyi.analyses.run.cluster import Cluster, cluster_of
 from harsanyi.analyses.run.costs import LONG, announcement, are_long, seconds_each
 from harsanyi.analyses.run.extraction import paused, study_interactions
-from harsanyi.analyses.run.failures import evaluated_by_all, to_be_tried_again
+from harsanyi.analyses.run.failures import evaluated_by_all, renew, to_be_tried_again
 from harsanyi.analyses.run.notes import network_lines
 from harsanyi.analyses.run.owner import require_own_folder
 from harsanyi.analyses.run.run import (
@@ -104,16 +104,18 @@ def fill_tables(
         unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
         masked = {name: games.game(name) for name in unfinished}
         answers = first_answers(games)
-        store = Store.open_or_create(
-            study.out / STORE_FILE,
-            settings=settings_known_to(study.out / STORE_FILE, games),
-            networks=list(games.networks),
-            games=len(games.inputs),
-            n=games.n,
-            outputs=_output_counts(games) if study.keep_outputs else None,
-            arrays=games.layout.arrays | arrays_of(answers),
-            about=games.about,
-        )
+        description: dict[str, Any] = {
+            "settings": settings_known_to(study.out / STORE_FILE, games),
+            "networks": list(games.networks),
+            "games": len(games.inputs),
+            "n": games.n,
+            "outputs": _output_counts(games) if study.keep_outputs else None,
+            "arrays": games.layout.arrays | arrays_of(answers),
+            "about": games.about,
+        }
+        if study.retry_failed:
+            renew(study.out / STORE_FILE, description)
+        store = Store.open_or_create(study.out / STORE_FILE, **description)
         require_same_networks(store, answers)
         for name, read_out in games.read_outs.items():
             if not read_out.kept:

@@ -1,11 +1,11 @@
 """Interactions from value tables: extracted once, written beside the tables, and read from there."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -21,7 +21,9 @@ from harsanyi.interactions import (
     Store,
     extract_each,
 )
+from harsanyi.interactions.effects.transforms import require_finite_tables
 from harsanyi.interactions.game.scores import unit_of
+from harsanyi.interactions.machine.batching import rounds
 from harsanyi.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def study_interactions(
     paths = {name: interactions_path(store.path.parent, name) for name in store.networks}
     about = {name: about_network(study, store, facts, name) for name in paths}
     with progress_bar(len(paths), "interactions", "network", shown=progress) as bar:
-        return load_or_extract(store.v, paths, study.extraction(), device_named(study.device), bar, about)
+        return load_or_extract(store, paths, study.extraction(), device_named(study.device), bar, about)
 
 
 def about_network(study: Study, store: Store, facts: Facts, network: str) -> About:
@@ -89,8 +91,18 @@ def interactions_path(folder: Path, network: str) -> Path:
     return folder / f"interactions-{network}.h5"
 
 
+class Tables(Protocol):
+    """Value tables of networks on the same games, as a `Store` has them."""
+
+    games: int
+    n: int
+
+    def v(self, network: str, games: Sequence[int] | None = None) -> torch.Tensor:
+        """Those of some games of a network, `(games, 2**n)`."""
+
+
 def load_or_extract(
-    table: Callable[[str], torch.Tensor],
+    tables: Tables,
     paths: Mapping[str, Path],
     method: Method,
     device: torch.device,
@@ -99,10 +111,10 @@ def load_or_extract(
 ) -> dict[str, Interactions]:
     """The interactions of value tables: from files that hold them, else extracted and written there.
 
-    One table is in memory at a time, but for a joint method, which needs all of them.
+    A few games are in memory at a time, with the bits of all at once.
 
     Args:
-        table: gives the value tables of a network, `(games, 2**n)`.
+        tables: the value tables of all networks.
         paths: of the files, by network.
         method: of extraction; a joint one extracts all networks anew where one file is missing.
         device: where they are extracted.
@@ -112,19 +124,49 @@ def load_or_extract(
     Returns:
         the interactions by network, on the CPU, as they lie in their files.
     """
-    loaded = {name: _load(path, method, table(name)) for name, path in paths.items()}
+    loaded = {name: _load(path, method, tables, name) for name, path in paths.items()}
     missing = [name for name, there in loaded.items() if there is None]
-    if missing and isinstance(method, JointSparseAndOr):
+    joint = isinstance(method, JointSparseAndOr)
+    if missing and joint:
         missing = list(paths)
     bar.update(len(paths) - len(missing))
     bar.initial = bar.n  # files take no time
-    together = [missing] if isinstance(method, JointSparseAndOr) else [[name] for name in missing]
-    for names in together:
-        for name, extracted in extract_each({name: table(name).to(device) for name in names}, method, about):
-            extracted.to("cpu").save(paths[name])
-            loaded[name] = Interactions.load(paths[name])
-            bar.update()
+    for names in [missing] if joint else [[name] for name in missing]:
+        _extract({name: paths[name] for name in names}, tables, method, device, about)
+        loaded |= {name: Interactions.load(paths[name]) for name in names}
+        bar.update(len(names))
     return {name: replace(there, about=about[name]) for name, there in loaded.items() if there is not None}
+
+
+def _extract(
+    paths: Mapping[str, Path],
+    tables: Tables,
+    method: Method,
+    device: torch.device,
+    about: Mapping[str, About],
+) -> None:
+    """Extract networks together, and write the files of their interactions, a few games at a time.
+
+    Args:
+        paths: of the files, by network.
+        tables, method, device, about: as for `load_or_extract`.
+    """
+    with ExitStack() as files:
+        write = {
+            name: files.enter_context(Interactions.writing(path, tables.games, about[name]))
+            for name, path in paths.items()
+        }
+        for games in _blocks(tables, len(paths), device):
+            values = {name: tables.v(name, games).to(device) for name in paths}
+            for v in values.values():
+                require_finite_tables(v, games.start)
+            for name, extracted in extract_each(values, method):
+                write[name](extracted.to("cpu"))
+
+
+def _blocks(tables: Tables, networks: int, device: torch.device) -> list[range]:
+    """The games of value tables, a few at a time, of which solvers make the batches that they make of all."""
+    return rounds(tables.games, networks << tables.n, device) or [range(0)]
 
 
 @contextmanager
@@ -136,11 +178,16 @@ def paused(bar: "tqdm[Any]") -> Iterator[None]:
         bar.start_t += time() - start
 
 
-def _load(path: Path, method: Method, values: torch.Tensor) -> Interactions | None:
-    """The interactions in a file, if they are of this method and these value tables."""
+def _load(path: Path, method: Method, tables: Tables, network: str) -> Interactions | None:
+    """The interactions in a file, if they are of this method and a network's value tables."""
     try:
         interactions = Interactions.load(path)
     except (FileNotFoundError, ValueError):
         return None  # no file yet, or a file that was cut short
-    same = interactions.method == str(method) and torch.equal(interactions.v, values)
+    if interactions.method != str(method) or interactions.v.shape != (tables.games, 2**tables.n):
+        return None
+    blocks = _blocks(tables, 1, torch.device("cpu"))
+    same = all(
+        torch.equal(interactions.v[games.start : games.stop], tables.v(network, games)) for games in blocks
+    )
     return interactions if same else None

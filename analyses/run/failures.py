@@ -1,12 +1,21 @@
 """Games on which a network failed: they are left out, and that is said."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from harsanyi.analyses.run.same_networks import kept_arrays
 from harsanyi.interactions import Store
 from harsanyi.shown import counted
+from harsanyi.writing import whole
 
 # Settings and arrays of a store that have a row for each game; `owner` where it lies differently in each.
 SETTINGS_OF_GAMES, IMAGES, OWNER = ("inputs", "labels", "sentences", "kept"), "images", "owner"
+# Settings that may become others for a game without a table: `outputs` are lists by network.
+OF_GAMES = {"labels", "sentences", "kept", "outputs"}
 # So many failures are told one by one.
 TOLD = 3
 
@@ -61,6 +70,43 @@ def to_be_tried_again(store: Store, *, failed: bool) -> None:
         games = store.failed(name)
         if games and (failed or not store.done(name).any()):
             store.forget(name, list(games))
+
+
+def renew(path: Path, description: Mapping[str, Any]) -> None:
+    """Have a store be of the labels and players that games now have which are tried again; all else stays.
+
+    Where influence chose the players, or a network predicted the label, a game that failed had none.
+
+    Args:
+        path: of the store, which need not exist.
+        description: the arguments of `Store.create` for the games as they are now.
+    """
+    if not path.exists():
+        return
+    old = Store(path)
+    done = np.any([old.done(name) for name in old.networks], axis=0)
+    wanted = json.loads(json.dumps(description["settings"]))
+    if old.settings == wanted or _with_rows_of(old.settings, wanted, np.flatnonzero(~done)) != wanted:
+        return  # nothing is new, or more than that: whoever opens it says what
+    old.settings = wanted  # those of the games that are done are the same
+    arrays = {**description["arrays"], **kept_arrays(old)}
+    with whole(path) as partial:
+        Store.create(partial, **{**description, "arrays": arrays}).take(old)
+
+
+def _with_rows_of(there: Mapping[str, Any], others: Mapping[str, Any], games: np.ndarray) -> dict[str, Any]:
+    """Settings, of which what there is for each game is that of others for some games."""
+
+    def mixed(own: Any, other: Any) -> Any:
+        if isinstance(own, dict) and isinstance(other, dict):
+            return {name: mixed(value, other.get(name)) for name, value in own.items()}
+        if not isinstance(own, list) or not isinstance(other, list) or len(own) != len(other):
+            return own
+        return [other[game] if game in games else value for game, value in enumerate(own)]
+
+    return {
+        name: mixed(value, others.get(name)) if name in OF_GAMES else value for name, value in there.items()
+    }
 
 
 def left_out(store: Store) -> list[str]:

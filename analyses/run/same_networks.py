@@ -76,6 +76,15 @@ def arrays_of(answers: Mapping[str, Answer]) -> dict[str, np.ndarray]:
     return {_array(name, answer.game): answer.outputs.numpy() for name, answer in answers.items()}
 
 
+def kept_arrays(store: Store) -> dict[str, np.ndarray]:
+    """The answers that a store holds, as its arrays."""
+    return {
+        _array(name, game): answer.numpy()
+        for name in store.networks
+        for game, answer in _kept_answers(store, name).items()
+    }
+
+
 def require_same_networks(store: Store, answers: Mapping[str, Answer]) -> None:
     """Refuse to go on with tables that the networks do not give any more.
 

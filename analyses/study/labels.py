@@ -1,8 +1,9 @@
 """The labels of a study: which output of each network is which class, and read-outs where none is."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,19 @@ from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN
 from harsanyi.data import Inputs
 from harsanyi.data.label_numbers import label_numbers
 from harsanyi.data.label_sets import label_sets
-from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan
+from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan, is_failure
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
 from harsanyi.models.loading.preprocess import NetworkInputs
+from harsanyi.models.training.read_out import NotFiniteFeaturesError
 from harsanyi.models.training.tasks import Task
 from harsanyi.reading import first_line
 
 READ_OUT_WHY = "by its read-out"
 # What a read-out answers, by the score; one class an input for all others.
 TASK_OF: dict[str, Task] = {MULTI_LABEL: "multi-label", OUTPUT: "regression"}
+# Inputs a forward, where those are looked for that a network answers.
+READ_OUT_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -168,18 +172,7 @@ def fit_read_outs(
         return {}
     pool = read_out_inputs(study, inputs, drawn)
     labels, classes = _asked(study, pool, inputs)
-    return {
-        name: models.fit_read_out(
-            network,
-            pool.items,
-            labels,
-            classes,
-            task=TASK_OF.get(study.score, "classification"),
-            seed=study.seed,
-            kept=read_out_file(study, name),
-        )
-        for name, network in networks.items()
-    }
+    return {name: _fitted(study, name, network, pool, labels, classes) for name, network in networks.items()}
 
 
 def _asked(study: Study, pool: Inputs, inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -202,6 +195,50 @@ def _asked(study: Study, pool: Inputs, inputs: Inputs) -> tuple[np.ndarray, tupl
             f"{listed(classes)} here"
         )
     return labels, classes
+
+
+def _fitted(
+    study: Study, name: str, network: Network, pool: Inputs, labels: np.ndarray, classes: tuple[str, ...]
+) -> ReadOut:
+    """The read-out of a network, without the inputs on which it fails; its notes say how many those are."""
+
+    def fit(rows: Sequence[int]) -> ReadOut:
+        return models.fit_read_out(
+            network,
+            [pool.items[row] for row in rows],
+            labels[list(rows)],
+            classes,
+            task=TASK_OF.get(study.score, "classification"),
+            seed=study.seed,
+            kept=read_out_file(study, name),
+        )
+
+    everything = range(len(pool))
+    try:
+        return fit(everything)
+    except Exception as error:
+        if not (isinstance(error, NotFiniteFeaturesError) or is_failure(error)):
+            raise
+    parts, failed = answers_of(
+        everything, lambda rows: _has_features(network, [pool.items[row] for row in rows])
+    )
+    if not (parts and failed):
+        return fit(everything)  # which says what is wrong
+    read_out = fit([row for rows, _ in parts for row in rows])
+    row, reason = next(iter(failed.items()))
+    note = (
+        f"its read-out is fitted without {len(failed)} of {len(pool)} inputs, on which the network failed: "
+        f"{pool.names[row]} ({first_line(reason)})" + ("; …" if len(failed) > 1 else "")
+    )
+    noted = replace(read_out.network, notes=(*read_out.network.notes, note))
+    return replace(read_out, network=noted)
+
+
+def _has_features(network: Network, items: list[Any]) -> None:
+    """A NotFiniteError where what enters the head of a network is NaN or infinite for one of some inputs."""
+    for start in range(0, len(items), READ_OUT_BATCH):
+        if not network.features(network.preprocess(items[start : start + READ_OUT_BATCH])).isfinite().all():
+            raise NotFiniteError("what enters its head is NaN")
 
 
 def read_out_file(study: Study, network: str) -> Path:

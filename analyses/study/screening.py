@@ -1,7 +1,7 @@
 """Players chosen by influence, and the share of the score's variance that they leave unexplained."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -61,6 +61,9 @@ def choose_by_influence(games: StudyGames) -> StudyGames:
     """
     k = chosen_of(games.study.players, games.inputs.kind)
     require_enough(next(iter(games.layout.players.values())).counts, k)
+    if games.study.retry_failed:
+        for name in games.networks:
+            _measure_failed_again(games, name, k)
     chosen = most_influential([_influences(games, name, k) for name in games.networks], k)
     layout = games.layout.only(chosen)
     settings = {**games.settings, **layout.settings, "kept": chosen.tolist()}
@@ -122,21 +125,52 @@ def _influences(games: StudyGames, name: str, k: int) -> Influences:
     """The influences of all players on one network, from the study's folder or measured."""
 
     def measure() -> tuple[Influences, dict[int, Exception]]:
-        game, study = games.game(name), games.study
-        density = exact_game_densities(game, k)
-        options: dict[str, Any] = {"seed": study.seed, "batch_size": study.batch_size}
-
-        def ask(rows: list[int]) -> Influences:
-            some = game if len(rows) == game.games else game.select(rows)
-            return influences(some, INFLUENCE_COALITIONS, density=density[rows], **options)
-
-        parts, failed = answers_of(range(game.games), ask)
-        if not parts:
-            raise failed[0]
-        counts = player_counts(game).cpu()
-        return Influences.joined(parts, counts=counts, density=density, players=game.n), failed
+        return _measured_influences(games, name, k, range(len(games.inputs)), [])
 
     return Influences(**_measured_once(games, "influences", name, measure))
+
+
+def _measured_influences(
+    games: StudyGames, name: str, k: int, rows: Sequence[int], known: list[tuple[list[int], Influences]]
+) -> tuple[Influences, dict[int, Exception]]:
+    """The influences of all players on one network, and why it failed on games.
+
+    Args:
+        games: of all players.
+        name: of the network.
+        k: how many players are chosen.
+        rows: the games that are measured.
+        known: those of other games.
+    """
+    game, study = games.game(name), games.study
+    density = exact_game_densities(game, k)
+    options: dict[str, Any] = {"seed": study.seed, "batch_size": study.batch_size}
+
+    def ask(rows: list[int]) -> Influences:
+        some = game if len(rows) == game.games else game.select(rows)
+        return influences(some, INFLUENCE_COALITIONS, density=density[rows], **options)
+
+    parts, failed = answers_of(rows, ask)
+    if not (parts or known):
+        raise next(iter(failed.values()))
+    counts = player_counts(game).cpu()
+    return Influences.joined([*parts, *known], counts=counts, density=density, players=game.n), failed
+
+
+def _measure_failed_again(games: StudyGames, name: str, k: int) -> None:
+    """Measure influences again of the games on which a network failed; those of all others stay."""
+    before = _influences(games, name, k)
+    path, fingerprint = games.study.out / SCREENING_FILE, _fingerprint(games)
+    screening = read_kept(path, Screening, fingerprint)
+    assert screening is not None
+    rows = sorted(map(int, screening.failed.get(name, {})))
+    if not rows:
+        return
+    others = [row for row in range(len(games.inputs)) if row not in rows]
+    found, failed = _measured_influences(games, name, k, rows, [(others, before.select(others))])
+    screening.influences[name] = _as_lists(found)
+    screening.failed[name] = _reasons(failed)
+    write_kept(path, screening, fingerprint)
 
 
 def _held_out(
@@ -168,19 +202,27 @@ def _measured_once(
     measure: Callable[[], tuple[Influences | HeldOutError, Mapping[int, Exception]]],
 ) -> dict[str, Any]:
     """The fields of a network's result: from the study's folder, else measured and written there."""
-    columns = [column.name for result in (Influences, HeldOutError) for column in fields(result)]
-    settings = json.dumps(games.settings)
-    fingerprint = digest(settings, INFLUENCE_COALITIONS, HELD_OUT_COALITIONS, *columns)
-    path = games.study.out / SCREENING_FILE
+    path, fingerprint = games.study.out / SCREENING_FILE, _fingerprint(games)
     screening = read_kept(path, Screening, fingerprint) or Screening()
     results: dict[str, dict[str, Any]] = getattr(screening, kind)
     if name not in results:
         result, failed = measure()
         results[name] = _as_lists(result)
         if failed:
-            screening.failed[name] = {str(game): first_line(error) for game, error in failed.items()}
+            screening.failed[name] = _reasons(failed)
         write_kept(path, screening, fingerprint)
     return _as_tensors(results[name])
+
+
+def _fingerprint(games: StudyGames) -> str:
+    """Of what the measurements of a study depend on."""
+    columns = [column.name for result in (Influences, HeldOutError) for column in fields(result)]
+    return digest(json.dumps(games.settings), INFLUENCE_COALITIONS, HELD_OUT_COALITIONS, *columns)
+
+
+def _reasons(failed: Mapping[int, Exception]) -> dict[str, str]:
+    """Why a network failed on games, by their numbers."""
+    return {str(game): first_line(error) for game, error in failed.items()}
 
 
 def _as_lists(result: Influences | HeldOutError) -> dict[str, Any]:

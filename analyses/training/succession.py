@@ -1,13 +1,15 @@
 """Succession: the time at which each order appears in a training run, beside theory."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from math import log10
 
 import numpy as np
 import pandas as pd
-import torch
 
+from harsanyi.analyses.knowledge.amounts import Amount, measured
 from harsanyi.analyses.knowledge.similarity import reached_amounts
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.analyses.training.theory import final_dividends, learned_dividends, theory_curve
@@ -36,6 +38,7 @@ def theory_variances(final: Interactions, count: int = 16) -> list[float]:
     Raises:
         ValueError: for a count below three, or a last checkpoint without interactions.
 
+    >>> import torch
     >>> from harsanyi.interactions import And, extract
     >>> variances = theory_variances(extract(torch.tensor([[0.0, 1.0, 1.0, 3.0]]), And()), count=4)
     >>> [f"{variance:.2g}" for variance in variances]
@@ -46,12 +49,13 @@ def theory_variances(final: Interactions, count: int = 16) -> list[float]:
     if count < 3:
         raise ValueError(f"expected a count of three variances or more, got {count}")
     end = _dividends(final)
-    whole = end.effects.abs().sum()
+    whole = end.effects.abs_().sum()
     if not whole > 0:
         raise ValueError("expected an end with interactions, got one whose score no player changes")
 
     def above(log_variance: float, share: float) -> float:
-        return float(reached_amounts(_expected(end, 10**log_variance), end)[0].sum() / whole) - share
+        reached = measured(partial(_reached, variances=[10**log_variance]), end)["reached"][0]
+        return float(reached.sum() / whole) - share
 
     # log σ², far beyond the eigenvalues 0.22ⁿ to 2.28ⁿ to which `learned_dividends` adds 2ⁿσ².
     bounds = -12.0 - end.n, 12.0
@@ -76,6 +80,7 @@ def theory_table(
         tidy: series, step (NaN for theory), variance (NaN for the run), and as in `theory_curve`: sign,
         order, strength, low, high, games.
 
+    >>> import torch
     >>> from harsanyi.interactions import And, extract
     >>> states = [extract(torch.tensor([[0.0, 1.0, 1.0, v]]), And()) for v in (2.0, 3.0)]
     >>> table = theory_table(Trajectory("run", (0, 10), tuple(states)), [10.0, 0.0])
@@ -127,6 +132,7 @@ def succession_table(
     Raises:
         ValueError: for a share outside 0 to 1, or variances that do not fall to 0.
 
+    >>> import torch
     >>> from harsanyi.interactions import And, extract
     >>> tables = ([0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 2.0], [0.0, 1.0, 1.0, 3.0])
     >>> states = tuple(extract(torch.tensor([table]), And()) for table in tables)
@@ -139,10 +145,8 @@ def succession_table(
         raise ValueError(f"expected three variances or more, falling to 0; got {variances}")
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    end = _dividends(run.final)
-    states = [_dividends(checkpoint) for checkpoint in run.interactions]
-    states += [_expected(end, variance) for variance in variances]
-    sums = tuple(reached_amounts(state, end)[0].sum((1, 2))[:, 1:].cpu().numpy() for state in states)
+    reached = measured(partial(_reached_by_both, variances=variances), run)["reached"]
+    sums = tuple(amount.sum((1, 2))[:, 1:].cpu().numpy() for amount in reached)
     shares = sums[len(run.steps) - 1].sum(0) / max(sums[len(run.steps) - 1].sum(), np.finfo(float).tiny)
     least = float(least_share(sums[len(run.steps) - 1].sum(), tolerance))
     noise = [-log10(variance) for variance in variances[:-1]]
@@ -154,9 +158,10 @@ def succession_table(
         counted=shares >= least,
     )
     table = pd.DataFrame(map(vars, sum_intervals(sums, times, bootstrap)))
-    orders = [str(order) for order in range(1, end.n + 1)]
+    n = run.final.n
+    orders = [str(order) for order in range(1, n + 1)]
     table.insert(0, "series", run.name)
-    table.insert(1, "quantity", ["step"] * end.n + ["variance"] * end.n + list(CORRELATIONS))
+    table.insert(1, "quantity", ["step"] * n + ["variance"] * n + list(CORRELATIONS))
     table.insert(2, "order", [*orders, *orders, *["all"] * len(CORRELATIONS)])
     table.insert(3, "share", share)
     variance = table.quantity == "variance"
@@ -165,21 +170,27 @@ def succession_table(
     table.loc[variance, ["value", "low", "high"]] = 10.0**logarithms
     together = shares[shares >= least].sum()
     table = table.assign(least_share=least)
-    return table.assign(strength_share=[*shares, *shares, *[together] * len(CORRELATIONS)], games=end.games)
+    return table.assign(strength_share=[*shares, *shares, *[together] * len(CORRELATIONS)], games=run.games)
 
 
 def _dividends(interactions: Interactions) -> Interactions:
     """The same knowledge as AND interactions only."""
     dividends = final_dividends(interactions)
-    return Interactions(
-        dividends, torch.zeros_like(dividends), interactions.v, "dividends", about=interactions.about
-    )
+    nothing = dividends.new_zeros(1, 1).expand_as(dividends)
+    return Interactions(dividends, nothing, interactions.v, "dividends", about=interactions.about)
 
 
-def _expected(end: Interactions, variance: float) -> Interactions:
-    """The dividends of the end that theory expects at this variance."""
-    dividends = learned_dividends(end.and_, variance)
-    return Interactions(dividends, end.or_, end.v, "dividends", about=end.about)
+def _reached(end: Interactions, variances: Sequence[float]) -> dict[str, tuple[Amount, ...]]:
+    """What is there of the dividends of the end where theory expects them, at each variance."""
+    states = (replace(end, and_=learned_dividends(end.and_, variance)) for variance in variances)
+    return {"reached": tuple(reached_amounts(state, end)[0] for state in states)}
+
+
+def _reached_by_both(run: Trajectory, variances: Sequence[float]) -> dict[str, tuple[Amount, ...]]:
+    """What is there of the dividends of the end at each checkpoint, then at each variance."""
+    end = _dividends(run.final)
+    in_run = (reached_amounts(_dividends(checkpoint), end)[0] for checkpoint in run.interactions)
+    return {"reached": (*in_run, *_reached(end, variances)["reached"])}
 
 
 def _times(

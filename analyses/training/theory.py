@@ -1,6 +1,7 @@
 """The theory of two-phase learning: the interactions that a network with noisy weights can learn."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from harsanyi.analyses.knowledge.amounts import amounts_table, by_sign_and_order
+from harsanyi.analyses.knowledge.amounts import Amount, amounts_table, by_sign_and_order, measured
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.interactions import Interactions, and_interactions, reconstruct
 from harsanyi.interactions.effects.transforms import coalition_orders, player_count
@@ -70,8 +71,8 @@ def final_dividends(interactions: Interactions) -> Dividends:
 
     w*(∅) = 0, as in `Interactions.effects`: a constant of the score is no interaction.
     """
-    dividends = and_interactions(reconstruct(interactions.and_, interactions.or_))
-    return torch.where(interactions.orders > 0, dividends, 0.0)
+    (dividends,) = measured(_final_dividends, interactions)["dividends"]
+    return dividends
 
 
 def theory_curve(
@@ -104,15 +105,30 @@ def theory_curve(
     2          1.0  0.44  0.02
     all        3.0  1.94  0.11
     """
-    dividends = final_dividends(interactions)
+    values = list(variances)
+    amounts = measured(partial(_expected_strengths, variances=values), interactions)["strengths"]
     tables = []
-    for variance in variances:
-        expected = torch.where(interactions.orders > 0, learned_dividends(dividends, variance), 0.0)
-        amount = by_sign_and_order(expected[:, None], interactions.orders)
+    for variance, amount in zip(values, amounts, strict=True):
         table = amounts_table({"strength": (amount,)}, bootstrap=bootstrap)
         tables.append(table[table.kind == "both"].assign(variance=variance))
     columns = ["variance", "sign", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns].rename(columns={"value": "strength"})
+
+
+def _final_dividends(interactions: Interactions) -> dict[str, tuple[Dividends]]:
+    dividends = and_interactions(reconstruct(interactions.and_, interactions.or_))
+    return {"dividends": (torch.where(interactions.orders > 0, dividends, 0.0),)}
+
+
+def _expected_strengths(interactions: Interactions, variances: list[float]) -> dict[str, tuple[Amount, ...]]:
+    """The strength of each order in theory, at each variance."""
+    dividends, orders = final_dividends(interactions), interactions.orders
+
+    def at(variance: float) -> Amount:
+        expected = torch.where(orders > 0, learned_dividends(dividends, variance), 0.0)
+        return by_sign_and_order(expected[:, None], orders)
+
+    return {"strengths": tuple(map(at, variances))}
 
 
 def _each_player(table: Tensor, matrix: np.ndarray) -> Tensor:

@@ -61,6 +61,7 @@ from harsanyi.analyses.training.trajectory import (
     time_to_reach,
     trajectory_table,
 )
+from harsanyi.interactions import Interactions
 from harsanyi.shown import counted
 from harsanyi.writing import alone_in_its_folder
 
@@ -205,46 +206,78 @@ def trajectories_of(run: Run) -> list[Trajectory]:
 def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataFrame]:
     """All tables: quantities along the runs with accuracy and loss, times, detours, theory and succession."""
     study = run.study
-    pretrained = run.interactions.get(PRETRAINED)
-    bootstrap = Bootstrap(seed=study.seed)
-    along = trajectory_table(trajectories, pretrained, threshold=study.threshold, bootstrap=bootstrap)
+    tables = knowledge_tables(
+        trajectories,
+        run.interactions.get(PRETRAINED),
+        study.threshold,
+        Bootstrap(seed=study.seed),
+        noise=noise_of(study),
+    )
+    along = pd.concat([tables[TRAJECTORIES], *_performance_rows(run)], ignore_index=True)
+    return tables | {TRAJECTORIES: along}
+
+
+def knowledge_tables(
+    trajectories: list[Trajectory],
+    pretrained: Interactions | None,
+    threshold: float,
+    bootstrap: Bootstrap,
+    *,
+    noise: float = 0.0,
+) -> dict[str, pd.DataFrame]:
+    """The tables of `track_tables` that follow from interactions alone.
+
+    Args:
+        trajectories: of `trajectories_of`.
+        pretrained: the network before, for each checkpoint; None without one.
+        threshold: of salience.
+        bootstrap: of the intervals.
+        noise: of `noise_of`; orders that are no stronger than what a split may miss have no rank.
+
+    Returns:
+        the tables by name.
+    """
+    along = trajectory_table(trajectories, pretrained, threshold=threshold, bootstrap=bootstrap)
     times = [
-        time_to_reach(trajectory, share, tolerance=tolerance_of(run, trajectory), bootstrap=bootstrap)
+        time_to_reach(trajectory, share, tolerance=tolerance_of(trajectory, noise), bootstrap=bootstrap)
         for trajectory in trajectories
         for share in REACHED_SHARES
     ]
     losses = [detours(trajectory, bootstrap=bootstrap) for trajectory in trajectories]
     return {
-        TRAJECTORIES: pd.concat([along, *_performance_rows(run)], ignore_index=True),
+        TRAJECTORIES: along,
         TIMES: pd.concat(times, ignore_index=True),
         DETOURS: pd.concat(losses, ignore_index=True),
-        **_two_phase_tables(run, trajectories, bootstrap),
+        **_two_phase_tables(trajectories, noise, bootstrap),
     }
 
 
-def tolerance_of(run: Run, trajectory: Trajectory) -> float:
-    """δ = noise · |v(N) − v(∅)| of the end of a run, summed over its games; 0 for exact splits.
+def noise_of(study: Track) -> float:
+    """What a split may miss of each game, as a share of |v(N) − v(∅)|; 0 for exact splits."""
+    return study.noise if study.method in SPARSE_METHODS else 0.0
+
+
+def tolerance_of(trajectory: Trajectory, noise: float) -> float:
+    """δ = noise · |v(N) − v(∅)| of the end of a run, summed over its games.
 
     Args:
-        run: the study, with its method.
-        trajectory: one of its runs.
+        trajectory: one of the runs.
+        noise: of `noise_of`.
     """
-    if run.study.method not in SPARSE_METHODS:
-        return 0.0
-    v = trajectory.final.v
-    return run.study.noise * float((v[:, -1] - v[:, 0]).abs().sum())
+    ranges = (float((end.v[:, -1] - end.v[:, 0]).abs().sum()) for end in trajectory.final.blocks())
+    return noise * sum(ranges) if noise else 0.0
 
 
 def _two_phase_tables(
-    run: Run, trajectories: list[Trajectory], bootstrap: Bootstrap
+    trajectories: list[Trajectory], noise: float, bootstrap: Bootstrap
 ) -> dict[str, pd.DataFrame]:
     """Runs beside the theory of two-phase learning; without runs whose end has no interactions."""
     theories, successions = [], []
     for trajectory in trajectories:
-        if trajectory.final.effects.any():
+        if any(end.effects.any() for end in trajectory.final.blocks()):
             variances = theory_variances(trajectory.final)
             theories.append(theory_table(trajectory, variances, bootstrap=bootstrap))
-            tolerance = tolerance_of(run, trajectory)
+            tolerance = tolerance_of(trajectory, noise)
             successions.append(
                 succession_table(trajectory, variances, tolerance=tolerance, bootstrap=bootstrap)
             )
@@ -312,7 +345,7 @@ def track_figures(
             ] = plot_shares_over_training(along, name)
         (one,) = (each for each in trajectories if each.name == name)
         figures[f"Orders of {name}: salient strength of each order, relative to its maximum"] = (
-            plot_orders_over_training(along, name, tolerance=tolerance_of(run, one) / games)
+            plot_orders_over_training(along, name, tolerance=tolerance_of(one, noise_of(run.study)) / games)
         )
     drawn = {caption: figure_of(ax) for caption, ax in figures.items()}
     if THEORY in tables:

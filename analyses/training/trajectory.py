@@ -1,6 +1,6 @@
 """Trajectories: knowledge along a training run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -14,11 +14,10 @@ from torch import Tensor
 
 from harsanyi.analyses.knowledge.amounts import (
     Amount,
-    Quantities,
     amounts_table,
     group_labels,
     group_sums,
-    joined,
+    measured,
     require_same_games,
 )
 from harsanyi.analyses.knowledge.change import (
@@ -30,14 +29,13 @@ from harsanyi.analyses.knowledge.change import (
 from harsanyi.analyses.knowledge.similarity import reached_amounts, shared_and_all
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
+from harsanyi.interactions.effects.interactions import BLOCK_EFFECTS
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 from harsanyi.shown import Card, Shown, counted
 
 OWN_SIMILARITY = "similarity_own"
 # Orders with a smaller share of the strength at the end hardly exist: they are not counted among the others.
 LEAST_SHARE = 0.01
-# Effects of each kind that are measured at once: few enough for memory that a process uses again and again.
-BLOCK_EFFECTS = 2**17
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,6 +86,16 @@ class Trajectory(Shown):
             },
         )
 
+    @property
+    def games(self) -> int:
+        """How many games."""
+        return self.final.games
+
+    def blocks(self, size: int | None = None) -> Iterator["Trajectory"]:
+        """The games in order, a few at a time, as `Interactions.blocks` has them."""
+        for states in zip(*(checkpoint.blocks(size) for checkpoint in self.interactions), strict=True):
+            yield replace(self, interactions=states)
+
     def select(self, games: Any) -> "Trajectory":
         """The trajectory of a selection of games: a slice, indices or a mask."""
         selected = tuple(checkpoint.select(games) for checkpoint in self.interactions)
@@ -135,22 +143,17 @@ def trajectory_table(
     reached   0.4  0.6  1.0
     """
     _require_runs(trajectories, pretrained)
-    final = trajectories[0].final
-    size = max(1, BLOCK_EFFECTS >> final.n)
-    blocks = [
-        _quantities(
-            [run.select(games) for run in trajectories],
-            pretrained.select(games) if pretrained else None,
-            threshold,
-        )
-        for games in (slice(start, start + size) for start in range(0, final.games, size))
-    ]
-    tables = [
-        amounts_table(
-            joined([block[series, step] for block in blocks]), signs=False, bootstrap=bootstrap
-        ).assign(series=series, step=step)
-        for series, step in blocks[0]
-    ]
+    measure = partial(_quantities, threshold=threshold)
+    size = max(1, BLOCK_EFFECTS >> trajectories[0].final.n)
+    if pretrained:
+        found = measured(measure, pretrained, *trajectories, size=size)
+    else:
+        found = measured(partial(measure, None), *trajectories, size=size)
+    tables = []
+    for series, step in dict.fromkeys(key[:2] for key in found):
+        quantities = {name: found[key] for key in found for *at, name in [key] if at == [series, step]}
+        table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
+        tables.append(table.assign(series=series, step=step))
     columns = ["series", "step", "quantity", "kind", "order", "value", "low", "high", "games"]
     return pd.concat(tables, ignore_index=True)[columns]
 
@@ -187,10 +190,7 @@ def time_to_reach(
     """
     if not 0 < share <= 1:
         raise ValueError(f"expected a share above 0 and at most 1, got {share}")
-    sums = tuple(
-        group_sums(reached_amounts(checkpoint, trajectory.final)[0], signs=False)
-        for checkpoint in trajectory.interactions
-    )
+    sums = tuple(group_sums(amount, signs=False) for (amount,) in measured(_reached, trajectory).values())
     first = partial(crossing, steps=np.array(trajectory.steps), share=share)
     labels = group_labels(trajectory.final.n, signs=False)
     times = pd.DataFrame(map(vars, sum_intervals(sums, first, bootstrap)))
@@ -259,7 +259,7 @@ def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd
     >>> table[(table.kind == "both") & (table.order == "all")][["quantity", "value"]].values.tolist()
     [['gained', 4.0], ['lost', 1.0], ['detour_share', 0.25]]
     """
-    gained, lost = (by_order(parts, trajectory.final.orders) for parts in _gained_and_lost(trajectory))
+    gained, lost = measured(_gained_and_lost, trajectory)["amounts"]
     quantities = {"gained": (gained,), "lost": (lost,), "detour_share": (lost, gained)}
     table = amounts_table(quantities, signs=False, bootstrap=bootstrap)
     table.insert(0, "series", trajectory.name)
@@ -267,13 +267,13 @@ def detours(trajectory: Trajectory, *, bootstrap: Bootstrap = Bootstrap()) -> pd
 
 
 def _quantities(
-    trajectories: Sequence[Trajectory], pretrained: Interactions | None, threshold: float
-) -> dict[tuple[str, int], Quantities]:
+    pretrained: Interactions | None, *trajectories: Trajectory, threshold: float
+) -> dict[tuple[str, int, str], tuple[Amount, ...]]:
     """The quantities of each run at each step; what all checkpoints are compared with is split once."""
     orders = trajectories[0].final.orders
     before = salient_parts(pretrained, threshold) if pretrained else None
     finals = {run.name: split_by_sign(run.final.effects) for run in trajectories}
-    quantities: dict[tuple[str, int], Quantities] = {}
+    quantities: dict[tuple[str, int, str], tuple[Amount, ...]] = {}
     for run in trajectories:
         end = by_order(finals[run.name], orders)
         for step, checkpoint in zip(run.steps, run.interactions, strict=True):
@@ -282,12 +282,22 @@ def _quantities(
                 _similarity_name(run, other): shared_and_all(effects, finals[other.name], orders)
                 for other in trajectories
             }
-            quantities[run.name, step] = {
+            found = {
                 **_of_salient(salient_parts(checkpoint, threshold), before, orders),
                 **alike,
                 "reached": (alike[OWN_SIMILARITY][0], end),  # `reached_amounts`: both sum the smaller effects
             }
+            for name, amounts in found.items():
+                quantities[run.name, step, name] = tuple(amount.contiguous() for amount in amounts)
     return quantities
+
+
+def _reached(trajectory: Trajectory) -> dict[int, tuple[Amount]]:
+    """What each checkpoint has of the end, by step."""
+    return {
+        step: (reached_amounts(checkpoint, trajectory.final)[0],)
+        for step, checkpoint in zip(trajectory.steps, trajectory.interactions, strict=True)
+    }
 
 
 def _of_salient(
@@ -303,8 +313,8 @@ def _of_salient(
     return {"strength": (amounts["all_after"],), "salient_count": count, **parts, **shares}
 
 
-def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
-    """The gained and the lost strength of every effect; one checkpoint in memory at a time."""
+def _gained_and_lost(trajectory: Trajectory) -> dict[str, tuple[Amount, Amount]]:
+    """The gained and the lost strength by order; one checkpoint in memory at a time."""
     gained = lost = remaining = torch.zeros_like(split_by_sign(trajectory.final.effects))
     for before, after in pairwise(split_by_sign(state.effects) for state in trajectory.interactions):
         step = after - before
@@ -312,7 +322,8 @@ def _gained_and_lost(trajectory: Trajectory) -> tuple[Parts, Parts]:
         # A fall loses gained strength first, then strength of the start.
         lost = lost + torch.minimum(remaining, -step.clamp_max(0))
         remaining = (remaining + step).clamp_min(0)  # x_t − min_{s≤t} x_s
-    return gained, lost
+    orders = trajectory.final.orders
+    return {"amounts": (by_order(gained, orders), by_order(lost, orders))}
 
 
 def crossing(*sums: np.ndarray, steps: np.ndarray, share: float) -> np.ndarray:

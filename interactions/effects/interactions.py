@@ -6,9 +6,11 @@ order or player.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +41,11 @@ SIGNS = ("positive", "negative")
 # τ, the share of the strongest effect that a salient one exceeds.
 SALIENT_THRESHOLD = 0.05
 FORMAT = "harsanyi interactions 1"
+# Effects of each kind in a block of games, about: few enough for memory that a process uses again and again.
+BLOCK_EFFECTS = 2**17
+# Matrix products work in tiles: of so many games at a time, each has the bits that it has among all. Found by
+# trying on one thread; with more, the last bit may differ where the parts of two threads meet.
+TILED_GAMES = 72
 # Rows of each game in a table, and bars on a page, where nobody says how many.
 TOP = 10
 # What a file says of itself, and of its data sets.
@@ -252,6 +259,22 @@ class Interactions(Shown):
             about=self.about.select(games, self.games),
         )
 
+    def blocks(self, size: int | None = None) -> Iterator["Interactions"]:
+        """The games in order, a few at a time: what is worked out of all takes the memory of a few.
+
+        Args:
+            size: games of a block. By default so many that sums have the bits of those over all at once.
+
+        >>> from harsanyi.interactions import And, extract
+        >>> [block.games for block in extract(torch.zeros(75, 2**14), And()).blocks()]
+        [72, 3]
+        """
+        suits = -(-BLOCK_EFFECTS // (self.v.shape[1] * TILED_GAMES)) * TILED_GAMES
+        # A sum of one game alone is shared out among threads, which gives it other bits: none is left over.
+        starts = range(0, self.games, size) if size else range(0, self.games - 1, suits)
+        for start, stop in pairwise([0, *starts[1:], self.games]):
+            yield self.select(slice(start, stop))
+
     @classmethod
     def joined(cls, parts: "Sequence[Interactions]") -> "Interactions":
         """The games of several batches, one after the other.
@@ -289,6 +312,10 @@ class Interactions(Shown):
 
     def top(self, k: int = TOP) -> list[list[Interaction]]:
         """The k strongest interactions of each game, the strongest first; `table` has them in words."""
+        return [strongest for block in self.blocks() for strongest in block._top(k)]
+
+    def _top(self, k: int) -> list[list[Interaction]]:
+        """`top` of these games at once."""
         effects = self.effects.flatten(1)
         order = effects.abs().argsort(dim=1, descending=True, stable=True)[:, :k]
         masks = coalition_masks(self.n, device=self.v.device)
@@ -335,7 +362,7 @@ class Interactions(Shown):
         >>> table[["kind", "order", "players", "effect", "salient"]].values.tolist()
         [['and', 2, 'player 0 + player 1', 3.0, True], ['and', 1, 'player 1', 1.0, True]]
         """
-        limits = self.salient(threshold).limit.tolist()
+        limits = [limit for block in self.blocks() for limit in block.salient(threshold).limit.tolist()]
         count = 2 * self.v.shape[1] if top is None else top
         rows = [
             (game, item.kind, item.order, self.about.together(item.players, game), item.effect)
@@ -388,23 +415,60 @@ class Interactions(Shown):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an HDF5 file, whole or not at all, which `load` reads, and which says what is in it."""
+        with Interactions.writing(path, self.games, self.about) as write:
+            write(self)
+
+    @classmethod
+    @contextmanager
+    def writing(
+        cls, path: str | os.PathLike[str], games: int, about: About
+    ) -> Iterator[Callable[["Interactions"], None]]:
+        """A context that writes the file of `save` a few games at a time, whole or not at all.
+
+        Args:
+            path: of the file.
+            games: how many there are in all.
+            about: what all of them are, in words.
+
+        Yields:
+            a function that writes the next games, until all are there; they stand in the file at once.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from harsanyi.interactions import And, extract
+        >>> with TemporaryDirectory() as folder:
+        ...     with Interactions.writing(f"{folder}/a.h5", games=2, about=About()) as write:
+        ...         for score in (3.0, 5.0):
+        ...             write(extract(torch.tensor([[0.0, score]]), And()))
+        ...     Interactions.load(f"{folder}/a.h5").and_.tolist()
+        [[0.0, 3.0], [0.0, 5.0]]
+        """
+        with whole(Path(path)) as partial, h5py.File(partial, "w") as file:
+            done = 0
+
+            def write(block: Interactions) -> None:
+                nonlocal done
+                block._write(file, range(done, done + block.games), games, about)
+                done += block.games
+
+            yield write
+            assert done == games
+            about.write(file.create_group("about"))
+
+    def _write(self, file: h5py.File, rows: range, games: int, about: About) -> None:
+        """Write the rows of these games, of so many in all; the first ones make the data sets."""
         parts = {name: getattr(self, name) for name in ("and_", "or_", "v", "gap")}
         parts |= {f"ranges/{name}": value for name, value in vars(self.ranges).items()} if self.ranges else {}
-        with whole(Path(path)) as partial, h5py.File(partial, "w") as file:
+        if not rows.start:
             file.attrs.update(format=FORMAT, method=self.method)
-            file.attrs["description"] = DESCRIPTION.format(games=self.games, n=self.n)
-            for name, value in parts.items():
-                if value is None:
-                    continue
-                data = file.create_dataset(name, data=value.cpu().numpy(), track_times=False)
-                data.attrs["description"] = DATA_SETS[name]
-                if name not in WITHOUT_UNIT:
-                    data.attrs["unit"] = self.about.unit or "that of the score"
-                for axis, label in zip(
-                    data.dims, ("game", "rank" if "/" in name else "coalition"), strict=False
-                ):
-                    axis.label = label
-            self.about.write(file.create_group("about"))
+            file.attrs["description"] = DESCRIPTION.format(games=games, n=self.n)
+        for name, value in parts.items():
+            if value is None:
+                continue
+            table = value.cpu().numpy()
+            if not rows.start:
+                _begin_data_set(file, name, games, table, about.unit)
+            elif len(rows):
+                file[name][rows.start : rows.stop] = table
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Interactions":
@@ -484,6 +548,26 @@ class Interactions(Shown):
         from harsanyi.interactions.effects.shapiq_values import shapiq_values
 
         return shapiq_values(self, game, index, order)
+
+
+def _begin_data_set(file: h5py.File, name: str, games: int, first: np.ndarray, unit: str) -> None:
+    """A data set that says what it will hold, with its first rows.
+
+    Args:
+        file: that it is made in.
+        name: one of `DATA_SETS`.
+        games: rows that it will have.
+        first: rows.
+        unit: of the score; "" where that is not known.
+    """
+    data = file.create_dataset(name, (games, *first.shape[1:]), first.dtype, track_times=False)
+    if len(first):
+        data[: len(first)] = first
+    data.attrs["description"] = DATA_SETS[name]
+    if name not in WITHOUT_UNIT:
+        data.attrs["unit"] = unit or "that of the score"
+    for axis, label in zip(data.dims, ("game", "rank" if "/" in name else "coalition"), strict=False):
+        axis.label = label
 
 
 def _floats(file: h5py.File, name: str, dtype: type[np.generic] = np.float64) -> Tensor:

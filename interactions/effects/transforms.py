@@ -24,11 +24,12 @@ def player_count(table: Tensor) -> int:
     return length.bit_length() - 1
 
 
-def require_finite_tables(v: Tensor) -> None:
+def require_finite_tables(v: Tensor, first: int = 0) -> None:
     """Refuse value tables with NaN or infinities, with a ValueError that names the game.
 
     Args:
         v: `(games, …, 2**n)`.
+        first: the number of the first game.
 
     >>> require_finite_tables(torch.tensor([[0.0, 1.0], [0.0, torch.nan]]))
     Traceback (most recent call last):
@@ -36,7 +37,8 @@ def require_finite_tables(v: Tensor) -> None:
     """
     wrong = ~v.isfinite().flatten(1).all(-1)
     if wrong.any():
-        raise ValueError(f"the value table of game {wrong.nonzero()[0].item()} holds NaN or infinite values")
+        game = first + int(wrong.nonzero()[0])
+        raise ValueError(f"the value table of game {game} holds NaN or infinite values")
 
 
 def coalition_masks(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harsanyi.interactions.machine.memory import is_out_of_memory
+from harsanyi.stopping import asked_to_stop
 
 Result = TypeVar("Result")
 
@@ -30,8 +31,11 @@ def is_failure(error: Exception) -> bool:
     """Whether a network that raised this may answer other inputs.
 
     It may not where a device has failed, nor where our own code refuses what it is given: that is a
-    ValueError, an AssertionError or whatever else is none of `FAILURES` and comes from a file of ours.
+    ValueError, an AssertionError or whatever else is none of `FAILURES` and comes from a file of ours. Nor
+    where the process is asked to end, which a library may turn into an error of its own.
     """
+    if asked_to_stop():
+        return False
     out_of_memory = isinstance(error, RuntimeError) and is_out_of_memory(error)
     if type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error):
         return out_of_memory

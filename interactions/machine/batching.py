@@ -76,9 +76,31 @@ def over_batches(work: Callable[[Tensor], Result], tables: Tensor) -> list[Resul
     >>> over_batches(lambda rows: rows.tolist(), torch.zeros(3, 2))
     [[0, 1, 2]]
     """
-    entries = CPU_BATCH_ENTRIES if tables.device.type == "cpu" else ACCELERATOR_BATCH_ENTRIES
-    size = max(1, entries // tables.shape[1:].numel())
+    size = _batch(tables.shape[1:].numel(), tables.device)
     return in_workers(work, torch.arange(len(tables), device=tables.device).split(size), tables.device)
+
+
+def rounds(count: int, entries: int, device: torch.device) -> list[range]:
+    """Numbers of tables in order, in rounds of whole batches of `over_batches`, some for each worker.
+
+    A round by itself has the batches that it has among all, and so the bits.
+
+    Args:
+        count: how many tables.
+        entries: of each.
+        device: that the tables will be on.
+
+    >>> rounds(80, 2**14, torch.device("cpu"))[0].stop % 4  # four such tables are a batch
+    0
+    """
+    size = _batch(entries, device) * (ROUND_BATCHES * worker_count(device) if device.type == "cpu" else 1)
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _batch(entries: int, device: torch.device) -> int:
+    """How many tables of so many entries are worked on together."""
+    most = CPU_BATCH_ENTRIES if device.type == "cpu" else ACCELERATOR_BATCH_ENTRIES
+    return max(1, most // entries)
 
 
 def in_rounds(

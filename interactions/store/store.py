@@ -31,6 +31,7 @@ from harsanyi.interactions.store.differences import differences
 from harsanyi.interactions.store.tables import FAILED, REASON_BYTES, tables_of
 from harsanyi.reading import parse_json, reading
 from harsanyi.shown import Card, Shown, counted, first_few
+from harsanyi.stopping import require_leave_to_go_on
 from harsanyi.writing import require_room, said_plainly, sole_writer, whole
 
 FORMAT = "harsanyi store 1"
@@ -258,6 +259,7 @@ class Store(Shown):
         Raises:
             ValueError: many games in succession have failed.
         """
+        require_leave_to_go_on()
         with self.written() as file:
             _write(file, network, games, tables)
         self._require_some_success(network, games, tables)

@@ -33,6 +33,10 @@ from harsanyi.reading import parse_json, reading
 MAX_FILES, MAX_BYTES = 500, 2**28
 
 
+class NotFiniteFeaturesError(ValueError):
+    """A network gives NaN for a sample that a read-out is to be fitted on."""
+
+
 @dataclass(frozen=True)
 class ReadOut:
     """A network that answers new classes through a linear layer on its frozen features.
@@ -116,6 +120,7 @@ def fit_read_out(
     Raises:
         ValueError: a class has fewer than two samples, a label is nearly always there or never, or labels,
             items and classes do not fit together.
+        NotFiniteFeaturesError: what enters the head is NaN or infinite for some samples.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -139,6 +144,11 @@ def fit_read_out(
         features = torch.cat(
             [network.features(batch).cpu() for batch in _batches(network, items, batch_size)]
         )
+        if count := int((~features.isfinite().flatten(1).all(1)).sum()):
+            raise NotFiniteFeaturesError(
+                f"{network.name} gives NaN or infinite features for {count} of {len(items)} samples: leave "
+                "them out of its read-out"
+            )
         held = hold_out(target, held_out, seed)
         weight, bias = fit_probe(task, features.double().numpy()[~held], target[~held])
         outputs = features.double() @ weight.T + bias
