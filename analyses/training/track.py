@@ -31,7 +31,7 @@ from harsanyi.analyses.run.watched import watched_run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words
 from harsanyi.analyses.study.networks import series_of
-from harsanyi.analyses.study.study import PRETRAINED, SPARSE_METHODS, Track, checkpoint_of
+from harsanyi.analyses.study.study import PRETRAINED, SPARSE_METHODS, Study, Track, checkpoint_of
 from harsanyi.analyses.training.chances import with_chances
 from harsanyi.analyses.training.claims import (
     DETOURS,
@@ -252,7 +252,7 @@ def knowledge_tables(
     }
 
 
-def noise_of(study: Track) -> float:
+def noise_of(study: Study) -> float:
     """What a split may miss of each game, as a share of |v(N) − v(∅)|; 0 for exact splits."""
     return study.noise if study.method in SPARSE_METHODS else 0.0
 

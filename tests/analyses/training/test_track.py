@@ -17,6 +17,7 @@ from harsanyi.analyses.training.succession import succession_table, theory_varia
 from harsanyi.analyses.training.track import (
     _succession,
     describe_track,
+    noise_of,
     performance_by_step,
     tolerance_of,
     track_figures,
@@ -137,7 +138,7 @@ def test_theory_and_succession_are_those_of_the_runs(out):
     rows = theory[(theory.series == "finetuned") & theory.variance.notna()]
     variances = theory_variances(run.final)
     assert list(dict.fromkeys(rows.variance)) == variances
-    tolerance = tolerance_of(Run.open(out), run)
+    tolerance = tolerance_of(run, noise_of(Run.open(out).study))
     v = run.final.v
     assert tolerance == pytest.approx(0.04 * sum(abs(table[-1] - table[0]) for table in v.tolist()))
     expected = succession_table(run, variances, tolerance=tolerance, bootstrap=Bootstrap())
