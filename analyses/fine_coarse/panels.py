@@ -25,9 +25,10 @@ def draw_delta_maps(table: pd.DataFrame) -> Figure:
     require_columns(table, ["grouping", "quantity", "training", "width", "size", "value", "low", "high"])
     delta = table[(table.quantity == "delta") & (table.training == "fine")]
     names = list(dict.fromkeys(delta.grouping))
+    across = min(2, len(names))
     rows, height = -(-len(names) // 2), 0.9 + 0.36 * delta.width.nunique()
-    figure = Drawing((PAGE, max(2.6, height) * rows), layout="constrained")
-    panels = figure.subplots(rows, 2, squeeze=False).flatten()
+    figure = Drawing((PAGE * across / 2, max(2.6, height) * rows), layout="constrained")
+    panels = figure.subplots(rows, across, squeeze=False).flatten()
     for ax, name in zip(panels, names, strict=False):
         plot_delta_map(delta[delta.grouping == name], ax, limit=delta.value.abs().max())
         ax.set_title(name, fontsize=FONT + 1, loc="left")

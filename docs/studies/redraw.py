@@ -68,6 +68,9 @@ def fine_against_coarse() -> Iterator[tuple[str, Axes | Figure]]:
     deltas = {name: table(f"{folder}/{name}") for name in ("circles", "digits", "clothes")}
     for name in ("digits", "clothes"):
         yield f"{folder}/figures/{name}.png", draw_delta_maps(deltas[name])
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        drawn = draw_delta_maps(table(f"{folder}/whole/{name}/delta"))
+        yield f"{folder}/figures/whole_{name}.png", drawn
     yield f"{folder}/figures/loss.png", draw_loss_split(table(f"{folder}/loss"))
     yield f"{folder}/figures/beta.png", study.figure_of_betas(table(f"{folder}/beta"))
     known = study.ring_pool(study.RINGS)[2]
