@@ -20,6 +20,7 @@ from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_spli
 from harsanyi.analyses.fine_coarse.pool import Pool, clothes, digits, halvings
 from harsanyi.analyses.fine_coarse.redundancy import boundary_redundancy, isotropic_chords, sample_segments
 from harsanyi.analyses.statistics.bootstrap import ratio_interval
+from harsanyi.analyses.statistics.comparisons import with_corrected
 from harsanyi.data import fashion_mnist
 from harsanyi.models import StackRecipe, StackSamples, train_stack
 
@@ -118,7 +119,7 @@ def main() -> None:
     swept = delta_map(
         digit_pool, halves, [BETA_CELL["width"]], [BETA_CELL["size"]], SEEDS, RECIPE, RUNS, BETAS
     )
-    betas = write(delta_table(swept), "beta")
+    betas = write(with_corrected(delta_table(swept)), "beta")  # over all β, not only the cells of each
     objectives = {"fine, β = 1": 1.0, "coarse, β = 0": 0.0}
     whole = replace(RECIPE, width=BETA_CELL["width"], patience=10**6, steps=3000)
     losses = loss_split(digit_pool, halves["together"], objectives, BETA_CELL["size"], SEEDS, whole, RUNS)
