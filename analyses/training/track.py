@@ -466,7 +466,7 @@ def _left_out(steps: pd.DataFrame) -> str:
     below += ", which the split's noise alone may make" if least > LEAST_SHARE else ""
     if len(orders) == 1:
         return f" Order {orders[0]} has {below}, and is not counted."
-    return f" Orders {listed(orders)} have {below} each, and are not counted."
+    return f" Orders {listed(orders)} each have {below}, and are not counted."
 
 
 def _times_in_words(times: pd.DataFrame) -> pd.DataFrame:
