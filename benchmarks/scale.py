@@ -35,8 +35,8 @@ from harsanyi.interactions import AndOr, Store
 CHECKPOINTS, INPUTS, PLAYERS = 20, 1000, 12
 WORKERS = (1, 8, 64)
 ROUNDS = 7
-# A study of about a minute on one core: inputs of small:resnet20, blocks of a game.
-MINUTE: dict[str, Any] = {"inputs": 24, "players": "grid:4x4:11", "batch_size": 2048}
+# With 24 inputs a study of about a minute on one core, by small:resnet20; a block is a game.
+MINUTE: dict[str, Any] = {"players": "grid:4x4:11", "batch_size": 2048}
 
 
 def main() -> None:
@@ -49,11 +49,12 @@ def main() -> None:
         "--split", type=float, default=0.103, help="seconds of a sparse split, of docs/sparse.md"
     )
     parser.add_argument("--ray", action="store_true", help="measure one and two workers")
+    parser.add_argument("--inputs", type=int, default=24, help="of the study on workers, two blocks each")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     if options.ray:
-        show([on_workers(options.folder, count) for count in (1, 2)])
+        show([on_workers(options.folder, count, options.inputs) for count in (1, 2)])
         return
     costs = measured_costs(options.folder)
     show(
@@ -121,7 +122,7 @@ def forecast(
     }
 
 
-def on_workers(folder: Path, workers: int) -> dict[str, object]:
+def on_workers(folder: Path, workers: int, inputs: int) -> dict[str, object]:
     """The wall seconds of the value tables of a study on workers of one core, and what a task costs there.
 
     A task costs what passes between the end of a worker's block and the begin of its next one: its tables are
@@ -130,6 +131,7 @@ def on_workers(folder: Path, workers: int) -> dict[str, object]:
     Args:
         folder: of the study's files.
         workers: how many.
+        inputs: of the study.
     """
     import ray
 
@@ -150,11 +152,12 @@ def on_workers(folder: Path, workers: int) -> dict[str, object]:
         label="predicted",
         plan="dense",
         on="ray",
+        inputs=inputs,
         out=out,
         **MINUTE,
     )
     cluster.Worker = TimedWorker  # type: ignore[misc]
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     try:
         begin = time.perf_counter()
         fill_tables(study, progress=False)

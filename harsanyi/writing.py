@@ -232,7 +232,9 @@ def sole_writer(folder: Path, name: str = "") -> Iterator[None]:
         yield
     finally:
         _HELD.remove(lock)
-        lock.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the folder may be gone, or be another one with a lock of its own
+            if os.path.samestat(os.fstat(handle), lock.stat()):
+                lock.unlink()
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         os.close(handle)

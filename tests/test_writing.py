@@ -202,3 +202,13 @@ def test_a_folder_that_is_removed_under_its_writer_is_not_made_anew(tmp_path: Pa
                 write_whole(folder / name, "b")
     assert not folder.exists()
     write_whole(folder / "b.txt", "b")
+
+
+def test_the_lock_of_a_folder_that_was_made_anew_is_left_alone(tmp_path):
+    """Somebody has removed the folder of a writer, and another process writes into a new one of its name."""
+    folder = tmp_path / "run"
+    with sole_writer(folder):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / ".folder.lock").write_text("process 1 elsewhere")
+    assert (folder / ".folder.lock").read_text() == "process 1 elsewhere"

@@ -34,13 +34,15 @@ from harsanyi.analyses.report.words import (
     with_interval,
 )
 from harsanyi.analyses.run.cautions import cautions, crossing_zero
+from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import method_facts, method_notes
-from harsanyi.analyses.run.run import STUDY_FILE, Run, in_common
+from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.claims import Quantity, require_claims, told_claims
 from harsanyi.analyses.statistics.comparisons import CORRECTED, P, p_in_words, told_apart
 from harsanyi.analyses.study.study import SPARSE_METHODS
+from harsanyi.interactions import Store
 from harsanyi.models.digest import digest
 
 ORIGINS, SIMILARITIES = "origins", "similarities"
@@ -128,7 +130,18 @@ def run_origins(runs: Sequence[str], out: Path, claims: Sequence[str] = ()) -> l
         ],
     )
     publish(out, tables, report)
-    return summary
+    lacking = [f"{origin.name}: {line}" for origin in origins for line in left_out(origin.run.store)]
+    return [*lacking, *summary]
+
+
+def lacks_inputs(runs: Sequence[str]) -> bool:
+    """Whether an input was left out of origins, since a network of one of them failed on it.
+
+    Args:
+        runs: as for `run_origins`.
+    """
+    folders = [_place(location)[0] for location in _locations(runs).values()]
+    return any(left_out(Store(folder / STORE_FILE)) for folder in folders)
 
 
 def _claimable(origins: Sequence[Origin]) -> dict[str, Quantity]:
@@ -299,12 +312,18 @@ def _locations(runs: Sequence[str]) -> dict[str, str]:
 
 def _origin(name: str, location: str) -> Origin:
     """The origin in a folder, or in a series of a folder of tracked runs."""
-    folder, series = Path(location), ""
-    if not folder.exists() and ":" in location:
-        before, _, series = location.rpartition(":")
-        folder = Path(before)
+    folder, series = _place(location)
     run = Run.open(folder)
     return Origin(name, run, run.compared(series or None))
+
+
+def _place(location: str) -> tuple[Path, str]:
+    """The folder and the series of a location, "" without one."""
+    folder = Path(location)
+    if folder.exists() or ":" not in location:
+        return folder, ""
+    before, _, series = location.rpartition(":")
+    return Path(before), series
 
 
 def _on_the_same_inputs(origins: Sequence[Origin]) -> list[Origin]:

@@ -131,7 +131,11 @@ class Cluster:
             if self._workers_on(node)
         }
         for node, answer in asked.items():
-            require_seen(node, self.ray.get(answer))
+            try:
+                missing = self.ray.get(answer)
+            except self.ray.exceptions.RayError:
+                continue  # the node is lost meanwhile, and gets no worker
+            require_seen(node, missing)
 
     def evaluated(
         self, evaluator: Evaluator, blocks: Iterator[Block], bar: "tqdm[Any]"

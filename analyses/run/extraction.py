@@ -131,7 +131,7 @@ def load_or_extract(
         missing = list(paths)
     bar.update(len(paths) - len(missing))
     bar.initial = bar.n  # files take no time
-    for names in [missing] if joint else [[name] for name in missing]:
+    for names in [missing] if joint and missing else [[name] for name in missing]:
         _extract({name: paths[name] for name in names}, tables, method, device, about)
         loaded |= {name: Interactions.load(paths[name]) for name in names}
         bar.update(len(names))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # the command line reads options before it waits for torch
     from harsanyi.models import NumberedCheckpoint
 
 PUBLISHED, PRETRAINED = "published", "pretrained"
+# Tables call the similarity to a run's own end similarity_own, so no run is called so.
+OWN = "own"
 NEXT_TOKEN, OUTPUT = "next_token_log_odds", "output"
 # Of networks whose labels each stand for themselves, and of those that answer at every pixel.
 MULTI_LABEL, PIXELS = "sigmoid_log_odds", "pixel_log_odds"
@@ -372,6 +374,10 @@ class Track(Study):
             )
         if PRETRAINED in names:
             raise ValueError(f"--series cannot call a run {PRETRAINED}: that is the network before all runs")
+        if OWN in names:
+            raise ValueError(
+                f"--series cannot call a run {OWN}: tables name so the similarity to its own end"
+            )
         if missing := [argument for argument in self.series if not argument.partition("=")[2]]:
             raise ValueError(f"--series {missing[0]} names no folder: expected NAME=FOLDER")
 

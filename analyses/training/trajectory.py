@@ -28,12 +28,13 @@ from harsanyi.analyses.knowledge.change import (
 )
 from harsanyi.analyses.knowledge.similarity import reached_amounts, shared_and_all
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, sum_intervals
+from harsanyi.analyses.study.study import OWN
 from harsanyi.interactions import SALIENT_THRESHOLD, Interactions
 from harsanyi.interactions.effects.interactions import BLOCK_EFFECTS
 from harsanyi.interactions.effects.strength import Parts, by_order, split_by_sign
 from harsanyi.shown import Card, Shown, counted
 
-OWN_SIMILARITY = "similarity_own"
+OWN_SIMILARITY = f"similarity_{OWN}"
 # Orders with a smaller share of the strength at the end hardly exist: they are not counted among the others.
 LEAST_SHARE = 0.01
 
@@ -356,7 +357,7 @@ def _similarity_name(run: Trajectory, other: Trajectory) -> str:
 
 def _require_runs(trajectories: Sequence[Trajectory], pretrained: Interactions | None) -> None:
     names = [run.name for run in trajectories]
-    if not names or len({*names, "own"}) <= len(names):
-        raise ValueError(f"expected runs of different names, none of them 'own'; got {names}")
+    if not names or len({*names, OWN}) <= len(names):
+        raise ValueError(f"expected runs of different names, none of them {OWN!r}; got {names}")
     before = {"pretrained": pretrained} if pretrained else {}
     require_same_games({**before, **{f"run {run.name!r}": run.final for run in trajectories}})

@@ -216,17 +216,27 @@ def tried_pairs(
     """
     games = _unlike(features.double(), min(TRIED_GAMES, len(features)))
     last, middle = games[-1], games[len(games) // 2]
-    full, even = (True,) * n, tuple(player % 2 == 0 for player in range(n))
+    full, empty, even, odd = tried_coalitions(n)
     pairs = [
         (games[0], full),
-        (games[0], (False,) * n),
+        (games[0], empty),
         (last, even),
         (middle, full),
         (last, full),
-        (games[0], tuple(not member for member in even)),
+        (games[0], odd),
     ]
     numbers, coalitions = zip(*dict.fromkeys(pairs), strict=True)
     return torch.tensor(numbers, device=features.device), torch.tensor(coalitions, device=features.device)
+
+
+def tried_coalitions(n: int) -> list[tuple[bool, ...]]:
+    """The coalitions of a trial: all players, none, each second one, and the others.
+
+    >>> tried_coalitions(2)
+    [(True, True), (False, False), (True, False), (False, True)]
+    """
+    even = tuple(player % 2 == 0 for player in range(n))
+    return [(True,) * n, (False,) * n, even, tuple(not member for member in even)]
 
 
 def sums_to_one(outputs: Float[Tensor, "*batch classes"]) -> Bool[Tensor, ""]:

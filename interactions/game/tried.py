@@ -14,7 +14,7 @@ from harsanyi.interactions.game.failing import FIRST_GAMES, has_nan, is_failure
 from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, random_states_kept
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.rounding import Rounding
-from harsanyi.interactions.game.trial import Trial, Trier, tried_pairs
+from harsanyi.interactions.game.trial import Trial, Trier, tried_coalitions, tried_pairs
 
 if TYPE_CHECKING:
     from harsanyi.interactions.game.masked_model import MaskedModel
@@ -73,8 +73,8 @@ def _answered(game: "MaskedModel") -> list[int]:
 
 
 def _answers(game: "MaskedModel", number: int) -> bool:
-    """Whether a network answers the input of a game with all players, and with none, without NaN."""
-    coalitions = torch.tensor([[True], [False]], device=game.device).expand(2, game.n)
+    """Whether a network answers the input of a game, masked as in a trial, without NaN."""
+    coalitions = torch.tensor(tried_coalitions(game.n), device=game.device)
     games = torch.full((1,), number, device=game.device)
     try:
         with torch.inference_mode(), random_states_kept(game.device), game.masking():

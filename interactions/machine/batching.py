@@ -90,6 +90,9 @@ def rounds(count: int, entries: int, device: torch.device) -> list[range]:
         entries: of each.
         device: that the tables will be on.
 
+    Returns:
+        the numbers of each round.
+
     >>> rounds(80, 2**14, torch.device("cpu"))[0].stop % 4  # four such tables are a batch
     0
     """

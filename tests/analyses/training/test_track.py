@@ -196,6 +196,7 @@ def test_answers_of_the_network_have_no_accuracy(runs, tmp_path):
         (["a=x", "a=y"], "names of letters and digits, each once"),
         (["a/b=x"], "names of letters and digits"),
         (["pretrained=x"], "cannot call a run pretrained"),
+        (["own=x"], "cannot call a run own"),
         (["a=nowhere"], "nowhere"),
     ],
 )
