@@ -60,6 +60,26 @@ def stoppable() -> Iterator[None]:
         _ASKED.clear()
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """A context after which signals are handled as before, whatever a library has put in their place.
+
+    >>> before = signal.getsignal(signal.SIGTERM)
+    >>> with handlers_kept():
+    ...     _ = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    >>> signal.getsignal(signal.SIGTERM) == before
+    True
+    """
+    before = {number: signal.getsignal(number) for number in _USUAL}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None:  # one that was not installed from Python cannot be put back
+                    signal.signal(number, handler)
+
+
 def asked_to_stop() -> bool:
     """Whether a signal has come: an error is then no fault of what is worked on."""
     return bool(_ASKED)

@@ -29,6 +29,7 @@ from harsanyi.interactions.plans.choice import together
 from harsanyi.interactions.store.differences import differences
 from harsanyi.progress import say
 from harsanyi.reading import first_line
+from harsanyi.stopping import handlers_kept
 from harsanyi.writing import write_whole
 
 # How often a block is tried, and how many workers in a row may end before they are ready.
@@ -65,9 +66,10 @@ def cluster_of(study: Study) -> "Iterator[Cluster | None]":
     joined = not ray.is_initialized()
     if joined:
         try:
-            ray.init(
-                None if study.on == RAY else study.on, log_to_driver=False, logging_level=logging.WARNING
-            )
+            with handlers_kept():  # Ray ends on SIGTERM in a way of its own
+                ray.init(
+                    None if study.on == RAY else study.on, log_to_driver=False, logging_level=logging.WARNING
+                )
         except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(f"--on {study.on}: {first_line(error)}") from error
     try:
@@ -123,14 +125,17 @@ class Cluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         look = self.ray.remote(num_cpus=0, max_retries=TRIES)(unseen)
-        asked = {
-            node["NodeName"]: look.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(str(Path.cwd()), files_of(self.study))
+        asked = [
+            (
+                node["NodeName"],  # which nodes of one machine share
+                look.options(
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                ).remote(str(Path.cwd()), files_of(self.study)),
+            )
             for node in self._nodes()
             if self._workers_on(node)
-        }
-        for node, answer in asked.items():
+        ]
+        for node, answer in asked:
             try:
                 missing = self.ray.get(answer)
             except self.ray.exceptions.RayError:
