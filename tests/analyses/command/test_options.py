@@ -363,6 +363,8 @@ CHANGED: dict[str, Any] = {
 HANDED_ON = {"out", "threshold", "keep_outputs", "plan", "memory", "bits", "skip_unreadable", "retry_failed"}
 # Where the work is done, which changes no number.
 HANDED_ON |= {"on", "share", "cpus_per_task", "gpus_per_task", "memory_per_task"}
+# What is told of the same numbers.
+HANDED_ON |= {"claims"}
 
 
 def outcome(study: Compare) -> tuple[Any, ...]:

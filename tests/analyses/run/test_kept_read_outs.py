@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import Run
-from harsanyi.models.training import read_out
+from harsanyi.models.training import probes
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def other_threads(monkeypatch, tmp_path):
     """Fits from here on differ in their last bits, and nothing is in the user's cache."""
 
     def enter() -> None:
-        fit = read_out._fit
+        fit = probes.FITS["classification"]
 
         def nearly(features: np.ndarray, target: np.ndarray):
             weight, bias = fit(features, target)
             return weight * (1 + 1e-6), bias
 
-        monkeypatch.setattr(read_out, "_fit", nearly)
+        monkeypatch.setitem(probes.FITS, "classification", nearly)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
 
     return enter
