@@ -168,8 +168,9 @@ class Interactions(Shown):
 
     >>> from harsanyi.interactions import And, extract
     >>> interactions = extract(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), And())
-    >>> interactions
-    <Interactions: 1 game of 2 players; method AND interactions alone; strongest AND: player 0 + player 1 (+3)>
+    >>> interactions  # doctest: +NORMALIZE_WHITESPACE
+    <Interactions: 1 game of 2 players; method AND interactions alone; strongest AND: player 0 + player 1
+    (+3)>
     >>> interactions.top(1)[0]
     [Interaction(kind='and', players=(0, 1), effect=3.0, range=None)]
     """
