@@ -54,6 +54,7 @@ from .knowledge.restricted import restricted_prediction
 from .knowledge.similarity import reached, similarity
 from .knowledge.stability import approximation_table, shares_table, stability_table
 from .knowledge.strongest_changes import strongest_changes
+from .origins.feature_measures import leep, linear_cka, log_me
 from .origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from .origins.origins import compare_many, origin_similarities
 from .origins.report import run_origins
@@ -139,6 +140,9 @@ __all__ = [
     "ladder_summary",
     "ladder_table",
     "learn_features",
+    "leep",
+    "linear_cka",
+    "log_me",
     "loss_split",
     "margins",
     "mean_interval",

@@ -40,10 +40,15 @@ class Origins:
     """Set finished runs side by side: what different pretraining, or training, keeps and learns."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME=RUN…")]
-    """Two or more folders that compare wrote, on the same inputs, players, score and method. NAME=RUN:SERIES
-    takes a tracked run, from its pretrained network to the last checkpoint of the series."""
+    """Two or more folders that compare wrote, with the same players, score and method. NAME=RUN:SERIES
+    takes a tracked run, from its pretrained network to the last checkpoint of the series; RUN:SERIES:SCRATCH
+    has the end of another series beside it. Differences need the same inputs; runs on others have shares."""
     out: Path
     """Folder for tables, figures and report."""
+    features: bool = False
+    """Ask the networks again, and set measures of their features beside the shares. CKA before and after, a
+    linear probe, LEEP, LogME and the gain over the network from scratch; from five runs with a gain also how
+    each ranks it."""
     claims: tuple[str, ...] = ()
     """Claims, told by rule, or a TOML file with a list of claims. Stated before, as "preserved_share:self -
     preserved_share:supervised > 0": QUANTITY:NAME each, as of compare, with :ORDER for one order."""

@@ -7,7 +7,8 @@ from harsanyi.analyses.accuracy.relate import FOLDER, relate
 from harsanyi.analyses.command.commands import Accuracy, Origins
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
-from harsanyi.analyses.origins.report import ORIGINS, lacks_inputs, run_origins
+from harsanyi.analyses.origins.report import ORIGINS, run_origins
+from harsanyi.analyses.origins.runs import lacks_inputs
 from harsanyi.analyses.report.page import REPORT_FILE
 from harsanyi.analyses.statistics.claims import CLAIMS
 from harsanyi.analyses.statistics.verdict import require_form
@@ -41,7 +42,7 @@ def stated(claims: Sequence[str]) -> list[str]:
 
 def origins_outcome(options: Origins) -> Outcome:
     """`harsanyi origins`."""
-    summary = run_origins(options.runs, options.out, stated(options.claims))
+    summary = run_origins(options.runs, options.out, stated(options.claims), features=options.features)
     files = report_and_table(options.out, ORIGINS)
     return Outcome(summary, files, whole=not lacks_inputs(options.runs))
 

@@ -1,6 +1,6 @@
 """Origins: knowledge changes of differently pretrained or differently fine-tuned networks, side by side."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 def compare_many(
     changes: Mapping[str, KnowledgeChange],
     *,
+    pairs: Sequence[tuple[str, str]] | None = None,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The tables of several knowledge changes in one, and the differences of their shares.
@@ -34,8 +35,9 @@ def compare_many(
     of players differ, "all" covers more orders in one origin than in the other.
 
     Args:
-        changes: by name of the origin. Changes with the same number of games must have the same inputs in the
-            same order; origins with different numbers of games have no difference.
+        changes: by name of the origin.
+        pairs: of names whose changes have the same inputs in the same order; others have no difference. By
+            default all two changes with the same number of games.
         bootstrap: of the intervals over games.
 
     Returns:
@@ -43,7 +45,7 @@ def compare_many(
         then p and p_corrected of differences (`with_corrected`, over all differences of a kind and order).
 
     Raises:
-        ValueError: for no change, an empty name, or a name with " − ".
+        ValueError: for no change, an empty name, a name with " − ", or pairs with different numbers of games.
 
     >>> import torch
     >>> from harsanyi.analyses.knowledge.change import compare
@@ -58,9 +60,8 @@ def compare_many(
     tables = [change.table(bootstrap=bootstrap).assign(origin=name) for name, change in changes.items()]
     rows = [
         row
-        for (name, first), (other_name, second) in combinations(changes.items(), 2)
-        if first.games == second.games
-        for row in _differences(f"{name}{MINUS}{other_name}", first, second, bootstrap)
+        for name, other in _paired(changes, pairs)
+        for row in _differences(f"{name}{MINUS}{other}", changes[name], changes[other], bootstrap)
     ]
     columns = ["origin", *tables[0].columns.drop("origin")]
     table = pd.concat([*tables, pd.DataFrame(rows, columns=[*columns, P])], ignore_index=True)
@@ -70,12 +71,14 @@ def compare_many(
 def origin_similarities(
     changes: Mapping[str, KnowledgeChange],
     *,
+    pairs: Sequence[tuple[str, str]] | None = None,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """The `similarity` of each pair of origins, of their networks before and of their networks after.
 
     Args:
-        changes: by name of the origin, of the same games and players.
+        changes: by name of the origin.
+        pairs: of names whose changes are of the same games and players; by default all two.
         bootstrap: of the intervals over games.
 
     Returns:
@@ -94,7 +97,9 @@ def origin_similarities(
     [['before', 0.5], ['after', 0.5]]
     """
     _require_names(changes)
-    require_same_games({name: change.before for name, change in changes.items()})
+    pairs = list(combinations(changes, 2)) if pairs is None else pairs
+    for pair in pairs:
+        require_same_games({name: changes[name].before for name in pair})
     columns = ["network", "one", "other", "kind", "order", "value", "low", "high", "games"]
     tables = [
         similarity(
@@ -103,7 +108,7 @@ def origin_similarities(
             bootstrap=bootstrap,
         ).assign(network=network, one=first, other=second)
         for network in SIDES
-        for first, second in combinations(changes, 2)
+        for first, second in pairs
     ]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
@@ -143,6 +148,21 @@ def _sums(change: KnowledgeChange, part: str, labels: list[dict[str, str]]) -> n
     columns = group_labels(change.n, signs=False)
     sums = group_sums(getattr(change, part), signs=False)
     return sums[:, [columns.index(label) for label in labels]]
+
+
+def _paired(
+    changes: Mapping[str, KnowledgeChange], pairs: Sequence[tuple[str, str]] | None
+) -> Sequence[tuple[str, str]]:
+    """The pairs of names; by default all two changes with the same number of games."""
+    if pairs is None:
+        return [pair for pair in combinations(changes, 2) if len({changes[name].games for name in pair}) == 1]
+    for one, other in pairs:
+        if changes[one].games != changes[other].games:
+            raise ValueError(
+                f"{one} has {changes[one].games} games, {other} has {changes[other].games}: expected pairs "
+                "on the same inputs"
+            )
+    return pairs
 
 
 def _require_names(changes: Mapping[str, KnowledgeChange]) -> None:

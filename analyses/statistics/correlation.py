@@ -11,7 +11,7 @@ import pandas as pd
 
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, Difference
 from harsanyi.analyses.statistics.comparisons import with_corrected
-from harsanyi.analyses.statistics.studentised import jackknife_error, t_p_value, t_quantile
+from harsanyi.analyses.statistics.studentised import ROUNDING, jackknife_error, t_p_value, t_quantile
 
 COEFFICIENTS = ("pearson", "spearman")
 COLUMNS = [
@@ -91,6 +91,58 @@ def correlation_table(
             interval = _interval(coefficient, len(names), bootstrap)
             rows.append({"x": x, "y": y, "coefficient": name, **vars(interval), **counts})
     return with_corrected(pd.DataFrame(rows, columns=COLUMNS), by=["coefficient"])[COLUMNS]
+
+
+def coefficient_difference(
+    points: pd.DataFrame, xs: tuple[str, str], y: str, *, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
+    """|ρ| of one column with y less |ρ| of another, by Spearman's coefficient: which ranks y better.
+
+    The interval is a t interval of the difference, its error that of the jackknife over points, both
+    coefficients without the same point. Signs are those of all points.
+
+    Args:
+        points: a row for each point; those with NaN in one of the three columns are left out.
+        xs: names of the two columns.
+        y: name of the column that both are set against.
+        bootstrap: of the interval: its confidence.
+
+    Returns:
+        one row as of `correlation_table`: x "ONE − OTHER", the coefficient "|spearman|". The value is NaN
+        where a column is constant; bounds are NaN then, with fewer than five points, and where both
+        coefficients stay as they are without any point.
+
+    >>> points = pd.DataFrame({"a": [1, 2, 3, 4, 5], "b": [2, 1, 3, 5, 4], "y": [5, 4, 3, 2, 1]})
+    >>> row = coefficient_difference(points, ("a", "b"), "y").iloc[0]
+    >>> row.x, float(round(row.value, 3))
+    ('a − b', 0.2)
+    """
+    require_columns(points, [*xs, y])
+    values = np.stack([_numbers(points, name) for name in (*xs, y)])
+    complete = ~np.isnan(values).any(0)
+    count = int(complete.sum())
+    times = np.concatenate([np.ones((1, count)), 1 - np.eye(count)])
+    groups = np.arange(count)
+    coefficients = [
+        _coefficient(times, values=values[[row, 2]][:, complete], groups=groups, ranked=True)
+        for row in range(2)
+        if count
+    ]
+    one, other = (np.sign(of_x[0]) * of_x for of_x in coefficients or np.full((2, 1), np.nan))
+    row = {"x": " − ".join(xs), "y": y, "coefficient": "|spearman|", "points": count, "clusters": count}
+    interval = _of_difference(one - other, bootstrap)
+    return pd.DataFrame([row | vars(interval) | {"left_out": int((~complete).sum())}], columns=COLUMNS)
+
+
+def _of_difference(found: np.ndarray, bootstrap: Bootstrap) -> Difference:
+    """The interval of a value from itself and its values without each point."""
+    value, without = float(found[0]), found[1:]
+    error = float(jackknife_error(without)) if len(without) else np.nan
+    if len(without) < LEAST_CLUSTERS or not error > ROUNDING:
+        return Difference(value, np.nan, np.nan, np.nan)
+    reach = float(t_quantile(len(without), bootstrap.confidence)) * error
+    p = float(t_p_value(np.array(value), np.array(error), len(without)))
+    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), p)
 
 
 def require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:

@@ -155,6 +155,19 @@ def test_other_numbers_of_players_share_their_orders():
         origin_similarities({"a": one, "b": other})
 
 
+def test_only_pairs_on_the_same_inputs_are_compared():
+    changes = {"a": random_change(1), "b": random_change(2), "c": random_change(3)}
+    pairs = [("a", "c")]
+    table = compare_many(changes, pairs=pairs, bootstrap=Bootstrap(resamples=2))
+    assert set(table.origin) == {"a", "b", "c", "a − c"}
+    alike = origin_similarities(changes, pairs=pairs, bootstrap=Bootstrap(resamples=2))
+    assert set(zip(alike.one, alike.other, strict=True)) == {("a", "c")}
+    assert origin_similarities(changes, pairs=[]).empty
+    few = {"a": random_change(1), "b": random_change(2, games=3)}
+    with pytest.raises(ValueError, match="a has 5 games, b has 3: expected pairs on the same inputs"):
+        compare_many(few, pairs=[("a", "b")])
+
+
 def test_without_scratch_there_is_no_share_of_it():
     table = compare_many(
         {"a": random_change(1), "b": random_change(2, scratch=False)}, bootstrap=Bootstrap(resamples=2)
@@ -288,7 +301,6 @@ def test_runs_that_cannot_be_side_by_side(named, said, runs, refused, tmp_path):
         ("--method=and-or", 'method: ["sparse", 0.04] in a, ["and-or"] in b'),
         ("--noise=0.1", 'method: ["sparse", 0.04] in a, ["sparse", 0.1] in b'),
         ("--threshold=0.1", "threshold: 0.05 in a, 0.1 in b"),
-        ("--inputs=4", 'inputs: ["3 of test.parquet"'),
         ("--baseline=blur", 'baseline: "zeros" in a, "blur" in b'),
     ],
 )
@@ -296,7 +308,36 @@ def test_conditions_that_differ(option, said, runs, checkpoints, refused, tmp_pa
     changed = comparison(checkpoints, tmp_path / "run", "before", "after", option)
     message = refused("origins", f"a={runs / 'one'}", f"b={changed}", f"--out={tmp_path / 'beside'}")
     assert said in message
-    assert "only their networks may differ" in message
+    assert "only their networks, inputs and labels may differ" in message
+
+
+@pytest.mark.usefixtures("no_pixels")
+def test_runs_on_other_inputs_have_their_shares_alone(runs, checkpoints, refused, tmp_path, capsys):
+    """Between them there is no difference and no similarity, and that is said."""
+    fine = comparison(checkpoints, tmp_path / "fine", "before", "after", "--inputs=4")
+    named = [f"one={runs / 'one'}", f"fine={fine}", f"two={runs / 'two'}"]
+    out = tmp_path / "beside"
+    main(["origins", *named, f"--out={out}", "--claims=new_share:one - new_share:two < 2"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Not all origins have the same games (fine against one: inputs:" in said
+    assert "Left out between them are paired differences" in said
+    assert "This rests on 3 inputs (one), 4 inputs (fine) and 3 inputs (two)" in said
+    table = read_table(out / "origins.h5")
+    assert list(dict.fromkeys(table.origin)) == ["one", "fine", "two", "one − two"]
+    own = table[table.origin == "fine"].drop(columns=["origin", "p", "p_corrected"]).reset_index(drop=True)
+    expected = Run.open(fine).change.table(bootstrap=Bootstrap(seed=0))
+    pd.testing.assert_frame_equal(own, expected, check_exact=True)
+    alike = read_table(out / "similarities.h5")
+    assert set(zip(alike.one, alike.other, strict=True)) == {("one", "two")}
+    # Both runs have games 0, 1 and 2, which are other inputs: they are not paired.
+    claimed = refused(
+        "origins", *named, f"--out={tmp_path / 'no'}", "--claims=new_share:one - new_share:fine < 1"
+    )
+    assert "none in common: a claim can only subtract what is paired" in claimed
+    assert not (tmp_path / "no").exists()
+    main(["origins", *named[:2], f"--out={tmp_path / 'two'}"])
+    assert read_table(tmp_path / "two/similarities.h5").empty
+    assert len(list((tmp_path / "two/figures").glob("*.png"))) == 3
 
 
 @pytest.mark.usefixtures("no_pixels")
