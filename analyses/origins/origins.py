@@ -64,7 +64,9 @@ def compare_many(
         for row in _differences(f"{name}{MINUS}{other}", changes[name], changes[other], bootstrap)
     ]
     columns = ["origin", *tables[0].columns.drop("origin")]
-    table = pd.concat([*tables, pd.DataFrame(rows, columns=[*columns, P])], ignore_index=True)
+    # An empty table beside the others would make objects of their numbers.
+    differences = [pd.DataFrame(rows)] if rows else []
+    table = pd.concat([*tables, *differences], ignore_index=True).reindex(columns=[*columns, P])
     return with_corrected(table, by=["kind", "order"])
 
 

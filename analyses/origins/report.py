@@ -93,7 +93,7 @@ def run_origins(
         correlations = feature_correlations(feature_points(measured, tables[ORIGINS]), bootstrap=bootstrap)
         tables |= {FEATURES: measured, FEATURE_CORRELATIONS: correlations}
     report = _report(groups, origins, tables, _again(runs, out, claims, features))
-    publish(out, tables, report)
+    publish(out, {name: table for name, table in tables.items() if len(table)}, report)
     lacking = [f"{origin.name}: {line}" for origin in origins for line in left_out(origin.run.store)]
     return [*lacking, *report.summary]
 

@@ -312,6 +312,18 @@ def test_conditions_that_differ(option, said, runs, checkpoints, refused, tmp_pa
 
 
 @pytest.mark.usefixtures("no_pixels")
+def test_a_series_from_scratch_stands_beside_a_tracked_run(runs, refused, tmp_path):
+    named = [f"one={runs / 'one'}", f"tracked={runs / 'track'}:tuned:tuned"]
+    main(["origins", *named, f"--out={tmp_path / 'out'}"])
+    table = read_table(tmp_path / "out/origins.h5")
+    shares = table[(table.quantity == "scratch_share") & (table.order == "all") & (table.sign == "both")]
+    # Beside its own end all that is preserved is there as well.
+    assert shares[(shares.origin == "tracked") & (shares.kind == "both")].value.item() == 1
+    said = refused("origins", named[0], f"b={runs / 'track'}:tuned:none", f"--out={tmp_path / 'no'}")
+    assert "has no series 'none'; it has tuned" in said
+
+
+@pytest.mark.usefixtures("no_pixels")
 def test_runs_on_other_inputs_have_their_shares_alone(runs, checkpoints, refused, tmp_path, capsys):
     """Between them there is no difference and no similarity, and that is said."""
     fine = comparison(checkpoints, tmp_path / "fine", "before", "after", "--inputs=4")
@@ -336,7 +348,7 @@ def test_runs_on_other_inputs_have_their_shares_alone(runs, checkpoints, refused
     assert "none in common: a claim can only subtract what is paired" in claimed
     assert not (tmp_path / "no").exists()
     main(["origins", *named[:2], f"--out={tmp_path / 'two'}"])
-    assert read_table(tmp_path / "two/similarities.h5").empty
+    assert not (tmp_path / "two/similarities.h5").exists()
     assert len(list((tmp_path / "two/figures").glob("*.png"))) == 3
 
 
