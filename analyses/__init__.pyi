@@ -62,6 +62,7 @@ from .reliability.figures import plot_found, plot_sharing, plot_variations
 from .reliability.reliability import run_reliability
 from .report.page import Report, write_figures, write_report
 from .report.tables import read_table, write_table
+from .robustness.robustness import run_robustness
 from .run.compute import compute
 from .run.notes import approximation
 from .run.run import Run
@@ -212,6 +213,7 @@ __all__ = [
     "run_granularity",
     "run_origins",
     "run_reliability",
+    "run_robustness",
     "runs_table",
     "screening_table",
     "share_interval",

@@ -85,6 +85,25 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """Say what discarded knowledge is worth on corrupted and attacked inputs, from a finished run."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compare wrote with --keep-outputs. Results go to RUN/robustness."""
+    corruptions: tuple[str, ...] | None = None
+    """Corruptions of the inputs, each NAME:SEVERITY as for --corruption of compare. By default all, with
+    severity 3."""
+    attacks: tuple[float, ...] | None = None
+    """Attacks of pictures, each a distance as for --attack of compare. By default 0.05 0.1; none of
+    sentences."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule, or a TOML file with a list of claims. Stated before, as
+    "accuracy:with_discarded:blur:3 - accuracy:fine-tuned:blur:3 > 0": accuracy:PART:VARIATION (clean, or a
+    corruption, or pgd:0.1); by themselves SHARE:VARIATION and SHARE_difference:VARIATION (less that of
+    clean)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Say how far a run is, who works on it, what failed, and about how long it takes."""
 
@@ -195,6 +214,7 @@ COMMANDS: dict[str, Command] = {
     "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
     "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
+    "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
     "granularity": Command(
         Granularity,
         f"{HERE}.pretraining:granularity_outcome",

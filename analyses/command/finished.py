@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harsanyi.analyses.accuracy.relate import FOLDER, relate
-from harsanyi.analyses.command.commands import Accuracy, Origins
+from harsanyi.analyses.command.commands import Accuracy, Origins, Robustness
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.origins.report import ORIGINS, run_origins
 from harsanyi.analyses.origins.runs import lacks_inputs
 from harsanyi.analyses.report.page import REPORT_FILE
+from harsanyi.analyses.robustness.robustness import ACCURACY_TABLE, run_robustness
+from harsanyi.analyses.robustness.robustness import FOLDER as ROBUSTNESS
+from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.analyses.statistics.claims import CLAIMS
 from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import read_toml
@@ -58,3 +61,16 @@ def accuracy_outcome(options: Accuracy) -> Outcome:
         claims=stated(options.claims),
     )
     return Outcome(summary, {"Report": options.run / FOLDER / REPORT_FILE}, whole=is_whole(options.run))
+
+
+def robustness_outcome(options: Robustness) -> Outcome:
+    """`harsanyi robustness`."""
+    summary = run_robustness(
+        options.run,
+        corruptions=options.corruptions,
+        attacks=options.attacks,
+        claims=stated(options.claims),
+    )
+    out = options.run / ROBUSTNESS
+    whole = all(is_whole(store.parent) for store in (options.run / STORE_FILE, *out.glob(f"*/{STORE_FILE}")))
+    return Outcome(summary, report_and_table(out, ACCURACY_TABLE), whole=whole)

@@ -31,10 +31,11 @@ GROUPS = (
         "input",
         (
             *("data", "test_data", "pretrain_data", "target", "train_data", "level", "inputs"),
-            *("noise_levels", "corruptions"),
+            *("noise_levels", "corruptions", "attacks"),
         ),
         (
-            *("task", "label", "corruption", "image_column", "text_column", "label_columns", "bits"),
+            *("task", "label", "corruption", "attack"),
+            *("image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
             "preprocessing",
         ),

@@ -90,7 +90,8 @@ def restricted_prediction(
           "everything" (the whole network, v_k(N)); of `before`, with its constants, "discarded",
           "nothing of before", "everything of before"; "random like" each part, of the same network;
           "chance".
-        - version: "only" this part, or "without": all salient interactions of `after` except this part.
+        - version: "only" this part; "without": all salient interactions of `after` except this part; or
+          "added": the whole network `after`, v_k(N), and this part of `before`, the discarded one.
         - quantity: "accuracy", the share of games whose prediction is the label; "agreement", the share whose
           prediction is the answer of the whole network `after`; "accuracy_share", accuracy divided by that of
           "all salient", NaN where that is 0; "accuracy_difference" of each part alone, accuracy less that of
@@ -114,7 +115,7 @@ def restricted_prediction(
         before, after, labels, scratch=scratch, threshold=threshold, seed=bootstrap.seed
     )
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
-    intervals = [_rates(right, bootstrap), _rates(agrees, bootstrap), _shares(right, whole, bootstrap)]
+    intervals = [rates(right, bootstrap), rates(agrees, bootstrap), _shares(right, whole, bootstrap)]
     measured = (
         (*row, quantity, interval, "")
         for row, of_row in zip(rows, zip(*intervals, strict=True), strict=True)
@@ -205,8 +206,16 @@ def _mean_of_draws(values: Float64[Tensor, "*draws games"]) -> Float64[Tensor, "
     return values.mean(0) if values.dim() > 1 else values
 
 
-def _rates(shares: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
-    """Wilson's interval of truth values, those of means for several draws a game, none of what is given."""
+def rates(shares: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
+    """How right each column is on average, with its interval.
+
+    Args:
+        shares: how right, `(games, columns)`, as `restricted_answers` gives it.
+        bootstrap: of the intervals over games.
+
+    Returns:
+        Wilson's interval of truth values, those of means for several draws a game, none of what is given.
+    """
     truths = np.asarray(np.isin(shares, (0.0, 1.0)).all(0))
     given = (shares == shares[0]).all(0) & ~truths
     of_truths = iter(rate_interval(shares[:, truths], bootstrap=bootstrap))
@@ -297,6 +306,7 @@ def _class_scores(
     scores["nothing of before", "only"] = constant_before
     scores["everything of before", "only"] = before.v[:, -1]
     scores["discarded", "only"] = constant_before + parts["discarded"].sum((1, 2))
+    scores["discarded", "added"] = after.v[:, -1] + parts["discarded"].sum((1, 2))
     scores["all salient", "only"] = constant + salient.sum((1, 2))
     for name in (name for name in PARTS if name in parts):
         scores[name, "only"] = constant + parts[name].sum((1, 2))

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, share_axis
 from harsanyi.analyses.drawing.palette import (
+    CHANGE_COLOURS,
     COLUMN,
     FAINT,
     FONT,
@@ -95,7 +96,8 @@ def plot_variations(
     Args:
         table: columns variation, `by`, value, low and high; at most a row for each pair. The variation
             "clean", if there is one, comes first.
-        by: "network", or "quantity" for shares, which have the colours of all figures of shares.
+        by: the column of what is drawn: "network"; "quantity" for shares, "knowledge" for parts of the
+            knowledge, which have the colours of all figures of these.
         ax: to draw on; new axes by default.
         label: of the horizontal axis.
 
@@ -110,6 +112,7 @@ def plot_variations(
     names, groups = list(dict.fromkeys(table.variation)), list(dict.fromkeys(table[by]))
     ax = ax or new_axes(1.5 * COLUMN, 0.9 + (0.14 + 0.07 * len(groups)) * len(names))
     for i, (colour, group) in enumerate(zip(cycle(NETWORK_COLOURS), groups)):
+        colour = CHANGE_COLOURS.get(group, colour)
         words, colour = SHARE_COLOURS.get(group, (group.replace("_", " "), colour))
         rows = table[table[by] == group].set_index("variation").reindex(names)
         y = np.arange(len(names)) + ((i + 0.5) / len(groups) - 0.5) * 0.7

@@ -17,8 +17,13 @@ from harsanyi.shown import number
 # Names of the tables' files, and of the groups of variations.
 GENERALITY_TABLE, SHARING_TABLE, FOUND_TABLE = "generality", "sharing", "found"
 STABILITY_TABLE, SHARES_TABLE, APPROXIMATION_TABLE = "stability", "shares", "approximation"
-CLEAN, SHIFT, OTHER_PLAYERS = "clean", "shift", "players"
-GROUP_WORDS = {NOISE: "With noise", SHIFT: "On shifted inputs", OTHER_PLAYERS: "With other players"}
+CLEAN, SHIFT, ATTACK, OTHER_PLAYERS = "clean", "shift", "attack", "players"
+GROUP_WORDS = {
+    NOISE: "With noise",
+    SHIFT: "On shifted inputs",
+    ATTACK: "Under attack",
+    OTHER_PLAYERS: "With other players",
+}
 
 
 def reliability_figures(study: Reliability, tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -73,7 +78,7 @@ def describe_reliability(study: Reliability, tables: Mapping[str, pd.DataFrame])
             + "."
         )
     sentences += _stability(tables)
-    sentences += [sentence for group in GROUP_WORDS for sentence in _moved(shares, group)]
+    sentences += [sentence for group in GROUP_WORDS for sentence in moved(shares, group)]
     games = int(shares.games.iloc[0])
     return [*sentences, resting_on(games, "inputs")]
 
@@ -91,14 +96,14 @@ def reliability_findings(study: Reliability, tables: Mapping[str, pd.DataFrame])
     found = {
         "Stability": " ".join(_stability(tables)),
         "Shares when inputs vary": " ".join(
-            sentence for group in GROUP_WORDS if group != OTHER_PLAYERS for sentence in _moved(shares, group)
+            sentence for group in GROUP_WORDS if group != OTHER_PLAYERS for sentence in moved(shares, group)
         ),
         "Approximation": f"On the inputs as they are, {listed(left)} is left, of the spread of the scores.",
     }
     if SHARING_TABLE in tables:
         found["Shared by inputs"] = _shared(tables[SHARING_TABLE])
     if study.layouts:
-        found["Shares with other players"] = " ".join(_moved(shares, OTHER_PLAYERS))
+        found["Shares with other players"] = " ".join(moved(shares, OTHER_PLAYERS))
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
@@ -122,10 +127,10 @@ def _stability(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [_least_alike(group) for _, group in rows.groupby("group", sort=False)]
 
 
-def _moved(shares: pd.DataFrame, group: str) -> list[str]:
+def moved(shares: pd.DataFrame, group: str) -> list[str]:
     """How the variations of a group move the preserved share; no sentence where there are none."""
     rows = _all_orders(shares[(shares.group == group) & (shares.quantity == "preserved_share")])
-    return [_most_moved(rows, GROUP_WORDS[group])] if rows.difference.notna().any() else []
+    return [_mostmoved(rows, GROUP_WORDS[group])] if rows.difference.notna().any() else []
 
 
 def _least_alike(rows: pd.DataFrame) -> str:
@@ -136,7 +141,7 @@ def _least_alike(rows: pd.DataFrame) -> str:
     )
 
 
-def _most_moved(rows: pd.DataFrame, name: str) -> str:
+def _mostmoved(rows: pd.DataFrame, name: str) -> str:
     rows = rows[rows.difference.notna()]
     most = rows.iloc[int(rows.difference.abs().argmax())]
     points = with_interval(most, _points, of="difference")

@@ -33,6 +33,7 @@ from harsanyi.analyses.run.same_networks import (
     require_same_networks,
     settings_known_to,
 )
+from harsanyi.analyses.study.attack import as_attacked_before
 from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
 from harsanyi.analyses.study.games import StudyGames, error_sentence
 from harsanyi.analyses.study.kept import read_kept, write_kept
@@ -100,7 +101,9 @@ def fill_tables(
         games = prepare(study)
         _require_room(games)
         if (study.out / STORE_FILE).exists():
-            to_be_tried_again(Store(study.out / STORE_FILE), failed=study.retry_failed)
+            there = Store(study.out / STORE_FILE)
+            games = replace(games, layout=as_attacked_before(games.layout, games.networks, there))
+            to_be_tried_again(there, failed=study.retry_failed)
         unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
         masked = {name: games.game(name) for name in unfinished}
         answers = first_answers(games)

@@ -88,6 +88,8 @@ def _inputs(run: Run) -> str:
     drawn = f"{games:,} input{'s' if games > 1 else ''} of {called(Path(study.data))}"
     label = "the label in the data" if study.label == "data" else "the predicted label"
     corrupted = f", corrupted by {study.corruption}" if study.corruption else ""
+    if study.attack is not None:
+        corrupted += f", attacked by projected gradient descent within {study.attack:g}"
     return (
         f"We explained {SCORES.get(study.score, study.score)}, for {label}, on {drawn} (drawn evenly over "
         f"the classes, seed {study.seed}){corrupted}."

@@ -67,6 +67,8 @@ def network_facts(run: Run) -> dict[str, str]:
     words = _left_out(facts.left_out)
     if facts.corruption is not None:
         words["corrupted"] = f"{facts.corruption.name}, {facts.corruption.severity:g}"
+    if run.study.attack is not None:
+        words["attacked"] = f"within {run.study.attack:g}, by projected gradient descent"
     for name, read_out in facts.read_outs.items():
         words[f"read-out of {name}"] = (
             f"{PROBES[read_out.of]} on {read_out.samples} inputs, {_fitted(read_out)}"

@@ -195,14 +195,15 @@ class StudyGames:
 
         Returns:
             a row for each network and data set; none of a network whose read-out was fitted to the study's
-            data, and none where labels are predicted, or outputs are numbers of a regression or answers at
-            pixels. Of a multi-label network the share of labels, present and absent, that it has right.
+            data, and none where labels are predicted, inputs are attacked, or outputs are numbers of a
+            regression or answers at pixels. Of a multi-label network the share of labels, present and
+            absent, that it has right.
 
         Raises:
             ValueError: the order of a network's outputs was assumed, and another one is far more accurate.
         """
         study = self.study
-        if study.label != "data" or study.score in (OUTPUT, PIXELS):
+        if study.label != "data" or study.attack is not None or study.score in (OUTPUT, PIXELS):
             return ()
         splits = {"held out": (study.data, self.all_inputs)}
         if study.train_data is not None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harsanyi.analyses.study.attack import attacked
 from harsanyi.analyses.study.first_checks import require_options
 from harsanyi.analyses.study.games import StudyGames, device_named, error_sentence
 from harsanyi.analyses.study.inputs import corrupt_inputs, corruption_of, draw_inputs, load_study_inputs
@@ -51,6 +52,9 @@ def prepare(study: Study) -> StudyGames:
             name: output_numbers(study, network, answers.matches.get(name), labels, classes)
             for name, network in networks.items()
         }
+        settings = _settings(study, answers, inputs, [classes[label] for label in labels], numbers, layout)
+        if study.attack is not None:
+            layout = attacked(study.attack, study.score, networks, numbers, layout)
     games = StudyGames(
         study,
         all_inputs,
@@ -58,7 +62,7 @@ def prepare(study: Study) -> StudyGames:
         answers,
         numbers,
         layout,
-        _settings(study, answers, inputs, [classes[label] for label in labels], numbers, layout),
+        settings,
         drawn.left_out,
         corruption_of(study, inputs.kind),
         without=unknown,
@@ -86,7 +90,8 @@ def _settings(
     """All that the value tables depend on; JSON values, from which the store makes its fingerprint.
 
     A read-out stands there by its recipe: fitted with other threads it differs in its last bits.
-    `numbers` are those of the outputs for the labels, by network.
+    `numbers` are those of the outputs for the labels, by network. So do attacked inputs: by the clean ones
+    and how far they may move.
     """
     stated = preprocessing_of(study)
     return {
@@ -105,6 +110,7 @@ def _settings(
         **layout.settings,
         # A setting at its default is left out, so that older stores, which lack the setting, stay valid.
         **({} if study.corruption is None else {"corruption": study.corruption}),
+        **({} if study.attack is None else {"attack": study.attack}),
         **({} if study.precision == "float32" else {"precision": study.precision}),
         **({} if study.choose == "random" else {"choose": study.choose}),
         **({"outputs": numbers} if study.classes else {}),

@@ -30,7 +30,7 @@ OF_READ_OUTS = ("read_out", "read_out_inputs")
 OF_KIND = {
     "image": (
         *("image_column", "bits", "skip_unreadable", "image_size", "mean", "std", "crop"),
-        "interpolation",
+        *("interpolation", "attack"),
     ),
     "text": ("text_column", "stop_words", "skip_short"),
 }
@@ -103,6 +103,11 @@ class Study(Settings):
     contrast, brightness, jpeg, pixelate. Text: swapped_letters, dropped_words, case. noise:AMOUNT takes any
     standard deviation in units of 0 to 255, or any number of swapped letters. Labels and players stay those
     of the clean inputs."""
+    attack: float | None = None
+    """Attack all pictures first. By projected gradient descent, each number that the fine-tuned network is
+    given (the first network, where none is fine-tuned) moves by this much at most, so that its score of the
+    label falls. In units of the normalised inputs: with ImageNet's normalisation, 0.1 are 6 of the 255 steps
+    of a pixel. All networks get the same pictures; players stay those of the clean ones."""
     layer: str | None = None
     """Layer whose output is masked, instead of the input."""
     method: Literal["sparse", "joint", "and-or", "and"] = "sparse"
@@ -221,6 +226,8 @@ class Study(Settings):
             if (amount := getattr(self, name)) is not None and not 0 < amount < float("inf"):
                 raise ValueError(f"{option(name)} is {amount}: expected more than 0")
         share_in(self.share)
+        if self.attack is not None:
+            self._require_attack(self.attack)
         if not 0 <= self.noise < float("inf"):
             raise ValueError(f"--noise is {self.noise}: expected a share of |v(N) − v(∅)|, 0 or more")
         if not 0 <= self.specific <= 1:
@@ -237,6 +244,18 @@ class Study(Settings):
             raise ValueError(
                 f"--threshold is {self.threshold}: expected a share of the strongest effect, 0 or more and "
                 "less than 1"
+            )
+
+    def _require_attack(self, radius: float) -> None:
+        """Refuse an attack that moves nothing, and one on a number that is not to be high."""
+        if not 0 < radius < float("inf"):
+            raise ValueError(
+                f"--attack is {radius}: expected how far each number of an input may move, more than 0"
+            )
+        if self.score in (OUTPUT, NEXT_TOKEN):
+            raise ValueError(
+                f"--attack lowers the score of the label, and --score {self.score} is of no class: leave it "
+                "out"
             )
 
     @property
@@ -319,6 +338,7 @@ class Reliability(Compare):
             raise ValueError(
                 "--corruption is for one run; reliability takes --corruptions beside clean inputs"
             )
+        self.refuse_idle(("attack",), "for one run; harsanyi robustness attacks the inputs of a finished one")
         if self.choose != "random":
             raise ValueError(
                 f"--choose {self.choose} would give each variation players of its own, and nothing could be "

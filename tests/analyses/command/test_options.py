@@ -332,6 +332,7 @@ CHANGED: dict[str, Any] = {
     "baseline": "blur",
     "score": "logit",
     "corruption": "blur:1",
+    "attack": 0.1,
     "layer": "conv1",
     "method": "and",
     "noise": 0.1,

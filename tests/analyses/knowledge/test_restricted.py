@@ -69,6 +69,7 @@ def literal_scores(before, after, scratch, game: int, threshold: float) -> dict[
     for part in ("nothing", "preserved", "new", "also_scratch", "exclusive", "all salient"):
         scores[part, "only"] = scores[part, "without"] = now
     scores["discarded", "only"] = scores["nothing of before", "only"] = then
+    scores["discarded", "added"] = after.v[game, -1].item()
     for key in is_:
         shared = common(was[key], is_[key])
         effects = {"preserved": shared, "new": is_[key] - shared, "all salient": is_[key]}
@@ -78,6 +79,7 @@ def literal_scores(before, after, scratch, game: int, threshold: float) -> dict[
             scores[part, "only"] += effect
             scores[part, "without"] += is_[key] - effect
         scores["discarded", "only"] += was[key] - shared
+        scores["discarded", "added"] += was[key] - shared
     return scores
 
 

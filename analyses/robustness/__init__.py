@@ -1,0 +1,1 @@
+"""What fine-tuning discarded, on inputs as they are, corrupted and attacked."""
