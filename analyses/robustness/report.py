@@ -60,7 +60,8 @@ def describe_robustness(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         f"On the inputs as they are, {_alone(table, CLEAN)}.",
         *(sentence for group in CHANGES for sentence in moved(shares, group)),
     ]
-    return [*sentences, resting_on(int(table.games.iloc[0]), "inputs")]
+    basis = resting_on(int(table.games.iloc[0]), "inputs").removesuffix(".")
+    return [*sentences, f"{basis}; those of accuracies are Wilson's."]
 
 
 def robustness_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -125,7 +126,7 @@ def _put_back(table: pd.DataFrame) -> str:
     return (
         f"What was discarded, put back, makes the fine-tuned network more often right on {counts[0]} of "
         f"{len(rows)} distributions and less often on {counts[1]}; on the others it cannot be told. "
-        f"{told_apart(table, 'differences to the fine-tuned network')}"
+        f"{told_apart(table, 'differences to the fine-tuned network, those of parts and constants included')}"
     ).strip()
 
 
