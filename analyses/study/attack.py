@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from captum.robust import PGD
 from torch import Tensor
 
 from harsanyi.analyses.study.layout import Layout, displayed
@@ -116,6 +115,8 @@ def _moved(
     network: Network, inputs: Tensor, labels: Tensor, score: str, radius: float, bounds: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Inputs after projected gradient descent on the network's score of their labels."""
+    from captum.robust import PGD  # here, since no other study needs captum
+
     low, high = (bound.to(network.device) for bound in bounds)
     attack = PGD(network.forward, lambda outputs, targets: -SCORES[score](outputs, targets))
     attack.fgsm.zero_thresh = 0.0  # else captum takes slopes below 1e-6 for none

@@ -172,8 +172,9 @@ def test_one_networks_command_says_so(study, checkpoints, tmp_path, capsys):
     assert 'choose = "influence"' in (tmp_path / "run" / "study.toml").read_text(encoding="utf-8")
 
 
-def test_runs_with_other_players_of_the_same_grid_are_not_set_side_by_side(study, run, tmp_path):
+def test_runs_with_other_players_of_the_same_grid_are_not_compared_game_by_game(study, run, tmp_path):
     by_lot = replace(study, choose="random", out=tmp_path / "by_lot")
     run_comparison(by_lot, progress=False)
-    with pytest.raises(ValueError, match="cannot be compared \\(players chosen: "):
-        run_origins([f"one={study.out}", f"two={by_lot.out}"], tmp_path / "both")
+    said = run_origins([f"one={study.out}", f"two={by_lot.out}"], tmp_path / "both")
+    assert "Not all origins have the same games (two against one: players chosen: " in " ".join(said)
+    assert not (tmp_path / "both" / "similarity.csv").exists()
