@@ -177,4 +177,4 @@ def test_runs_with_other_players_of_the_same_grid_are_not_compared_game_by_game(
     run_comparison(by_lot, progress=False)
     said = run_origins([f"one={study.out}", f"two={by_lot.out}"], tmp_path / "both")
     assert "Not all origins have the same games (two against one: players chosen: " in " ".join(said)
-    assert not (tmp_path / "both" / "similarity.csv").exists()
+    assert not (tmp_path / "both" / "similarities.h5").exists()
