@@ -3,6 +3,9 @@
 import ast
 import subprocess
 import sys
+import tomllib
+
+import pytest
 
 import harsanyi
 from tests.places import ROOT
@@ -43,3 +46,11 @@ def test_it_imports_neither_torch_nor_matplotlib():
 
 def test_a_name_that_is_not_there():
     assert not hasattr(harsanyi, "no_such_name")
+
+
+@pytest.mark.parametrize("archive", ["wheel", "sdist"])
+def test_every_module_beside_the_face_is_packaged(archive):
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    modules = {f"harsanyi/{path.name}" for path in (ROOT / "harsanyi").glob("*.py*") if path.is_file()}
+    packaged = set(build["targets"][archive]["only-include"])
+    assert modules == {name for name in packaged if name.startswith("harsanyi/")} - {"harsanyi/py.typed"}
