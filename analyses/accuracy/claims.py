@@ -9,7 +9,7 @@ import pandas as pd
 from harsanyi.analyses.accuracy.part_sentences import Of
 from harsanyi.analyses.accuracy.report import CORRELATION, RESTRICTED
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS
-from harsanyi.analyses.knowledge.restricted import DIFFERENCE, PARTS, restricted_answers
+from harsanyi.analyses.knowledge.restricted import DIFFERENCE, PARTS
 from harsanyi.analyses.knowledge.restricted_numbers import R2, R2_DIFFERENCE
 from harsanyi.analyses.run.questions import Question
 from harsanyi.analyses.run.run import Run
@@ -70,16 +70,8 @@ def claims_of_accuracy(
 
 def _right(run: Run, question: Question, table: pd.DataFrame) -> dict[str, Quantity]:
     """How right each part alone is, by input, with the interval that the table has."""
-    sides = question.by_class
-    rows, right, _ = restricted_answers(
-        sides["before"],
-        sides["after"],
-        question.truth,
-        scratch=sides.get("scratch"),
-        threshold=run.study.threshold,
-        seed=run.study.seed,
-    )
-    parts = _parts("scratch" in sides)
+    rows, right = question.right_by_part(run)
+    parts = _parts("scratch" in question.by_class)
     row = {"version": "only", "quantity": "accuracy"}
     places = {part: Place(RESTRICTED, row | {"knowledge": part}) for part in parts}
     shown = quantities_at(places, {RESTRICTED: table}, over="inputs")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harsanyi.analyses.knowledge.restricted import Row, rates, restricted_answers
-from harsanyi.analyses.run.questions import Question, question_of
+from harsanyi.analyses.knowledge.restricted import Row, rates
+from harsanyi.analyses.run.questions import question_of
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, Difference, mean_difference_interval
 
@@ -60,16 +60,8 @@ def answers_on(run: Run) -> Answers:
     Raises:
         ValueError: the outputs were not kept.
     """
-    question: Question = question_of(run, run.compared())
-    sides = question.by_class
-    rows, right, _ = restricted_answers(
-        sides["before"],
-        sides["after"],
-        question.truth,
-        scratch=sides.get("scratch"),
-        threshold=run.study.threshold,
-        seed=run.study.seed,
-    )
+    question = question_of(run, run.compared())
+    rows, right = question.right_by_part(run)
     known = [row for row in NAMES if row in rows]
     columns = [rows.index(row) for row in known]
     return Answers(question.games, tuple(NAMES[row] for row in known), right[:, columns])

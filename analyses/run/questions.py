@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.answers import of_labels
+from harsanyi.analyses.knowledge.restricted import Row, restricted_answers
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.study.inputs import load_inputs
@@ -48,6 +49,25 @@ class Question:
     def answers(self) -> Int64[Tensor, " games"]:
         """The choice of the network after, on each unmasked input."""
         return torch.stack([choice.v[:, -1] for choice in self.choices["after"]]).argmax(0)
+
+    def right_by_part(self, run: Run) -> tuple[list[Row], Float64[np.ndarray, "games rows"]]:
+        """How right each part of the knowledge alone is in every game (`restricted_answers`); not of numbers.
+
+        Args:
+            run: that is asked; its study has the threshold and the seed of random parts.
+
+        Returns:
+            knowledge and version of each row, and the numbers `(games, rows)`.
+        """
+        rows, right, _ = restricted_answers(
+            self.by_class["before"],
+            self.by_class["after"],
+            self.truth,
+            scratch=self.by_class.get("scratch"),
+            threshold=run.study.threshold,
+            seed=run.study.seed,
+        )
+        return rows, right
 
 
 def question_of(run: Run, compared: Mapping[str, str]) -> Question:
