@@ -26,7 +26,7 @@ from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import suggested_batch_size
 from harsanyi.interactions.game.failing import FIRST_GAMES
 from harsanyi.interactions.game.game import Game
-from harsanyi.interactions.store import layout
+from harsanyi.interactions.store import on_disk
 from harsanyi.interactions.store.differences import differences
 from harsanyi.interactions.store.tables import FAILED, tables_of
 from harsanyi.reading import parse_json, reading
@@ -36,7 +36,7 @@ from harsanyi.writing import require_room, sole_writer, whole
 
 # What a file is expected to be, and what to do about one that is something else.
 WHAT, ADVICE = (
-    f"a store ({layout.FORMAT!r})",
+    f"a store ({on_disk.FORMAT!r})",
     "it is damaged or something else; run the study again in another folder",
 )
 # So many games that fail one after the other are no fault of theirs.
@@ -62,7 +62,7 @@ class Store(Shown):
             raise FileNotFoundError(f"there is no store {self.path}")
         self._description: tuple[str, ...] | None = None
         with self._file() as file, self._reading():
-            self._description = layout.identity(file)
+            self._description = on_disk.identity(file)
             self.settings: dict[str, Any] = parse_json(file.attrs["settings"])
             self.networks: tuple[str, ...] = tuple(parse_json(file.attrs["networks"]))
             self.games, size = file[f"v/{self.networks[0]}"].shape
@@ -70,7 +70,7 @@ class Store(Shown):
             self.keeps_outputs: bool = "outputs" in file
             self.about = About.read(file["about"]) if "about" in file else About()
             self._check(file)
-            self.has_checksums: bool = layout.CHECKSUMS in file
+            self.has_checksums: bool = on_disk.CHECKSUMS in file
         # The games of this view in the file; None for all.
         self._chosen: list[int] | None = None
         self._arrays_of_games: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Store(Shown):
         of_outputs = 4 * sum(outputs[name] for name in networks) if outputs is not None else 0
         require_room(path, games * 2**n * (8 * len(networks) + of_outputs))
         with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
-            layout.reserve(file, settings=settings, networks=networks, games=games, n=n, outputs=outputs)
+            on_disk.reserve(file, settings=settings, networks=networks, games=games, n=n, outputs=outputs)
             for name, array in (arrays or {}).items():
                 file.create_dataset(f"arrays/{name}", data=array, track_times=False)
             about.write(file.create_group("about"))
@@ -229,7 +229,7 @@ class Store(Shown):
         """
         require_leave_to_go_on()
         with self.written() as file:
-            layout.write_rows(file, network, games, tables)
+            on_disk.write_rows(file, network, games, tables)
         self._require_some_success(network, games, tables)
 
     def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
@@ -291,9 +291,9 @@ class Store(Shown):
         groups += [FAILED] if both_record else []
         with self.written() as file, nullcontext(file) if other is self else other._file() as origin:
             bytes_of_a_game = sum(origin[f"{group}/{source}"][:1].nbytes for group in groups)
-            for rows in layout.ranges_of(missing, max(1, layout.COPIED_BYTES // bytes_of_a_game)):
+            for rows in on_disk.ranges_of(missing, max(1, on_disk.COPIED_BYTES // bytes_of_a_game)):
                 tables = {group: origin[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
-                layout.write_rows(file, target, rows, tables)
+                on_disk.write_rows(file, target, rows, tables)
 
     def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
         """Write value tables of a network that were evaluated elsewhere.
@@ -380,7 +380,7 @@ class Store(Shown):
         done = np.flatnonzero(self.done(network))
         games = done if self._chosen is None else np.array(self._chosen, dtype=int)[done]
         with self._file() as file:
-            found = set(layout.damaged_games(file, network, games.tolist()))
+            found = set(on_disk.damaged_games(file, network, games.tolist()))
         return [int(game) for game, number in zip(done, games, strict=True) if number in found]
 
     def forget(self, network: str, games: Sequence[int]) -> None:
@@ -395,7 +395,7 @@ class Store(Shown):
                 file[f"done/{network}"][game] = 0
                 if FAILED in file:
                     file[f"{FAILED}/{network}"][game] = b""
-            layout.to_disk(file)
+            on_disk.to_disk(file)
 
     def select(
         self, games: Sequence[int], *, arrays: Sequence[str] = (), settings: Sequence[str] = ()
@@ -480,10 +480,10 @@ class Store(Shown):
                 data = file[f"{group}/{network}"]
                 table = np.empty((len(numbers), *data.shape[1:]), data.dtype)
                 chosen = np.isin(np.arange(len(data)), numbers)
-                for part in layout.ranges_of(chosen, layout.rows_at_once(data)):
+                for part in on_disk.ranges_of(chosen, on_disk.rows_at_once(data)):
                     place = int(np.searchsorted(numbers, part.start))
                     data.read_direct(table, np.s_[part.start : part.stop], np.s_[place : place + len(part)])
-                damaged = layout.damaged_games(file, network, numbers.tolist(), {group: table})
+                damaged = on_disk.damaged_games(file, network, numbers.tolist(), {group: table})
             self._require_undamaged(network, damaged)
             return torch.from_numpy(table)
 
@@ -521,7 +521,7 @@ class Store(Shown):
             raise ValueError("its settings or the names of its networks have another form")
         if self.n < 0 or 2**self.n != file[f"v/{self.networks[0]}"].shape[1]:
             raise ValueError("its tables do not have a column for each coalition")
-        layout.require_form(file, self.networks, self.games, self.n)
+        on_disk.require_form(file, self.networks, self.games, self.n)
         self.about.require(self.games, self.n)
 
     @contextmanager
@@ -542,9 +542,9 @@ class Store(Shown):
         with ExitStack() as stack:
             with self._reading():
                 file = stack.enter_context(searched(self.path, mode))
-                if file.attrs.get("format") != layout.FORMAT:
-                    raise ValueError(f"{self.path} is no store of this version ({layout.FORMAT!r})")
-                if self._description not in (None, layout.identity(file)):
+                if file.attrs.get("format") != on_disk.FORMAT:
+                    raise ValueError(f"{self.path} is no store of this version ({on_disk.FORMAT!r})")
+                if self._description not in (None, on_disk.identity(file)):
                     raise ValueError(
                         f"{self.path} is another store than the one that was opened: it was replaced"
                     )
