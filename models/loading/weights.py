@@ -35,7 +35,8 @@ def save_checkpoint(
         classes: names of the outputs.
         preprocessing: of :attr:`Network.preprocessing`.
         epoch: of the training.
-        without: the dotted path of a module whose weights are left out: of a head that was not trained.
+        without: the dotted path of a module whose weights are left out, as a head that was not trained; a
+            weight that is tied to one elsewhere stays.
         facts: anything else in JSON's types.
 
     Returns:
@@ -49,11 +50,9 @@ def save_checkpoint(
     ('cat', 'dog')
     """
     path = Path(path)
-    first_names = {
-        names[0]
-        for names in ties(model)
-        if without is None or not any(name.startswith(f"{without}.") for name in names)
-    }
+    inside = () if without is None else (f"{without}.",)
+    groups = [[name for name in names if not name.startswith(inside)] for names in ties(model)]
+    first_names = {names[0] for names in groups if names}
     # clone: save_file refuses a view into a larger storage, and the file must not follow later training.
     state = {
         n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if n in first_names

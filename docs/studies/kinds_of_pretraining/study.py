@@ -2,18 +2,18 @@
 
     python docs/studies/kinds_of_pretraining/study.py runs/kinds_of_pretraining
 
-reads study.toml, which states what is trained, what is compared, and the claims. It pretrains each network by
-each kind, moves it to the target, whole and as a probe, compares it before and after, and writes runs.csv,
-shares.csv, claims.csv and figures/shares.png beside this file. Each training and each comparison has a folder
-under runs/kinds_of_pretraining; what is done is read there, not done again. README.md has the results.
+states what is trained, what is compared, and the claims. It pretrains each network by each kind, moves it to
+the target, whole and as a probe, compares it before and after, and writes runs.csv, shares.csv, claims.csv
+and figures/shares.png beside this file. Each training and each comparison has a folder under
+runs/kinds_of_pretraining; what is done is read there, not done again. README.md has the results.
 """
 
 import sys
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,11 +28,52 @@ from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.statistics.bootstrap import mean_difference_interval
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.data import Inputs
-from harsanyi.models import Network, Recipe, Samples
+from harsanyi.models import Recipe, Samples
 from harsanyi.progress import quietly, say
 
 HERE = Path(__file__).parent
 RANDOM = "random"  # no pretraining: the control
+KINDS = (RANDOM, "supervised", "contrastive", "masked", "adversarial", "random-labels")
+NETWORKS = {"cnn": "small:cnn", "vit": "docs/studies/kinds_of_pretraining/networks.py:vit"}
+SEEDS = (0, 1, 2)
+# Of the bundled Fashion-MNIST: networks are pretrained on five classes and moved to the five others.
+CLASSES = {
+    "pretrain": ["T-shirt/top", "Trouser", "Pullover", "Sandal", "Bag"],
+    "target": ["Dress", "Coat", "Shirt", "Sneaker", "Ankle boot"],
+}
+# Drawn evenly over the classes with each seed.
+PRETRAIN_SAMPLES, TARGET_SAMPLES = 640, 200
+PRETRAIN = Recipe(epochs=10, learning_rate=1e-3, batch_size=64)
+TRANSFER = Recipe(epochs=10, learning_rate=1e-3, batch_size=16)
+# Of normalised inputs. With both networks' normalisation 18 of the 255 steps of a pixel.
+ATTACK = models.Adversarial(radius=0.2, steps=3)
+# Of the target's test images, the same for all seeds.
+INPUTS, PLAYERS = 16, "grid:3x3"
+# Stated before anything was run. A quantity is NAME:KIND:NETWORK:TRANSFER. A claim holds where the whole
+# 95% t interval over seeds, paired, lies beyond its margin, fails where it lies on the other side, and cannot
+# be told otherwise.
+CLAIMS = (
+    # Pretraining on labels keeps more than what random weights happen to hold.
+    "preserved_share:supervised:cnn:finetune - preserved_share:random:cnn:finetune > 0.05",
+    "preserved_share:supervised:vit:finetune - preserved_share:random:vit:finetune > 0.05",
+    # What was learned by heart is kept less than what was learned from labels.
+    "preserved_share:random-labels:cnn:finetune - preserved_share:supervised:cnn:finetune < -0.05",
+    "preserved_share:random-labels:vit:finetune - preserved_share:supervised:vit:finetune < -0.05",
+    # What was learned without labels is kept more.
+    "preserved_share:contrastive:cnn:finetune - preserved_share:supervised:cnn:finetune > 0.05",
+    "preserved_share:contrastive:vit:finetune - preserved_share:supervised:vit:finetune > 0.05",
+    "preserved_share:masked:cnn:finetune - preserved_share:supervised:cnn:finetune > 0.05",
+    "preserved_share:masked:vit:finetune - preserved_share:supervised:vit:finetune > 0.05",
+    # What resists attacks is kept more.
+    "preserved_share:adversarial:cnn:finetune - preserved_share:supervised:cnn:finetune > 0.05",
+    "preserved_share:adversarial:vit:finetune - preserved_share:supervised:vit:finetune > 0.05",
+    # A probe keeps more than fine-tuning, whatever the kind; here of labels.
+    "preserved_share:supervised:cnn:probe - preserved_share:supervised:cnn:finetune > 0.05",
+    "preserved_share:supervised:vit:probe - preserved_share:supervised:vit:finetune > 0.05",
+    # Pretraining on labels helps the target.
+    "accuracy:supervised:cnn:finetune - accuracy:random:cnn:finetune > 0",
+    "accuracy:supervised:vit:finetune - accuracy:random:vit:finetune > 0",
+)
 TRANSFERS = ("finetune", "probe")
 LEVEL = "fine"
 KEY = ["network", "kind", "transfer"]
@@ -41,112 +82,58 @@ QUANTITIES = {
     "new_share": "new, of after",
     "accuracy": "accuracy on the target",
 }
-TEST_IMAGES = 100  # that follow each epoch of pretraining
+TEST_IMAGES = 100  # that follow each epoch of training
 
 
 @dataclass(frozen=True)
 class Study:
-    """What study.toml states, and where results go."""
+    """Trainings and comparisons, each in a folder of its own."""
 
-    stated: dict[str, Any]
     out: Path
-
-    def network(self, name: str, seed: int, classes: list[str]) -> Network:
-        """The network at its random start."""
-        return models.load(self.stated["networks"][name], "random", classes=classes, seed=seed)
-
-    def inputs(self, split: str, part: str) -> Inputs:
-        """The images of the pretraining's or the target's classes."""
-        inputs = data.fashion_mnist(split)  # type: ignore[arg-type]
-        labels, names = inputs.level(LEVEL)
-        classes = self.stated[f"{part}_classes"]
-        rows = [row for row, label in enumerate(labels) if names[label] in classes]
-        return inputs.select(rows)
-
-    def samples(self, inputs: Inputs, part: str) -> Samples:
-        """The same, with labels numbered as study.toml has the classes."""
-        labels, names = inputs.level(LEVEL)
-        classes = self.stated[f"{part}_classes"]
-        return Samples(inputs.items, [classes.index(names[label]) for label in labels])
 
     def pretrained(self, name: str, kind: str, seed: int) -> Path:
         """The checkpoint that a kind of pretraining ends with; of none its start, without a head."""
-        classes = self.stated["pretrain_classes"]
-        network = self.network(name, seed, classes)
-        drawn = self.inputs("train", "pretrain").sample(self.stated["pretrain_samples"], seed, LEVEL)
-        others = self.inputs("test", "pretrain").sample(TEST_IMAGES, 0, LEVEL)
-        how: models.Recipe = Recipe(
-            epochs=0 if kind == RANDOM else self.stated["pretrain_epochs"],
-            learning_rate=self.stated["pretrain_rate"],
-            batch_size=self.stated["pretrain_batch"],
-            seed=seed,
-        )
+        network = models.load(NETWORKS[name], "random", classes=CLASSES["pretrain"], seed=seed)
+        drawn = images("train", "pretrain").sample(PRETRAIN_SAMPLES, seed, LEVEL)
+        others = images("test", "pretrain").sample(TEST_IMAGES, 0, LEVEL)
+        how: Any = {RANDOM: "masked", "adversarial": ATTACK}.get(kind, kind)
         series = models.pretrain(
             network,
-            self.samples(drawn, "pretrain"),
-            self.kind("masked" if kind == RANDOM else kind),
+            samples_of(drawn, "pretrain"),
             how,
+            replace(PRETRAIN, epochs=0 if kind == RANDOM else PRETRAIN.epochs, seed=seed),
             folder=self.out / "pretrained" / name / kind / str(seed),
-            held_out=None if kind == "random-labels" else self.samples(others, "pretrain"),
+            held_out=None if kind == "random-labels" else samples_of(others, "pretrain"),
         )
         return series[-1]
-
-    def kind(self, name: str) -> Any:
-        """A kind of pretraining, or its name where all is at its defaults."""
-        if name != "adversarial":
-            return name
-        return models.Adversarial(
-            radius=self.stated["adversarial_radius"], steps=self.stated["adversarial_steps"]
-        )
 
     def transferred(self, name: str, kind: str, transfer: str, seed: int, start: Path) -> Path:
         """The checkpoint after the target was trained, from a start of some kind."""
-        classes = self.stated["target_classes"]
-        backbone = models.load(self.stated["networks"][name], start)
+        others = images("test", "target").sample(TEST_IMAGES, 0, LEVEL)
         series = models.train(
-            backbone.with_new_head(classes, seed),
-            self.samples(self.target_train(seed), "target"),
-            Recipe(
-                epochs=self.stated["finetune_epochs"],
-                learning_rate=self.stated["finetune_rate"],
-                batch_size=self.stated["finetune_batch"],
-                seed=seed,
-                freeze_backbone=transfer == "probe",
-            ),
+            models.load(NETWORKS[name], start).with_new_head(CLASSES["target"], seed),
+            samples_of(target_images(seed), "target"),
+            replace(TRANSFER, freeze_backbone=transfer == "probe", seed=seed),
             folder=self.out / transfer / name / kind / str(seed),
-            held_out=self.samples(self.inputs("test", "target"), "target"),
+            held_out=samples_of(others, "target"),
         )
         return series[-1]
 
-    def target_train(self, seed: int) -> Inputs:
-        return self.inputs("train", "target").sample(self.stated["target_samples"], seed, LEVEL)
-
-    def folders(self, seed: int) -> tuple[Path, Path]:
-        """The target's test images, and the training images of a seed, as folders of classes."""
-        test, train = self.out / "images" / "test", self.out / "images" / f"train-{seed}"
-        for folder, inputs in ((test, self.inputs("test", "target")), (train, self.target_train(seed))):
-            labels, names = inputs.level(LEVEL)
-            for row, label in enumerate(labels):
-                path = folder / names[label] / f"{row:03d}.png"
-                if not path.is_file():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    inputs.items[row].save(path)
-        return test, train
-
-    def comparison(
+    def compared(
         self, name: str, kind: str, transfer: str, seed: int, before: Path, after: Path
     ) -> dict[str, float]:
         """The shares of a comparison; the pretrained network answers the target through a read-out."""
-        test, train = self.folders(seed)
+        test = as_folder(images("test", "target"), self.out / "images" / "test")
+        train = as_folder(target_images(seed), self.out / "images" / f"train-{seed}")
         study = Compare(
-            model=self.stated["networks"][name],
+            model=NETWORKS[name],
             before=str(before),
             after=str(after),
             data=test,
             train_data=train,
             read_out=("before",),
-            inputs=self.stated["inputs"],
-            players=self.stated["players"],
+            inputs=INPUTS,
+            players=PLAYERS,
             device="cpu",
             out=self.out / "compared" / transfer / name / kind / str(seed),
         )
@@ -157,21 +144,49 @@ class Study:
         return {row.quantity: row.value for row in whole.itertuples() if row.quantity in QUANTITIES}
 
 
+def images(split: Literal["train", "test"], part: str) -> Inputs:
+    """The images of the pretraining's or the target's classes."""
+    inputs = data.fashion_mnist(split)
+    labels, names = inputs.level(LEVEL)
+    return inputs.select([row for row, label in enumerate(labels) if names[label] in CLASSES[part]])
+
+
+def target_images(seed: int) -> Inputs:
+    """The images on which the target is trained."""
+    return images("train", "target").sample(TARGET_SAMPLES, seed, LEVEL)
+
+
+def samples_of(inputs: Inputs, part: str) -> Samples:
+    """The same, with labels numbered as `CLASSES` has them."""
+    labels, names = inputs.level(LEVEL)
+    return Samples(inputs.items, [CLASSES[part].index(names[label]) for label in labels])
+
+
+def as_folder(inputs: Inputs, folder: Path) -> Path:
+    """The images as files in folders of their classes."""
+    labels, names = inputs.level(LEVEL)
+    for row, label in enumerate(labels):
+        path = folder / names[label] / f"{row:03d}.png"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            inputs.items[row].save(path)
+    return folder
+
+
 def rows_of(study: Study) -> Iterator[dict[str, Any]]:
     """A row for each network, kind, transfer and seed, seed by seed."""
-    stated = study.stated
-    for seed in stated["seeds"]:
-        for name in stated["networks"]:
-            for kind in stated["kinds"]:
-                before = study.pretrained(name, kind, seed)
-                for transfer in TRANSFERS:
-                    after = study.transferred(name, kind, transfer, seed, before)
-                    history = pd.read_csv(after.parent / "history.csv")
-                    row = {"network": name, "kind": kind, "transfer": transfer, "seed": seed}
-                    shares = study.comparison(name, kind, transfer, seed, before, after)
-                    accuracy = float(history["held_out_accuracy"].iloc[-1])
-                    say(f"{' '.join(map(str, row.values()))}: {shares['preserved_share']:.3f} {accuracy:.3f}")
-                    yield {**row, **shares, "accuracy": accuracy}
+    tests = samples_of(images("test", "target"), "target")
+    for seed, name, kind in product(SEEDS, NETWORKS, KINDS):
+        before = study.pretrained(name, kind, seed)
+        for transfer in TRANSFERS:
+            after = study.transferred(name, kind, transfer, seed, before)
+            accuracy = models.performance(models.load(NETWORKS[name], after), tests.items, tests.labels)
+            row = {"network": name, "kind": kind, "transfer": transfer, "seed": seed}
+            shares = study.compared(name, kind, transfer, seed, before, after)
+            say(
+                f"{' '.join(map(str, row.values()))}: {shares['preserved_share']:.3f} {accuracy.accuracy:.3f}"
+            )
+            yield {**row, **shares, "accuracy": accuracy.accuracy}
 
 
 def shares_of(runs: pd.DataFrame) -> pd.DataFrame:
@@ -224,14 +239,11 @@ def draw(shares: pd.DataFrame) -> Figure:
 
 def main(out: Path, place: Path = HERE) -> None:
     torch.set_num_threads(1)
-    study = Study(tomllib.loads((HERE / "study.toml").read_text(encoding="utf-8")), out)
-    runs = pd.DataFrame(list(rows_of(study)))
+    runs = pd.DataFrame(list(rows_of(Study(out))))
     runs.round(4).to_csv(place / "runs.csv", index=False)
     shares = shares_of(runs)
     shares.to_csv(place / "shares.csv", index=False)
-    claims_table(quantities_of(runs), study.stated["claims"]).round(4).to_csv(
-        place / "claims.csv", index=False
-    )
+    claims_table(quantities_of(runs), CLAIMS).round(4).to_csv(place / "claims.csv", index=False)
     draw(shares).savefig(place / "figures" / "shares.png", dpi=200)
 
 
