@@ -1,15 +1,16 @@
 """Five kinds of pretraining, and none: what fine-tuning and a probe keep of each.
 
-    python docs/studies/kinds_of_pretraining/study.py runs/kinds_of_pretraining
+    python docs/studies/kinds_of_pretraining/study.py runs/kinds_of_pretraining [NETWORK …]
 
 states what is trained, what is compared, and the claims. It pretrains each network by each kind, moves it to
 the target, whole and as a probe, compares it before and after, and writes runs.csv, shares.csv, claims.csv
 and figures/shares.png beside this file. Each training and each comparison has a folder under
-runs/kinds_of_pretraining; what is done is read there, not done again. README.md has the results.
+runs/kinds_of_pretraining; what is done is read there, not done again. Without names both networks are
+run. README.md has the results.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -27,6 +28,7 @@ from harsanyi.analyses.drawing.palette import NETWORK_COLOURS, PAGE, label_axes,
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.statistics.bootstrap import mean_difference_interval
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
+from harsanyi.analyses.statistics.verdict import Claim
 from harsanyi.data import Inputs
 from harsanyi.models import Recipe, Samples
 from harsanyi.progress import quietly, say
@@ -48,7 +50,7 @@ TRANSFER = Recipe(epochs=10, learning_rate=1e-3, batch_size=16)
 # Of normalised inputs. With both networks' normalisation 18 of the 255 steps of a pixel.
 ATTACK = models.Adversarial(radius=0.2, steps=3)
 # Of the target's test images, the same for all seeds.
-INPUTS, PLAYERS = 16, "grid:3x3"
+INPUTS, PLAYERS = 16, "grid:4x4:9"
 # Stated before anything was run. A quantity is NAME:KIND:NETWORK:TRANSFER. A claim holds where the whole
 # 95% t interval over seeds, paired, lies beyond its margin, fails where it lies on the other side, and cannot
 # be told otherwise.
@@ -173,10 +175,10 @@ def as_folder(inputs: Inputs, folder: Path) -> Path:
     return folder
 
 
-def rows_of(study: Study) -> Iterator[dict[str, Any]]:
-    """A row for each network, kind, transfer and seed, seed by seed."""
+def rows_of(study: Study, networks: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each network, seed, kind and transfer."""
     tests = samples_of(images("test", "target"), "target")
-    for seed, name, kind in product(SEEDS, NETWORKS, KINDS):
+    for name, seed, kind in product(networks, SEEDS, KINDS):
         before = study.pretrained(name, kind, seed)
         for transfer in TRANSFERS:
             after = study.transferred(name, kind, transfer, seed, before)
@@ -212,11 +214,17 @@ def quantities_of(runs: pd.DataFrame) -> dict[str, Quantity]:
     }
 
 
+def is_about(claim: str, networks: set[str]) -> bool:
+    """Whether the networks of a claim are among these."""
+    told = Claim.of(claim)
+    return {name.split(":")[2] for name in (told.one, told.other) if name} <= networks
+
+
 def draw(shares: pd.DataFrame) -> Figure:
     """Each quantity by kind, a panel for each network; fine-tuned and probed beside each other."""
     networks, kinds = shares.network.unique(), list(shares.kind.unique())
     figure = Figure((PAGE, 1.9 * len(QUANTITIES)), layout="constrained")
-    axes = figure.subplots(len(QUANTITIES), len(networks), sharex=True, sharey="row")
+    axes = figure.subplots(len(QUANTITIES), len(networks), sharex=True, sharey="row", squeeze=False)
     for row, (quantity, words) in zip(axes, QUANTITIES.items(), strict=True):
         for ax, network in zip(row, networks, strict=True):
             for shift, transfer in zip((-0.12, 0.12), TRANSFERS, strict=True):
@@ -237,15 +245,19 @@ def draw(shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(out: Path, place: Path = HERE) -> None:
+def main(out: Path, names: Sequence[str] = (), place: Path = HERE) -> None:
+    if unknown := [name for name in names if name not in NETWORKS]:
+        raise SystemExit(f"expected networks out of {', '.join(NETWORKS)}; got {', '.join(unknown)}")
     torch.set_num_threads(1)
-    runs = pd.DataFrame(list(rows_of(Study(out))))
+    runs = pd.DataFrame(list(rows_of(Study(out), names or list(NETWORKS))))
     runs.round(4).to_csv(place / "runs.csv", index=False)
     shares = shares_of(runs)
     shares.to_csv(place / "shares.csv", index=False)
-    claims_table(quantities_of(runs), CLAIMS).round(4).to_csv(place / "claims.csv", index=False)
+    claims_table(quantities_of(runs), [each for each in CLAIMS if is_about(each, set(runs.network))]).round(
+        4
+    ).to_csv(place / "claims.csv", index=False)
     draw(shares).savefig(place / "figures" / "shares.png", dpi=200)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
