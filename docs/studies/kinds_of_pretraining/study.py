@@ -253,9 +253,8 @@ def main(out: Path, names: Sequence[str] = (), place: Path = HERE) -> None:
     runs.round(4).to_csv(place / "runs.csv", index=False)
     shares = shares_of(runs)
     shares.to_csv(place / "shares.csv", index=False)
-    claims_table(quantities_of(runs), [each for each in CLAIMS if is_about(each, set(runs.network))]).round(
-        4
-    ).to_csv(place / "claims.csv", index=False)
+    told = [claim for claim in CLAIMS if is_about(claim, set(runs.network))]
+    claims_table(quantities_of(runs), told).round(4).to_csv(place / "claims.csv", index=False)
     draw(shares).savefig(place / "figures" / "shares.png", dpi=200)
 
 
