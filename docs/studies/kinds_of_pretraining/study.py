@@ -49,8 +49,8 @@ PRETRAIN = Recipe(epochs=10, learning_rate=1e-3, batch_size=64)
 TRANSFER = Recipe(epochs=10, learning_rate=1e-3, batch_size=16)
 # Of normalised inputs. With both networks' normalisation 18 of the 255 steps of a pixel.
 ATTACK = models.Adversarial(radius=0.2, steps=3)
-# Of the target's test images, the same for all seeds.
-INPUTS, PLAYERS = 16, "grid:4x4:9"
+# Of so many of the target's test images interactions are compared, the same for all seeds.
+OFFERED, INPUTS, PLAYERS = 50, 10, "grid:4x4:9"
 # Stated before anything was run. A quantity is NAME:KIND:NETWORK:TRANSFER. A claim holds where the whole
 # 95% t interval over seeds, paired, lies beyond its margin, fails where it lies on the other side, and cannot
 # be told otherwise.
@@ -125,7 +125,8 @@ class Study:
         self, name: str, kind: str, transfer: str, seed: int, before: Path, after: Path
     ) -> dict[str, float]:
         """The shares of a comparison; the pretrained network answers the target through a read-out."""
-        test = as_folder(images("test", "target"), self.out / "images" / "test")
+        offered = images("test", "target").sample(OFFERED, 0, LEVEL)
+        test = as_folder(offered, self.out / "images" / "test")
         train = as_folder(target_images(seed), self.out / "images" / f"train-{seed}")
         study = Compare(
             model=NETWORKS[name],
