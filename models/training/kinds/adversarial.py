@@ -58,14 +58,14 @@ class Adversarial(Supervised):
         return Kind.settings(self)
 
     def require_sense(self, network: Network, samples: Samples, recipe: Recipe) -> None:
-        """Refuse sentences, and tasks other than classification."""
+        """As `Kind.require_sense`: also tasks other than classification are refused."""
         super().require_sense(network, samples, recipe)
         require_plain_labels(self, recipe)
 
     def batch(
         self, network: Network, inputs: NetworkInputs, target: Tensor, recipe: Recipe
     ) -> tuple[NetworkInputs, Tensor]:
-        """The attacked pictures and their labels."""
+        """As `Kind.batch`: the attacked pictures and their labels."""
         images = require_images(inputs)
         with in_eval_mode(network.model), torch.enable_grad():
             moved = perturbed(
@@ -83,7 +83,7 @@ class Adversarial(Supervised):
     def measures(
         self, network: Network, aside: nn.Module, inputs_of: InputsOf, target: Tensor, recipe: Recipe
     ) -> dict[str, float]:
-        """Accuracy and loss on pictures as they are, and on attacked ones."""
+        """As `Kind.measures`: accuracy and loss on pictures as they are, and on attacked ones."""
         clean = super().measures(network, aside, inputs_of, target, recipe)
         attack: Callable[[Tensor], NetworkInputs] = lambda rows: self.batch(  # noqa: E731
             network, inputs_of(rows), target[rows], recipe

@@ -61,7 +61,7 @@ class Contrastive(Kind):
             )
 
     def require_sense(self, network: Network, samples: Samples, recipe: Recipe) -> None:
-        """Refuse sentences, unknown normalisations, and batches of one sample."""
+        """As `Kind.require_sense`: also unknown normalisations, and batches of one sample, are refused."""
         super().require_sense(network, samples, recipe)
         require_backbone(self, network, recipe)
         loss_of(self.temperature)  # before anything is prepared
@@ -84,7 +84,7 @@ class Contrastive(Kind):
     def batch(
         self, network: Network, inputs: NetworkInputs, target: Tensor, recipe: Recipe
     ) -> tuple[NetworkInputs, Tensor]:
-        """One view of each picture, then another of each."""
+        """As `Kind.batch`: one view of each picture, then another of each."""
         images = require_images(inputs)
         known = network.preprocessing or {}
         mean, std = (torch.tensor(known[name]).view(-1, 1, 1) for name in ("mean", "std"))
@@ -109,11 +109,11 @@ class Contrastive(Kind):
         )
 
     def run(self, network: Network, aside: nn.Module, inputs: NetworkInputs) -> Tensor:
-        """z of every view, (2 batch, projection)."""
+        """As `Kind.run`: z of every view, (2 batch, projection)."""
         return aside(network.head_inputs(inputs))
 
     def loss(self, outputs: Tensor, target: Tensor, recipe: Recipe, groups: list[Tensor]) -> Tensor:
-        """NT-Xent, in nats."""
+        """As `Kind.loss`: NT-Xent, in nats."""
         return nt_xent(outputs, self.temperature)
 
 

@@ -53,7 +53,19 @@ class Kind:
             raise ValueError(f"{self.name} pretraining is for pictures, but {network.name} reads sentences")
 
     def target(self, network: Network, samples: Samples, recipe: Recipe) -> Tensor:
-        """What a batch is trained towards, one an item; of kinds without labels zeros."""
+        """What a batch is trained towards; zeros for kinds without labels.
+
+        Args:
+            network: where training starts.
+            samples: to train or to test on.
+            recipe: how to train.
+
+        Returns:
+            one an item.
+
+        Raises:
+            ValueError: labels that do not fit.
+        """
         return torch.zeros(len(samples.items), dtype=torch.int64)
 
     def aside(self, network: Network, example: NetworkInputs) -> nn.Module:
@@ -77,7 +89,16 @@ class Kind:
         return inputs, target
 
     def run(self, network: Network, aside: nn.Module, inputs: NetworkInputs) -> Tensor:
-        """The outputs of network and `aside` for the inputs of a step, with gradients."""
+        """The outputs for the inputs of a step, with gradients.
+
+        Args:
+            network: in training.
+            aside: what is trained beside it, of :meth:`aside`.
+            inputs: of :meth:`batch`.
+
+        Returns:
+            what :meth:`loss` is of.
+        """
         return network.forward(inputs)
 
     def loss(self, outputs: Tensor, target: Tensor, recipe: Recipe, groups: list[Tensor]) -> Tensor:

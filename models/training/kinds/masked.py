@@ -72,7 +72,7 @@ class Masked(Kind):
             )
 
     def require_sense(self, network: Network, samples: Samples, recipe: Recipe) -> None:
-        """Refuse sentences, and patches that do not fit the pictures."""
+        """As `Kind.require_sense`: also patches that do not fit the pictures are refused."""
         super().require_sense(network, samples, recipe)
         require_backbone(self, network, recipe)
         self.patch_for(network, require_images(network.preprocess(samples.items[:1])))
@@ -117,7 +117,7 @@ class Masked(Kind):
     def batch(
         self, network: Network, inputs: NetworkInputs, target: Tensor, recipe: Recipe
     ) -> tuple[NetworkInputs, Tensor]:
-        """What is seen of the pictures, with the numbers of patches; and the masked patches' pixels."""
+        """As `Kind.batch`: what is seen, with the numbers of patches; and the masked patches' pixels."""
         images = require_images(inputs)
         patch = self.patch_for(network, images)
         patches = patches_of(images, patch)
@@ -130,7 +130,7 @@ class Masked(Kind):
         return {"images": images, "seen": seen, "masked": masked}, hidden
 
     def run(self, network: Network, aside: nn.Module, inputs: NetworkInputs) -> Tensor:
-        """The pixels of masked patches as they are predicted (batch, masked, pixels)."""
+        """As `Kind.run`: the pixels of masked patches as they are predicted (batch, masked, pixels)."""
         assert isinstance(inputs, dict)
         assert isinstance(aside, Decoder)
         seen, masked = (inputs[name].to(network.device) for name in ("seen", "masked"))
@@ -144,7 +144,7 @@ class Masked(Kind):
         return aside(encoded[0], seen, masked)
 
     def loss(self, outputs: Tensor, target: Tensor, recipe: Recipe, groups: list[Tensor]) -> Tensor:
-        """The mean squared error over all pixels of masked patches."""
+        """As `Kind.loss`: the mean squared error over all pixels of masked patches."""
         return F.mse_loss(outputs.to(target.dtype), target)
 
 

@@ -35,7 +35,7 @@ class RandomLabels(Supervised):
         return Kind.settings(self)
 
     def require_sense(self, network: Network, samples: Samples, recipe: Recipe) -> None:
-        """Refuse tasks other than classification, and a network of one class."""
+        """As `Kind.require_sense`: also other tasks, and a network of one class, are refused."""
         super().require_sense(network, samples, recipe)
         require_plain_labels(self, recipe)
         if len(network.classes) < 2:
@@ -45,7 +45,7 @@ class RandomLabels(Supervised):
             )
 
     def target(self, network: Network, samples: Samples, recipe: Recipe) -> Tensor:
-        """The random labels of the samples."""
+        """As `Kind.target`: the random labels of the samples."""
         return torch.from_numpy(random_labels(len(samples.items), len(network.classes), recipe.seed))
 
 

@@ -32,22 +32,22 @@ class Supervised(Kind):
         return {}
 
     def require_sense(self, network: Network, samples: Samples, recipe: Recipe) -> None:
-        """Refuse levels that are not of the network's classes."""
+        """As `Kind.require_sense`: also levels that are not of the network's classes are refused."""
         super().require_sense(network, samples, recipe)
         check_groups(recipe.groups(torch.device("cpu")), len(network.classes))
 
     def target(self, network: Network, samples: Samples, recipe: Recipe) -> Tensor:
-        """The labels of the samples, checked."""
+        """As `Kind.target`: the labels of the samples, checked."""
         return torch.from_numpy(check_target(recipe.task, samples.items, samples.labels, network.classes))
 
     def loss(self, outputs: Tensor, target: Tensor, recipe: Recipe, groups: list[Tensor]) -> Tensor:
-        """The recipe's own: :meth:`harsanyi.models.Recipe.objective`."""
+        """As `Kind.loss`: the recipe's own, :meth:`harsanyi.models.Recipe.objective`."""
         return recipe.objective(outputs, target, groups)
 
     def measures(
         self, network: Network, aside: nn.Module, inputs_of: InputsOf, target: Tensor, recipe: Recipe
     ) -> dict[str, float]:
-        """Accuracy and loss, or the measures of the recipe's task."""
+        """As `Kind.measures`: accuracy and loss, or the measures of the recipe's task."""
         groups = recipe.groups(torch.device("cpu"))
         coarsest = groups[0] if groups else None
         return measure(network, inputs_of, target, recipe.batch_size, coarsest, recipe.task)
