@@ -17,6 +17,7 @@ from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.kinds.kind import Kind
 from harsanyi.models.training.series_folder import HISTORY
 from harsanyi.progress import say
+from harsanyi.shown import counted
 
 TESTED_SHARE = 0.1  # of the data, where there is no other to test on
 
@@ -39,10 +40,10 @@ def train_outcome(options: Train) -> Outcome:
         held_out=None if test is None else _labelled(options, test),
     )
     history = pd.read_csv(options.out / HISTORY)
-    of = "sentences" if train.kind == "text" else "pictures"
+    samples = counted(len(train), "sentence" if train.kind == "text" else "picture")
     what = "probe" if options.transfer == "probe" else f"{options.kind} training"
     summary = [
-        f"{what.capitalize()} of {options.model} on {len(train):,} {of}, {len(history) - 1} epochs.",
+        f"{what.capitalize()} of {options.model} on {samples}, {counted(len(history) - 1, 'epoch')}.",
         *_measured(history),
     ]
     files = {"Last checkpoint": checkpoints[-1], "history": options.out / HISTORY}

@@ -62,7 +62,7 @@ def test_what_it_says(clothes, pretrained, tmp_path, capsys):
     train(clothes, tmp_path / "probe", "--start", str(start), "--transfer", "probe", "--epochs", "1")
     said = capsys.readouterr().out
     assert "small:cnn gets a new head for 2 classes, drawn with the seed." in said
-    assert "Probe of small:cnn on 22 pictures, 1 epochs." in said
+    assert "Probe of small:cnn on 22 pictures, 1 epoch." in said
     history = pd.read_csv(tmp_path / "probe" / "history.csv")["held_out_accuracy"]
     assert f"held_out_accuracy: {history.iloc[0]:.4g} before, {history.iloc[-1]:.4g} after." in said
     assert re.search(rf"harsanyi compare --model small:cnn --before {start} --after \S+epoch-001", said)
