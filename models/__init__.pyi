@@ -7,8 +7,14 @@ from .loading.torchvision_operators import declare_operators
 from .loading.weights import load_state, save_checkpoint
 from .training.accelerated import is_main_process
 from .training.granular_loss import granular_loss, granular_losses
+from .training.kinds.adversarial import Adversarial
+from .training.kinds.contrastive import Contrastive
+from .training.kinds.masked import Masked
+from .training.kinds.random_labels import RandomLabels
+from .training.kinds.supervised import Supervised
 from .training.patch_network import PatchNetwork, train_patch_network
 from .training.performance import Performance, performance
+from .training.pretrain import pretrain
 from .training.read_out import ReadOut, fit_read_out
 from .training.recipe import Recipe
 from .training.samples import Samples
@@ -19,18 +25,23 @@ from .training.train import seconds_per_sample, train
 from .training.train_stack import StackRecipe, train_stack
 
 __all__ = [
+    "Adversarial",
     "Checkpoint",
+    "Contrastive",
     "ImagePreprocess",
+    "Masked",
     "Network",
     "NumberedCheckpoint",
     "PatchNetwork",
     "Performance",
+    "RandomLabels",
     "ReadOut",
     "Recipe",
     "Samples",
     "StackRecipe",
     "StackSamples",
     "Stage",
+    "Supervised",
     "TextPreprocess",
     "declare_operators",
     "find_stages",
@@ -44,6 +55,7 @@ __all__ = [
     "load_state",
     "next_tokens",
     "performance",
+    "pretrain",
     "read_checkpoint",
     "reset_stages",
     "resnet8",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from harsanyi.analyses.command.train_options import Train
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.study.settings import option, required
@@ -215,6 +216,7 @@ COMMANDS: dict[str, Command] = {
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
     "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
     "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
+    "train": Command(Train, f"{HERE}.train:train_outcome"),
     "granularity": Command(
         Granularity,
         f"{HERE}.pretraining:granularity_outcome",

@@ -47,8 +47,9 @@ GROUPS = (
     ),
     Group(
         "training",
-        ("sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
+        ("kind", "sizes", "seeds", "pretrain_epochs", "finetune_epochs", "epochs", "transfer"),
         (
+            *("temperature", "masked", "patch", "radius", "attack_steps", "random_classes"),
             *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
             *("pretrain_rate", "finetune_rate"),
             *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),

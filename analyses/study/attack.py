@@ -1,6 +1,5 @@
 """Attacked inputs: moved a little, so that a network's score of the label falls most."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,12 +10,11 @@ from harsanyi.analyses.study.layout import Layout, displayed
 from harsanyi.interactions import SCORES, Store
 from harsanyi.interactions.game.failing import answers_of
 from harsanyi.models import Network
+from harsanyi.models.training.projected_gradient import bounds_of, perturbed
 
 # The array that holds the attacked inputs beside the value tables.
 ATTACKED = "attacked"
 STEPS = 20
-# A step, of the radius: all together reach two and a half times as far (Madry et al., 2018).
-STEP = 2.5 / STEPS
 # Inputs a forward.
 BATCH = 64
 
@@ -55,7 +53,15 @@ def attacked(
     moved = clean.clone()
 
     def move(rows: list[int]) -> None:
-        moved[rows] = _moved(network, clean[rows], targets[rows], score, radius, _bounds(network, clean))
+        moved[rows] = perturbed(
+            network,
+            clean[rows],
+            targets[rows],
+            lambda outputs, answers: -SCORES[score](outputs, answers),
+            radius=radius,
+            steps=STEPS,
+            bounds=bounds_of(network, clean),
+        )
 
     for start in range(0, len(clean), BATCH):
         answers_of(range(start, min(start + BATCH, len(clean))), move)
@@ -109,34 +115,3 @@ def as_attacked_before(layout: Layout, networks: Mapping[str, Network], store: S
     kept = torch.from_numpy(store.array(ATTACKED))
     same = kept.shape == layout.arrays[ATTACKED].shape
     return with_inputs(layout, networks, kept) if same else layout
-
-
-def _moved(
-    network: Network, inputs: Tensor, labels: Tensor, score: str, radius: float, bounds: tuple[Tensor, Tensor]
-) -> Tensor:
-    """Inputs after projected gradient descent on the network's score of their labels."""
-    from captum.robust import PGD  # here, since no other study needs captum
-
-    low, high = (bound.to(network.device) for bound in bounds)
-    attack = PGD(network.forward, lambda outputs, targets: -SCORES[score](outputs, targets))
-    attack.fgsm.zero_thresh = 0.0  # else captum takes slopes below 1e-6 for none
-    attack.bound = lambda moved: torch.minimum(torch.maximum(moved, low), high)
-    with warnings.catch_warnings():  # captum says of each step that it asks for gradients
-        warnings.filterwarnings("ignore", "Input Tensor", UserWarning)
-        moved = attack.perturb(
-            inputs.to(network.device),
-            radius=radius,
-            step_size=radius * STEP,
-            step_num=STEPS,
-            target=labels.to(network.device),
-        )
-    return moved.detach().cpu()
-
-
-def _bounds(network: Network, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Black and white of each channel, as the network is given them; else the range of its inputs."""
-    known = network.preprocessing or {}
-    if not {"mean", "std"} <= known.keys():
-        return inputs.amin((0, 2, 3), keepdim=True), inputs.amax((0, 2, 3), keepdim=True)
-    mean, std = (torch.tensor(known[name]).view(-1, 1, 1) for name in ("mean", "std"))
-    return -mean / std, (1 - mean) / std

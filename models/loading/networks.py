@@ -188,7 +188,11 @@ class Network(Shown):
 
     @torch.no_grad()
     def features(self, inputs: NetworkInputs) -> Tensor:
-        """The inputs of the head: (batch, features), without gradients.
+        """The inputs of the head, :meth:`head_inputs`, without gradients."""
+        return self.head_inputs(inputs)
+
+    def head_inputs(self, inputs: NetworkInputs) -> Tensor:
+        """The inputs of the head: (batch, features), with gradients where the caller wants them.
 
         Of a head that is applied to every token it is the input at the token whose answer is taken.
 

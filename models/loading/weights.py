@@ -22,6 +22,7 @@ def save_checkpoint(
     classes: Sequence[str] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     epoch: int | None = None,
+    without: str | None = None,
     **facts: Any,
 ) -> Path:
     """Write a model's weights with their facts as one safetensors file, whole or not at all.
@@ -34,6 +35,8 @@ def save_checkpoint(
         classes: names of the outputs.
         preprocessing: of :attr:`Network.preprocessing`.
         epoch: of the training.
+        without: the dotted path of a module whose weights are left out, as a head that was not trained; a
+            weight that is tied to one elsewhere stays.
         facts: anything else in JSON's types.
 
     Returns:
@@ -47,7 +50,9 @@ def save_checkpoint(
     ('cat', 'dog')
     """
     path = Path(path)
-    first_names = {names[0] for names in ties(model)}
+    inside = () if without is None else (f"{without}.",)
+    groups = [[name for name in names if not name.startswith(inside)] for names in ties(model)]
+    first_names = {names[0] for names in groups if names}
     # clone: save_file refuses a view into a larger storage, and the file must not follow later training.
     state = {
         n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if n in first_names

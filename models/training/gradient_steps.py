@@ -14,6 +14,9 @@ from harsanyi.accelerator import random_state, set_random_state
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 
+# The outputs of a network, and of what is trained beside it, for the inputs of a step.
+Run = Callable[[Network, nn.Module, NetworkInputs], Tensor]
+
 
 @dataclass(frozen=True)
 class Training:
@@ -23,6 +26,7 @@ class Training:
         network: the copy that is trained; its model is free of wrappers, and in float32.
         prepared: the same model as accelerate runs it.
         optimiser, schedule: as accelerate runs them.
+        aside: what is trained beside the network.
         generator: of the order of the samples and of augmentation, the same in all processes.
     """
 
@@ -32,6 +36,7 @@ class Training:
     schedule: Any
     generator: torch.Generator
     accelerator: Accelerator
+    aside: nn.Module
 
     @classmethod
     def of(
@@ -41,15 +46,19 @@ class Training:
         rate: Callable[[int], float],
         seed: int,
         accelerator: Accelerator,
+        aside: nn.Module,
+        run: Run,
     ) -> "Training":
         """Prepare the training of a network that is in train mode, with its stages frozen.
 
         Args:
             network: trained in place.
-            optimiser_of: makes the optimiser of the weights that require gradients.
+            optimiser_of: makes the optimiser of the weights that require gradients, those of `aside` last.
             rate: the learning rate of a step, relative to the optimiser's.
             seed: of the generator.
             accelerator: of :func:`accelerated.accelerated`.
+            aside: what is trained beside the network; an empty module where nothing is.
+            run: the outputs of the network, and of what is beside it, for the inputs of a step.
 
         Returns:
             the training before its first step.
@@ -58,10 +67,12 @@ class Training:
             ValueError: batch norms, and several processes on CPUs.
         """
         network = _with_shared_norms(network.to(accelerator.device), accelerator)
-        optimiser = optimiser_of([p for p in network.model.parameters() if p.requires_grad])
+        shell = _Shell(network, aside.to(accelerator.device), run)
+        optimiser = optimiser_of([p for p in shell.parameters() if p.requires_grad])
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        model, optimiser, schedule = accelerator.prepare(_Shell(network), optimiser, schedule)
-        return cls(network, model, optimiser, schedule, torch.Generator().manual_seed(seed), accelerator)
+        model, optimiser, schedule = accelerator.prepare(shell, optimiser, schedule)
+        generator = torch.Generator().manual_seed(seed)
+        return cls(network, model, optimiser, schedule, generator, accelerator, aside)
 
     def step(
         self, inputs: NetworkInputs, target: Tensor, objective: Callable[[Tensor, Tensor], Tensor]
@@ -110,6 +121,7 @@ class Training:
         scaler = self.accelerator.scaler
         return {
             "model": self.network.model.state_dict(),
+            "aside": self.aside.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
@@ -120,6 +132,7 @@ class Training:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state, in as many processes as wrote it."""
         self.network.model.load_state_dict(state["model"])
+        self.aside.load_state_dict(state.get("aside", {}))  # states of before have nothing aside
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         if self.accelerator.scaler is not None:
@@ -143,12 +156,13 @@ class Training:
 class _Shell(nn.Module):
     """Wraps the model, so that autocast and parallel wrappers do not change the network itself."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, aside: nn.Module, run: Run) -> None:
         super().__init__()
-        self.model, self._network = network.model, network
+        self.model, self.aside = network.model, aside
+        self._network, self._run = network, run
 
     def forward(self, inputs: NetworkInputs) -> Tensor:
-        return self._network.forward(inputs)
+        return self._run(self._network, self.aside, inputs)
 
 
 def _with_shared_norms(network: Network, accelerator: Accelerator) -> Network:

@@ -67,7 +67,9 @@ def best_epoch(losses: Sequence[float]) -> int:
     return int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
 
 
-def save_epoch(path: Path, network: Network, settings: dict[str, Any], row: dict[str, Any]) -> None:
+def save_epoch(
+    path: Path, network: Network, settings: dict[str, Any], row: dict[str, Any], *, head: bool = True
+) -> None:
     """Write a checkpoint with its settings and its row of the history.
 
     Args:
@@ -75,13 +77,15 @@ def save_epoch(path: Path, network: Network, settings: dict[str, Any], row: dict
         network: after the epoch.
         settings: of the training, in JSON's types.
         row: of the history, by column.
+        head: whether the checkpoint has the network's head, and the names of its classes.
     """
     # The loss before training is nan, which JSON does not have.
     facts = {name: value for name, value in row.items() if not (isinstance(value, float) and np.isnan(value))}
     save_checkpoint(
         path,
         network.model,
-        classes=network.classes,
+        classes=network.classes if head else None,
+        without=None if head else network.head,
         preprocessing=network.preprocessing,
         settings=settings,
         **facts,

@@ -21,8 +21,8 @@ from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.seeds import seeded
 from harsanyi.models.training.accelerated import accelerated, is_main_process
 from harsanyi.models.training.gradient_steps import Training
-from harsanyi.models.training.granular_loss import check_groups
-from harsanyi.models.training.performance import measure
+from harsanyi.models.training.kinds.kind import Kind
+from harsanyi.models.training.kinds.supervised import Supervised
 from harsanyi.models.training.recipe import Recipe
 from harsanyi.models.training.samples import Samples, input_batches
 from harsanyi.models.training.series_folder import (
@@ -34,10 +34,11 @@ from harsanyi.models.training.series_folder import (
     save_epoch,
 )
 from harsanyi.models.training.stages import freeze_stages, reset_stages
-from harsanyi.models.training.tasks import check_target
 from harsanyi.models.training.unfinished import UNFINISHED, Unfinished, read_unfinished, save_unfinished
 from harsanyi.progress import progress_bar
 from harsanyi.writing import whole
+
+SUPERVISED = Supervised()
 
 
 def train(
@@ -90,29 +91,66 @@ def train(
     >>> [path.name for path in series]
     ['epoch-000.safetensors', 'epoch-001.safetensors']
     """
-    recipe, folder = recipe.for_network(network), Path(folder)
-    if recipe.patience is not None and validation is None:
-        raise ValueError("a recipe with patience stops by validation samples: give validation=Samples(…)")
-    target = _target(network, samples, recipe)
     tested = {"held_out": held_out} | ({} if validation is None else {"validation": validation})
-    settings = _settings(network, recipe, {"samples": samples, **tested})
-    check_groups(recipe.groups(torch.device("cpu")), len(network.classes))
+    return train_by(Supervised(), network, samples, recipe, Path(folder), tested, progress)
+
+
+def train_by(
+    kind: Kind,
+    network: Network,
+    samples: Samples,
+    recipe: Recipe,
+    folder: Path,
+    tested: dict[str, Samples],
+    progress: bool,
+) -> list[Path]:
+    """Train a copy of the network by a kind of pretraining; :func:`train` says how a series is kept.
+
+    Args:
+        kind: what is minimised.
+        network: where training starts.
+        samples: to train on.
+        recipe: how to train.
+        folder: where the series goes.
+        tested: samples that are measured after each epoch, by the word before the columns of history.csv;
+            with a recipe's patience one of them is "validation".
+        progress: show a bar of epochs.
+
+    Returns:
+        The checkpoints in order.
+
+    Raises:
+        ValueError: as :func:`train`, and for what the kind cannot train.
+    """
+    recipe = recipe.for_network(network)
+    if recipe.patience is not None and "validation" not in tested:
+        raise ValueError("a recipe with patience stops by validation samples: give validation=Samples(…)")
+    targets = {
+        name: kind.target(network, part, recipe) for name, part in {"samples": samples, **tested}.items()
+    }
+    kind.require_sense(network, samples, recipe)
+    settings = _settings(network, kind, recipe, {"samples": samples, **tested}, targets)
     paths = checkpoint_paths(folder, recipe.epochs)
     if (trained := complete_series(folder, paths, settings)) is not None:
         return trained
-    inputs_of = input_batches(network, samples.items)
-    measures_of = {name: _measuring(network, part, recipe) for name, part in tested.items()}
+    inputs_of, target = input_batches(network, samples.items), targets["samples"]
+    tested_inputs = {name: input_batches(network, part.items) for name, part in tested.items()}
     title = f"training {folder.name}" if progress and is_main_process() else None
     with (
         accelerated(network.device, recipe.precision) as accelerator,
         seeded(recipe.seed + accelerator.process_index, accelerator.device),
     ):
+        if accelerator.num_processes > 1 and not kind.in_processes:
+            raise ValueError(
+                f"{kind.name} pretraining is of whole batches, which {accelerator.num_processes} processes "
+                "would share: start one"
+            )
         accelerator.wait_for_everyone()  # all files of an earlier training are there for every process
         unfinished = read_unfinished(folder / UNFINISHED, paths, settings, accelerator.num_processes)
         history: list[dict[str, Any]] = unfinished.history if unfinished else []
         accelerator.wait_for_everyone()  # no process writes before all have read
         epochs = (
-            run_epochs(network, inputs_of, target, recipe, accelerator, unfinished, title)
+            run_epochs(network, inputs_of, target, recipe, accelerator, unfinished, title, kind)
             if not _is_over(history, recipe)
             else ()
         )
@@ -121,11 +159,13 @@ def train(
             if accelerator.is_main_process:
                 row = {
                     f"{part}_{name}": value
-                    for part, measures in measures_of.items()
-                    for name, value in measures(training.network).items()
+                    for part, of_part in tested_inputs.items()
+                    for name, value in kind.measures(
+                        training.network, training.aside, of_part, targets[part], recipe
+                    ).items()
                 }
                 history.append({"epoch": epoch, "loss": loss, **row})
-                save_epoch(paths[epoch], training.network, settings, history[-1])
+                save_epoch(paths[epoch], training.network, settings, history[-1], head=kind.keeps_head)
                 if 0 < epoch < recipe.epochs:
                     save_unfinished(folder / UNFINISHED, Unfinished(settings, history, state))
             if training.summed(float(_is_over(history, recipe))):  # the main process knows
@@ -140,15 +180,6 @@ def train(
     return trained
 
 
-def _measuring(network: Network, samples: Samples, recipe: Recipe) -> Callable[[Network], dict[str, float]]:
-    """A measure of a network in training on samples, which are prepared once."""
-    inputs_of, target = input_batches(network, samples.items), _target(network, samples, recipe)
-    groups = recipe.groups(torch.device("cpu"))
-    return lambda trained: measure(
-        trained, inputs_of, target, recipe.batch_size, groups[0] if groups else None, recipe.task
-    )
-
-
 def _is_over(history: list[dict[str, Any]], recipe: Recipe) -> bool:
     """Whether the lowest validation loss is as many epochs ago as the recipe's patience."""
     if recipe.patience is None or not history:
@@ -156,14 +187,17 @@ def _is_over(history: list[dict[str, Any]], recipe: Recipe) -> bool:
     return len(history) - 1 - best_epoch([row[VALIDATION_LOSS] for row in history]) >= recipe.patience
 
 
-def _settings(network: Network, recipe: Recipe, parts: dict[str, Samples]) -> dict[str, Any]:
+def _settings(
+    network: Network, kind: Kind, recipe: Recipe, parts: dict[str, Samples], targets: dict[str, Tensor]
+) -> dict[str, Any]:
     """Everything a series depends on, in JSON's types; samples by their digests."""
     return {
         **recipe.settings(),
+        **kind.settings(),
         "network": network.name,
         "classes": list(network.classes),
         "start": digest(repr(network.model), network.model.state_dict(), repr(network.preprocessing)),
-        **{name: digest(list(part.items), _target(network, part, recipe)) for name, part in parts.items()},
+        **{name: digest(list(part.items), targets[name]) for name, part in parts.items()},
     }
 
 
@@ -175,25 +209,27 @@ def run_epochs(
     accelerator: Accelerator,
     unfinished: Unfinished | None = None,
     title: str | None = None,
+    kind: Kind = SUPERVISED,
 ) -> Iterator[tuple[Training, float]]:
     """Train a copy of a network epoch by epoch.
 
     Args:
         network: where training starts; stays as it is.
         inputs_of: of :func:`samples.input_batches`.
-        target: of :func:`tasks.check_target`.
+        target: of :meth:`kinds.kind.Kind.target`.
         recipe: of :meth:`Recipe.for_network`.
         accelerator: of :func:`accelerated.accelerated`.
         unfinished: an interrupted series; only the epochs after it are yielded.
         title: of the progress bar; none without it.
+        kind: what is minimised.
 
     Yields:
-        the training, its network in eval mode, and the mean loss of a sample, in the unit of
-        :meth:`Recipe.objective`: before training (nan) and after each epoch.
+        the training, its network and what is beside it in eval mode, and the mean loss of a sample, in the
+        unit of :meth:`kinds.kind.Kind.loss`: before training (nan) and after each epoch.
     """
-    training = _prepare(network, recipe, len(target), accelerator)
+    training = _prepare(network, recipe, len(target), accelerator, kind, inputs_of(torch.arange(1)))
     trained, groups = training.network, recipe.groups(accelerator.device)
-    trained.model.eval()
+    _set_eval_mode(training)
     if unfinished is None:
         yield training, float("nan")
     else:
@@ -202,20 +238,29 @@ def run_epochs(
     with progress_bar(recipe.epochs, title or "", "epoch", shown=title is not None, there=done) as bar:
         for _ in range(done, recipe.epochs):
             _set_train_mode(trained, recipe)
+            training.aside.train()
             total = 0.0
             for batch in torch.randperm(len(target), generator=training.generator).split(recipe.batch_size):
                 inputs = inputs_of(batch)
                 if isinstance(inputs, Tensor):
                     inputs = recipe.augment(inputs, training.generator)
                 total += training.step(
-                    inputs, target[batch], lambda logits, labels: recipe.objective(logits, labels, groups)
+                    *kind.batch(trained, inputs, target[batch], recipe),
+                    lambda outputs, towards: kind.loss(outputs, towards, recipe, groups),
                 )
-            trained.model.eval()
+            _set_eval_mode(training)
             yield training, training.summed(total) / len(target)
             bar.update()
 
 
-def _prepare(network: Network, recipe: Recipe, count: int, accelerator: Accelerator) -> Training:
+def _prepare(
+    network: Network,
+    recipe: Recipe,
+    count: int,
+    accelerator: Accelerator,
+    kind: Kind,
+    example: NetworkInputs,
+) -> Training:
     """A copy of the network with its stages reset and frozen, its optimiser and its schedule."""
     trained = replace(network, model=copy.deepcopy(network.model))
     if recipe.reset:
@@ -223,10 +268,17 @@ def _prepare(network: Network, recipe: Recipe, count: int, accelerator: Accelera
     if recipe.freeze_backbone:
         trained.model.requires_grad_(False)
         trained.require_head().requires_grad_(True)
+    aside = kind.aside(trained, example)
     _set_train_mode(trained, recipe)
     steps = recipe.epochs * math.ceil(count / recipe.batch_size)
     return Training.of(
-        trained, recipe.optimiser_of, lambda step: recipe.rate(step, steps), recipe.seed, accelerator
+        trained,
+        recipe.optimiser_of,
+        lambda step: recipe.rate(step, steps),
+        recipe.seed,
+        accelerator,
+        aside,
+        kind.run,
     )
 
 
@@ -236,8 +288,9 @@ def _set_train_mode(network: Network, recipe: Recipe) -> None:
     freeze_stages(network, recipe.frozen)
 
 
-def _target(network: Network, samples: Samples, recipe: Recipe) -> Tensor:
-    return torch.from_numpy(check_target(recipe.task, samples.items, samples.labels, network.classes))
+def _set_eval_mode(training: Training) -> None:
+    training.network.model.eval()
+    training.aside.eval()
 
 
 def seconds_per_sample(network: Network, samples: Samples, recipe: Recipe = Recipe()) -> float:
@@ -258,7 +311,8 @@ def seconds_per_sample(network: Network, samples: Samples, recipe: Recipe = Reci
     True
     """
     recipe = replace(recipe.for_network(network), epochs=3)
-    inputs_of, target = input_batches(network, samples.items), _target(network, samples, recipe)
+    inputs_of = input_batches(network, samples.items)
+    target = SUPERVISED.target(network, samples, recipe)
     with (
         accelerated(network.device, recipe.precision) as accelerator,
         seeded(recipe.seed, accelerator.device),

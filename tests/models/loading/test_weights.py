@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from harsanyi.models import save_checkpoint
+from harsanyi.models import read_checkpoint, save_checkpoint
 
 
 def test_equal_weights_and_facts_make_equal_bytes(tmp_path):
@@ -31,3 +31,13 @@ def test_the_sorted_header_is_that_of_the_library(tmp_path):
         assert json.loads(opened.metadata()["classes"]) == ["č", "a"]
         for name, tensor in model.state_dict().items():
             assert torch.equal(opened.get_tensor(name), tensor)
+
+
+def test_a_module_is_left_out_but_not_what_is_tied_to_it(tmp_path):
+    model = nn.Module()
+    model.words, model.head = nn.Embedding(4, 3), nn.Linear(3, 4)
+    model.head.weight = model.words.weight
+    file = save_checkpoint(tmp_path / "a.safetensors", model, without="head")
+    assert read_checkpoint(file).state.keys() == {"words.weight"}
+    whole = save_checkpoint(tmp_path / "b.safetensors", model)
+    assert read_checkpoint(whole).state.keys() == {"words.weight", "head.bias"}
