@@ -24,8 +24,9 @@ GROUPS = (
         (
             *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
             *("start", "classes", "read_out", "widths"),
+            *("layers", "residual", "scales"),
         ),
-        ("features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
+        ("neurons", "features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",
@@ -37,19 +38,20 @@ GROUPS = (
             *("task", "label", "corruption", "attack"),
             *("image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
-            "preprocessing",
+            *("preprocessing", "patches", "dimension"),
         ),
     ),
     Group(
         "label",
-        ("kinds", "counts", "subclasses"),
+        ("kinds", "counts", "superclasses", "subclasses"),
         ("columns", "hops", "depths", "wordnet", "embedding", "misalignment"),
     ),
     Group(
         "training",
-        ("sizes", "seeds", "pretrain_epochs", "finetune_epochs", "transfer"),
+        ("sizes", "seeds", "optimisers", "pretrain_epochs", "finetune_epochs", "transfer"),
         (
             *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
+            *("hard_share",),
             *("pretrain_rate", "finetune_rate"),
             *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
