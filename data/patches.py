@@ -149,8 +149,8 @@ class PatchTask:
         """
         if not 0 <= hard <= 1 or not 0 <= mirror <= 1 or hard + mirror > 1 or count < 0:
             raise ValueError(
-                "expected a share of hard samples from 0 to 1, one of mirror samples that is no more than the "
-                f"rest, and a count ≥ 0; got {hard}, {mirror} and {count}"
+                "expected a share of hard samples from 0 to 1, one of mirror samples that is no more than "
+                f"the rest, and a count ≥ 0; got {hard}, {mirror} and {count}"
             )
         draw = torch.Generator().manual_seed(seed)
         fine = torch.randint(self.superclasses * self.subclasses, (count,), generator=draw)
@@ -160,7 +160,7 @@ class PatchTask:
         role = self._roles(is_hard, is_mirror, draw)
         other = (coarse + torch.randint(1, self.superclasses, (count,), generator=draw)) % self.superclasses
         inputs = self.noise * torch.randn(count, self.patches, self.dimension, generator=draw)
-        # The other superclass's subclass has the same place in it: no draw, so that other draws stay the same.
+        # The other superclass's subclass has the same place in it: without a draw, others stay the same.
         other_fine = other * self.subclasses + fine % self.subclasses
         distracting = torch.where(
             is_mirror[:, None], self.fine_features[other_fine], self.common_features[other]

@@ -53,7 +53,7 @@ GROUPS = (
             *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
             *("hard_share",),
             *("pretrain_rate", "finetune_rate"),
-            *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
+            *("betas", "hardest", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),
     Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),

@@ -1,4 +1,4 @@
-"""What claims of a study of features can be about: errors, responses and movements of each kind of network."""
+"""What claims of a study of features can be about: errors, responses, movements by network."""
 
 from collections.abc import Iterator
 

@@ -129,7 +129,8 @@ def learn_deep_features(
 
     Args:
         task: the data.
-        level: of the labels, "coarse" or "fine"; both levels, and all designs, see the same inputs for a seed.
+        level: of the labels, "coarse" or "fine"; for one seed both levels, and all designs, see the same
+            inputs.
         design: the network and its training.
         seed: of weights and samples, which are drawn at once.
         steps: of the states to keep; training ends with the last.

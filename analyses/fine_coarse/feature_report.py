@@ -92,9 +92,10 @@ def _figures(study: Features, summary: pd.DataFrame) -> Mapping[str, Figure]:
 def _methods(study: Features) -> list[str]:
     return [
         f"Following {WORK}, networks over patches were trained on synthetic data: {study.superclasses} "
-        f"superclasses of {study.subclasses} subclasses, {study.patches} patches of {study.dimension} numbers. "
-        f"They have {', '.join(dict.fromkeys(kind.layers for kind in kinds_of(study)))} layers, the last fixed "
-        f"at 1 and the outputs of the start subtracted, {study.neurons} neurons a class, and were trained for "
+        f"superclasses of {study.subclasses} subclasses, {study.patches} patches of {study.dimension} "
+        f"numbers. They have {', '.join(dict.fromkeys(kind.layers for kind in kinds_of(study)))} layers, the "
+        "last fixed at 1 and the outputs of the start subtracted, "
+        f"{study.neurons} neurons a class, and were trained for "
         f"{study.steps:,} steps of {study.batch_size} new samples by {_optimisers(study)}. Brackets: "
         f"{intervals_over(len(study.seeds), 'seeds')}. {versions()}",
         CITATION,
@@ -108,8 +109,9 @@ def _optimisers(study: Features) -> str:
 def _facts(study: Features) -> dict[str, str]:
     return {
         "question": f"that of {WORK}, beyond two layers",
-        "hard samples": "the common patches are replaced: they carry the common feature of another superclass "
-        "at 0.3 to 0.7 of its strength, and one patch of noise is stronger; “hard-noise”: nothing distracts",
+        "hard samples": "the common patches are replaced: they carry the common feature of another "
+        "superclass at 0.3 to 0.7 of its strength, and one patch of noise is stronger; “hard-noise”: nothing "
+        "distracts",
         "mirror samples": "the same with the roles swapped: the fine patches are replaced, by a fine feature "
         "of another superclass, and the common ones stay",
         "answers": "superclasses; fine outputs by summed probabilities",
@@ -129,7 +131,7 @@ def _notes(study: Features) -> list[str]:
         "(Benjamini–Hochberg).",
         "A network of fine labels has as many neurons for each fine class as one of coarse labels has for "
         "each coarse class, so more in total.",
-        "Hard and mirror samples are no mirror image of each other where a superclass has several subclasses: "
-        "its common feature is in all of its samples, a fine feature in those of one subclass.",
+        "Hard and mirror samples are no mirror image of each other where a superclass has several "
+        "subclasses: its common feature is in all of its samples, a fine feature in those of one subclass.",
         "Learning rates are given, not tuned: a network that learned less in these steps may learn more.",
     ]

@@ -13,6 +13,7 @@ from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.fine_coarse.feature_learning import DeepDesign, FeatureRun, learn_deep_features
 from harsanyi.analyses.fine_coarse.feature_settings import Features
 from harsanyi.analyses.fine_coarse.feature_tables import (
+    WITH_NOISE,
     alignment_of,
     grouped_effects,
     own_features,
@@ -129,7 +130,7 @@ def measured_run(run: FeatureRun, inputs: int) -> pd.DataFrame:
         quantity, of and value. Quantities: error (share of wrong superclasses; of kinds of samples, see
         `SAMPLES`), loss (nats a new easy sample, on the labels of training), alignment and response (of
         "common" and "fine" features), the four of `movement`, and effect and strength (nats a sample; of
-        "SAMPLES: PATCHES, ORDER").
+        "SAMPLES: PATCHES, ORDER", players with noise left out).
 
     >>> from harsanyi.analyses.fine_coarse.feature_learning import DeepDesign, learn_deep_features
     >>> design, task = DeepDesign(neurons=8), PatchTask(8, 2, 2, 5)
@@ -159,7 +160,7 @@ def measured_run(run: FeatureRun, inputs: int) -> pd.DataFrame:
         rows += [
             (quantity, f"{name}: {patches}, {order}", value)
             for (quantity, patches, order), value in parts.items()
-            if quantity != "salient"
+            if quantity != "salient" and patches != WITH_NOISE
         ]
     return pd.DataFrame(rows, columns=["quantity", "of", "value"])
 

@@ -32,7 +32,7 @@ class Features(Settings):
     out: Path
     """Folder for the results. It holds tables, figures and the report; an unfinished study there goes on."""
     layers: tuple[int, ...] = (2, 3)
-    """Numbers of layers, 2 or more. The last is fixed at 1; all but the last two are shared by the classes."""
+    """Numbers of layers, 2 or more. The last is fixed at 1; the classes share all but the last two."""
     residual: bool = False
     """Also with residual shared layers, for each number of layers from 3."""
     scales: tuple[float, ...] = (0.1, 10.0)

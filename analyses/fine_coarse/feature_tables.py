@@ -173,9 +173,7 @@ def _groups(role: Tensor) -> dict[str, Tensor]:
     return groups
 
 
-def superclass_error(
-    run: FeatureRun, samples: PatchSamples, reading: Literal["sum", "max"] = "sum"
-) -> float:
+def superclass_error(run: FeatureRun, samples: PatchSamples, reading: Literal["sum", "max"] = "sum") -> float:
     """The share of samples whose superclass the trained network answers wrong."""
     with torch.inference_mode():
         outputs = run.final(samples.inputs)

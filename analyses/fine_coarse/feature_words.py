@@ -120,4 +120,3 @@ def _effects(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
         return {}
     columns = {of.removesuffix(", 1"): ("effect", of) for of in kept}
     return {"Effects of patches alone, nats a sample": _wide(summary, columns, ".2f")}
-

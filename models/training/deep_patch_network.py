@@ -84,7 +84,7 @@ class DeepPatchNetwork(nn.Module):
 
     @property
     def gradient_growth(self) -> float:
-        """How many times the largest gradient of f at the start is that at scale 1: α / σ, or α if residual."""
+        """The largest gradient of f at the start over that at scale 1: α / σ, or α if residual."""
         each: float = self.scale ** (1 / (self.layers - 1))
         return self.scale if self.residual else self.scale / each
 

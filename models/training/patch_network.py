@@ -1,4 +1,4 @@
-"""The two-layer network of the theory of label granularity, over patches, and the training of such networks."""
+"""The two-layer network of the theory of label granularity, over patches, and how such ones are trained."""
 
 import copy
 from collections.abc import Callable, Collection

@@ -125,7 +125,9 @@ def test_the_scale_of_the_start_is_that_of_its_outputs(layers, residual):
     # 10,000 weights each: 5 standard errors are 3.5%.
     assert spread.weight.std().item() == pytest.approx(0.02**0.5, rel=0.035)
     for matrix in spread.shared:
-        assert matrix.std().item() == pytest.approx((0.02 / (layers - 2 if residual else 1)) ** 0.5, rel=0.035)
+        assert matrix.std().item() == pytest.approx(
+            (0.02 / (layers - 2 if residual else 1)) ** 0.5, rel=0.035
+        )
 
 
 def test_alignment_by_hand():
@@ -174,7 +176,8 @@ def test_literal_movement():
         return far / sum(a**2 for a in old) ** 0.5
 
     old, new = (
-        [*network.weight.flatten().tolist(), *network.shared.flatten().tolist()] for network in (before, after)
+        [*network.weight.flatten().tolist(), *network.shared.flatten().tolist()]
+        for network in (before, after)
     )
     assert moved["weights"] == pytest.approx(share(old, new), abs=EXACT)
     answers = [
@@ -249,5 +252,7 @@ def test_bad_networks_and_optimisers():
     network, inputs, labels = network_and_batch(3, False)
     with pytest.raises(ValueError, match="no optimiser 'adam': expected adamw, sgd or plain-sgd"):
         train_patch_network(network, lambda step: (inputs, labels), [1], optimiser="adam")
-    with pytest.raises(ValueError, match="a bias rate is for a PatchNetwork and plain-sgd; got 0.1 with Deep"):
+    with pytest.raises(
+        ValueError, match="a bias rate is for a PatchNetwork and plain-sgd; got 0.1 with Deep"
+    ):
         train_patch_network(network, lambda step: (inputs, labels), [1], bias_rate=0.1)
