@@ -73,7 +73,7 @@ def test_literal_judgement():
 def test_chance_alone_favours_fine_training_in_its_own_seed_only():
     """Margins of pure chance, alike for both: the same seed gains 50 points, other seeds and "either" none.
 
-    800 samples in 12 seeds: the mean over 12 · 11 pairs of 80 samples has a standard error below 0.5 points."""
+    800 samples, 12 seeds: the mean over 12 · 11 pairs of 80 samples has a standard error below 0.5 points."""
     rng = np.random.default_rng(1)
     margins = {name: rng.normal(0, 1, (12, 800)) for name in ("fine", "coarse")}
     table = judged(margins, 0.1)

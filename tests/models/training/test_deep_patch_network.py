@@ -202,9 +202,10 @@ def test_training_becomes_lazy_with_the_scale(layers, residual):
     """Chizat, Oyallon and Bach: features and tangent kernel move by a share ∝ 1/α, as α grows.
 
     So do the weights of plain layers, all of size σ. Residual layers do not grow with α: they move by 1/α,
-    beside weights of size α, which is 1/α² of all weights. At α = 1e5 that share is below 1e-3, so what is of order 1/α² adds less than a percent to a ratio of 10. A
-    neuron whose sign changes is of order 1/α as well, but comes one at a time: with some 6,000 signs a
-    few of them are a percent or two of the kernel's movement. 10% holds both."""
+    beside weights of size α, which is 1/α² of all weights. At α = 1e5 the shares are below 1e-3, so what is
+    of order 1/α² adds less than a percent to a ratio of 10. A neuron whose sign changes is of order 1/α as
+    well, but comes one at a time: with some 6,000 signs a few of them are a percent or two of the kernel's
+    movement. 10% holds both."""
     task = PatchTask(12, 2, 2, 5)
     batch = task.sample(40, 0)
     moved = []
@@ -223,7 +224,7 @@ def test_training_becomes_lazy_with_the_scale(layers, residual):
 
 
 def test_optimisers_by_hand():
-    """Three steps on constant gradients: v ← 0.9 v + g with Nesterov's look ahead; Adam's steps have size η."""
+    """Three steps on gradients of 1: v ← 0.9 v + g with Nesterov's look ahead; Adam's steps have size η."""
     for name, expected in (
         ("plain-sgd", -0.1 * (1 + 1 + 1)),
         ("sgd", -0.1 * sum(1 + 0.9 * v for v in (1.0, 1.9, 2.71))),
