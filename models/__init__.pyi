@@ -6,6 +6,7 @@ from .loading.small import resnet8, resnet20, small_cnn, small_vit
 from .loading.torchvision_operators import declare_operators
 from .loading.weights import load_state, save_checkpoint
 from .training.accelerated import is_main_process
+from .training.deep_patch_network import DeepPatchNetwork
 from .training.granular_loss import granular_loss, granular_losses
 from .training.patch_network import PatchNetwork, train_patch_network
 from .training.performance import Performance, performance
@@ -15,11 +16,13 @@ from .training.samples import Samples
 from .training.series import NumberedCheckpoint, series, thinned
 from .training.stack import StackSamples
 from .training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages
+from .training.tangent_kernel import movement, tangent_kernel
 from .training.train import seconds_per_sample, train
 from .training.train_stack import StackRecipe, train_stack
 
 __all__ = [
     "Checkpoint",
+    "DeepPatchNetwork",
     "ImagePreprocess",
     "Network",
     "NumberedCheckpoint",
@@ -42,6 +45,7 @@ __all__ = [
     "ladder",
     "load",
     "load_state",
+    "movement",
     "next_tokens",
     "performance",
     "read_checkpoint",
@@ -54,6 +58,7 @@ __all__ = [
     "small_cnn",
     "small_vit",
     "stages",
+    "tangent_kernel",
     "thinned",
     "train",
     "train_patch_network",
