@@ -39,11 +39,10 @@ def draw_errors(table: pd.DataFrame, samples: Sequence[str] = ("hard", "mirror")
     ['scale 0.1, hard: common replaced']
     """
     columns = {ERROR_WORDS[name]: {"quantity": "error", "of": name} for name in samples}
-    figure, panels = _panels(table, columns, LEVEL_COLOURS, "level")
+    figure, panels = _panels(table, columns, LEVEL_COLOURS, "level", "wrong superclasses")
     for ax in panels:
         share_axis(ax)
         ax.set_ylim(-0.03, 1.03)
-        label_axes(ax, "", "wrong superclasses")
     return figure
 
 
@@ -54,10 +53,9 @@ def draw_responses(table: pd.DataFrame) -> Figure:
         table: of `feature_summary`. A colour for the feature, a marker for the optimiser; bars are intervals.
     """
     columns = {f"{level} labels": {"quantity": "response", "level": level} for level in LEVEL_COLOURS}
-    figure, panels = _panels(table, columns, FEATURE_COLOURS, "of")
+    figure, panels = _panels(table, columns, FEATURE_COLOURS, "of", "output on the feature (nats)")
     for ax in panels:
         ax.axhline(0, color="black", linewidth=0.6)
-        label_axes(ax, "", "output on the feature (nats)")
     return figure
 
 
@@ -68,41 +66,52 @@ def draw_movements(table: pd.DataFrame) -> Figure:
         table: of `feature_summary`. A row a scale; a colour for the labels, a marker for the optimiser.
     """
     columns = {words: {"quantity": name} for name, words in MOVED_WORDS.items()}
-    figure, panels = _panels(table, columns, LEVEL_COLOURS, "level")
+    figure, panels = _panels(table, columns, LEVEL_COLOURS, "level", "moved, share of the start")
     for ax in panels:
         ax.set_yscale("log")
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.axhline(1, color="black", linewidth=0.6)
-        label_axes(ax, "", "moved, share of the start")
     return figure
 
 
 def _panels(
-    table: pd.DataFrame, columns: dict[str, dict[str, str]], colours: dict[str, str], coloured: str
+    table: pd.DataFrame,
+    columns: dict[str, dict[str, str]],
+    colours: dict[str, str],
+    coloured: str,
+    written: str,
 ) -> tuple[Figure, list[Axes]]:
-    """Panels of one scale and one column each, on shared axes, with one legend above."""
+    """Panels of one scale and one column each, on shared axes, with one legend above.
+
+    `coloured` is the column whose values have the colours, `written` stands on the vertical axes.
+    """
     scales, names = sorted(table.scale.unique()), list(dict.fromkeys(table.layers))
-    optimisers = list(dict.fromkeys(table.optimiser))
     figure = Drawing((PAGE, 0.6 + 1.9 * len(scales)), layout="constrained")
     panels = figure.subplots(len(scales), len(columns), squeeze=False, sharex=True, sharey=True)
-    spread = 0.6 / (len(colours) * len(optimisers))
     for across, scale in zip(panels, scales, strict=True):
         for ax, (title, chosen) in zip(across, columns.items(), strict=True):
-            rows = table[(table.scale == scale) & table[coloured].isin(list(colours))]
+            rows = table[table.scale == scale]
             for column, value in chosen.items():
                 rows = rows[rows[column] == value]
-            for number, name in enumerate(colours):
-                for place, optimiser in enumerate(optimisers):
-                    own = rows[(rows[coloured] == name) & (rows.optimiser == optimiser)]
-                    own = own.set_index("layers").reindex(names).reset_index()
-                    shift = spread * (number * len(optimisers) + place - (0.6 / spread - 1) / 2)
-                    label = f"{name}, {optimiser}" if len(optimisers) > 1 else name
-                    marker = MARKERS[place % len(MARKERS)]
-                    places = np.arange(len(names)) + shift
-                    dots_with_bars(ax, places, own, colours[name], label, bar_width=1, marker=marker)
-            ax.set_xticks(range(len(names)), [name.replace("-", "\n") for name in names])
+            _draw(ax, rows, names, colours, coloured)
             ax.set_title(f"scale {scale:g}, {title}", fontsize=FONT, loc="left")
+            label_axes(ax, "", written if ax is across[0] else "")
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, fontsize=FONT)
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(colours), frameon=False, fontsize=FONT)
     figure.supxlabel("layers", fontsize=FONT)
     return figure, list(panels.flatten())
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, names: list[str], colours: dict[str, str], coloured: str) -> None:
+    """One panel: dots of every colour and optimiser side by side, at each number of layers."""
+    optimisers, noun = list(dict.fromkeys(rows.optimiser)), "labels" if coloured == "level" else "features"
+    series = [(name, optimiser) for name in colours for optimiser in optimisers]
+    shifts = 0.6 * ((np.arange(len(series)) + 0.5) / max(len(series), 1) - 0.5)
+    for shift, (name, optimiser) in zip(shifts, series, strict=True):
+        own = rows[(rows[coloured] == name) & (rows.optimiser == optimiser)]
+        own = own.set_index("layers").reindex(names).reset_index()
+        label = f"{name} {noun}" + (f", {optimiser}" if len(optimisers) > 1 else "")
+        marker = MARKERS[optimisers.index(optimiser) % len(MARKERS)]
+        places = np.arange(len(names)) + shift
+        dots_with_bars(ax, places, own, colours[name], label, bar_width=1, marker=marker)
+    ax.set_xticks(range(len(names)), [name.replace("-", "\n") for name in names])
