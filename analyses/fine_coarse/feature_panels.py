@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harsanyi.analyses.drawing.marks import dots_with_bars, share_axis
 from harsanyi.analyses.drawing.palette import FONT, PAGE, Drawing, label_axes
@@ -69,6 +69,7 @@ def draw_movements(table: pd.DataFrame) -> Figure:
     figure, panels = _panels(table, columns, LEVEL_COLOURS, "level", "moved, share of the start")
     for ax in panels:
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.axhline(1, color="black", linewidth=0.6)
     return figure

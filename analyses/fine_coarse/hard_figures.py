@@ -56,7 +56,7 @@ def plot_hard_samples(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             dots_with_bars(ax, np.arange(len(names)) + shift, rows, colour, training, horizontal=True)
     ax.set_yticks(range(len(names)), [f"{level}, {ROWS[chosen]}" for level, chosen in names], fontsize=FONT)
     ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     label_axes(ax, "coarse answers right", "")
     legend_above(ax)
     return ax
