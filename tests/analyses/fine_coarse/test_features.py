@@ -21,6 +21,7 @@ from harsanyi.analyses.report.tables import read_table
 from harsanyi.data.patches import PatchTask
 from harsanyi.models.training.deep_patch_network import DeepPatchNetwork
 from harsanyi.models.training.tangent_kernel import movement
+from tests.legible import faults
 
 EXACT = 1e-12
 
@@ -170,7 +171,9 @@ def test_finished_networks_are_read(study, finished):
 def test_figures_have_a_panel_for_each_scale_and_column(finished, study):
     summary = read_table(study.out / "summary.h5")
     two = pd.concat([summary, summary.assign(scale=10.0)])
-    assert len(draw_errors(two).axes) == len(draw_responses(two).axes) == len(draw_movements(two).axes) == 4
+    drawn = {"errors": draw_errors(two), "responses": draw_responses(two), "movement": draw_movements(two)}
+    assert {len(figure.axes) for figure in drawn.values()} == {4}
+    assert faults(drawn) == []
     ax = draw_errors(summary, ["hard"]).axes[0]
     drawn = sorted(y for line in ax.lines for y in line.get_ydata())
     rows = summary[

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harsanyi import data
+from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.fine_coarse.hard_figures import plot_hard_samples
 from harsanyi.analyses.fine_coarse.hard_samples import (
     hard_cells,
@@ -21,6 +22,7 @@ from harsanyi.analyses.fine_coarse.own_study import run_fine_coarse
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.models import StackRecipe
+from tests.legible import faults
 
 EXACT = 1e-12
 
@@ -145,6 +147,7 @@ def test_a_study_has_hard_samples(study):
     pd.testing.assert_frame_equal(again, cells, check_dtype=False)  # read, not trained again
     ax = plot_hard_samples(hard_deltas(again))
     assert len(ax.get_yticklabels()) == 5
+    assert faults({"hard samples": figure_of(ax)}) == []
 
 
 def test_bad_settings(study, tmp_path):
