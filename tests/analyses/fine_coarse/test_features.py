@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy import stats
 
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.fine_coarse import feature_learning
 from harsanyi.analyses.fine_coarse.feature_learning import DeepDesign, FeatureRun, learn_deep_features
 from harsanyi.analyses.fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
 from harsanyi.analyses.fine_coarse.feature_report import run_features
@@ -20,6 +21,7 @@ from harsanyi.analyses.fine_coarse.feature_tables import alignment_of, superclas
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.data.patches import PatchTask
 from harsanyi.models.training.deep_patch_network import DeepPatchNetwork
+from harsanyi.models.training.patch_network import train_patch_network
 from harsanyi.models.training.tangent_kernel import movement
 from tests.legible import faults
 
@@ -90,6 +92,26 @@ def test_what_a_run_has_learned_is_measured_literally():
     effects = table[(table.quantity == "effect") & (table.of == "mirror: common, 1")]
     assert len(effects) == 1
     assert not table.of.str.contains("noise, ").any()  # players with noise are left out
+
+
+def test_samples_are_drawn_in_blocks(monkeypatch):
+    """The last block is as long as what is left; each has seeds of its own; both labels see the same."""
+    task, asked = PatchTask(8, 2, 2, 5), []
+    monkeypatch.setattr(feature_learning, "STEPS_AT_ONCE", 4)
+    sample = PatchTask.sample
+
+    def noted(self, count, seed, hard=0.0, mirror=0.0):
+        asked.append((count, seed, hard))
+        return sample(self, count, seed, hard, mirror)
+
+    monkeypatch.setattr(PatchTask, "sample", noted)
+    run = learn_deep_features(task, "fine", DeepDesign(neurons=2), seed=7, steps=(0, 6), batch=3, hard=0.5)
+    assert asked == [(12, 7, 0.5), (6, 1_000_007, 0.5)]
+    blocks = [sample(task, count, seed, hard) for count, seed, hard in asked]
+    inputs = torch.cat([block.inputs for block in blocks]).split(3)
+    labels = torch.cat([block.fine for block in blocks]).split(3)
+    again = train_patch_network(run.states[0], lambda step: (inputs[step], labels[step]), [6])[6]
+    assert torch.equal(again.weight, run.final.weight)
 
 
 def test_a_network_sees_its_mirror_image():
