@@ -49,7 +49,7 @@ def _by_seed(runs: pd.DataFrame) -> Iterator[tuple[str, Quantity]]:
     for key, rows in claimed.groupby([*NETWORK, "level", "quantity", "of"], sort=False):
         layers, scale, optimiser, level, quantity, of = key
         what = f"{quantity}:{of}" if quantity in ("error", "response") else quantity
-        bounds = BOUNDS.get(quantity, (-np.inf, np.inf))
+        bounds = BOUNDS.get(str(quantity), (-np.inf, np.inf))
         values = (rows.value.to_numpy(float),)
         network = f"{layers}:{scale:g}:{optimiser}"
         yield f"{what}:{level}:{network}", Quantity("seeds", tuple(rows.seed), values, bounds=bounds)

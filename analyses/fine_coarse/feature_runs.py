@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def feature_runs(study: Features, folder: Path) -> Iterator[pd.DataFrame]:
                 settings = [repr(task), repr(kind.design), training, study.inputs, level, seed]
                 path = folder / f"{kind.name.replace(':', '-')}-{level}-{seed}-{digest(settings)[:8]}.csv"
                 make = partial(_trained_and_measured, study, task, kind.design, level, seed)
-                name = {"layers": kind.layers, "scale": kind.design.scale}
+                name: dict[str, Any] = {"layers": kind.layers, "scale": kind.design.scale}
                 name |= {"optimiser": kind.design.optimiser, "level": level, "seed": seed}
                 tables.append(read_or_make(path, make).assign(**name))
         yield pd.concat(tables, ignore_index=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import Settings, option
-from harsanyi.models.training.optimisers import require_optimiser
+from harsanyi.models.training.optimisers import Optimiser, require_optimiser
 
 # Learning rates of optimisers that are given by their name alone.
 RATES = {"plain-sgd": 0.1, "sgd": 0.01, "adamw": 0.003}
@@ -74,7 +74,7 @@ class Features(Settings):
     moved."""
 
     @property
-    def rates(self) -> dict[str, float]:
+    def rates(self) -> dict[Optimiser, float]:
         """The learning rate of each optimiser.
 
         >>> Features(out=Path("out"), optimisers=("plain-sgd", "adamw:0.01")).rates
@@ -121,11 +121,11 @@ class Features(Settings):
 MOST_PLAYERS = 14
 
 
-def _rate(given: str) -> tuple[str, float]:
+def _rate(given: str) -> tuple[Optimiser, float]:
     """An optimiser and its learning rate, of NAME or NAME:RATE."""
     name, colon, text = given.partition(":")
     try:
-        require_optimiser(name)
+        optimiser = require_optimiser(name)
         rate = float(text) if colon else RATES[name]
     except ValueError as error:
         raise ValueError(
@@ -133,4 +133,4 @@ def _rate(given: str) -> tuple[str, float]:
         ) from error
     if not (isfinite(rate) and rate > 0):
         raise ValueError(f"--optimisers has {given!r}: expected a learning rate above 0")
-    return name, rate
+    return optimiser, rate

@@ -28,7 +28,7 @@ def describe_features(summary: pd.DataFrame) -> list[str]:
         *(_errors(summary, level) for level in LEVELS),
         _gaps(gaps, "hard"),
         _gaps(gaps, "mirror"),
-        *(_movement(float(scale), rows) for scale, rows in summary.groupby("scale")),
+        *(_movement(rows) for _, rows in summary.groupby("scale")),
         *([apart] if (apart := told_apart(gaps, "differences of errors, coarse less fine")) else []),
         resting_on(int(summary.games.min()), "seeds"),
     ]
@@ -80,12 +80,13 @@ def _gaps(gaps: pd.DataFrame, samples: str) -> str:
     )
 
 
-def _movement(scale: float, rows: pd.DataFrame) -> str:
+def _movement(rows: pd.DataFrame) -> str:
+    """How far networks from starts of one scale moved."""
     parts = []
     for quantity, words in (("features", "features"), ("kernel", "the tangent kernel")):
         values = rows[rows.quantity == quantity].value
         parts.append(f"{words} moved by {values.min():.2g} to {values.max():.2g} times their start")
-    return f"From scale {scale:g} {listed(parts)}."
+    return f"From scale {rows.scale.iloc[0]:g} {listed(parts)}."
 
 
 def _network(row: Any) -> str:

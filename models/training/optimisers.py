@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 if TYPE_CHECKING:
     import torch
@@ -45,8 +45,9 @@ def optimiser_named(
     )
 
 
-def require_optimiser(name: str) -> None:
-    """Refuse a name that no optimiser has; a ValueError says which there are."""
+def require_optimiser(name: str) -> Optimiser:
+    """The name of an optimiser; a ValueError for another, which says which there are."""
     names = get_args(Optimiser)
     if name not in names:
         raise ValueError(f"no optimiser {name!r}: expected {', '.join(names[:-1])} or {names[-1]}")
+    return cast(Optimiser, name)
