@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Literal
 
 from harsanyi.analyses.statistics.verdict import require_form
 from harsanyi.analyses.study.settings import Settings, option
-from harsanyi.models.training.optimisers import Optimiser, require_optimiser
 
+# Those of models/training/optimisers.py, which imports torch: help waits for no library.
+Optimiser = Literal["plain-sgd", "sgd", "adamw"]
 # Learning rates of optimisers that are given by their name alone.
-RATES = {"plain-sgd": 0.1, "sgd": 0.01, "adamw": 0.003}
+RATES: dict[Optimiser, float] = {"plain-sgd": 0.1, "sgd": 0.01, "adamw": 0.003}
 # The smallest allowed value of each whole number.
 MIN_VALUES = {
     **{"layers": 2, "seeds": 0, "steps": 1, "batch_size": 1, "neurons": 1, "inputs": 0},
@@ -125,9 +127,9 @@ def _rate(given: str) -> tuple[Optimiser, float]:
     """An optimiser and its learning rate, of NAME or NAME:RATE."""
     name, colon, text = given.partition(":")
     try:
-        optimiser = require_optimiser(name)
-        rate = float(text) if colon else RATES[name]
-    except ValueError as error:
+        optimiser = next(known for known in RATES if known == name)
+        rate = float(text) if colon else RATES[optimiser]
+    except (StopIteration, ValueError) as error:
         raise ValueError(
             f"--optimisers has {given!r}: expected NAME or NAME:RATE, NAME of {', '.join(RATES)}"
         ) from error

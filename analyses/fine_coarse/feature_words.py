@@ -85,8 +85,13 @@ def _movement(rows: pd.DataFrame) -> str:
     parts = []
     for quantity, words in (("features", "features"), ("kernel", "the tangent kernel")):
         values = rows[rows.quantity == quantity].value
-        parts.append(f"{words} moved by {values.min():.2g} to {values.max():.2g} times their start")
+        parts.append(f"{words} moved by {_times(values.min())} to {_times(values.max())} times their start")
     return f"From scale {rows.scale.iloc[0]:g} {listed(parts)}."
+
+
+def _times(factor: float) -> str:
+    """Two digits, without a power of ten."""
+    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"
 
 
 def _network(row: Any) -> str:

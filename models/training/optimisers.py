@@ -1,12 +1,9 @@
-"""Optimisers by name, for all trainings that have an option for them. Imports no torch until one is made."""
+"""Optimisers by name, for all trainings that have an option for them."""
 
-from __future__ import annotations
+from typing import Literal, cast, get_args
 
-from typing import TYPE_CHECKING, Literal, cast, get_args
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+import torch
+from torch import nn
 
 Optimiser = Literal["adamw", "sgd", "plain-sgd"]
 MOMENTUM = 0.9
@@ -26,16 +23,13 @@ def optimiser_named(
     Raises:
         ValueError: for another name.
 
-    >>> import torch
-    >>> weight = torch.nn.Parameter(torch.ones(1))
-    >>> step = optimiser_named("plain-sgd", [weight], learning_rate=0.5, weight_decay=0.0)
+    >>> weight = nn.Parameter(torch.ones(1))
+    >>> optimiser = optimiser_named("plain-sgd", [weight], learning_rate=0.5, weight_decay=0.0)
     >>> weight.grad = torch.ones(1)
-    >>> step.step()
+    >>> optimiser.step()
     >>> weight.item()
     0.5
     """
-    import torch
-
     require_optimiser(name)
     if name == "adamw":
         return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)

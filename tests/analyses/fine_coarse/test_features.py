@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,12 @@ from harsanyi.analyses.fine_coarse.feature_learning import DeepDesign, FeatureRu
 from harsanyi.analyses.fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
 from harsanyi.analyses.fine_coarse.feature_report import run_features
 from harsanyi.analyses.fine_coarse.feature_runs import feature_summary, kinds_of, measured_run
-from harsanyi.analyses.fine_coarse.feature_settings import Features
+from harsanyi.analyses.fine_coarse.feature_settings import RATES, Features
 from harsanyi.analyses.fine_coarse.feature_tables import alignment_of, superclass_error
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.data.patches import PatchTask
 from harsanyi.models.training.deep_patch_network import DeepPatchNetwork
+from harsanyi.models.training.optimisers import Optimiser
 from harsanyi.models.training.patch_network import train_patch_network
 from harsanyi.models.training.tangent_kernel import movement
 from tests.legible import faults
@@ -234,6 +236,10 @@ def test_bad_settings(changed, message, study, tmp_path):
     with pytest.raises(ValueError, match=message):
         run_features(wrong, progress=False)
     assert not wrong.out.exists()
+
+
+def test_every_optimiser_has_a_rate():
+    assert set(RATES) == set(get_args(Optimiser))
 
 
 def test_the_folder_of_another_command_is_refused(study, finished, tmp_path, capsys):
