@@ -99,7 +99,8 @@ def _panels(
             label_axes(ax, "", written if ax is across[0] else "")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=len(colours), frameon=False, fontsize=FONT)
-    figure.supxlabel("layers", fontsize=FONT)
+    residual = any("-" in name for name in names)
+    figure.supxlabel("layers" + (" (res.: residual)" if residual else ""), fontsize=FONT)
     return figure, list(panels.flatten())
 
 
@@ -115,4 +116,4 @@ def _draw(ax: Axes, rows: pd.DataFrame, names: list[str], colours: dict[str, str
         marker = MARKERS[optimisers.index(optimiser) % len(MARKERS)]
         places = np.arange(len(names)) + shift
         dots_with_bars(ax, places, own, colours[name], label, bar_width=1, marker=marker)
-    ax.set_xticks(range(len(names)), [name.replace("-", "\n") for name in names])
+    ax.set_xticks(range(len(names)), [name.replace("-residual", "\nres.") for name in names])
