@@ -20,6 +20,7 @@ from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
 from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
 from harsanyi.analyses.drawing.palette import PAGE, figure_of
 from harsanyi.analyses.fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
+from harsanyi.analyses.fine_coarse.hard_figures import plot_hard_samples
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder_orders
@@ -102,6 +103,7 @@ def deeper() -> Iterator[tuple[str, Axes | Figure]]:
     for name, draw in (("errors", draw_errors), ("responses", draw_responses), ("movement", draw_movements)):
         yield f"{folder}/figures/{name}.png", draw(table(f"{folder}/summary"))
     yield f"{folder}/figures/optimisers.png", draw_errors(table(f"{folder}/optimisers"))
+    yield f"{folder}/figures/hard_clothes.png", plot_hard_samples(table(f"{folder}/hard_clothes"))
 
 
 def split() -> Iterator[tuple[str, Axes | Figure]]:
