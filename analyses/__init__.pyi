@@ -23,7 +23,9 @@ from .fine_coarse.delta_map import delta_cell, delta_table
 from .fine_coarse.demo import DemoExtent
 from .fine_coarse.dial import dial_table, loss_split, ring_pool
 from .fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from .fine_coarse.feature_learning import FeatureRun, learn_features
+from .fine_coarse.feature_learning import DeepDesign, FeatureRun, learn_deep_features, learn_features
+from .fine_coarse.feature_report import run_features
+from .fine_coarse.feature_settings import Features
 from .fine_coarse.feature_tables import alignment_table, error_table, interaction_table, patch_interactions
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
@@ -88,8 +90,10 @@ __all__ = [
     "Bootstrap",
     "Compare",
     "Compute",
+    "DeepDesign",
     "DemoExtent",
     "FeatureRun",
+    "Features",
     "FineCoarse",
     "Granularity",
     "Interval",
@@ -140,6 +144,7 @@ __all__ = [
     "interaction_table",
     "ladder_summary",
     "ladder_table",
+    "learn_deep_features",
     "learn_features",
     "leep",
     "linear_cka",
@@ -209,6 +214,7 @@ __all__ = [
     "restricted_prediction",
     "ring_pool",
     "run_comparison",
+    "run_features",
     "run_fine_coarse",
     "run_granularity",
     "run_origins",

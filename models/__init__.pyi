@@ -6,6 +6,7 @@ from .loading.small import resnet8, resnet20, small_cnn, small_vit
 from .loading.torchvision_operators import declare_operators
 from .loading.weights import load_state, save_checkpoint
 from .training.accelerated import is_main_process
+from .training.deep_patch_network import DeepPatchNetwork
 from .training.granular_loss import granular_loss, granular_losses
 from .training.kinds.adversarial import Adversarial
 from .training.kinds.contrastive import Contrastive
@@ -21,6 +22,7 @@ from .training.samples import Samples
 from .training.series import NumberedCheckpoint, series, thinned
 from .training.stack import StackSamples
 from .training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages
+from .training.tangent_kernel import movement, tangent_kernel
 from .training.train import seconds_per_sample, train
 from .training.train_stack import StackRecipe, train_stack
 
@@ -28,6 +30,7 @@ __all__ = [
     "Adversarial",
     "Checkpoint",
     "Contrastive",
+    "DeepPatchNetwork",
     "ImagePreprocess",
     "Masked",
     "Network",
@@ -53,6 +56,7 @@ __all__ = [
     "ladder",
     "load",
     "load_state",
+    "movement",
     "next_tokens",
     "performance",
     "pretrain",
@@ -66,6 +70,7 @@ __all__ = [
     "small_cnn",
     "small_vit",
     "stages",
+    "tangent_kernel",
     "thinned",
     "train",
     "train_patch_network",

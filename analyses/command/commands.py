@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from harsanyi.analyses.command.train_options import Train
+from harsanyi.analyses.fine_coarse.feature_settings import Features
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.study.settings import option, required
@@ -224,6 +225,7 @@ COMMANDS: dict[str, Command] = {
         processes=True,
     ),
     "fine-coarse": Command(FineCoarse, f"{HERE}.pretraining:fine_coarse_outcome"),
+    "features": Command(Features, f"{HERE}.pretraining:features_outcome"),
     "status": Command(Status, f"{HERE}.condition:status_outcome"),
     "check": Command(Check, f"{HERE}.condition:check_outcome"),
     "show": Command(Show, f"{HERE}.show:show_outcome"),

@@ -24,8 +24,9 @@ GROUPS = (
         (
             *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
             *("start", "classes", "read_out", "widths"),
+            *("layers", "residual", "scales"),
         ),
-        ("features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
+        ("neurons", "features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",
@@ -37,22 +38,23 @@ GROUPS = (
             *("task", "label", "corruption", "attack"),
             *("image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
-            "preprocessing",
+            *("preprocessing", "patches", "dimension"),
         ),
     ),
     Group(
         "label",
-        ("kinds", "counts", "subclasses"),
+        ("kinds", "counts", "superclasses", "subclasses"),
         ("columns", "hops", "depths", "wordnet", "embedding", "misalignment"),
     ),
     Group(
         "training",
-        ("kind", "sizes", "seeds", "pretrain_epochs", "finetune_epochs", "epochs", "transfer"),
+        ("kind", "sizes", "seeds", "optimisers", "pretrain_epochs", "finetune_epochs", "epochs", "transfer"),
         (
             *("temperature", "masked", "patch", "radius", "attack_steps", "random_classes"),
             *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
+            *("hard_share",),
             *("pretrain_rate", "finetune_rate"),
-            *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
+            *("betas", "hardest", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),
     Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),

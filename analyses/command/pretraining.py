@@ -4,6 +4,9 @@ from harsanyi.analyses.command.commands import GranularityDemo
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.fine_coarse.demo import granularity_demo
+from harsanyi.analyses.fine_coarse.feature_report import SUMMARY as FEATURES
+from harsanyi.analyses.fine_coarse.feature_report import run_features
+from harsanyi.analyses.fine_coarse.feature_settings import Features
 from harsanyi.analyses.fine_coarse.own_study import run_fine_coarse
 from harsanyi.analyses.fine_coarse.own_words import DELTA
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
@@ -34,3 +37,8 @@ def granularity_demo_outcome(settings: GranularityDemo) -> Outcome:
 def fine_coarse_outcome(settings: FineCoarse) -> Outcome:
     """`harsanyi fine-coarse`."""
     return Outcome(run_fine_coarse(settings), report_and_table(settings.out, DELTA))
+
+
+def features_outcome(settings: Features) -> Outcome:
+    """`harsanyi features`."""
+    return Outcome(run_features(settings), report_and_table(settings.out, FEATURES))

@@ -19,6 +19,8 @@ from harsanyi.analyses.accuracy.counterfactual_figures import plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
 from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
 from harsanyi.analyses.drawing.palette import PAGE, figure_of
+from harsanyi.analyses.fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
+from harsanyi.analyses.fine_coarse.hard_figures import plot_hard_samples
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder_orders
@@ -38,7 +40,10 @@ NATS = "log-odds, nats"
 
 
 def main() -> None:
-    studies = (granularity, fine_against_coarse, feature_learning, split, training, fine_tuning, ladder)
+    studies = (
+        *(granularity, fine_against_coarse, feature_learning, deeper, split, training, fine_tuning),
+        ladder,
+    )
     for figures in studies:
         for name, drawn in figures():
             path = HERE / name
@@ -93,6 +98,14 @@ def feature_learning() -> Iterator[tuple[str, Axes | Figure]]:
         yield f"{folder}/figures/{name}.png", study.figure_of_interactions(rows)
 
 
+def deeper() -> Iterator[tuple[str, Axes | Figure]]:
+    folder = "feature_learning_deeper"
+    for name, draw in (("errors", draw_errors), ("responses", draw_responses), ("movement", draw_movements)):
+        yield f"{folder}/figures/{name}.png", draw(table(f"{folder}/summary"))
+    yield f"{folder}/figures/optimisers.png", draw_errors(table(f"{folder}/optimisers"))
+    yield f"{folder}/figures/hard_clothes.png", plot_hard_samples(table(f"{folder}/hard_clothes"))
+
+
 def split() -> Iterator[tuple[str, Axes | Figure]]:
     folder, study = "split_objective", study_of("split_objective")
     for name, sweep in study.SWEEPS.items():
@@ -140,8 +153,9 @@ def ladder() -> Iterator[tuple[str, Axes | Figure]]:
 
 
 def table(name: str) -> pd.DataFrame:
-    """A committed table; orders and groupings are text, as in the tables of a run."""
-    return pd.read_csv(HERE / f"{name}.csv", dtype={"order": str, "grouping": str, "betas": str})
+    """A committed table; orders, groupings and layers are text, as in the tables of a run."""
+    texts = ("order", "grouping", "betas", "layers")
+    return pd.read_csv(HERE / f"{name}.csv", dtype=dict.fromkeys(texts, str))
 
 
 def study_of(folder: str) -> ModuleType:
