@@ -78,6 +78,7 @@ from .training.figures import (
     plot_shares_over_training,
     plot_times_to_reach,
 )
+from .training.portions import portions_table
 from .training.succession import succession_table
 from .training.theory import theory_curve
 from .training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
@@ -197,6 +198,7 @@ __all__ = [
     "plot_theory_orders",
     "plot_times_to_reach",
     "plot_variations",
+    "portions_table",
     "predicted_change",
     "prune_until_flip",
     "ranges_table",

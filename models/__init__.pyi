@@ -9,6 +9,7 @@ from .training.accelerated import is_main_process
 from .training.granular_loss import granular_loss, granular_losses
 from .training.patch_network import PatchNetwork, train_patch_network
 from .training.performance import Performance, performance
+from .training.portions import portion_series, shrink_and_perturb, split_portions, train_portions
 from .training.read_out import ReadOut, fit_read_out
 from .training.recipe import Recipe
 from .training.samples import Samples
@@ -44,6 +45,7 @@ __all__ = [
     "load_state",
     "next_tokens",
     "performance",
+    "portion_series",
     "read_checkpoint",
     "reset_stages",
     "resnet8",
@@ -51,11 +53,14 @@ __all__ = [
     "save_checkpoint",
     "seconds_per_sample",
     "series",
+    "shrink_and_perturb",
     "small_cnn",
     "small_vit",
+    "split_portions",
     "stages",
     "thinned",
     "train",
     "train_patch_network",
+    "train_portions",
     "train_stack",
 ]

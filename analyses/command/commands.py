@@ -142,6 +142,8 @@ class Plan(Study):
     """Of training runs: the pretrained checkpoint."""
     at_most: int = 8
     """Of training runs: largest number of checkpoints of each."""
+    portions: bool = False
+    """Of training runs: each folder holds one for each portion of data. As for track."""
     claims: tuple[str, ...] = ()
     """Nothing is told; a study file may state claims."""
     out: Path = Path("runs")
@@ -163,6 +165,8 @@ class Plan(Study):
         kind = named[0] if named else Compute
         if kind is not Track and self.at_most != Track.at_most:
             raise ValueError("--at-most is for training runs: give --series, or leave it out")
+        if kind is not Track:
+            self.refuse_idle(("portions",), "for training runs, which --series names")
         fields_of = {field.name for field in fields(kind)}
         values = {name: value for name, value in vars(self).items() if name in fields_of}
         missing = [name for name in required(kind) if not values[name]]

@@ -25,7 +25,7 @@ GROUPS = (
             *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
             *("start", "classes", "read_out", "widths"),
         ),
-        ("features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
+        ("features", "pixels", "portions", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",
