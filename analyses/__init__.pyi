@@ -9,6 +9,8 @@ from .accuracy.points import checkpoint_points, input_points
 from .accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from .accuracy.pruning import Pruning, prune_until_flip
 from .accuracy.relate import relate
+from .advice.advise import run_advice
+from .advice.choices import advice_table
 from .comparison.comparison import run_comparison
 from .comparison.figures import plot_matching, plot_ranges, plot_shares, plot_sparsity, plot_strength_by_order
 from .comparison.on_image import (
@@ -104,6 +106,7 @@ __all__ = [
     "Trajectory",
     "TransferData",
     "TransferRun",
+    "advice_table",
     "alignment_table",
     "approximation",
     "approximation_table",
@@ -210,6 +213,7 @@ __all__ = [
     "relate",
     "restricted_prediction",
     "ring_pool",
+    "run_advice",
     "run_comparison",
     "run_fine_coarse",
     "run_granularity",

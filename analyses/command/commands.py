@@ -104,6 +104,21 @@ class Robustness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Advise:
+    """Say what tracked runs advise: when to stop, what to freeze, at which rate, and what that changes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN…")]
+    """Folders that track wrote, on the same inputs. Results go to RUN/advice, of several runs to --out.
+    Layers and rates need series that differ in nothing else, and --pretrained."""
+    out: Path | None = None
+    """Folder for tables, figure and report. By default RUN/advice."""
+    settled: float = 0.8
+    """Similarity of knowledge to that of the checkpoint before, from which it has converged."""
+    margin: float = 0.01
+    """Accuracy that stopping earlier may cost. Advice that gains has its whole interval above 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Say how far a run is, who works on it, what failed, and about how long it takes."""
 
@@ -218,6 +233,7 @@ COMMANDS: dict[str, Command] = {
     "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
     "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
+    "advise": Command(Advise, f"{HERE}.finished:advise_outcome"),
     "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
     "granularity": Command(
         Granularity,
