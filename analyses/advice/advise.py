@@ -149,6 +149,11 @@ def _tracked(folder: Path) -> Run:
             f"advice is judged by one class an input, from the data; {folder} has --label {study.label} and "
             f"--score {study.score}"
         )
+    if study.portions:
+        raise ValueError(
+            f"{folder} follows portions of data, each of which was trained to its end: advice is about the "
+            "steps of one training"
+        )
     if changed := study.given("corruption", "attack"):
         raise ValueError(f"the inputs of {folder} are changed, by --{changed[0]}: track without it")
     if any(WATCHED.fullmatch(Path(place).name) for place in study.checkpoints.values()):

@@ -16,7 +16,6 @@ from harsanyi.analyses.knowledge.similarity import similarity
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.study.games import StudyGames
-from harsanyi.analyses.study.inputs import corrupt_inputs
 from harsanyi.analyses.study.labels import output_numbers
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
 from harsanyi.data import Inputs
@@ -170,12 +169,17 @@ def frozen_stages(first: Network, last: Network) -> tuple[str, ...]:
     Args:
         first, last: of one architecture.
 
+    Returns:
+        names of `harsanyi.models.stages`; none for networks whose head is not known.
+
     >>> from harsanyi.models import load
     >>> networks = [load("small:cnn", "random", seed=0) for _ in range(2)]
     >>> _ = networks[1].model.linear.bias.data.add_(1)
     >>> frozen_stages(*networks)
     ('conv1', 'conv2', 'hidden')
     """
+    if last.head is None:
+        return ()
     before, after = (dict(network.model.named_parameters()) for network in (first, last))
     moved = [name for name, weights in before.items() if not torch.equal(weights, after[name])]
     return tuple(
@@ -221,7 +225,7 @@ def _asked(games: StudyGames, name: str, inputs: Inputs) -> tuple[float, np.ndar
     study, network = games.study, games.networks[name]
     match = games.match_on(name, inputs)
     numbers = output_numbers(study, network, match, *inputs.level(study.level))
-    measured = models.performance(network, corrupt_inputs(study, inputs).items, numbers)
+    measured = models.performance(network, inputs.items, numbers)
     return measured.loss, measured.answers == np.asarray(numbers)
 
 

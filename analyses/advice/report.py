@@ -44,10 +44,10 @@ def describe_advice(table: pd.DataFrame) -> list[str]:
         if rows.empty:
             sentences.append(f"{name}: cannot be asked, {MISSING[question]}.")
             continue
-        counts = [f"{(rows.advice == advice).sum()} {advice}" for advice in dict.fromkeys(rows.advice)]
+        counts = [f"{(rows.advice == advice).sum()} × {advice}" for advice in dict.fromkeys(rows.advice)]
         by_loss = rows[rows.against == BY_LOSS]
         told = [_told(row) for _, row in by_loss.iterrows()]
-        sentences.append(f"{name}: of {counted(len(rows), 'choice')}, {listed(counts)}. {'; '.join(told)}.")
+        sentences.append(f"{name}: of {counted(len(rows), 'choice')} {listed(counts)}. {'; '.join(told)}.")
     if apart := told_apart(table, "differences"):
         sentences.append(apart)
     return sentences
@@ -133,7 +133,7 @@ def findings_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """
     counts = tables[ADVICE].advice.value_counts()
     order = [advice for advice in (*USABLE, COSTS, SAME, OPEN) if advice in counts]
-    return {"Advice": f"Of the choices by knowledge, {listed([f'{counts[one]} {one}' for one in order])}."}
+    return {"Advice": f"Of the choices by knowledge, {listed([f'{counts[one]} × {one}' for one in order])}."}
 
 
 def _told(row: pd.Series) -> str:

@@ -1,5 +1,6 @@
 """harsanyi advise: from tracked runs to advice, its accuracies against the networks asked by hand."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def trained(tmp_path_factory) -> Path:
 
 
 def tracked(trained: Path, out: Path, *series: str, more: tuple[str, ...] = ()) -> Path:
+    before = min(trained.glob("**/epoch-001.safetensors"))
     main(
         [
             *(
@@ -43,7 +45,7 @@ def tracked(trained: Path, out: Path, *series: str, more: tuple[str, ...] = ()) 
                 "--players=grid:2x2",
             ),
             *("--series", *(f"{name}={trained / name}" for name in series)),
-            f"--pretrained={trained / 'free/epoch-001.safetensors'}",
+            f"--pretrained={before}",
             f"--data={data.fashion_mnist_path('test')}",
             *(f"--inputs={INPUTS}", f"--out={out}", *more),
         ]
@@ -151,6 +153,13 @@ def test_a_study_of_one_network_has_no_advice(run, trained, tmp_path, capsys):
 def test_a_run_that_leaves_nothing_to_choose_is_refused(trained, tmp_path, capsys):
     short = tracked(trained, tmp_path / "short", "free", more=("--at-most=2",))
     assert "leave nothing to choose: expected a series of three checkpoints" in refused(capsys, str(short))
+
+
+def test_portions_of_data_are_no_steps(trained, tmp_path, capsys):
+    for number, name in enumerate(("free", "slow"), start=1):
+        shutil.copytree(trained / name, tmp_path / f"warm/portion-{number}")
+    folder = tracked(tmp_path, tmp_path / "run", "warm", more=("--portions",))
+    assert "follows portions of data" in refused(capsys, str(folder))
 
 
 def test_too_few_held_out_inputs_are_refused(trained, tmp_path, capsys):
