@@ -19,7 +19,7 @@ from harsanyi.analyses.advice.report import (
 )
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.report.page import Report, publish
-from harsanyi.analyses.report.words import intervals_over, listed
+from harsanyi.analyses.report.words import listed
 from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
@@ -35,8 +35,9 @@ FOLDER = "advice"
 # Settings of value tables in which several runs must agree: then their series can be chosen among.
 OF_GAMES = ("data", "inputs", "contents", "labels", "players", "score", "layer", "baseline")
 NOTES = [
-    "Intervals are over the held-out inputs that judge; they chose nothing. They do not cover other training "
-    "runs: with another seed another choice may be the better one.",
+    "Intervals are over the held-out inputs that judge; they chose nothing: Wilson's of accuracies, Agresti "
+    "and Min's of differences, paired by input. They do not cover other training runs: with another seed "
+    "another choice may be the better one.",
     "The knowledge of a checkpoint is settled where it is as similar to that of the checkpoint before as "
     "--settled says, Σ min / Σ max of all effects. That depends on how far apart checkpoints are. The lowest "
     "validation loss is that of the whole run, as if nobody had stopped it.",
@@ -107,7 +108,7 @@ def _report(runs: Sequence[Run], tables: Mapping[str, pd.DataFrame], margin: flo
     table, study = tables[ADVICE], runs[0].study
     first, *others = describe_advice(table)
     series = list(dict.fromkeys(tables[CANDIDATES].series))
-    whiskers = f"whiskers: {intervals_over(int(table.games.iloc[0]), 'held-out inputs')}"
+    whiskers = f"whiskers: 95% intervals of paired rates on {int(table.games.iloc[0])} held-out inputs"
     return Report(
         title=f"{study.model}: advice from {listed(series)}",
         headline=first,

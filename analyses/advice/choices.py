@@ -10,14 +10,9 @@ import pandas as pd
 
 from harsanyi.analyses.advice.candidates import Candidate, Training
 from harsanyi.analyses.report.words import listed
-from harsanyi.analyses.statistics.bootstrap import (
-    Bootstrap,
-    Difference,
-    Interval,
-    mean_difference_interval,
-    rate_interval,
-)
+from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval, rate_interval
 from harsanyi.analyses.statistics.comparisons import P, with_corrected
+from harsanyi.analyses.statistics.paired_rates import paired_rate_difference
 from harsanyi.analyses.statistics.verdict import verdict
 
 STOP, FREEZE, RATES = "stop", "freeze", "rate"
@@ -120,12 +115,12 @@ def advice_table(
     Args:
         choices: of `choices_of`.
         margin: accuracy that an earlier end may cost, 0 or more.
-        bootstrap: of the intervals over inputs.
+        bootstrap: of the intervals over inputs: their confidence.
 
     Returns:
         columns question, among, measure, chosen, against, other; value, low, high (accuracy of the chosen);
-        other_value; difference, difference_low, difference_high, p (paired by input); saved (share of the
-        other's steps that are not needed); advice; games (inputs); p_corrected.
+        other_value; difference, difference_low, difference_high, p (`paired_rate_difference`); saved (share
+        of the other's steps that are not needed); advice; games (inputs); p_corrected.
 
     >>> right = np.arange(100) % 4 > 0
     >>> early, late = (Candidate("a", step, 0.9, 0.5, 1.0, 0.1, right) for step in (5, 10))
@@ -135,9 +130,9 @@ def advice_table(
     """
     rows = []
     for choice in choices:
-        chosen, other = (np.asarray(one.right, dtype=float) for one in (choice.chosen, choice.other))
+        chosen, other = (np.asarray(one.right, dtype=bool) for one in (choice.chosen, choice.other))
         (accuracy,) = rate_interval(chosen[:, None], bootstrap=bootstrap)
-        difference = _paired(chosen - other, bootstrap)
+        difference = paired_rate_difference(chosen, other, bootstrap=bootstrap)
         saved = (
             1 - choice.chosen.step / choice.other.step if choice.question == STOP and choice.other.step else 0
         )
@@ -210,14 +205,6 @@ def _in_group(
 def _lowest_loss(candidates: Sequence[Candidate]) -> Candidate:
     """The one with the lowest validation loss, the first of several."""
     return candidates[int(np.argmin(np.nan_to_num([one.loss for one in candidates], nan=np.inf)))]
-
-
-def _paired(less: np.ndarray, bootstrap: Bootstrap) -> Difference:
-    """The mean difference; of answers that all differ alike, no interval can be told."""
-    if (less == less[0]).all():
-        return Difference(float(less[0]), math.nan, math.nan, math.nan)
-    (found,) = mean_difference_interval(less[:, None], bootstrap=bootstrap)
-    return Difference(found.value, max(found.low, -1.0), min(found.high, 1.0), found.p)
 
 
 def _advice(choice: Choice, difference: Interval, saved: float, margin: float) -> str:

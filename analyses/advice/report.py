@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from harsanyi.analyses.advice.choices import BY_LOSS, COSTS, FREEZE, MEASURES, OPEN, RATES, SAME, STOP, USABLE
 from harsanyi.analyses.drawing.marks import dots_with_bars
-from harsanyi.analyses.drawing.palette import COLUMN, FAINT, NETWORK_COLOURS, label_axes, new_axes
+from harsanyi.analyses.drawing.palette import FAINT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 from harsanyi.analyses.report.words import listed, percent, points, with_interval
 from harsanyi.analyses.statistics.comparisons import told_apart
 from harsanyi.shown import counted
@@ -107,12 +107,13 @@ def plot_advice(table: pd.DataFrame, margin: float, ax: Axes | None = None) -> A
     Returns:
         the axes.
 
-    >>> row = dict(question="stop", among="a", measure="settled", against="the end", difference=0.0)
-    >>> table = pd.DataFrame([{**row, "difference_low": -0.01, "difference_high": 0.01}])
+    >>> row = dict(question="stop", measure="settled", chosen="a@1", other="a@2", against="the end")
+    >>> row |= dict(difference=0.0, difference_low=-0.01, difference_high=0.01)
+    >>> table = pd.DataFrame([row])
     >>> plot_advice(table, 0.01).get_yticklabels()[0].get_text()
-    'a: stop, not the end'
+    'stop: a@1, not a@2 (the end)'
     """
-    ax = ax or new_axes(COLUMN, 0.7 + 0.2 * max(len(table), 2))
+    ax = ax or new_axes(PAGE, 0.7 + 0.2 * max(len(table), 2))
     names = {"value": "difference", "low": "difference_low", "high": "difference_high"}
     rows = pd.DataFrame({short: 100 * table[name].astype(float) for short, name in names.items()})
     places = np.arange(len(table))[::-1]
@@ -155,7 +156,7 @@ def _measured(measure: str) -> str:
 def _short(row: pd.Series) -> str:
     """A choice as the label of an axis."""
     by = "" if row.question == STOP else f" by {MEASURES[row.measure].removeprefix('preserved ')}"
-    return f"{row.among}: {row.question}{by}, not {row.against}"
+    return f"{row.question}{by}: {row.chosen}, not {row.other} ({row.against})"
 
 
 def _number(value: float) -> str:

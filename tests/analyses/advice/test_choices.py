@@ -27,7 +27,7 @@ from harsanyi.analyses.advice.choices import (
     groups_of,
 )
 from harsanyi.analyses.advice.report import NOTHING, describe_advice
-from harsanyi.analyses.statistics.bootstrap import mean_difference_interval
+from harsanyi.analyses.statistics.paired_rates import paired_rate_difference
 from harsanyi.interactions import AndOr, extract
 from harsanyi.models import Recipe, Samples, load, train
 
@@ -104,7 +104,7 @@ def test_differences_are_paired_and_accuracies_wilsons():
     # Closed forms of the same numbers in float64.
     assert (row["value"], row["low"], row["high"]) == pytest.approx((0.5, wilson.low, wilson.high), rel=1e-12)
     assert row["difference"] == pytest.approx(0.05, abs=1e-15)
-    (paired,) = mean_difference_interval((one.right.astype(float) - other.right)[:, None])
+    paired = paired_rate_difference(one.right, other.right)
     assert (row["difference_low"], row["difference_high"], row["p"]) == (paired.low, paired.high, paired.p)
     assert (row["saved"], row["advice"], row["games"]) == (0.75, GAINS, 400)
 
@@ -114,7 +114,7 @@ def test_differences_are_paired_and_accuracies_wilsons():
     [
         (0.6, 0.5, (5, 10), GAINS),
         (0.5, 0.6, (5, 10), COSTS),
-        (0.5, 0.5025, (5, 10), SAVES),  # one answer of 400 is lost: 0.25 [0, 1] points
+        (0.5, 0.5025, (5, 10), SAVES),  # one answer of 400 is lost
         (0.5, 0.5025, (10, 5), OPEN),
         (0.5, 0.5, (10, 10), SAME),
     ],
@@ -134,11 +134,14 @@ def test_what_freezes_saves_no_steps():
     assert (table.advice.tolist(), table.saved.tolist()) == ([OPEN], [0])
 
 
-def test_answers_that_are_all_alike_have_no_interval():
+def test_answers_that_are_all_alike_save_steps():
     one, two = candidate("a", 5, 0.5), candidate("a", 10, 0.5)
     (row,) = advice_table([Choice(STOP, ("a",), SETTLED, one, END, two)], 0.01).to_dict("records")
-    assert (row["difference"], row["advice"]) == (0.0, OPEN)
-    assert math.isnan(row["difference_low"])
+    assert (row["difference"], row["advice"]) == (0.0, SAVES)
+    # Half an input in each of four cases: s = 1 / 402.
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx(
+        (-1.96 / 402, 1.96 / 402), rel=1e-4
+    )
 
 
 def test_evidence_is_the_sum_of_what_is_preserved_with_its_sign():
