@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 10,
     "batch_size": 32,
     "learning_rate": 0.001,
-    "at_most": 5,  # checkpoints of each run
+    "at_most": 4,  # checkpoints of each run
     "inputs": 16,
     "players": "grid:2x3",
     "settled": 0.8,
@@ -77,7 +77,7 @@ def train(settings: dict[str, Any], seed: int, out: Path) -> tuple[Path, dict[st
     drawn = data.fashion_mnist("train").sample(settings["pretrain_size"] + settings["size"], seed, "fine")
     order = np.random.default_rng(seed).permutation(len(drawn))
     parts = [drawn.select(np.sort(rows)) for rows in np.split(order, [settings["pretrain_size"]])]
-    test = data.fashion_mnist("test")
+    test = data.fashion_mnist("test").sample(40, 0, "fine")  # of the curves alone
     (fine, coarse), (held_fine, held_coarse) = (
         [
             models.Samples(part.items, part.level(level)[0])
