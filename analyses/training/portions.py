@@ -146,7 +146,10 @@ def accuracies_by_portion(trajectories: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
     last = rows.loc[rows.groupby("series", sort=False).step.idxmax()]
-    right = [f"{percent(row.value)} in {row.series}" for row in last.itertuples()]
+    right = [
+        f"{percent(value)} in {series}"
+        for series, value in zip(last.series, last.value.map(float), strict=True)
+    ]
     return [f"After the last portion, {listed(right)} of {int(last.games.max())} inputs are answered right."]
 
 
