@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "starts": {"warm": 1.0, "shrunk": 0.6},  # λ
     "noise": 0.01,  # σ of the shrunk start
     "inputs": 16,
-    "players": (2, 3),  # rows and columns of the grid
+    "players": 6,  # cells of a 4 × 4 grid, the same of all images
 }
 # Stated with their margins before the study ran. accuracy:START is on 800 held-out images after the last
 # portion; SHARE:START is from each portion to the next. preserved_share:strangers is what a network from
@@ -93,7 +93,7 @@ def interactions(settings: dict[str, Any], checkpoint: Path) -> Interactions:
         labels, classes = inputs.level("fine")
         assert tuple(classes) == tuple(network.classes)
         pixels = network.preprocess(inputs.items)
-        players = Players.grid(*pixels.shape[-2:], *settings["players"])
+        players = Players.grid(*pixels.shape[-2:], 4, 4).choose(settings["players"], seed=0)
         extract(MaskedModel(network.model, pixels, players, labels=labels), SparseAndOr()).save(kept)
     return Interactions.load(kept)
 
