@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 0.001,
     "at_most": 4,  # checkpoints of each run
     "inputs": 16,
-    "players": "grid:2x3",
+    "players": "grid:4x4:6",
     "settled": 0.8,
     "margin": 0.01,
 }
