@@ -87,6 +87,9 @@ def portion_quantities(
         trajectory: of `portions_table`.
         units: the number of each of its games in the study.
         threshold: of salience.
+
+    Returns:
+        by name, see `portion_names`.
     """
     shares = portion_amounts(trajectory, threshold)[ALL]
     return {
