@@ -9,6 +9,8 @@ from .accuracy.points import checkpoint_points, input_points
 from .accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from .accuracy.pruning import Pruning, prune_until_flip
 from .accuracy.relate import relate
+from .advice.advise import run_advice
+from .advice.choices import advice_table
 from .comparison.comparison import run_comparison
 from .comparison.figures import plot_matching, plot_ranges, plot_shares, plot_sparsity, plot_strength_by_order
 from .comparison.on_image import (
@@ -80,6 +82,7 @@ from .training.figures import (
     plot_shares_over_training,
     plot_times_to_reach,
 )
+from .training.portions import portions_table
 from .training.succession import succession_table
 from .training.theory import theory_curve
 from .training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
@@ -107,6 +110,7 @@ __all__ = [
     "Trajectory",
     "TransferData",
     "TransferRun",
+    "advice_table",
     "alignment_table",
     "approximation",
     "approximation_table",
@@ -202,6 +206,7 @@ __all__ = [
     "plot_theory_orders",
     "plot_times_to_reach",
     "plot_variations",
+    "portions_table",
     "predicted_change",
     "prune_until_flip",
     "ranges_table",
@@ -213,6 +218,7 @@ __all__ = [
     "relate",
     "restricted_prediction",
     "ring_pool",
+    "run_advice",
     "run_comparison",
     "run_features",
     "run_fine_coarse",

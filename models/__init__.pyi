@@ -15,6 +15,7 @@ from .training.kinds.random_labels import RandomLabels
 from .training.kinds.supervised import Supervised
 from .training.patch_network import PatchNetwork, train_patch_network
 from .training.performance import Performance, performance
+from .training.portions import portion_series, shrink_and_perturb, split_portions, train_portions
 from .training.pretrain import pretrain
 from .training.read_out import ReadOut, fit_read_out
 from .training.recipe import Recipe
@@ -59,6 +60,7 @@ __all__ = [
     "movement",
     "next_tokens",
     "performance",
+    "portion_series",
     "pretrain",
     "read_checkpoint",
     "reset_stages",
@@ -67,12 +69,15 @@ __all__ = [
     "save_checkpoint",
     "seconds_per_sample",
     "series",
+    "shrink_and_perturb",
     "small_cnn",
     "small_vit",
+    "split_portions",
     "stages",
     "tangent_kernel",
     "thinned",
     "train",
     "train_patch_network",
+    "train_portions",
     "train_stack",
 ]

@@ -106,6 +106,21 @@ class Robustness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Advise:
+    """Say what tracked runs advise: when to stop, what to freeze, at which rate, and what that changes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN…")]
+    """Folders that track wrote, on the same inputs. Results go to RUN/advice, of several runs to --out.
+    Layers and rates need series that differ in nothing else, and --pretrained."""
+    out: Path | None = None
+    """Folder for tables, figure and report. By default RUN/advice."""
+    settled: float = 0.8
+    """Similarity of knowledge to that of the checkpoint before, from which it has converged."""
+    margin: float = 0.01
+    """Accuracy that stopping earlier may cost. Advice that gains has its whole interval above 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Say how far a run is, who works on it, what failed, and about how long it takes."""
 
@@ -144,6 +159,8 @@ class Plan(Study):
     """Of training runs: the pretrained checkpoint."""
     at_most: int = 8
     """Of training runs: largest number of checkpoints of each."""
+    portions: bool = False
+    """Of training runs: each folder holds one for each portion of data. As for track."""
     claims: tuple[str, ...] = ()
     """Nothing is told; a study file may state claims."""
     out: Path = Path("runs")
@@ -165,6 +182,8 @@ class Plan(Study):
         kind = named[0] if named else Compute
         if kind is not Track and self.at_most != Track.at_most:
             raise ValueError("--at-most is for training runs: give --series, or leave it out")
+        if kind is not Track:
+            self.refuse_idle(("portions",), "for training runs, which --series names")
         fields_of = {field.name for field in fields(kind)}
         values = {name: value for name, value in vars(self).items() if name in fields_of}
         missing = [name for name in required(kind) if not values[name]]
@@ -216,6 +235,7 @@ COMMANDS: dict[str, Command] = {
     "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
     "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
+    "advise": Command(Advise, f"{HERE}.finished:advise_outcome"),
     "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
     "train": Command(Train, f"{HERE}.train:train_outcome"),
     "granularity": Command(

@@ -1,10 +1,13 @@
-"""Commands about finished runs: set them side by side, relate them to accuracy."""
+"""Commands about finished runs: set them side by side, relate them to accuracy, ask them for advice."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from harsanyi.analyses.accuracy.relate import FOLDER, relate
-from harsanyi.analyses.command.commands import Accuracy, Origins, Robustness
+from harsanyi.analyses.advice.advise import FOLDER as ADVICE_FOLDER
+from harsanyi.analyses.advice.advise import run_advice
+from harsanyi.analyses.advice.report import ADVICE
+from harsanyi.analyses.command.commands import Accuracy, Advise, Origins, Robustness
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.origins.report import ORIGINS, run_origins
@@ -61,6 +64,13 @@ def accuracy_outcome(options: Accuracy) -> Outcome:
         claims=stated(options.claims),
     )
     return Outcome(summary, {"Report": options.run / FOLDER / REPORT_FILE}, whole=is_whole(options.run))
+
+
+def advise_outcome(options: Advise) -> Outcome:
+    """`harsanyi advise`."""
+    summary = run_advice(options.runs, options.out, settled=options.settled, margin=options.margin)
+    out = options.out or options.runs[0] / ADVICE_FOLDER
+    return Outcome(summary, report_and_table(out, ADVICE), whole=all(map(is_whole, options.runs)))
 
 
 def robustness_outcome(options: Robustness) -> Outcome:

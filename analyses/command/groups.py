@@ -26,7 +26,7 @@ GROUPS = (
             *("start", "classes", "read_out", "widths"),
             *("layers", "residual", "scales"),
         ),
-        ("neurons", "features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
+        ("neurons", "features", "pixels", "portions", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",

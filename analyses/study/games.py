@@ -249,7 +249,7 @@ class StudyGames:
         for name, network in self.networks.items():
             if study.train_data is None and name in self.read_outs:
                 continue
-            match = self._match_on(name, drawn)
+            match = self.match_on(name, drawn)
 
             def measure(sample: Inputs, network: Network = network, match: ClassMatch | None = match) -> Any:
                 numbers = output_numbers(study, network, match, *sample.level(study.level))
@@ -272,7 +272,7 @@ class StudyGames:
                 **({} if agreed is None else suspicion(agreed, classes)),
             )
 
-    def _match_on(self, name: str, inputs: Inputs) -> ClassMatch | None:
+    def match_on(self, name: str, inputs: Inputs) -> ClassMatch | None:
         """The output of each class of other inputs, which may number the classes another way."""
         if name not in self.answers.matches:
             return None

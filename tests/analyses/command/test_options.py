@@ -304,6 +304,7 @@ def test_a_plan_takes_the_study_of_any_networks(tmp_path):
         ({"before": "b"}, "--after must be given"),
         ({"pretrained": "p"}, "--series must be given"),
         ({"at_most": 3}, "--at-most is for training runs"),
+        ({"portions": True}, "--portions is for training runs"),
     ):
         with pytest.raises(ValueError, match=message):
             _ = Plan(**common, **wrong).study
