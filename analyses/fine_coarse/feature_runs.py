@@ -136,7 +136,7 @@ def measured_run(run: FeatureRun, inputs: int) -> pd.DataFrame:
     >>> from harsanyi.analyses.fine_coarse.feature_learning import DeepDesign, learn_deep_features
     >>> design, task = DeepDesign(neurons=8), PatchTask(8, 2, 2, 5)
     >>> run = learn_deep_features(task, "fine", design, seed=0, steps=(0, 3), batch=4)
-    >>> measured_run(run, inputs=0).quantity.value_counts()["error"]
+    >>> list(measured_run(run, inputs=0).quantity).count("error")
     5
     """
     rows: list[tuple[str, str, float]] = []

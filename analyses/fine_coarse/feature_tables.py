@@ -174,7 +174,16 @@ def _groups(role: Tensor) -> dict[str, Tensor]:
 
 
 def superclass_error(run: FeatureRun, samples: PatchSamples, reading: Literal["sum", "max"] = "sum") -> float:
-    """The share of samples whose superclass the trained network answers wrong."""
+    """The share of samples whose superclass the trained network answers wrong.
+
+    Args:
+        run: the network.
+        samples: of a task with the same classes.
+        reading: of fine outputs, as in `superclass_outputs`.
+
+    Returns:
+        the share, 0 to 1.
+    """
     with torch.inference_mode():
         outputs = run.final(samples.inputs)
     answers = superclass_outputs(outputs, run.task.superclasses, reading=reading).argmax(1)
@@ -196,7 +205,16 @@ def own_features(run: FeatureRun) -> dict[str, tuple[Tensor, Tensor]]:
 def alignment_of(
     network: PatchNetwork | DeepPatchNetwork, classes: Tensor, vectors: Tensor
 ) -> dict[str, float]:
-    """Means over pairs of a class and a vector."""
+    """Alignment and response, as in `alignment_table`: means over pairs of a class and a feature.
+
+    Args:
+        network: with outputs for the classes.
+        classes: numbers of the classes `(pairs,)`.
+        vectors: a feature of each `(pairs, dimension)`.
+
+    Returns:
+        "alignment" and "response".
+    """
     precise, each = copy.deepcopy(network).double(), torch.arange(len(classes))
     with torch.no_grad():
         along = precise.along(vectors.double())[each, classes]

@@ -40,6 +40,9 @@ def right_margins(
         group: the coarse class of each output.
         target: the right coarse class of each sample.
 
+    Returns:
+        the margin of each sample.
+
     >>> right_margins(torch.tensor([[2.0, 0.5]]).double(), torch.tensor([0, 1]), torch.tensor([1]))
     tensor([-1.5000], dtype=torch.float64)
     """
@@ -57,6 +60,9 @@ def hardest_samples(
     Args:
         margins: of `right_margins`.
         share: above 0, at most 1.
+
+    Returns:
+        a line of truth values for each network.
 
     >>> hardest_samples(np.array([[-2.0, -1.0, 0.5, 3.0]]), 0.5).tolist()
     [[True, True, False, False]]

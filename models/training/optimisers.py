@@ -20,6 +20,9 @@ def optimiser_named(
         learning_rate: above 0.
         weight_decay: of the optimiser. AdamW without it is Adam.
 
+    Returns:
+        the optimiser.
+
     Raises:
         ValueError: for another name.
 
