@@ -54,7 +54,7 @@ class Partition:
             )
         if sorted(players) != list(range(len(players))):
             raise ValueError(
-                f"expected blocks of all players, 0 to {max(players)}, each in one of them; got {list(blocks)}"
+                f"expected blocks of all players, 0 to {max(players)}, each in one; got {list(blocks)}"
             )
 
     @classmethod
@@ -124,7 +124,7 @@ class Partition:
         return v[..., self.coalitions.to(v.device)]
 
     def effects(self, effects: Table) -> Table:
-        """The merged effects I'(T) = Σ I(S), over all S whose players lie in the blocks of T and in each of them.
+        """The merged effects I'(T) = Σ I(S), over all S that touch just the blocks of T.
 
         It holds for AND and for OR alike. An AND of S is there when all of S is present: among unions of
         blocks, when all blocks that S touches are. An OR of S is there as soon as one of S is: as soon as one

@@ -1,4 +1,4 @@
-"""What masked players become where no constant takes their place: parts of other inputs, or what these expect.
+"""What masked players become in place of a constant: parts of other inputs, or what these expect.
 
 A baseline puts the same in the place of a player whatever else is present. A `Replacement` may look at the
 present players: conditional ones put there what the data would have beside them. `ReplacedModel` is the game
@@ -19,7 +19,7 @@ from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.players import Players
 from harsanyi.shown import Card, Shown
 
-# Factors of the normal distribution, where nobody says how many: of photographs they hold most of the variance.
+# Factors of the normal distribution, where nobody says how many: most of the variance of photographs.
 FACTORS = 128
 
 
@@ -122,9 +122,7 @@ class NearestReplacement:
         # Squares by player: those of a coalition are sums of them.
         self._squares = torch.stack(
             [
-                torch.stack(
-                    [((pool - one) ** 2 * own).flatten(1).double().sum(1) for own in mine]
-                )
+                torch.stack([((pool - one) ** 2 * own).flatten(1).double().sum(1) for own in mine])
                 for one, mine in zip(inputs, owned.transpose(0, 1), strict=True)
             ]
         )  # games, background and players, samples
@@ -133,7 +131,7 @@ class NearestReplacement:
         """As `Replacement`."""
         present = _with_background(coalitions).double()
         distances = (present[:, None] @ self._squares[games])[:, 0]
-        nearest = distances.argsort(1, stable=True)[:, : self.draws]
+        nearest = distances.argsort(dim=1, stable=True)[:, : self.draws]
         return self._pool[nearest].transpose(0, 1)
 
 
