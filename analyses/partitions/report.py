@@ -224,8 +224,9 @@ def _kept(merges: pd.DataFrame) -> list[str]:
     return [
         "Summed exactly, the fine-tuned network's interactions keep "
         f"{with_interval(summed, percent)} of their strength when two neighbours merge; the rest cancels. "
-        f"The method's own split of the merged tables has {with_interval(split, percent)}. Of its five strongest "
-        f"interactions of an input, {with_interval(top, percent)} are salient with their sign after a merge."
+        f"The method's own split of the merged tables has {with_interval(split, percent)}. Of its five "
+        f"strongest interactions of an input, {with_interval(top, percent)} are salient with their sign after "
+        "a merge."
     ]
 
 
