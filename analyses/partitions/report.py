@@ -225,8 +225,8 @@ def _kept(merges: pd.DataFrame) -> list[str]:
         "Summed exactly, the fine-tuned network's interactions keep "
         f"{with_interval(summed, percent)} of their strength when two neighbours merge; the rest cancels. "
         f"The method's own split of the merged tables has {with_interval(split, percent)}. Of its five "
-        f"strongest interactions of an input, {with_interval(top, percent)} are salient with their sign after "
-        "a merge."
+        f"strongest interactions of an input, {with_interval(top, percent)} are salient with their sign "
+        "after a merge."
     ]
 
 

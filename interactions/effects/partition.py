@@ -23,38 +23,38 @@ MERGED_BETWEEN = " & "
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of n players into blocks: each block is a player of the merged games.
+    """A partition of n players into groups: each group is a player of the merged games.
 
     A coarser partition of an input needs no forward: its coalitions are those coalitions T of the finer one
-    whose blocks are whole, in T or not.
+    whose groups are whole, in T or not.
 
     Attributes:
-        blocks: the players of each block in ascending order; each of 0 … n−1 is in one block.
+        groups: the players of each group in ascending order; each of 0 … n−1 is in one group.
 
     Raises:
-        ValueError: for blocks that overlap, are empty, or leave a player out.
+        ValueError: for groups that overlap, are empty, or leave a player out.
 
     >>> partition = Partition.merging(4, [(0, 1)])
-    >>> partition.blocks, partition.n, partition.merged_n
+    >>> partition.groups, partition.n, partition.merged_n
     (((0, 1), (2,), (3,)), 4, 3)
     """
 
-    blocks: tuple[tuple[int, ...], ...]
+    groups: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        blocks = tuple(tuple(sorted(block)) for block in self.blocks)
-        object.__setattr__(self, "blocks", blocks)
-        players = [player for block in blocks for player in block]
-        if not blocks or not all(blocks):
-            raise ValueError(f"expected blocks of one player or more, got {list(self.blocks)}")
+        groups = tuple(tuple(sorted(group)) for group in self.groups)
+        object.__setattr__(self, "groups", groups)
+        players = [player for group in groups for player in group]
+        if not groups or not all(groups):
+            raise ValueError(f"expected groups of one player or more, got {list(self.groups)}")
         if twice := sorted({player for player in players if players.count(player) > 1}):
             raise ValueError(
-                f"expected blocks that do not overlap; player {twice[0]} is in more than one place of "
-                f"{list(blocks)}"
+                f"expected groups that do not overlap; player {twice[0]} is in more than one place of "
+                f"{list(groups)}"
             )
         if sorted(players) != list(range(len(players))):
             raise ValueError(
-                f"expected blocks of all players, 0 to {max(players)}, each in one; got {list(blocks)}"
+                f"expected groups of all players, 0 to {max(players)}, each in one; got {list(groups)}"
             )
 
     @classmethod
@@ -66,7 +66,7 @@ class Partition:
             groups: the players that become one, group by group.
 
         Returns:
-            blocks in the order of their first players.
+            groups in the order of their first players.
 
         Raises:
             ValueError: for players that there are not, and for groups that overlap or are empty.
@@ -75,22 +75,22 @@ class Partition:
         if unknown := [player for player in named if not 0 <= player < n]:
             raise ValueError(f"there is no player {unknown[0]}: the {n} players are 0 to {n - 1}")
         alone = [(player,) for player in range(n) if player not in named]
-        blocks = cls((*(tuple(group) for group in groups), *alone)).blocks
-        return cls(tuple(sorted(blocks)))
+        groups = cls((*(tuple(group) for group in groups), *alone)).groups
+        return cls(tuple(sorted(groups)))
 
     @property
     def n(self) -> int:
         """Players before the merge."""
-        return sum(map(len, self.blocks))
+        return sum(map(len, self.groups))
 
     @property
     def merged_n(self) -> int:
-        """Players after the merge, one for each block."""
-        return len(self.blocks)
+        """Players after the merge, one for each group."""
+        return len(self.groups)
 
     @cached_property
     def coalitions(self) -> Int64[Tensor, " merged_coalitions"]:
-        """The index of the coalition of players that each coalition of blocks is, `(2**merged_n,)`.
+        """The index of the coalition of players that each coalition of groups is, `(2**merged_n,)`.
 
         >>> Partition.merging(3, [(0, 1)]).coalitions.tolist()  # none, {2}, {0, 1}, all
         [0, 1, 6, 7]
@@ -100,7 +100,7 @@ class Partition:
 
     @cached_property
     def images(self) -> Int64[Tensor, " coalitions"]:
-        """The index of the coalition of blocks that each coalition of players touches, `(2**n,)`.
+        """The index of the coalition of groups that each coalition of players touches, `(2**n,)`.
 
         >>> Partition.merging(3, [(0, 1)]).images.tolist()
         [0, 1, 2, 3, 2, 3, 2, 3]
@@ -112,7 +112,7 @@ class Partition:
         return images
 
     def table(self, v: Table) -> Table:
-        """The value tables of the merged games: those rows of v in which each block is whole or absent.
+        """The value tables of the merged games: those rows of v in which each group is whole or absent.
 
         Args:
             v: value tables `(..., 2**n)`.
@@ -124,11 +124,11 @@ class Partition:
         return v[..., self.coalitions.to(v.device)]
 
     def effects(self, effects: Table) -> Table:
-        """The merged effects I'(T) = Σ I(S), over all S that touch just the blocks of T.
+        """The merged effects I'(T) = Σ I(S), over all S that touch just the groups of T.
 
         It holds for AND and for OR alike. An AND of S is there when all of S is present: among unions of
-        blocks, when all blocks that S touches are. An OR of S is there as soon as one of S is: as soon as one
-        of these blocks is.
+        groups, when all groups that S touches are. An OR of S is there as soon as one of S is: as soon as one
+        of these groups is.
 
         Args:
             effects: of one kind, `(..., 2**n)`.
@@ -146,12 +146,12 @@ class Partition:
         >>> Partition.merging(3, [(1, 2)]).names(["not", "at", "all"])
         ('not', 'at & all')
         """
-        return tuple(MERGED_BETWEEN.join(names[player] for player in block) for block in self.blocks)
+        return tuple(MERGED_BETWEEN.join(names[player] for player in group) for group in self.groups)
 
     @property
     def _bits(self) -> list[int]:
-        """The players of each block as the bits of a coalition's index."""
-        return [sum(1 << (self.n - 1 - player) for player in block) for block in self.blocks]
+        """The players of each group as the bits of a coalition's index."""
+        return [sum(1 << (self.n - 1 - player) for player in group) for group in self.groups]
 
     def _require(self, n: int) -> None:
         """Refuse games of another number of players, with a ValueError."""
@@ -162,8 +162,8 @@ class Partition:
 def merge_players(interactions: Interactions, partition: Partition) -> Interactions:
     """The interactions after players are merged: exact sums of those there are, without a forward.
 
-    v' are the rows of v in which each block is whole or absent, and I'(T) = Σ I(S) over the coalitions S that
-    touch just the blocks of T, AND and OR apart. They explain v' as the interactions explain v: with the
+    v' are the rows of v in which each group is whole or absent, and I'(T) = Σ I(S) over the coalitions S that
+    touch just the groups of T, AND and OR apart. They explain v' as the interactions explain v: with the
     same noise, since v(N) and v(∅) stay.
 
     For `And` and `AndOr` they are what the method finds in v'. A sparse split of merged players is another
@@ -177,7 +177,7 @@ def merge_players(interactions: Interactions, partition: Partition) -> Interacti
         partition: which of them merge.
 
     Returns:
-        interactions of as many players as there are blocks, with their names; the method's record says that
+        interactions of as many players as there are groups, with their names; the method's record says that
         a sparse split was merged. Gaps and ranges, which belong to the sparsest split, are dropped.
 
     Raises:
@@ -202,9 +202,9 @@ def merge_players(interactions: Interactions, partition: Partition) -> Interacti
 
 
 def constituents(
-    interactions: Interactions, partition: Partition, blocks: Sequence[int], game: int = 0
+    interactions: Interactions, partition: Partition, groups: Sequence[int], game: int = 0
 ) -> list[Interaction]:
-    """The interactions of which one between blocks consists: those that touch these blocks and no other.
+    """The interactions of which one between groups consists: those that touch these groups and no other.
 
     What a coarse interaction is split into is not in the coarse table: it takes the interactions of finer
     players, which a run on these has.
@@ -212,15 +212,15 @@ def constituents(
     Args:
         interactions: of the finer players.
         partition: of these players.
-        blocks: the numbers of the blocks that act together, one or more.
+        groups: the numbers of the groups that act together, one or more.
         game: number of the game.
 
     Returns:
         AND and OR interactions with an effect, the strongest first. Those of a kind sum up to the effect
-        before an OR of a single block is called an AND.
+        before an OR of a single group is called an AND.
 
     Raises:
-        ValueError: for blocks that there are not.
+        ValueError: for groups that there are not.
 
     >>> from harsanyi.interactions import And, extract
     >>> fine = extract(torch.tensor([[0.0, 1.0, 2.0, 4.0, 0.0, 1.0, 3.0, 8.0]]), And())
@@ -230,9 +230,9 @@ def constituents(
     """
     partition._require(interactions.n)
     m = partition.merged_n
-    if not blocks or any(not 0 <= block < m for block in blocks):
-        raise ValueError(f"expected blocks of 0 to {m - 1}, one or more; got {list(blocks)}")
-    image = sum(1 << (m - 1 - block) for block in set(blocks))
+    if not groups or any(not 0 <= group < m for group in groups):
+        raise ValueError(f"expected groups of 0 to {m - 1}, one or more; got {list(groups)}")
+    image = sum(1 << (m - 1 - group) for group in set(groups))
     numbers = (partition.images == image).nonzero()[:, 0]
     masks = coalition_masks(interactions.n, numbers)
     tables = (interactions.and_[game].cpu(), interactions.or_[game].cpu())
@@ -256,7 +256,7 @@ def _about(interactions: Interactions, partition: Partition) -> About:
 def merged_strength(
     interactions: Interactions, partition: Partition
 ) -> Float64[Tensor, "games kinds merged_coalitions"]:
-    """Σ|I(S)| over all S that touch the same blocks: what the merged effects would be if nothing cancelled.
+    """Σ|I(S)| over all S that touch the same groups: what the merged effects would be if nothing cancelled.
 
     Args:
         interactions: of the finer players.

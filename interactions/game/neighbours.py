@@ -102,13 +102,13 @@ def coarsening(fine: Int[Tensor, "*elements"], coarse: Int[Tensor, "*elements"])
         fine, coarse: the player of each element of one input, −1 for the background.
 
     Returns:
-        a block for each coarse player.
+        a group for each coarse player.
 
     Raises:
         ValueError: where a fine player lies in several coarse ones, or the backgrounds differ: no value table
             of the fine players then has the coalitions of the coarse ones.
 
-    >>> coarsening(torch.tensor([0, 1, 2, 3]), torch.tensor([0, 0, 1, 1])).blocks
+    >>> coarsening(torch.tensor([0, 1, 2, 3]), torch.tensor([0, 0, 1, 1])).groups
     ((0, 1), (2, 3))
     """
     if fine.shape != coarse.shape:
@@ -116,18 +116,18 @@ def coarsening(fine: Int[Tensor, "*elements"], coarse: Int[Tensor, "*elements"])
             f"expected players of the same input, got maps of {tuple(fine.shape)} and {tuple(coarse.shape)}"
         )
     pairs = torch.stack([fine.flatten().long(), coarse.flatten().long()], 1).unique(dim=0).tolist()
-    blocks: dict[int, list[int]] = {}
-    for player, block in pairs:
+    groups: dict[int, list[int]] = {}
+    for player, group in pairs:
         places = [other for one, other in pairs if one == player]
-        if len(places) > 1 or (player == BACKGROUND) != (block == BACKGROUND):
+        if len(places) > 1 or (player == BACKGROUND) != (group == BACKGROUND):
             what = "the background" if player == BACKGROUND else f"player {player}"
             raise ValueError(
                 f"{what} of the finer map lies in {_in_words(places)} of the coarser one: expected coarse "
                 "players that are made of whole fine ones"
             )
         if player != BACKGROUND:
-            blocks.setdefault(block, []).append(player)
-    return Partition(tuple(tuple(blocks[block]) for block in sorted(blocks)))
+            groups.setdefault(group, []).append(player)
+    return Partition(tuple(tuple(groups[group]) for group in sorted(groups)))
 
 
 def _in_words(places: Sequence[int]) -> str:

@@ -71,8 +71,8 @@ def test_chance_is_the_same_in_every_order():
 
 def test_what_hangs_together_merges():
     adjacency = neighbours(Players.grid(4, 4, 2, 2).owner, 4)
-    assert merging_neighbours(adjacency, [(0, 1)]).blocks == ((0, 1), (2,), (3,))
-    assert merging_neighbours(adjacency, [(0, 1, 3)]).blocks == ((0, 1, 3), (2,))
+    assert merging_neighbours(adjacency, [(0, 1)]).groups == ((0, 1), (2,), (3,))
+    assert merging_neighbours(adjacency, [(0, 1, 3)]).groups == ((0, 1, 3), (2,))
     with pytest.raises(ValueError, match="players 0 and 3 are no neighbours"):
         merging_neighbours(adjacency, [(0, 3)])
     with pytest.raises(ValueError, match="there is no player 7"):
