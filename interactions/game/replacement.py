@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from harsanyi.interactions.effects.about import About
+from harsanyi.interactions.game.forward import channels_last
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.players import Players
 from harsanyi.shown import Card, Shown
@@ -71,7 +72,7 @@ def marginal(pool: Tensor, games: int, *, draws: int = 4, seed: int = 0) -> Fixe
         ValueError: for fewer other inputs than draws.
     """
     _require_pool(pool, draws)
-    return FixedReplacement(pool[_donors(len(pool), (games,), draws, seed)])
+    return FixedReplacement(pool[_donors(len(pool), (games,), draws, seed).to(pool.device)])
 
 
 def independent(
@@ -90,7 +91,8 @@ def independent(
         ValueError: for fewer other inputs than draws.
     """
     _require_pool(pool, draws)
-    donors = _donors(len(pool), (games, players.n), draws, seed).transpose(1, 2)  # games, draws, players
+    donors = _donors(len(pool), (games, players.n), draws, seed).to(pool.device)
+    donors = donors.transpose(1, 2)  # games, draws, players
     values = pool[donors[..., 0]]
     for player, own in enumerate(_owned(players, games, pool.ndim)[1:]):
         values = torch.where(own[:, None], pool[donors[..., player]], values)
@@ -139,9 +141,10 @@ class NormalReplacement:
     """Absent players become their conditional expectation given the present ones, of a normal distribution.
 
     The distribution is x ~ N(μ, W Wᵀ + σ² 1) of probabilistic principal components (Tipping and Bishop,
-    1999), fitted by maximum likelihood: for any set of present elements its conditional expectation is
+    1999): for any set of present elements its conditional expectation is
     μ + W (σ² 1 + W_pᵀ W_p)⁻¹ W_pᵀ (x_p − μ_p), which is the best linear guess under this covariance. It
-    is one value and no draw: smooth in what is present, and blurred as an expectation is.
+    is one value and no draw: smooth in what is present, and blurred as an expectation is. All coalitions take
+    one fit: what they need of it are sums over their players of `factors` × `factors` matrices.
 
     Args:
         inputs: of the games, `(games, ...)`.
@@ -162,7 +165,8 @@ class NormalReplacement:
         _require_pool(pool, 3)
         self._shape = inputs.shape[1:]
         self._type = inputs.dtype
-        self.mean, self.factors, self.noise = principal_components(pool.flatten(1), factors, seed)
+        mean, columns, self.noise = principal_components(pool.flatten(1), factors, seed)
+        self.mean, self.factors = mean.to(inputs.device), columns.to(inputs.device)
         owned = _owned(players, len(inputs), inputs.ndim).expand(-1, *inputs.shape)
         owned = owned.flatten(2).double()  # background and players, games, elements
         differences = inputs.flatten(1).double() - self.mean
@@ -188,7 +192,7 @@ class NormalReplacement:
 def principal_components(
     samples: Float[Tensor, "samples elements"], factors: int, seed: int = 0
 ) -> tuple[Float64[Tensor, " elements"], Float64[Tensor, "elements factors"], float]:
-    """The normal distribution N(μ, W Wᵀ + σ² 1) of maximum likelihood (Tipping and Bishop, 1999).
+    """The normal distribution N(μ, W Wᵀ + σ² 1) that fits samples best (Tipping and Bishop, 1999).
 
     Args:
         samples: more than two.
@@ -270,13 +274,14 @@ class ReplacedModel(Shown):
         keep = game.players.keep(games, coalitions, values.ndim)
         total = torch.zeros(len(games), dtype=torch.float64, device=game.device)
         for draw in self._replacement(games, coalitions):
-            total += game.scored(game.outputs_of(torch.where(keep, values, draw), beside), games)
+            elements = torch.where(keep, values, draw)
+            elements = channels_last(elements) if game.images_last else elements
+            total += game.scored(game.outputs_of(elements, beside), games)
         return total / self._replacement.draws
 
     def _card(self) -> Card:
-        return replace(
-            self._game._card(), facts=self._game._card().facts | {"draws": str(self._replacement.draws)}
-        )
+        card = self._game._card()
+        return replace(card, facts={**card.facts, "draws": str(self._replacement.draws)})
 
 
 def shuffled(
