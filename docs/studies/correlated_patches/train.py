@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harsanyi import data, models
 
-IMAGES, EPOCHS = 6000, 4
+IMAGES, EPOCHS = 6000, 4  # the study takes the second, when the network still changes
 
 
 def main(shared: Path, out: Path) -> None:
