@@ -251,7 +251,8 @@ def _publish(
         "neighbour_lift": "by chance",
         "connected_share": "hangs together",
         "connected_lift": "by chance, too",
-        "joint_share": "of two and more",
+        "joint_share": "share of two and more",
+        "strength": "strength of two and more",
     }
     grouped = tables[MERGES_TABLE][lambda rows: rows.variation == rows.group]
     report = Report(

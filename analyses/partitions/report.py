@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import ScalarFormatter
 
 from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import (
@@ -118,7 +118,7 @@ def plot_lift(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ends = rows[["value", "low", "high"]].to_numpy(float)
     ends = ends[np.isfinite(ends)]
     ax.set_xlim(min(0.95, ends.min() - 0.03), max(1.05, ends.max() + 0.03))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.axvline(1, color=FAINT, linewidth=0.8)
     return ax
 
@@ -256,7 +256,9 @@ def _varied(neighbours: pd.DataFrame) -> list[str]:
     for name in dict.fromkeys(neighbours.variation):
         if name == CLEAN:
             continue
-        lift = _row(neighbours, name, "neighbour_lift", "after")
+        lift, strength = (
+            _row(neighbours, name, quantity, "after") for quantity in ("neighbour_lift", "strength")
+        )
         sentence = (
             f"With {WORDS.get(name, name)}, neighbouring pairs of the fine-tuned network are "
             f"{with_interval(lift, '.2f')} times chance ({with_interval(lift, '+.2f', of='difference')})"
@@ -264,7 +266,9 @@ def _varied(neighbours: pd.DataFrame) -> list[str]:
         if name != SHUFFLED_CONTENT:
             preserved = _row(neighbours, name, "preserved_share")
             sentence += (
-                f", and the preserved share is {with_interval(preserved, percent)} "
+                f"; the strength of two players and more is {with_interval(strength, '.3g')} an input "
+                f"({with_interval(strength, '+.3g', of='difference')}), and the preserved share is "
+                f"{with_interval(preserved, percent)} "
                 f"({with_interval(preserved, points, of='difference')} points)"
             )
         said.append(f"{sentence}.")
