@@ -33,7 +33,7 @@ from tests.legible import faults, tables_in
 INPUTS, N = 10, 5
 REPLACEMENTS = ("marginal", "independent", "nearest", "normal")
 VARIED = ["--replacements", *REPLACEMENTS, "--shuffle", "--draws", "2", "--others", "40"]
-MERGES = ["--merges", "neighbours", "apart", "grid:2x2", "0+1,2+4"]
+MERGES = ["--merges", "neighbours", "apart", "grid:2x2", "0+3,1+2"]
 CLAIM = "preserved_share:neighbours - preserved_share:clean > -0.5"
 # Scores in float32 of another batch, relative to effects of size one to ten.
 FLOAT32 = 2e-4
@@ -104,7 +104,7 @@ def test_shares_after_a_merge_are_those_of_networks_that_are_asked_with_the_merg
     table = read_table(run / "partitions/merges.h5")
     table = table[table.network == ""].set_index(["variation", "quantity"])
     owner = owner_of(run)
-    for name, group_of in {"0+1,2+4": [0, 0, 1, 2, 1], "grid:2x2": None}.items():
+    for name, group_of in {"0+3,1+2": [0, 1, 1, 0, 2], "grid:2x2": None}.items():
         if group_of is None:  # by the place of each player's first pixel in the coarser grid
             coarse = Players.grid(28, 28, 2, 2).owner
             cells = [int(coarse[owner == player][0]) for player in range(N)]
