@@ -71,6 +71,9 @@ def claimable(
         measured: by name of the merge or variation.
         table: of `measures_table`, of the same.
         numbers: of the inputs.
+
+    Returns:
+        quantities that can be subtracted from each other, paired by input.
     """
     shown = {
         (row.variation, row.quantity, row.network, row.order): Interval(row.value, row.low, row.high)

@@ -49,6 +49,9 @@ def merged_run(networks: Mapping[str, Interactions], merge: Merge, method: Metho
         networks: interactions by name.
         merge: of their players.
         method: that split them.
+
+    Returns:
+        their interactions, summed and split again.
     """
     summed = {}
     for name, network in networks.items():

@@ -68,6 +68,9 @@ def marginal(pool: Tensor, games: int, *, draws: int = 4, seed: int = 0) -> Fixe
         draws: other inputs of each game, the same for all its coalitions.
         seed: of the choice.
 
+    Returns:
+        the other inputs of each game, whole.
+
     Raises:
         ValueError: for fewer other inputs than draws.
     """
@@ -86,6 +89,9 @@ def independent(
         games: how many games.
         draws: other inputs of each game and player, the same for all coalitions.
         seed: of the choice.
+
+    Returns:
+        for each game pictures that are put together of the players of others.
 
     Raises:
         ValueError: for fewer other inputs than draws.
@@ -385,6 +391,9 @@ def replacement_named(
         pool: other inputs, on the device of the game.
         draws: of each coalition; "normal" has one.
         seed: of the choice.
+
+    Returns:
+        it, for all games.
 
     Raises:
         ValueError: for an unknown name, and as the replacements do.
