@@ -1,6 +1,7 @@
 """What claims of a partition study can be about: shares and measures of merges and of variations."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ OF_NEIGHBOURS = ("strength", "neighbour_share", "neighbour_lift", "connected_sha
 def claim_name(variation: str, measure: Measure) -> str:
     """What a measure is called in a claim.
 
+    >>> import numpy as np
     >>> one = Measure("neighbour_lift", "after", "2", np.ones(3), np.ones(3))
     >>> claim_name("nearest", one)
     'neighbour_lift:nearest:after:2'
@@ -75,9 +77,10 @@ def claimable(
     Returns:
         quantities that can be subtracted from each other, paired by input.
     """
+    rows: list[Any] = list(table.itertuples())
     shown = {
         (row.variation, row.quantity, row.network, row.order): Interval(row.value, row.low, row.high)
-        for row in table.itertuples()
+        for row in rows
     }
     return {
         claim_name(name, one): Quantity(

@@ -1,7 +1,7 @@
 """What is measured on each input: ratios of sums over inputs, with their differences to the run as it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -147,12 +147,11 @@ def mean_measures(measured: Sequence[Sequence[Measure]]) -> list[Measure]:
     Args:
         measured: what each partition measures, in one order.
     """
-    return [
-        Measure(
-            *same[0].key, np.mean([one.above for one in same], 0), np.mean([one.below for one in same], 0)
-        )
-        for same in zip(*measured, strict=True)
-    ]
+    found = []
+    for same in zip(*measured, strict=True):
+        above, below = (np.mean([getattr(one, part) for one in same], 0) for part in ("above", "below"))
+        found.append(replace(same[0], above=above, below=below))
+    return found
 
 
 def measures_table(

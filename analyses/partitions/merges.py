@@ -109,11 +109,10 @@ def _pairs(group: str, adjacencies: Sequence[Adjacency], seed: int) -> list[Merg
             chosen = torch.randperm(len(pairs), generator=generator).tolist()
             pairs = [pairs[i] for i in (chosen if len(adjacencies) > 1 else sorted(chosen[:count]))]
         found.append(pairs[: max(count, 1)])
-    rounds = list(zip(*found, strict=False))
     merges = []
-    for number, pairs in enumerate(rounds):
-        name = "+".join(map(str, pairs[0])) if len(adjacencies) == 1 else f"{group}-{number}"
-        merges.append(Merge(name, group, tuple(Partition.merging(n, [pair]) for pair in pairs)))
+    for number, of_games in enumerate(zip(*found, strict=False)):
+        name = "+".join(map(str, of_games[0])) if len(adjacencies) == 1 else f"{group}-{number}"
+        merges.append(Merge(name, group, tuple(Partition.merging(n, [pair]) for pair in of_games)))
     return merges
 
 
@@ -121,7 +120,8 @@ def _on_grid(owner: Tensor, rows: int, columns: int) -> Partition:
     """The players of a map as the cells of a coarser grid; the background stays."""
     if owner.ndim != 2:
         raise ValueError(f"--merges grid:{rows}x{columns} is for pictures, and the inputs are sentences")
-    coarse = Players.grid(*owner.shape, rows, columns).owner
+    height, width = owner.shape
+    coarse = Players.grid(height, width, rows, columns).owner
     there = (owner != BACKGROUND).nonzero().unbind(1)
     cells = coarse[there].unique()
     renumbered = torch.full_like(owner, BACKGROUND)

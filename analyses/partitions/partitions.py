@@ -254,7 +254,8 @@ def _publish(
         "joint_share": "share of two and more",
         "strength": "strength of two and more",
     }
-    grouped = tables[MERGES_TABLE][lambda rows: rows.variation == rows.group]
+    merges = tables[MERGES_TABLE]
+    grouped = merges[merges.variation == merges.group]
     report = Report(
         title=f"{run.study.model}: other partitions, and what neighbours share",
         headline=first,

@@ -104,7 +104,12 @@ class Variations:
             )
         chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(study.seed))
         some = inputs.select(chosen[: self.others].tolist()).check(skip_unreadable=True)
-        return {name: network.preprocess(list(some.items)) for name, network in games.networks.items()}
+        pool = {}
+        for name, network in games.networks.items():
+            given = network.preprocess(list(some.items))
+            assert isinstance(given, Tensor)  # of pictures
+            pool[name] = given
+        return pool
 
     def replaced(self, name: str) -> dict[str, Interactions]:
         """The interactions of all networks with a replacement in place of the baseline.

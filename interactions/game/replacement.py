@@ -27,7 +27,10 @@ FACTORS = 128
 class Replacement(Protocol):
     """What elements of absent players become, in a number of draws."""
 
-    draws: int
+    @property
+    def draws(self) -> int:
+        """How many draws."""
+        ...
 
     def __call__(
         self, games: Int64[Tensor, " batch"], coalitions: Bool[Tensor, "batch players"]
