@@ -1,15 +1,11 @@
 """What claims of a partition study can be about: shares and measures of merges and of variations."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
 
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS
 from harsanyi.analyses.partitions.measures import ALL, OF_CHANGE, Measure
 from harsanyi.analyses.partitions.variations import SHUFFLED_CONTENT
 from harsanyi.analyses.reliability.report import CLEAN
-from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.claims import Quantity, require_claims
 
 OF_MERGES = ("joint_share", "mean_order", "summed_strength", "split_strength", "agreement", "top_kept")
@@ -64,28 +60,15 @@ def require_claimed(
     require_claims(claims, names)
 
 
-def claimable(
-    measured: Mapping[str, Sequence[Measure]], table: pd.DataFrame, numbers: Sequence[int]
-) -> dict[str, Quantity]:
-    """The quantities by name, with their numbers for each input and the interval that the table has.
+def claimable(measured: Mapping[str, Sequence[Measure]], numbers: Sequence[int]) -> dict[str, Quantity]:
+    """The quantities by name, with their numbers for each input.
 
     Args:
         measured: by name of the merge or variation.
-        table: of `measures_table`, of the same.
         numbers: of the inputs.
-
-    Returns:
-        quantities that can be subtracted from each other, paired by input.
     """
-    rows: list[Any] = list(table.itertuples())
-    shown = {
-        (row.variation, row.quantity, row.network, row.order): Interval(row.value, row.low, row.high)
-        for row in rows
-    }
     return {
-        claim_name(name, one): Quantity(
-            "inputs", tuple(numbers), (one.above, one.below), shown=shown[(name, *one.key)]
-        )
+        claim_name(name, one): Quantity("inputs", tuple(numbers), (one.above, one.below), bounds=one.bounds)
         for name, measures in measured.items()
         for one in measures
     }

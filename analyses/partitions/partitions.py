@@ -122,10 +122,7 @@ def run_partitions(
         tables, by_name = _tables(run, of_merges, groups, neighbours)
         tables[CONSTITUENTS_TABLE] = constituents_table(run.interactions, merged)
         bootstrap = Bootstrap(seed=run.study.seed)
-        everything = pd.concat([tables[MERGES_TABLE], tables[NEIGHBOURS_TABLE]], ignore_index=True)
-        tables |= told_claims(
-            lambda: claimable(by_name, everything, run.store.numbers), claims, bootstrap=bootstrap
-        )
+        tables |= told_claims(lambda: claimable(by_name, run.store.numbers), claims, bootstrap=bootstrap)
         given = _given(merges, replacements, shuffle, draws, others)
         return _publish(folder, run, tables, given, others if replacements else 0)
 
