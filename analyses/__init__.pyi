@@ -62,6 +62,7 @@ from .origins.feature_measures import leep, linear_cka, log_me
 from .origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from .origins.origins import compare_many, origin_similarities
 from .origins.report import run_origins
+from .partitions.partitions import run_partitions
 from .reliability.figures import plot_found, plot_sharing, plot_variations
 from .reliability.reliability import run_reliability
 from .report.page import Report, write_figures, write_report
@@ -224,6 +225,7 @@ __all__ = [
     "run_fine_coarse",
     "run_granularity",
     "run_origins",
+    "run_partitions",
     "run_reliability",
     "run_robustness",
     "runs_table",

@@ -121,6 +121,34 @@ class Advise:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partitions:
+    """Say whether a comparison holds with players merged, and without its neighbours' correlation."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compare wrote. Results go to RUN/partitions."""
+    merges: tuple[str, ...] = ("neighbours", "apart")
+    """Players that become one, without a forward. neighbours: each two that touch, one merge after the
+    other; apart: as many of two that do not; grid:2x2: the cells of a coarser grid; 0+1,4+5: these players,
+    by number."""
+    replacements: tuple[str, ...] = ()
+    """What masked patches become in place of the baseline, each a new evaluation. marginal: those of another
+    input; independent: each patch of an input of its own; nearest: those of the inputs that are nearest in
+    what is present; normal: what a normal distribution, fitted to other inputs, expects beside what is
+    present."""
+    shuffle: bool = False
+    """Evaluate the pictures also with their patches shuffled among the cells that are players."""
+    draws: int = 4
+    """Number of other inputs that each masked version takes patches from, of all replacements but normal."""
+    others: int = 1000
+    """Largest number of other inputs, of --train-data of the run or else of its data."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule, or a TOML file with a list of claims. Stated before, as
+    "preserved_share:neighbours - preserved_share:clean > -0.05": SHARE:VARIATION (clean, a merge, neighbours,
+    a replacement or shuffled), and QUANTITY:VARIATION:NETWORK of the tables merges and neighbours, there also
+    with :ORDER."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Say how far a run is, who works on it, what failed, and about how long it takes."""
 
@@ -238,6 +266,7 @@ COMMANDS: dict[str, Command] = {
     "advise": Command(Advise, f"{HERE}.finished:advise_outcome"),
     "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
     "train": Command(Train, f"{HERE}.train:train_outcome"),
+    "partitions": Command(Partitions, f"{HERE}.finished:partitions_outcome"),
     "granularity": Command(
         Granularity,
         f"{HERE}.pretraining:granularity_outcome",

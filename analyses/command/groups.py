@@ -32,10 +32,10 @@ GROUPS = (
         "input",
         (
             *("data", "test_data", "pretrain_data", "target", "train_data", "level", "inputs"),
-            *("noise_levels", "corruptions", "attacks"),
+            *("noise_levels", "corruptions", "attacks", "replacements", "shuffle"),
         ),
         (
-            *("task", "label", "corruption", "attack"),
+            *("task", "label", "corruption", "attack", "draws", "others"),
             *("image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
             *("preprocessing", "patches", "dimension"),
@@ -57,7 +57,7 @@ GROUPS = (
             *("betas", "hardest", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),
-    Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),
+    Group("player", ("players", "baseline", "layouts", "merges"), ("choose", "layer", "stop_words")),
     Group(
         "method",
         ("score", "method"),
