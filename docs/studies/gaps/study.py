@@ -3,9 +3,9 @@
     python docs/studies/gaps/study.py          # after data.py
     python docs/studies/gaps/study.py 1 2      # these seeds alone; then once more for all
 
-trains, for each seed, a network on 24 kinds of living things (runs/gaps/SEED/pretrained), and for each target
-one from it and one from scratch; compares them as `harsanyi compare` does (runs/gaps/SEED/TARGET), and sets all
-runs side by side as `harsanyi origins TARGET-SEED=RUN … --features --clusters TARGET …` does (runs/gaps/beside).
+trains, for each seed, a network on 24 kinds of living things, and for each target one from it and one from
+scratch; compares them as `harsanyi compare` does (runs/gaps/SEED/TARGET/comparison), and sets all side by
+side as `harsanyi origins TARGET-SEED=RUN … --features --clusters TARGET …` does (runs/gaps/beside).
 Tables go to this folder. A study that was stopped goes on.
 """
 

@@ -1,10 +1,11 @@
 """What a network dropped in fine-tuning, on clean, corrupted and attacked images, over five seeds.
 
-    python docs/studies/robustness/study.py    # after harsanyi granularity docs/studies/fine_to_coarse/cnn.toml
+    harsanyi granularity docs/studies/fine_to_coarse/cnn.toml
+    python docs/studies/robustness/study.py
 
-compares the networks of that study that were pretrained on 100 classes and moved to 1,000 images of five, with
-the outputs of all classes (runs/robustness/SEED), asks `harsanyi robustness runs/robustness/SEED` of each, and
-writes means over seeds and claims to this folder. A study that was stopped goes on.
+compares the networks of that study that were pretrained on 100 classes and moved to 1,000 images of five
+(runs/robustness/SEED), asks `harsanyi robustness runs/robustness/SEED` of each, and writes means over seeds
+and claims to this folder. A study that was stopped goes on.
 """
 
 import tomllib
