@@ -10,10 +10,8 @@ Tables go to this folder. A study that was stopped goes on.
 """
 
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -23,8 +21,27 @@ from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.models import Recipe, Samples
 
+SEEDS = (0, 1, 2)
+EPOCHS = {"pretrain": 40, "finetune": 30, "scratch": 30}
+INPUTS, PLAYERS = 20, "grid:4x4:8"
+# A quantity is that of a target, a number for each seed; differences are paired by seed and told by rule. Two
+# points of accuracy, and of the preserved share, are the least that would matter. Stated before the study ran.
+# Whether the preserved share says more of the gain than CKA is asked by harsanyi origins itself: it does where
+# the whole interval of |ρ| of the one less |ρ| of the other, over targets, lies above 0.
+CLAIMS = (
+    "gain:same > 0.02",  # pretraining helps where it should
+    "preserved_share:same - preserved_share:siblings > 0.02",  # new classes keep less
+    "preserved_share:same - preserved_share:relatives > 0.02",
+    "preserved_share:same - preserved_share:things > 0.02",  # a wider task gap
+    "preserved_share:same - preserved_share:clothes > 0.02",  # a wider domain gap
+    "preserved_share:same - preserved_share:digits > 0.02",
+    "preserved_share:same - preserved_share:grey > 0.02",
+    "preserved_share:same - preserved_share:noise > 0.02",
+    "gain:same - gain:things > 0.02",
+    "gain:same - gain:clothes > 0.02",
+    "gain:same - gain:digits > 0.02",
+)
 HERE = Path(__file__).parent
-SETTINGS: dict[str, Any] = tomllib.loads((HERE / "gaps.toml").read_text(encoding="utf-8"))
 MODEL = str(HERE.parent / "fine_to_coarse" / "network.py:residual")
 OUT = Path("runs/gaps")
 DATA = OUT / "data"
@@ -48,7 +65,7 @@ def trained(
     start: models.Network, seed: int, phase: str, rate: float, folder: Path, train: Samples, test: Samples
 ) -> Path:
     """The last checkpoint of a training."""
-    recipe = Recipe(epochs=SETTINGS["epochs"][phase], learning_rate=rate, batch_size=BATCH, seed=seed)
+    recipe = Recipe(epochs=EPOCHS[phase], learning_rate=rate, batch_size=BATCH, seed=seed)
     return models.train(start, train, recipe, folder=folder, held_out=test, progress=False)[-1]
 
 
@@ -78,8 +95,8 @@ def comparison(seed: int, target: str, before: Path) -> Path:
         train_data=DATA / f"{target}-train.parquet",
         level="coarse",
         read_out=("before",),
-        inputs=SETTINGS["inputs"],
-        players=SETTINGS["players"],
+        inputs=INPUTS,
+        players=PLAYERS,
         out=folder / "comparison",
     )
     if not (study.out / "report.html").is_file():
@@ -126,7 +143,7 @@ def main(seeds: Sequence[int]) -> None:
         for target in TARGETS:
             runs[f"{target}-{seed}"] = comparison(seed, target, before)
             print(f"{target}-{seed}", flush=True)
-    if len(seeds) < len(SETTINGS["seeds"]):
+    if len(seeds) < len(SEEDS):
         return
     named = [f"{name}={run}" for name, run in sorted(runs.items(), key=lambda one: _place(one[0]))]
     print(*run_origins(named, OUT / "beside", features=True, clusters=TARGETS), sep="\n")
@@ -138,7 +155,7 @@ def main(seeds: Sequence[int]) -> None:
     found.to_csv(HERE / "runs.csv", index=False)
     over_seeds(found).to_csv(HERE / "targets.csv", index=False)
     tables["feature_correlations"].to_csv(HERE / "correlations.csv", index=False)
-    claims = claims_table(quantities(found), SETTINGS["claims"])
+    claims = claims_table(quantities(found), CLAIMS)
     claims.to_csv(HERE / "claims.csv", index=False)
     print(claims.to_string())
 
@@ -149,4 +166,4 @@ def _place(name: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main([int(seed) for seed in sys.argv[1:]] or SETTINGS["seeds"])
+    main([int(seed) for seed in sys.argv[1:]] or SEEDS)
