@@ -24,10 +24,10 @@ from harsanyi.models import Recipe, Samples
 SEEDS = (0, 1, 2)
 EPOCHS = {"pretrain": 40, "finetune": 30, "scratch": 30}
 INPUTS, PLAYERS = 20, "grid:4x4:8"
-# A quantity is that of a target, a number for each seed; differences are paired by seed and told by rule. Two
-# points of accuracy, and of the preserved share, are the least that would matter. Stated before the study ran.
-# Whether the preserved share says more of the gain than CKA is asked by harsanyi origins itself: it does where
-# the whole interval of |ρ| of the one less |ρ| of the other, over targets, lies above 0.
+# A quantity is that of a target, a number for each seed; differences are paired by seed and told by rule.
+# Two points of accuracy, and of the preserved share, are the least that would matter. Stated before the study
+# ran. Whether the preserved share says more of the gain than CKA is asked by harsanyi origins itself: it does
+# where the whole interval of |ρ| of the one less |ρ| of the other, over targets, lies above 0.
 CLAIMS = (
     "gain:same > 0.02",  # pretraining helps where it should
     "preserved_share:same - preserved_share:siblings > 0.02",  # new classes keep less

@@ -21,13 +21,13 @@ SEEDS = (0, 1, 2, 3, 4)
 INPUTS, PLAYERS = 60, "grid:4x4:6"
 CORRUPTIONS = ("gaussian_noise:3", "blur:3", "contrast:3", "jpeg:3")
 ATTACKS = (0.05, 0.2)
-# A quantity is accuracy:PART:DISTRIBUTION, a number for each seed: the mean over the inputs. `corrupted` is the
-# mean of all corruptions, `attacked` of both attacks. Differences are paired by seed and told by rule; two points
-# are the least that would matter. Stated before the study ran.
+# A quantity is accuracy:PART:DISTRIBUTION, a number for each seed: the mean over the inputs. `corrupted` is
+# the mean of all corruptions, `attacked` of both attacks. Differences are paired by seed and told by rule;
+# two points are the least that would matter. Stated before the study ran.
 CLAIMS = (
-    "accuracy:with_discarded:clean - accuracy:fine-tuned:clean < -0.02",  # what was dropped does harm, put back
-    "accuracy:with_discarded:corrupted - accuracy:fine-tuned:corrupted > 0.02",  # … and helps off distribution
-    "accuracy:with_discarded:attacked - accuracy:fine-tuned:attacked > 0.02",  # … and under attack
+    "accuracy:with_discarded:clean - accuracy:fine-tuned:clean < -0.02",  # what was dropped, put back, harms
+    "accuracy:with_discarded:corrupted - accuracy:fine-tuned:corrupted > 0.02",  # … helps off distribution
+    "accuracy:with_discarded:attacked - accuracy:fine-tuned:attacked > 0.02",  # … under attack
     "accuracy:discarded:clean - accuracy:constants_of_before:clean > 0.02",  # alone it answers the new task
     "accuracy:discarded:corrupted - accuracy:constants_of_before:corrupted > 0.02",
     "accuracy:discarded:attacked - accuracy:constants_of_before:attacked > 0.02",
