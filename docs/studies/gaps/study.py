@@ -17,7 +17,7 @@ import pandas as pd
 
 from harsanyi import data, models
 from harsanyi.analyses import Compare, read_table, run_comparison, run_origins
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import mean_interval, within
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.models import Recipe, Samples
 
@@ -50,8 +50,9 @@ TARGETS = [
     *("cifar10", "clothes", "digits", "grey", "noise", "blur"),
 ]
 PRETRAIN_RATE, FINETUNE_RATE, BATCH = 1e-2, 3e-3, 50
-# Of origins: what is kept and new. Of features: the others.
+# Of origins: what is kept and new. Of features: the others, of which these are shares too.
 SHARES = ["preserved_share", "new_share"]
+RATES = ["accuracy", "scratch_accuracy", "probe_accuracy"]
 
 
 def samples(name: str, level: str) -> tuple[Samples, tuple[str, ...]]:
@@ -124,6 +125,8 @@ def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (target, measure), group in found.groupby(["target", "measure"], sort=False):
         (interval,) = mean_interval(group.value.to_numpy()[:, None])
+        if measure in (*SHARES, *RATES):
+            interval = within(interval, 0.0, 1.0)
         rows.append({"target": target, "measure": measure, **vars(interval), "seeds": len(group)})
     return pd.DataFrame(rows)
 

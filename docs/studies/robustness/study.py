@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from harsanyi.analyses import Compare, read_table, run_comparison, run_robustness
-from harsanyi.analyses.statistics.bootstrap import mean_difference_interval, mean_interval
+from harsanyi.analyses.statistics.bootstrap import mean_difference_interval, mean_interval, within
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.models import series
 
@@ -87,7 +87,8 @@ def over_seeds(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     for key, group in table.groupby(["variation", *by], sort=False):
         values = group.set_index("seed")[value]
         (found,) = mean_interval(values.to_numpy()[:, None])
-        row = dict(zip(["variation", *by], key, strict=True)) | vars(found) | {"seeds": len(values)}
+        bounded = vars(within(found, 0.0, 1.0))
+        row = dict(zip(["variation", *by], key, strict=True)) | bounded | {"seeds": len(values)}
         if len(whole):
             less = (values - whole[key[0]]).to_numpy()[:, None]
             (apart,) = mean_difference_interval(less)
