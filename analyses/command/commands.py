@@ -51,6 +51,9 @@ class Origins:
     """Ask the networks again, and set measures of their features beside the shares. CKA before and after, a
     linear probe, LEEP, LogME and the gain over the network from scratch; from five runs with a gain also how
     each ranks it."""
+    clusters: tuple[str, ...] = ()
+    """Beginnings of names whose runs are not independent: near far, of near-0 near-1 far-0. As runs of one
+    target, or of one pretrained network; intervals of these correlations are then over the clusters."""
     claims: tuple[str, ...] = ()
     """Claims, told by rule, or a TOML file with a list of claims. Stated before, as "preserved_share:self -
     preserved_share:supervised > 0": QUANTITY:NAME each, as of compare, with :ORDER for one order."""

@@ -51,7 +51,13 @@ def stated(claims: Sequence[str]) -> list[str]:
 
 def origins_outcome(options: Origins) -> Outcome:
     """`harsanyi origins`."""
-    summary = run_origins(options.runs, options.out, stated(options.claims), features=options.features)
+    summary = run_origins(
+        options.runs,
+        options.out,
+        stated(options.claims),
+        features=options.features,
+        clusters=options.clusters,
+    )
     files = report_and_table(options.out, ORIGINS)
     return Outcome(summary, files, whole=not lacks_inputs(options.runs))
 

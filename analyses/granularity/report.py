@@ -21,6 +21,7 @@ from harsanyi.analyses.granularity.words import (
     describe_granularity,
     describe_plan,
     findings_of,
+    not_trained_out,
     tables_in_words,
 )
 from harsanyi.analyses.report.page import Report, publish
@@ -107,12 +108,13 @@ def _computed(
 
 
 def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:
-    """Few seeds, few inputs, and the largest size's differences to the baseline whose sign is not known."""
+    """Few seeds, inputs and epochs, and the largest size's differences to the baseline without a sign."""
     rows = summary[(summary.quantity == DIFFERENCE) & (summary["size"] == summary["size"].max())]
     rows = rows[(rows.misalignment == 0) & (rows.low <= 0) & (rows.high >= 0)]
     return [
         *few_seeds(len(study.seeds)),
         *(few_inputs(study.inputs) if study.inputs else []),
+        *not_trained_out(summary),
         *crossing_zero(
             [classes_in_words(row) for row in rows.itertuples()],
             of="difference to the baseline",

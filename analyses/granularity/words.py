@@ -7,7 +7,13 @@ import pandas as pd
 
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
 from harsanyi.analyses.granularity.ladder import READ_OUT
-from harsanyi.analyses.granularity.run_tables import DIFFERENCE, OF_DIFFERENCES
+from harsanyi.analyses.granularity.run_tables import (
+    DIFFERENCE,
+    FITS,
+    OF_DIFFERENCES,
+    PRETRAIN_FIT,
+    TARGET_FIT,
+)
 from harsanyi.analyses.granularity.runs import BASELINE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import (
@@ -51,7 +57,11 @@ PARTS_ALONE = {
 PARTS_OF_NUMBERS = {
     name.replace("accuracy", "r2"): words.removesuffix(", points") for name, words in PARTS_ALONE.items()
 }
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE | PARTS_OF_NUMBERS
+# Below this a phase is not trained out.
+TRAINED_OUT = 0.9
+FIT_WORDS = {PRETRAIN_FIT: "pretraining", TARGET_FIT: "target"}
+ERROR_WORDS = {"error": "error", DIFFERENCE: "difference"}
+HEADINGS = ERROR_WORDS | FIT_WORDS | KNOWLEDGE | PARTS_ALONE | PARTS_OF_NUMBERS
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
@@ -220,6 +230,29 @@ def labels_in_words(row: Any) -> str:
     return f"{row.classes:,} {row.kind} classes"
 
 
+def not_trained_out(summary: pd.DataFrame) -> list[str]:
+    """The phases whose training labels are not learned: the answer may then be one about too few epochs.
+
+    Args:
+        summary: of `summary_table`.
+
+    Returns:
+        a sentence for each phase with levels below `TRAINED_OUT`; it names the one that is trained the least.
+    """
+    found = []
+    for quantity, phase in FIT_WORDS.items():
+        rows = summary[summary.quantity == quantity]
+        short = rows[rows.value < TRAINED_OUT]
+        if len(short):
+            least: Any = short.sort_values("value", kind="stable").iloc[0]
+            found.append(
+                f"Not trained out: {phase} knows {percent(least.value)} of its training labels after "
+                f"{_name(least)} (1 − loss / log classes), and less than {percent(TRAINED_OUT)} in "
+                f"{len(short)} of {len(rows)} rows. More epochs may change the answer."
+            )
+    return found
+
+
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
     """What is preserved with most samples, of the fewest and the most classes of each kind, like with like.
 
@@ -285,6 +318,9 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
+    if summary.quantity.isin(FITS).any():
+        fits = _wide(summary, dict.fromkeys(FITS, percent))
+        words["How far both phases are trained: 1 − loss / log classes, of the training samples"] = fits
     words |= claims_in_words(tables)
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]

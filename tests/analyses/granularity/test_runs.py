@@ -20,7 +20,7 @@ from harsanyi.analyses.granularity.run_tables import over_seeds, runs_table, sum
 from harsanyi.analyses.granularity.runs import TransferData, is_done, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.training import chosen_checkpoint, start_of, train_runs
-from harsanyi.analyses.granularity.words import describe_plan
+from harsanyi.analyses.granularity.words import describe_plan, not_trained_out
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 from tests.alternatives import captions_alone
@@ -115,6 +115,29 @@ def test_the_table_of_runs_has_what_the_checkpoints_answer(study, finished):
     fine = table[(table.kind == "columns") & (table.misalignment == 0)]
     assert (fine.purity == 1).all()
     assert (table[table.misalignment == 0.5].purity < 1).all()
+
+
+def test_the_table_of_runs_says_how_far_both_phases_are_trained(study, finished):
+    table = read_table(study.out / "runs.h5")
+    for run, row in zip(runs_of(study), table.itertuples(), strict=True):
+        losses = {
+            phase: pd.read_csv(study.out / run.folder / phase / "history.csv").loss.iloc[-1]
+            for phase in ("pretrain", "finetune")
+            if (study.out / run.folder / phase).is_dir()
+        }
+        assert row.train_loss == losses["finetune"]
+        assert row.target_fit == pytest.approx(1 - losses["finetune"] / np.log(4), abs=EXACT)
+        if run.kind == "baseline":
+            assert np.isnan(row.pretrain_fit)
+        else:
+            assert row.pretrain_fit == pytest.approx(1 - losses["pretrain"] / np.log(run.classes), abs=EXACT)
+    summary = read_table(study.out / "summary.h5")
+    (found,) = summary[(summary.quantity == "target_fit") & (summary.kind == "baseline")].itertuples()
+    assert found.value == pytest.approx(table[table.kind == "baseline"].target_fit.mean(), abs=EXACT)
+    said = " ".join(not_trained_out(summary))
+    assert "Not trained out: pretraining knows" in said  # one epoch
+    assert not_trained_out(summary.assign(value=0.95)) == []
+    assert "Not trained out: pretraining knows" in (study.out / "report.html").read_text(encoding="utf-8")
 
 
 def test_differences_are_to_the_baseline_of_the_same_size_and_seed():
