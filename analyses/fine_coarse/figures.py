@@ -118,7 +118,8 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The loss between coarse classes and the loss within them, by step; solid: training, dashed: held out.
 
     Args:
-        table: part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, in nats.
+        table: part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, in nats; as of
+            `loss_split`, whose bounds are above 0. The axis is logarithmic.
 
     >>> row = dict(part="coarse", split="train", value=0.7, low=0.6, high=0.8)
     >>> len(plot_loss_split(pd.DataFrame([{**row, "step": step} for step in (0, 10)])).lines)

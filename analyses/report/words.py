@@ -61,7 +61,7 @@ def intervals_over(
     unit: str,
     *,
     confidence: float = 0.95,
-    of: Literal["means", "anything else"] = "means",
+    of: Literal["means", "means above 0", "anything else"] = "means",
 ) -> str:
     """The intervals over so many inputs or seeds, for captions and methods.
 
