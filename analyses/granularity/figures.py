@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
+from harsanyi.analyses.drawing.marks import percent_tick
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
@@ -182,7 +182,7 @@ def plot_sizes(
         line = line.sort_values(by)
         draw_whiskered(ax, line[by] * factor, line, name, color=level_colour(shade), marker=marker)
     set_log_axis(ax, places)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    ax.yaxis.set_major_formatter(percent_tick)
     name = quantity.replace("_", " ")
     if "error" in name:
         name = error.replace("error", name, 1)
@@ -223,7 +223,7 @@ def plot_misalignment(
             name = counted_in_words(str(kind), classes)
             draw_whiskered(ax, line.misalignment + next(shifts), line, name, **style)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axis.set_major_formatter(percent_tick)
     label_axes(ax, "pretraining labels that were moved", _on_target(error))
     legend_above(ax)
     return ax
