@@ -83,7 +83,7 @@ def dots_with_bars(
     ax.plot(x, y, color=colour, label=label, **style | dots)
 
 
-def percent_tick(share: float, _: int = 0) -> str:
+def percent_tick(share: float, _: float = 0) -> str:
     """A share on an axis, with as many digits as it needs.
 
     >>> [percent_tick(share) for share in (0.035, 0.04, 0.25)]

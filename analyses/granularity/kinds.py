@@ -28,13 +28,13 @@ def kind_in_words(kind: str) -> str:
     return KIND_WORDS.get(kind, kind)
 
 
-def counted_in_words(kind: str, classes: int, level: str = "") -> str:
+def counted_in_words(kind: Any, classes: Any, level: Any = "") -> str:
     """So many classes of a kind.
 
     Args:
-        kind: of pretraining labels.
+        kind: of pretraining labels, text.
         classes: their number.
-        level: of "columns": the column.
+        level: of "columns": the column, text.
 
     >>> counted_in_words("random", 8), counted_in_words("columns", 10, "fine")
     ('8 random classes', '10 classes of fine')
