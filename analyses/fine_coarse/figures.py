@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from harsanyi.analyses.drawing.lettering import name_points
 from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, percent_tick
@@ -38,6 +38,8 @@ PART_COLOURS = {
 }
 # Of data sets: none of these is that of fine or of coarse training.
 DATA_COLOURS = NETWORK_COLOURS[3:]
+# A shorter logarithmic axis has ticks at 2 and 5, too: it may have one power of ten.
+DECADES_ALONE = 100
 SPLIT_LINES = {"train": "solid", "held out": "dashed"}
 
 
@@ -148,6 +150,9 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())  # a short axis would mix 0.1 and 2 × 10⁻¹
+    low, high = ax.get_ylim()
+    if high < DECADES_ALONE * low:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "step", "loss (nats)")
     legend_above(ax)
