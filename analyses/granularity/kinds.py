@@ -36,6 +36,9 @@ def counted_in_words(kind: Any, classes: Any, level: Any = "") -> str:
         classes: their number.
         level: of "columns": the column, text.
 
+    Returns:
+        the number and the words.
+
     >>> counted_in_words("random", 8), counted_in_words("columns", 10, "fine")
     ('8 random classes', '10 classes of fine')
     >>> counted_in_words("columns", 10), counted_in_words("per-sample", 60)
