@@ -44,7 +44,7 @@ from .granularity.figures import (
     plot_sizes,
 )
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
-from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
+from .granularity.ladder_figures import draw_ladders, plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
 from .granularity.run_tables import over_seeds, runs_table, summary_table
 from .granularity.runs import TransferData, TransferRun, plan_runs
@@ -58,6 +58,7 @@ from .knowledge.restricted import restricted_prediction
 from .knowledge.similarity import reached, similarity
 from .knowledge.stability import approximation_table, shares_table, stability_table
 from .knowledge.strongest_changes import strongest_changes
+from .origins.feature_figures import plot_feature_correlations, plot_features
 from .origins.feature_measures import leep, linear_cka, log_me
 from .origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from .origins.origins import compare_many, origin_similarities
@@ -136,6 +137,7 @@ __all__ = [
     "draw_delta_maps",
     "draw_interaction_on_image",
     "draw_interactions_on_sentence",
+    "draw_ladders",
     "draw_loss_split",
     "draw_players_on_image",
     "draw_top_on_image",
@@ -175,6 +177,8 @@ __all__ = [
     "plot_discrimination",
     "plot_effect_sizes",
     "plot_errors",
+    "plot_feature_correlations",
+    "plot_features",
     "plot_found",
     "plot_granularity",
     "plot_ladder",

@@ -162,8 +162,9 @@ def _figures(
             figure_of(plot_correlation(gain_points(tables[CELLS]), "intra_loss", "delta", "grouping"))
         ),
     }
+    of_losses = intervals_over(len(study.seeds), "seeds", of="means above 0")
     for name, rows in losses.groupby("grouping", sort=False):
-        caption = f"Loss in parts for {name}: {cell}, no early stopping, {intervals}"
+        caption = f"Loss in parts for {name}: {cell}, no early stopping, {of_losses}"
         figures[caption] = draw_loss_split(rows)
     redundancy = _gain_by_redundancy(deltas, tables[REDUNDANCY], middle_width(study), max(sizes))
     figures[f"Redundancy: Δ by the share of the fine boundary within coarse classes, {cell}"] = figure_of(

@@ -9,6 +9,7 @@ from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.claims import require_claimed_levels
 from harsanyi.analyses.granularity.first_checks import require_comparable, require_labels
+from harsanyi.analyses.granularity.kinds import classes_in_words, kind_in_words
 from harsanyi.analyses.granularity.ladder import comparison_of, inputs_left_out
 from harsanyi.analyses.granularity.run_tables import DIFFERENCE
 from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs
@@ -17,7 +18,6 @@ from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
 from harsanyi.analyses.granularity.training import train_runs, training_seconds
 from harsanyi.analyses.granularity.words import (
-    classes_in_words,
     describe_granularity,
     describe_plan,
     findings_of,
@@ -134,7 +134,7 @@ def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[T
         the paragraph, then the citation.
     """
     facts = _facts(study, data, runs)
-    kinds = listed(list(dict.fromkeys(run.kind for run in runs if run.kind != BASELINE)))
+    kinds = listed(list(dict.fromkeys(kind_in_words(run.kind) for run in runs if run.kind != BASELINE)))
     network = facts["network"].partition(",")[0]
     return [
         f"{network} (start: {study.start}) was pretrained on labels of several granularities ({kinds}; "
@@ -202,8 +202,8 @@ def notes_on(study: Granularity) -> list[str]:
     ]
     if study.validation and (idle := [kind for kind in study.kinds if kind in MEANINGLESS]):
         notes.append(
-            f"Pretraining on {listed(idle)} labels went to its last epoch: such labels of other samples "
-            "cannot be learned, and validate nothing."
+            f"Pretraining on {listed(list(map(kind_in_words, idle)))} went to its last epoch: such labels of "
+            "other samples cannot be learned, and validate nothing."
         )
     if study.pretrain_data is not None:
         notes.append("The loss and accuracy in the histories of pretraining are of its own first samples.")

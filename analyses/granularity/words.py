@@ -6,6 +6,12 @@ from typing import Any
 import pandas as pd
 
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
+from harsanyi.analyses.granularity.kinds import (
+    classes_in_words,
+    counted_in_words,
+    kind_in_words,
+    labels_in_words,
+)
 from harsanyi.analyses.granularity.ladder import READ_OUT
 from harsanyi.analyses.granularity.run_tables import (
     DIFFERENCE,
@@ -70,10 +76,11 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
     lines = [f"{len(runs)} runs: {done} done, {len(runs) - done} to do"]
     kinds = pd.DataFrame([vars(run) for run in runs])
     for (kind, level, classes), rows in kinds.groupby(["kind", "level", "classes"], sort=False):
-        name = f"{kind} {level}".strip() if kind == "columns" else str(kind)
-        classes_of = NAMES[study.task] if kind == BASELINE else "classes"
+        name = counted_in_words(str(kind), classes, level)
+        if kind == BASELINE:
+            name = f"{BASELINE}, {classes} {NAMES[study.task]}"
         lines.append(
-            f"  {name}, {classes} {classes_of}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
+            f"  {name}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
             + (f"; pretraining sizes {_distinct(rows.pretrain_size)}" if rows.pretrain_size.any() else "")
             + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
         )
@@ -128,11 +135,13 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
         )
     for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby("kind"):
         if len(sizes) > 1:
-            found[f"Sizes for {kind}"] = _by_size(rows, error)
+            found[f"Sizes for {kind_in_words(str(kind))}"] = _by_size(rows, error)
     of_last = every[(every["size"] == sizes[-1]) & (every.quantity == "error")]
     for kind, rows in of_last[of_last.misalignment == 0].groupby("kind"):
         if kind != BASELINE and len(study.pretrain_sizes) > 1:
-            found[f"Pretraining sizes for {kind}"] = _by_size(rows, error, "pretrain_size")
+            found[f"Pretraining sizes for {kind_in_words(str(kind))}"] = _by_size(
+                rows, error, "pretrain_size"
+            )
     moved = largest[largest.misalignment > 0]
     if len(study.misalignment) > 1 and len(moved):
         found[f"Misalignment with {sizes[-1]} samples"] = _by_misalignment(largest, error)
@@ -141,8 +150,9 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
         found["Ladders"] = " ".join(_knowledge(ladder))
         for kind, rows in ladder[ladder["size"] == sizes[-1]].groupby("kind"):
             if rows.classes.nunique() > 1:
-                found[f"Ladder of {kind}"] = " ".join(_knowledge(rows))
-                found[f"Orders of {kind}"] = _strongest_orders(rows)
+                words = kind_in_words(str(kind))
+                found[f"Ladder of {words}"] = " ".join(_knowledge(rows))
+                found[f"Orders of {words}"] = _strongest_orders(rows)
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
@@ -206,28 +216,6 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
         f"Pretraining on {named} lowers the {error} most {samples}: by {lower} percentage points{unsure}. It "
         f"is {without}."
     )
-
-
-def classes_in_words(row: Any) -> str:
-    """The pretraining classes of a row of a table, and its pretraining samples where they have a number.
-
-    >>> classes_in_words(TransferRun("random", "8", 8, 60, 2)), classes_in_words(
-    ...     TransferRun("columns", "fine", 10, 60, 2))
-    ('8 random classes', 'the 10 classes of fine')
-    """
-    samples = f" with {row.pretrain_size:,} pretraining samples" if row.pretrain_size else ""
-    return labels_in_words(row) + samples
-
-
-def labels_in_words(row: Any) -> str:
-    """The pretraining classes of a row of a table.
-
-    >>> labels_in_words(TransferRun("random", "8", 8, 60, 2))
-    '8 random classes'
-    """
-    if row.kind == "columns":
-        return f"the {row.classes:,} classes of {row.level}"
-    return f"{row.classes:,} {row.kind} classes"
 
 
 def not_trained_out(summary: pd.DataFrame) -> list[str]:
@@ -376,11 +364,10 @@ def _chances(differences: pd.DataFrame) -> pd.DataFrame:
 
 def _name(row: Any) -> str:
     """The name of a row of a summary in the report."""
-    level = f" ({row.level})" if row.kind == "columns" else ""
-    classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
+    named = BASELINE if row.kind == BASELINE else counted_in_words(row.kind, row.classes, row.level)
     moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""
     pretrained = f", pretrained on {row.pretrain_size:,}" if row.pretrain_size else ""
-    return f"{row.kind}{classes}{moved}{pretrained}, {row.size:,} samples"
+    return f"{named}{moved}{pretrained}, {row.size:,} samples"
 
 
 def _distinct(values: pd.Series) -> str:

@@ -40,6 +40,8 @@ def prepare(study: Study) -> StudyGames:
     inputs = corrupt_inputs(study, drawn.inputs)
     answers, unknown = Answering(networks, {}, {}), dict[int, str]()
     with error_sentence(f"{study.model} cannot be run on {study.data}"):
+        # First: players that these inputs cannot have are refused before read-outs are fitted.
+        layout = lay(study, networks, inputs, drawn.inputs)
         if study.label == "data":
             labels, classes = inputs.level(study.level)
             if study.score != NEXT_TOKEN:
@@ -47,7 +49,6 @@ def prepare(study: Study) -> StudyGames:
         else:
             labels, classes, unknown = predicted_labels(networks, drawn.inputs)
         networks = answers.networks
-        layout = lay(study, networks, inputs, drawn.inputs)
         numbers = {
             name: output_numbers(study, network, answers.matches.get(name), labels, classes)
             for name, network in networks.items()

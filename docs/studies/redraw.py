@@ -37,6 +37,21 @@ from harsanyi.analyses.training.theory_figures import draw_loss_below, plot_succ
 HERE = Path(__file__).parent
 DPI = 200
 NATS = "log-odds, nats"
+# The runs of the ladder in words.
+RUNGS = {
+    "free": "all free",
+    "freeze-1": "stem frozen",
+    "freeze-2": "stem, layer1 frozen",
+    "freeze-3": "stem to layer2 frozen",
+    "freeze-all": "all but the head frozen",
+    "reset-1": "layer3 reset",
+    "reset-2": "layer2, layer3 reset",
+    "reset-3": "layer1 to layer3 reset",
+    "reset-all": "whole body reset",
+    "rate-0-002": "all free, rate 0.002",
+    "rate-0-1": "all free, rate 0.1",
+    "longer": "all free, 15 epochs",
+}
 
 
 def main() -> None:
@@ -148,8 +163,10 @@ def fine_tuning() -> Iterator[tuple[str, Axes | Figure]]:
 
 
 def ladder() -> Iterator[tuple[str, Axes | Figure]]:
-    """Shares to a tenth of a percent, as the study's page has them."""
-    yield "resnet20_ladder/figures/shares.png", plot_origins(table("resnet20_ladder/shares"))
+    """Shares to a tenth of a percent, by the rungs' names of the study's page."""
+    shares = table("resnet20_ladder/shares")
+    shares = shares.assign(origin=shares.origin.replace(RUNGS))
+    yield "resnet20_ladder/figures/shares.png", plot_origins(shares)
 
 
 def table(name: str) -> pd.DataFrame:

@@ -229,7 +229,7 @@ def test_the_report_says_what_was_found(study, finished):
     assert len(finished) == 2  # one number of samples: all else is in the tables
     assert finished[-1] == "This rests on 2 seeds: too few for an interval."
     page = (study.out / "report.html").read_text(encoding="utf-8")
-    for text in ("small:cnn: label granularity", "random, 8 classes, 60 samples", "50% moved"):
+    for text in ("small:cnn: label granularity", "8 random classes, 60 samples", "50% moved"):
         assert text in page, text
     names = {path.name.partition("-")[2] for path in (study.out / "figures").iterdir()}
     assert names == {"error-with-60-samples.png", "misalignment-with-60-samples.png"}
@@ -248,7 +248,7 @@ def test_the_report_with_interactions(explained):
     )
     assert [text for text in said if text not in page] == []
     names = {path.name.partition("-")[2] for path in (explained.out / "figures").iterdir()}
-    ladders = {"ladders.png", "ladder-of-random.png", "orders-of-random.png"}
+    ladders = {"ladders.png", "ladder-of-random-classes.png", "orders-of-random-classes.png"}
     assert names == {"error-with-60-samples.png", *ladders}
 
 
