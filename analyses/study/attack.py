@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from harsanyi.analyses.study.layout import Layout, displayed
+from harsanyi.failing import answers_of
 from harsanyi.interactions import SCORES, Store
-from harsanyi.interactions.game.failing import answers_of
 from harsanyi.models import Network
 
 # The array that holds the attacked inputs beside the value tables.

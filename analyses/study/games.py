@@ -29,13 +29,13 @@ from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import MULTI_LABEL, NEXT_TOKEN, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
 from harsanyi.data.label_sets import label_sets
-from harsanyi.interactions import About, MaskedModel
-from harsanyi.interactions.game.failing import (
+from harsanyi.failing import (
     FAILURES,
     NotFiniteError,
     answers_of,
     first_answered,
 )
+from harsanyi.interactions import About, MaskedModel
 from harsanyi.interactions.game.scores import unit_of
 from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models import Network, ReadOut

@@ -15,7 +15,7 @@ from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN
 from harsanyi.data import Inputs
 from harsanyi.data.label_numbers import label_numbers
 from harsanyi.data.label_sets import label_sets
-from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan, is_failure
+from harsanyi.failing import NotFiniteError, answers_of, has_nan, is_failure
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
 from harsanyi.models.loading.preprocess import NetworkInputs

@@ -22,10 +22,10 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.failing import FIRST_GAMES
 from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import suggested_batch_size
-from harsanyi.interactions.game.failing import FIRST_GAMES
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.store.differences import differences
 from harsanyi.interactions.store.tables import FAILED, REASON_BYTES, tables_of

@@ -15,8 +15,8 @@ from harsanyi.analyses import Compare, Run
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import in_common
+from harsanyi.failing import answers_of
 from harsanyi.interactions import Store
-from harsanyi.interactions.game.failing import answers_of
 from harsanyi.models import save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_pixels")
