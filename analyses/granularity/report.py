@@ -15,7 +15,7 @@ from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferR
 from harsanyi.analyses.granularity.settings import MEANINGLESS, Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
-from harsanyi.analyses.granularity.training import train_runs, training_seconds
+from harsanyi.analyses.granularity.training import samples_left_out, train_runs, training_seconds
 from harsanyi.analyses.granularity.words import (
     classes_in_words,
     describe_granularity,
@@ -87,7 +87,7 @@ def _computed(
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
-    missing = inputs_left_out(study, runs) if study.inputs else []
+    missing = [*samples_left_out(study.out), *(inputs_left_out(study, runs) if study.inputs else [])]
     answer, *others = describe_granularity(tables, ERRORS[study.task])
     report = Report(
         title=f"{study.model}: label granularity of pretraining, and {study.target}",

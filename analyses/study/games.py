@@ -1,7 +1,6 @@
 """The games of a study: networks, inputs, labels and players."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,8 +30,6 @@ from harsanyi.data import Inputs
 from harsanyi.data.label_sets import label_sets
 from harsanyi.failing import (
     FAILURES,
-    NotFiniteError,
-    answers_of,
     first_answered,
 )
 from harsanyi.interactions import About, MaskedModel
@@ -41,7 +38,7 @@ from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
-from harsanyi.models.training.performance import Performance, label_performance
+from harsanyi.models.training.performance import label_performance
 from harsanyi.reading import first_line
 
 # What a read-out answers, by the score; one class an input for all others.
@@ -231,8 +228,10 @@ class StudyGames:
             if study.train_data is None and name in self.read_outs:
                 continue
             outputs = np.array(self.answers.matches[name].outputs)[known]
-            measured = label_performance(network, seen, sets, outputs)
-            row = (name, split, str(path), len(sample), measured.accuracy, measured.loss)
+            with _sentence_of_all(f"{name} ({network.name})", len(sample)):
+                measured = label_performance(network, seen, sets, outputs)
+            answered = len(sample) - len(measured.failed)
+            row = (name, split, str(path), answered, measured.accuracy, measured.loss)
             yield NetworkPerformance(*row, labels=len(members))
 
     def _performance_on(self, split: str, path: Path, inputs: Inputs) -> Iterator[NetworkPerformance]:
@@ -250,12 +249,10 @@ class StudyGames:
             if study.train_data is None and name in self.read_outs:
                 continue
             match = self._match_on(name, drawn)
-
-            def measure(sample: Inputs, network: Network = network, match: ClassMatch | None = match) -> Any:
-                numbers = output_numbers(study, network, match, *sample.level(study.level))
-                return models.performance(network, sample.items, numbers)
-
-            sample, measured = _on_those_answered(drawn, measure, f"{name} ({network.name})")
+            numbers = output_numbers(study, network, match, *drawn.level(study.level))
+            with _sentence_of_all(f"{name} ({network.name})", len(drawn)):
+                measured = models.performance(network, drawn.items, numbers)
+            sample = _answered(drawn, measured.failed)
             labels, classes = sample.level(study.level)
             agreed = None if match is None else agreement(measured.answers, labels, match.outputs)
             # A run's head may be new at its start, where any order fits: its end says which output is which.
@@ -279,27 +276,20 @@ class StudyGames:
         return class_match(self.study, self.networks[name], *classes_of(self.study, inputs))
 
 
-def _on_those_answered(
-    inputs: Inputs, measure: Callable[[Inputs], Performance], network: str
-) -> tuple[Inputs, Performance]:
-    """The inputs that a network answers, and how well; all of them where it fails on none.
+def _answered(inputs: Inputs, failed: Mapping[int, str]) -> Inputs:
+    """The inputs that a network answers; all of them where it fails on none."""
+    return inputs.select([row for row in range(len(inputs)) if row not in failed]) if failed else inputs
 
-    Raises:
-        ValueError: it answers no input.
-    """
 
-    def ask(rows: list[int]) -> Performance:
-        measured = measure(inputs.select(rows) if len(rows) < len(inputs) else inputs)
-        if math.isnan(measured.loss):
-            raise NotFiniteError("its outputs are NaN")
-        return measured
-
-    parts, failed = answers_of(range(len(inputs)), ask)
-    if not parts:
-        reason = first_line(next(iter(failed.values())))
-        raise ValueError(f"{network} answers none of {len(inputs)} inputs ({reason})")
-    rows = [row for answered, _ in parts for row in answered]
-    return inputs if not failed else inputs.select(rows), Performance.joined([part for _, part in parts])
+@contextmanager
+def _sentence_of_all(network: str, count: int) -> Iterator[None]:
+    """Turn the failure of a network on all inputs into a ValueError that names it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_failure(error):
+            raise
+        raise ValueError(f"{network} answers none of {count} inputs ({first_line(error)})") from error
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.seeds import seeded
 from harsanyi.models.training.accelerated import accelerated, is_main_process
+from harsanyi.models.training.failed_samples import FAILED, Failed, read_failed, save_failed
 from harsanyi.models.training.gradient_steps import Training
 from harsanyi.models.training.granular_loss import check_groups
 from harsanyi.models.training.performance import measure
@@ -68,6 +69,8 @@ def train(
             goes on after its last whole epoch, to the same weights, in as many processes as before; in
             another number of them it starts again. What it goes on from is unfinished.pt, deleted at the end.
         held_out: samples that measure the accuracy after each epoch, or what the recipe's task has for it.
+            Samples on which the network fails, held out or of validation, are left out of that epoch's
+            measures, and failed.csv says why; where NaN is all it gives, the measures are NaN.
         validation: samples whose loss is followed, as validation_loss and the like in history.csv, and by
             which a recipe with `patience` stops; they choose an epoch, so do not test on them.
         progress: show a bar of epochs.
@@ -110,6 +113,7 @@ def train(
         accelerator.wait_for_everyone()  # all files of an earlier training are there for every process
         unfinished = read_unfinished(folder / UNFINISHED, paths, settings, accelerator.num_processes)
         history: list[dict[str, Any]] = unfinished.history if unfinished else []
+        failed = read_failed(folder / FAILED, before=len(history))
         accelerator.wait_for_everyone()  # no process writes before all have read
         epochs = (
             run_epochs(network, inputs_of, target, recipe, accelerator, unfinished, title)
@@ -119,11 +123,12 @@ def train(
         for epoch, (training, loss) in enumerate(epochs, start=len(history)):
             state = training.state()
             if accelerator.is_main_process:
-                row = {
-                    f"{part}_{name}": value
-                    for part, measures in measures_of.items()
-                    for name, value in measures(training.network).items()
-                }
+                row: dict[str, float] = {}
+                for part, measures in measures_of.items():
+                    found, reasons = measures(training.network)
+                    row |= {f"{part}_{name}": value for name, value in found.items()}
+                    failed += [Failed(epoch, part, *each) for each in reasons.items()]
+                save_failed(folder / FAILED, failed)
                 history.append({"epoch": epoch, "loss": loss, **row})
                 save_epoch(paths[epoch], training.network, settings, history[-1])
                 if 0 < epoch < recipe.epochs:
@@ -140,8 +145,10 @@ def train(
     return trained
 
 
-def _measuring(network: Network, samples: Samples, recipe: Recipe) -> Callable[[Network], dict[str, float]]:
-    """A measure of a network in training on samples, which are prepared once."""
+def _measuring(
+    network: Network, samples: Samples, recipe: Recipe
+) -> Callable[[Network], tuple[dict[str, float], dict[int, str]]]:
+    """`measure` of a network in training on samples, which are prepared once."""
     inputs_of, target = input_batches(network, samples.items), _target(network, samples, recipe)
     groups = recipe.groups(torch.device("cpu"))
     return lambda trained: measure(

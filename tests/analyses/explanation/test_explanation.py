@@ -132,6 +132,14 @@ def test_outputs_that_are_no_classes():
         hs.explain("timm:resnet18", x)
 
 
+def test_nan_is_no_prediction():
+    with pytest.raises(ValueError, match="gives NaN for input 1, and no class can be predicted"):
+        explain(
+            lambda pictures: pictures.flatten(1)[:, :2],
+            torch.stack([torch.ones(1, 6, 6), torch.full((1, 6, 6), torch.nan)]),
+        )
+
+
 def test_a_notebook_gets_the_drawing(net):
     explained = hs.explain(net, torch.rand(1, 3, 12, 12), method=And(), classes=["<i>a</i>", "b", "c"])
     page = explained._repr_html_()
