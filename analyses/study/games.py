@@ -28,10 +28,7 @@ from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import MULTI_LABEL, NEXT_TOKEN, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
 from harsanyi.data.label_sets import label_sets
-from harsanyi.failing import (
-    FAILURES,
-    first_answered,
-)
+from harsanyi.failing import FAILURES, NotFiniteError, first_answered, is_failure
 from harsanyi.interactions import About, MaskedModel
 from harsanyi.interactions.game.scores import unit_of
 from harsanyi.interactions.game.trial import TrialError
@@ -39,6 +36,7 @@ from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
 from harsanyi.models.training.performance import label_performance
+from harsanyi.models.training.samples import NOT_FINITE
 from harsanyi.reading import first_line
 
 # What a read-out answers, by the score; one class an input for all others.
@@ -289,7 +287,8 @@ def _sentence_of_all(network: str, count: int) -> Iterator[None]:
     except Exception as error:
         if not is_failure(error):
             raise
-        raise ValueError(f"{network} answers none of {count} inputs ({first_line(error)})") from error
+        reason = NOT_FINITE if isinstance(error, NotFiniteError) else first_line(error)
+        raise ValueError(f"{network} answers none of {count} inputs ({reason})") from error
 
 
 @contextmanager

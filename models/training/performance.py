@@ -66,10 +66,10 @@ def performance(
     for rows, outputs, failed in logits_in_batches(network, inputs_of, len(target), batch_size):
         reasons |= failed
         if len(rows):
-            logits, labels = class_logits(outputs), target[rows]
+            logits, classes = class_logits(outputs), target[rows]
             answers.append(logits.argmax(dim=1))
-            right += float((answers[-1] == labels).sum())
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            right += float((answers[-1] == classes).sum())
+            loss += F.cross_entropy(logits, classes, reduction="sum").item()
     require_answers(network, reasons, len(target))
     count = len(target) - len(reasons)
     return Performance(right / count, loss / count, torch.cat(answers).numpy(), reasons)
