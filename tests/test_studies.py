@@ -17,8 +17,8 @@ CITED = re.compile(rf"(?<![\d.\w])({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
 SCALES = (1.0, 100.0, 1000.0)
 # A cited number is rounded to its last digit, up or down where it lies between two.
 HALF = 0.5 + 1e-6
-# Cited before their tables were kept; what is cited anew needs one. Each may only be removed, and needs what is no longer
-# there: the networks trained again (half an hour to three on two cores), their games evaluated, and other splits of them.
+# Cited before their tables were kept; what is cited anew needs one. Each may only be removed. That takes
+# networks trained again (half an hour to three on two cores), their games, and other splits of them.
 UNCOMMITTED = {
     "knowledge_through_training": [
         *("27.8% [23.5, 32.7]", "41.2% [33.7, 49.4]", "17.0% [15.6, 18.7]", "14.0% [12.3, 15.9]"),

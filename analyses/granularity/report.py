@@ -55,7 +55,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     data = TransferData.of(study)
     require_labels(study, data)
     runs = plan_runs(study, data)
-    require_claimed_levels(study.claims, runs)
+    require_claimed_levels(study.claims, runs, study)
     is_main = models.is_main_process()
     if not study.only_plan:
         require_own_folder(study.out, "granularity")

@@ -1,8 +1,8 @@
-"""Correlation of shares and accuracy over the ends of the runs, from checkpoints.csv, with jackknife intervals.
+"""Correlation of shares and accuracy over the ends of the runs, from checkpoints.csv.
 
     python docs/studies/resnet20_ladder/correlations.py
 
-writes run_correlations.csv beside this file; README.md quotes it.
+writes run_correlations.csv beside this file, with jackknife intervals; README.md quotes it.
 """
 
 from pathlib import Path
