@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch
 from harsanyi import models
 from harsanyi.accelerator import best_device, require_float64
 from harsanyi.analyses.study.agreement import require_order, suspicion
+from harsanyi.analyses.study.asked import asked_by
 from harsanyi.analyses.study.facts import (
     Classes,
     Corruption,
@@ -39,8 +40,6 @@ from harsanyi.models.training.performance import label_performance
 from harsanyi.models.training.samples import NOT_FINITE
 from harsanyi.reading import first_line
 
-# What a read-out answers, by the score; one class an input for all others.
-ANSWERED: dict[str, Literal["labels", "numbers"]] = {MULTI_LABEL: "labels", OUTPUT: "numbers"}
 # More inputs than this say little more about an accuracy or a loss.
 MAX_PERFORMANCE_INPUTS = 500
 
@@ -119,6 +118,7 @@ class StudyGames:
     @property
     def facts(self) -> Facts:
         """What is known of the inputs and the read-outs before any measurement."""
+        asked = asked_by(self.study.score)
         return Facts(
             left_out=self.left_out,
             corruption=self.corruption,
@@ -127,7 +127,7 @@ class StudyGames:
                     read_out.samples,
                     read_out.accuracy,
                     read_out.train_accuracy,
-                    ANSWERED.get(self.study.score, "inputs"),
+                    "inputs" if asked == "classes" else asked,
                 )
                 for name, read_out in self.read_outs.items()
             },

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harsanyi import models
+from harsanyi.analyses.study.asked import task_of
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.networks import RANDOM, series_of
 from harsanyi.analyses.study.settings import option
@@ -20,12 +21,9 @@ from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.training.read_out import NotFiniteFeaturesError
-from harsanyi.models.training.tasks import Task
 from harsanyi.reading import first_line
 
 READ_OUT_WHY = "by its read-out"
-# What a read-out answers, by the score; one class an input for all others.
-TASK_OF: dict[str, Task] = {MULTI_LABEL: "multi-label", OUTPUT: "regression"}
 # Inputs a forward, where those are looked for that a network answers.
 READ_OUT_BATCH = 64
 
@@ -208,7 +206,7 @@ def _fitted(
             [pool.items[row] for row in rows],
             labels[list(rows)],
             classes,
-            task=TASK_OF.get(study.score, "classification"),
+            task=task_of(study.score),
             seed=study.seed,
             kept=read_out_file(study, name),
         )
