@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harsanyi import data
-from harsanyi.interactions.game.failing import is_failure
+from harsanyi.failing import is_failure
 from harsanyi.stopping import Stopped, asked_to_stop, handlers_kept, require_leave_to_go_on, stoppable
 from harsanyi.writing import write_whole
 

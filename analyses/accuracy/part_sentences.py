@@ -1,7 +1,7 @@
 """Restricted prediction in words: every part beside all the others and beside its baselines."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -10,9 +10,9 @@ from harsanyi.analyses.knowledge.restricted_numbers import R2, R2_DIFFERENCE
 from harsanyi.analyses.report.words import listed, part_in_words, percent, points, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.verdict import verdict
+from harsanyi.analyses.study.asked import Of
 from harsanyi.shown import number
 
-Of = Literal["classes", "labels", "numbers"]
 # Constants that are right for this share less than the network, or nearer, leave nothing to tell.
 NEAR_CEILING = 0.1
 BASELINE_WORDS = {"nothing": "constants alone", "nothing of before": "that network's constants alone"}

@@ -13,6 +13,7 @@ from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY
+from harsanyi.analyses.granularity.training import samples_left_out
 from harsanyi.analyses.report.page import REPORT_FILE
 from harsanyi.analyses.run.run import STORE_FILE
 
@@ -24,7 +25,8 @@ def granularity_outcome(settings: Granularity) -> Outcome:
         return Outcome()
     if settings.only_plan:
         return Outcome(["", *summary])
-    whole = all(is_whole(store.parent) for store in settings.out.rglob(STORE_FILE))
+    whole = not samples_left_out(settings.out)
+    whole &= all(is_whole(store.parent) for store in settings.out.rglob(STORE_FILE))
     return Outcome(summary, report_and_table(settings.out, SUMMARY), whole=whole)
 
 

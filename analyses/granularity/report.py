@@ -16,7 +16,7 @@ from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferR
 from harsanyi.analyses.granularity.settings import MEANINGLESS, Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
-from harsanyi.analyses.granularity.training import train_runs, training_seconds
+from harsanyi.analyses.granularity.training import samples_left_out, train_runs, training_seconds
 from harsanyi.analyses.granularity.words import (
     describe_granularity,
     describe_plan,
@@ -56,7 +56,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     data = TransferData.of(study)
     require_labels(study, data)
     runs = plan_runs(study, data)
-    require_claimed_levels(study.claims, runs)
+    require_claimed_levels(study.claims, runs, study)
     is_main = models.is_main_process()
     if not study.only_plan:
         require_own_folder(study.out, "granularity")
@@ -88,7 +88,7 @@ def _computed(
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
-    missing = inputs_left_out(study, runs) if study.inputs else []
+    missing = [*samples_left_out(study.out), *(inputs_left_out(study, runs) if study.inputs else [])]
     answer, *others = describe_granularity(tables, ERRORS[study.task])
     report = Report(
         title=f"{study.model}: label granularity of pretraining, and {study.target}",

@@ -21,10 +21,10 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.failing import FIRST_GAMES
 from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import suggested_batch_size
-from harsanyi.interactions.game.failing import FIRST_GAMES
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.store import on_disk
 from harsanyi.interactions.store.differences import differences

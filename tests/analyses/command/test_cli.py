@@ -200,7 +200,7 @@ def test_unlabelled_inputs_need_another_label(options, refused, pictures, tmp_pa
 def test_a_network_of_nan_is_named(options, refused, checkpoints, tmp_path):
     run = ["compare", *options, f"--out={tmp_path / 'run'}"]
     said = refused(*run, f"--after={checkpoints / 'nan.safetensors'}")
-    assert "after (small:cnn) answers none of 500 inputs (its outputs are NaN)" in said
+    assert "after (small:cnn) answers none of 500 inputs (its outputs are NaN or infinite)" in said
 
 
 def test_inputs_that_are_not_finite(refused, checkpoints, tmp_path):

@@ -14,6 +14,7 @@ from scipy.stats import pearsonr, ttest_1samp
 
 from harsanyi import data, models
 from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.claims import claimable, claimed_errors, claimed_knowledge
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.run_tables import over_seeds, runs_table, summary_table
@@ -98,6 +99,14 @@ def test_a_run_is_pretrained_given_a_new_head_and_moved_to_the_target(study, fin
     baseline = weights(study.out / "baseline/60/1/finetune/epoch-000.safetensors")
     assert all(torch.equal(baseline[name], tensor) for name, tensor in fresh.model.state_dict().items())
     assert (study.out / "baseline/60/1/finetune/epoch-002.safetensors").is_file()  # both phases' epochs
+
+
+def test_what_can_be_claimed_is_known_before_training(explained):
+    ladder, summary = (read_table(explained.out / f"{name}.h5") for name in ("ladder", "ladder_summary"))
+    found = claimed_errors(read_table(explained.out / "runs.h5")) | claimed_knowledge(ladder, summary)
+    assert set(found) <= set(claimable(runs_of(explained), explained))
+    some = {"columns-10", "rare_before:columns-10", "new_share:columns-10:2", "preserved_accuracy:columns-10"}
+    assert some <= set(found)
 
 
 def test_the_table_of_runs_has_what_the_checkpoints_answer(study, finished):

@@ -150,7 +150,7 @@ def test_a_network_that_fails_on_everything_is_the_end(picky, refused, tmp_path)
     said = refused(*picky(-9.0, "raises"))
     assert "cannot compute log_odds on these inputs" in said  # before any game
     assert "too bright for this network" in said
-    assert "answers none of 40 inputs (its outputs are NaN)" in refused(*picky(-9.0, "nan"))
+    assert "answers none of 40 inputs (its outputs are NaN or infinite)" in refused(*picky(-9.0, "nan"))
     said = refused(*picky(0.0, "dark"))  # it answers all inputs, and none of them without any player
     assert "before failed on 6 of 6 inputs, and none is left that all networks answer" in said
     assert Store(tmp_path / "run/values.h5").failed("after") == {}  # nothing was evaluated for nothing
