@@ -11,6 +11,7 @@ from .accuracy.pruning import Pruning, prune_until_flip
 from .accuracy.relate import relate
 from .advice.advise import run_advice
 from .advice.choices import advice_table
+from .advice.figures import plot_advice
 from .comparison.comparison import run_comparison
 from .comparison.figures import plot_matching, plot_ranges, plot_shares, plot_sparsity, plot_strength_by_order
 from .comparison.on_image import (
@@ -26,10 +27,12 @@ from .fine_coarse.demo import DemoExtent
 from .fine_coarse.dial import dial_table, loss_split, ring_pool
 from .fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
 from .fine_coarse.feature_learning import DeepDesign, FeatureRun, learn_deep_features, learn_features
+from .fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
 from .fine_coarse.feature_report import run_features
 from .fine_coarse.feature_settings import Features
 from .fine_coarse.feature_tables import alignment_table, error_table, interaction_table, patch_interactions
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
+from .fine_coarse.hard_figures import plot_hard_samples
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
 from .fine_coarse.objective_sweep import objective_summary, objective_sweep
 from .fine_coarse.own_study import run_fine_coarse
@@ -63,6 +66,7 @@ from .origins.feature_measures import leep, linear_cka, log_me
 from .origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from .origins.origins import compare_many, origin_similarities
 from .origins.report import run_origins
+from .partitions.figures import plot_lift, plot_lift_by_order
 from .partitions.partitions import run_partitions
 from .reliability.figures import plot_found, plot_sharing, plot_variations
 from .reliability.reliability import run_reliability
@@ -135,11 +139,14 @@ __all__ = [
     "draw_change_on_image",
     "draw_change_on_sentence",
     "draw_delta_maps",
+    "draw_errors",
     "draw_interaction_on_image",
     "draw_interactions_on_sentence",
     "draw_ladders",
     "draw_loss_split",
+    "draw_movements",
     "draw_players_on_image",
+    "draw_responses",
     "draw_top_on_image",
     "draw_two_phases",
     "error_table",
@@ -169,6 +176,7 @@ __all__ = [
     "patch_interactions",
     "plan_runs",
     "planning_curve",
+    "plot_advice",
     "plot_alignment",
     "plot_beta",
     "plot_calibration",
@@ -181,8 +189,11 @@ __all__ = [
     "plot_features",
     "plot_found",
     "plot_granularity",
+    "plot_hard_samples",
     "plot_ladder",
     "plot_ladder_orders",
+    "plot_lift",
+    "plot_lift_by_order",
     "plot_loss_split",
     "plot_matching",
     "plot_misalignment",

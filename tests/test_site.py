@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 HANGS = 3600
 NOTEBOOKS = sorted((DOCS / "gallery").glob("*.ipynb"))
 # Names of constants stand in the documentation of what takes them.
-CONSTANTS = {"KINDS", "SIGNS", "METHODS", "SCORES", "BASELINES"}
+CONSTANTS = {"KINDS", "SIGNS", "METHODS", "SCORES", "BASELINES", "REPLACEMENTS"}
 
 
 def is_constant(package: ModuleType, name: str) -> bool:

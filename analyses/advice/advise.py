@@ -8,6 +8,7 @@ import pandas as pd
 
 from harsanyi.analyses.advice.candidates import Candidate, Training, candidates_of, trainings_of
 from harsanyi.analyses.advice.choices import advice_table, candidates_table, choices_of
+from harsanyi.analyses.advice.figures import plot_advice
 from harsanyi.analyses.advice.report import (
     ADVICE,
     CANDIDATES,
@@ -15,7 +16,6 @@ from harsanyi.analyses.advice.report import (
     candidates_in_words,
     describe_advice,
     findings_of,
-    plot_advice,
 )
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.report.page import Report, publish

@@ -14,7 +14,7 @@ from harsanyi.analyses.origins.report import ORIGINS, run_origins
 from harsanyi.analyses.origins.runs import lacks_inputs
 from harsanyi.analyses.partitions.partitions import FOLDER as PARTITIONS
 from harsanyi.analyses.partitions.partitions import run_partitions
-from harsanyi.analyses.partitions.report import NEIGHBOURS_TABLE
+from harsanyi.analyses.partitions.words import NEIGHBOURS_TABLE
 from harsanyi.analyses.report.page import REPORT_FILE
 from harsanyi.analyses.robustness.robustness import ACCURACY_TABLE, run_robustness
 from harsanyi.analyses.robustness.robustness import FOLDER as ROBUSTNESS

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 from harsanyi.analyses.study.settings import Settings, option
-from harsanyi.models.training.optimisers import Optimiser
 
 # The options of each kind of pretraining.
 OF_KIND = {
@@ -50,7 +49,7 @@ class Train(Settings):
     """Passes over the samples; 0 only writes the network as it starts."""
     rate: float = 1e-3
     """Learning rate."""
-    optimiser: Optimiser = "adamw"
+    optimiser: Literal["adamw", "sgd", "plain-sgd"] = "adamw"
     """adamw, sgd (with Nesterov momentum 0.9), or plain-sgd."""
     weight_decay: float = 0.01
     """Of the optimiser."""

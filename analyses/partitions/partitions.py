@@ -9,6 +9,7 @@ import pandas as pd
 
 from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.partitions.claims import claimable, require_claimed
+from harsanyi.analyses.partitions.figures import partition_figures
 from harsanyi.analyses.partitions.measures import (
     Measure,
     change_measures,
@@ -26,21 +27,14 @@ from harsanyi.analyses.partitions.merges import (
     merges_of,
     require_merges,
 )
-from harsanyi.analyses.partitions.report import (
-    CONSTITUENTS_TABLE,
-    MERGES_TABLE,
-    NEIGHBOURS_TABLE,
-    describe_partitions,
-    in_words,
-    partition_figures,
-    partition_findings,
-)
+from harsanyi.analyses.partitions.report import describe_partitions, in_words, partition_findings
 from harsanyi.analyses.partitions.variations import (
     SHUFFLED,
     SHUFFLED_CONTENT,
     Variations,
     require_variations,
 )
+from harsanyi.analyses.partitions.words import CONSTITUENTS_TABLE, MERGES_TABLE, NEIGHBOURS_TABLE
 from harsanyi.analyses.reliability.report import CLEAN
 from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish

@@ -143,6 +143,9 @@ def damaged_games(
         games: their numbers.
         read: rows of these games that were read, by table; only what is said of these tables is asked. By
             default all tables are read.
+
+    Returns:
+        their numbers in rising order.
     """
     damaged = set()
     for kept, groups in _checked(file).items():

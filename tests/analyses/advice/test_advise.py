@@ -8,7 +8,7 @@ import pytest
 
 from harsanyi import data, models
 from harsanyi.analyses import read_table
-from harsanyi.analyses.advice.report import plot_advice
+from harsanyi.analyses.advice.figures import plot_advice
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.drawing.palette import figure_of
 from tests.legible import faults, tables_in

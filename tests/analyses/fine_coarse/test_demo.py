@@ -61,7 +61,11 @@ def test_tables_figures_and_report_are_written(out, said):
     ]
     assert {name[2:] for name in names[4:]} == {
         "ladders.png",
-        *(f"{what}-of-{kind}.png" for what in ("ladder", "orders") for kind in ("columns", "random")),
+        *(
+            f"{what}-of-{kind}.png"
+            for what in ("ladder", "orders")
+            for kind in ("classes-of-the-data", "random-classes")
+        ),
     }
 
 

@@ -132,8 +132,8 @@ def test_labels_that_cannot_be_validated_are_trained_to_the_end(study, finished)
             assert len(history) == 4
             assert "validation_loss" not in history
     page = (study.out / "report.html").read_text(encoding="utf-8")
-    assert "Pretraining on random labels went to its last epoch" in page
-    assert "Pretraining sizes for columns" in page
+    assert "Pretraining on random classes went to its last epoch" in page
+    assert "Pretraining sizes for classes of the data" in page
     assert "pretrained on 200, 60 samples" in page
 
 

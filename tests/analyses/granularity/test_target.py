@@ -169,7 +169,9 @@ def test_the_report_says_what_error_means(study, done, task, words):
     assert "accuracy" not in page
     names = sorted(path.name.partition("-")[2] for path in (out / "figures").iterdir())
     figures = ("error-with-40-samples", "error-with-60-samples", "misalignment-with-60-samples")
-    assert names == [f"{name}.png" for name in (*figures, "sizes-for-columns", "sizes-for-random")]
+    assert names == [
+        f"{name}.png" for name in (*figures, "sizes-for-classes-of-the-data", "sizes-for-random-classes")
+    ]
 
 
 def test_axes_say_what_error_means(study, done):

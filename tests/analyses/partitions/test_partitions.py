@@ -11,9 +11,9 @@ import torch
 from harsanyi import data, models
 from harsanyi.analyses import Run, compare, read_study, read_table
 from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.partitions.figures import partition_figures
 from harsanyi.analyses.partitions.measures import Measure, measures_table
 from harsanyi.analyses.partitions.merges import merges_of
-from harsanyi.analyses.partitions.report import partition_figures
 from harsanyi.analyses.study.study import Compare
 from harsanyi.interactions import (
     And,

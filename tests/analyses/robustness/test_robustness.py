@@ -215,7 +215,7 @@ def test_what_is_written(run):
 
 def test_a_second_run_asks_no_masked_input_and_writes_the_same(run, forwards, monkeypatch):
     """And attacks none: what was attacked is kept."""
-    monkeypatch.setattr(attack, "_moved", lambda *_: pytest.fail("an input is attacked again"))
+    monkeypatch.setattr(attack, "perturbed", lambda *_, **__: pytest.fail("an input is attacked again"))
     before = {path: path.read_bytes() for path in (run / "robustness").glob("*.csv")}
     asked = Run.open(run / "robustness/pgd-0.5").store.array("attacked")
     main(["robustness", str(run), *GIVEN, "--claims", CLAIM, "new_share_difference:blur:5 < 2", "--quiet"])

@@ -129,8 +129,8 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(network, portions, tmp_pa
     whole = trained(network, portions, tmp_path / "whole", start=start)
     save, left = train_module.save_epoch, iter(range(5))
 
-    def stopping(*arguments):
-        save(*arguments)
+    def stopping(*arguments, **options):
+        save(*arguments, **options)
         if next(left, None) is None:
             raise KeyboardInterrupt
 
