@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from harsanyi.analyses.advice.candidates import Candidate, Training, candidates_of, trainings_of
-from harsanyi.analyses.advice.choices import advice_table, candidates_table, choices_of
+from harsanyi.analyses.advice.choices import SAME, advice_table, candidates_table, choices_of
 from harsanyi.analyses.advice.figures import plot_advice
 from harsanyi.analyses.advice.report import (
     ADVICE,
@@ -124,9 +124,11 @@ def _report(runs: Sequence[Run], tables: Mapping[str, pd.DataFrame], margin: flo
             "Chosen among": candidates_in_words(tables[CANDIDATES]),
         },
         figures={
-            "Advice: what each choice by knowledge changes in accuracy; dotted, what stopping earlier may "
-            f"cost; {whiskers}": figure_of(plot_advice(table, margin))
-        },
+            "Advice: what each choice by knowledge changes in accuracy, where it is another one; dotted, "
+            f"what stopping earlier may cost; {whiskers}": figure_of(plot_advice(table, margin))
+        }
+        if (table.advice != SAME).any()
+        else {},
         findings=findings_of(tables),
         notes=[*NOTES, *method_notes(runs[0])],
     )

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from harsanyi.analyses.advice.choices import MEASURES, STOP
+from harsanyi.analyses.advice.choices import MEASURES, SAME, STOP
 from harsanyi.analyses.drawing.marks import dots_with_bars
 from harsanyi.analyses.drawing.palette import FAINT, NETWORK_COLOURS, PAGE, label_axes, new_axes
 
 
 def plot_advice(table: pd.DataFrame, margin: float, ax: Axes | None = None) -> Axes:
     """What each choice by knowledge changes in accuracy, in points; whiskers are intervals.
+
+    A choice that is the other one changes nothing, and is left out.
 
     Args:
         table: of `advice_table`.
@@ -21,11 +23,12 @@ def plot_advice(table: pd.DataFrame, margin: float, ax: Axes | None = None) -> A
         the axes.
 
     >>> row = dict(question="stop", measure="settled", chosen="a@1", other="a@2", against="the end")
-    >>> row |= dict(difference=0.0, difference_low=-0.01, difference_high=0.01)
+    >>> row |= dict(advice="costs", difference=0.0, difference_low=-0.01, difference_high=0.01)
     >>> table = pd.DataFrame([row])
     >>> plot_advice(table, 0.01).get_yticklabels()[0].get_text()
     'stop: a@1, not a@2 (the end)'
     """
+    table = table[table.advice != SAME]
     ax = ax or new_axes(PAGE, 0.7 + 0.2 * max(len(table), 2))
     names = {"value": "difference", "low": "difference_low", "high": "difference_high"}
     rows = pd.DataFrame({short: 100 * table[name].astype(float) for short, name in names.items()})

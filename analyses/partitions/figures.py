@@ -75,7 +75,7 @@ def plot_lift_by_order(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rows = rows[rows.value.notna()]
     networks, orders = list(dict.fromkeys(rows.network)), list(dict.fromkeys(rows.order))
     ax = ax or new_axes(growing(1.2 + 0.13 * len(networks) * len(orders)), 2.6)
-    for i, (colour, name) in enumerate(zip(cycle(NETWORK_COLOURS[1:]), networks)):
+    for i, (colour, name) in enumerate(zip(cycle(NETWORK_COLOURS), networks)):
         of_name = rows[rows.network == name].set_index("order").reindex(orders)
         x = np.arange(len(orders)) + ((i + 0.5) / len(networks) - 0.5) * 0.6
         dots_with_bars(ax, x, of_name, colour, name)
