@@ -215,6 +215,16 @@ def quantities_of(runs: pd.DataFrame) -> dict[str, Quantity]:
     }
 
 
+def in_markdown(shares: pd.DataFrame) -> Iterator[str]:
+    """The table of the page, a line for each network, transfer and kind."""
+    yield f"| network | transfer | pretraining | {' | '.join(QUANTITIES.values())} |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for (network, kind, transfer), rows in shares.groupby(KEY, sort=False):
+        found = rows.set_index("quantity").itertuples()
+        numbers = [f"{row.value:.1%} [{100 * row.low:.1f}, {100 * row.high:.1f}]" for row in found]
+        yield f"| {network} | {transfer} | {kind} | {' | '.join(numbers)} |"
+
+
 def is_about(claim: str, networks: set[str]) -> bool:
     """Whether the networks of a claim are among these."""
     told = Claim.of(claim)
@@ -256,7 +266,9 @@ def main(out: Path, names: Sequence[str] = (), place: Path = HERE) -> None:
     shares.to_csv(place / "shares.csv", index=False)
     told = [claim for claim in CLAIMS if is_about(claim, set(runs.network))]
     claims_table(quantities_of(runs), told).round(4).to_csv(place / "claims.csv", index=False)
+    (place / "figures").mkdir(exist_ok=True)
     draw(shares).savefig(place / "figures" / "shares.png", dpi=200)
+    print("\n".join(in_markdown(shares)))
 
 
 if __name__ == "__main__":
