@@ -9,6 +9,8 @@ from .accuracy.points import checkpoint_points, input_points
 from .accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from .accuracy.pruning import Pruning, prune_until_flip
 from .accuracy.relate import relate
+from .advice.advise import run_advice
+from .advice.choices import advice_table
 from .comparison.comparison import run_comparison
 from .comparison.figures import plot_matching, plot_ranges, plot_shares, plot_sparsity, plot_strength_by_order
 from .comparison.on_image import (
@@ -23,7 +25,9 @@ from .fine_coarse.delta_map import delta_cell, delta_table
 from .fine_coarse.demo import DemoExtent
 from .fine_coarse.dial import dial_table, loss_split, ring_pool
 from .fine_coarse.feature_figures import plot_alignment, plot_errors, plot_patch_effects
-from .fine_coarse.feature_learning import FeatureRun, learn_features
+from .fine_coarse.feature_learning import DeepDesign, FeatureRun, learn_deep_features, learn_features
+from .fine_coarse.feature_report import run_features
+from .fine_coarse.feature_settings import Features
 from .fine_coarse.feature_tables import alignment_table, error_table, interaction_table, patch_interactions
 from .fine_coarse.figures import plot_beta, plot_delta_map, plot_loss_split, plot_redundancy
 from .fine_coarse.objective_figures import plot_objective_rows, plot_objectives
@@ -40,7 +44,7 @@ from .granularity.figures import (
     plot_sizes,
 )
 from .granularity.ladder import ladder_summary, ladder_table, rare_table
-from .granularity.ladder_figures import plot_ladder, plot_ladder_orders
+from .granularity.ladder_figures import draw_ladders, plot_ladder, plot_ladder_orders
 from .granularity.report import run_granularity
 from .granularity.run_tables import over_seeds, runs_table, summary_table
 from .granularity.runs import TransferData, TransferRun, plan_runs
@@ -54,10 +58,12 @@ from .knowledge.restricted import restricted_prediction
 from .knowledge.similarity import reached, similarity
 from .knowledge.stability import approximation_table, shares_table, stability_table
 from .knowledge.strongest_changes import strongest_changes
+from .origins.feature_figures import plot_feature_correlations, plot_features
 from .origins.feature_measures import leep, linear_cka, log_me
 from .origins.figures import plot_origin_orders, plot_origin_similarities, plot_origins
 from .origins.origins import compare_many, origin_similarities
 from .origins.report import run_origins
+from .partitions.partitions import run_partitions
 from .reliability.figures import plot_found, plot_sharing, plot_variations
 from .reliability.reliability import run_reliability
 from .report.page import Report, write_figures, write_report
@@ -78,6 +84,7 @@ from .training.figures import (
     plot_shares_over_training,
     plot_times_to_reach,
 )
+from .training.portions import portions_table
 from .training.succession import succession_table
 from .training.theory import theory_curve
 from .training.theory_figures import draw_two_phases, plot_succession, plot_theory_orders
@@ -88,8 +95,10 @@ __all__ = [
     "Bootstrap",
     "Compare",
     "Compute",
+    "DeepDesign",
     "DemoExtent",
     "FeatureRun",
+    "Features",
     "FineCoarse",
     "Granularity",
     "Interval",
@@ -103,6 +112,7 @@ __all__ = [
     "Trajectory",
     "TransferData",
     "TransferRun",
+    "advice_table",
     "alignment_table",
     "approximation",
     "approximation_table",
@@ -127,6 +137,7 @@ __all__ = [
     "draw_delta_maps",
     "draw_interaction_on_image",
     "draw_interactions_on_sentence",
+    "draw_ladders",
     "draw_loss_split",
     "draw_players_on_image",
     "draw_top_on_image",
@@ -140,6 +151,7 @@ __all__ = [
     "interaction_table",
     "ladder_summary",
     "ladder_table",
+    "learn_deep_features",
     "learn_features",
     "leep",
     "linear_cka",
@@ -165,6 +177,8 @@ __all__ = [
     "plot_discrimination",
     "plot_effect_sizes",
     "plot_errors",
+    "plot_feature_correlations",
+    "plot_features",
     "plot_found",
     "plot_granularity",
     "plot_ladder",
@@ -197,6 +211,7 @@ __all__ = [
     "plot_theory_orders",
     "plot_times_to_reach",
     "plot_variations",
+    "portions_table",
     "predicted_change",
     "prune_until_flip",
     "ranges_table",
@@ -208,10 +223,13 @@ __all__ = [
     "relate",
     "restricted_prediction",
     "ring_pool",
+    "run_advice",
     "run_comparison",
+    "run_features",
     "run_fine_coarse",
     "run_granularity",
     "run_origins",
+    "run_partitions",
     "run_reliability",
     "run_robustness",
     "runs_table",

@@ -22,6 +22,7 @@ class PatchSamples:
         inputs: P patches of d numbers each.
         coarse, fine: superclass, and subclass over all superclasses: fine // subclasses = coarse.
         hard: whether the common patches were replaced.
+        mirror: whether the fine patches were.
         role: what each patch carries, an index into `ROLES`.
     """
 
@@ -29,6 +30,7 @@ class PatchSamples:
     coarse: Int64[Tensor, " count"]
     fine: Int64[Tensor, " count"]
     hard: Bool[Tensor, " count"]
+    mirror: Bool[Tensor, " count"]
     role: Int64[Tensor, "count patches"]
 
     def labels(self, level: str) -> Int64[Tensor, " count"]:
@@ -50,12 +52,13 @@ class PatchTask:
     `common_patches` patches, v_{c,s} in `fine_patches` others, 0 in the rest; their places are drawn anew for
     every sample. In a hard sample the common patches are replaced: they carry the common feature of one other
     superclass, with an α drawn uniformly from `distraction`; and one patch of noise is stronger, by Gaussian
-    noise of standard deviation `dominant`.
+    noise of standard deviation `dominant`. A mirror sample has the roles swapped: its fine patches are
+    replaced, by a fine feature of one other superclass, and the common ones stay.
 
     The model follows Hong et al. (2024), "Why Fine-grained Labels in Pretraining Benefit Generalization?",
     which has two superclasses. Its sizes are asymptotic; all numbers here, the standard basis as features
-    (any orthonormal ones give the same law), more than two superclasses and uniform α of hard samples are
-    this task's choices.
+    (any orthonormal ones give the same law), more than two superclasses, uniform α of hard samples and mirror
+    samples are this task's choices.
 
     Attributes:
         dimension: d, at least the number of features, superclasses · (1 + subclasses).
@@ -66,7 +69,7 @@ class PatchTask:
         noise: standard deviation of every number.
         spread: of α².
         distraction: least and greatest α of another superclass's feature; (0, 0) leaves noise alone.
-        dominant: standard deviation of what is added to one patch of a hard sample.
+        dominant: standard deviation of what is added to one patch of a hard or a mirror sample.
 
     Raises:
         ValueError: for features that do not fit the dimension, patches that do not fit, or numbers below 0.
@@ -126,60 +129,68 @@ class PatchTask:
         _require_level(level)
         return self.superclasses * (1 if level == "coarse" else self.subclasses)
 
-    def sample(self, count: int, seed: int, hard: float = 0.0) -> PatchSamples:
+    def sample(self, count: int, seed: int, hard: float = 0.0, mirror: float = 0.0) -> PatchSamples:
         """Draw independent samples; all subclasses are equally likely.
 
         Args:
             count: number of samples.
             seed: of all draws.
             hard: the probability of a hard sample.
+            mirror: the probability of a mirror sample; no sample is both.
 
         Returns:
             the samples, with their labels of both levels.
 
         Raises:
-            ValueError: for a share outside 0 to 1 or a negative count.
+            ValueError: for shares outside 0 to 1, or above 1 together, or a negative count.
 
         >>> PatchTask(8, 2, 2, 5).sample(4, seed=0, hard=1.0).hard.tolist()
         [True, True, True, True]
         """
-        if not 0 <= hard <= 1 or count < 0:
+        if not 0 <= hard <= 1 or not 0 <= mirror <= 1 or hard + mirror > 1 or count < 0:
             raise ValueError(
-                f"expected a share of hard samples from 0 to 1 and a count ≥ 0; got {hard}, {count}"
+                "expected a share of hard samples from 0 to 1, one of mirror samples that is no more than "
+                f"the rest, and a count ≥ 0; got {hard}, {mirror} and {count}"
             )
         draw = torch.Generator().manual_seed(seed)
         fine = torch.randint(self.superclasses * self.subclasses, (count,), generator=draw)
         coarse = fine // self.subclasses
-        is_hard = torch.rand(count, generator=draw) < hard
-        role = self._roles(is_hard, draw)
+        chance = torch.rand(count, generator=draw)
+        is_hard, is_mirror = chance < hard, chance >= 1 - mirror
+        role = self._roles(is_hard, is_mirror, draw)
         other = (coarse + torch.randint(1, self.superclasses, (count,), generator=draw)) % self.superclasses
         inputs = self.noise * torch.randn(count, self.patches, self.dimension, generator=draw)
-        inputs += self._features(role, coarse, fine, other, draw)
+        # The other superclass's subclass has the same place in it: without a draw, others stay the same.
+        other_fine = other * self.subclasses + fine % self.subclasses
+        distracting = torch.where(
+            is_mirror[:, None], self.fine_features[other_fine], self.common_features[other]
+        )
+        inputs += self._features(role, coarse, fine, distracting, draw)
         strongest = (role == NOISE).int().argmax(1)  # the first of the noise patches, whose places are random
         added = self.dominant * torch.randn(count, self.dimension, generator=draw)
-        inputs[torch.arange(count), strongest] += added * is_hard[:, None]
-        return PatchSamples(inputs, coarse, fine, is_hard, role)
+        inputs[torch.arange(count), strongest] += added * (is_hard | is_mirror)[:, None]
+        return PatchSamples(inputs, coarse, fine, is_hard, is_mirror, role)
 
-    def _roles(self, hard: Tensor, draw: torch.Generator) -> Tensor:
+    def _roles(self, hard: Tensor, mirror: Tensor, draw: torch.Generator) -> Tensor:
         """What each patch carries, at random places."""
         noise = self.patches - self.common_patches - self.fine_patches
         counts = torch.tensor([noise, self.common_patches, self.fine_patches])
         ordered = torch.arange(3).repeat_interleave(counts)
         role = ordered[torch.rand(len(hard), self.patches, generator=draw).argsort(1)]
-        return torch.where((role == COMMON) & hard[:, None], DISTRACTING, role)
+        replaced = ((role == COMMON) & hard[:, None]) | ((role == FINE) & mirror[:, None])
+        return torch.where(replaced, DISTRACTING, role)
 
     def _features(
-        self, role: Tensor, coarse: Tensor, fine: Tensor, other: Tensor, draw: torch.Generator
+        self, role: Tensor, coarse: Tensor, fine: Tensor, distracting: Tensor, draw: torch.Generator
     ) -> Tensor:
         """α_p v for every patch."""
         low, high = self.distraction
         alpha = (1 + self.spread * (2 * torch.rand(role.shape, generator=draw) - 1)).sqrt()
         weaker = low + (high - low) * torch.rand(role.shape, generator=draw)
-        common, finer = self.common_features, self.fine_features
         carried = (
-            (COMMON, alpha, common[coarse]),
-            (FINE, alpha, finer[fine]),
-            (DISTRACTING, weaker, common[other]),
+            (COMMON, alpha, self.common_features[coarse]),
+            (FINE, alpha, self.fine_features[fine]),
+            (DISTRACTING, weaker, distracting),
         )
         inputs = torch.zeros(*role.shape, self.dimension)
         for which, size, feature in carried:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Pages of the repository that lie elsewhere; in the site they lie as in the repository.
 ELSEWHERE = ("benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 NOTEBOOKS = "gallery"
-SECONDS = 300
+SECONDS = 3600  # for a cell: a minute alone, many beside other work
 LINK = re.compile(r"(\]\()([^)\s:#]+)(#[^)\s]*)?(\))")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 # What libraries write to stderr of bars that a page does not show.

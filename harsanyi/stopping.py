@@ -64,6 +64,12 @@ def stoppable() -> Iterator[None]:
 def handlers_kept() -> Iterator[None]:
     """A context after which signals are handled as before, whatever a library has put in their place.
 
+    A library's own handler may end the process by the number of the signal while the context lasts: that is
+    `Stopped`, too.
+
+    Raises:
+        Stopped: a signal has come.
+
     >>> before = signal.getsignal(signal.SIGTERM)
     >>> with handlers_kept():
     ...     _ = signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -73,6 +79,11 @@ def handlers_kept() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _USUAL}
     try:
         yield
+    except SystemExit as ended:
+        for number, handler in before.items():
+            if ended.code == number and signal.getsignal(number) != handler:
+                _stop(number)
+        raise
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
@@ -94,6 +105,6 @@ def require_leave_to_go_on() -> None:
         raise Stopped(_ASKED[-1])
 
 
-def _stop(number: int, frame: object) -> NoReturn:
+def _stop(number: int, frame: object = None) -> NoReturn:
     _ASKED.append(number)
     raise Stopped(number)

@@ -23,6 +23,7 @@ from harsanyi.interactions.effects.interactions import (
     Interactions,
     Salient,
 )
+from harsanyi.interactions.effects.partition import Partition, constituents, merge_players
 from harsanyi.interactions.effects.transforms import (
     and_interactions,
     coalition_masks,
@@ -34,7 +35,19 @@ from harsanyi.interactions.evaluate import evaluate, evaluate_outputs, evaluate_
 from harsanyi.interactions.game.baselines import BASELINES, EMBEDDING_ZEROS, UNATTENDED, token
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
+from harsanyi.interactions.game.neighbours import coarsening, connected, merging_neighbours, neighbours
 from harsanyi.interactions.game.players import BACKGROUND, Players
+from harsanyi.interactions.game.replacement import (
+    REPLACEMENTS,
+    FixedReplacement,
+    NearestReplacement,
+    NormalReplacement,
+    ReplacedModel,
+    Replacement,
+    independent,
+    marginal,
+    shuffled,
+)
 from harsanyi.interactions.game.scores import SCORES
 from harsanyi.interactions.game.words import sentence_pieces
 from harsanyi.interactions.many_players.estimate import SparseMoebius
@@ -70,6 +83,7 @@ __all__ = [
     "EMBEDDING_ZEROS",
     "KINDS",
     "METHODS",
+    "REPLACEMENTS",
     "SALIENT_THRESHOLD",
     "SCORES",
     "SIGNS",
@@ -78,6 +92,7 @@ __all__ = [
     "And",
     "AndOr",
     "EffectRanges",
+    "FixedReplacement",
     "Game",
     "HarsanyiInteractions",
     "HeldOutError",
@@ -87,7 +102,12 @@ __all__ = [
     "JointSparseAndOr",
     "MaskedModel",
     "Method",
+    "NearestReplacement",
+    "NormalReplacement",
+    "Partition",
     "Players",
+    "ReplacedModel",
+    "Replacement",
     "Salient",
     "Screened",
     "SparseAndOr",
@@ -99,6 +119,9 @@ __all__ = [
     "banzhaf_values",
     "coalition_masks",
     "coalition_orders",
+    "coarsening",
+    "connected",
+    "constituents",
     "effect_ranges",
     "evaluate",
     "evaluate_outputs",
@@ -108,10 +131,15 @@ __all__ = [
     "extract_each",
     "faithful_shapley_indices",
     "held_out_error",
+    "independent",
     "influences",
     "k_shapley_indices",
     "low_order",
+    "marginal",
+    "merge_players",
+    "merging_neighbours",
     "most_influential",
+    "neighbours",
     "or_interactions",
     "reconstruct",
     "screened",
@@ -119,6 +147,7 @@ __all__ = [
     "shapley_interaction_indices",
     "shapley_taylor_indices",
     "shapley_values",
+    "shuffled",
     "sparse_and_or",
     "sparse_and_or_joint",
     "sparse_moebius",

@@ -14,14 +14,14 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.failing import NotFiniteError, is_out_of_memory
 from harsanyi.interactions.effects.transforms import coalition_masks
 from harsanyi.interactions.game.checks import require_rows, require_scores
-from harsanyi.interactions.game.failing import NotFiniteError
 from harsanyi.interactions.game.game import Game, of_classes
 from harsanyi.interactions.game.tried import trial_of
 from harsanyi.interactions.machine.batching import LARGEST_BATCH
 from harsanyi.interactions.machine.graphs import forget_recordings
-from harsanyi.interactions.machine.memory import is_out_of_memory, require_memory
+from harsanyi.interactions.machine.memory import require_memory
 from harsanyi.interactions.plans.choice import choose, together
 from harsanyi.interactions.plans.plan import Plan
 from harsanyi.progress import progress_bar

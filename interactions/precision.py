@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from harsanyi.failing import FIRST_GAMES, answers_of, first_answered
 from harsanyi.interactions.effects.transforms import and_interactions, coalition_orders
 from harsanyi.interactions.evaluate import evaluate
-from harsanyi.interactions.game.failing import FIRST_GAMES, answers_of, first_answered
 from harsanyi.interactions.game.masked_model import MaskedModel
 
 

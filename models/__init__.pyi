@@ -6,6 +6,7 @@ from .loading.small import resnet8, resnet20, small_cnn, small_vit
 from .loading.torchvision_operators import declare_operators
 from .loading.weights import load_state, save_checkpoint
 from .training.accelerated import is_main_process
+from .training.deep_patch_network import DeepPatchNetwork
 from .training.granular_loss import granular_loss, granular_losses
 from .training.kinds.adversarial import Adversarial
 from .training.kinds.contrastive import Contrastive
@@ -14,6 +15,7 @@ from .training.kinds.random_labels import RandomLabels
 from .training.kinds.supervised import Supervised
 from .training.patch_network import PatchNetwork, train_patch_network
 from .training.performance import Performance, performance
+from .training.portions import portion_series, shrink_and_perturb, split_portions, train_portions
 from .training.pretrain import pretrain
 from .training.read_out import ReadOut, fit_read_out
 from .training.recipe import Recipe
@@ -21,6 +23,7 @@ from .training.samples import Samples
 from .training.series import NumberedCheckpoint, series, thinned
 from .training.stack import StackSamples
 from .training.stages import Stage, find_stages, freeze_stages, ladder, reset_stages, stages
+from .training.tangent_kernel import movement, tangent_kernel
 from .training.train import seconds_per_sample, train
 from .training.train_stack import StackRecipe, train_stack
 
@@ -28,6 +31,7 @@ __all__ = [
     "Adversarial",
     "Checkpoint",
     "Contrastive",
+    "DeepPatchNetwork",
     "ImagePreprocess",
     "Masked",
     "Network",
@@ -53,8 +57,10 @@ __all__ = [
     "ladder",
     "load",
     "load_state",
+    "movement",
     "next_tokens",
     "performance",
+    "portion_series",
     "pretrain",
     "read_checkpoint",
     "reset_stages",
@@ -63,11 +69,15 @@ __all__ = [
     "save_checkpoint",
     "seconds_per_sample",
     "series",
+    "shrink_and_perturb",
     "small_cnn",
     "small_vit",
+    "split_portions",
     "stages",
+    "tangent_kernel",
     "thinned",
     "train",
     "train_patch_network",
+    "train_portions",
     "train_stack",
 ]

@@ -1,4 +1,4 @@
-"""What makes figures hard to read: text on text, faint colours, machine numbers, orders without marks."""
+"""What makes figures hard to read: text on text, faint colours, names of the code, orders without marks."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,6 +27,8 @@ SLACK = 1.5
 LEAST_BAR = 0.3
 HYPHEN_FOR_MINUS = re.compile(r"(?<![\w.])-\d")
 MACHINE_NUMBER = re.compile(r"\de[-−+]?\d")
+# Names of columns, quantities and options, which are words only to those who know the code.
+CODE_NAME = re.compile(r"(?<![\w./])(?:[a-z]+_[a-z_]+|kmeans[a-z-]*|per-sample)(?![\w./])")
 POWER = re.compile(r"10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]")
 
 
@@ -43,7 +45,7 @@ def tables_in(folder: Path) -> dict[str, pd.DataFrame]:
 def _faults(figure: Figure) -> Iterator[str]:
     texts = _drawn_texts(figure)
     yield from _overprinted(figure, texts)
-    yield from _numbers(figure, [text.get_text() for text in texts])
+    yield from _written(figure, [text.get_text() for text in texts])
     yield from _faint(figure)
     for ax in figure.axes:
         yield from _empty_orders(ax)
@@ -75,11 +77,13 @@ def _overprinted(figure: Figure, texts: list[Text]) -> Iterator[str]:
             yield f"{text.get_text()!r} leaves the figure"
 
 
-def _numbers(figure: Figure, texts: list[str]) -> Iterator[str]:
-    """Numbers as machines write them anywhere, and powers of ten in titles."""
+def _written(figure: Figure, texts: list[str]) -> Iterator[str]:
+    """Numbers as machines write them and names of the code anywhere, and powers of ten in titles."""
     for text in texts:
         if HYPHEN_FOR_MINUS.search(text) or MACHINE_NUMBER.search(text):
             yield f"{text!r} has a number for machines"
+        if CODE_NAME.search(text):
+            yield f"{text!r} has a name of the code"
     titles = [ax.get_title(loc) for ax in figure.axes for loc in ("left", "center")]
     for title in [figure.get_suptitle(), *titles]:
         if POWER.search(title):

@@ -72,6 +72,7 @@ def wrong_command(line: Line) -> str:
         if name not in COMMANDS:
             return f"harsanyi {name} is not there"
         known = {option(field.name) for field in fields(COMMANDS[name].settings)}
+        known |= {"--demo"} if COMMANDS[name].demo else set()
         if unknown := set(re.findall(r"--[\w-]+", arguments)) - known:
             return f"harsanyi {name} has no {', '.join(sorted(unknown))}"
     return ""
@@ -151,6 +152,8 @@ def test_wrong_commands_are_seen():
     assert "is not there" in wrong_command(line_with(command="`harsanyi comparing`"))
     assert "has no --no-such" in wrong_command(line_with(command="`harsanyi compare … --no-such 1`"))
     assert "names no command" in wrong_command(line_with(command="soon"))
+    assert wrong_command(line_with(command="`harsanyi granularity --demo`")) == ""
+    assert "has no --demo" in wrong_command(line_with(command="`harsanyi compare --demo`"))
 
 
 def test_verdicts_that_do_not_follow_are_seen():

@@ -2,12 +2,16 @@
 
 import os
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from harsanyi.analyses.command.commands import COMMANDS
+from harsanyi.analyses.command.finished import stated
 from harsanyi.analyses.command.options import parse_options
+from harsanyi.analyses.statistics.claims import CLAIMS
+from harsanyi.analyses.study.settings import read_toml
 from tests.places import ROOT
 
 PARTS = ("analyses", "benchmarks", "data", "docs", "harsanyi", "interactions", "models", "tests")
@@ -83,10 +87,16 @@ def test_paths_in_code_are_there():
 
 @pytest.mark.parametrize("file", STUDY_FILES, ids=named)
 def test_study_files_are_read_by_the_command_they_name(file):
-    first = re.search(r"^# harsanyi ([\w-]+) (\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    first = re.search(
+        r"^# harsanyi ([\w-]+) (?:\S.* --claims )?(\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert first is not None
     command, path = first.groups()
     assert path == named(file)
+    if {*read_toml(file)} == {CLAIMS}:  # of a command that has no study file
+        assert "claims" in {field.name for field in fields(COMMANDS[command].settings)}
+        assert stated([str(file)])
+        return
     settings, _ = parse_options(command, COMMANDS[command].settings, [str(file)])
     assert isinstance(settings, COMMANDS[command].settings)
 

@@ -58,6 +58,19 @@ def test_every_drawing_stands_in_the_gallery():
     assert [name for name in figures if f"{name}(" not in drawn] == []
 
 
+def test_every_plot_of_the_code_is_public():
+    """So that none is without a page of the API and of the gallery."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "analyses").rglob("*.py")}
+    found = {
+        node.name: path.name
+        for path, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("plot_")
+    }
+    assert {name: place for name, place in found.items() if name not in analyses.__all__} == {}
+    assert len(found) > 40
+
+
 def test_figures_are_shown_once():
     """A notebook shows the open figures of pyplot, and the value of a cell: not both."""
     for page in NOTEBOOKS:

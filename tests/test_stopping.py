@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harsanyi import data
-from harsanyi.interactions.game.failing import is_failure
-from harsanyi.stopping import Stopped, asked_to_stop, require_leave_to_go_on, stoppable
+from harsanyi.failing import is_failure
+from harsanyi.stopping import Stopped, asked_to_stop, handlers_kept, require_leave_to_go_on, stoppable
 from harsanyi.writing import write_whole
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +38,12 @@ def interrupted(number: int, then: BaseException | None) -> Iterator[None]:
         if then is not None:
             raise then from None
         raise stop from None
+
+
+def ended_by_a_library(number: int) -> None:
+    """A library with a handler of its own, as Ray has while it starts, meets a signal."""
+    signal.signal(number, lambda number, frame: sys.exit(number))
+    signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -81,6 +87,17 @@ def test_other_errors_pass_and_handlers_of_others_stay():
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_library_that_ends_the_process_by_a_handler_of_its_own_is_stopped_too(number):
+    ours = signal.getsignal(number)
+    with pytest.raises(Stopped) as stopped, stoppable(), handlers_kept():
+        ended_by_a_library(number)
+    assert stopped.value.number == number
+    assert signal.getsignal(number) == ours
+    with pytest.raises(SystemExit), stoppable(), handlers_kept():
+        sys.exit(number)  # no handler's word, so no signal
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from harsanyi.analyses.accuracy.part_sentences import Of
 from harsanyi.analyses.accuracy.report import CORRELATION, RESTRICTED
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS
-from harsanyi.analyses.knowledge.restricted import DIFFERENCE, PARTS
+from harsanyi.analyses.knowledge.restricted import DIFFERENCE, PARTS, PartAnswers
 from harsanyi.analyses.knowledge.restricted_numbers import R2, R2_DIFFERENCE
 from harsanyi.analyses.run.questions import Question
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.claims import Place, Quantity, quantities_at, require_claims, told_claims
 from harsanyi.analyses.statistics.correlation import COEFFICIENTS
+from harsanyi.analyses.study.asked import Of
 
 # How far the number of a regression is off.
 OFF = "absolute_error"
@@ -46,13 +46,18 @@ def require_claimed(claims: Sequence[str], of: Of, *, scratch: bool) -> None:
 
 
 def claims_of_accuracy(
-    run: Run, question: Question, claims: Sequence[str], tables: Mapping[str, pd.DataFrame]
+    run: Run,
+    question: Question,
+    answers: PartAnswers | None,
+    claims: Sequence[str],
+    tables: Mapping[str, pd.DataFrame],
 ) -> dict[str, pd.DataFrame]:
     """The table of claims among those of the accuracy of a run; nothing without claims.
 
     Args:
         run: the run.
         question: what its networks are asked.
+        answers: those of its parts; None where numbers are asked.
         claims: of `require_claimed`.
         tables: of the accuracy of the run.
 
@@ -62,15 +67,14 @@ def claims_of_accuracy(
     scratch = "scratch" in question.by_class
 
     def quantities() -> dict[str, Quantity]:
-        right = {} if question.of == "numbers" else _right(run, question, tables[RESTRICTED])
+        right = {} if answers is None else _right(question, answers, tables[RESTRICTED])
         return right | quantities_at(_places(question.of, scratch), tables, over="inputs")
 
     return told_claims(quantities, claims, bootstrap=Bootstrap(seed=run.study.seed))
 
 
-def _right(run: Run, question: Question, table: pd.DataFrame) -> dict[str, Quantity]:
+def _right(question: Question, answers: PartAnswers, table: pd.DataFrame) -> dict[str, Quantity]:
     """How right each part alone is, by input, with the interval that the table has."""
-    rows, right = question.right_by_part(run)
     parts = _parts("scratch" in question.by_class)
     row = {"version": "only", "quantity": "accuracy"}
     places = {part: Place(RESTRICTED, row | {"knowledge": part}) for part in parts}
@@ -79,7 +83,7 @@ def _right(run: Run, question: Question, table: pd.DataFrame) -> dict[str, Quant
         f"accuracy:{_dashed(part)}": Quantity(
             "inputs",
             question.games,
-            (np.ascontiguousarray(right[:, rows.index((part, "only"))]),),
+            (np.ascontiguousarray(answers.right[:, answers.rows.index((part, "only"))]),),
             shown=shown[part].shown,
         )
         for part in parts

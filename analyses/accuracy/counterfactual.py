@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harsanyi.analyses.accuracy.chosen_coalitions import NETWORK_OF_PART, chosen_coalitions
 from harsanyi.analyses.knowledge.change import KnowledgeChange
+from harsanyi.failing import answers_of
 from harsanyi.interactions import (
     SALIENT_THRESHOLD,
     Game,
@@ -18,7 +19,6 @@ from harsanyi.interactions import (
     reconstruct,
 )
 from harsanyi.interactions.effects.transforms import coalition_index
-from harsanyi.interactions.game.failing import answers_of
 
 
 def predicted_change(

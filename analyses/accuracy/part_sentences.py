@@ -1,18 +1,18 @@
 """Restricted prediction in words: every part beside all the others and beside its baselines."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from harsanyi.analyses.knowledge.restricted import CHANCE, DIFFERENCE
 from harsanyi.analyses.knowledge.restricted_numbers import R2, R2_DIFFERENCE
-from harsanyi.analyses.report.words import listed, percent, points, with_interval
+from harsanyi.analyses.report.words import listed, part_in_words, percent, points, with_interval
 from harsanyi.analyses.statistics.bootstrap import Interval
 from harsanyi.analyses.statistics.verdict import verdict
+from harsanyi.analyses.study.asked import Of
 from harsanyi.shown import number
 
-Of = Literal["classes", "labels", "numbers"]
 # Constants that are right for this share less than the network, or nearer, leave nothing to tell.
 NEAR_CEILING = 0.1
 BASELINE_WORDS = {"nothing": "constants alone", "nothing of before": "that network's constants alone"}
@@ -126,7 +126,7 @@ def restricted_in_words(table: pd.DataFrame, of: Of = "classes") -> pd.DataFrame
         "a random part as strong": [texts.get((f"random like {name}", "only"), "") for name in names],
         "without": [texts.get((name, "without"), "") for name in names],
     }
-    return pd.DataFrame(columns, index=pd.Index(names, name="knowledge"))
+    return pd.DataFrame(columns, index=pd.Index(list(map(part_in_words, names)), name="knowledge"))
 
 
 def _at_random(name: str, accuracy: dict[str, str]) -> str:

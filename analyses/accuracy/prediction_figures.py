@@ -24,6 +24,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.restricted_numbers import R2
+from harsanyi.analyses.report.words import part_in_words
 
 # Parts are drawn side by side in this order.
 PART_COLOURS = {
@@ -135,7 +136,7 @@ def plot_discrimination(
     for number, name in enumerate(parts):
         rows = chosen[chosen.knowledge == name].set_index("order").reindex(orders)
         x = np.arange(len(orders)) + 0.7 * ((number + 0.5) / len(parts) - 0.5)
-        dots_with_bars(ax, x, rows, PART_COLOURS[name], name.replace("_", " "))
+        dots_with_bars(ax, x, rows, PART_COLOURS[name], part_in_words(name))
     ax.axvline(len(orders) - 1.5, color=FAINT, linewidth=0.6)
     ax.set_xticks(range(len(orders)), orders)
     if quantity == "discriminative_share":

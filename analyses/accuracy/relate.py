@@ -37,7 +37,7 @@ from harsanyi.analyses.accuracy.report import (
 from harsanyi.analyses.comparison.comparison import CHANGE_TABLE
 from harsanyi.analyses.comparison.sentences import shares_by_order
 from harsanyi.analyses.knowledge.change import SCRATCH_SHARE_AMOUNTS, SHARE_AMOUNTS, KnowledgeChange
-from harsanyi.analyses.knowledge.restricted import restricted_prediction
+from harsanyi.analyses.knowledge.restricted import PartAnswers, answers_table
 from harsanyi.analyses.knowledge.restricted_numbers import restricted_numbers
 from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
@@ -124,15 +124,38 @@ def relate(
     change, question = run.change_of(names), question_of(run, names)
     require_claimed(claims, question.of, scratch="scratch" in names)
     interventions, failed = _interventions(run, change, names, k, controls)
+    tables = _tables(run, change, question, interventions, claims)
+    return _publish(run, question, names, tables, failed)
+
+
+def _tables(
+    run: Run,
+    change: KnowledgeChange,
+    question: Question,
+    interventions: Mapping[str, pd.DataFrame],
+    claims: Sequence[str],
+) -> dict[str, pd.DataFrame]:
+    """All tables by the names of their files, those of interventions and of claims among them."""
+    answers = None if question.of == "numbers" else question.answers_of_parts(run)
     tables = {
         CHANGE_TABLE: change.table(bootstrap=Bootstrap(seed=run.study.seed)),
-        **_predictions(run, question),
+        **_predictions(run, question, answers),
         **interventions,
         **_correlations(run, change, question),
         PLANNING: planning_curve(change, seed=run.study.seed),
     }
     tables[NEEDED] = inputs_needed(tables[PLANNING])
-    tables |= claims_of_accuracy(run, question, claims, tables)
+    return tables | claims_of_accuracy(run, question, answers, claims, tables)
+
+
+def _publish(
+    run: Run,
+    question: Question,
+    names: Mapping[str, str],
+    tables: Mapping[str, pd.DataFrame],
+    failed: Sequence[str],
+) -> list[str]:
+    """Write tables, figures and report; the summary."""
     first, *others = [*describe_accuracy(tables, question.of), *describe_claims(tables)]
     basis = _basis(run, names, tables)
     report = Report(
@@ -141,7 +164,7 @@ def relate(
         summary=[*basis, *others, *reading_lines(run.facts)],
         warnings=[*cautions(run), *failed, *approximations(run)],
         methods=methods_of(run),
-        again=f"harsanyi accuracy {shlex.quote(str(folder))}",
+        again=f"harsanyi accuracy {shlex.quote(str(run.folder))}",
         facts={"networks": listed([f"{side}: {name}" for side, name in names.items()])}
         | method_facts(run)
         | network_facts(run),
@@ -162,7 +185,7 @@ def relate(
             *method_notes(run),
         ],
     )
-    publish(folder / FOLDER, tables, report)
+    publish(run.folder / FOLDER, tables, report)
     return [
         *alarms(run.facts),
         *left_out(run.store),
@@ -211,24 +234,21 @@ def _notes_on(run: Run, question: Question) -> list[str]:
     return []
 
 
-def _predictions(run: Run, question: Question) -> dict[str, pd.DataFrame]:
+def _predictions(run: Run, question: Question, answers: PartAnswers | None) -> dict[str, pd.DataFrame]:
     """Predictions of parts of the knowledge, and how discriminative and how redundant they are."""
     study, sides = run.study, question.by_class
     bootstrap = Bootstrap(seed=study.seed)
     options: Any = {"threshold": study.threshold, "bootstrap": bootstrap}
-    if question.of == "numbers":
+    if answers is None:
         alone = {side: of_side[0] for side, of_side in sides.items()}
         before, after, others = alone["before"], alone["after"], alone.get("scratch")
         return {RESTRICTED: restricted_numbers(before, after, question.truth, scratch=others, **options)}
-    right = restricted_prediction(
-        sides["before"], sides["after"], question.truth, scratch=sides.get("scratch"), **options
-    )
     sides = question.choices
     prunings = [
         prune_until_flip(sides["after"], threshold=study.threshold, order=order) for order in REMOVAL_ORDERS
     ]
     return {
-        RESTRICTED: right,
+        RESTRICTED: answers_table(answers, bootstrap=bootstrap),
         DISCRIMINATION: discrimination_table(
             sides["before"],
             sides["after"],

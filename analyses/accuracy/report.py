@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.accuracy.correlation_figures import plot_correlation, plot_planning
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_calibration, plot_effect_sizes
-from harsanyi.analyses.accuracy.part_sentences import CHANCE_WORDS, Of, describe_restricted
+from harsanyi.analyses.accuracy.part_sentences import CHANCE_WORDS, describe_restricted
 from harsanyi.analyses.accuracy.prediction_figures import plot_discrimination, plot_pruning, plot_restricted
 from harsanyi.analyses.drawing.palette import figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.report.words import listed, percent, with_interval
 from harsanyi.analyses.statistics.comparisons import p_in_words, told_apart
+from harsanyi.analyses.study.asked import Of
 from harsanyi.shown import number
 
 # File names of the tables of `harsanyi accuracy`.

@@ -45,7 +45,7 @@ harsanyi --help lists all commands, harsanyi COMMAND --help the options of one."
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `harsanyi`: exit code 2 and one sentence for bad input."""
     os.environ.setdefault("MPLBACKEND", "agg")  # a command draws into files, and opens no window
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = _help_first(list(sys.argv[1:] if arguments is None else arguments))
     if not arguments:
         print(FIRST_STEPS)
     elif arguments[0] in HELP:
@@ -56,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complete(arguments)
     else:
         _guarded(arguments)
+
+
+def _help_first(arguments: list[str]) -> list[str]:
+    """The arguments, with `help COMMAND` as COMMAND --help, and `help` alone as --help."""
+    if arguments[:1] != ["help"]:
+        return arguments
+    return [*arguments[1:], "--help"]
 
 
 def _complete(arguments: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from harsanyi.analyses.command.train_options import Train
+from harsanyi.analyses.fine_coarse.feature_settings import Features
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.study.settings import option, required
@@ -50,6 +51,9 @@ class Origins:
     """Ask the networks again, and set measures of their features beside the shares. CKA before and after, a
     linear probe, LEEP, LogME and the gain over the network from scratch; from five runs with a gain also how
     each ranks it."""
+    clusters: tuple[str, ...] = ()
+    """Beginnings of names whose runs are not independent: near far, of near-0 near-1 far-0. As runs of one
+    target, or of one pretrained network; intervals of these correlations are then over the clusters."""
     claims: tuple[str, ...] = ()
     """Claims, told by rule, or a TOML file with a list of claims. Stated before, as "preserved_share:self -
     preserved_share:supervised > 0": QUANTITY:NAME each, as of compare, with :ORDER for one order."""
@@ -105,6 +109,49 @@ class Robustness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Advise:
+    """Say what tracked runs advise: when to stop, what to freeze, at which rate, and what that changes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN…")]
+    """Folders that track wrote, on the same inputs. Results go to RUN/advice, of several runs to --out.
+    Layers and rates need series that differ in nothing else, and --pretrained."""
+    out: Path | None = None
+    """Folder for tables, figure and report. By default RUN/advice."""
+    settled: float = 0.8
+    """Similarity of knowledge to that of the checkpoint before, from which it has converged."""
+    margin: float = 0.01
+    """Accuracy that stopping earlier may cost. Advice that gains has its whole interval above 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partitions:
+    """Say whether a comparison holds with players merged, and without its neighbours' correlation."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder that compare wrote. Results go to RUN/partitions."""
+    merges: tuple[str, ...] = ("neighbours", "apart")
+    """Players that become one, without a forward. neighbours: each two that touch, one merge after the
+    other; apart: as many of two that do not; grid:2x2: the cells of a coarser grid; 0+1,4+5: these players,
+    by number."""
+    replacements: tuple[str, ...] = ()
+    """What masked patches become in place of the baseline, each a new evaluation. marginal: those of another
+    input; independent: each patch of an input of its own; nearest: those of the inputs that are nearest in
+    what is present; normal: what a normal distribution, fitted to other inputs, expects beside what is
+    present."""
+    shuffle: bool = False
+    """Evaluate the pictures also with their patches shuffled among the cells that are players."""
+    draws: int = 4
+    """Number of other inputs that each masked version takes patches from, of all replacements but normal."""
+    others: int = 1000
+    """Largest number of other inputs, of --train-data of the run or else of its data."""
+    claims: tuple[str, ...] = ()
+    """Claims, told by rule, or a TOML file with a list of claims. Stated before, as
+    "preserved_share:neighbours - preserved_share:clean > -0.05": SHARE:VARIATION (clean, a merge, neighbours,
+    a replacement or shuffled), and QUANTITY:VARIATION:NETWORK of the tables merges and neighbours, there also
+    with :ORDER."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Say how far a run is, who works on it, what failed, and about how long it takes."""
 
@@ -143,6 +190,8 @@ class Plan(Study):
     """Of training runs: the pretrained checkpoint."""
     at_most: int = 8
     """Of training runs: largest number of checkpoints of each."""
+    portions: bool = False
+    """Of training runs: each folder holds one for each portion of data. As for track."""
     claims: tuple[str, ...] = ()
     """Nothing is told; a study file may state claims."""
     out: Path = Path("runs")
@@ -164,6 +213,8 @@ class Plan(Study):
         kind = named[0] if named else Compute
         if kind is not Track and self.at_most != Track.at_most:
             raise ValueError("--at-most is for training runs: give --series, or leave it out")
+        if kind is not Track:
+            self.refuse_idle(("portions",), "for training runs, which --series names")
         fields_of = {field.name for field in fields(kind)}
         values = {name: value for name, value in vars(self).items() if name in fields_of}
         missing = [name for name in required(kind) if not values[name]]
@@ -215,8 +266,10 @@ COMMANDS: dict[str, Command] = {
     "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
     "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
+    "advise": Command(Advise, f"{HERE}.finished:advise_outcome"),
     "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
     "train": Command(Train, f"{HERE}.train:train_outcome"),
+    "partitions": Command(Partitions, f"{HERE}.finished:partitions_outcome"),
     "granularity": Command(
         Granularity,
         f"{HERE}.pretraining:granularity_outcome",
@@ -224,6 +277,7 @@ COMMANDS: dict[str, Command] = {
         processes=True,
     ),
     "fine-coarse": Command(FineCoarse, f"{HERE}.pretraining:fine_coarse_outcome"),
+    "features": Command(Features, f"{HERE}.pretraining:features_outcome"),
     "status": Command(Status, f"{HERE}.condition:status_outcome"),
     "check": Command(Check, f"{HERE}.condition:check_outcome"),
     "show": Command(Show, f"{HERE}.show:show_outcome"),

@@ -24,38 +24,40 @@ GROUPS = (
         (
             *("model", "checkpoint", "before", "after", "scratch", "pretrained", "series"),
             *("start", "classes", "read_out", "widths"),
+            *("layers", "residual", "scales"),
         ),
-        ("features", "pixels", "at_most", "key", "ema", "read_out_inputs"),
+        ("neurons", "features", "pixels", "portions", "at_most", "key", "ema", "read_out_inputs"),
     ),
     Group(
         "input",
         (
             *("data", "test_data", "pretrain_data", "target", "train_data", "level", "inputs"),
-            *("noise_levels", "corruptions", "attacks"),
+            *("noise_levels", "corruptions", "attacks", "replacements", "shuffle"),
         ),
         (
-            *("task", "label", "corruption", "attack"),
+            *("task", "label", "corruption", "attack", "draws", "others"),
             *("image_column", "text_column", "label_columns", "bits"),
             *("skip_unreadable", "skip_short", "image_size", "mean", "std", "crop", "interpolation"),
-            "preprocessing",
+            *("preprocessing", "patches", "dimension"),
         ),
     ),
     Group(
         "label",
-        ("kinds", "counts", "subclasses"),
+        ("kinds", "counts", "superclasses", "subclasses"),
         ("columns", "hops", "depths", "wordnet", "embedding", "misalignment"),
     ),
     Group(
         "training",
-        ("kind", "sizes", "seeds", "pretrain_epochs", "finetune_epochs", "epochs", "transfer"),
+        ("kind", "sizes", "seeds", "optimisers", "pretrain_epochs", "finetune_epochs", "epochs", "transfer"),
         (
             *("temperature", "masked", "patch", "radius", "attack_steps", "random_classes"),
             *("pretrain_sizes", "validation", "patience", "baseline_epochs", "optimiser"),
+            *("hard_share",),
             *("pretrain_rate", "finetune_rate"),
-            *("betas", "steps", "rate", "weight_decay", "flip", "crop_padding"),
+            *("betas", "hardest", "steps", "rate", "weight_decay", "flip", "crop_padding"),
         ),
     ),
-    Group("player", ("players", "baseline", "layouts"), ("choose", "layer", "stop_words")),
+    Group("player", ("players", "baseline", "layouts", "merges"), ("choose", "layer", "stop_words")),
     Group(
         "method",
         ("score", "method"),

@@ -4,12 +4,16 @@ from harsanyi.analyses.command.commands import GranularityDemo
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.studies import is_whole, report_and_table
 from harsanyi.analyses.fine_coarse.demo import granularity_demo
+from harsanyi.analyses.fine_coarse.feature_report import SUMMARY as FEATURES
+from harsanyi.analyses.fine_coarse.feature_report import run_features
+from harsanyi.analyses.fine_coarse.feature_settings import Features
 from harsanyi.analyses.fine_coarse.own_study import run_fine_coarse
 from harsanyi.analyses.fine_coarse.own_words import DELTA
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY
+from harsanyi.analyses.granularity.training import samples_left_out
 from harsanyi.analyses.report.page import REPORT_FILE
 from harsanyi.analyses.run.run import STORE_FILE
 
@@ -21,7 +25,8 @@ def granularity_outcome(settings: Granularity) -> Outcome:
         return Outcome()
     if settings.only_plan:
         return Outcome(["", *summary])
-    whole = all(is_whole(store.parent) for store in settings.out.rglob(STORE_FILE))
+    whole = not samples_left_out(settings.out)
+    whole &= all(is_whole(store.parent) for store in settings.out.rglob(STORE_FILE))
     return Outcome(summary, report_and_table(settings.out, SUMMARY), whole=whole)
 
 
@@ -34,3 +39,8 @@ def granularity_demo_outcome(settings: GranularityDemo) -> Outcome:
 def fine_coarse_outcome(settings: FineCoarse) -> Outcome:
     """`harsanyi fine-coarse`."""
     return Outcome(run_fine_coarse(settings), report_and_table(settings.out, DELTA))
+
+
+def features_outcome(settings: Features) -> Outcome:
+    """`harsanyi features`."""
+    return Outcome(run_features(settings), report_and_table(settings.out, FEATURES))

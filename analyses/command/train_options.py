@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from harsanyi.analyses.study.settings import Settings, option
+from harsanyi.models.training.optimisers import Optimiser
 
 # The options of each kind of pretraining.
 OF_KIND = {
@@ -49,8 +50,8 @@ class Train(Settings):
     """Passes over the samples; 0 only writes the network as it starts."""
     rate: float = 1e-3
     """Learning rate."""
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with Nesterov momentum 0.9."""
+    optimiser: Optimiser = "adamw"
+    """adamw, sgd (with Nesterov momentum 0.9), or plain-sgd."""
     weight_decay: float = 0.01
     """Of the optimiser."""
     batch_size: int = 64

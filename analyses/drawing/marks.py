@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from harsanyi.analyses.drawing.palette import BAND
+from harsanyi.shown import number
 
 
 def line_with_band(
@@ -80,6 +81,15 @@ def dots_with_bars(
     x, y = (rows.value, places) if horizontal else (places, rows.value)
     style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
     ax.plot(x, y, color=colour, label=label, **style | dots)
+
+
+def percent_tick(share: float, _: float = 0) -> str:
+    """A share on an axis, with as many digits as it needs.
+
+    >>> [percent_tick(share) for share in (0.035, 0.04, 0.25)]
+    ['3.5%', '4%', '25%']
+    """
+    return f"{number(100 * share, '.3g')}%"
 
 
 def share_axis(ax: Axes, top: float | None = 1.02) -> None:

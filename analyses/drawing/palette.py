@@ -113,6 +113,20 @@ def legend_above(ax: Axes) -> None:
         text.set_parse_math(False)
 
 
+def legend_over(figure: Figure, *, columns: int) -> None:
+    """One frameless legend above all panels, of the entries of the first.
+
+    Args:
+        figure: with panels that have the same entries.
+        columns: of entries.
+    """
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    options = {"frameon": False, "fontsize": FONT, "columnspacing": 1.2, "handlelength": 1.6}
+    legend = figure.legend(handles, names, loc="outside upper center", ncols=columns, **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
 def figure_of(ax: Axes) -> Figure:
     """The figure of a plot's axes, for a file or a page: pyplot shows it no more."""
     import matplotlib.pyplot as plt

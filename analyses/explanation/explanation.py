@@ -133,6 +133,11 @@ def _predicted(module: Any, seen: Understood, options: dict[str, Any]) -> list[i
     with torch.inference_mode(), game.evaluating():
         outputs = torch.cat([game.unmasked(torch.tensor([i], device=game.device)) for i in range(game.games)])
     if outputs.ndim == 2 and outputs.shape[1] > 1:
+        if len(failed := outputs.isnan().any(1).nonzero()):
+            raise ValueError(
+                f"the model gives NaN for input {int(failed[0])}, and no class can be predicted from it: "
+                "leave the input out, or give labels=[…], one for each input"
+            )
         return outputs.argmax(1).tolist()
     if outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1):
         raise ValueError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from harsanyi.analyses.fine_coarse.hard_samples import CHOSEN
 from harsanyi.analyses.fine_coarse.level_map import COARSE, FINE, MATCHED, MATCHED_DELTA
 from harsanyi.analyses.fine_coarse.own_words import BETA, CORRELATION, DELTA, REDUNDANCY
 from harsanyi.analyses.fine_coarse.settings import FineCoarse
@@ -27,12 +28,18 @@ def require_claimed(study: FineCoarse, levels: Sequence[str], sizes: Sequence[in
     """
     cells = [_cell(level, width, size) for level in levels for width in study.widths for size in sizes]
     names = [f"{quantity}:{cell}" for quantity in (*GAINS, *ACCURACIES) for cell in cells]
+    if study.hardest:
+        names += [_hard_name(level, chosen) for level in levels for chosen in CHOSEN]
     alone = _places(study, levels)
     require_claims(study.claims, [*names, *alone], alone=alone)
 
 
 def claims_of_levels(
-    study: FineCoarse, levels: Sequence[str], tables: Mapping[str, pd.DataFrame], cells: pd.DataFrame
+    study: FineCoarse,
+    levels: Sequence[str],
+    tables: Mapping[str, pd.DataFrame],
+    cells: pd.DataFrame,
+    hard: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The table of claims by its name; nothing for a study without claims.
 
@@ -41,13 +48,15 @@ def claims_of_levels(
         levels: the names of its levels.
         tables: of the study, by name.
         cells: of `level_map`.
+        hard: of `hard_cells`, where there are hard samples.
 
     Returns:
         "claims" and the table of `claims_table`.
     """
 
     def quantities() -> dict[str, Quantity]:
-        return _by_seed(cells) | quantities_at(_places(study, levels), tables, over="seeds")
+        by_seed = _by_seed(cells) | ({} if hard is None else _hard_by_seed(hard))
+        return by_seed | quantities_at(_places(study, levels), tables, over="seeds")
 
     return told_claims(quantities, study.claims)
 
@@ -65,6 +74,21 @@ def _by_seed(cells: pd.DataFrame) -> dict[str, Quantity]:
                 "seeds", tuple(wide.index), (values.to_numpy(float),), bounds=(least, 1.0)
             )
     return found
+
+
+def _hard_by_seed(hard: pd.DataFrame) -> dict[str, Quantity]:
+    """Gains of fine over coarse training on hard samples, a number a judging seed."""
+    found = {}
+    for (level, chosen), rows in hard.groupby(["grouping", "chosen"], sort=False):
+        wide = rows.pivot(index="seed", columns="training", values="accuracy").dropna()
+        gain = (wide[FINE] - wide[COARSE]).to_numpy(float)
+        name = _hard_name(str(level), str(chosen))
+        found[name] = Quantity("seeds", tuple(wide.index), (gain,), bounds=(-1.0, 1.0))
+    return found
+
+
+def _hard_name(level: str, chosen: str) -> str:
+    return f"hard_delta:{'_'.join(level.split())}:{'_'.join(chosen.split())}"
 
 
 def _places(study: FineCoarse, levels: Sequence[str]) -> dict[str, Place]:

@@ -158,7 +158,8 @@ def _ladder_study(out: Path, extent: DemoExtent) -> Granularity:
 
 def demo_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """The figures of the studies with networks of one hidden layer, by caption."""
-    intervals = intervals_over(int(tables[DELTA].games.min()), "seeds")
+    seeds = int(tables[DELTA].games.min())
+    intervals, of_losses = (intervals_over(seeds, "seeds", of=of) for of in ("means", "means above 0"))
     return {
         "Delta map: Δ on digits in two halves, by hidden units and training samples; n.s.: an interval with "
         f"0 ({intervals})": draw_delta_maps(tables[DELTA]),
@@ -166,7 +167,7 @@ def demo_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
             plot_redundancy(tables[DIAL])
         ),
         f"Loss in parts: digits in halves together, {_cell(LOSS_WIDTH, LOSS_SAMPLES)}, no early stopping, "
-        f"{intervals}": draw_loss_split(tables[LOSS]),
+        f"{of_losses}": draw_loss_split(tables[LOSS]),
     }
 
 

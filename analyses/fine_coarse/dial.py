@@ -10,7 +10,7 @@ import torch
 from harsanyi.analyses.fine_coarse.csv_cache import read_or_make
 from harsanyi.analyses.fine_coarse.delta_map import draw_rows
 from harsanyi.analyses.fine_coarse.pool import Pool, standardised
-from harsanyi.analyses.statistics.bootstrap import mean_interval
+from harsanyi.analyses.statistics.bootstrap import positive_mean_interval
 from harsanyi.analyses.statistics.correlation import require_columns
 from harsanyi.data.circles import Circles
 from harsanyi.models import StackRecipe, StackSamples, train_stack
@@ -123,7 +123,8 @@ def _loss_split(
         for part in ("coarse", "intra"):
             for split, prefix in SPLITS.items():
                 for step, values in history.groupby("step")[f"{prefix}{part}"]:
-                    (interval,) = mean_interval(values.to_numpy()[:, None])
+                    losses = values.to_numpy()[:, None].clip(0)  # float32 may round 0 to −1e−8
+                    (interval,) = positive_mean_interval(losses)
                     row = {
                         "objective": objective,
                         "part": part,

@@ -14,6 +14,7 @@ from harsanyi.analyses.fine_coarse.feature_learning import FeatureRun, superclas
 from harsanyi.analyses.statistics.bootstrap import mean_interval
 from harsanyi.data.patches import NOISE, ROLES, PatchSamples
 from harsanyi.interactions import And, Interactions, MaskedModel, Players, coalition_masks, extract
+from harsanyi.models.training.deep_patch_network import DeepPatchNetwork
 from harsanyi.models.training.patch_network import PatchNetwork
 
 # The share of hard samples in each kind of samples.
@@ -50,7 +51,7 @@ def error_table(
 
     def errors(run: FeatureRun) -> dict[tuple[object, ...], float]:
         drawn = {kind: run.task.sample(count, seed, hard) for kind, hard in KINDS_OF_SAMPLE.items()}
-        return {(kind,): _error(run, samples, reading) for kind, samples in drawn.items()}
+        return {(kind,): superclass_error(run, samples, reading) for kind, samples in drawn.items()}
 
     return _mean_over_runs(runs, errors, ["samples"])
 
@@ -58,9 +59,10 @@ def error_table(
 def alignment_table(runs: Sequence[FeatureRun]) -> pd.DataFrame:
     """Alignment of neurons with the features of their class, and their response to these, by step.
 
-    alignment = max_r ⟨w_{c,r}, v⟩, response = Σ_r ReLU(⟨w_{c,r}, v⟩ + b_{c,r}) over the m neurons of a class
-    c; means over all classes and their features. A class has its superclass's common feature and the fine
-    feature of its subclass; with coarse labels, the fine features of all its subclasses.
+    alignment = max_r ⟨w_{c,r}, v⟩ over the m neurons of a class c, where layers before them turn v into h(v)
+    max_r ⟨w_{c,r}, h(v)⟩; response is the output of c on the patch v alone, of two layers Σ_r ReLU(⟨w_{c,r},
+    v⟩ + b_{c,r}). Means over all classes and their features. A class has its superclass's common feature and
+    the fine feature of its subclass; with coarse labels, the fine features of all its subclasses.
 
     Returns:
         tidy: level, quantity ("alignment", "response"), feature ("common", "fine"), step, value, low, high,
@@ -75,12 +77,12 @@ def alignment_table(runs: Sequence[FeatureRun]) -> pd.DataFrame:
     """
 
     def alignments(run: FeatureRun) -> dict[tuple[object, ...], float]:
-        own = _own_features(run)
+        own = own_features(run)
         return {
             (quantity, feature, step): value
             for step, state in run.states.items()
             for feature, (classes, vectors) in own.items()
-            for quantity, value in _alignment(state, classes, vectors).items()
+            for quantity, value in alignment_of(state, classes, vectors).items()
         }
 
     return _mean_over_runs(runs, alignments, ["quantity", "feature", "step"])
@@ -171,14 +173,24 @@ def _groups(role: Tensor) -> dict[str, Tensor]:
     return groups
 
 
-def _error(run: FeatureRun, samples: PatchSamples, reading: Literal["sum", "max"]) -> float:
+def superclass_error(run: FeatureRun, samples: PatchSamples, reading: Literal["sum", "max"] = "sum") -> float:
+    """The share of samples whose superclass the trained network answers wrong.
+
+    Args:
+        run: the network.
+        samples: of a task with the same classes.
+        reading: of fine outputs, as in `superclass_outputs`.
+
+    Returns:
+        the share, 0 to 1.
+    """
     with torch.inference_mode():
         outputs = run.final(samples.inputs)
     answers = superclass_outputs(outputs, run.task.superclasses, reading=reading).argmax(1)
     return (answers != samples.coarse).double().mean().item()
 
 
-def _own_features(run: FeatureRun) -> dict[str, tuple[Tensor, Tensor]]:
+def own_features(run: FeatureRun) -> dict[str, tuple[Tensor, Tensor]]:
     """Pairs of a class and a vector, for the common and for the fine features."""
     task = run.task
     fine = torch.arange(task.classes("fine"))
@@ -190,10 +202,23 @@ def _own_features(run: FeatureRun) -> dict[str, tuple[Tensor, Tensor]]:
     }
 
 
-def _alignment(network: PatchNetwork, classes: Tensor, vectors: Tensor) -> dict[str, float]:
-    """Means over pairs of a class and a vector."""
-    along = torch.einsum("pmd,pd->pm", network.weight.detach()[classes].double(), vectors.double())
-    response = (along + network.bias[classes]).clamp_min(0).sum(1)
+def alignment_of(
+    network: PatchNetwork | DeepPatchNetwork, classes: Tensor, vectors: Tensor
+) -> dict[str, float]:
+    """Alignment and response, as in `alignment_table`: means over pairs of a class and a feature.
+
+    Args:
+        network: with outputs for the classes.
+        classes: numbers of the classes `(pairs,)`.
+        vectors: a feature of each `(pairs, dimension)`.
+
+    Returns:
+        "alignment" and "response".
+    """
+    precise, each = copy.deepcopy(network).double(), torch.arange(len(classes))
+    with torch.no_grad():
+        along = precise.along(vectors.double())[each, classes]
+        response = precise(vectors.double()[:, None])[each, classes]
     return {"alignment": along.amax(1).mean().item(), "response": response.mean().item()}
 
 

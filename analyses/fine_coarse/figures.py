@@ -3,16 +3,17 @@
 Every plot takes a table and returns the `Axes` it drew on, see drawing/palette.py.
 """
 
+from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from harsanyi.analyses.drawing.lettering import name_points
-from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band
+from harsanyi.analyses.drawing.marks import dots_with_bars, line_with_band, percent_tick
 from harsanyi.analyses.drawing.palette import (
     BAND,
     COARSE,
@@ -35,6 +36,10 @@ PART_COLOURS = {
     "coarse": ("between coarse classes", COARSE),
     "intra": ("within them", FINE),
 }
+# Of data sets: none of these is that of fine or of coarse training.
+DATA_COLOURS = NETWORK_COLOURS[3:]
+# A shorter logarithmic axis has ticks at 2 and 5, too: it may have one power of ten.
+DECADES_ALONE = 100
 SPLIT_LINES = {"train": "solid", "held out": "dashed"}
 
 
@@ -83,12 +88,20 @@ def plot_delta_map(table: pd.DataFrame, ax: Axes | None = None, *, limit: float 
     return ax
 
 
-def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def plot_redundancy(
+    table: pd.DataFrame, ax: Axes | None = None, *, colours: Mapping[str, str] | None = None
+) -> Axes:
     """Δ against boundary redundancy, a colour a data set; whiskers are the table's intervals.
 
     Args:
         table: data, redundancy, value, low, high (of Δ); also redundancy_low and redundancy_high where the
             redundancy is measured. A column grouping names the points.
+        ax: to draw on; new axes by default.
+        colours: of the data sets, by name, where several figures show them; by default one after the other.
+            Not those of fine and coarse training.
+
+    Returns:
+        the axes.
 
     >>> row = dict(data="circles", redundancy=0.2, value=0.1, low=0.05, high=0.15)
     >>> plot_redundancy(pd.DataFrame([row])).get_legend().get_texts()[0].get_text()
@@ -97,7 +110,9 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require_columns(table, ["data", "redundancy", "value", "low", "high"])
     ax = ax or new_axes(COLUMN, 2.4)
     ax.axhline(0, color=FAINT, linewidth=0.6)
-    for colour, (name, rows) in zip(cycle(NETWORK_COLOURS[1:]), table.groupby("data", sort=False)):
+    shades = dict(zip(dict.fromkeys(table.data), cycle(DATA_COLOURS), strict=False)) | dict(colours or {})
+    for name, rows in table.groupby("data", sort=False):
+        colour = shades[str(name)]
         dots_with_bars(ax, rows.redundancy, rows, colour, str(name))
         if "redundancy_low" in rows:
             ax.hlines(rows.value, rows.redundancy_low, rows.redundancy_high, color=colour, linewidth=1.2)
@@ -107,10 +122,9 @@ def plot_redundancy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     label_axes(ax, "boundary redundancy", POINTS)
     legend_above(ax)
     if "grouping" in table:
-        shades = dict(zip(dict.fromkeys(table.data), cycle(NETWORK_COLOURS[1:]), strict=False))
-        colours = [shades[data] for data in table.data]
+        of_points = [shades[data] for data in table.data]
         places = {"redundancy": "x", "value": "y", "redundancy_low": "left", "redundancy_high": "right"}
-        name_points(ax, table.rename(columns=places), list(map(str, table.grouping)), colours)
+        name_points(ax, table.rename(columns=places), list(map(str, table.grouping)), of_points)
     return ax
 
 
@@ -118,7 +132,8 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The loss between coarse classes and the loss within them, by step; solid: training, dashed: held out.
 
     Args:
-        table: part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, in nats.
+        table: part ("coarse", "intra"), split ("train", "held out"), step, value, low, high, in nats; as of
+            `loss_split`, whose bounds are above 0. The axis is logarithmic.
 
     >>> row = dict(part="coarse", split="train", value=0.7, low=0.6, high=0.8)
     >>> len(plot_loss_split(pd.DataFrame([{**row, "step": step} for step in (0, 10)])).lines)
@@ -135,6 +150,9 @@ def plot_loss_split(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())  # a short axis would mix 0.1 and 2 × 10⁻¹
+    low, high = ax.get_ylim()
+    if high < DECADES_ALONE * low:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     label_axes(ax, "step", "loss (nats)")
     legend_above(ax)
@@ -166,7 +184,7 @@ def plot_beta(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for value, low, high in coarse[["value", "low", "high"]].to_numpy(float).tolist():
         ax.axhline(value, color=COARSE, linewidth=1.2, linestyle="dashed", label="coarse labels")
         ax.axhspan(low, high, color=COARSE, alpha=BAND, linewidth=0)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
+    ax.yaxis.set_major_formatter(percent_tick)
     label_axes(ax, "β", "coarse answers right")
     legend_above(ax)
     return ax

@@ -123,12 +123,26 @@ def level_deltas(cells: pd.DataFrame) -> pd.DataFrame:
         train_accuracy of each training; delta, fine less coarse seed by seed; delta_equal_parameters, fine
         less the coarse networks with as many parameters.
     """
-    parts = [delta_table(cells, CELL)]
-    matched = cells[cells.training != COARSE].replace({"training": {MATCHED: COARSE}})
-    parts.append(delta_table(matched, CELL).query("quantity == 'delta'").assign(quantity=MATCHED_DELTA))
     fitted = delta_table(cells.assign(accuracy=cells.train_accuracy), CELL)
-    parts.append(fitted.query("quantity == 'accuracy'").assign(quantity="train_accuracy"))
-    table = pd.concat(parts, ignore_index=True)
+    fitted = fitted.query("quantity == 'accuracy'").assign(quantity="train_accuracy")
+    gains = with_matched_gains(cells, delta_table(cells, CELL), CELL)
+    return pd.concat([gains, fitted], ignore_index=True)
+
+
+def with_matched_gains(cells: pd.DataFrame, deltas: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Accuracies and gains of fine training over coarse, and over coarse networks with as many parameters.
+
+    Args:
+        cells: training (the three of `level_cell`), seed, accuracy and the columns of `by`.
+        deltas: of `delta_table` for these cells.
+        by: the columns that name a cell.
+
+    Returns:
+        the rows of `deltas` of accuracies and of fine training, and delta_equal_parameters below.
+    """
+    matched = cells[cells.training != COARSE].replace({"training": {MATCHED: COARSE}})
+    over_matched = delta_table(matched, by).query("quantity == 'delta'").assign(quantity=MATCHED_DELTA)
+    table = pd.concat([deltas, over_matched], ignore_index=True)
     of_fine = (table.training == FINE) | ~table.quantity.str.startswith("delta")
     return table[of_fine].reset_index(drop=True)
 

@@ -28,7 +28,7 @@ from harsanyi.data import Inputs
 from harsanyi.data.hierarchies import LabelHierarchy
 from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.samples import input_batches, logits_in_batches
+from harsanyi.models.training.samples import all_logits, input_batches, require_answers
 
 Betas = tuple[float, ...]
 # The columns that name an objective and a level.
@@ -206,12 +206,12 @@ def _level_columns(betas: Betas, hierarchy: LabelHierarchy) -> dict[str, Any]:
 
 
 def _tested(network: Network, weights: Path, test: Inputs, hierarchy: LabelHierarchy) -> pd.DataFrame:
-    """Accuracy and loss on each level, the finest first, of the network with these weights."""
+    """Accuracy and loss on each level, the finest first, of these weights, on the inputs that they answer."""
     trained = models.load(network.name, weights).to(network.device)
     inputs_of = input_batches(trained, test.items, cache_bytes=0)
-    batches = logits_in_batches(trained, inputs_of, len(test), BATCH_SIZE)
-    logits = torch.cat([logits for _, logits in batches])
-    labels = torch.from_numpy(test.labels[hierarchy.levels[0].name])
+    answered, logits, failed = all_logits(trained, inputs_of, len(test), BATCH_SIZE)
+    require_answers(trained, failed, len(test))
+    labels = torch.from_numpy(test.labels[hierarchy.levels[0].name])[answered]
     rows = []
     for level in hierarchy.levels:
         group = torch.from_numpy(hierarchy.groups(level.name))

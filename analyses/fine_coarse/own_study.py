@@ -11,6 +11,8 @@ from harsanyi.analyses.drawing.palette import FONT, PAGE, Drawing, figure_of
 from harsanyi.analyses.fine_coarse.claims import claims_of_levels, require_claimed
 from harsanyi.analyses.fine_coarse.dial import loss_split
 from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_redundancy
+from harsanyi.analyses.fine_coarse.hard_figures import plot_hard_samples
+from harsanyi.analyses.fine_coarse.hard_samples import hard_cells, hard_deltas
 from harsanyi.analyses.fine_coarse.level_map import (
     FINE,
     beta_sweep,
@@ -25,6 +27,7 @@ from harsanyi.analyses.fine_coarse.own_words import (
     BETA,
     CORRELATION,
     DELTA,
+    HARD,
     LOSS,
     REDUNDANCY,
     describe_levels,
@@ -48,6 +51,7 @@ from harsanyi.writing import sole_writer
 
 WORK = "“Should We Always Train Models on Fine-Grained Classes?” (arXiv 2509.05130)"
 CELLS = "cells"  # the folder of finished cells, and the table of their networks
+HARD_CELLS = "hard_cells"
 OBJECTIVES = {"fine, β = 1": 1.0, "coarse, β = 0": 0.0}
 SECOND_RATE = 0.1  # of the first, once the validation loss no longer falls
 MOMENTUM, CHECK, PATIENCE, ENDLESS = 0.9, 100, 8, 10**6
@@ -57,8 +61,8 @@ def run_fine_coarse(study: FineCoarse, *, progress: bool = True) -> list[str]:
     """Run a study of fine against coarse training; returns its results in sentences.
 
     Writes into `study.out`: study.toml, cells (finished networks' accuracies, which are read and not computed
-    again), the tables cells, delta, beta, loss, redundancy and correlation as .csv and .h5, with `claims`
-    claims, figures and report.html.
+    again), the tables cells, delta, beta, loss, redundancy and correlation as .csv and .h5, with `hardest`
+    hard and hard_cells, with `claims` claims; figures and report.html.
 
     Args:
         study: what to do.
@@ -75,7 +79,7 @@ def run_fine_coarse(study: FineCoarse, *, progress: bool = True) -> list[str]:
     with sole_writer(study.out):
         study.write(study.out / STUDY_FILE)
         tables = _tables(study, levels, sizes, progress)
-        tables |= claims_of_levels(study, names, tables, tables[CELLS])
+        tables |= claims_of_levels(study, names, tables, tables[CELLS], tables.get(HARD_CELLS))
         answer, *others = [*describe_levels(tables), *describe_claims(tables)]
         report = Report(
             title=f"Fine against coarse training for {study.target}",
@@ -123,7 +127,11 @@ def _tables(
         for level in levels
     ]
     widest = _recipe(study, max(study.widths))
-    return {
+    hard = {}
+    if study.hardest:
+        judged = hard_cells(levels, largest, recipe, study.seeds, study.hardest, folder)
+        hard = {HARD_CELLS: judged, HARD: hard_deltas(judged)}
+    return hard | {
         CELLS: cells,
         DELTA: level_deltas(cells),
         BETA: with_corrected(
@@ -154,13 +162,19 @@ def _figures(
             figure_of(plot_correlation(gain_points(tables[CELLS]), "intra_loss", "delta", "grouping"))
         ),
     }
+    of_losses = intervals_over(len(study.seeds), "seeds", of="means above 0")
     for name, rows in losses.groupby("grouping", sort=False):
-        caption = f"Loss in parts for {name}: {cell}, no early stopping, {intervals}"
+        caption = f"Loss in parts for {name}: {cell}, no early stopping, {of_losses}"
         figures[caption] = draw_loss_split(rows)
     redundancy = _gain_by_redundancy(deltas, tables[REDUNDANCY], middle_width(study), max(sizes))
     figures[f"Redundancy: Δ by the share of the fine boundary within coarse classes, {cell}"] = figure_of(
         plot_redundancy(redundancy)
     )
+    if HARD in tables:
+        figures[
+            f"Hard samples: coarse answers right on test samples that are hard for a network, {cell}, by "
+            f"networks of other seeds, {intervals}"
+        ] = figure_of(plot_hard_samples(tables[HARD]))
     return figures
 
 
@@ -228,6 +242,14 @@ def _notes(study: FineCoarse) -> list[str]:
         "Where coarse networks do not fit their own training samples, Δ is of training, not generalisation.",
         "Redundancy is this project's own measure, along segments between test samples of one fine network.",
     ]
+    if study.hardest:
+        notes.append(
+            "Hard samples are those that a network answers wrong with the lowest margins, log p of the right "
+            "coarse class less log p of the next. The network that chose them errs on all: “same seed” "
+            "shows how far that alone flatters fine training. Judged by other seeds, what one kind of "
+            "training finds hard is easier for the other kind; “either”, the mean of both choices, favours "
+            "neither."
+        )
     if study.subclasses:
         notes.append(
             f"The level k-means has {study.subclasses} clusters of the inputs in each class of "

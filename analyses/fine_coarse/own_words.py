@@ -7,10 +7,19 @@ import pandas as pd
 
 from harsanyi.analyses.fine_coarse.level_map import COARSE, FINE, MATCHED, MATCHED_DELTA
 from harsanyi.analyses.fine_coarse.report import delta_words, describe_deltas
-from harsanyi.analyses.report.words import percent, points, resting_on, with_interval
+from harsanyi.analyses.report.words import NO_VALUE, percent, points, resting_on, with_interval
 from harsanyi.analyses.statistics.comparisons import told_apart
 
 DELTA, BETA, LOSS, REDUNDANCY, CORRELATION = "delta", "beta", "loss", "redundancy", "correlation"
+HARD = "hard"
+# Who chose hard samples, in words.
+CHOSEN_WORDS = {
+    "coarse": "hard for a coarse network of another seed",
+    "fine": "hard for a fine network of another seed",
+    "either": "either, the mean of both",
+    "same seed": "hard for the coarse network of the same seed",
+    "all": "all test samples",
+}
 # What the gain is correlated with, in words.
 CAUSES = {"intra_loss": "the loss within coarse classes", "coarse_train_accuracy": "coarse training accuracy"}
 
@@ -30,6 +39,7 @@ def describe_levels(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         *(_fit(str(name), rows) for name, rows in deltas.groupby("grouping", sort=False)),
         *(_optimum(str(name), rows) for name, rows in tables[BETA].groupby("grouping", sort=False)),
         *(_redundancy(row) for row in tables[REDUNDANCY].itertuples()),
+        *(_hard(str(name), rows) for name, rows in _by_level(tables.get(HARD))),
         *(_correlation(row) for row in tables[CORRELATION].itertuples() if row.coefficient == "spearman"),
         resting_on(int(deltas.games.min()), "seeds"),
     ]
@@ -64,7 +74,45 @@ def tables_of_levels(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFra
         ),
         "Training accuracy of coarse networks": _shares(fitted.assign(**names)),
         "Coarse answers right by β": _betas(tables[BETA]),
+        **({"Coarse answers right on hard samples": hard_words(tables[HARD])} if HARD in tables else {}),
     }
+
+
+def hard_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracies and gains on hard samples: levels and choices down.
+
+    Args:
+        table: of `hard_deltas`.
+
+    >>> row = dict(grouping="exact", chosen="all", quantity="delta", training="fine", samples=50.0)
+    >>> hard_words(pd.DataFrame([row | dict(value=0.1, low=0.0, high=0.2)])).iloc[0].tolist()
+    ['50', '+10.0 [+0.0, +20.0]']
+    """
+    across = {
+        "accuracy": lambda row: (row.training, with_interval(row, ".1%")),
+        DELTA: lambda row: ("fine less coarse, points", with_interval(row, points)),
+        MATCHED_DELTA: lambda row: ("fine less equal parameters, points", with_interval(row, points)),
+    }
+    cells: dict[str, dict[str, str]] = {}
+    for row in table.itertuples():
+        name, text = across[str(row.quantity)](row)
+        down = f"{row.grouping}, {CHOSEN_WORDS[str(row.chosen)]}"
+        cells.setdefault(down, {"samples": f"{row.samples:,.0f}"})[name] = text
+    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("level, samples").fillna("–")
+
+
+def _by_level(table: pd.DataFrame | None) -> list[tuple[Any, pd.DataFrame]]:
+    return [] if table is None else list(table.groupby("grouping", sort=False))
+
+
+def _hard(name: str, rows: pd.DataFrame) -> str:
+    gains = rows[rows.quantity == DELTA].set_index("chosen")
+    texts = {by: with_interval(gains.loc[by], points) for by in gains.index}
+    return (
+        f"{name}: on hard samples, chosen by either kind of network and judged by other seeds, Δ is "
+        f"{texts.get('either', NO_VALUE)} points, and {texts['all']} on all; on what a coarse network finds "
+        f"hard it is {texts.get('coarse', NO_VALUE)}, on what a fine one does {texts.get('fine', NO_VALUE)}."
+    )
 
 
 def _shares(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ Functions take tables and return a whole `Figure`, which pyplot does not know.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harsanyi.analyses.drawing.palette import FONT, PAGE, Drawing
+from harsanyi.analyses.drawing.palette import FONT, PAGE, Drawing, legend_over
 from harsanyi.analyses.fine_coarse.figures import plot_delta_map, plot_loss_split
 from harsanyi.analyses.statistics.correlation import require_columns
 
@@ -55,8 +55,10 @@ def draw_loss_split(table: pd.DataFrame) -> Figure:
     for ax, (name, rows) in zip(panels, objectives, strict=True):
         plot_loss_split(rows, ax)
         ax.set_xlabel(f"step ({name})", fontsize=FONT)
-    for ax in panels[1:]:
-        ax.set_ylabel("")
+    for ax in panels:
         if legend := ax.get_legend():
             legend.remove()
+    for ax in panels[1:]:
+        ax.set_ylabel("")
+    legend_over(figure, columns=2)
     return figure

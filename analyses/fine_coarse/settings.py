@@ -49,6 +49,11 @@ class FineCoarse(Settings):
     betas: tuple[float, ...] = (0.25, 0.5, 0.75, 1.5)
     """Also train on L_coarse + β L_intra with these β. With the middle of --widths and the last of --sizes; 0
     (coarse) and 1 (fine) are always there."""
+    hardest: float = 0.0
+    """Also ask which training answers hard samples: this share of the test samples. They are those that a
+    coarse network answers wrong with the lowest margins, judged by networks of other seeds; beside them stand
+    those that a fine network answers wrong. With the middle of --widths and the last of --sizes. 0 for
+    none."""
     steps: int = 6000
     """Largest number of steps of a training; it stops earlier by its validation samples."""
     rate: float = 0.01
@@ -59,7 +64,8 @@ class FineCoarse(Settings):
     """Claims, told by rule. Stated before the study runs, as "delta:LEVEL:WIDTH:SIZE > 0". Also
     delta_equal_parameters, and the accuracies fine, coarse and coarse_equal_parameters; by themselves
     over_zero:beta-0.5:LEVEL and over_one:beta-0.5:LEVEL (gains of the sweep), redundancy:LEVEL and
-    spearman:intra_loss:LEVEL."""
+    spearman:intra_loss:LEVEL. With --hardest hard_delta:LEVEL:CHOSEN, CHOSEN of coarse, fine,
+    either, same_seed and all."""
     image_column: str | None = None
     """Column of the images, in tables."""
     text_column: str | None = None
@@ -91,6 +97,13 @@ class FineCoarse(Settings):
             raise ValueError(f"--betas has {wrong[0]}: expected numbers of 0 or more")
         if not 0 < self.rate < float("inf"):
             raise ValueError(f"--rate is {self.rate}: expected a number above 0")
+        if not 0 <= self.hardest <= 1:
+            raise ValueError(f"--hardest is {self.hardest}: expected a share from 0 to 1")
+        if self.hardest and len(self.seeds) < 2:
+            raise ValueError(
+                f"--hardest is {self.hardest:g} with one seed: expected two or more, as samples that "
+                "one seed chooses are judged by others"
+            )
         if self.columns is not None and self.target in self.columns:
             raise ValueError(f"--columns has the target {self.target}: expected finer columns")
         if self.features is not None:

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from harsanyi.analyses.drawing.marks import dots_with_bars
+from harsanyi.analyses.drawing.marks import dots_with_bars, percent_tick
 from harsanyi.analyses.drawing.palette import BAND, DISCARDED, FAINT, LEVELS, NETWORK_COLOURS, label_axes
+from harsanyi.analyses.granularity.kinds import kind_in_words
 from harsanyi.analyses.granularity.runs import BASELINE
 from harsanyi.analyses.granularity.settings import Kind
 
@@ -45,7 +46,7 @@ def draw_kinds(ax: Axes, rows: pd.DataFrame, x: str) -> None:
     for kind, factor in zip(kinds, beside(rows[x], len(kinds)), strict=True):
         line = rows[rows.kind == kind].sort_values(x)
         places = apart[np.searchsorted(apart, line[x].to_numpy(), side="right") - 1]
-        draw_whiskered(ax, places * factor, line, kind, **KIND_STYLES[kind])
+        draw_whiskered(ax, places * factor, line, kind_in_words(kind), **KIND_STYLES[kind])
 
 
 def beside(x: pd.Series, lines: int) -> np.ndarray:
@@ -96,7 +97,7 @@ def set_class_axis(ax: Axes, classes: pd.Series, y: str) -> None:
         y: the label of the vertical axis.
     """
     set_log_axis(ax, classes)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    ax.yaxis.set_major_formatter(percent_tick)
     label_axes(ax, "pretraining classes", y)
 
 

@@ -12,6 +12,7 @@ from harsanyi.analyses.granularity.figures import (
     plot_misalignment,
     plot_sizes,
 )
+from harsanyi.analyses.granularity.kinds import kind_in_words
 from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder, plot_ladder_orders
 from harsanyi.analyses.granularity.runs import BASELINE
 from harsanyi.analyses.granularity.settings import Granularity
@@ -39,11 +40,12 @@ def figures_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[s
             "ImageNet-21k to ImageNet-1k, other data, networks and recipes (right)"
         ] = draw_beside_published(summary, sizes[-1])
     for kind in kinds if len(sizes) > 1 else ():
-        caption = f"Sizes for {kind}: {error} on the target by training samples, {intervals}"
+        caption = f"Sizes for {kind_in_words(kind)}: {error} on the target by training samples, {intervals}"
         figures[caption] = figure_of(plot_sizes(summary, kind, error=error))
     for kind in kinds if len(study.pretrain_sizes) > 1 else ():
         rows = every[every["size"] == sizes[-1]]
-        caption = f"Pretraining sizes for {kind}: {error} on the target by pretraining samples, {intervals}"
+        words = f"{error} on the target by pretraining samples, {intervals}"
+        caption = f"Pretraining sizes for {kind_in_words(kind)}: {words}"
         figures[caption] = figure_of(plot_sizes(rows, kind, error=error, by="pretrain_size"))
     if len(study.misalignment) > 1:
         caption = f"Misalignment with {sizes[-1]} samples: {error} by the share of labels moved, {intervals}"
@@ -65,12 +67,13 @@ def _ladder_figures(
     for kind in kinds:
         if summary[(summary.kind == kind) & (summary["size"] == size)].classes.nunique() < 2:
             continue  # a single rung is no ladder
+        words = kind_in_words(kind)
         figures[
-            f"Ladder of {kind}: accuracy, what the transfer preserves, and what is rare after it, "
+            f"Ladder of {words}: accuracy, what the transfer preserves, and what is rare after it, "
             f"with {size} samples, {intervals}"
         ] = figure_of(plot_ladder(summary, ladder, kind, size))
         figures[
-            f"Orders of {kind}: salient strength at the end of pretraining, mean per input, "
+            f"Orders of {words}: salient strength at the end of pretraining, mean per input, "
             f"with {size} samples, {intervals}"
         ] = figure_of(plot_ladder_orders(ladder, kind, size, unit=unit_of("log_odds")))
     return figures

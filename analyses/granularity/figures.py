@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
+from harsanyi.analyses.drawing.marks import percent_tick
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
     FAINT,
@@ -33,6 +33,7 @@ from harsanyi.analyses.granularity.axes import (
     set_class_axis,
     set_log_axis,
 )
+from harsanyi.analyses.granularity.kinds import KIND_WORDS, counted_in_words
 from harsanyi.analyses.granularity.runs import BASELINE
 
 # The name of each number of samples on an axis.
@@ -80,7 +81,7 @@ def plot_granularity(
     >>> rows += [{**row, "kind": "baseline", "classes": 4, "value": 0.3}]
     >>> ax = plot_granularity(pd.DataFrame(rows), 9)
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['baseline', 'random']
+    ['baseline', 'random classes']
     """
     rows = summary[(summary["size"] == size) & (summary.quantity == quantity)]
     ax = ax or new_axes(COLUMN + 0.4, 2.7)
@@ -170,7 +171,7 @@ def plot_sizes(
         )
     own = rows[rows.kind == kind]
     groups = (
-        [("one class a sample", own)]
+        [(KIND_WORDS[kind], own)]
         if kind == "per-sample"
         else [(f"{count} classes", line) for count, line in own.groupby("classes")]
     )
@@ -181,7 +182,7 @@ def plot_sizes(
         line = line.sort_values(by)
         draw_whiskered(ax, line[by] * factor, line, name, color=level_colour(shade), marker=marker)
     set_log_axis(ax, places)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    ax.yaxis.set_major_formatter(percent_tick)
     name = quantity.replace("_", " ")
     if "error" in name:
         name = error.replace("error", name, 1)
@@ -207,7 +208,7 @@ def plot_misalignment(
     >>> row = dict(kind="random", level="", classes=4, size=9, quantity="error", seeds=3)
     >>> rows = [{**row, "misalignment": share, "value": 0.4, "low": 0.2, "high": 0.5} for share in (0.0, 0.5)]
     >>> plot_misalignment(pd.DataFrame(rows), 9).get_legend().get_texts()[0].get_text()
-    'random, 4 classes'
+    '4 random classes'
     """
     rows = summary[(summary["size"] == size) & (summary.quantity == "error")]
     moved = rows[rows.misalignment > 0][["kind", "classes"]].drop_duplicates()
@@ -219,10 +220,10 @@ def plot_misalignment(
         for marks, (classes, line) in zip(cycle(LEVEL_LINES), of_kind.groupby("classes"), strict=False):
             line = line.sort_values("misalignment")
             style = KIND_STYLES[str(kind)] | marks
-            name = f"{kind}, {classes} classes"
+            name = counted_in_words(str(kind), classes)
             draw_whiskered(ax, line.misalignment + next(shifts), line, name, **style)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axis.set_major_formatter(percent_tick)
     label_axes(ax, "pretraining labels that were moved", _on_target(error))
     legend_above(ax)
     return ax

@@ -2,10 +2,10 @@
 
 from harsanyi import models
 from harsanyi.analyses.granularity.labels import columns_of
-from harsanyi.analyses.granularity.ladder import SCORES
 from harsanyi.analyses.granularity.runs import TransferData
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.training import start_of
+from harsanyi.analyses.study.asked import SCORE_OF
 from harsanyi.analyses.study.first_checks import require_players
 from harsanyi.analyses.study.inputs import draw_inputs
 from harsanyi.analyses.study.layout import lay
@@ -57,7 +57,7 @@ def require_comparable(study: Granularity, data: TransferData) -> None:
         level=study.target,
         players=study.players,
         skip_short=study.skip_short,
-        score=SCORES[study.task],
+        score=SCORE_OF[study.task],
     )
     inputs = label_by_label(data.test, study.target) if study.task == "multi-label" else data.test
     drawn = draw_inputs(compared, inputs).inputs

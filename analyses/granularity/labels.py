@@ -71,10 +71,15 @@ def columns_of(study: Granularity, inputs: Inputs) -> list[str]:
 
 
 def stratum_of(study: Granularity, inputs: Inputs) -> str | None:
-    """The column over whose classes pretraining samples are drawn evenly: the target, or the finest one."""
-    if study.target in inputs.labels or not inputs.labels:
-        return study.target if inputs.labels else None
-    return columns_of(study, inputs)[0]
+    """The column over whose classes pretraining samples are drawn evenly.
+
+    The finest one of data of its own: evenly over the target's classes, those with few fine classes would
+    give each of them more. Else the target, whose samples they are.
+    """
+    if not inputs.labels:
+        return None
+    own = study.pretrain_data is not None or study.target not in inputs.labels
+    return columns_of(study, inputs)[0] if own else study.target
 
 
 def labels_of_classes(

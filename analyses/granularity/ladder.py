@@ -39,14 +39,13 @@ from harsanyi.analyses.run.run import STORE_FILE, Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, Interval
 from harsanyi.analyses.statistics.correlation import correlation_table
 from harsanyi.analyses.statistics.two_way import two_way_interval
-from harsanyi.analyses.study.study import AUTO, MULTI_LABEL, OUTPUT, Compare
+from harsanyi.analyses.study.asked import SCORE_OF
+from harsanyi.analyses.study.study import AUTO, Compare
 from harsanyi.interactions import Store
 from harsanyi.interactions.effects.strength import by_order, split_by_sign
 from harsanyi.shown import counted
 
 COMPARISON, ACCURACY, READ_OUT = "comparison", "accuracy", "read_out"
-# What is read off the networks, by task.
-SCORES = {"classification": "log_odds", "multi-label": MULTI_LABEL, "regression": OUTPUT}
 AMOUNTS = ("all_before", "all_after", "preserved", "discarded", "new")
 # Of each run, by quantity, an amount, or a part and the whole, `(inputs, orders)`.
 ByInput = Mapping[TransferRun, Mapping[str, tuple[np.ndarray, ...]]]
@@ -166,7 +165,7 @@ def comparison_of(study: Granularity, run: TransferRun) -> Compare:
         image_column=study.image_column,
         text_column=study.text_column,
         label_columns=study.label_columns,
-        score=SCORES[study.task],
+        score=SCORE_OF[study.task],
         # The score of a regression is its one output.
         keep_outputs=study.restricted and study.task != "regression",
         device=study.device,

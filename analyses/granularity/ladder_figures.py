@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from harsanyi.analyses.drawing.palette import (
     COLUMN,
-    FONT,
     NETWORK_COLOURS,
     PAGE,
     PRESERVED,
@@ -18,6 +17,7 @@ from harsanyi.analyses.drawing.palette import (
     Drawing,
     label_axes,
     legend_above,
+    legend_over,
     new_axes,
 )
 from harsanyi.analyses.granularity.axes import (
@@ -28,6 +28,7 @@ from harsanyi.analyses.granularity.axes import (
     level_colour,
     set_class_axis,
 )
+from harsanyi.analyses.granularity.kinds import counted_in_words
 from harsanyi.analyses.granularity.ladder import like_with_like
 from harsanyi.analyses.granularity.runs import BASELINE
 
@@ -105,9 +106,7 @@ def draw_ladders(summary: pd.DataFrame, ladder: pd.DataFrame, size: int) -> Figu
         draw_baseline(ax, rows[rows.kind == BASELINE])
         draw_kinds(ax, rows[rows.kind != BASELINE], "classes")
         set_class_axis(ax, rows[rows.kind != BASELINE].classes, name)
-    handles, names = figure.axes[0].get_legend_handles_labels()
-    options = {"frameon": False, "fontsize": FONT, "columnspacing": 1.2, "handlelength": 1.6}
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names), **options)
+    legend_over(figure, columns=3)
     return figure
 
 
@@ -152,7 +151,7 @@ def plot_ladder_orders(
         groups, cycle(MARKERS), shades, shifts, strict=False
     ):
         style = {"color": level_colour(shade), "marker": marker}
-        name = f"{classes} classes" + (f" ({named})" if len(kinds) > 1 else "")
+        name = counted_in_words(str(named), classes) if len(kinds) > 1 else f"{classes} classes"
         draw_whiskered(ax, line.number + shift, line, name, **style)
     ax.set_ylim(bottom=0)
     ax.set_xticks(sorted(set(rows.number)))

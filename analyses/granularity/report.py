@@ -9,18 +9,19 @@ from harsanyi import models
 from harsanyi.analyses.granularity.captions import figures_of
 from harsanyi.analyses.granularity.claims import require_claimed_levels
 from harsanyi.analyses.granularity.first_checks import require_comparable, require_labels
+from harsanyi.analyses.granularity.kinds import classes_in_words, kind_in_words
 from harsanyi.analyses.granularity.ladder import comparison_of, inputs_left_out
 from harsanyi.analyses.granularity.run_tables import DIFFERENCE
 from harsanyi.analyses.granularity.runs import BASELINE, TransferData, TransferRun, plan_runs
 from harsanyi.analyses.granularity.settings import MEANINGLESS, Granularity
 from harsanyi.analyses.granularity.tables import SUMMARY, granularity_tables
 from harsanyi.analyses.granularity.target import ERRORS, notes_on_task, target_in_words
-from harsanyi.analyses.granularity.training import train_runs, training_seconds
+from harsanyi.analyses.granularity.training import samples_left_out, train_runs, training_seconds
 from harsanyi.analyses.granularity.words import (
-    classes_in_words,
     describe_granularity,
     describe_plan,
     findings_of,
+    not_trained_out,
     tables_in_words,
 )
 from harsanyi.analyses.report.page import Report, publish
@@ -55,7 +56,7 @@ def run_granularity(study: Granularity, *, progress: bool = True) -> list[str]:
     data = TransferData.of(study)
     require_labels(study, data)
     runs = plan_runs(study, data)
-    require_claimed_levels(study.claims, runs)
+    require_claimed_levels(study.claims, runs, study)
     is_main = models.is_main_process()
     if not study.only_plan:
         require_own_folder(study.out, "granularity")
@@ -87,7 +88,7 @@ def _computed(
     if not is_main:
         return []
     tables = granularity_tables(study, runs, progress=progress)
-    missing = inputs_left_out(study, runs) if study.inputs else []
+    missing = [*samples_left_out(study.out), *(inputs_left_out(study, runs) if study.inputs else [])]
     answer, *others = describe_granularity(tables, ERRORS[study.task])
     report = Report(
         title=f"{study.model}: label granularity of pretraining, and {study.target}",
@@ -107,12 +108,13 @@ def _computed(
 
 
 def _warnings(study: Granularity, summary: pd.DataFrame) -> list[str]:
-    """Few seeds, few inputs, and the largest size's differences to the baseline whose sign is not known."""
+    """Few seeds, inputs and epochs, and the largest size's differences to the baseline without a sign."""
     rows = summary[(summary.quantity == DIFFERENCE) & (summary["size"] == summary["size"].max())]
     rows = rows[(rows.misalignment == 0) & (rows.low <= 0) & (rows.high >= 0)]
     return [
         *few_seeds(len(study.seeds)),
         *(few_inputs(study.inputs) if study.inputs else []),
+        *not_trained_out(summary),
         *crossing_zero(
             [classes_in_words(row) for row in rows.itertuples()],
             of="difference to the baseline",
@@ -132,7 +134,7 @@ def methods_of_transfer(study: Granularity, data: TransferData, runs: Sequence[T
         the paragraph, then the citation.
     """
     facts = _facts(study, data, runs)
-    kinds = listed(list(dict.fromkeys(run.kind for run in runs if run.kind != BASELINE)))
+    kinds = listed(list(dict.fromkeys(kind_in_words(run.kind) for run in runs if run.kind != BASELINE)))
     network = facts["network"].partition(",")[0]
     return [
         f"{network} (start: {study.start}) was pretrained on labels of several granularities ({kinds}; "
@@ -200,8 +202,8 @@ def notes_on(study: Granularity) -> list[str]:
     ]
     if study.validation and (idle := [kind for kind in study.kinds if kind in MEANINGLESS]):
         notes.append(
-            f"Pretraining on {listed(idle)} labels went to its last epoch: such labels of other samples "
-            "cannot be learned, and validate nothing."
+            f"Pretraining on {listed(list(map(kind_in_words, idle)))} went to its last epoch: such labels of "
+            "other samples cannot be learned, and validate nothing."
         )
     if study.pretrain_data is not None:
         notes.append("The loss and accuracy in the histories of pretraining are of its own first samples.")

@@ -1,5 +1,6 @@
 """Tables of a granularity study's finished runs: errors, losses, and means over seeds."""
 
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ from harsanyi.analyses.granularity.runs import (
 )
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF
-from harsanyi.analyses.granularity.training import chosen_epoch, phase_folder
+from harsanyi.analyses.granularity.training import chosen_checkpoint, chosen_epoch, phase_folder
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_difference_interval, within
 from harsanyi.analyses.statistics.comparisons import P, with_corrected
 from harsanyi.data.alignment import nmi, purity
+from harsanyi.models import read_checkpoint
 
 GROUP = [name for name in RUN_COLUMNS if name != "seed"]
 MEASURES = ["accuracy", "loss", "error"]
 DIFFERENCE = "error_difference"
+# How far the two phases are trained.
+FITS = PRETRAIN_FIT, TARGET_FIT = "pretrain_fit", "target_fit"
 # The end of the names of differences, which have a p; ends and beginnings of the names of shares, 0 to 1.
 OF_DIFFERENCES = "_difference"
 SHARES = ("accuracy", "_share"), ("rare_", "common_")
@@ -41,11 +45,13 @@ def runs_table(study: Granularity, runs: Sequence[TransferRun]) -> pd.DataFrame:
         task multi-label, no accuracy, and error = 1 − mean average precision; of regression, no accuracy,
         error = 1 − R², and loss the mean squared error);
         pretrain_loss, that epoch's mean over its training samples; nmi and purity of the pretraining labels
-        with the target's, on the pretraining samples, if these have target labels. The last three are NaN for
-        the baseline.
+        with the target's, on the pretraining samples, if these have target labels; train_loss, the mean over
+        the target's training samples in the epoch that is tested; and how far both phases are trained,
+        pretrain_fit and target_fit: 1 − loss / log classes (`_fit`), of classes alone. What is of pretraining
+        is NaN for the baseline.
     """
     rows = [_row(study, run) for run in runs if is_done(study, run)]
-    columns = [*RUN_COLUMNS, *MEASURES, "pretrain_loss", "nmi", "purity"]
+    columns = [*RUN_COLUMNS, *MEASURES, "pretrain_loss", "nmi", "purity", "train_loss", *FITS]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -57,11 +63,12 @@ def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> 
 
     Args:
         runs: of `runs_table`.
+        bootstrap: of the intervals.
 
     Returns:
-        the columns of a `TransferRun` but the seed, quantity (accuracy, loss, error, error_difference),
-        value, low, high, seeds, and p and p_corrected of differences. NaN bounds for fewer than three seeds;
-        no error_difference where no baseline is done.
+        the columns of a `TransferRun` but the seed, quantity (accuracy, loss, error, pretrain_fit,
+        target_fit, error_difference), value, low, high, seeds, and p and p_corrected of differences. NaN
+        bounds for fewer than three seeds; no error_difference where no baseline is done.
 
     >>> row = dict(kind="columns", level="fine", classes=10, size=50, misalignment=0.0, loss=0.5)
     >>> row["accuracy"] = 0.9
@@ -76,7 +83,8 @@ def summary_table(runs: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> 
     paired = runs.assign(**{DIFFERENCE: runs.error.to_numpy() - direct.reindex(keys).to_numpy()})
     paired.loc[paired.kind == BASELINE, DIFFERENCE] = np.nan
     named = [name for name in RUN_COLUMNS if name in paired]
-    long = paired.melt(named, [*MEASURES, DIFFERENCE], var_name="quantity").dropna(subset="value")
+    measures = [*MEASURES, *(name for name in FITS if name in paired), DIFFERENCE]
+    long = paired.melt(named, measures, var_name="quantity").dropna(subset="value")
     return over_seeds(long, bootstrap=bootstrap)
 
 
@@ -119,6 +127,8 @@ def _possible(quantity: str, beside: Collection[str]) -> tuple[float, float]:
     """What a quantity cannot be below and above; errors are shares where accuracies are known."""
     if quantity.endswith(OF_DIFFERENCES):
         return -np.inf, np.inf
+    if quantity in FITS:
+        return -np.inf, 1.0
     share = quantity.endswith(SHARES[0]) or quantity.startswith(SHARES[1])
     return 0.0, 1.0 if share or (quantity == "error" and "accuracy" in beside) else np.inf
 
@@ -128,13 +138,30 @@ def _row(study: Granularity, run: TransferRun) -> dict[str, Any]:
     measure, loss = float(chosen[MEASURES_OF[study.task]]), float(chosen.held_out_loss)
     accuracy = measure if study.task == "classification" else np.nan
     row = {**vars(run), "accuracy": accuracy, "loss": loss, "error": 1 - measure}
+    row["train_loss"] = float(chosen.loss)
+    if study.task == "classification":
+        outputs = read_checkpoint(chosen_checkpoint(study, run, FINETUNE)).classes
+        row[TARGET_FIT] = _fit(row["train_loss"], len(outputs or ()))
     if run.kind != BASELINE:
         table = pd.read_csv(study.out / run.pretrain_folder / LABELS)
         if "target" in table:
             labels, target = (table[name].to_numpy(np.int64) for name in ("label", "target"))
             row |= {"nmi": nmi(labels, target), "purity": purity(labels, target)}
         row["pretrain_loss"] = float(_epoch_row(phase_folder(study, run, PRETRAIN)).loss)
+        row[PRETRAIN_FIT] = _fit(row["pretrain_loss"], run.classes)
     return row
+
+
+def _fit(loss: float, classes: int) -> float:
+    """How much of the training labels a network knows: 1 where it is sure of all, 0 where it guesses evenly.
+
+    1 − loss / log classes, the loss being the mean over the training samples while the epoch goes. NaN with
+    fewer than two classes.
+
+    >>> _fit(0.0, 4), _fit(math.log(4), 4)
+    (1.0, 0.0)
+    """
+    return 1 - loss / math.log(classes) if classes > 1 else math.nan
 
 
 def _epoch_row(folder: Path) -> pd.Series:

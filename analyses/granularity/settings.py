@@ -114,8 +114,8 @@ class Granularity(Settings):
     """finetune: all weights, or probe: the new head alone. What is trained on the target."""
     start: str = "random"
     """Start: random, published, or a checkpoint. random starts anew with each seed."""
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with Nesterov momentum 0.9."""
+    optimiser: Literal["adamw", "sgd", "plain-sgd"] = "adamw"
+    """adamw, sgd with Nesterov momentum 0.9, or plain-sgd without."""
     pretrain_rate: float = 1e-3
     """Learning rate of pretraining and of the baseline."""
     finetune_rate: float = 1e-3

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harsanyi.analyses.granularity.claims import claimed_errors
+from harsanyi.analyses.granularity.claims import claimed_errors, claimed_knowledge
 from harsanyi.analyses.granularity.ladder import ladder_correlation, ladder_of, ladder_summary
 from harsanyi.analyses.granularity.run_tables import runs_table, summary_table
 from harsanyi.analyses.granularity.runs import BASELINE, TransferRun
 from harsanyi.analyses.granularity.settings import Granularity
-from harsanyi.analyses.statistics.claims import told_claims
+from harsanyi.analyses.statistics.claims import Quantity, told_claims
 
 RUNS, SUMMARY, LADDER, LADDER_SUMMARY = "runs", "summary", "ladder", "ladder_summary"
 CORRELATION = "correlation"
@@ -30,12 +30,16 @@ def granularity_tables(
     """
     runs_done = runs_table(study, runs)
     tables = {RUNS: runs_done, SUMMARY: summary_table(runs_done)}
-    tables |= told_claims(lambda: claimed_errors(runs_done), study.claims)
     if study.inputs:
         ladder, games = ladder_of(study, runs, progress=progress)
         tables |= {LADDER: ladder, LADDER_SUMMARY: ladder_summary(ladder, games)}
         tables[CORRELATION] = ladder_correlation(runs_done, ladder)
-    return tables
+
+    def quantities() -> dict[str, Quantity]:
+        errors = claimed_errors(runs_done)
+        return errors | claimed_knowledge(tables[LADDER], tables[LADDER_SUMMARY]) if study.inputs else errors
+
+    return tables | told_claims(quantities, study.claims)
 
 
 def of_largest_pretraining(table: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,9 @@ from harsanyi.analyses.study.games import device_named
 from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs
 from harsanyi.models import Network, Recipe, Samples
+from harsanyi.models.training.failed_samples import FAILED, read_failed
 from harsanyi.models.training.series_folder import VALIDATION_LOSS, best_epoch
+from harsanyi.shown import counted
 from harsanyi.writing import whole
 
 # Batches of an epoch that is timed; the share of a forward in a training step.
@@ -130,6 +132,27 @@ def phase_folder(study: Granularity, run: TransferRun, phase: str) -> Path:
         the folder; runs of several target sizes share that of their pretraining.
     """
     return study.out / (run.pretrain_folder if phase == PRETRAIN else run.folder) / phase
+
+
+def samples_left_out(folder: Path) -> list[str]:
+    """The trainings of a study whose network failed on samples that test or validate it, in a sentence.
+
+    Args:
+        folder: of the study.
+
+    Returns:
+        the sentence; nothing where every network answers every sample.
+    """
+    lists = sorted(folder.rglob(FAILED))
+    if not lists:
+        return []
+    first = read_failed(lists[0])[0]
+    place = lists[0].parent.relative_to(folder).as_posix()
+    return [
+        f"In {counted(len(lists), 'training')} the network fails on samples that test or validate it, which "
+        f"are left out of that epoch's measures. {place}, epoch {first.epoch}: sample {first.sample} of "
+        f"{first.part.replace('_', '-')} ones ({first.reason}); {FAILED} has all."
+    ]
 
 
 def chosen_epoch(folder: Path) -> int:

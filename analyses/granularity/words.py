@@ -6,8 +6,20 @@ from typing import Any
 import pandas as pd
 
 from harsanyi.analyses.granularity.figures import PUBLISHED_BASELINE, PUBLISHED_ERRORS, SAMPLES
+from harsanyi.analyses.granularity.kinds import (
+    classes_in_words,
+    counted_in_words,
+    kind_in_words,
+    labels_in_words,
+)
 from harsanyi.analyses.granularity.ladder import READ_OUT
-from harsanyi.analyses.granularity.run_tables import DIFFERENCE, OF_DIFFERENCES
+from harsanyi.analyses.granularity.run_tables import (
+    DIFFERENCE,
+    FITS,
+    OF_DIFFERENCES,
+    PRETRAIN_FIT,
+    TARGET_FIT,
+)
 from harsanyi.analyses.granularity.runs import BASELINE, TransferRun, is_done
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.tables import (
@@ -51,7 +63,11 @@ PARTS_ALONE = {
 PARTS_OF_NUMBERS = {
     name.replace("accuracy", "r2"): words.removesuffix(", points") for name, words in PARTS_ALONE.items()
 }
-HEADINGS = {"error": "error", DIFFERENCE: "difference"} | KNOWLEDGE | PARTS_ALONE | PARTS_OF_NUMBERS
+# Below this a phase is not trained out.
+TRAINED_OUT = 0.9
+FIT_WORDS = {PRETRAIN_FIT: "pretraining", TARGET_FIT: "target"}
+ERROR_WORDS = {"error": "error", DIFFERENCE: "difference"}
+HEADINGS = ERROR_WORDS | FIT_WORDS | KNOWLEDGE | PARTS_ALONE | PARTS_OF_NUMBERS
 
 
 def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
@@ -60,10 +76,11 @@ def describe_plan(study: Granularity, runs: Sequence[TransferRun]) -> list[str]:
     lines = [f"{len(runs)} runs: {done} done, {len(runs) - done} to do"]
     kinds = pd.DataFrame([vars(run) for run in runs])
     for (kind, level, classes), rows in kinds.groupby(["kind", "level", "classes"], sort=False):
-        name = f"{kind} {level}".strip() if kind == "columns" else str(kind)
-        classes_of = NAMES[study.task] if kind == BASELINE else "classes"
+        name = counted_in_words(str(kind), classes, level)
+        if kind == BASELINE:
+            name = f"{BASELINE}, {classes} {NAMES[study.task]}"
         lines.append(
-            f"  {name}, {classes} {classes_of}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
+            f"  {name}: sizes {_distinct(rows['size'])}; seeds {_distinct(rows.seed)}"
             + (f"; pretraining sizes {_distinct(rows.pretrain_size)}" if rows.pretrain_size.any() else "")
             + (f"; misalignment {_distinct(rows.misalignment)}" if rows.misalignment.any() else "")
         )
@@ -118,11 +135,13 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
         )
     for kind, rows in errors[(errors.kind != BASELINE) & (errors.misalignment == 0)].groupby("kind"):
         if len(sizes) > 1:
-            found[f"Sizes for {kind}"] = _by_size(rows, error)
+            found[f"Sizes for {kind_in_words(str(kind))}"] = _by_size(rows, error)
     of_last = every[(every["size"] == sizes[-1]) & (every.quantity == "error")]
     for kind, rows in of_last[of_last.misalignment == 0].groupby("kind"):
         if kind != BASELINE and len(study.pretrain_sizes) > 1:
-            found[f"Pretraining sizes for {kind}"] = _by_size(rows, error, "pretrain_size")
+            found[f"Pretraining sizes for {kind_in_words(str(kind))}"] = _by_size(
+                rows, error, "pretrain_size"
+            )
     moved = largest[largest.misalignment > 0]
     if len(study.misalignment) > 1 and len(moved):
         found[f"Misalignment with {sizes[-1]} samples"] = _by_misalignment(largest, error)
@@ -131,8 +150,9 @@ def findings_of(study: Granularity, tables: Mapping[str, pd.DataFrame]) -> dict[
         found["Ladders"] = " ".join(_knowledge(ladder))
         for kind, rows in ladder[ladder["size"] == sizes[-1]].groupby("kind"):
             if rows.classes.nunique() > 1:
-                found[f"Ladder of {kind}"] = " ".join(_knowledge(rows))
-                found[f"Orders of {kind}"] = _strongest_orders(rows)
+                words = kind_in_words(str(kind))
+                found[f"Ladder of {words}"] = " ".join(_knowledge(rows))
+                found[f"Orders of {words}"] = _strongest_orders(rows)
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
@@ -198,26 +218,27 @@ def _answer(size: int, rows: pd.DataFrame, error: str) -> str:
     )
 
 
-def classes_in_words(row: Any) -> str:
-    """The pretraining classes of a row of a table, and its pretraining samples where they have a number.
+def not_trained_out(summary: pd.DataFrame) -> list[str]:
+    """The phases whose training labels are not learned: the answer may then be one about too few epochs.
 
-    >>> classes_in_words(TransferRun("random", "8", 8, 60, 2)), classes_in_words(
-    ...     TransferRun("columns", "fine", 10, 60, 2))
-    ('8 random classes', 'the 10 classes of fine')
+    Args:
+        summary: of `summary_table`.
+
+    Returns:
+        a sentence for each phase with levels below `TRAINED_OUT`; it names the one that is trained the least.
     """
-    samples = f" with {row.pretrain_size:,} pretraining samples" if row.pretrain_size else ""
-    return labels_in_words(row) + samples
-
-
-def labels_in_words(row: Any) -> str:
-    """The pretraining classes of a row of a table.
-
-    >>> labels_in_words(TransferRun("random", "8", 8, 60, 2))
-    '8 random classes'
-    """
-    if row.kind == "columns":
-        return f"the {row.classes:,} classes of {row.level}"
-    return f"{row.classes:,} {row.kind} classes"
+    found = []
+    for quantity, phase in FIT_WORDS.items():
+        rows = summary[summary.quantity == quantity]
+        short = rows[rows.value < TRAINED_OUT]
+        if len(short):
+            least: Any = short.sort_values("value", kind="stable").iloc[0]
+            found.append(
+                f"Not trained out: {phase} knows {percent(least.value)} of its training labels after "
+                f"{_name(least)} (1 − loss / log classes), and less than {percent(TRAINED_OUT)} in "
+                f"{len(short)} of {len(rows)} rows. More epochs may change the answer."
+            )
+    return found
 
 
 def _knowledge(ladder: pd.DataFrame) -> list[str]:
@@ -285,6 +306,9 @@ def tables_in_words(tables: Mapping[str, pd.DataFrame], error: str = "error") ->
     errors = errors.join(_chances(summary[summary.quantity == DIFFERENCE])).fillna(NO_VALUE)
     heading = error[0].upper() + error[1:]
     words = {f"{heading} on the target, and its difference to the baseline in percentage points": errors}
+    if summary.quantity.isin(FITS).any():
+        fits = _wide(summary, dict.fromkeys(FITS, percent))
+        words["How far both phases are trained: 1 − loss / log classes, of the training samples"] = fits
     words |= claims_in_words(tables)
     if LADDER_SUMMARY in tables:
         ladder = tables[LADDER_SUMMARY]
@@ -340,11 +364,10 @@ def _chances(differences: pd.DataFrame) -> pd.DataFrame:
 
 def _name(row: Any) -> str:
     """The name of a row of a summary in the report."""
-    level = f" ({row.level})" if row.kind == "columns" else ""
-    classes = "" if row.kind == BASELINE else f", {row.classes:,} classes{level}"
+    named = BASELINE if row.kind == BASELINE else counted_in_words(row.kind, row.classes, row.level)
     moved = f", {row.misalignment:.0%} moved" if row.misalignment else ""
     pretrained = f", pretrained on {row.pretrain_size:,}" if row.pretrain_size else ""
-    return f"{row.kind}{classes}{moved}{pretrained}, {row.size:,} samples"
+    return f"{named}{moved}{pretrained}, {row.size:,} samples"
 
 
 def _distinct(values: pd.Series) -> str:

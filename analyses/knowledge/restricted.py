@@ -1,6 +1,7 @@
 """Restricted prediction: the accuracy of a part of the knowledge alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,20 @@ DRAWS = 10
 # Keys are (knowledge, version); random parts have an axis of draws before.
 Row = tuple[str, str]
 Scores = dict[Row, Float64[Tensor, "*draws games classes"]]
+
+
+class PartAnswers(NamedTuple):
+    """How right each part of the knowledge is in every game, by itself or left out.
+
+    Attributes:
+        rows: knowledge and version of each column.
+        right: how right its answers are, `(games, rows)`.
+        agrees: how alike they are to those of the whole network, `(games, rows)`.
+    """
+
+    rows: list[Row]
+    right: Float64[np.ndarray, "games rows"]
+    agrees: Float64[np.ndarray, "games rows"]
 
 
 def restricted_prediction(
@@ -111,9 +126,20 @@ def restricted_prediction(
 'nothing of before': 1.0, 'everything of before': 0.0, 'random like preserved': 0.0, 'random like new': 1.0, \
 'random like discarded': 1.0, 'chance': 0.5}
     """
-    rows, right, agrees = restricted_answers(
+    answers = restricted_answers(
         before, after, labels, scratch=scratch, threshold=threshold, seed=bootstrap.seed
     )
+    return answers_table(answers, bootstrap=bootstrap)
+
+
+def answers_table(answers: PartAnswers, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
+    """The table of `restricted_prediction`, of answers that are there.
+
+    Args:
+        answers: of `restricted_answers`.
+        bootstrap: of the intervals over games.
+    """
+    rows, right, agrees = answers
     whole = right[:, [rows.index(("all salient", "only"))] * len(rows)]
     intervals = [rates(right, bootstrap), rates(agrees, bootstrap), _shares(right, whole, bootstrap)]
     measured = (
@@ -127,7 +153,7 @@ def restricted_prediction(
             "version": version,
             "quantity": quantity,
             **{name: getattr(interval, name) for name in ("value", "low", "high")},
-            "games": len(labels),
+            "games": len(right),
             "against": against,
         }
         for knowledge, version, quantity, interval, against in (
@@ -145,7 +171,7 @@ def restricted_answers(
     scratch: Sequence[Interactions] | None = None,
     threshold: float = SALIENT_THRESHOLD,
     seed: int = 0,
-) -> tuple[list[Row], np.ndarray, np.ndarray]:
+) -> PartAnswers:
     """How right each part alone is in every game, the numbers that `restricted_prediction` averages.
 
     Args:
@@ -153,8 +179,7 @@ def restricted_answers(
         seed: of the random parts.
 
     Returns:
-        knowledge and version of each row; then `(games, rows)` how right its answers are, and how alike to
-        those of the whole network.
+        of each row its answers in every game.
 
     Raises:
         ValueError: as there.
@@ -171,7 +196,7 @@ def restricted_answers(
         guessed = chance(labels if expected is labels else _as_truth(expected, labels), len(after))
         columns.append(torch.stack([*(each.cpu() for each in agreed), guessed.cpu()], dim=1).numpy())
     right, agrees = columns
-    return [*rows, (CHANCE, "only")], right, agrees
+    return PartAnswers([*rows, (CHANCE, "only")], right, agrees)
 
 
 def _as_truth(answers: Tensor, labels: Truth) -> Truth:

@@ -134,18 +134,33 @@ def approximation_table(
     """
     rows = []
     for name, network in networks.items():
-        salient = network.salient(threshold)
-        part = network.only(salient)
-        residual = network.v - reconstruct(part.and_, part.or_)
-        mean_square = (residual**2).mean(1, keepdim=True).cpu().numpy()
-        variance = network.v.var(1, correction=0, keepdim=True).cpu().numpy()
-        (squared,) = ratio_interval(mean_square, variance, least=0.0, bootstrap=bootstrap)
+        squares = [each[:, None] for each in unexplained(network, threshold)]
+        (squared,) = ratio_interval(*squares, least=0.0, bootstrap=bootstrap)
         # The square root is monotonic, so it maps the bounds to bounds.
         error = {bound: float(np.sqrt(getattr(squared, bound))) for bound in BOUNDS}
-        counts = salient.count().double()[:, None].cpu().numpy()
+        counts = network.salient(threshold).count().double()[:, None].cpu().numpy()
         (count,) = mean_interval(counts, least=0.0, bootstrap=bootstrap)
         rows += [
             {"network": name, "quantity": quantity, **bounds, "games": network.games}
             for quantity, bounds in (("error", error), ("salient", vars(count)))
         ]
     return pd.DataFrame(rows)
+
+
+def unexplained(
+    network: Interactions, threshold: float = SALIENT_THRESHOLD
+) -> tuple[Float64[np.ndarray, " games"], Float64[np.ndarray, " games"]]:
+    """The mean square of what salient interactions leave of the scores, and the scores' variance, by game.
+
+    Args:
+        network: interactions.
+        threshold: of salience.
+
+    >>> from harsanyi.interactions import And, extract
+    >>> [part.tolist() for part in unexplained(extract(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), And()))]
+    [[0.0], [3.0]]
+    """
+    part = network.only(network.salient(threshold))
+    residual = network.v - reconstruct(part.and_, part.or_)
+    variance = network.v.var(1, correction=0)
+    return (residual**2).mean(1).cpu().numpy(), variance.cpu().numpy()

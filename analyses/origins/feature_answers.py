@@ -15,7 +15,7 @@ from harsanyi.analyses.study.labels import output_numbers
 from harsanyi.analyses.study.networks import load_networks
 from harsanyi.analyses.study.study import MULTI_LABEL, NEXT_TOKEN, OUTPUT, PIXELS
 from harsanyi.data import Inputs
-from harsanyi.interactions.game.failing import NotFiniteError, answers_of
+from harsanyi.failing import NotFiniteError, answers_of
 from harsanyi.models import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.training.performance import class_logits

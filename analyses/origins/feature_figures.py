@@ -112,7 +112,8 @@ def feature_figures(
     figures = {f"{caption}{over_inputs(features)}": figure_of(plot_features(features, table))}
     if len(correlations):
         caption = "Gain: rank correlation of measures with the gain over scratch; whiskers: 95% jackknife "
-        figures[f"{caption}intervals over origins"] = figure_of(plot_feature_correlations(correlations))
+        over = "clusters" if (correlations.clusters < correlations.points).any() else "origins"
+        figures[f"{caption}intervals over {over}"] = figure_of(plot_feature_correlations(correlations))
     return figures
 
 

@@ -26,14 +26,29 @@ MEASURE_WORDS = {
 WRITE: dict[str, str | Callable[[float], str]] = {"leep": ".2f", "log_me": ".2f", CKA: ".2f", GAIN: points}
 QUESTION = "Does the preserved share say more of the gain over scratch than CKA?"
 ANSWERS = {"holds": "Yes", "fails": "No, CKA says more", "cannot be told": "That cannot be told"}
-NOTES = [
+NOTE = (
     "CKA is linear, of what enters the heads before and after, by the unbiased estimator of HSIC. The probe, "
     "LEEP and LogME (both in nats) see the pretrained network and the data's classes alone. They are of up "
     "to 2,000 inputs of the run's data, and their intervals are over these. A network that was trained on "
-    "them gains more there than on others.",
+    "them gains more there than on others."
+)
+APART = (
     "Correlations over origins count each once. Origins of one pretrained network, or of one target, are not "
-    "independent, and intervals over them are then too narrow.",
-]
+    "independent, and intervals over them are then too narrow."
+)
+TOGETHER = (
+    "Correlations over origins count each once. Their intervals are over the named clusters, each left out "
+    "with all its origins. They know nothing of what origins of several clusters share, as one pretraining."
+)
+
+
+def feature_notes(correlations: pd.DataFrame) -> list[str]:
+    """What the measures are, and what the intervals of the correlations are over.
+
+    Args:
+        correlations: of `feature_correlations`.
+    """
+    return [NOTE, TOGETHER if (correlations.clusters < correlations.points).any() else APART]
 
 
 def describe_features(features: pd.DataFrame, correlations: pd.DataFrame) -> list[str]:
@@ -75,10 +90,11 @@ def correlations_told(features: pd.DataFrame, correlations: pd.DataFrame) -> lis
     answer = ANSWERS[verdict(Interval(*(float(less[name]) for name in ("value", "low", "high"))))]
     apart = told_apart(rows, "rank correlations with the gain")
     return [
-        f"Over {len(gains)} origins the gain over scratch correlates in rank with {listed(found)}.",
+        f"Over {_counted_origins(rows.iloc[0], len(gains))} the gain over scratch correlates in rank with "
+        f"{listed(found)}.",
         *([apart] if apart else []),
         f"{QUESTION} {answer}: |ρ| of the preserved share less |ρ| of CKA is {with_interval(less, '+.2f')} "
-        f"over {counted(int(less.points), 'origin')}; it says more where the whole interval lies above 0, "
+        f"over {_counted_origins(less)}; it says more where the whole interval lies above 0, "
         "and less where it lies below.",
     ]
 
@@ -113,7 +129,10 @@ def correlations_in_words(correlations: pd.DataFrame) -> pd.DataFrame:
         "p": correlations.p.map(p_in_words),
         "p, corrected": correlations.p_corrected.map(p_in_words),
         "origins": correlations.points.astype(str),
+        "clusters": correlations.clusters.astype(str),
     }
+    if (correlations.clusters == correlations.points).all():
+        del cells["clusters"]
     return pd.DataFrame(cells).set_index("measure")
 
 
@@ -144,6 +163,12 @@ def feature_warnings(features: pd.DataFrame) -> list[str]:
 def over_inputs(features: pd.DataFrame) -> str:
     """What the intervals of a table of `feature_table` are, for captions."""
     return intervals_over(int(features.inputs.min()), "inputs")
+
+
+def _counted_origins(row: Any, origins: int | None = None) -> str:
+    """How many origins a correlation is over, and in how many clusters these are."""
+    counts = counted(int(row.points) if origins is None else origins, "origin")
+    return counts if row.clusters == row.points else f"{counts} in {counted(int(row.clusters), 'cluster')}"
 
 
 def _of_origin(name: str, rows: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """Measures of features of finished runs, and how they rank the gain over a network from scratch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from harsanyi.models.training.probes import fit_probe, hold_out, require_samples
 FEATURES, FEATURE_CORRELATIONS = "features", "feature_correlations"
 # Half of the inputs fit the probe, half say how right it is.
 PROBE_HELD_OUT = 0.5
-PRESERVED, CKA, GAIN = "preserved_share", "cka", "gain"
+PRESERVED, CKA, GAIN, CLUSTER = "preserved_share", "cka", "gain", "cluster"
 # What gains are set against.
 PREDICTORS = (PRESERVED, CKA, "probe_accuracy", "leep", "log_me")
 LESS = f"{PRESERVED}{MINUS}{CKA}"
@@ -84,20 +84,24 @@ def feature_points(features: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame
     return points.assign(**{PRESERVED: preserved})
 
 
-def feature_correlations(points: pd.DataFrame, *, bootstrap: Bootstrap = Bootstrap()) -> pd.DataFrame:
+def feature_correlations(
+    points: pd.DataFrame, *, clusters: Mapping[str, str] | None = None, bootstrap: Bootstrap = Bootstrap()
+) -> pd.DataFrame:
     """Spearman's rank correlation of each measure with the gain over the network from scratch, over origins.
 
     The row "preserved_share − cka" is |ρ| of the preserved share less |ρ| of CKA, on the origins that have
     both: which of the two ranks gains better, whatever the sign. Each origin counts once. Those of one
-    pretraining, or one target, are not independent, of which the intervals know nothing.
+    pretraining, or one target, are not independent: intervals know of it where they are one cluster, which
+    the jackknife leaves out with all its origins.
 
     Args:
         points: of `feature_points`.
+        clusters: the cluster of each origin, by name; by default each is its own.
         bootstrap: of the intervals: its confidence.
 
     Returns:
         as `correlation_table`, with the coefficients "spearman" and, of that row, "|spearman|"; no rows with
-        fewer than five origins that have a gain.
+        fewer than five origins that have a gain, and no bounds with fewer than five clusters.
 
     >>> points = pd.DataFrame({name: [0.1, 0.2, 0.3] for name in (*PREDICTORS, GAIN)})
     >>> len(feature_correlations(points))
@@ -106,10 +110,46 @@ def feature_correlations(points: pd.DataFrame, *, bootstrap: Bootstrap = Bootstr
     gained = points[points[GAIN].notna()]
     if len(gained) < LEAST_CLUSTERS:
         return correlation_table(gained, [])
-    table = correlation_table(gained, [(name, GAIN) for name in PREDICTORS], bootstrap=bootstrap)
-    difference = coefficient_difference(gained, (PRESERVED, CKA), GAIN, bootstrap=bootstrap)
+    by = CLUSTER if clusters else None
+    gained = gained.assign(**{CLUSTER: gained.index.map(clusters)}) if clusters else gained
+    pairs = [(name, GAIN) for name in PREDICTORS]
+    table = correlation_table(gained, pairs, clusters=by, bootstrap=bootstrap)
+    difference = coefficient_difference(gained, (PRESERVED, CKA), GAIN, clusters=by, bootstrap=bootstrap)
     rows = pd.concat([table[table.coefficient == "spearman"], difference], ignore_index=True)
     return with_corrected(rows)
+
+
+def clusters_of(origins: Sequence[str], clusters: Sequence[str]) -> dict[str, str]:
+    """The cluster of each origin: the name that it has, or begins with before a hyphen; the longest of them.
+
+    Args:
+        origins: names.
+        clusters: names of clusters; none: every origin by itself.
+
+    Returns:
+        the cluster of each origin by its name; empty without clusters.
+
+    Raises:
+        ValueError: for an origin of no cluster, and a cluster of no origin.
+
+    >>> clusters_of(["near-0", "near-1", "far"], ["near", "far"])
+    {'near-0': 'near', 'near-1': 'near', 'far': 'far'}
+    """
+    if not clusters:
+        return {}
+    found = {
+        name: max((one for one in clusters if f"{name}-".startswith(f"{one}-")), key=len, default="")
+        for name in origins
+    }
+    alone = [name for name, cluster in found.items() if not cluster]
+    empty = [cluster for cluster in clusters if cluster not in found.values()]
+    if alone or empty:
+        wrong = f"{alone[0]} is in none of them" if alone else f"no run is in {empty[0]}"
+        raise ValueError(
+            f"--clusters has {' '.join(clusters)}, and {wrong}: expected the beginnings of the runs' names, "
+            "near of near-0 and near-1"
+        )
+    return found
 
 
 def _of_one_run(origins: Sequence[Origin]) -> Iterator[list[Origin]]:

@@ -12,15 +12,16 @@ from harsanyi.analyses.knowledge.claims import change_quantities
 from harsanyi.analyses.origins.feature_answers import require_classes
 from harsanyi.analyses.origins.feature_figures import feature_figures, feature_findings
 from harsanyi.analyses.origins.feature_words import (
-    NOTES,
     correlations_in_words,
     describe_features,
+    feature_notes,
     feature_warnings,
     features_in_words,
 )
 from harsanyi.analyses.origins.features import (
     FEATURE_CORRELATIONS,
     FEATURES,
+    clusters_of,
     feature_correlations,
     feature_points,
     feature_table,
@@ -54,7 +55,12 @@ FACTS = ("inputs", "players", "masked", "score", "method", "salient")
 
 
 def run_origins(
-    runs: Sequence[str], out: Path, claims: Sequence[str] = (), *, features: bool = False
+    runs: Sequence[str],
+    out: Path,
+    claims: Sequence[str] = (),
+    *,
+    features: bool = False,
+    clusters: Sequence[str] = (),
 ) -> list[str]:
     """Compare finished runs with each other, without a forward.
 
@@ -69,6 +75,7 @@ def run_origins(
         claims: told by rule: each about quantities of `change_names`, with the name of the origin.
         features: whether the networks are asked again, a few forwards for each input, and measures of their
             features stand beside the shares: the table `feature_table`, and `feature_correlations`.
+        clusters: of runs that are not independent, see `clusters_of`; for these correlations.
 
     Returns:
         the summary, a sentence each.
@@ -76,12 +83,16 @@ def run_origins(
     Raises:
         FileNotFoundError: for runs that are not there.
         ValueError: for runs that cannot be compared, a folder that is a run, claims about what is not there,
-            and for features of runs whose inputs have no class.
+            for features of runs whose inputs have no class, and for clusters that are none of the runs, or
+            without features.
     """
     if out.is_file() or (out / STUDY_FILE).is_file():
         raise ValueError(f"--out {out} is {'a file' if out.is_file() else 'a run'}: name another folder")
     if (out / REPORT_FILE).exists() and not (out / f"{ORIGINS}.csv").exists():
         raise ValueError(f"--out {out} holds the report of another command: name another folder")
+    if clusters and not features:
+        raise ValueError("--clusters is for the correlations of --features: give both, or leave it out")
+    together = clusters_of([run.partition("=")[0] for run in runs], clusters)
     groups = read_origins(runs)
     origins = sorted((one for group in groups for one in group), key=lambda one: _place(runs, one))
     if features:
@@ -90,9 +101,10 @@ def run_origins(
     tables = _tables(groups, origins, claims, bootstrap)
     if features:
         measured = feature_table(origins, bootstrap=bootstrap)
-        correlations = feature_correlations(feature_points(measured, tables[ORIGINS]), bootstrap=bootstrap)
+        points = feature_points(measured, tables[ORIGINS])
+        correlations = feature_correlations(points, clusters=together, bootstrap=bootstrap)
         tables |= {FEATURES: measured, FEATURE_CORRELATIONS: correlations}
-    report = _report(groups, origins, tables, _again(runs, out, claims, features))
+    report = _report(groups, origins, tables, _again(runs, out, claims, features, clusters))
     publish(out, {name: table for name, table in tables.items() if len(table)}, report)
     lacking = [f"{origin.name}: {line}" for origin in origins for line in left_out(origin.run.store)]
     return [*lacking, *report.summary]
@@ -147,7 +159,7 @@ def _report(
         measured, correlations = tables[FEATURES], tables[FEATURE_CORRELATIONS]
         more += describe_features(measured, correlations)
         warnings += feature_warnings(measured)
-        notes += NOTES
+        notes += feature_notes(correlations)
         figures |= feature_figures(table, measured, correlations)
         findings |= feature_findings(measured, correlations)
         words = {
@@ -179,9 +191,13 @@ def _report(
     )
 
 
-def _again(runs: Sequence[str], out: Path, claims: Sequence[str], features: bool) -> str:
+def _again(
+    runs: Sequence[str], out: Path, claims: Sequence[str], features: bool, clusters: Sequence[str]
+) -> str:
     """The command that does it again."""
-    told = " --features" * features + (f" --claims {shlex.join(claims)}" if claims else "")
+    told = " --features" * features
+    told += f" --clusters {shlex.join(clusters)}" if clusters else ""
+    told += f" --claims {shlex.join(claims)}" if claims else ""
     return f"harsanyi origins {shlex.join(runs)} --out {shlex.quote(str(out))}{told}"
 
 

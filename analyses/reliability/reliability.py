@@ -14,7 +14,7 @@ import torch
 
 from harsanyi.analyses.knowledge.generality import OTHER_INPUTS, found_table, generality_table, sharing_table
 from harsanyi.analyses.knowledge.stability import approximation_table, shares_table, stability_table
-from harsanyi.analyses.reliability.claims import claimable
+from harsanyi.analyses.reliability.claims import claimable, quantities_of, require_claimed, similarities_of
 from harsanyi.analyses.reliability.report import (
     APPROXIMATION_TABLE,
     CLEAN,
@@ -41,7 +41,7 @@ from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, netw
 from harsanyi.analyses.run.owner import owner_of, require_own_folder
 from harsanyi.analyses.run.run import STORE_FILE, STUDY_FILE, Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.statistics.claims import quantities_at, require_claims, told_claims
+from harsanyi.analyses.statistics.claims import Quantity, told_claims
 from harsanyi.analyses.statistics.comparisons import with_corrected
 from harsanyi.analyses.study.first_checks import require_options
 from harsanyi.analyses.study.inputs import draw_inputs, load_inputs
@@ -90,13 +90,14 @@ def run_reliability(study: Reliability, *, progress: bool = True) -> list[str]:
     require_own_folder(study.out, "reliability")
     inputs = load_inputs(study, study.data)
     varied = variations(study, inputs.kind)
-    places = claimable(study, {name: group for name, (group, _) in varied.items()})
-    require_claims(study.claims, places, alone=places)
+    groups = {name: group for name, (group, _) in varied.items()}
+    require_claimed(study, groups)
     _require_layouts(study, inputs)
     replace(study, retry_failed=False).write(study.out / STUDY_FILE)
     clean = _clean(study, progress)
-    tables = _generality_tables(clean) | _variation_tables(clean, varied, progress)
-    tables |= told_claims(lambda: quantities_at(places, tables, over="inputs"), study.claims)
+    of_variations, by_input = _variation_tables(clean, varied, progress)
+    tables = _generality_tables(clean) | of_variations
+    tables |= told_claims(lambda: claimable(study, groups, tables, by_input), study.claims)
     missing = _inputs_left_out(study, varied)
     first, *others = [*describe_reliability(study, tables), *describe_claims(tables)]
     report = Report(
@@ -240,9 +241,10 @@ def _generality_tables(clean: Run) -> dict[str, pd.DataFrame]:
 
 def _variation_tables(
     clean: Run, varied: dict[str, tuple[str, Compare]], progress: bool
-) -> dict[str, pd.DataFrame]:
-    """The tables of all variations, computed in turn: only the interactions of one are in memory."""
-    study = clean.study
+) -> tuple[dict[str, pd.DataFrame], dict[str, Quantity]]:
+    """The tables of all variations, computed in turn: only the interactions of one are in memory. And what
+    claims subtract: numbers for each input."""
+    study, by_input = clean.study, dict[str, Quantity]()
     bootstrap = Bootstrap(seed=study.seed)
     parts: dict[str, list[pd.DataFrame]] = {STABILITY_TABLE: [], SHARES_TABLE: [], APPROXIMATION_TABLE: []}
     runs: Iterator[tuple[str, str, Run]] = (
@@ -255,6 +257,8 @@ def _variation_tables(
             SHARES_TABLE: shares_table(run.change, beside.change, bootstrap=bootstrap),
             APPROXIMATION_TABLE: approximation_table(run.interactions, study.threshold, bootstrap=bootstrap),
         }
+        numbers = run.store.numbers
+        by_input |= quantities_of(name, run.change, numbers, run.interactions, study.threshold)
         games = np.flatnonzero(same_players(beside, run)) if group in (NOISE, SHIFT) else np.arange(0)
         if len(games):
             on_clean, on_varied = (
@@ -262,12 +266,13 @@ def _variation_tables(
                 for side in (beside, run)
             )
             tables[STABILITY_TABLE] = stability_table(on_clean, on_varied, bootstrap=bootstrap)
+            by_input |= similarities_of(name, [numbers[game] for game in games], on_clean, on_varied)
         for key, table in tables.items():
             parts[key].append(_labelled(table, name, group))
     found = {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items() if rows}
     varied_shares = found[SHARES_TABLE].p.where(found[SHARES_TABLE].group != CLEAN)
     found[SHARES_TABLE] = with_corrected(found[SHARES_TABLE].assign(p=varied_shares), by=["kind"])
-    return found
+    return found, by_input
 
 
 def _labelled(table: pd.DataFrame, variation: str, group: str) -> pd.DataFrame:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from harsanyi.shown import number
 
 NO_VALUE = "–"
+# Parts of the knowledge whose names in tables are no words.
+PART_WORDS = {"also_scratch": "also in scratch", "only_scratch": "in scratch alone"}
 
 
 def percent(share: float) -> str:
@@ -28,6 +30,17 @@ def points(difference: float) -> str:
     ('+12.5', '−0.4')
     """
     return number(100 * difference, "+.1f")
+
+
+def part_in_words(name: str) -> str:
+    """What a part of the knowledge is called, or a random part like it.
+
+    >>> part_in_words("random like also_scratch"), part_in_words("preserved")
+    ('random like also in scratch', 'preserved')
+    """
+    for part, words in PART_WORDS.items():
+        name = name.replace(part, words)
+    return name
 
 
 def with_interval(row: Any, write: str | Callable[[float], str], *, of: str = "") -> str:
@@ -61,7 +74,7 @@ def intervals_over(
     unit: str,
     *,
     confidence: float = 0.95,
-    of: Literal["means", "anything else"] = "means",
+    of: Literal["means", "means above 0", "anything else"] = "means",
 ) -> str:
     """The intervals over so many inputs or seeds, for captions and methods.
 

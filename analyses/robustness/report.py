@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.reliability.figures import plot_variations
 from harsanyi.analyses.reliability.report import ATTACK, CLEAN, GROUP_WORDS, SHARES_TABLE, SHIFT, moved
-from harsanyi.analyses.report.words import intervals_over, percent, points, resting_on, with_interval
+from harsanyi.analyses.report.words import (
+    intervals_over,
+    part_in_words,
+    percent,
+    points,
+    resting_on,
+    with_interval,
+)
 from harsanyi.analyses.robustness.tables import FINE_TUNED, NAMES, PRETRAINED, PUT_BACK
 from harsanyi.analyses.statistics.comparisons import LEVEL, told_apart
 from harsanyi.data.corruptions import NOISE
@@ -92,7 +99,7 @@ def accuracies_in_words(table: pd.DataFrame, of: str) -> pd.DataFrame:
     cells = rows.assign(text=[with_interval(row, write, of=of) for _, row in rows.iterrows()])
     wide = cells.pivot(index="knowledge", columns="variation", values="text")
     wide = wide.loc[list(dict.fromkeys(cells.knowledge)), list(dict.fromkeys(cells.variation))]
-    return wide.rename_axis(columns=None)
+    return wide.rename(index=part_in_words).rename_axis(columns=None)
 
 
 def _row(table: pd.DataFrame, variation: str, name: str) -> Any:

@@ -61,7 +61,7 @@ def answers_on(run: Run) -> Answers:
         ValueError: the outputs were not kept.
     """
     question = question_of(run, run.compared())
-    rows, right = question.right_by_part(run)
+    rows, right, _ = question.answers_of_parts(run)
     known = [row for row in NAMES if row in rows]
     columns = [rows.index(row) for row in known]
     return Answers(question.games, tuple(NAMES[row] for row in known), right[:, columns])

@@ -33,7 +33,6 @@ from harsanyi.analyses.run.same_networks import (
     require_same_networks,
     settings_known_to,
 )
-from harsanyi.analyses.study.attack import as_attacked_before
 from harsanyi.analyses.study.facts import FACTS_FILE, Facts, PlanTaken, PrecisionLoss
 from harsanyi.analyses.study.games import StudyGames, error_sentence
 from harsanyi.analyses.study.kept import read_kept, write_kept
@@ -98,11 +97,10 @@ def fill_tables(
     """
     require_own_folder(study.out, type(study).__name__.lower())
     with cluster_of(study) as cluster:
-        games = prepare(study)
+        there = Store(study.out / STORE_FILE) if (study.out / STORE_FILE).exists() else None
+        games = prepare(study, there)
         _require_room(games)
-        if (study.out / STORE_FILE).exists():
-            there = Store(study.out / STORE_FILE)
-            games = replace(games, layout=as_attacked_before(games.layout, games.networks, there))
+        if there is not None:
             to_be_tried_again(there, failed=study.retry_failed)
         unfinished = _unfinished(study.out / STORE_FILE, list(games.networks))
         masked = {name: games.game(name) for name in unfinished}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 
 from harsanyi.analyses.report.words import duration
+from harsanyi.failing import is_failure
 from harsanyi.interactions import coalition_masks, evaluate
-from harsanyi.interactions.game.failing import is_failure
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.plans.choice import Choice
 

@@ -12,6 +12,7 @@ MARKS = {
     "compare": "before",
     "track": "series",
     "granularity": "pretrain_epochs",
+    "features": "optimisers",
     "fine-coarse": "subclasses",
 }
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -10,11 +9,11 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from harsanyi.analyses.knowledge.answers import of_labels
-from harsanyi.analyses.knowledge.restricted import Row, restricted_answers
+from harsanyi.analyses.knowledge.restricted import PartAnswers, restricted_answers
 from harsanyi.analyses.run.by_class import compared_by_class
 from harsanyi.analyses.run.run import Run
+from harsanyi.analyses.study.asked import Of, asked_by
 from harsanyi.analyses.study.inputs import load_inputs
-from harsanyi.analyses.study.study import MULTI_LABEL, OUTPUT
 from harsanyi.data.label_numbers import label_numbers
 from harsanyi.data.label_sets import label_sets
 from harsanyi.interactions import Interactions
@@ -38,7 +37,7 @@ class Question:
             label absent and present, whose log-odds are −z and z; none of a number.
     """
 
-    of: Literal["classes", "labels", "numbers"]
+    of: Of
     games: tuple[int, ...]
     by_class: ByClass
     truth: Int64[Tensor, " games"] | Bool[Tensor, "games labels"] | Float64[Tensor, " games"]
@@ -50,16 +49,13 @@ class Question:
         """The choice of the network after, on each unmasked input."""
         return torch.stack([choice.v[:, -1] for choice in self.choices["after"]]).argmax(0)
 
-    def right_by_part(self, run: Run) -> tuple[list[Row], Float64[np.ndarray, "games rows"]]:
-        """How right each part of the knowledge alone is in every game (`restricted_answers`); not of numbers.
+    def answers_of_parts(self, run: Run) -> PartAnswers:
+        """How right each part of the knowledge alone is in every game; not of numbers.
 
         Args:
             run: that is asked; its study has the threshold and the seed of random parts.
-
-        Returns:
-            knowledge and version of each row, and the numbers `(games, rows)`.
         """
-        rows, right, _ = restricted_answers(
+        return restricted_answers(
             self.by_class["before"],
             self.by_class["after"],
             self.truth,
@@ -67,7 +63,6 @@ class Question:
             threshold=run.study.threshold,
             seed=run.study.seed,
         )
-        return rows, right
 
 
 def question_of(run: Run, compared: Mapping[str, str]) -> Question:
@@ -81,19 +76,19 @@ def question_of(run: Run, compared: Mapping[str, str]) -> Question:
         ValueError: for outputs that were not kept, and labels of a regression that are no numbers.
     """
     games = tuple(run.store.numbers)
-    if run.study.score == OUTPUT:
+    if (asked := asked_by(run.study.score)) == "numbers":
         names = run.store.settings["labels"]
         truth = torch.from_numpy(label_numbers(names, run.study.level or "of the labels"))
         alone = {side: [run.interactions[name]] for side, name in compared.items()}
-        return Question("numbers", games, alone, truth, {}, torch.zeros(0, dtype=torch.int64))
+        return Question(asked, games, alone, truth, {}, torch.zeros(0, dtype=torch.int64))
     by_class, labels = compared_by_class(run, compared), run.labels
-    if run.study.score != MULTI_LABEL:
-        return Question("classes", games, by_class, labels, by_class, labels)
+    if asked == "classes":
+        return Question(asked, games, by_class, labels, by_class, labels)
     first = np.unique(run.store.settings["inputs"], return_index=True)[1]
     first.sort()
     choices = {side: _present_or_not(of_side, labels) for side, of_side in by_class.items()}
     return Question(
-        "labels",
+        asked,
         tuple(games[row] for row in first),
         {side: [each.select(first) for each in of_side] for side, of_side in by_class.items()},
         torch.from_numpy(_sets(run)[first]),

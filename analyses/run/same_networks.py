@@ -16,14 +16,14 @@ from torch import Tensor
 
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.prepare import PREPROCESSED
-from harsanyi.interactions import Store
-from harsanyi.interactions.game.failing import (
+from harsanyi.failing import (
     FIRST_GAMES,
     NotFiniteError,
     first_answered,
     has_nan,
     is_failure,
 )
+from harsanyi.interactions import Store
 from harsanyi.interactions.game.forward import coarsest_type_of
 from harsanyi.interactions.game.rounding import Rounding
 

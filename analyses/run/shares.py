@@ -15,7 +15,7 @@ from harsanyi.analyses.run.same_networks import require_same_answers
 from harsanyi.analyses.study.study import OF_TASKS, Study, study_in
 from harsanyi.interactions import Store
 from harsanyi.interactions.store.differences import differences
-from harsanyi.interactions.store.store import ranges_of
+from harsanyi.interactions.store.on_disk import ranges_of
 from harsanyi.progress import progress_bar
 from harsanyi.writing import sole_writer, whole
 

@@ -5,7 +5,7 @@ A callback writes the interactions of each step into a folder, beside `watched.j
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Watched:
         took: seconds that each of them took.
         spread: number of training steps over which each was spread; 0 where no step waited.
         left_out: chosen steps that were left out, since the evaluation before was not done.
+        failed: why a network failed, by its step; it has no interactions.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Watched:
     took: tuple[float, ...] = ()
     spread: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:

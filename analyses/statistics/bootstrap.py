@@ -3,6 +3,7 @@
 | of | fewer than 3 games | 3 to 9 | 10 and more |
 | --- | --- | --- | --- |
 | a mean, a ratio of sums, a difference of two ratios | none | t, error by jackknife | bootstrap-t |
+| a mean of numbers above 0 on a logarithmic axis | none | t of its logarithm | bootstrap-t |
 | a rate: the share of games of which something is true | none | Wilson's | Wilson's |
 | anything else | none | none | expanded percentiles |
 
@@ -17,7 +18,7 @@ interval. benchmarks/README.md says how often each holds the truth.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import exp, sqrt
 from typing import Literal
 
 import numpy as np
@@ -83,12 +84,17 @@ class Difference(Interval):
     p: float
 
 
-def interval_kind(games: int, *, of: Literal["means", "anything else"] = "means") -> str:
+# What an interval is of: means and ratios of sums; means of losses and the like; all else but rates.
+Kind = Literal["means", "means above 0", "anything else"]
+
+
+def interval_kind(games: int, *, of: Kind = "means") -> str:
     """The kind of the intervals over so many games, in words; "" where there is none.
 
     Args:
         games: their number.
-        of: means and ratios of sums; or anything else but rates, such as times and rank correlations.
+        of: means and ratios of sums; means of numbers above 0; or anything else but rates, such as times and
+            rank correlations.
 
     >>> interval_kind(2), interval_kind(3), interval_kind(30)
     ('', 't intervals', 'bootstrap-t intervals')
@@ -99,7 +105,9 @@ def interval_kind(games: int, *, of: Literal["means", "anything else"] = "means"
         return "intervals by expanded percentiles" if games >= LEAST_RESAMPLED else ""
     if games < LEAST_GAMES:
         return ""
-    return "t intervals" if games < LEAST_RESAMPLED else "bootstrap-t intervals"
+    if games >= LEAST_RESAMPLED:
+        return "bootstrap-t intervals"
+    return "t intervals of the logarithm" if of == "means above 0" else "t intervals"
 
 
 def mean_interval(
@@ -123,6 +131,38 @@ def mean_interval(
     Interval(value=0.5, low=nan, high=nan)
     """
     return [within(each, least) for each in mean_difference_interval(values, bootstrap=bootstrap)]
+
+
+def positive_mean_interval(values: np.ndarray, *, bootstrap: Bootstrap = Bootstrap()) -> list[Interval]:
+    """The mean over games of each column of numbers above 0, such as losses, with bounds above 0 too.
+
+    With fewer than ten games the t interval is that of the logarithm of the mean, mean · exp(± t s / mean)
+    with the standard error s (the delta method): a symmetric one of three unequal losses reaches below 0.
+    With more it is that of `mean_interval`, which follows the skewness itself, with no bound below 0. Of
+    lognormal numbers of spread 1 it holds the mean in 92%, 89% and 87% of draws of 3, 5 and 9, the
+    symmetric one in 84%, 82% and 83%.
+
+    Args:
+        values: `(games, columns)`, none below 0.
+        bootstrap: of the intervals.
+
+    Returns:
+        as `mean_interval`.
+
+    >>> positive_mean_interval(np.array([[1.0], [2.0], [9.0]]))[0]  # 4 · exp(± 4.303 · 2.517 / 4)
+    Interval(value=4.0, low=0.266..., high=59.93...)
+    >>> mean_interval(np.array([[1.0], [2.0], [9.0]]))[0].low
+    -6.828...
+    """
+    assert not (np.asarray(values) < 0).any(), "expected losses, strengths or counts"
+    found = mean_interval(values, bootstrap=bootstrap)
+    if len(values) >= LEAST_RESAMPLED:
+        return [within(one, 0.0) for one in found]
+    factors = [exp((one.high - one.value) / one.value) if one.value else 1.0 for one in found]
+    return [
+        Interval(one.value, one.value / factor, one.value * factor)
+        for one, factor in zip(found, factors, strict=True)
+    ]
 
 
 def mean_difference_interval(

@@ -79,63 +79,77 @@ def correlation_table(
         require_columns(points, [x, y, *([clusters] if clusters else [])])
         values = np.stack([_numbers(points, name) for name in (x, y)])
         complete = ~np.isnan(values).any(0)
-        owners = points[clusters][complete] if clusters else pd.Series(np.arange(complete.sum()))
-        groups, names = pd.factorize(owners)
-        if (groups < 0).any():
-            raise ValueError(f"expected a value of {clusters!r} for every point, {sum(groups < 0)} have none")
-        counts = {"points": len(groups), "clusters": len(names), "left_out": int((~complete).sum())}
+        groups, named = _grouped(points, complete, clusters)
+        counts = {"points": len(groups), "clusters": named, "left_out": int((~complete).sum())}
         for name in COEFFICIENTS:
             coefficient = partial(
                 _coefficient, values=values[:, complete], groups=groups, ranked=name != "pearson"
             )
-            interval = _interval(coefficient, len(names), bootstrap)
+            interval = _interval(coefficient, named, bootstrap)
             rows.append({"x": x, "y": y, "coefficient": name, **vars(interval), **counts})
     return with_corrected(pd.DataFrame(rows, columns=COLUMNS), by=["coefficient"])[COLUMNS]
 
 
 def coefficient_difference(
-    points: pd.DataFrame, xs: tuple[str, str], y: str, *, bootstrap: Bootstrap = Bootstrap()
+    points: pd.DataFrame,
+    xs: tuple[str, str],
+    y: str,
+    *,
+    clusters: str | None = None,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """|ρ| of one column with y less |ρ| of another, by Spearman's coefficient: which ranks y better.
 
-    The interval is a t interval of the difference, its error that of the jackknife over points, both
-    coefficients without the same point. Signs are those of all points.
+    The interval is a t interval of the difference, its error that of the jackknife over clusters, both
+    coefficients without the same cluster. Signs are those of all points.
 
     Args:
         points: a row for each point; those with NaN in one of the three columns are left out.
         xs: names of the two columns.
         y: name of the column that both are set against.
+        clusters: name of the column with the cluster of each point; by default each point is a cluster.
         bootstrap: of the interval: its confidence.
 
     Returns:
         one row as of `correlation_table`: x "ONE − OTHER", the coefficient "|spearman|". The value is NaN
-        where a column is constant; bounds are NaN then, with fewer than five points, and where both
-        coefficients stay as they are without any point.
+        where a column is constant; bounds are NaN then, with fewer than five clusters, and where both
+        coefficients stay as they are without any cluster.
+
+    Raises:
+        ValueError: as of `correlation_table`.
 
     >>> points = pd.DataFrame({"a": [1, 2, 3, 4, 5], "b": [2, 1, 3, 5, 4], "y": [5, 4, 3, 2, 1]})
     >>> row = coefficient_difference(points, ("a", "b"), "y").iloc[0]
     >>> row.x, float(round(row.value, 3))
     ('a − b', 0.2)
     """
-    require_columns(points, [*xs, y])
+    require_columns(points, [*xs, y, *([clusters] if clusters else [])])
     values = np.stack([_numbers(points, name) for name in (*xs, y)])
     complete = ~np.isnan(values).any(0)
-    count = int(complete.sum())
-    times = np.concatenate([np.ones((1, count)), 1 - np.eye(count)])
-    groups = np.arange(count)
+    count, (groups, named) = int(complete.sum()), _grouped(points, complete, clusters)
+    times = np.concatenate([np.ones((1, named)), 1 - np.eye(named)])
     coefficients = [
         _coefficient(times, values=values[[row, 2]][:, complete], groups=groups, ranked=True)
         for row in range(2)
         if count
     ]
     one, other = (np.sign(of_x[0]) * of_x for of_x in coefficients or np.full((2, 1), np.nan))
-    row = {"x": " − ".join(xs), "y": y, "coefficient": "|spearman|", "points": count, "clusters": count}
+    row = {"x": " − ".join(xs), "y": y, "coefficient": "|spearman|", "points": count, "clusters": named}
     interval = _of_difference(one - other, bootstrap)
     return pd.DataFrame([row | vars(interval) | {"left_out": int((~complete).sum())}], columns=COLUMNS)
 
 
+def _grouped(points: pd.DataFrame, complete: np.ndarray, clusters: str | None) -> tuple[np.ndarray, int]:
+    """The number of each complete point's cluster, and how many clusters there are."""
+    owners = points[clusters][complete] if clusters else pd.Series(np.arange(complete.sum()))
+    groups, names = pd.factorize(owners)
+    if (groups < 0).any():
+        raise ValueError(f"expected a value of {clusters!r} for every point, {sum(groups < 0)} have none")
+    return groups, len(names)
+
+
 def _of_difference(found: np.ndarray, bootstrap: Bootstrap) -> Difference:
-    """The interval of a value from itself and its values without each point."""
+    """The interval of a value from itself and its values without each cluster."""
     value, without = float(found[0]), found[1:]
     error = float(jackknife_error(without)) if len(without) else np.nan
     if len(without) < LEAST_CLUSTERS or not error > ROUNDING:

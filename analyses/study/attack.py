@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from harsanyi.analyses.study.layout import Layout, displayed
+from harsanyi.failing import answers_of
 from harsanyi.interactions import SCORES, Store
-from harsanyi.interactions.game.failing import answers_of
 from harsanyi.models import Network
 from harsanyi.models.training.projected_gradient import bounds_of, perturbed
 
@@ -99,19 +99,19 @@ def with_inputs(layout: Layout, networks: Mapping[str, Network], inputs: Tensor)
     return replace(layout, tensors=dict.fromkeys(layout.tensors, inputs), arrays=layout.arrays | arrays)
 
 
-def as_attacked_before(layout: Layout, networks: Mapping[str, Network], store: Store) -> Layout:
+def as_attacked_before(layout: Layout, networks: Mapping[str, Network], store: Store) -> Layout | None:
     """The layout with the attacked inputs that a store holds: on another machine gradients differ a little.
 
     Args:
-        layout: of a study.
+        layout: of a study, with its inputs as they are.
         networks: of the study.
         store: of its value tables, which are refused elsewhere where they are of another study.
 
     Returns:
-        the layout, as it is where nothing is attacked.
+        the layout; None where the store has no attacked inputs, or not of these.
     """
-    if ATTACKED not in layout.arrays or ATTACKED not in store.arrays:
-        return layout
+    if ATTACKED not in store.arrays:
+        return None
     kept = torch.from_numpy(store.array(ATTACKED))
-    same = kept.shape == layout.arrays[ATTACKED].shape
-    return with_inputs(layout, networks, kept) if same else layout
+    same = all(kept.shape == clean.shape for clean in layout.tensors.values())
+    return with_inputs(layout, networks, kept) if same else None

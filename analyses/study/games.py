@@ -1,11 +1,10 @@
 """The games of a study: networks, inputs, labels and players."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ import torch
 from harsanyi import models
 from harsanyi.accelerator import best_device, require_float64
 from harsanyi.analyses.study.agreement import require_order, suspicion
+from harsanyi.analyses.study.asked import asked_by
 from harsanyi.analyses.study.facts import (
     Classes,
     Corruption,
@@ -29,23 +29,17 @@ from harsanyi.analyses.study.networks import series_of
 from harsanyi.analyses.study.study import MULTI_LABEL, NEXT_TOKEN, OUTPUT, PIXELS, Study
 from harsanyi.data import Inputs
 from harsanyi.data.label_sets import label_sets
+from harsanyi.failing import FAILURES, NotFiniteError, first_answered, is_failure
 from harsanyi.interactions import About, MaskedModel
-from harsanyi.interactions.game.failing import (
-    FAILURES,
-    NotFiniteError,
-    answers_of,
-    first_answered,
-)
 from harsanyi.interactions.game.scores import unit_of
 from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.agreement import agreement
 from harsanyi.models.classes.matching import ClassMatch
-from harsanyi.models.training.performance import Performance, label_performance
+from harsanyi.models.training.performance import label_performance
+from harsanyi.models.training.samples import NOT_FINITE
 from harsanyi.reading import first_line
 
-# What a read-out answers, by the score; one class an input for all others.
-ANSWERED: dict[str, Literal["labels", "numbers"]] = {MULTI_LABEL: "labels", OUTPUT: "numbers"}
 # More inputs than this say little more about an accuracy or a loss.
 MAX_PERFORMANCE_INPUTS = 500
 
@@ -124,6 +118,7 @@ class StudyGames:
     @property
     def facts(self) -> Facts:
         """What is known of the inputs and the read-outs before any measurement."""
+        asked = asked_by(self.study.score)
         return Facts(
             left_out=self.left_out,
             corruption=self.corruption,
@@ -132,7 +127,7 @@ class StudyGames:
                     read_out.samples,
                     read_out.accuracy,
                     read_out.train_accuracy,
-                    ANSWERED.get(self.study.score, "inputs"),
+                    "inputs" if asked == "classes" else asked,
                 )
                 for name, read_out in self.read_outs.items()
             },
@@ -231,8 +226,10 @@ class StudyGames:
             if study.train_data is None and name in self.read_outs:
                 continue
             outputs = np.array(self.answers.matches[name].outputs)[known]
-            measured = label_performance(network, seen, sets, outputs)
-            row = (name, split, str(path), len(sample), measured.accuracy, measured.loss)
+            with _sentence_of_all(f"{name} ({network.name})", len(sample)):
+                measured = label_performance(network, seen, sets, outputs)
+            answered = len(sample) - len(measured.failed)
+            row = (name, split, str(path), answered, measured.accuracy, measured.loss)
             yield NetworkPerformance(*row, labels=len(members))
 
     def _performance_on(self, split: str, path: Path, inputs: Inputs) -> Iterator[NetworkPerformance]:
@@ -249,13 +246,11 @@ class StudyGames:
         for name, network in self.networks.items():
             if study.train_data is None and name in self.read_outs:
                 continue
-            match = self._match_on(name, drawn)
-
-            def measure(sample: Inputs, network: Network = network, match: ClassMatch | None = match) -> Any:
-                numbers = output_numbers(study, network, match, *sample.level(study.level))
-                return models.performance(network, sample.items, numbers)
-
-            sample, measured = _on_those_answered(drawn, measure, f"{name} ({network.name})")
+            match = self.match_on(name, drawn)
+            numbers = output_numbers(study, network, match, *drawn.level(study.level))
+            with _sentence_of_all(f"{name} ({network.name})", len(drawn)):
+                measured = models.performance(network, drawn.items, numbers)
+            sample = _answered(drawn, measured.failed)
             labels, classes = sample.level(study.level)
             agreed = None if match is None else agreement(measured.answers, labels, match.outputs)
             # A run's head may be new at its start, where any order fits: its end says which output is which.
@@ -272,34 +267,28 @@ class StudyGames:
                 **({} if agreed is None else suspicion(agreed, classes)),
             )
 
-    def _match_on(self, name: str, inputs: Inputs) -> ClassMatch | None:
+    def match_on(self, name: str, inputs: Inputs) -> ClassMatch | None:
         """The output of each class of other inputs, which may number the classes another way."""
         if name not in self.answers.matches:
             return None
         return class_match(self.study, self.networks[name], *classes_of(self.study, inputs))
 
 
-def _on_those_answered(
-    inputs: Inputs, measure: Callable[[Inputs], Performance], network: str
-) -> tuple[Inputs, Performance]:
-    """The inputs that a network answers, and how well; all of them where it fails on none.
+def _answered(inputs: Inputs, failed: Mapping[int, str]) -> Inputs:
+    """The inputs that a network answers; all of them where it fails on none."""
+    return inputs.select([row for row in range(len(inputs)) if row not in failed]) if failed else inputs
 
-    Raises:
-        ValueError: it answers no input.
-    """
 
-    def ask(rows: list[int]) -> Performance:
-        measured = measure(inputs.select(rows) if len(rows) < len(inputs) else inputs)
-        if math.isnan(measured.loss):
-            raise NotFiniteError("its outputs are NaN")
-        return measured
-
-    parts, failed = answers_of(range(len(inputs)), ask)
-    if not parts:
-        reason = first_line(next(iter(failed.values())))
-        raise ValueError(f"{network} answers none of {len(inputs)} inputs ({reason})")
-    rows = [row for answered, _ in parts for row in answered]
-    return inputs if not failed else inputs.select(rows), Performance.joined([part for _, part in parts])
+@contextmanager
+def _sentence_of_all(network: str, count: int) -> Iterator[None]:
+    """Turn the failure of a network on all inputs into a ValueError that names it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_failure(error):
+            raise
+        reason = NOT_FINITE if isinstance(error, NotFiniteError) else first_line(error)
+        raise ValueError(f"{network} answers none of {count} inputs ({reason})") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harsanyi import models
+from harsanyi.analyses.study.asked import task_of
 from harsanyi.analyses.study.inputs import load_inputs
 from harsanyi.analyses.study.networks import RANDOM, series_of
 from harsanyi.analyses.study.settings import option
@@ -15,17 +16,14 @@ from harsanyi.analyses.study.study import AUTO, MISSING, MULTI_LABEL, NEXT_TOKEN
 from harsanyi.data import Inputs
 from harsanyi.data.label_numbers import label_numbers
 from harsanyi.data.label_sets import label_sets
-from harsanyi.interactions.game.failing import NotFiniteError, answers_of, has_nan, is_failure
+from harsanyi.failing import NotFiniteError, answers_of, has_nan, is_failure
 from harsanyi.models import Network, ReadOut
 from harsanyi.models.classes.matching import ClassMatch, ClassMismatchError, Order, listed, match_classes
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.training.read_out import NotFiniteFeaturesError
-from harsanyi.models.training.tasks import Task
 from harsanyi.reading import first_line
 
 READ_OUT_WHY = "by its read-out"
-# What a read-out answers, by the score; one class an input for all others.
-TASK_OF: dict[str, Task] = {MULTI_LABEL: "multi-label", OUTPUT: "regression"}
 # Inputs a forward, where those are looked for that a network answers.
 READ_OUT_BATCH = 64
 
@@ -208,7 +206,7 @@ def _fitted(
             [pool.items[row] for row in rows],
             labels[list(rows)],
             classes,
-            task=TASK_OF.get(study.score, "classification"),
+            task=task_of(study.score),
             seed=study.seed,
             kept=read_out_file(study, name),
         )

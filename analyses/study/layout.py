@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from harsanyi.analyses.study.label_maps import mask_players
 from harsanyi.analyses.study.study import NEXT_TOKEN, Study
 from harsanyi.data import Inputs
+from harsanyi.failing import first_answered
 from harsanyi.interactions import (
     BACKGROUND,
     BASELINES,
@@ -23,7 +24,6 @@ from harsanyi.interactions import (
     sentence_pieces,
     token,
 )
-from harsanyi.interactions.game.failing import first_answered
 from harsanyi.interactions.game.forward import evaluating, hooked, module_named
 from harsanyi.models import Network
 from harsanyi.models.digest import digest

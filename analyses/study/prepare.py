@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harsanyi.analyses.study.attack import attacked
+from harsanyi.analyses.study.attack import as_attacked_before, attacked
 from harsanyi.analyses.study.first_checks import require_options
 from harsanyi.analyses.study.games import StudyGames, device_named, error_sentence
 from harsanyi.analyses.study.inputs import corrupt_inputs, corruption_of, draw_inputs, load_study_inputs
@@ -12,6 +12,7 @@ from harsanyi.analyses.study.networks import load_networks, preprocessing_of
 from harsanyi.analyses.study.screening import choose_by_influence
 from harsanyi.analyses.study.study import NEXT_TOKEN, Study
 from harsanyi.data import Inputs
+from harsanyi.interactions import Store
 from harsanyi.models import Network
 from harsanyi.models.digest import digest
 
@@ -19,11 +20,12 @@ from harsanyi.models.digest import digest
 PREPROCESSED = "preprocessed"
 
 
-def prepare(study: Study) -> StudyGames:
+def prepare(study: Study, kept: Store | None = None) -> StudyGames:
     """Load, draw and lay out everything that a study names.
 
     Args:
         study: its settings.
+        kept: its value tables, where there are some: inputs that it has attacked are not attacked again.
 
     Returns:
         its games, none of them evaluated. With `choose="influence"`, the forwards that measure influence are
@@ -40,6 +42,8 @@ def prepare(study: Study) -> StudyGames:
     inputs = corrupt_inputs(study, drawn.inputs)
     answers, unknown = Answering(networks, {}, {}), dict[int, str]()
     with error_sentence(f"{study.model} cannot be run on {study.data}"):
+        # First: players that these inputs cannot have are refused before read-outs are fitted.
+        layout = lay(study, networks, inputs, drawn.inputs)
         if study.label == "data":
             labels, classes = inputs.level(study.level)
             if study.score != NEXT_TOKEN:
@@ -47,14 +51,14 @@ def prepare(study: Study) -> StudyGames:
         else:
             labels, classes, unknown = predicted_labels(networks, drawn.inputs)
         networks = answers.networks
-        layout = lay(study, networks, inputs, drawn.inputs)
         numbers = {
             name: output_numbers(study, network, answers.matches.get(name), labels, classes)
             for name, network in networks.items()
         }
         settings = _settings(study, answers, inputs, [classes[label] for label in labels], numbers, layout)
         if study.attack is not None:
-            layout = attacked(study.attack, study.score, networks, numbers, layout)
+            before = None if kept is None else as_attacked_before(layout, networks, kept)
+            layout = before or attacked(study.attack, study.score, networks, numbers, layout)
     games = StudyGames(
         study,
         all_inputs,

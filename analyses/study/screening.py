@@ -12,8 +12,8 @@ import torch
 from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.kept import read_kept, write_kept
 from harsanyi.analyses.study.layout import chosen_of
+from harsanyi.failing import answers_of
 from harsanyi.interactions import Store
-from harsanyi.interactions.game.failing import answers_of
 from harsanyi.interactions.many_players.influence import (
     Influences,
     exact_game_densities,

@@ -357,19 +357,32 @@ class Track(Study):
     """Checkpoint of the pretrained network. Without it, nothing is called preserved, discarded or new."""
     at_most: int = 8
     """Largest number of checkpoints of each run: the first, the last, and others evenly between."""
+    portions: bool = False
+    """Each folder of --series holds a folder for each portion of data that the network was trained on. Their
+    last number is that of the portion, as in portion-01; the last checkpoint in each is taken. What is kept
+    and new is then told from each portion to the next."""
     claims: tuple[str, ...] = ()
     """Claims, told by rule. Stated before the study runs, as "half:finetuned - half:scratch < 0", each
     QUANTITY:RUN: half, nine_tenths (share of the run's steps until so much of its end is there); by
     themselves detour_share, order_with_step, step_with_noise; with --pretrained the quantities of compare at
-    the end of
-    the run, with :ORDER for one order."""
+    the end of the run, with :ORDER for one order; with --portions portion_preserved_share and the like, of
+    all portions together."""
 
     @cached_property
     def runs(self) -> "dict[str, list[NumberedCheckpoint]]":
         """The checkpoints of each run."""
-        from harsanyi.models import series, thinned
+        from harsanyi.models import portion_series, series, thinned
 
         folders = dict(argument.partition("=")[::2] for argument in self.series)
+        if self.portions:
+            found = {name: portion_series(folder) for name, folder in folders.items()}
+            for name, run in found.items():
+                if len(run) > self.at_most:
+                    raise ValueError(
+                        f"{name} has {len(run)} portions, and --at-most is {self.at_most}: what is kept from "
+                        f"each portion to the next needs all of them; give --at-most {len(run)}"
+                    )
+            return found
         return {name: thinned(series(folder), self.at_most) for name, folder in folders.items()}
 
     @property

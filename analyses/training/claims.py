@@ -13,6 +13,7 @@ from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.claims import Place, Quantity, quantities_at, require_claims, told_claims
 from harsanyi.analyses.study.layout import player_count
 from harsanyi.analyses.study.study import PRETRAINED, Track, checkpoint_of
+from harsanyi.analyses.training.portions import portion_names, portion_quantities
 from harsanyi.analyses.training.succession import CORRELATIONS
 from harsanyi.analyses.training.trajectory import Trajectory, crossing
 from harsanyi.interactions import Interactions
@@ -41,6 +42,8 @@ def require_claimed(study: Track) -> None:
         alone += list(_places(run))
         if study.pretrained is not None:
             names += change_names(player_count(study.players), scratch=False, of=run)
+        if study.portions:
+            names += portion_names(run)
     require_claims(study.claims, [*names, *alone], alone=alone)
 
 
@@ -67,10 +70,14 @@ def _quantities(
     run: Run, trajectories: Sequence[Trajectory], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, Quantity]:
     """All quantities by name."""
+    study = run.study
+    assert isinstance(study, Track)
     found: dict[str, Quantity] = {}
     for one in trajectories:
         found |= _times(one, run.store.numbers)
         found |= quantities_at(_places(one.name), tables, over="inputs")
+        if study.portions:
+            found |= portion_quantities(one, run.store.numbers, study.threshold)
         if PRETRAINED in run.interactions:
             last = checkpoint_of(one.name, one.steps[-1])
             change = run.change_of({"before": PRETRAINED, "after": last})

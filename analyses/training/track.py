@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -44,6 +45,13 @@ from harsanyi.analyses.training.figures import (
     plot_reached,
     plot_shares_over_training,
     plot_times_to_reach,
+)
+from harsanyi.analyses.training.portions import (
+    PORTIONS,
+    accuracies_by_portion,
+    describe_portions,
+    portion_figures,
+    portions_table,
 )
 from harsanyi.analyses.training.succession import (
     CORRELATIONS,
@@ -150,11 +158,13 @@ def _findings(run: Run, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         if successions is None
         else dict(zip(dict.fromkeys(successions.series), _successions(successions), strict=True))
     )
+    of_portions = describe_portions(tables[PORTIONS]) if PORTIONS in tables else {}
     for name in dict.fromkeys(along.series):
         sentences = {
             f"Kept and new in {name}": kept.get(name),
             f"Orders of {name}": _peaks(along, name),
             f"Two phases of {name}": phases.get(name),
+            f"From portion to portion of {name}": of_portions.get(name),
         }
         found |= {figure: sentence for figure, sentence in sentences.items() if sentence}
     return found
@@ -214,7 +224,14 @@ def track_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataF
         noise=noise_of(study),
     )
     along = pd.concat([tables[TRAJECTORIES], *_performance_rows(run)], ignore_index=True)
-    return tables | {TRAJECTORIES: along}
+    assert isinstance(study, Track)
+    return tables | {TRAJECTORIES: along} | (_portion_tables(run, trajectories) if study.portions else {})
+
+
+def _portion_tables(run: Run, trajectories: list[Trajectory]) -> dict[str, pd.DataFrame]:
+    """What is kept and new from portion to portion, of all runs."""
+    options: Any = {"threshold": run.study.threshold, "bootstrap": Bootstrap(seed=run.study.seed)}
+    return {PORTIONS: pd.concat([portions_table(one, **options) for one in trajectories], ignore_index=True)}
 
 
 def knowledge_tables(
@@ -348,6 +365,8 @@ def track_figures(
             plot_orders_over_training(along, name, tolerance=tolerance_of(one, noise_of(run.study)) / games)
         )
     drawn = {caption: figure_of(ax) for caption, ax in figures.items()}
+    if PORTIONS in tables:
+        drawn |= portion_figures(tables[PORTIONS])
     if THEORY in tables:
         for name in dict.fromkeys(tables[THEORY].series):
             drawn[
@@ -371,6 +390,9 @@ def describe_track(tables: Mapping[str, pd.DataFrame]) -> list[str]:
             f"{name} has half of its final knowledge after {half} of its steps, and nine tenths after "
             f"{nine_tenths}. Of the strength that it gains, it loses {lost} again."
         )
+    if PORTIONS in tables:
+        of_portions = [*describe_portions(tables[PORTIONS]).values()]
+        sentences = [*of_portions, *accuracies_by_portion(tables[TRAJECTORIES]), *sentences]
     sentences += _preserved_at_the_end(tables[TRAJECTORIES])
     if SUCCESSION in tables:
         sentences += _successions(tables[SUCCESSION])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from harsanyi.failing import NotFiniteError
 from harsanyi.interactions import Interactions, MaskedModel, Method, coalition_masks, evaluate_pairs, extract
 from harsanyi.reading import first_line
 
@@ -132,6 +133,8 @@ class Evaluation:
         games, coalitions = numbers // self._v.shape[1], numbers % self._v.shape[1]
         masks = coalition_masks(self._game.n, coalitions)
         scores = evaluate_pairs(self._game, games, masks, batch_size=count)
+        if not scores.isfinite().all():
+            raise NotFiniteError("its scores are NaN or infinite")
         self._v.view(-1)[self._pairs : self._pairs + count] = scores.cpu()
         self._pairs += count
         if self._pairs == self._v.numel():

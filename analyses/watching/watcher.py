@@ -17,9 +17,12 @@ from harsanyi.analyses.run.run import STUDY_FILE
 from harsanyi.analyses.run.watched import Watched, interactions_at
 from harsanyi.analyses.watching.evaluation import Costs, Evaluation
 from harsanyi.analyses.watching.watch import Watch
+from harsanyi.failing import is_failure
 from harsanyi.interactions import Interactions
 from harsanyi.interactions.game.forward import device_of, random_states_kept
+from harsanyi.interactions.game.trial import TrialError
 from harsanyi.models.digest import digest
+from harsanyi.reading import first_line
 
 # Takes numbers by name, and the step of the weights that they are of.
 Log = Callable[[dict[str, float], int], None]
@@ -118,7 +121,7 @@ class Watcher:
         self._credit = min(self._credit + seconds, most)
         if not chosen and self._pending is None:
             return
-        with _kept(found):
+        with _kept(found), self._recorded():
             if chosen:
                 self._begin(found, step)
             self._work()
@@ -133,10 +136,26 @@ class Watcher:
         found = self.watch.network_in(network)
         with _kept(found):
             if self._pending is not None:
-                self._complete(found, self._pending[0])
+                with self._recorded():
+                    self._complete(found, self._pending[0])
             if step not in self.watched.steps:
-                self._begin(found, step)
-                self._complete(found, step)
+                with self._recorded():
+                    self._begin(found, step)
+                    self._complete(found, step)
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """A context in which a network that fails, as one that diverged, ends its evaluation, and not the
+        training: its step is recorded with the reason."""
+        try:
+            yield
+        except Exception as error:
+            if self._pending is None or not (is_failure(error) or isinstance(error, TrialError)):
+                raise
+            step, self._pending = self._pending[0], None
+            failed = self.watched.failed | {str(step): first_line(error)}
+            self._record(replace(self.watched, failed=failed))
+            warnings.warn(f"step {step} has no interactions: {first_line(error)}", stacklevel=3)
 
     def _begin(self, network: nn.Module, step: int) -> None:
         """Copy the network."""
@@ -212,6 +231,7 @@ class Watcher:
                 took=tuple(kept.took[number] for number in before),
                 spread=tuple(kept.spread[number] for number in before),
                 left_out=tuple(each for each in kept.left_out if each <= step),
+                failed={each: why for each, why in kept.failed.items() if int(each) <= step},
             )
         )
 

@@ -30,7 +30,7 @@ PARTS = {
     "files": [
         f"{INTERACTIONS}.store.store:Store.open_or_create",
         f"{INTERACTIONS}.store.store:Store._file",
-        f"{INTERACTIONS}.store.store:_write",
+        f"{INTERACTIONS}.store.on_disk:write_rows",
         f"{INTERACTIONS}.store.store:Store.v",
         f"{INTERACTIONS}.effects.interactions:Interactions.save",
         f"{INTERACTIONS}.effects.interactions:Interactions.load",

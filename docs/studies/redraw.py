@@ -19,6 +19,8 @@ from harsanyi.analyses.accuracy.counterfactual_figures import plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
 from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
 from harsanyi.analyses.drawing.palette import PAGE, figure_of
+from harsanyi.analyses.fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
+from harsanyi.analyses.fine_coarse.hard_figures import plot_hard_samples
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder_orders
@@ -35,10 +37,28 @@ from harsanyi.analyses.training.theory_figures import draw_loss_below, plot_succ
 HERE = Path(__file__).parent
 DPI = 200
 NATS = "log-odds, nats"
+# The runs of the ladder in words.
+RUNGS = {
+    "free": "all free",
+    "freeze-1": "stem frozen",
+    "freeze-2": "stem, layer1 frozen",
+    "freeze-3": "stem to layer2 frozen",
+    "freeze-all": "all but the head frozen",
+    "reset-1": "layer3 reset",
+    "reset-2": "layer2, layer3 reset",
+    "reset-3": "layer1 to layer3 reset",
+    "reset-all": "whole body reset",
+    "rate-0-002": "all free, rate 0.002",
+    "rate-0-1": "all free, rate 0.1",
+    "longer": "all free, 15 epochs",
+}
 
 
 def main() -> None:
-    studies = (granularity, fine_against_coarse, feature_learning, split, training, fine_tuning, ladder)
+    studies = (
+        *(granularity, fine_against_coarse, feature_learning, deeper, split, training, fine_tuning),
+        ladder,
+    )
     for figures in studies:
         for name, drawn in figures():
             path = HERE / name
@@ -93,6 +113,14 @@ def feature_learning() -> Iterator[tuple[str, Axes | Figure]]:
         yield f"{folder}/figures/{name}.png", study.figure_of_interactions(rows)
 
 
+def deeper() -> Iterator[tuple[str, Axes | Figure]]:
+    folder = "feature_learning_deeper"
+    for name, draw in (("errors", draw_errors), ("responses", draw_responses), ("movement", draw_movements)):
+        yield f"{folder}/figures/{name}.png", draw(table(f"{folder}/summary"))
+    yield f"{folder}/figures/optimisers.png", draw_errors(table(f"{folder}/optimisers"))
+    yield f"{folder}/figures/hard_clothes.png", plot_hard_samples(table(f"{folder}/hard_clothes"))
+
+
 def split() -> Iterator[tuple[str, Axes | Figure]]:
     folder, study = "split_objective", study_of("split_objective")
     for name, sweep in study.SWEEPS.items():
@@ -135,13 +163,16 @@ def fine_tuning() -> Iterator[tuple[str, Axes | Figure]]:
 
 
 def ladder() -> Iterator[tuple[str, Axes | Figure]]:
-    """Shares to a tenth of a percent, as the study's page has them."""
-    yield "resnet20_ladder/figures/shares.png", plot_origins(table("resnet20_ladder/shares"))
+    """Shares to a tenth of a percent, by the rungs' names of the study's page."""
+    shares = table("resnet20_ladder/shares")
+    shares = shares.assign(origin=shares.origin.replace(RUNGS))
+    yield "resnet20_ladder/figures/shares.png", plot_origins(shares)
 
 
 def table(name: str) -> pd.DataFrame:
-    """A committed table; orders and groupings are text, as in the tables of a run."""
-    return pd.read_csv(HERE / f"{name}.csv", dtype={"order": str, "grouping": str, "betas": str})
+    """A committed table; orders, groupings and layers are text, as in the tables of a run."""
+    texts = ("order", "grouping", "betas", "layers")
+    return pd.read_csv(HERE / f"{name}.csv", dtype=dict.fromkeys(texts, str))
 
 
 def study_of(folder: str) -> ModuleType:

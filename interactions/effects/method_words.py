@@ -13,6 +13,8 @@ SPARSEST = {
     "SparseAndOr": "sparsest AND and OR",
     "JointSparseAndOr": "sparsest AND and OR of all networks together",
 }
+# What a record ends with where players were merged after the extraction.
+MERGED = ", then players merged"
 # Where these are as they come, nothing is said of them; files of older versions do not have all.
 USUAL = {"method": "splitting", "max_steps": "None", "ranges": "0", "rate": "None", "specific": "0.5"}
 
@@ -28,6 +30,8 @@ def method_in_words(record: str) -> str:
     >>> method_in_words("what is not shared")
     'what is not shared'
     """
+    if record.endswith(MERGED):
+        return method_in_words(record.removesuffix(MERGED)) + MERGED
     called = RECORD.fullmatch(record)
     if called is None or called[1] not in SPARSEST:
         return PLAIN.get(record, record)
@@ -36,6 +40,16 @@ def method_in_words(record: str) -> str:
         return ", ".join([SPARSEST[called[1]] + _sparse(settings), *_unusual(USUAL | settings)])
     except (KeyError, ValueError):
         return record  # of a version that is to come
+
+
+def is_sparsest(record: str) -> bool:
+    """Whether a record is of a split of least strength, which has no OR of a single player.
+
+    >>> is_sparsest("SparseAndOr(noise=0.04)"), is_sparsest("AndOr()")
+    (True, False)
+    """
+    called = RECORD.fullmatch(record.removesuffix(MERGED))
+    return called is not None and called[1] in SPARSEST
 
 
 def _sparse(settings: Mapping[str, str]) -> str:

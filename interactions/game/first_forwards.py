@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harsanyi.accelerator import likes_channels_last
 from harsanyi.allocator import keep_freed_memory
-from harsanyi.interactions.game.failing import first_answered, last_answered
+from harsanyi.failing import first_answered, is_out_of_memory, last_answered
 from harsanyi.interactions.game.forward import (
     HALVES,
     computing,
@@ -25,7 +25,6 @@ from harsanyi.interactions.game.forward import (
     same_to_rounding,
 )
 from harsanyi.interactions.game.work import Count, Work, counting
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.reading import first_line
 
 if TYPE_CHECKING:

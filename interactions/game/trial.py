@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from harsanyi.failing import is_out_of_memory
 from harsanyi.interactions.game.forward import OUTPUT_ROUNDING_ULPS, has_generator, random_states
 from harsanyi.interactions.game.last_operation import ends_in_sigmoid
 from harsanyi.interactions.game.origin import Origin, origin_of
 from harsanyi.interactions.game.rounding import Rounding
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.reading import first_line
 
 # Takes numbers of inputs and gives their outputs, from one forward.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from harsanyi.failing import FIRST_GAMES, has_nan, is_failure
 from harsanyi.interactions.game.checks import require_rows, require_scores
-from harsanyi.interactions.game.failing import FIRST_GAMES, has_nan, is_failure
 from harsanyi.interactions.game.forward import HALVES, channels_last, coarsest_type_of, random_states_kept
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.rounding import Rounding

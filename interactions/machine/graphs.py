@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from harsanyi.accelerator import Recording, record, records
-from harsanyi.interactions.machine.memory import is_out_of_memory
+from harsanyi.failing import is_out_of_memory
 from harsanyi.reading import first_line
 
 # How many recordings one `Recordings` has: the parts of a network, for a full batch and a last one.

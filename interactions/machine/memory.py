@@ -61,8 +61,3 @@ def _malloc_trim() -> Callable[[int], int] | None:
         return None
     function: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return function
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a RuntimeError of torch's means that an allocation failed, on GPU or CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from harsanyi.failing import is_out_of_memory
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.forward import same_to_rounding
 from harsanyi.interactions.game.masked_model import MaskedModel
-from harsanyi.interactions.machine.memory import is_out_of_memory
 
 # Where the engine's own code lies.
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
+from harsanyi.failing import is_out_of_memory
 from harsanyi.interactions.game.elements import one_game
 from harsanyi.interactions.game.forward import hooked, modules_of, takes_hooks
 from harsanyi.interactions.game.masked_model import MaskedModel
 from harsanyi.interactions.game.work import channel_axis, first_tensor, numbers_in_weights
-from harsanyi.interactions.machine.memory import is_out_of_memory
 
 
 def share_of_rows(game: MaskedModel) -> float:

@@ -7,7 +7,6 @@ for, and the others go on.
 """
 
 import copy
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,37 +21,26 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.failing import FIRST_GAMES
 from harsanyi.hdf5 import searched
 from harsanyi.interactions.effects.about import About
 from harsanyi.interactions.evaluate import suggested_batch_size
-from harsanyi.interactions.game.failing import FIRST_GAMES
 from harsanyi.interactions.game.game import Game
+from harsanyi.interactions.store import on_disk
 from harsanyi.interactions.store.differences import differences
-from harsanyi.interactions.store.tables import FAILED, REASON_BYTES, tables_of
+from harsanyi.interactions.store.tables import FAILED, tables_of
 from harsanyi.reading import parse_json, reading
 from harsanyi.shown import Card, Shown, counted, first_few
 from harsanyi.stopping import require_leave_to_go_on
-from harsanyi.writing import require_room, said_plainly, sole_writer, whole
+from harsanyi.writing import require_room, sole_writer, whole
 
-FORMAT = "harsanyi store 1"
 # What a file is expected to be, and what to do about one that is something else.
 WHAT, ADVICE = (
-    f"a store ({FORMAT!r})",
+    f"a store ({on_disk.FORMAT!r})",
     "it is damaged or something else; run the study again in another folder",
 )
-DESCRIPTION = """\
-Value tables of networks on the same games: v/NETWORK has a row for each game and a column for each \
-coalition; the bits of the column's number, the most significant first, are 1 for the players that are \
-present. done/NETWORK is 1 where the row is written. outputs/NETWORK: the outputs of all classes. \
-sha256/NETWORK: of the row in v, and sha256 of outputs/NETWORK of that in outputs, as they lie here; where \
-the latter is missing, sha256/NETWORK is of both, one after the other. failed/NETWORK: why a game has no \
-row, in words. Names are in the group about; settings are JSON."""
-# The group that holds checksums; stores of older versions have neither these nor `FAILED`.
-CHECKSUMS, OUTPUT_CHECKSUMS, CHECKSUM_BYTES = "sha256", "sha256 of outputs", 32
 # So many games that fail one after the other are no fault of theirs.
 IN_A_ROW = FIRST_GAMES
-# Copied at once, at most, where a game has no more.
-COPIED_BYTES = 2**26
 
 
 class Store(Shown):
@@ -74,7 +62,7 @@ class Store(Shown):
             raise FileNotFoundError(f"there is no store {self.path}")
         self._description: tuple[str, ...] | None = None
         with self._file() as file, self._reading():
-            self._description = _description(file)
+            self._description = on_disk.identity(file)
             self.settings: dict[str, Any] = parse_json(file.attrs["settings"])
             self.networks: tuple[str, ...] = tuple(parse_json(file.attrs["networks"]))
             self.games, size = file[f"v/{self.networks[0]}"].shape
@@ -82,7 +70,7 @@ class Store(Shown):
             self.keeps_outputs: bool = "outputs" in file
             self.about = About.read(file["about"]) if "about" in file else About()
             self._check(file)
-            self.has_checksums: bool = CHECKSUMS in file
+            self.has_checksums: bool = on_disk.CHECKSUMS in file
         # The games of this view in the file; None for all.
         self._chosen: list[int] | None = None
         self._arrays_of_games: tuple[str, ...] = ()
@@ -120,30 +108,10 @@ class Store(Shown):
             OSError: the disk has no room for it, or cannot be written; naming file and space.
         """
         path = Path(path)
-        reserved = h5py.h5d.ALLOC_TIME_EARLY
         of_outputs = 4 * sum(outputs[name] for name in networks) if outputs is not None else 0
         require_room(path, games * 2**n * (8 * len(networks) + of_outputs))
         with sole_writer(path.parent, path.name), whole(path) as partial, h5py.File(partial, "w") as file:
-            file.attrs.update(
-                format=FORMAT,
-                description=DESCRIPTION,
-                settings=json.dumps(settings),
-                networks=json.dumps(list(networks)),
-            )
-            for name in networks:
-                datasets: list[tuple[str, tuple[int, ...], str]] = [
-                    ("v", (games, 2**n), "f8"),
-                    ("done", (games,), "u1"),
-                    (CHECKSUMS, (games, CHECKSUM_BYTES), "u1"),
-                    (FAILED, (games,), f"S{REASON_BYTES}"),
-                ]
-                if outputs is not None:
-                    datasets.append(("outputs", (games, 2**n, outputs[name]), "f4"))
-                    datasets.append((OUTPUT_CHECKSUMS, (games, CHECKSUM_BYTES), "u1"))
-                for group, shape, dtype in datasets:
-                    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-                    plist.set_alloc_time(reserved)
-                    file.create_dataset(f"{group}/{name}", shape, dtype, dcpl=plist, track_times=False)
+            on_disk.reserve(file, settings=settings, networks=networks, games=games, n=n, outputs=outputs)
             for name, array in (arrays or {}).items():
                 file.create_dataset(f"arrays/{name}", data=array, track_times=False)
             about.write(file.create_group("about"))
@@ -261,7 +229,7 @@ class Store(Shown):
         """
         require_leave_to_go_on()
         with self.written() as file:
-            _write(file, network, games, tables)
+            on_disk.write_rows(file, network, games, tables)
         self._require_some_success(network, games, tables)
 
     def unfinished(self, network: str, game: Game, *, batch_size: int | None = None) -> list[range]:
@@ -323,9 +291,9 @@ class Store(Shown):
         groups += [FAILED] if both_record else []
         with self.written() as file, nullcontext(file) if other is self else other._file() as origin:
             bytes_of_a_game = sum(origin[f"{group}/{source}"][:1].nbytes for group in groups)
-            for rows in ranges_of(missing, max(1, COPIED_BYTES // bytes_of_a_game)):
+            for rows in on_disk.ranges_of(missing, max(1, on_disk.COPIED_BYTES // bytes_of_a_game)):
                 tables = {group: origin[f"{group}/{source}"][rows.start : rows.stop] for group in groups}
-                _write(file, target, rows, tables)
+                on_disk.write_rows(file, target, rows, tables)
 
     def put(self, network: str, v: Float64[Tensor, "games coalitions"]) -> None:
         """Write value tables of a network that were evaluated elsewhere.
@@ -412,7 +380,7 @@ class Store(Shown):
         done = np.flatnonzero(self.done(network))
         games = done if self._chosen is None else np.array(self._chosen, dtype=int)[done]
         with self._file() as file:
-            found = set(_damaged(file, network, games.tolist()))
+            found = set(on_disk.damaged_games(file, network, games.tolist()))
         return [int(game) for game, number in zip(done, games, strict=True) if number in found]
 
     def forget(self, network: str, games: Sequence[int]) -> None:
@@ -427,7 +395,7 @@ class Store(Shown):
                 file[f"done/{network}"][game] = 0
                 if FAILED in file:
                     file[f"{FAILED}/{network}"][game] = b""
-            _to_disk(file)
+            on_disk.to_disk(file)
 
     def select(
         self, games: Sequence[int], *, arrays: Sequence[str] = (), settings: Sequence[str] = ()
@@ -511,10 +479,11 @@ class Store(Shown):
             with self._reading():
                 data = file[f"{group}/{network}"]
                 table = np.empty((len(numbers), *data.shape[1:]), data.dtype)
-                for part in ranges_of(np.isin(np.arange(len(data)), numbers), _rows_at_once(data)):
+                chosen = np.isin(np.arange(len(data)), numbers)
+                for part in on_disk.ranges_of(chosen, on_disk.rows_at_once(data)):
                     place = int(np.searchsorted(numbers, part.start))
                     data.read_direct(table, np.s_[part.start : part.stop], np.s_[place : place + len(part)])
-                damaged = _damaged(file, network, numbers.tolist(), {group: table})
+                damaged = on_disk.damaged_games(file, network, numbers.tolist(), {group: table})
             self._require_undamaged(network, damaged)
             return torch.from_numpy(table)
 
@@ -552,18 +521,7 @@ class Store(Shown):
             raise ValueError("its settings or the names of its networks have another form")
         if self.n < 0 or 2**self.n != file[f"v/{self.networks[0]}"].shape[1]:
             raise ValueError("its tables do not have a column for each coalition")
-        tables = (self.games, 2**self.n)
-        for name in self.networks:
-            wanted: dict[str, tuple[str, tuple[int, ...]]] = {
-                "v": ("f8", tables),
-                "done": ("u1", (self.games,)),
-            }
-            if self.keeps_outputs:
-                wanted["outputs"] = ("f4", (*tables, file[f"outputs/{name}"].shape[-1]))
-            for group, (dtype, shape) in wanted.items():
-                data = file[f"{group}/{name}"]
-                if data.dtype != np.dtype(dtype) or data.shape != shape:
-                    raise ValueError(f"{group}/{name} is {data.dtype} {data.shape}, expected {dtype} {shape}")
+        on_disk.require_form(file, self.networks, self.games, self.n)
         self.about.require(self.games, self.n)
 
     @contextmanager
@@ -584,112 +542,10 @@ class Store(Shown):
         with ExitStack() as stack:
             with self._reading():
                 file = stack.enter_context(searched(self.path, mode))
-                if file.attrs.get("format") != FORMAT:
-                    raise ValueError(f"{self.path} is no store of this version ({FORMAT!r})")
-                if self._description not in (None, _description(file)):
+                if file.attrs.get("format") != on_disk.FORMAT:
+                    raise ValueError(f"{self.path} is no store of this version ({on_disk.FORMAT!r})")
+                if self._description not in (None, on_disk.identity(file)):
                     raise ValueError(
                         f"{self.path} is another store than the one that was opened: it was replaced"
                     )
             yield file  # outside: what a caller does meanwhile is not reading
-
-
-def _write(file: h5py.File, network: str, rows: range, tables: Mapping[str, np.ndarray]) -> None:
-    """Write rows and their checksums, wait until they are on the disk, then write their flags.
-
-    Args:
-        file: of the store.
-        network: its name.
-        rows: numbers of the games.
-        tables: by group; `failed` has the reason of each game that failed, whose flag stays 0.
-    """
-    place = slice(rows.start, rows.stop)
-    # As they lie in the file, which knows how many outputs a game has that failed alone.
-    shapes = {group: (len(rows), *file[f"{group}/{network}"].shape[1:]) for group in tables}
-    tables = {group: np.broadcast_to(table, shapes[group]) for group, table in tables.items()}
-    with said_plainly(Path(file.filename)):
-        for group, table in tables.items():
-            file[f"{group}/{network}"][place] = table
-        for kept, groups in _checked(file).items():
-            file[f"{kept}/{network}"][place] = _checksums(*(tables[group] for group in groups))
-        _to_disk(file)
-        file[f"done/{network}"][place] = tables[FAILED] == b"" if FAILED in tables else 1
-        _to_disk(file)
-
-
-def _checksums(*tables: np.ndarray) -> np.ndarray:
-    """The SHA-256 of each game's rows, one table's after the other's, `(games, 32)`."""
-    sums = []
-    for row in zip(*map(np.ascontiguousarray, tables), strict=True):
-        hasher = hashlib.sha256()
-        for part in row:
-            hasher.update(part)
-        sums.append(hasher.digest())
-    return np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(len(sums), CHECKSUM_BYTES)
-
-
-def _checked(file: h5py.File) -> dict[str, tuple[str, ...]]:
-    """The groups of checksums, and the tables that each is of; none of a store of an older version."""
-    if CHECKSUMS not in file:
-        return {}
-    if OUTPUT_CHECKSUMS in file:
-        return {CHECKSUMS: ("v",), OUTPUT_CHECKSUMS: ("outputs",)}
-    return {CHECKSUMS: ("v", "outputs") if "outputs" in file else ("v",)}
-
-
-def _damaged(
-    file: h5py.File, network: str, games: Sequence[int], read: Mapping[str, np.ndarray] | None = None
-) -> list[int]:
-    """Those of the games whose rows have other checksums than when they were written.
-
-    Rows that a program without checksums wrote have none, and cannot be judged.
-
-    Args:
-        file: of the store.
-        network: its name.
-        games: their numbers.
-        read: rows of these games that were read, by table; only what is said of these tables is asked. By
-            default all tables are read.
-    """
-    damaged = set()
-    for kept, groups in _checked(file).items():
-        if read is not None and not read.keys() & set(groups):
-            continue
-        written = file[f"{kept}/{network}"][()]
-        for place, game in enumerate(games):
-            rows = [
-                read[group][place : place + 1]
-                if read is not None and group in read
-                else file[f"{group}/{network}"][game : game + 1]
-                for group in groups
-            ]
-            if written[game].any() and not np.array_equal(written[game], _checksums(*rows)[0]):
-                damaged.add(game)
-    return sorted(damaged)
-
-
-def _rows_at_once(data: h5py.Dataset) -> int:
-    """So many rows of a table are read at a time."""
-    return max(1, COPIED_BYTES // max(1, data[:1].nbytes))
-
-
-def _to_disk(file: h5py.File) -> None:
-    """Wait until all that was written is on the disk."""
-    file.flush()
-    os.fsync(file.id.get_vfd_handle())
-
-
-def _description(file: h5py.File) -> tuple[str, ...]:
-    """What tells a store from another one at the same path."""
-    return tuple(str(file.attrs[name]) for name in ("settings", "networks"))
-
-
-def ranges_of(chosen: np.ndarray, longest: int) -> Iterator[range]:
-    """The chosen places, as ranges of neighbours.
-
-    >>> list(ranges_of(np.array([True, True, True, False, True]), longest=2))
-    [range(0, 2), range(2, 3), range(4, 5)]
-    """
-    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
-    for start, stop in edges.reshape(-1, 2).tolist():
-        for first in range(start, stop, longest):
-            yield range(first, min(first + longest, stop))

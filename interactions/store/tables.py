@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from harsanyi.failing import is_failure
 from harsanyi.interactions.evaluate import (
     evaluate,
     evaluate_outputs,
@@ -15,7 +16,6 @@ from harsanyi.interactions.evaluate import (
     require_finite,
     suggested_batch_size,
 )
-from harsanyi.interactions.game.failing import is_failure
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.plans.choice import choose
 from harsanyi.interactions.plans.plan import OwnFault

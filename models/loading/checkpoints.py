@@ -184,7 +184,7 @@ def _from_saved(saved: Any, path: Path) -> Checkpoint:
         path,
         "lightning" if lightning else "timm" if timm else "trainer",
         classes=saved_class_names(settings),
-        preprocessing=_timm_preprocessing(settings.get("args")),
+        preprocessing=_trained_preprocessing(settings.get("args")),
         epoch=_integer(plain(settings.get("epoch"))),
         step=_integer(plain(settings.get("global_step", settings.get("step")))),
         facts=_timm_arguments(settings.get("args")),
@@ -241,8 +241,11 @@ def _timm_arguments(args: Any) -> dict[str, Any]:
     return {"arguments": arguments} if isinstance(arguments, dict) else {}
 
 
-def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
-    """The settings of timm's train.py, without the options that the user left at None."""
+def _trained_preprocessing(args: Any) -> dict[str, Any] | None:
+    """The settings of timm's or torchvision's train.py, without the options that the user left at None.
+
+    torchvision's has the square that is cut out, and the shorter side before.
+    """
     args = plain(args) if isinstance(args, Inert) else None
     values = args if isinstance(args, dict) else {}
     settings = {name: values[name] for name in ("mean", "std") if _numbers(values.get(name))}
@@ -258,6 +261,10 @@ def _timm_preprocessing(args: Any) -> dict[str, Any] | None:
         settings["channels"], *settings["size"] = size
     elif side := _integer(values.get("img_size")):
         settings["size"] = [side] * 2
+    elif cut := _integer(values.get("val_crop_size")):
+        settings |= {"size": [cut] * 2}
+        if resized := _integer(values.get("val_resize_size")):
+            settings["crop"] = min(1.0, cut / resized)
     return settings or None
 
 

@@ -1,12 +1,17 @@
-"""The two-layer network of the theory of label granularity, over patches, and its plain SGD."""
+"""The two-layer network of the theory of label granularity, over patches, and how such ones are trained."""
 
 import copy
 from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from harsanyi.models.training.optimisers import Optimiser, optimiser_named
+
+Trained = TypeVar("Trained", bound=nn.Module)
 
 
 class PatchNetwork(nn.Module):
@@ -57,32 +62,41 @@ class PatchNetwork(nn.Module):
         active = F.relu(F.linear(x, self.weight.flatten(0, 1), self.bias.flatten()))
         return active.sum(1).unflatten(1, self.bias.shape).sum(2)
 
+    def along(self, vectors: Float[Tensor, "count dimension"]) -> Float[Tensor, "count classes neurons"]:
+        """⟨w_{c,r}, v⟩ of every neuron: how it is aligned with a feature v."""
+        return torch.einsum("nd,cmd->ncm", vectors, self.weight)
+
 
 def train_patch_network(
-    network: PatchNetwork,
+    network: Trained,
     draw: Callable[[int], tuple[Tensor, Tensor]],
     steps: Collection[int],
     *,
     learning_rate: float = 0.1,
     bias_rate: float = 0.0,
-) -> dict[int, PatchNetwork]:
-    """Trains a copy by plain SGD on the mean cross-entropy; returns its states at some steps.
+    optimiser: Optimiser = "plain-sgd",
+    weight_decay: float = 0.0,
+) -> dict[int, Trained]:
+    """Trains a copy on the mean cross-entropy; returns its states at some steps.
 
-    w ← w − η ∇_w, b ← b − λ ‖η ∇_w‖ for every neuron. Biases have no gradient step: they are fixed (λ = 0),
-    or fall by a share of the length that the neuron's weight moves, after Hong et al. (2024).
+    By plain SGD w ← w − η ∇_w, and b ← b − λ ‖η ∇_w‖ for every neuron. Biases have no gradient step: they are
+    fixed (λ = 0), or fall by a share of the length that the neuron's weight moves, after Hong et al. (2024).
 
     Args:
-        network: where training starts; stays as it is.
+        network: where training starts; stays as it is. A `PatchNetwork`, or another one of patches.
         draw: inputs and labels of the batch of a step, counted from 0.
         steps: of the copies, 0 for the start; training ends with the last.
         learning_rate: η.
-        bias_rate: λ.
+        bias_rate: λ; for a `PatchNetwork` and plain SGD.
+        optimiser: "plain-sgd", "sgd" with Nesterov momentum 0.9, or "adamw".
+        weight_decay: of the optimiser.
 
     Returns:
         a network for each of the steps.
 
     Raises:
-        ValueError: for no steps or negative ones, a rate that is not positive or a bias rate below 0.
+        ValueError: for no steps or negative ones, a rate that is not positive, a bias rate below 0 or beside
+            another optimiser, or an optimiser that is not there.
 
     >>> batch = torch.eye(4).reshape(2, 2, 4), torch.tensor([0, 1])
     >>> states = train_patch_network(PatchNetwork(2, 3, 4, seed=0), lambda step: batch, [0, 50])
@@ -94,21 +108,33 @@ def train_patch_network(
             "expected steps ≥ 0, one or more, learning_rate > 0 and bias_rate ≥ 0; got "
             f"{sorted(steps)}, {learning_rate} and {bias_rate}"
         )
+    if bias_rate and (optimiser != "plain-sgd" or not isinstance(network, PatchNetwork)):
+        raise ValueError(
+            f"a bias rate is for a PatchNetwork and plain-sgd; got {bias_rate} with "
+            f"{type(network).__name__} and {optimiser}"
+        )
     trained, states = copy.deepcopy(network), {}
+    descent = optimiser_named(
+        optimiser, list(trained.parameters()), learning_rate=learning_rate, weight_decay=weight_decay
+    )
     for step in range(max(steps) + 1):
         if step in steps:
             states[step] = copy.deepcopy(trained)
         if step < max(steps):
-            _descend(trained, *draw(step), learning_rate, bias_rate)
+            _descend(trained, *draw(step), descent)
+            if isinstance(trained, PatchNetwork):
+                _lower(trained, bias_rate * learning_rate)
     return states
 
 
-def _descend(
-    network: PatchNetwork, inputs: Tensor, labels: Tensor, learning_rate: float, bias_rate: float
-) -> None:
-    """One step of SGD, in place."""
-    loss = F.cross_entropy(network(inputs), labels)
-    (gradient,) = torch.autograd.grad(loss, [network.weight])
-    with torch.no_grad():
-        network.weight.sub_(learning_rate * gradient)
-        network.bias.sub_(bias_rate * learning_rate * gradient.norm(dim=2))
+def _descend(network: nn.Module, inputs: Tensor, labels: Tensor, descent: torch.optim.Optimizer) -> None:
+    """One step of the optimiser, in place."""
+    descent.zero_grad()
+    F.cross_entropy(network(inputs), labels).backward()  # type: ignore[no-untyped-call]
+    descent.step()
+
+
+def _lower(network: PatchNetwork, rate: float) -> None:
+    """The biases fall by a share of the length of the step before, in place."""
+    assert network.weight.grad is not None
+    network.bias.sub_(rate * network.weight.grad.norm(dim=2))

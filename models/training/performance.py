@@ -1,7 +1,7 @@
 """How well a network answers labelled items."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.training.class_labels import check_labels
 from harsanyi.models.training.granular_loss import group_logits
-from harsanyi.models.training.samples import input_batches, logits_in_batches
+from harsanyi.models.training.samples import all_logits, input_batches, logits_in_batches, require_answers
 from harsanyi.models.training.tasks import task_measures
 
 
@@ -23,34 +23,16 @@ class Performance:
     """How well a network answers.
 
     Attributes:
-        accuracy: the share of items whose largest logit is that of the label.
-        loss: mean cross-entropy, in nats.
-        answers: number of the largest logit of each item, `(items,)`.
+        accuracy: the share of items whose largest logit is that of the label, of those that it answers.
+        loss: mean cross-entropy of these, in nats.
+        answers: number of the largest logit of each of these items, `(answered,)`.
+        failed: why the network fails on other items, by their number.
     """
 
     accuracy: float
     loss: float
-    answers: Int64[np.ndarray, " items"]
-
-    @classmethod
-    def joined(cls, parts: "Sequence[Performance]") -> "Performance":
-        """How well a network answers the items of all parts together.
-
-        Args:
-            parts: one or more, each of other items.
-
-        >>> halves = [Performance(share, 0.5, np.zeros(2, np.int64)) for share in (0.0, 1.0)]
-        >>> Performance.joined(halves).accuracy
-        0.5
-        """
-        if len(parts) == 1:
-            return parts[0]
-        counts = [len(part.answers) for part in parts]
-        accuracy, loss = (
-            float(np.average([getattr(part, name) for part in parts], weights=counts))
-            for name in ("accuracy", "loss")
-        )
-        return cls(accuracy, loss, np.concatenate([part.answers for part in parts]))
+    answers: Int64[np.ndarray, " answered"]
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 def performance(
@@ -65,10 +47,11 @@ def performance(
         batch_size: items a forward, at most.
 
     Returns:
-        accuracy (a share), mean loss (nats) and answers.
+        accuracy (a share), mean loss (nats) and answers; NaN is no answer.
 
     Raises:
-        ValueError: the labels are not one a item, or go beyond the classes.
+        ValueError: the labels are not one an item, or go beyond the classes; or the network gives NaN for
+            all items. What it raises on all of them is raised.
 
     >>> from PIL import Image
     >>> from harsanyi.models import load
@@ -79,14 +62,17 @@ def performance(
     """
     target = torch.from_numpy(check_labels(items, labels, class_names_of(network)))
     inputs_of = input_batches(network, items, cache_bytes=0)
-    answers, loss = [], 0.0
-    for batch, outputs in logits_in_batches(network, inputs_of, len(target), batch_size):
-        logits = class_logits(outputs)
-        answers.append(logits.argmax(dim=1))
-        loss += F.cross_entropy(logits, target[batch], reduction="sum").item()
-    answered = torch.cat(answers)
-    accuracy = float((answered == target).double().mean())
-    return Performance(accuracy, loss / len(target), answered.numpy())
+    answers, right, loss, reasons = [], 0.0, 0.0, dict[int, str]()
+    for rows, outputs, failed in logits_in_batches(network, inputs_of, len(target), batch_size):
+        reasons |= failed
+        if len(rows):
+            logits, classes = class_logits(outputs), target[rows]
+            answers.append(logits.argmax(dim=1))
+            right += float((answers[-1] == classes).sum())
+            loss += F.cross_entropy(logits, classes, reduction="sum").item()
+    require_answers(network, reasons, len(target))
+    count = len(target) - len(reasons)
+    return Performance(right / count, loss / count, torch.cat(answers).numpy(), reasons)
 
 
 @dataclass(frozen=True)
@@ -94,13 +80,15 @@ class LabelPerformance:
     """How well a multi-label network answers.
 
     Attributes:
-        accuracy: the share of all labels of all items that are right: σ(z) above a half for those present,
-            below for those absent.
+        accuracy: the share of all labels of all items that it answers which are right: σ(z) above a half for
+            those present, below for those absent.
         loss: mean binary cross-entropy of a label, in nats.
+        failed: why the network fails on other items, by their number.
     """
 
     accuracy: float
     loss: float
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 def label_performance(
@@ -120,7 +108,10 @@ def label_performance(
         batch_size: items a forward, at most.
 
     Returns:
-        accuracy (a share of labels) and mean loss (nats).
+        accuracy (a share of labels) and mean loss (nats); NaN is no answer.
+
+    Raises:
+        ValueError: the network gives NaN for all items. What it raises on all of them is raised.
 
     >>> from PIL import Image
     >>> from harsanyi.models import load
@@ -131,11 +122,11 @@ def label_performance(
     1.0
     """
     inputs_of = input_batches(network, items, cache_bytes=0)
-    batches = logits_in_batches(network, inputs_of, len(items), batch_size)
-    logits = torch.cat([logits for _, logits in batches])
-    logits, target = logits[:, torch.from_numpy(outputs)], torch.from_numpy(sets)
+    rows, logits, failed = all_logits(network, inputs_of, len(items), batch_size)
+    require_answers(network, failed, len(items))
+    logits, target = logits[:, torch.from_numpy(outputs)], torch.from_numpy(sets)[rows]
     right = ((logits > 0) == (target > 0)).double().mean().item()
-    return LabelPerformance(right, F.binary_cross_entropy_with_logits(logits, target).item())
+    return LabelPerformance(right, F.binary_cross_entropy_with_logits(logits, target).item(), failed)
 
 
 def class_names_of(network: Network) -> tuple[str, ...]:
@@ -172,7 +163,7 @@ def measure(
     batch_size: int,
     coarsest: Tensor | None = None,
     task: str = "classification",
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[int, str]]:
     """Accuracy and loss on the classes, then on coarser ones; or the measures of another task.
 
     Args:
@@ -184,20 +175,24 @@ def measure(
         task: the kind of target.
 
     Returns:
-        accuracy and loss (nats), or what :func:`tasks.task_measures` returns.
+        accuracy and loss (nats), or what :func:`tasks.task_measures` returns, on the samples that the network
+        answers, NaN where it answers none; and why it fails on others, by their number.
     """
-    batches = logits_in_batches(network, inputs_of, len(target), batch_size)
     if task != "classification":
-        return task_measures(task, torch.cat([logits for _, logits in batches]), target)
-    totals: dict[str, float] = {}
-    for batch, logits in batches:
-        labels = target[batch]
+        rows, logits, reasons = all_logits(network, inputs_of, len(target), batch_size)
+        return task_measures(task, logits, target[rows]), reasons
+    names = ["accuracy", "loss", *(["coarse_accuracy", "coarse_loss"] if coarsest is not None else [])]
+    totals, reasons = dict.fromkeys(names, 0.0), dict[int, str]()
+    for rows, logits, failed in logits_in_batches(network, inputs_of, len(target), batch_size):
+        reasons |= failed
+        if not len(rows):
+            continue
+        labels = target[rows]
         levels = {"": (logits, labels)}
         if coarsest is not None:
             levels["coarse_"] = group_logits(logits, coarsest), coarsest[labels]
         for level, (scores, right) in levels.items():
-            hits = float((scores.argmax(dim=1) == right).sum())
-            loss = F.cross_entropy(scores, right, reduction="sum").item()
-            for quantity, value in ((f"{level}accuracy", hits), (f"{level}loss", loss)):
-                totals[quantity] = totals.get(quantity, 0.0) + value
-    return {quantity: total / len(target) for quantity, total in totals.items()}
+            totals[f"{level}accuracy"] += float((scores.argmax(dim=1) == right).sum())
+            totals[f"{level}loss"] += F.cross_entropy(scores, right, reduction="sum").item()
+    count = len(target) - len(reasons)
+    return {name: total / count if count else float("nan") for name, total in totals.items()}, reasons

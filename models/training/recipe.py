@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.training.accelerated import MIXED_PRECISIONS, Precision
 from harsanyi.models.training.granular_loss import granular_loss
+from harsanyi.models.training.optimisers import Optimiser, optimiser_named, require_optimiser
 from harsanyi.models.training.stages import find_stages, stages
 from harsanyi.models.training.tasks import Task, task_loss
 
@@ -28,7 +29,7 @@ class Recipe:
 
     Attributes:
         epochs: passes over the samples, 0 or more; 0 only writes the network before training.
-        optimiser: "adamw", or "sgd" with Nesterov momentum 0.9.
+        optimiser: "adamw"; "sgd" with Nesterov momentum 0.9; or "plain-sgd" without momentum.
         learning_rate: the largest of the training, above 0.
         weight_decay: of the optimiser.
         batch_size: samples a step, over all processes; the last batch of an epoch may be smaller.
@@ -63,7 +64,7 @@ class Recipe:
     """
 
     epochs: int = 20
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Optimiser = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     batch_size: int = 64
@@ -80,8 +81,7 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        if self.optimiser not in ("adamw", "sgd"):
-            raise ValueError(f"no optimiser {self.optimiser!r}: expected 'adamw' or 'sgd'")
+        require_optimiser(self.optimiser)
         if self.epochs < 0 or self.batch_size < 1 or self.learning_rate <= 0 or self.crop_padding < 0:
             raise ValueError(
                 f"expected epochs ≥ 0, batch_size ≥ 1, learning_rate > 0, crop_padding ≥ 0, but got {self}"
@@ -130,10 +130,8 @@ class Recipe:
 
     def optimiser_of(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser over these parameters."""
-        if self.optimiser == "adamw":
-            return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            parameters, lr=self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
+        return optimiser_named(
+            self.optimiser, parameters, learning_rate=self.learning_rate, weight_decay=self.weight_decay
         )
 
     def groups(self, device: torch.device) -> list[Tensor]:

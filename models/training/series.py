@@ -146,17 +146,25 @@ def _find(where: Path) -> list[NumberedCheckpoint]:
         raise ValueError(f"{where} is one checkpoint and no series: {EXPECTED}")
     # What exists is no glob, whatever its name: folders may be called run[1].
     if where.is_dir():
-        return _in_folder(where)
+        return checkpoints_in(where)
     if glob.has_magic(str(where)):
         return _by_glob(where)
     raise FileNotFoundError(f"there is no {where}: {EXPECTED}")
 
 
-def _in_folder(folder: Path) -> list[NumberedCheckpoint]:
+def checkpoints_in(folder: Path) -> list[NumberedCheckpoint]:
+    """The checkpoints in a folder, one or more, in the order of their names.
+
+    Args:
+        folder: of one run.
+
+    Raises:
+        FileNotFoundError, ValueError: as for `series`.
+    """
     paths = sorted([*folder.glob("*"), *folder.glob("checkpoints/*")])
     if checkpoints := _by_scheme(folder, paths):
         return checkpoints
-    if _has_weights(folder):
+    if has_weights(folder):
         raise ValueError(f"{folder} is one checkpoint and no series: {EXPECTED}")
     ending = next((path.suffix for path in paths if path.suffix in ENDINGS), ENDINGS[0])
     raise FileNotFoundError(
@@ -219,7 +227,7 @@ def _refuse_duplicates(checkpoints: Sequence[NumberedCheckpoint]) -> None:
 
 def _refuse_without_weights(checkpoints: Sequence[NumberedCheckpoint]) -> None:
     folders = [checkpoint.path for checkpoint in checkpoints if checkpoint.path.is_dir()]
-    empty = [folder.name for folder in folders if not _has_weights(folder)]
+    empty = [folder.name for folder in folders if not has_weights(folder)]
     if empty:
         raise FileNotFoundError(
             f"no weights in {first_few(empty)}: expected one of {', '.join(FOLDER_FILES)} in each folder; "
@@ -227,5 +235,6 @@ def _refuse_without_weights(checkpoints: Sequence[NumberedCheckpoint]) -> None:
         )
 
 
-def _has_weights(folder: Path) -> bool:
+def has_weights(folder: Path) -> bool:
+    """Whether a folder is a checkpoint itself."""
     return is_adapter(folder) or any((folder / name).is_file() for name in FOLDER_FILES)

@@ -120,6 +120,8 @@ def _average_precision(outputs: np.ndarray, target: np.ndarray) -> float:
 
 
 def _r2(outputs: np.ndarray, target: np.ndarray) -> float:
+    if not len(target):
+        return float("nan")
     total = ((target - target.mean()) ** 2).sum()
     residual = ((target - outputs[:, 0]) ** 2).sum()
     return float(1 - residual / total) if total > 0 else float("nan")

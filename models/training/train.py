@@ -20,6 +20,7 @@ from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.seeds import seeded
 from harsanyi.models.training.accelerated import accelerated, is_main_process
+from harsanyi.models.training.failed_samples import FAILED, Failed, read_failed, save_failed
 from harsanyi.models.training.gradient_steps import Training
 from harsanyi.models.training.kinds.kind import Kind
 from harsanyi.models.training.kinds.supervised import Supervised
@@ -69,6 +70,8 @@ def train(
             goes on after its last whole epoch, to the same weights, in as many processes as before; in
             another number of them it starts again. What it goes on from is unfinished.pt, deleted at the end.
         held_out: samples that measure the accuracy after each epoch, or what the recipe's task has for it.
+            Samples on which the network fails, held out or of validation, are left out of that epoch's
+            measures, and failed.csv says why; where NaN is all it gives, the measures are NaN.
         validation: samples whose loss is followed, as validation_loss and the like in history.csv, and by
             which a recipe with `patience` stops; they choose an epoch, so do not test on them.
         progress: show a bar of epochs.
@@ -148,6 +151,7 @@ def train_by(
         accelerator.wait_for_everyone()  # all files of an earlier training are there for every process
         unfinished = read_unfinished(folder / UNFINISHED, paths, settings, accelerator.num_processes)
         history: list[dict[str, Any]] = unfinished.history if unfinished else []
+        failed = read_failed(folder / FAILED, before=len(history))
         accelerator.wait_for_everyone()  # no process writes before all have read
         epochs = (
             run_epochs(network, inputs_of, target, recipe, accelerator, unfinished, title, kind)
@@ -157,13 +161,14 @@ def train_by(
         for epoch, (training, loss) in enumerate(epochs, start=len(history)):
             state = training.state()
             if accelerator.is_main_process:
-                row = {
-                    f"{part}_{name}": value
-                    for part, of_part in tested_inputs.items()
-                    for name, value in kind.measures(
+                row: dict[str, float] = {}
+                for part, of_part in tested_inputs.items():
+                    found, reasons = kind.measures(
                         training.network, training.aside, of_part, targets[part], recipe
-                    ).items()
-                }
+                    )
+                    row |= {f"{part}_{name}": value for name, value in found.items()}
+                    failed += [Failed(epoch, part, *each) for each in reasons.items()]
+                save_failed(folder / FAILED, failed)
                 history.append({"epoch": epoch, "loss": loss, **row})
                 save_epoch(paths[epoch], training.network, settings, history[-1], head=kind.keeps_head)
                 if 0 < epoch < recipe.epochs:

@@ -109,7 +109,7 @@ def test_each_size_of_batch_gives_the_scores_of_the_game(game, plan):
 @pytest.mark.parametrize(
     "backend", ["eager", pytest.param("inductor", marks=[pytest.mark.slow, needs_compiler])]
 )
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_what_is_compiled_gives_the_scores_and_is_compiled_once(backend, game, plan, monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     coalitions = timed_coalitions(4, game.n)[:16]
@@ -172,7 +172,7 @@ def test_batch_norms_have_the_statistics_of_their_images():
 
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_a_network_is_measured_in_every_way(game):
     rounds = measured("resnet20", game, 2)
     assert rounds["round"].tolist() == [1, 2]

@@ -40,6 +40,41 @@ def test_literal_samples_without_noise():
         assert len(others) == hard
 
 
+def test_literal_mirror_samples_without_noise():
+    """The common patches stay; the fine ones carry half of a fine feature of one other superclass."""
+    samples = EXACT.sample(60, seed=1, hard=0.3, mirror=0.4)
+    assert 0 < samples.mirror.sum() < 60
+    assert not (samples.mirror & samples.hard).any()
+    plain = EXACT.sample(60, seed=1, hard=0.3)
+    kept = ~samples.mirror
+    torch.testing.assert_close(samples.inputs[kept], plain.inputs[kept], rtol=0, atol=0)
+    for x, coarse, role in zip(
+        samples.inputs[samples.mirror],
+        samples.coarse[samples.mirror].tolist(),
+        samples.role[samples.mirror].tolist(),
+        strict=True,
+    ):
+        assert sorted(role) == [NOISE] * 4 + [COMMON] * 2 + [DISTRACTING]
+        for patch, carried in zip(x, role, strict=True):
+            if carried == COMMON:
+                assert patch.tolist() == [float(axis == coarse) for axis in range(20)]
+            if carried == DISTRACTING:
+                axis = patch.argmax().item()
+                assert patch.tolist() == [0.5 * (place == axis) for place in range(20)]
+                assert (axis - 3) // 4 != coarse
+                assert axis >= 3
+
+
+def test_mirror_samples_are_hard_ones_with_the_roles_swapped():
+    """With one subclass each, and as many fine as common patches, nothing else tells the two apart."""
+    task = PatchTask(8, 4, 1, 5, 2, 2, noise=0.0, spread=0.0, distraction=(0.5, 0.5), dominant=0.0)
+    hard, mirror = task.sample(50, 3, hard=1.0), task.sample(50, 3, mirror=1.0)
+    swapped = torch.cat([mirror.inputs[..., 4:], mirror.inputs[..., :4]], 2)
+    for one, other in zip(hard.inputs.tolist(), swapped.tolist(), strict=True):
+        assert sorted(one) == sorted(other)
+    assert torch.equal(hard.coarse, mirror.coarse)
+
+
 def test_features_are_orthonormal():
     features = torch.cat([TASK.common_features, TASK.fine_features])
     torch.testing.assert_close(features @ features.T, torch.eye(15), rtol=0, atol=0)
@@ -105,6 +140,9 @@ def test_bad_tasks(changed, message):
 
 
 def test_bad_questions():
+    for hard, mirror in ((0.0, -0.1), (0.0, 1.1), (0.6, 0.6)):
+        with pytest.raises(ValueError, match="one of mirror samples that is no more than the rest"):
+            TASK.sample(3, seed=0, hard=hard, mirror=mirror)
     for hard in (-0.1, 1.1):
         with pytest.raises(ValueError, match="share of hard samples from 0 to 1"):
             TASK.sample(3, seed=0, hard=hard)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.drawing.palette import PAGE
 from harsanyi.analyses.fine_coarse.delta_map import Groupings, delta_map, delta_table, draw_rows
 from harsanyi.analyses.fine_coarse.dial import dial_table, loss_split, ring_pool
-from harsanyi.analyses.fine_coarse.figures import plot_beta, plot_redundancy
+from harsanyi.analyses.fine_coarse.figures import DATA_COLOURS, plot_beta, plot_redundancy
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
 from harsanyi.analyses.fine_coarse.pool import Pool, clothes, digits, halvings
 from harsanyi.analyses.fine_coarse.redundancy import boundary_redundancy, isotropic_chords, sample_segments
@@ -147,13 +147,14 @@ def figure_of_redundancy(deltas: pd.DataFrame, redundancy: pd.DataFrame, known: 
     figure = Figure((PAGE, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, width_ratios=[2, 3])
     delta = deltas[(deltas.quantity == "delta") & (deltas.training == "fine")]
-    plot_redundancy(dial_table(deltas, known), panels[0])
+    colours = dict(zip(("circles", "digits", "clothes"), DATA_COLOURS, strict=True))
+    plot_redundancy(dial_table(deltas, known), panels[0], colours=colours)
     cell = delta[(delta.data != "circles") & (delta.width == 16) & (delta["size"] == 200)]
     measured = redundancy[redundancy.segments == "pairs"].rename(
         columns={"value": "redundancy", "low": "redundancy_low", "high": "redundancy_high"}
     )
     columns = ["data", "grouping", "redundancy", "redundancy_low", "redundancy_high"]
-    plot_redundancy(cell.merge(measured[columns], on=["data", "grouping"]), panels[1])
+    plot_redundancy(cell.merge(measured[columns], on=["data", "grouping"]), panels[1], colours=colours)
     return figure
 
 

@@ -26,7 +26,7 @@ from harsanyi.analyses import Compare
 from harsanyi.analyses.drawing.marks import dots_with_bars, share_axis
 from harsanyi.analyses.drawing.palette import NETWORK_COLOURS, PAGE, label_axes, legend_above
 from harsanyi.analyses.run.compute import compute
-from harsanyi.analyses.statistics.bootstrap import mean_difference_interval
+from harsanyi.analyses.statistics.bootstrap import mean_difference_interval, within
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.analyses.statistics.verdict import Claim
 from harsanyi.data import Inputs
@@ -198,6 +198,7 @@ def shares_of(runs: pd.DataFrame) -> pd.DataFrame:
     for key, group in runs.groupby(KEY, sort=False):
         for quantity in QUANTITIES:
             (found,) = mean_difference_interval(group[quantity].to_numpy()[:, None])
+            found = within(found, 0.0, 1.0)
             numbers = {name: round(getattr(found, name), 4) for name in ("value", "low", "high")}
             rows.append(dict(zip(KEY, key, strict=True)) | {"quantity": quantity} | numbers)
             rows[-1]["seeds"] = len(group)
@@ -249,8 +250,8 @@ def draw(shares: pd.DataFrame) -> Figure:
                 dots_with_bars(ax, places, found, colour, transfer)
             share_axis(ax)
             ax.set_xticks(range(len(kinds)), [kind.replace("-", "\n") for kind in kinds])
-            label_axes(ax, "", words if ax is row[0] else "")
-            if row is axes[0]:
+            label_axes(ax, "", words if network == networks[0] else "")
+            if quantity == next(iter(QUANTITIES)):
                 ax.set_title(network, fontsize=9, loc="right")
                 legend_above(ax)
     return figure

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
+from harsanyi.failing import is_out_of_memory
 from harsanyi.folders import cache_folder, trim
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.graph.program import Program
 from harsanyi.interactions.plans.graph.written import from_bytes, to_bytes
 from harsanyi.interactions.plans.plan import NotApplicable

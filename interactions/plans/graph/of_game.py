@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
 from harsanyi.accelerator import likes_channels_last
+from harsanyi.failing import is_out_of_memory
 from harsanyi.interactions.game.forward import HALVES
 from harsanyi.interactions.game.game import Game
 from harsanyi.interactions.game.masked_model import MaskedModel
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.interactions.plans.graph.architecture import fingerprint, our_code
 from harsanyi.interactions.plans.graph.beginnings import Beginning, alone, begin_together
 from harsanyi.interactions.plans.graph.folding import folded

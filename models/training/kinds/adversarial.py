@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.loading.preprocess import NetworkInputs
 from harsanyi.models.seeds import seeded
-from harsanyi.models.training.kinds.kind import InputsOf, Kind, require_images, require_plain_labels
+from harsanyi.models.training.kinds.kind import (
+    InputsOf,
+    Kind,
+    Measured,
+    require_images,
+    require_plain_labels,
+)
 from harsanyi.models.training.kinds.supervised import Supervised
 from harsanyi.models.training.performance import measure
 from harsanyi.models.training.projected_gradient import bounds_of, in_eval_mode, perturbed
@@ -82,12 +88,13 @@ class Adversarial(Supervised):
 
     def measures(
         self, network: Network, aside: nn.Module, inputs_of: InputsOf, target: Tensor, recipe: Recipe
-    ) -> dict[str, float]:
+    ) -> Measured:
         """As `Kind.measures`: accuracy and loss on pictures as they are, and on attacked ones."""
-        clean = super().measures(network, aside, inputs_of, target, recipe)
+        clean, failed = super().measures(network, aside, inputs_of, target, recipe)
         attack: Callable[[Tensor], NetworkInputs] = lambda rows: self.batch(  # noqa: E731
             network, inputs_of(rows), target[rows], recipe
         )[0]
         with seeded(recipe.seed, network.device):
-            attacked = measure(network, attack, target, recipe.batch_size)
-        return clean | {f"adversarial_{name}": value for name, value in attacked.items()}
+            attacked, failed_attacked = measure(network, attack, target, recipe.batch_size)
+        values = clean | {f"adversarial_{name}": value for name, value in attacked.items()}
+        return values, failed | failed_attacked

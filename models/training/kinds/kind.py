@@ -14,6 +14,8 @@ from harsanyi.models.training.recipe import Recipe
 from harsanyi.models.training.samples import Samples
 
 InputsOf = Callable[[Tensor], NetworkInputs]
+# Values by name, and why the network fails on samples, by their number.
+Measured = tuple[dict[str, float], dict[int, str]]
 
 
 class Kind:
@@ -117,7 +119,7 @@ class Kind:
 
     def measures(
         self, network: Network, aside: nn.Module, inputs_of: InputsOf, target: Tensor, recipe: Recipe
-    ) -> dict[str, float]:
+    ) -> Measured:
         """How well a network in training does on samples; by default its loss, of one draw for all epochs.
 
         Args:
@@ -128,7 +130,8 @@ class Kind:
             recipe: how to train.
 
         Returns:
-            values by name; "loss" is that by which training may stop early.
+            values by name, of which "loss" is that by which training may stop early; and why the network
+            fails on samples, by their number.
         """
         total, count = 0.0, len(target)
         # Parts of nearly one size, since a loss may depend on how many samples stand beside each other.
@@ -139,7 +142,7 @@ class Kind:
                 outputs = self.run(network, aside, inputs)
                 loss = self.loss(outputs, towards.to(outputs.device), recipe, [])
                 total += loss.item() * len(rows)
-        return {"loss": total / count}
+        return {"loss": total / count}, {}
 
 
 def require_images(inputs: NetworkInputs) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from harsanyi.models.loading.networks import Network
 from harsanyi.models.training.granular_loss import check_groups
-from harsanyi.models.training.kinds.kind import InputsOf, Kind
+from harsanyi.models.training.kinds.kind import InputsOf, Kind, Measured
 from harsanyi.models.training.performance import measure
 from harsanyi.models.training.recipe import Recipe
 from harsanyi.models.training.samples import Samples
@@ -46,7 +46,7 @@ class Supervised(Kind):
 
     def measures(
         self, network: Network, aside: nn.Module, inputs_of: InputsOf, target: Tensor, recipe: Recipe
-    ) -> dict[str, float]:
+    ) -> Measured:
         """As `Kind.measures`: accuracy and loss, or the measures of the recipe's task."""
         groups = recipe.groups(torch.device("cpu"))
         coarsest = groups[0] if groups else None

@@ -116,12 +116,11 @@ def test_dots_are_the_table(networks, quantity, signs):
     rows = rows[rows.sign == "both"] if signs else rows
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["preserved", "also scratch", "exclusive", "new", "discarded", "only scratch"]
+    assert names == ["preserved", "also in scratch", "exclusive", "new", "discarded", "in scratch alone"]
     whiskers = segments(ax)[0]
-    for name, line in zip(names, dots, strict=True):
-        of_part = (
-            rows[rows.knowledge == name.replace(" ", "_")].set_index("order").loc[["1", "2", "3", "all"]]
-        )
+    parts = ("preserved", "also_scratch", "exclusive", "new", "discarded", "only_scratch")
+    for name, line in zip(parts, dots, strict=True):
+        of_part = rows[rows.knowledge == name].set_index("order").loc[["1", "2", "3", "all"]]
         assert line.get_ydata().tolist() == of_part.value.tolist()
         assert np.round(line.get_xdata()).tolist() == [0, 1, 2, 3]
         for x, low, high in zip(line.get_xdata(), of_part.low, of_part.high, strict=True):

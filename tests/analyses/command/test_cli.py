@@ -157,6 +157,7 @@ def test_study_files_that_cannot_be_meant(text, message, refused, tmp_path):
         ("--level=medium", "there is no level 'medium': the label columns are fine, coarse"),
         ("--inputs=801", "cannot draw 801 inputs: there are 800"),
         ("--players=grid:3x3", "a 3x3 grid does not divide an image of 28x28 pixels"),
+        ("--players=grid:3x3 --read-out=before", "a 3x3 grid does not divide"),  # no read-out is fitted first
         ("--players=grid:2x2:9", "cannot choose 9 players from 4"),
         ("--players=words:5", "does not say how to lay players on image inputs"),
         ("--players=grid", "does not say how to lay players"),
@@ -199,7 +200,7 @@ def test_unlabelled_inputs_need_another_label(options, refused, pictures, tmp_pa
 def test_a_network_of_nan_is_named(options, refused, checkpoints, tmp_path):
     run = ["compare", *options, f"--out={tmp_path / 'run'}"]
     said = refused(*run, f"--after={checkpoints / 'nan.safetensors'}")
-    assert "after (small:cnn) answers none of 500 inputs (its outputs are NaN)" in said
+    assert "after (small:cnn) answers none of 500 inputs (its outputs are NaN or infinite)" in said
 
 
 def test_inputs_that_are_not_finite(refused, checkpoints, tmp_path):

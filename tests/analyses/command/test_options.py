@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -92,14 +93,26 @@ def test_what_a_study_file_sets_is_the_default(comparison, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["comparee"], "there is no command 'comparee', did you mean compare?"),
-        (["help"], "there is no command 'help', did you mean harsanyi --help?"),
-        (["help", "show"], "there is no command 'help', did you mean harsanyi show --help?"),
+        (["-help"], "there is no command '-help', did you mean harsanyi --help?"),
+        (["-help", "show"], "there is no command '-help', did you mean harsanyi show --help?"),
+        (["help", "sow"], "there is no command 'sow', did you mean show?"),
         (["study.toml"], "a command comes first, as in harsanyi compare study.toml: compute, plan, compare"),
         (["--inputs", "3"], "a command comes first, as in harsanyi compare --inputs: compute"),
     ],
 )
 def test_a_command_that_does_not_exist(arguments, message, refused):
     assert message in refused(*arguments)
+
+
+def test_help_is_a_word_too(capsys):
+    pages = {}
+    for given in (["help"], ["--help"], ["help", "show"], ["show", "--help"]):
+        with suppress(SystemExit):
+            main(given)
+        pages[" ".join(given)] = capsys.readouterr().out
+    assert pages["help"] == pages["--help"]
+    assert pages["help show"] == pages["show --help"]
+    assert "compare" in pages["help"]
 
 
 def test_alone_it_says_what_one_would_do_first(capsys):
@@ -304,6 +317,7 @@ def test_a_plan_takes_the_study_of_any_networks(tmp_path):
         ({"before": "b"}, "--after must be given"),
         ({"pretrained": "p"}, "--series must be given"),
         ({"at_most": 3}, "--at-most is for training runs"),
+        ({"portions": True}, "--portions is for training runs"),
     ):
         with pytest.raises(ValueError, match=message):
             _ = Plan(**common, **wrong).study

@@ -43,7 +43,15 @@ def test_numbers_for_machines(ax, text):
     assert found(ax) == [f"one: {text!r} has a number for machines"]
 
 
-@pytest.mark.parametrize("text", ["−0.30", "2·10⁻⁵", "test-1.png", "0–4 | 5–9"])
+@pytest.mark.parametrize(
+    "text", ["4 kmeans-unaligned", "per-sample", "new_share", "random like also_scratch"]
+)
+def test_names_of_the_code(ax, text):
+    ax.text(0.7, 0.5, text)
+    assert found(ax) == [f"one: {text!r} has a name of the code"]
+
+
+@pytest.mark.parametrize("text", ["−0.30", "2·10⁻⁵", "test-1.png", "class_a/photo_b.png", "0–4 | 5–9"])
 def test_numbers_for_people(ax, text):
     ax.text(0.7, 0.5, text)
     assert found(ax) == []

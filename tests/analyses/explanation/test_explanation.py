@@ -132,6 +132,19 @@ def test_outputs_that_are_no_classes():
         hs.explain("timm:resnet18", x)
 
 
+class Logarithm(nn.Module):
+    """NaN for inputs below 0."""
+
+    def forward(self, pictures):
+        return pictures.flatten(1)[:, :2].log()
+
+
+def test_nan_is_no_prediction():
+    pictures = torch.ones(2, 3, 6, 6) * torch.tensor([1.0, -1.0])[:, None, None, None]
+    with pytest.raises(ValueError, match="gives NaN for input 1, and no class can be predicted"):
+        hs.explain(Logarithm(), pictures)
+
+
 def test_a_notebook_gets_the_drawing(net):
     explained = hs.explain(net, torch.rand(1, 3, 12, 12), method=And(), classes=["<i>a</i>", "b", "c"])
     page = explained._repr_html_()

@@ -151,7 +151,9 @@ def test_figures_have_a_panel_for_each(deltas, losses):
     assert len(limits) == 1
     panels = draw_loss_split(losses).axes
     assert [ax.get_xlabel() for ax in panels] == ["step (fine)", "step (coarse)"]
-    assert [ax.get_legend() is None for ax in panels] == [False, True]
+    assert [ax.get_legend() for ax in panels] == [None, None]
+    (legend,) = draw_loss_split(losses).legends
+    assert len(legend.get_texts()) == 4
     assert {len(ax.lines) for ax in panels} == {4}
     assert panels[0].get_ylim() == panels[1].get_ylim()
     for draw in (draw_delta_maps, draw_loss_split):

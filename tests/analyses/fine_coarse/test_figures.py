@@ -80,6 +80,9 @@ def test_the_loss_in_its_parts():
     ] * 2
     assert ax.lines[2].get_ydata().tolist() == [1.6, 1.6 / 11]
     assert ax.get_yscale() == "log"
+    short = drawn(plot_loss_split(pd.DataFrame(rows).assign(value=0.7, low=0.3, high=1.6)))
+    shown = [tick for tick in short.get_yticks() if short.get_ylim()[0] <= tick <= short.get_ylim()[1]]
+    assert len(shown) >= 2  # 1 alone is no scale
     assert "within them, held out" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 

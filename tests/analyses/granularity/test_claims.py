@@ -1,12 +1,20 @@
 """Claims of a granularity study: levels by name, pairs by seed, verdicts by rule."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from harsanyi.analyses.granularity.claims import claimed_errors, errors_of, require_claimed_levels
+from harsanyi.analyses.granularity.claims import (
+    claimed_errors,
+    claimed_knowledge,
+    errors_of,
+    require_claimed_levels,
+)
 from harsanyi.analyses.granularity.runs import TransferRun
+from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.statistics.claims import CLAIMS, claims_table
 
@@ -53,11 +61,53 @@ def test_differences_are_paired_and_told_by_their_t_interval(runs):
     assert describe_claims({CLAIMS: table})[0].startswith("That columns-10 - baseline < 0 holds: −")
 
 
+def study(**options) -> Granularity:
+    files = {name: Path(f"{name}.parquet") for name in ("data", "test_data")}
+    return Granularity(model="small:cnn", out=Path("out"), **files, target="coarse", **options)
+
+
 def test_levels_that_are_not_planned_are_refused_before_training():
     planned = [TransferRun("baseline", "", 4, 60, 0), TransferRun("columns", "fine", 10, 60, 0)]
-    require_claimed_levels(["columns-10 - baseline < 0"], planned)
+    require_claimed_levels(["columns-10 - baseline < 0"], planned, study())
     with pytest.raises(ValueError, match="'columns-11', which is no quantity of this study: it has baseline"):
-        require_claimed_levels(["columns-11 - baseline < 0"], planned)
+        require_claimed_levels(["columns-11 - baseline < 0"], planned, study())
+
+
+def test_knowledge_is_claimed_where_there_are_interactions():
+    planned = [TransferRun("baseline", "", 4, 60, 0), TransferRun("columns", "fine", 10, 60, 0)]
+    claim = ["rare_before:columns-10 < 0.5"]
+    with pytest.raises(ValueError, match="'rare_before:columns-10', which is no quantity"):
+        require_claimed_levels(claim, planned, study())
+    require_claimed_levels([*claim, "new:columns-10:4 > 1"], planned, study(inputs=4, players="grid:2x2"))
+    for refused in ("new:columns-10:5 > 1", "new:baseline > 1", "new_accuracy:columns-10 > 0"):
+        with pytest.raises(ValueError, match=f"{refused.partition(' ')[0]}', which is no quantity"):
+            require_claimed_levels([refused], planned, study(inputs=4, players="grid:2x2"))
+    restricted = study(inputs=4, players="grid:2x2", restricted=True)
+    require_claimed_levels(["new_accuracy:columns-10 - nothing_accuracy:columns-10 > 0"], planned, restricted)
+
+
+def test_knowledge_is_paired_by_seed_and_alone_has_the_interval_of_its_table():
+    draw = np.random.default_rng(0)
+    rows = [
+        {"kind": "columns", "classes": classes, "misalignment": 0.0, "size": size, "seed": seed}
+        | {"quantity": "rare_before", "order": order, "value": draw.uniform()}
+        for classes in (4, 10)
+        for size in (20, 60)
+        for seed in (0, 1, 2)
+        for order in ("all", "1")
+    ]
+    ladder = pd.DataFrame(rows)
+    summary = ladder[ladder.seed == 0].drop(columns="seed").assign(value=0.5, low=0.2, high=0.7)
+    found = claimed_knowledge(ladder.sample(frac=1, random_state=0), summary)
+    claims = ["rare_before:columns-10 - rare_before:columns-4 > 0", "rare_before:columns-10/20:1 > 0.1"]
+    first, alone = claims_table(found, claims).to_dict("records")
+    chosen = ladder[(ladder["size"] == 60) & (ladder.order == "all")]
+    wide = chosen.pivot(index="seed", columns="classes", values="value")
+    literal = stats.ttest_1samp(wide[10] - wide[4], 0.0)
+    assert first["value"] == pytest.approx((wide[10] - wide[4]).mean(), abs=EXACT)
+    assert (first["low"], first["high"]) == pytest.approx(tuple(literal.confidence_interval()), abs=1e-9)
+    assert first["p"] == pytest.approx(literal.pvalue, rel=1e-9)
+    assert (alone["value"], alone["low"], alone["high"], alone["verdict"]) == (0.5, 0.2, 0.7, "holds")
 
 
 def test_of_several_sizes_of_pretraining_the_largest_is_meant():

@@ -15,6 +15,7 @@ from harsanyi.analyses.granularity.figures import (
 from harsanyi.analyses.granularity.ladder_figures import plot_ladder, plot_ladder_orders
 
 CLASSES, SIZES = (4, 32, 256), (60, 240)
+WORDS = {"columns": "classes of the data", "random": "random classes"}
 
 
 def rows_of(
@@ -68,10 +69,10 @@ def line(ax: Axes, name: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("size", "moved"), [(60, 0.0), (240, 0.5)])
 def test_errors_by_classes(summary, size: int, moved: float):
     ax = plot_granularity(summary, size, misalignment=moved)
-    assert sorted(legend(ax)) == ["baseline", "columns", "random"]
+    assert sorted(legend(ax)) == ["baseline", *sorted(WORDS.values())]
     assert ax.get_xscale() == "log"
     for kind in ("columns", "random"):
-        x, y = line(ax, kind)
+        x, y = line(ax, WORDS[kind])
         assert x == pytest.approx(CLASSES, rel=0.08)  # beside one another
         assert y.tolist() == [rows_of(kind, "error", k, size, moved)["value"] for k in CLASSES]
     assert line(ax, "baseline")[1].tolist() == [rows_of("baseline", "error", 4, size)["value"]] * 2
@@ -117,7 +118,7 @@ def test_no_point_hides_another(summary):
     rows = [rows_of("random", "error", k, 60) for k in (6, 48)]
     rows += [rows_of("columns", "error", 50, 60) | {"value": rows[1]["value"]}]
     near = plot_granularity(pd.DataFrame(rows), 60)
-    places = [line(near, "random")[0][-1], line(near, "columns")[0][-1]]
+    places = [line(near, words)[0][-1] for words in WORDS.values()]
     assert abs(np.log(places[0] / places[1])) >= 0.02 * np.log(50 / 6)  # shares of a logarithmic axis
     for ax, apart in ((plot_sizes(summary, "columns"), 0.02), (plot_misalignment(summary, 60), 0.01)):
         firsts = [np.asarray(one.get_xdata(), float)[0] for one in ax.lines if " classes" in one.get_label()]
@@ -132,14 +133,14 @@ def test_one_class_a_sample_is_one_line_over_sizes():
 
 def test_errors_by_misalignment(summary):
     ax = plot_misalignment(summary, 60)
-    x, y = line(ax, "random, 32 classes")
+    x, y = line(ax, "32 random classes")
     assert x == pytest.approx([0, 0.5], abs=0.06)  # beside one another
     assert y.tolist() == [rows_of("random", "error", 32, 60, moved)["value"] for moved in (0.0, 0.5)]
 
 
 def test_labels_that_never_moved_have_no_line_over_moves(summary):
     columns = summary[(summary.kind != "random") | (summary.misalignment == 0)]
-    assert legend(plot_misalignment(columns, 60))[1:] == [f"columns, {k} classes" for k in CLASSES]
+    assert legend(plot_misalignment(columns, 60))[1:] == [f"{k} classes of the data" for k in CLASSES]
 
 
 def test_accuracy_and_knowledge_on_one_ladder(summary, ladder):
@@ -164,11 +165,11 @@ def test_a_kind_has_one_style_whatever_is_beside_it(summary):
     beside = plot_granularity(summary, 60)
     moved = plot_misalignment(summary, 60)
     styles = [
-        {(line.get_color(), line.get_marker()) for line in ax.lines if line.get_label().startswith("random")}
+        {(line.get_color(), line.get_marker()) for line in ax.lines if WORDS["random"] in line.get_label()}
         for ax in (alone, beside, moved)
     ]
     assert styles[0] == styles[1] == styles[2]
     assert len(styles[0]) == 1
-    levels = [line for line in moved.lines if line.get_label().startswith("random")]
+    levels = [line for line in moved.lines if WORDS["random"] in line.get_label()]
     looks = {(line.get_linestyle(), line.get_markerfacecolor(), line.get_fillstyle()) for line in levels}
     assert len(looks) == len(levels) == len(CLASSES)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harsanyi import data, models
+from harsanyi.analyses.granularity.labels import stratum_of
 from harsanyi.analyses.granularity.ladder import comparison_of
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.runs import TransferData, plan_runs
@@ -83,6 +84,16 @@ def test_pretraining_is_on_its_own_samples_and_labels(study, finished):
     for name, tensor in start.state.items():
         expected = fresh[name] if name.startswith("linear") else pretrained.state[name]
         assert torch.equal(tensor, expected), name
+
+
+def test_other_data_are_drawn_evenly_over_their_finest_classes(study):
+    both = replace(study, pretrain_data=data.fashion_mnist_path("train"))
+    given = TransferData.of(both)
+    assert stratum_of(both, given.pretrain) == "fine"
+    drawn = given.pretrain.sample(80, 0, stratum_of(both, given.pretrain))
+    # The target's four classes have one, two, three and four of the ten.
+    assert np.bincount(drawn.labels["fine"]).tolist() == [8] * 10
+    assert stratum_of(replace(both, pretrain_data=None), given.pretrain) == "coarse"
 
 
 def test_the_epoch_of_the_lowest_validation_loss_goes_on_and_is_tested(study, finished):

@@ -256,7 +256,7 @@ def test_only_the_plan(study, tmp_path: Path, capsys):
     main(["granularity", str(tmp_path / "study.toml"), "--only-plan"])
     said = capsys.readouterr().out
     assert "14 runs: 0 done, 14 to do" in said
-    assert "columns fine, 10 classes: sizes 60; seeds 0 1" in said
+    assert "  10 classes of fine: sizes 60; seeds 0 1" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -339,9 +339,9 @@ def errors_of(**errors: float) -> pd.DataFrame:
     [
         (
             {"random": 0.19, "per-sample": 0.1},
-            "Pretraining on 8 per-sample classes lowers the error most with 60 training samples: by 10.0 "
-            "[5.0, 15.0] percentage points. It is 20.0% [15.0%, 25.0%] for the baseline, which has no "
-            "pretraining.",
+            "Pretraining on one class for each of 8 samples lowers the error most with 60 training samples: "
+            "by 10.0 [5.0, 15.0] percentage points. It is 20.0% [15.0%, 25.0%] for the baseline, which has "
+            "no pretraining.",
         ),
         (
             {"random": 0.19},
@@ -352,8 +352,8 @@ def errors_of(**errors: float) -> pd.DataFrame:
         (
             {"random": 0.3, "per-sample": 0.25},
             "No pretraining lowers the error with 60 training samples: it is 20.0% [15.0%, 25.0%] for the "
-            "baseline, which has no pretraining, and the best pretraining, on 8 per-sample classes, changes "
-            "it by +5.0 [+0.0, +10.0] points.",
+            "baseline, which has no pretraining, and the best pretraining, on one class for each of 8 "
+            "samples, changes it by +5.0 [+0.0, +10.0] points.",
         ),
         (
             {},

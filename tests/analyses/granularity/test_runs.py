@@ -14,13 +14,14 @@ from scipy.stats import pearsonr, ttest_1samp
 
 from harsanyi import data, models
 from harsanyi.analyses.granularity.captions import figures_of
+from harsanyi.analyses.granularity.claims import claimable, claimed_errors, claimed_knowledge
 from harsanyi.analyses.granularity.ladder import comparison_of, ladder_summary, ladder_table
 from harsanyi.analyses.granularity.report import run_granularity
 from harsanyi.analyses.granularity.run_tables import over_seeds, runs_table, summary_table
 from harsanyi.analyses.granularity.runs import TransferData, is_done, plan_runs
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.training import chosen_checkpoint, start_of, train_runs
-from harsanyi.analyses.granularity.words import describe_plan
+from harsanyi.analyses.granularity.words import describe_plan, not_trained_out
 from harsanyi.analyses.report.tables import read_table
 from harsanyi.analyses.run.run import Run
 from tests.alternatives import captions_alone
@@ -100,6 +101,14 @@ def test_a_run_is_pretrained_given_a_new_head_and_moved_to_the_target(study, fin
     assert (study.out / "baseline/60/1/finetune/epoch-002.safetensors").is_file()  # both phases' epochs
 
 
+def test_what_can_be_claimed_is_known_before_training(explained):
+    ladder, summary = (read_table(explained.out / f"{name}.h5") for name in ("ladder", "ladder_summary"))
+    found = claimed_errors(read_table(explained.out / "runs.h5")) | claimed_knowledge(ladder, summary)
+    assert set(found) <= set(claimable(runs_of(explained), explained))
+    some = {"columns-10", "rare_before:columns-10", "new_share:columns-10:2", "preserved_accuracy:columns-10"}
+    assert some <= set(found)
+
+
 def test_the_table_of_runs_has_what_the_checkpoints_answer(study, finished):
     table = read_table(study.out / "runs.h5")
     runs = runs_of(study)
@@ -115,6 +124,29 @@ def test_the_table_of_runs_has_what_the_checkpoints_answer(study, finished):
     fine = table[(table.kind == "columns") & (table.misalignment == 0)]
     assert (fine.purity == 1).all()
     assert (table[table.misalignment == 0.5].purity < 1).all()
+
+
+def test_the_table_of_runs_says_how_far_both_phases_are_trained(study, finished):
+    table = read_table(study.out / "runs.h5")
+    for run, row in zip(runs_of(study), table.itertuples(), strict=True):
+        losses = {
+            phase: pd.read_csv(study.out / run.folder / phase / "history.csv").loss.iloc[-1]
+            for phase in ("pretrain", "finetune")
+            if (study.out / run.folder / phase).is_dir()
+        }
+        assert row.train_loss == losses["finetune"]
+        assert row.target_fit == pytest.approx(1 - losses["finetune"] / np.log(4), abs=EXACT)
+        if run.kind == "baseline":
+            assert np.isnan(row.pretrain_fit)
+        else:
+            assert row.pretrain_fit == pytest.approx(1 - losses["pretrain"] / np.log(run.classes), abs=EXACT)
+    summary = read_table(study.out / "summary.h5")
+    (found,) = summary[(summary.quantity == "target_fit") & (summary.kind == "baseline")].itertuples()
+    assert found.value == pytest.approx(table[table.kind == "baseline"].target_fit.mean(), abs=EXACT)
+    said = " ".join(not_trained_out(summary))
+    assert "Not trained out: pretraining knows" in said  # one epoch
+    assert not_trained_out(summary.assign(value=0.95)) == []
+    assert "Not trained out: pretraining knows" in (study.out / "report.html").read_text(encoding="utf-8")
 
 
 def test_differences_are_to_the_baseline_of_the_same_size_and_seed():
@@ -206,7 +238,7 @@ def test_the_report_says_what_was_found(study, finished):
     assert len(finished) == 2  # one number of samples: all else is in the tables
     assert finished[-1] == "This rests on 2 seeds: too few for an interval."
     page = (study.out / "report.html").read_text(encoding="utf-8")
-    for text in ("small:cnn: label granularity", "random, 8 classes, 60 samples", "50% moved"):
+    for text in ("small:cnn: label granularity", "8 random classes, 60 samples", "50% moved"):
         assert text in page, text
     names = {path.name.partition("-")[2] for path in (study.out / "figures").iterdir()}
     assert names == {"error-with-60-samples.png", "misalignment-with-60-samples.png"}
@@ -225,7 +257,7 @@ def test_the_report_with_interactions(explained):
     )
     assert [text for text in said if text not in page] == []
     names = {path.name.partition("-")[2] for path in (explained.out / "figures").iterdir()}
-    ladders = {"ladders.png", "ladder-of-random.png", "orders-of-random.png"}
+    ladders = {"ladders.png", "ladder-of-random-classes.png", "orders-of-random-classes.png"}
     assert names == {"error-with-60-samples.png", *ladders}
 
 

@@ -14,8 +14,8 @@ from harsanyi import data, models
 from harsanyi.analyses import read_table
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.origins.feature_figures import plot_feature_correlations
-from harsanyi.analyses.origins.feature_words import correlations_told
-from harsanyi.analyses.origins.features import GAIN, LESS, PREDICTORS, feature_correlations
+from harsanyi.analyses.origins.feature_words import correlations_in_words, correlations_told, feature_notes
+from harsanyi.analyses.origins.features import GAIN, LESS, PREDICTORS, clusters_of, feature_correlations
 from harsanyi.analyses.statistics.correlation import coefficient_difference
 from harsanyi.models import Recipe, Samples, train
 from harsanyi.models.training.probes import hold_out
@@ -139,6 +139,25 @@ def test_five_origins_have_rank_correlations(runs, tmp_path, capsys):
     assert "Over 5 origins the gain over scratch correlates in rank with" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_pixels")
+def test_runs_of_one_cluster_are_left_out_together(runs, refused, tmp_path):
+    named = [f"{name}-{copy}={runs / name}" for name in ("fine", "coarse") for copy in range(3)]
+    asked = [*("origins", *named, f"--out={tmp_path / 'out'}", "--features"), "--clusters"]
+    main([*asked, "fine", "coarse"])
+    table = read_table(tmp_path / "out/feature_correlations.h5")
+    assert (table.points == 6).all()
+    assert (table.clusters == 2).all()
+    assert table.low.isna().all()  # two clusters are too few for an interval
+    report = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "Over 6 origins in 2 clusters the gain over scratch correlates in rank with" in report
+    assert "--clusters fine coarse" in report
+    assert captions_alone(tmp_path / "out/report.html") == []
+    assert "--clusters has fine, and coarse-0 is in none of them" in refused(*asked, "fine")
+    said = refused("origins", *named, f"--out={tmp_path / 'other'}", "--clusters", "fine", "coarse")
+    assert "--clusters is for the correlations of --features" in said
+    assert not (tmp_path / "other").exists()
+
+
 def points_of(count: int) -> pd.DataFrame:
     generator = np.random.default_rng(1)
     points = pd.DataFrame({name: generator.normal(size=count) for name in PREDICTORS})
@@ -165,6 +184,53 @@ def test_rank_correlations_and_their_difference_by_literal_jackknife():
     assert row.value == pytest.approx(value, abs=1e-12)
     assert row.high == pytest.approx(min(value + t.ppf(0.975, 8) * error, 1), abs=1e-9)
     assert row.p == pytest.approx(2 * t.sf(abs(value) / error, 8), abs=1e-9)
+
+
+def test_intervals_over_clusters_by_literal_jackknife():
+    points = points_of(18)
+    clusters = {row: "abcdef"[row % 6] for row in points.index}
+    table = feature_correlations(points, clusters=clusters).set_index("x")
+    assert (table.points == 18).all()
+    assert (table.clusters == 6).all()
+
+    def rho(rows: pd.DataFrame, name: str) -> float:
+        return float(spearmanr(rows[name], rows.gain).statistic)
+
+    def less(rows: pd.DataFrame) -> float:
+        signs = [np.sign(rho(points, name)) for name in ("preserved_share", "cka")]
+        return float(signs[0] * rho(rows, "preserved_share") - signs[1] * rho(rows, "cka"))
+
+    without = [points[points.index.map(clusters) != cluster] for cluster in "abcdef"]
+    of_one = np.arctanh([rho(rows, "cka") for rows in without])
+    error = math.sqrt(5 / 6 * ((of_one - of_one.mean()) ** 2).sum())
+    high = math.tanh(math.atanh(rho(points, "cka")) + t.ppf(0.975, 5) * error)
+    assert table.value["cka"] == pytest.approx(rho(points, "cka"), abs=1e-12)
+    assert table.high["cka"] == pytest.approx(high, abs=1e-9)
+    values = np.array([less(rows) for rows in without])
+    error = math.sqrt(5 / 6 * ((values - values.mean()) ** 2).sum())
+    assert table.value[LESS] == pytest.approx(less(points), abs=1e-12)
+    assert table.low[LESS] == pytest.approx(max(less(points) - t.ppf(0.975, 5) * error, -1), abs=1e-9)
+
+
+def test_clusters_are_said_where_there_are_some():
+    alone = feature_correlations(points_of(9))
+    together = feature_correlations(points_of(9), clusters={row: f"{row % 5}" for row in range(9)})
+    assert "clusters" not in correlations_in_words(alone)
+    assert set(correlations_in_words(together).clusters) == {"5"}
+    assert "too narrow" in feature_notes(alone)[1]
+    assert "left out with all its origins" in feature_notes(together)[1]
+
+
+def test_a_run_is_in_the_cluster_with_the_longest_beginning_of_its_name():
+    names = ["grey-0", "grey-far-0", "grey"]
+    assert clusters_of(names, ["grey", "grey-far"]) == dict(
+        zip(names, ["grey", "grey-far", "grey"], strict=True)
+    )
+    assert clusters_of(names, []) == {}
+    with pytest.raises(ValueError, match="nearby is in none of them"):
+        clusters_of(["near-0", "nearby"], ["near"])
+    with pytest.raises(ValueError, match="no run is in far"):
+        clusters_of(["near-0"], ["near", "far"])
 
 
 def test_a_measure_against_itself_tells_nothing():

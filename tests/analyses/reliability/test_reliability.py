@@ -22,6 +22,8 @@ from tests import text_networks
 from tests.alternatives import captions_alone
 from tests.legible import faults, tables_in
 
+# Sums of float64 over a few inputs, in another order.
+EXACT = 1e-12
 VARIED = ("noise:4", "noise:16", "blur:3", "superpixels:3")
 TABLES = ("generality", "sharing", "found", "stability", "shares", "approximation")
 
@@ -44,12 +46,18 @@ def command(checkpoints: Path, out: Path, *more: str) -> list[str]:
 
 SHORT = ["--noise-levels", "4", "16", "--corruptions", "blur:3"]
 LAYOUTS = ["--layouts", "superpixels:3"]
+CLAIMED = [
+    "new_share:blur:3 - new_share:clean > 0",
+    "similarity:noise:4:after - similarity:noise:16:after > 0",
+    "error:blur:3:after - error:clean:after < 0",
+    "new_share:superpixels:3 > 0.1",
+]
 
 
 @pytest.fixture(scope="module")
 def out(checkpoints, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reliability") / "run"
-    main(command(checkpoints, folder, *SHORT, *LAYOUTS))
+    main(command(checkpoints, folder, *SHORT, *LAYOUTS, "--claims", *CLAIMED))
     return folder
 
 
@@ -67,6 +75,33 @@ def test_what_is_written(out):
         assert said in report
     assert captions_alone(out / "report.html") == []
     assert faults(reliability_figures(study_in(out / "study.toml"), tables_in(out))) == []
+
+
+def test_claims_subtract_by_input(out):
+    """Of the same inputs in both, by the same resamples as the differences of the table."""
+    share, similar, error, alone = read_table(out / "claims.h5").to_dict("records")
+    shares = read_table(out / "shares.h5")
+    rows = shares[(shares.kind == "both") & (shares.quantity == "new_share")].set_index("variation")
+    beside = rows.loc["blur:3"]
+    for name, column in (("value", ""), ("low", "_low"), ("high", "_high")):
+        assert share[name] == pytest.approx(beside[f"difference{column}"], abs=EXACT)
+    assert (alone["value"], alone["low"]) == tuple(rows.loc["superpixels:3", ["value", "low"]])
+    stability = read_table(out / "stability.h5")
+    stability = stability[(stability.kind == "both") & (stability.order == "all")]
+    of_after = stability[stability.network == "after"].set_index("variation").value
+    assert similar["value"] == pytest.approx(of_after["noise:4"] - of_after["noise:16"], abs=EXACT)
+    errors = read_table(out / "approximation.h5").query("quantity == 'error' and network == 'after'")
+    errors = errors.set_index("variation").value
+    assert error["value"] == pytest.approx(errors["blur:3"] - errors["clean"], abs=EXACT)
+    for row in (share, similar, error):
+        assert row["count"] == 4
+        assert row["low"] <= row["value"] <= row["high"] or np.isnan(row["low"])
+
+
+def test_differences_that_stand_in_the_table_are_claimed_alone(checkpoints, tmp_path, refused):
+    claim = "new_share_difference:blur:3 - new_share:clean > 0"
+    said = refused(*command(checkpoints, tmp_path / "run", *SHORT, "--claims", claim))
+    assert "'new_share_difference:blur:3' has an interval alone" in said
 
 
 def test_tables_are_those_of_the_runs(out):

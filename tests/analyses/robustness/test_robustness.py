@@ -15,6 +15,7 @@ from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.stability import shares_table
 from harsanyi.analyses.robustness.report import robustness_figures
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_difference_interval
+from harsanyi.analyses.study import attack
 from harsanyi.analyses.study.attack import attacked
 from harsanyi.analyses.study.layout import Layout
 from harsanyi.analyses.study.study import Compare
@@ -212,7 +213,9 @@ def test_what_is_written(run):
     assert claims.verdict.iloc[1] == "holds"
 
 
-def test_a_second_run_asks_no_masked_input_and_writes_the_same(run, forwards):
+def test_a_second_run_asks_no_masked_input_and_writes_the_same(run, forwards, monkeypatch):
+    """And attacks none: what was attacked is kept."""
+    monkeypatch.setattr(attack, "_moved", lambda *_: pytest.fail("an input is attacked again"))
     before = {path: path.read_bytes() for path in (run / "robustness").glob("*.csv")}
     asked = Run.open(run / "robustness/pgd-0.5").store.array("attacked")
     main(["robustness", str(run), *GIVEN, "--claims", CLAIM, "new_share_difference:blur:5 < 2", "--quiet"])

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 
 from harsanyi.analyses import Compare
 from harsanyi.analyses.run.blocks import Block
-from harsanyi.analyses.run.cluster import FAILED_FILE, Job, cluster_of, files_of, unseen
+from harsanyi.analyses.run.cluster import FAILED_FILE, Job, cluster_of
 from harsanyi.analyses.run.compute import compute, fill_tables
+from harsanyi.analyses.run.worker import files_of, unseen
 from harsanyi.analyses.study.prepare import prepare
 
 # A network that takes its time on a block, so that something can happen to it meanwhile, and that fails in

@@ -8,7 +8,7 @@ import torch
 from harsanyi import models
 from harsanyi.analyses.run import compute as compute_module
 from harsanyi.analyses.run.compute import compute
-from harsanyi.interactions.store import store
+from harsanyi.interactions.store import on_disk
 from tests.analyses.conftest import COARSE
 from tests.planning import make_planning_free
 
@@ -45,7 +45,7 @@ def test_sharing_changes_no_byte_and_a_run_goes_on(
     more = {"plan": "dense", "batch_size": 16, "keep_outputs": outputs, **alike}
     with without_sharing():
         compute(comparison(tmp_path / "apart", **more), progress=False)
-    order, write = [], store._write
+    order, write = [], on_disk.write_rows
 
     def noted(file, network, rows, tables):
         if len(order) == 3:
@@ -54,7 +54,7 @@ def test_sharing_changes_no_byte_and_a_run_goes_on(
         write(file, network, rows, tables)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write", noted)
+        patch.setattr(on_disk, "write_rows", noted)
         with pytest.raises(KeyboardInterrupt):
             compute(comparison(tmp_path / "shared", **more), progress=False)
     # The two that begin alike take turns, block of games by block of games.

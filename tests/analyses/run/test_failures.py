@@ -150,7 +150,7 @@ def test_a_network_that_fails_on_everything_is_the_end(picky, refused, tmp_path)
     said = refused(*picky(-9.0, "raises"))
     assert "cannot compute log_odds on these inputs" in said  # before any game
     assert "too bright for this network" in said
-    assert "answers none of 40 inputs (its outputs are NaN)" in refused(*picky(-9.0, "nan"))
+    assert "answers none of 40 inputs (its outputs are NaN or infinite)" in refused(*picky(-9.0, "nan"))
     said = refused(*picky(0.0, "dark"))  # it answers all inputs, and none of them without any player
     assert "before failed on 6 of 6 inputs, and none is left that all networks answer" in said
     assert Store(tmp_path / "run/values.h5").failed("after") == {}  # nothing was evaluated for nothing
@@ -236,19 +236,14 @@ def test_sigterm_ends_as_ctrl_c_does(picky, tmp_path):
     slow += "from harsanyi.analyses.command.cli import main; main()"
     arguments = [*picky(9.0, "never", inputs=40), "--batch-size=8"]
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = subprocess.Popen(
-            [sys.executable, "-c", slow, *arguments],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ,
-        )
+        command = [sys.executable, "-c", slow, *arguments]
         path = tmp_path / "run/values.h5"
         kept = int(Store(path).done("before").sum()) if path.exists() else 0
-        while process.poll() is None and (not path.exists() or Store(path).done("before").sum() <= kept):
-            time.sleep(0.05)
-        process.send_signal(number)
-        assert process.wait() == code
-        assert "harsanyi: stopped; the same command goes on from here\n" in process.stderr.read()
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ) as ended:
+            while ended.poll() is None and (not path.exists() or Store(path).done("before").sum() <= kept):
+                time.sleep(0.05)
+            ended.send_signal(number)
+            assert ended.wait() == code
+            assert "harsanyi: stopped; the same command goes on from here\n" in ended.stderr.read()
         assert int(Store(path).done("before").sum()) > kept
         assert not list((tmp_path / "run").glob(".*lock"))

@@ -8,7 +8,7 @@ import torch
 from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.interactions import Store
-from harsanyi.interactions.store import store
+from harsanyi.interactions.store import on_disk
 
 NET = """
 import torch
@@ -67,7 +67,7 @@ def test_an_edited_file_is_refused(own, change, told):
 
 
 def test_a_killed_run_does_not_go_on_with_another_network(own, monkeypatch, tmp_path):
-    write, written = store._write, []
+    write, written = on_disk.write_rows, []
 
     def stopped(file, network, rows, tables):
         if network == "after":
@@ -76,7 +76,7 @@ def test_a_killed_run_does_not_go_on_with_another_network(own, monkeypatch, tmp_
         write(file, network, rows, tables)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write", stopped)
+        patch.setattr(on_disk, "write_rows", stopped)
         with pytest.raises(KeyboardInterrupt):
             compute(own(), progress=False)
     assert written

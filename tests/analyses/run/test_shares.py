@@ -77,9 +77,9 @@ def test_a_merge_that_was_stopped_goes_on(shares, study, tmp_path):
 
 
 def test_a_share_that_was_stopped_goes_on(study, tmp_path, monkeypatch):
-    from harsanyi.interactions.store import store
+    from harsanyi.interactions.store import on_disk
 
-    share, write, written = replace(study, share="3/3"), store._write, []
+    share, write, written = replace(study, share="3/3"), on_disk.write_rows, []
 
     def stopped(file, network, rows, tables):
         if written:
@@ -88,7 +88,7 @@ def test_a_share_that_was_stopped_goes_on(study, tmp_path, monkeypatch):
         write(file, network, rows, tables)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write", stopped)
+        patch.setattr(on_disk, "write_rows", stopped)
         with pytest.raises(KeyboardInterrupt):
             compute_share(share, progress=False)
     cut, kept = compute_share(share, progress=False)

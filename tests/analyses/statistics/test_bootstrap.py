@@ -10,7 +10,9 @@ from harsanyi.analyses.statistics.bootstrap import (
     Bootstrap,
     Interval,
     bootstrap_intervals,
+    interval_kind,
     mean_interval,
+    positive_mean_interval,
     rate_interval,
     ratio_difference_interval,
     ratio_interval,
@@ -164,6 +166,28 @@ def test_shares_and_strengths_stay_in_their_range():
     one_of_five = whole * np.eye(5)[:, :1]
     assert mean_interval(one_of_five)[0].low < 0
     assert mean_interval(one_of_five, least=0.0)[0].low == 0.0
+
+
+@pytest.mark.parametrize("games", [3, 9])
+def test_few_losses_have_the_t_interval_of_the_logarithm(games):
+    losses = strengths(games, 3) ** 3  # so unequal that a symmetric interval reaches below 0
+    for interval, column in zip(positive_mean_interval(losses), losses.T, strict=True):
+        middle, error = column.mean(), stats.sem(column)
+        literal = stats.t.interval(0.95, games - 1, loc=np.log(middle), scale=error / middle)
+        assert bounds(interval) == pytest.approx(tuple(np.exp(literal)), rel=ROUNDING)
+        assert interval.value == pytest.approx(middle, rel=ROUNDING)
+    assert min(each.low for each in mean_interval(losses)) < 0
+
+
+def test_losses_of_many_or_two_seeds_or_of_none_at_all():
+    losses = strengths(20)
+    assert positive_mean_interval(losses) == mean_interval(losses)
+    assert np.isnan(positive_mean_interval(losses[:2])[0].low)
+    assert positive_mean_interval(np.zeros((5, 1))) == [Interval(0.0, 0.0, 0.0)]
+    with pytest.raises(AssertionError, match="losses"):
+        positive_mean_interval(-losses)
+    kinds = {n: interval_kind(n, of="means above 0") for n in (2, 3, 10)}
+    assert kinds == {2: "", 3: "t intervals of the logarithm", 10: "bootstrap-t intervals"}
 
 
 @pytest.mark.parametrize("games", [5, 30])

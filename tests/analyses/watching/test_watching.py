@@ -3,6 +3,7 @@
 import copy
 import random
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -219,6 +220,25 @@ def test_a_large_budget_leaves_nothing_out(tmp_path):
     assert watched.left_out == ()
     assert watched.spread == (0, 1, 1, 1, 1)
     assert all(took >= 3 * 2**4 for took in watched.took)  # a second for each masked input, at least
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_step_that_fails_is_recorded_and_training_goes_on(whole, tmp_path):
+    seeded()
+    watcher, network = Watcher(watch_in(tmp_path / "run", every=1, seconds=1e6)), Net()
+    watcher.start(network)
+    first = next(network.parameters())
+    for step, value in ((1, 1.0), (2, torch.nan if whole else torch.inf), (3, 2.0)):
+        torch.nn.init.constant_(first, value)
+        with pytest.warns(UserWarning, match="step 2 has no") if step == 2 else nullcontext():
+            watcher.step(network, step)
+    torch.nn.init.constant_(first, torch.nan)
+    with pytest.warns(UserWarning, match="step 4 has no interactions"):
+        watcher.finish(network, 4)
+    watched = Watched.read(tmp_path / "run")
+    assert watched.steps == (0, 1, 3)
+    assert list(watched.failed) == ["2", "4"]
+    assert all("nan" in reason.lower() or "finite" in reason for reason in watched.failed.values())
 
 
 def test_track_opens_the_folder(tmp_path, capsys):

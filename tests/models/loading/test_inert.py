@@ -273,7 +273,7 @@ class Scripted(nn.Module):
         return self.head(x)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
 def test_torchscript_archive(tmp_path: Path, suffix: str):
     file = tmp_path / f"a{suffix}"

@@ -628,7 +628,7 @@ def layered(tmp_path: Path) -> Path:
     return write(tmp_path, files) / "net.py"
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_networks_are_copied_traced_and_scripted(layered: Path):
     network, plain = (load(f"{layered}:{name}", "random", seed=1) for name in ("build", "Plain"))
     x = torch.linspace(-1, 1, 2 * 48).view(2, 3, 4, 4)

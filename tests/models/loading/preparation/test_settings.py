@@ -4,11 +4,16 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 import yaml
+from PIL import Image
 from timm.models import save_for_hf
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
 
 from harsanyi.models import load
 
@@ -49,6 +54,19 @@ def test_what_the_checkpoint_says_counts_more(tmp_path: Path):
     network = load(TIMM, tmp_path / "last.pth.tar")
     assert (network.preprocess.mean, network.preprocess.size) == ((0.5,) * 3, (64, 64))
     assert "mean from the checkpoint" in " ".join(network.notes)
+
+
+def test_arguments_of_torchvisions_references(tmp_path: Path):
+    """The file that references/classification/train.py writes; pixels are those of its own transform."""
+    model = torchvision.models.resnet18(num_classes=3)
+    arguments = argparse.Namespace(val_resize_size=72, val_crop_size=56, interpolation="bicubic", lr=0.1)
+    torch.save({"model": model.state_dict(), "epoch": 1, "args": arguments}, tmp_path / "model_1.pth")
+    network = load("torchvision:resnet18", tmp_path / "model_1.pth")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))
+    theirs = ImageClassification(crop_size=56, resize_size=72, interpolation=InterpolationMode.BICUBIC)
+    # A pixel of 255 more or less, by another rounding of the resized side.
+    assert torch.allclose(network.preprocess([picture])[0], theirs(picture), atol=1.01 / 255 / 0.224)
+    assert "interpolation, size and crop from the checkpoint" in " ".join(network.notes)
 
 
 def test_a_file_that_is_no_yaml(weights: Path):

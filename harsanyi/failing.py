@@ -8,7 +8,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from harsanyi.interactions.machine.memory import is_out_of_memory
 from harsanyi.stopping import asked_to_stop
 
 Result = TypeVar("Result")
@@ -18,9 +17,7 @@ FAILURES = (RuntimeError, IndexError, TypeError, AttributeError)
 # A network that answers none of so many inputs is at fault itself.
 FIRST_GAMES = 8
 # Our own packages, whose other errors are refusals and broken invariants. Networks of a user lie elsewhere.
-_OURS = [
-    Path(__file__).resolve().parents[2] / name for name in ("interactions", "models", "data", "analyses")
-]
+_OURS = [(Path(__file__).parent / name).resolve() for name in ("interactions", "models", "data", "analyses")]
 
 
 class NotFiniteError(ValueError):
@@ -40,6 +37,11 @@ def is_failure(error: Exception) -> bool:
     if type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error):
         return out_of_memory
     return isinstance(error, (*FAILURES, NotFiniteError)) or not _is_raised_by_us(error)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a RuntimeError of torch's means that an allocation failed, on GPU or CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def answers_of(

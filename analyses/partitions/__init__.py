@@ -1,0 +1,1 @@
+"""One question: do results hold in other partitions of a picture, and without its neighbours' correlation?"""
