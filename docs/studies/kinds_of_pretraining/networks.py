@@ -6,7 +6,7 @@ from torch import nn
 preprocess = {"size": 28, "mean": 0.2860, "std": 0.3530, "channels": 1, "crop": 1.0}
 
 
-def vit(num_classes: int) -> nn.Module:
+def vit(num_classes: int = 5) -> nn.Module:
     """For (batch, 1, 28, 28)."""
     return VisionTransformer(
         img_size=28,
