@@ -90,6 +90,37 @@ def test_training_data_of_other_classes(study, checkpoints, pictures):
         prepare(classes)
 
 
+def folders_of(inputs, folder: Path, without: str = "") -> Path:
+    """The inputs in a folder for each coarse class, without one of them."""
+    for number, (item, label) in enumerate(zip(inputs.items, inputs.labels["coarse"], strict=True)):
+        name = inputs.classes["coarse"][label]
+        if name != without:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            item.save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_few_inputs_may_have_none_of_a_class_that_read_outs_know(study, checkpoints, tmp_path):
+    """The read-out answers with all classes of the training data; labels go by name."""
+    many = folders_of(data.fashion_mnist("train").sample(60, 0, "coarse"), tmp_path / "train")
+    few = folders_of(data.fashion_mnist("test").sample(20, 0, "coarse"), tmp_path / "test", without="shoe")
+    fine = str(checkpoints / "fine.safetensors")
+    games = prepare(
+        replace(study, before=fine, read_out=("before",), data=few, train_data=many, level=None, inputs=6)
+    )
+    read_out = games.networks["before"]
+    assert read_out.classes == ("bag", "shoe", "top", "trouser-dress")
+    named = games.inputs.classes["label"]
+    assert named == ("bag", "top", "trouser-dress")
+    names = [named[label] for label in games.inputs.labels["label"]]
+    assert [read_out.classes[label] for label in games.labels["before"]] == names
+    accuracy = games.read_outs["before"].accuracy
+    assert accuracy > 0.5  # fitted to the right numbers: by chance it is a quarter
+    missing = replace(study, before=fine, read_out=("before",), data=many, train_data=few, level=None)
+    with pytest.raises(ValueError, match=r"no input for read-outs is of shoe, of which .* has some"):
+        prepare(missing)
+
+
 def test_unreadable_pictures_stay_out_of_read_outs(study, checkpoints, pictures):
     broken = replace(
         study, model="small:cnn", data=pictures / "broken", level=None, inputs=2, skip_unreadable=True
