@@ -3,6 +3,7 @@
 import copy
 import json
 import struct
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -257,9 +258,14 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch, trainer):
         hugging_face(tmp_path / "hf", watch_in(tmp_path / "run"), report_to=["wandb"])
     wandb.finish()
     (file,) = tmp_path.rglob("run-*.wandb")
-    shares = [
-        row[name] for row in history(file) for name in row if name.endswith("knowledge/preserved_share")
-    ]
+    shares: list[float] = []
+    deadline = time.monotonic() + 120  # a process of W&B's own writes the file, and takes its time
+    while (
+        len(shares) < 6 and time.monotonic() < deadline
+    ):
+        rows = history(file)
+        shares = [row[name] for row in rows for name in row if name.endswith("knowledge/preserved_share")]
+        time.sleep(0.1)
     assert len(shares) == 6
     assert shares[0] == 1.0
 
