@@ -260,9 +260,7 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch, trainer):
     (file,) = tmp_path.rglob("run-*.wandb")
     shares: list[float] = []
     deadline = time.monotonic() + 120  # a process of W&B's own writes the file, and takes its time
-    while (
-        len(shares) < 6 and time.monotonic() < deadline
-    ):
+    while len(shares) < 6 and time.monotonic() < deadline:
         rows = history(file)
         shares = [row[name] for row in rows for name in row if name.endswith("knowledge/preserved_share")]
         time.sleep(0.1)
