@@ -249,7 +249,8 @@ def draw(shares: pd.DataFrame) -> Figure:
                 colour = NETWORK_COLOURS[1 if transfer == "finetune" else 2]
                 dots_with_bars(ax, places, found, colour, transfer)
             share_axis(ax)
-            ax.set_xticks(range(len(kinds)), [kind.replace("-", "\n") for kind in kinds])
+            ax.set_xticks(range(len(kinds)), [kind.replace("-", " ") for kind in kinds])
+            ax.tick_params(axis="x", rotation=35)
             label_axes(ax, "", words if network == networks[0] else "")
             if quantity == next(iter(QUANTITIES)):
                 ax.set_title(network, fontsize=9, loc="right")
