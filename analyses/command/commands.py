@@ -265,11 +265,11 @@ COMMANDS: dict[str, Command] = {
     "merge": Command(Merge, f"{HERE}.studies:merge_outcome"),
     "accuracy": Command(Accuracy, f"{HERE}.finished:accuracy_outcome"),
     "origins": Command(Origins, f"{HERE}.finished:origins_outcome"),
-    "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
     "advise": Command(Advise, f"{HERE}.finished:advise_outcome"),
+    "reliability": Command(Reliability, f"{HERE}.studies:reliability_outcome"),
     "robustness": Command(Robustness, f"{HERE}.finished:robustness_outcome"),
-    "train": Command(Train, f"{HERE}.train:train_outcome"),
     "partitions": Command(Partitions, f"{HERE}.finished:partitions_outcome"),
+    "train": Command(Train, f"{HERE}.train:train_outcome"),
     "granularity": Command(
         Granularity,
         f"{HERE}.pretraining:granularity_outcome",
