@@ -87,16 +87,10 @@ class Features(Settings):
     def require_sense(self) -> None:
         """Refuse settings without sense before any training; a ValueError names the option."""
         for name in LISTS:
-            values = getattr(self, name)
-            if not values:
+            if not getattr(self, name):
                 raise ValueError(f"{option(name)} is empty: expected one or more")
-            if len(set(values)) < len(values):
-                raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
-        for name, least in MIN_VALUES.items():
-            value = getattr(self, name)
-            for number in value if isinstance(value, tuple) else (value,):
-                if number < least:
-                    raise ValueError(f"{option(name)} is {number}: expected {least} or more")
+        self.require_once(LISTS)
+        self.require_least(MIN_VALUES)
         if wrong := [scale for scale in self.scales if not (isfinite(scale) and scale > 0)]:
             raise ValueError(f"--scales has {wrong[0]}: expected numbers above 0")
         if len(self.rates) < len(self.optimisers):

@@ -82,15 +82,8 @@ class FineCoarse(Settings):
         for name in ("widths", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"{option(name)} is empty: expected one or more")
-        for name in LISTS:
-            values = getattr(self, name) or ()
-            if len(set(values)) < len(values):
-                raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
-        for name, least in MIN_VALUES.items():
-            value = getattr(self, name)
-            for number in value if isinstance(value, tuple) else (value,):
-                if number < least:
-                    raise ValueError(f"{option(name)} is {number}: expected {least} or more")
+        self.require_once(LISTS)
+        self.require_least(MIN_VALUES)
         if self.subclasses < 0 or self.subclasses == 1:
             raise ValueError(f"--subclasses is {self.subclasses}: expected 2 or more, or 0 for none")
         if wrong := [beta for beta in self.betas if not (isfinite(beta) and beta >= 0)]:

@@ -204,11 +204,7 @@ class Granularity(Settings):
             self.refuse_idle(OF_INTERACTIONS, "for interactions, and --inputs is 0")
 
     def _require_numbers(self) -> None:
-        for name, least in MIN_VALUES.items():
-            value = getattr(self, name)
-            values = value if isinstance(value, tuple) else () if value is None else (value,)
-            if wrong := [number for number in values if number < least]:
-                raise ValueError(f"{option(name)} is {wrong[0]}: expected {least} or more")
+        self.require_least(MIN_VALUES)
         for name in ("pretrain_rate", "finetune_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{option(name)} is {getattr(self, name)}: expected a number above 0")

@@ -42,7 +42,7 @@ from harsanyi.analyses.run.cautions import cautions
 from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
-from harsanyi.analyses.run.owner import owner_of
+from harsanyi.analyses.run.owner import comparison_for
 from harsanyi.analyses.run.run import Run
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.claims import told_claims
@@ -123,15 +123,7 @@ def run_partitions(
 
 def _comparison_in(folder: Path) -> Run:
     """The comparison in a folder; a ValueError for another command's, and for a folder in the way."""
-    if (owner := owner_of(folder)) not in (None, "compare"):
-        raise ValueError(
-            f"{folder} was made by harsanyi {owner}: partitions takes the folder of a comparison"
-        )
-    run = Run.open(folder)
-    if (below := owner_of(folder / FOLDER)) is not None:
-        raise ValueError(
-            f"{folder / FOLDER} holds the results of harsanyi {below}, and partitions writes there: move it"
-        )
+    run = comparison_for(folder, FOLDER)
     if run.store.n < 3:
         raise ValueError(f"{folder} has {run.store.n} players: nothing is left to compare once two merge")
     return run

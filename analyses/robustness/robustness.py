@@ -28,7 +28,7 @@ from harsanyi.analyses.run.compute import compute
 from harsanyi.analyses.run.failures import left_out
 from harsanyi.analyses.run.methods import methods_of
 from harsanyi.analyses.run.notes import alarms, method_facts, method_notes, network_facts, reading_lines
-from harsanyi.analyses.run.owner import owner_of
+from harsanyi.analyses.run.owner import comparison_for
 from harsanyi.analyses.run.run import Run, in_common
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.statistics.claims import told_claims
@@ -151,15 +151,7 @@ def variations(
 
 def _comparison_in(folder: Path) -> Run:
     """The comparison in a folder; a ValueError where it cannot be asked how right it is on other inputs."""
-    if (owner := owner_of(folder)) not in (None, "compare"):
-        raise ValueError(
-            f"{folder} was made by harsanyi {owner}: robustness takes the folder of a comparison"
-        )
-    run = Run.open(folder)
-    if (below := owner_of(folder / FOLDER)) is not None:
-        raise ValueError(
-            f"{folder / FOLDER} holds the results of harsanyi {below}, and robustness writes there: move it"
-        )
+    run = comparison_for(folder, FOLDER)
     study = run.study
     if study.label != "data":
         raise ValueError(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harsanyi.analyses.report.page import REPORT_FILE
-from harsanyi.analyses.run.run import STUDY_FILE
+from harsanyi.analyses.run.run import STUDY_FILE, Run
 from harsanyi.analyses.study.settings import read_toml
 
 # The field by which the study file of a command is known; other study files are of `compute`.
@@ -49,3 +49,23 @@ def require_own_folder(folder: Path, command: str) -> None:
     raise ValueError(
         f"{folder} holds {whose}, which harsanyi {command} would replace: name another folder (--out)"
     )
+
+
+def comparison_for(folder: Path, command: str) -> Run:
+    """The finished comparison that a command follows from, into a folder of the command's name below it.
+
+    Args:
+        folder: of the comparison.
+        command: that follows.
+
+    Raises:
+        ValueError: the folder is another command's, or so is the one below.
+    """
+    if (owner := owner_of(folder)) not in (None, "compare"):
+        raise ValueError(f"{folder} was made by harsanyi {owner}: {command} takes the folder of a comparison")
+    run = Run.open(folder)
+    if (below := owner_of(folder / command)) is not None:
+        raise ValueError(
+            f"{folder / command} holds the results of harsanyi {below}, and {command} writes there: move it"
+        )
+    return run

@@ -1,6 +1,7 @@
 """Settings: one dataclass is the options of a command and the fields of a TOML file."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -41,6 +42,29 @@ class Settings:
         """
         for name in self.given(*names):
             raise ValueError(f"{option(name)} is {why}: leave it out")
+
+    def require_once(self, names: tuple[str, ...]) -> None:
+        """Refuse lists that name something twice, with a ValueError.
+
+        Args:
+            names: of fields; one without a value has no list.
+        """
+        for name in names:
+            values = getattr(self, name) or ()
+            if len(set(values)) < len(values):
+                raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
+
+    def require_least(self, values: Mapping[str, int]) -> None:
+        """Refuse numbers, alone or in a list, below the smallest that is allowed, with a ValueError.
+
+        Args:
+            values: the smallest by field; one without a value is not asked.
+        """
+        for name, least in values.items():
+            value = getattr(self, name)
+            given = value if isinstance(value, tuple) else () if value is None else (value,)
+            if wrong := [number for number in given if number < least]:
+                raise ValueError(f"{option(name)} is {wrong[0]}: expected {least} or more")
 
     def write(self, path: Path) -> None:
         """Write the study file, whole or not at all."""

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from harsanyi.models.training.optimisers import Optimiser
+from harsanyi.models.training.patch_network import require_sizes
 
 
 class DeepPatchNetwork(nn.Module):
@@ -53,11 +54,7 @@ class DeepPatchNetwork(nn.Module):
         threshold: float = 1.0,
     ) -> None:
         super().__init__()
-        if min(classes, neurons, dimension) < 1 or scale <= 0 or threshold < 0:
-            raise ValueError(
-                "expected classes, neurons and dimension ≥ 1, scale > 0 and threshold ≥ 0; got "
-                f"{classes}, {neurons}, {dimension}, {scale} and {threshold}"
-            )
+        require_sizes(classes, neurons, dimension, scale, threshold)
         if layers < 2 + residual:
             raise ValueError(
                 f"expected {2 + residual} layers or more, the last of them fixed"

@@ -14,6 +14,22 @@ from harsanyi.models.training.optimisers import Optimiser, optimiser_named
 Trained = TypeVar("Trained", bound=nn.Module)
 
 
+def require_sizes(classes: int, neurons: int, dimension: int, scale: float, threshold: float) -> None:
+    """Refuse a network of patches without classes, neurons or numbers, or with a start of no scale.
+
+    Args:
+        classes, neurons, dimension, scale, threshold: of the network.
+
+    Raises:
+        ValueError: for sizes below 1, a scale that is not positive or a threshold below 0.
+    """
+    if min(classes, neurons, dimension) < 1 or scale <= 0 or threshold < 0:
+        raise ValueError(
+            "expected classes, neurons and dimension ≥ 1, scale > 0 and threshold ≥ 0; got "
+            f"{classes}, {neurons}, {dimension}, {scale} and {threshold}"
+        )
+
+
 class PatchNetwork(nn.Module):
     """F_c(x) = Σ_r Σ_p ReLU(⟨w_{c,r}, x_p⟩ + b_{c,r}): m neurons a class, slid over patches, then summed.
 
@@ -47,11 +63,7 @@ class PatchNetwork(nn.Module):
         threshold: float = 1.0,
     ) -> None:
         super().__init__()
-        if min(classes, neurons, dimension) < 1 or scale <= 0 or threshold < 0:
-            raise ValueError(
-                "expected classes, neurons and dimension ≥ 1, scale > 0 and threshold ≥ 0; got "
-                f"{classes}, {neurons}, {dimension}, {scale} and {threshold}"
-            )
+        require_sizes(classes, neurons, dimension, scale, threshold)
         draw = torch.Generator().manual_seed(seed)
         self.weight = nn.Parameter(scale * torch.randn(classes, neurons, dimension, generator=draw))
         self.register_buffer("bias", torch.full((classes, neurons), -threshold * scale))
