@@ -45,7 +45,18 @@ harsanyi --help lists all commands, harsanyi COMMAND --help the options of one."
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `harsanyi`: exit code 2 and one sentence for bad input."""
     os.environ.setdefault("MPLBACKEND", "agg")  # a command draws into files, and opens no window
-    arguments = _help_first(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        try:
+            _answer(_help_first(list(sys.argv[1:] if arguments is None else arguments)))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `head` and its kin have read what they want
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_BROKEN_PIPE) from None
+
+
+def _answer(arguments: list[str]) -> None:
+    """Print what the arguments ask for."""
     if not arguments:
         print(FIRST_STEPS)
     elif arguments[0] in HELP:
@@ -169,9 +180,8 @@ def _require_one_process(command: Command, settings: Any) -> None:
 
 def _refuse(error: Exception, debug: bool) -> NoReturn:
     """Say what is wrong in one sentence, with the way to it where that is asked for; exit."""
-    if isinstance(error, BrokenPipeError):  # `head` and its kin have read what they want
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_BROKEN_PIPE)
+    if isinstance(error, BrokenPipeError):
+        raise error
     if debug:
         traceback.print_exception(error)
     print(f"harsanyi: {visible(_sentence(error))}", file=sys.stderr)

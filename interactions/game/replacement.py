@@ -8,7 +8,7 @@ of a network whose masked players are replaced so.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
@@ -24,6 +24,7 @@ from harsanyi.shown import Card, Shown
 FACTORS = 128
 
 
+@runtime_checkable
 class Replacement(Protocol):
     """What elements of absent players become, in a number of draws."""
 

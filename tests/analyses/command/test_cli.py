@@ -1,6 +1,7 @@
 """The command line: what it says of itself, and one plain sentence for every mistake."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from harsanyi import data
 from harsanyi.analyses import Compute
-from harsanyi.analyses.command.cli import main
+from harsanyi.analyses.command.cli import EXIT_BROKEN_PIPE, main
 from tests.places import ROOT
 
 HARSANYI = [sys.executable, "-c", "from harsanyi.analyses.command.cli import main; main()"]
@@ -351,6 +352,15 @@ def test_a_picture_without_an_ending_is_a_png(run, capsys, tmp_path):
     assert path == tmp_path / "picture.png"
     with Image.open(path) as picture:
         assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize("asked", [[], ["--help"], ["--version"], ["plan", "--help-all"]])
+def test_a_reader_that_has_left_ends_a_command_without_a_word(asked: list[str]):
+    read, write = os.pipe()
+    os.close(read)  # as `| head -0` does
+    with os.fdopen(write, "w") as nobody:
+        done = subprocess.run([*HARSANYI, *asked], cwd=ROOT, stdout=nobody, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (EXIT_BROKEN_PIPE, "")
 
 
 def test_in_a_process_of_its_own(options, tmp_path):
