@@ -1,24 +1,22 @@
 """From one pretrained network to ten targets, nearer and farther: what is kept, and what it says of the gain.
 
-    python docs/studies/gaps/study.py          # after data.py
-    python docs/studies/gaps/study.py 1 2      # these seeds alone; then once more for all
+    python docs/studies/gaps/pictures.py          # after pictures_data.py
+    python docs/studies/gaps/pictures.py 1 2      # these seeds alone; then once more for all
 
 trains, for each seed, a network on 24 kinds of living things, and for each target one from it and one from
 scratch; compares them as `harsanyi compare` does (runs/gaps/SEED/TARGET/comparison), and sets all side by
 side as `harsanyi origins TARGET-SEED=RUN … --features --clusters TARGET …` does (runs/gaps/beside).
-Tables go to this folder. A study that was stopped goes on.
+Tables go to pictures/ beside this file. A study that was stopped goes on.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
+import beside
 
 from harsanyi import data, models
-from harsanyi.analyses import Compare, read_table, run_comparison, run_origins
-from harsanyi.analyses.statistics.bootstrap import mean_interval, within
-from harsanyi.analyses.statistics.claims import Quantity, claims_table
+from harsanyi.analyses import Compare, run_comparison
 from harsanyi.models import Recipe, Samples
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -50,9 +48,6 @@ TARGETS = [
     *("cifar10", "clothes", "digits", "grey", "noise", "blur"),
 ]
 PRETRAIN_RATE, FINETUNE_RATE, BATCH = 1e-2, 3e-3, 50
-# Of origins: what is kept and new. Of features: the others, of which these are shares too.
-SHARES = ["preserved_share", "new_share"]
-RATES = ["accuracy", "scratch_accuracy", "probe_accuracy"]
 
 
 def samples(name: str, level: str) -> tuple[Samples, tuple[str, ...]]:
@@ -105,67 +100,15 @@ def comparison(seed: int, target: str, before: Path) -> Path:
     return study.out
 
 
-def measures(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every measure of every run: target, seed, measure, value."""
-    shares = tables["origins"]
-    shares = shares[(shares.kind == "both") & (shares.sign == "both") & (shares.order == "all")]
-    shares = shares[shares.quantity.isin(SHARES) & ~shares.origin.str.contains(" ")]
-    rows = pd.concat(
-        [
-            shares.rename(columns={"quantity": "measure"})[["origin", "measure", "value"]],
-            tables["features"][["origin", "measure", "value"]],
-        ]
-    )
-    parts = rows.origin.str.rpartition("-")
-    return rows.assign(target=parts[0], seed=parts[2].astype(int)).drop(columns="origin")
-
-
-def over_seeds(found: pd.DataFrame) -> pd.DataFrame:
-    """The mean of every measure of every target over seeds, with its interval."""
-    rows = []
-    for (target, measure), group in found.groupby(["target", "measure"], sort=False):
-        (interval,) = mean_interval(group.value.to_numpy()[:, None])
-        if measure in (*SHARES, *RATES):
-            interval = within(interval, 0.0, 1.0)
-        rows.append({"target": target, "measure": measure, **vars(interval), "seeds": len(group)})
-    return pd.DataFrame(rows)
-
-
-def quantities(found: pd.DataFrame) -> dict[str, Quantity]:
-    """What the claims are about, MEASURE:TARGET, by seed."""
-    return {
-        f"{measure}:{target}": Quantity("seeds", tuple(group.seed), (group.value.to_numpy(),))
-        for (target, measure), group in found.groupby(["target", "measure"])
-    }
-
-
 def main(seeds: Sequence[int]) -> None:
     runs = {}
     for seed in seeds:
         before = pretrained(seed)
         for target in TARGETS:
-            runs[f"{target}-{seed}"] = comparison(seed, target, before)
+            runs[target, seed] = comparison(seed, target, before)
             print(f"{target}-{seed}", flush=True)
-    if len(seeds) < len(SEEDS):
-        return
-    named = [f"{name}={run}" for name, run in sorted(runs.items(), key=lambda one: _place(one[0]))]
-    print(*run_origins(named, OUT / "beside", features=True, clusters=TARGETS), sep="\n")
-    tables = {
-        name: read_table(OUT / "beside" / f"{name}.h5")
-        for name in ("origins", "features", "feature_correlations")
-    }
-    found = measures(tables)
-    found.to_csv(HERE / "runs.csv", index=False)
-    over_seeds(found).to_csv(HERE / "targets.csv", index=False)
-    tables["feature_correlations"].to_csv(HERE / "correlations.csv", index=False)
-    claims = claims_table(quantities(found), CLAIMS)
-    claims.to_csv(HERE / "claims.csv", index=False)
-    print(claims.to_string())
-
-
-def _place(name: str) -> tuple[int, int]:
-    target, _, seed = name.rpartition("-")
-    return TARGETS.index(target), int(seed)
+    if len(seeds) == len(SEEDS):
+        beside.write_tables(runs, TARGETS, CLAIMS, OUT / "beside", HERE / "pictures")
 
 
 if __name__ == "__main__":

