@@ -1,7 +1,7 @@
 """One fingerprint for tensors, pictures, sentences and settings."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch import Tensor
 
 def digest(*parts: Any) -> str:
     """SHA-256 of values with their types, shapes and order, as 64 hexadecimal digits.
+
+    The values of a sequence are read one after another: pictures that it decodes on access never lie in
+    memory together.
 
     Raises:
         TypeError: a part is none of tensors, arrays, PIL images, strings, numbers, None, or mappings and
@@ -50,7 +53,7 @@ def _update(hasher: Any, part: Any) -> None:
             for name, value in part.items():
                 _update(hasher, name)
                 _update(hasher, value)
-        case list() | tuple():
+        case Sequence() if not isinstance(part, bytes | bytearray | memoryview):
             hasher.update(f"sequence {len(part)};".encode())
             for value in part:
                 _update(hasher, value)

@@ -208,7 +208,7 @@ def cached_features(
     Returns:
         the features, float64 `(samples, features)`.
     """
-    key = digest(repr(network.preprocessing), network.model.state_dict(), list(inputs.items))
+    key = digest(repr(network.preprocessing), network.model.state_dict(), inputs.items)
     path = folder / f"{key[:16]}.npy"
     if not path.is_file():
         with whole(path) as partial, partial.open("wb") as file:

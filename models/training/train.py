@@ -3,7 +3,7 @@
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -202,8 +202,13 @@ def _settings(
         "network": network.name,
         "classes": list(network.classes),
         "start": digest(repr(network.model), network.model.state_dict(), repr(network.preprocessing)),
-        **{name: digest(list(part.items), targets[name]) for name, part in parts.items()},
+        **{name: digest(_one_by_one(part.items), targets[name]) for name, part in parts.items()},
     }
+
+
+def _one_by_one(items: Sequence[Any]) -> Sequence[Any]:
+    """The items, of which a list would hold all pictures of a data set in memory; other forms as a list."""
+    return items if isinstance(items, Sequence) else list(items)
 
 
 def run_epochs(

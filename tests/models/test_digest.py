@@ -1,10 +1,13 @@
 """Fingerprints differ whenever the values do."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from harsanyi.data.images import Images
 from harsanyi.models.digest import digest
 
 PALETTE = Image.new("P", (2, 2))
@@ -37,3 +40,30 @@ def test_equal_values_agree():
 def test_what_has_no_fingerprint():
     with pytest.raises(TypeError, match="no fingerprint for object"):
         digest(object())
+
+
+def test_pictures_are_decoded_one_after_another(tmp_path, monkeypatch):
+    """The fingerprint of a data set is that of a list of its pictures, which never lie in memory together."""
+    for number in range(5):
+        Image.new("L", (4, 3), number).save(tmp_path / f"{number}.png")
+    files = sorted(tmp_path.iterdir())
+    images = Images(files.__getitem__, [file.name for file in files])
+    expected = digest(list(images), [1, 2])
+    pictures, alive, decoded = [], [], Images.__getitem__
+
+    def seen(self, index):
+        picture = decoded(self, index)
+        pictures.append(weakref.ref(picture))
+        alive.append(sum(each() is not None for each in pictures))
+        return picture
+
+    monkeypatch.setattr(Images, "__getitem__", seen)
+    assert digest(images, [1, 2]) == expected
+    assert len(alive) == 5
+    assert max(alive) <= 2  # the next is decoded before the last is let go
+
+
+@pytest.mark.parametrize("part", [b"ab", bytearray(b"ab"), {1, 2}])
+def test_what_is_no_sequence_of_values_has_no_fingerprint(part):
+    with pytest.raises(TypeError, match="no fingerprint for"):
+        digest(part)
