@@ -27,7 +27,7 @@ from harsanyi.analyses.knowledge.change import compare
 from harsanyi.analyses.knowledge.interaction_tables import games_table
 from harsanyi.analyses.run.extraction import interactions_path, load_or_extract
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.training.track import knowledge_tables
+from harsanyi.analyses.training.tables import knowledge_tables
 from harsanyi.analyses.training.trajectory import Trajectory
 from harsanyi.interactions import SALIENT_THRESHOLD, About, AndOr, Store
 from harsanyi.progress import progress_bar

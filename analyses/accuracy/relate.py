@@ -63,7 +63,7 @@ from harsanyi.analyses.study.games import StudyGames
 from harsanyi.analyses.study.layout import TOKEN_BASELINES
 from harsanyi.analyses.study.prepare import prepare
 from harsanyi.analyses.study.study import OUTPUT, PIXELS, Track
-from harsanyi.analyses.training.track import TRAJECTORIES
+from harsanyi.analyses.training.tables import TRAJECTORIES
 from harsanyi.interactions import BASELINES, MaskedModel
 from harsanyi.shown import counted
 

@@ -15,7 +15,8 @@ from harsanyi.analyses.run.run import STORE_FILE
 from harsanyi.analyses.run.shares import compute_share, merge
 from harsanyi.analyses.study.study import Compare, Compute, Reliability, Study, Track
 from harsanyi.analyses.training.claims import require_claimed as require_claimed_runs
-from harsanyi.analyses.training.track import TRAJECTORIES, track
+from harsanyi.analyses.training.tables import TRAJECTORIES
+from harsanyi.analyses.training.track import track
 from harsanyi.interactions import Store
 
 

@@ -44,7 +44,7 @@ PARTS = {
         f"{ANALYSES}.run.compute:_write_tables",
         f"{ANALYSES}.knowledge.change:compare",
         f"{ANALYSES}.knowledge.change:KnowledgeChange.table",
-        f"{ANALYSES}.training.track:track_tables",
+        f"{ANALYSES}.training.tables:track_tables",
         f"{ANALYSES}.report.tables:write_table",
     ],
     "figures": [

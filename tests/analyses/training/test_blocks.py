@@ -16,7 +16,7 @@ from harsanyi.analyses.knowledge.explained import explained_share
 from harsanyi.analyses.knowledge.interaction_tables import games_table
 from harsanyi.analyses.knowledge.similarity import reached
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
-from harsanyi.analyses.training.track import knowledge_tables
+from harsanyi.analyses.training.tables import knowledge_tables
 from harsanyi.analyses.training.trajectory import Trajectory
 from harsanyi.interactions import AndOr, Interactions, extract
 

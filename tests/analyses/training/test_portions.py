@@ -14,7 +14,7 @@ from harsanyi.analyses import Run, Trajectory, portions_table, read_table
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, ratio_difference_interval
 from harsanyi.analyses.training.portions import accuracies_by_portion
-from harsanyi.analyses.training.track import trajectories_of
+from harsanyi.analyses.training.tables import trajectories_of
 from harsanyi.interactions import AndOr, extract
 
 STARTS = ("warm", "scratch")

@@ -14,16 +14,9 @@ from harsanyi.analyses.run.notes import alarms
 from harsanyi.analyses.statistics.bootstrap import Bootstrap
 from harsanyi.analyses.training.chances import with_chances
 from harsanyi.analyses.training.succession import succession_table, theory_variances
-from harsanyi.analyses.training.track import (
-    _succession,
-    describe_track,
-    noise_of,
-    performance_by_step,
-    tolerance_of,
-    track_figures,
-    trajectories_of,
-    untrained_starts,
-)
+from harsanyi.analyses.training.tables import noise_of, performance_by_step, tolerance_of, trajectories_of
+from harsanyi.analyses.training.track import track_figures
+from harsanyi.analyses.training.words import _succession, describe_track, untrained_starts
 from tests.alternatives import captions_alone
 from tests.legible import faults, tables_in
 
