@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -18,20 +17,24 @@ from harsanyi.analyses.statistics.claims import Quantity, require_claims
 from harsanyi.analyses.study.layout import player_count
 
 PRETRAIN_SIZE = "pretrain_size"
-LEVEL_COLUMNS = ["kind", "classes", "misalignment", "size"]
+LEVEL_COLUMNS = ["kind", "classes", "misalignment", "size", PRETRAIN_SIZE]
 BOUNDS = ["value", "low", "high"]
 # The quantities of the ladder, where players are the cells of a grid.
 RARE = ("rare_before", "rare_after", "rare_scratch", "rare_preserved", "common_preserved")
-LEVEL = re.compile(r"(?P<kind>[a-z-]+?)(?:-(?P<classes>\d+))?(?:\*(?P<moved>[\d.]+))?(?:/(?P<size>\d+))?")
+LEVEL = re.compile(
+    r"(?P<kind>[a-z-]+?)(?:-(?P<classes>\d+))?"
+    r"(?:@(?P<pretrained>\d+))?(?:\*(?P<moved>[\d.]+))?(?:/(?P<size>\d+))?"
+)
 
 
 def errors_of(runs: pd.DataFrame, name: str) -> pd.Series:
     """The error of each seed at one level.
 
     Args:
-        runs: with the columns of `runs_table`: kind, classes, misalignment, size, seed, and error.
-        name: KIND-CLASSES, or baseline; with /SIZE for one of several sizes (by default the largest), with
-            *SHARE for moved labels. Of several sizes of pretraining it is the largest.
+        runs: with the columns of `runs_table`: kind, classes, misalignment, size, seed, and error;
+            pretrain_size where samples of pretraining are counted by themselves.
+        name: KIND-CLASSES, or baseline; with /SIZE for one of several sizes and @SIZE for one of several
+            sizes of pretraining (by default the largest), with *SHARE for moved labels.
 
     Raises:
         ValueError: for a name of another form, and one of no run.
@@ -43,12 +46,13 @@ def errors_of(runs: pd.DataFrame, name: str) -> pd.Series:
     asked = LEVEL.fullmatch(name)
     if asked is None or (asked["classes"] is None and asked["kind"] != BASELINE):
         raise ValueError(f"{name!r} is no level: expected KIND-CLASSES, as columns-100, or {BASELINE}")
-    rows = runs[runs.kind == asked["kind"]]
+    rows = _with_pretraining(runs)
+    rows = rows[rows.kind == asked["kind"]]
     rows = rows if asked["classes"] is None else rows[rows.classes == int(asked["classes"])]
     rows = rows[rows.misalignment == float(asked["moved"] or 0)]
     rows = rows[rows["size"] == int(asked["size"] or runs["size"].max())]
-    if PRETRAIN_SIZE in rows and len(rows):
-        rows = rows[rows[PRETRAIN_SIZE] == rows[PRETRAIN_SIZE].max()]
+    most = rows[PRETRAIN_SIZE].max()
+    rows = rows[rows[PRETRAIN_SIZE] == (most if asked["pretrained"] is None else int(asked["pretrained"]))]
     if rows.empty:
         levels = (runs.kind + "-" + runs.classes.astype(str)).where(runs.kind != BASELINE, BASELINE)
         raise ValueError(f"{name!r} is no level of this study: it has {', '.join(dict.fromkeys(levels))}")
@@ -62,18 +66,16 @@ def claimed_errors(runs: pd.DataFrame) -> dict[str, Quantity]:
         runs: of `runs_table`.
 
     Returns:
-        by name, as `errors_of` reads it; those of the largest size also without it.
+        by name, as `errors_of` reads it; those of the largest sizes also without them.
 
     >>> row = dict(kind="random", classes=8, misalignment=0.0, size=60, error=0.5)
     >>> list(claimed_errors(pd.DataFrame([row | {"seed": seed} for seed in (0, 1)])))
     ['random-8', 'random-8/60']
     """
     found: dict[str, Quantity] = {}
-    rows: Any = runs.drop_duplicates(LEVEL_COLUMNS).itertuples()
-    for row in rows:
-        for name in _names(row, runs["size"].max()):
-            errors = errors_of(runs, name)
-            found[name] = Quantity("seeds", tuple(errors.index), (errors.to_numpy(float),))
+    for names in names_of_levels(runs).values():
+        errors = errors_of(runs, names[-1])
+        found |= dict.fromkeys(names, Quantity("seeds", tuple(errors.index), (errors.to_numpy(float),)))
     return found
 
 
@@ -96,21 +98,21 @@ def claimed_knowledge(ladder: pd.DataFrame, summary: pd.DataFrame) -> dict[str, 
     >>> list(found), found["new_share:random-8"].interval()
     (['new_share:random-8', 'new_share:random-8/60'], Interval(value=0.5, low=0.1, high=0.9))
     """
-    rows, shown = _of_largest_pretraining(ladder), _of_largest_pretraining(summary)
+    rows, shown = _with_pretraining(ladder), _with_pretraining(summary)
     columns = [*LEVEL_COLUMNS, "quantity", "order"]
     keys = shown[columns].itertuples(index=False, name=None)
     bounds = shown[BOUNDS].to_numpy(float)
     intervals = {key: Interval(*map(float, each)) for key, each in zip(keys, bounds, strict=True)}
-    found = {}
+    names = names_of_levels(rows)
+    found: dict[str, Quantity] = {}
     for key, of_level in rows.dropna(subset="value").groupby(columns, sort=False):
-        row: Any = SimpleNamespace(**dict(zip(columns, key, strict=True)))
+        *level, amount, of_order = key
         by_seed = of_level.set_index("seed").value
         quantity = Quantity(
             "seeds", tuple(by_seed.index), (by_seed.to_numpy(float),), shown=intervals.get(tuple(key))
         )
-        order = "" if row.order == "all" else f":{row.order}"
-        for name in _names(row, rows["size"].max()):
-            found[f"{row.quantity}:{name}{order}"] = quantity
+        order = "" if of_order == "all" else f":{of_order}"
+        found |= {f"{amount}:{name}{order}": quantity for name in names[tuple(level)]}
     return found
 
 
@@ -131,8 +133,8 @@ def claimable(runs: Sequence[TransferRun], study: Granularity) -> list[str]:
     parts = [part.replace(" ", "_") for part in KNOWLEDGE] if study.restricted else []
     whole = [*by_order, *(f"{part}_{each}" for part in parts for each in measured)]
     orders = range(1, player_count(study.players) + 1)
-    levels: Any = planned[planned.kind != BASELINE].drop_duplicates(LEVEL_COLUMNS).itertuples()
-    for level in (name for row in levels for name in _names(row, planned["size"].max())):
+    levels = names_of_levels(planned[planned.kind != BASELINE])
+    for level in (name for names_of_level in levels.values() for name in names_of_level):
         names += [f"{quantity}:{level}" for quantity in whole]
         names += [f"{quantity}:{level}:{order}" for quantity in by_order for order in orders]
     return names
@@ -152,17 +154,35 @@ def require_claimed_levels(claims: Sequence[str], runs: Sequence[TransferRun], s
     require_claims(claims, claimable(runs, study))
 
 
-def _names(row: Any, largest: int) -> list[str]:
-    """The names of a level: with its size, and without it where that is the largest."""
-    level = row.kind if row.kind == BASELINE else f"{row.kind}-{row.classes}"
-    level += f"*{row.misalignment:g}" if row.misalignment else ""
-    whole = f"{level}/{row.size}"
-    return [level, whole] if row.size == largest else [whole]
+def names_of_levels(table: pd.DataFrame) -> dict[tuple[Any, ...], list[str]]:
+    """Every name that claims can call a level by, the one that tells all sizes last.
+
+    Args:
+        table: of `runs_table` or `ladder_table`.
+
+    Returns:
+        by the level's values of `LEVEL_COLUMNS`.
+
+    >>> rows = [("random", 8, 0.0, 60, pretrained) for pretrained in (100, 400)]
+    >>> list(names_of_levels(pd.DataFrame(rows, columns=LEVEL_COLUMNS)).values())
+    [['random-8@100', 'random-8@100/60'], ['random-8', 'random-8/60', 'random-8@400', 'random-8@400/60']]
+    """
+    levels = _with_pretraining(table)[LEVEL_COLUMNS].drop_duplicates()
+    most = levels.groupby(LEVEL_COLUMNS[:-1])[PRETRAIN_SIZE].transform("max")
+    largest = levels["size"].max()
+    found = {}
+    for of_most, row in zip(most, levels.itertuples(index=False, name=None), strict=True):
+        kind, classes, moved, size, pretrained = row
+        bare = kind if kind == BASELINE else f"{kind}-{classes}"
+        starts = [bare] if pretrained == of_most else []
+        starts += [f"{bare}@{pretrained}"] if pretrained else []
+        ends = ["", f"/{size}"] if size == largest else [f"/{size}"]
+        found[row] = [
+            f"{start}*{moved:g}{end}" if moved else f"{start}{end}" for start in starts for end in ends
+        ]
+    return found
 
 
-def _of_largest_pretraining(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the largest number of pretraining samples of each level, as `errors_of` takes them."""
-    if PRETRAIN_SIZE not in table:
-        return table
-    most = table.groupby(LEVEL_COLUMNS)[PRETRAIN_SIZE].transform("max")
-    return table[table[PRETRAIN_SIZE] == most]
+def _with_pretraining(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its pretraining samples: none are counted where it lacks the column."""
+    return table if PRETRAIN_SIZE in table else table.assign(**{PRETRAIN_SIZE: 0})

@@ -146,7 +146,8 @@ class Granularity(Settings):
     """An interaction is rare if at most this share of the inputs of its class, or only one, have it."""
     claims: tuple[str, ...] = ()
     """Claims about errors, told by rule. Stated before the study runs, as "columns-100 - baseline < -0.01" or
-    "random-8/60 > 0.5": KIND-CLASSES or baseline, /SIZE for one of several sizes, *SHARE for moved labels."""
+    "random-8@500*0.5/60 > 0.5": KIND-CLASSES or baseline, @SIZE for one of several sizes of pretraining,
+    *SHARE for moved labels, /SIZE for one of several sizes."""
     published: bool = False
     """Draw the published points of ImageNet-21k beside the study's own."""
     only_plan: bool = False

@@ -114,3 +114,40 @@ def test_of_several_sizes_of_pretraining_the_largest_is_meant():
     row = {"kind": "random", "classes": 8, "misalignment": 0.0, "size": 60, "seed": 0}
     runs = pd.DataFrame([row | {"pretrain_size": size, "error": 1 / size} for size in (10, 20)])
     assert errors_of(runs, "random-8").tolist() == [0.05]
+
+
+def test_each_size_of_pretraining_can_be_claimed():
+    row = {"kind": "random", "classes": 8, "misalignment": 0.5}
+    sizes = [(pretrained, size) for pretrained in (10, 20) for size in (60, 90)]
+    rows = [
+        row
+        | {"pretrain_size": pretrained, "size": size, "seed": seed, "error": pretrained + size + seed / 10}
+        for pretrained, size in sizes
+        for seed in (0, 1, 2)
+    ]
+    runs = pd.DataFrame(rows).sample(frac=1, random_state=0)
+    assert errors_of(runs, "random-8@10*0.5/60").sort_index().tolist() == [70.0, 70.1, 70.2]
+    found = claimed_errors(runs)
+    values = {
+        "random-8*0.5": 110.1,
+        "random-8*0.5/60": 80.1,
+        "random-8@10*0.5": 100.1,
+        "random-8@10*0.5/60": 70.1,
+    }
+    values |= {"random-8@20*0.5": 110.1, "random-8@20*0.5/90": 110.1}
+    for name, value in values.items():
+        assert found[name].interval().value == pytest.approx(value, abs=EXACT)
+    with pytest.raises(ValueError, match="'random-8@30\\*0.5' is no level"):
+        errors_of(runs, "random-8@30*0.5")
+    ladder = runs.rename(columns={"error": "value"}).assign(quantity="new_share", order="all")
+    known = claimed_knowledge(ladder, ladder[ladder.seed == 0].assign(low=0.0, high=200.0))
+    assert {f"new_share:{name}" for name in values} <= set(known)
+    (less,) = claims_table(known, ["new_share:random-8@20*0.5 - new_share:random-8@10*0.5 > 9"]).value
+    assert less == pytest.approx(10.0, abs=EXACT)
+
+
+def test_each_size_of_pretraining_is_planned():
+    planned = [TransferRun("columns", "fine", 10, 60, 0, pretrain_size=size) for size in (90, 300)]
+    require_claimed_levels(["columns-10@300 - columns-10@90/60 < 0"], planned, study())
+    with pytest.raises(ValueError, match="'columns-10@60', which is no quantity"):
+        require_claimed_levels(["columns-10@60 < 0.5"], planned, study())
