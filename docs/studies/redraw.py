@@ -7,7 +7,7 @@ and the effects along training of ground_truth.
 """
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -56,8 +56,8 @@ RUNGS = {
 
 def main() -> None:
     studies = (
-        *(granularity, fine_against_coarse, feature_learning, deeper, split, training, fine_tuning),
-        ladder,
+        *(granularity, fine_to_coarse, fine_against_coarse, feature_learning, deeper, split, training),
+        *(fine_tuning, ladder),
     )
     for figures in studies:
         for name, drawn in figures():
@@ -81,6 +81,50 @@ def granularity() -> Iterator[tuple[str, Axes | Figure]]:
     for name, error in (("multi_label", ERRORS["multi-label"]), ("regression", ERRORS["regression"])):
         drawn = plot_granularity(table(f"{folder}/{name}/summary"), 400, error=error)
         yield f"{folder}/figures/{name}.png", drawn
+
+
+def fine_to_coarse() -> Iterator[tuple[str, Axes | Figure]]:
+    """Errors of both networks side by side, short and trained out; pretraining images; knowledge."""
+    folder = "fine_to_coarse"
+    networks = {"CNN": "cnn", "residual network": "residual"}
+    for name, start, sizes in (("errors", "whole_", (200, 2000)), ("errors_short", "", (200, 1000))):
+        summaries = {
+            words: table(f"{folder}/{start}{network}/summary") for words, network in networks.items()
+        }
+        yield f"{folder}/figures/{name}.png", draw_networks(summaries, sizes)
+    samples = table(f"{folder}/samples/summary")
+    yield f"{folder}/figures/samples.png", draw_pretraining_sizes(samples, (200, 2000))
+    for network in networks.values():
+        tables = [table(f"{folder}/{network}/{name}") for name in ("summary", "ladder_summary")]
+        yield f"{folder}/figures/{network}_ladders.png", draw_ladders(*tables, 1000)
+
+
+def draw_networks(summaries: Mapping[str, pd.DataFrame], sizes: Sequence[int]) -> Figure:
+    """Errors against pretraining classes: a row for each size of the target, a column for each network."""
+    figure = Figure((PAGE, 2.9 * len(sizes)), layout="constrained")
+    panels = figure.subplots(len(sizes), len(summaries), sharex=True, sharey="row", squeeze=False)
+    for row, size in zip(panels, sizes, strict=True):
+        for ax, (name, summary) in zip(row, summaries.items(), strict=True):
+            plot_granularity(summary, size, ax)
+            ax.get_legend().remove()
+            ax.set_title(f"{name}, {size:,} target images", fontsize="medium")
+            ax.label_outer()
+    keys = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*keys, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def draw_pretraining_sizes(summary: pd.DataFrame, sizes: Sequence[int]) -> Figure:
+    """Errors against pretraining samples, a line for each number of classes, a panel for each target size."""
+    figure = Figure((PAGE, 3.1), layout="constrained")
+    panels = figure.subplots(1, len(sizes), squeeze=False)[0]
+    for ax, size in zip(panels, sizes, strict=True):
+        plot_sizes(summary[summary["size"] == size], "columns", ax, by="pretrain_size")
+        ax.get_legend().remove()
+        ax.set_title(f"{size:,} target images", fontsize="medium")
+    keys = panels[0].get_legend_handles_labels()
+    figure.legend(*keys, loc="outside upper center", ncols=5, frameon=False)
+    return figure
 
 
 def fine_against_coarse() -> Iterator[tuple[str, Axes | Figure]]:

@@ -1,4 +1,4 @@
-"""Studies of data that are too large to run here: the published layouts, small, and every command to its report.
+"""Studies of data too large to run here: the published layouts, small, and every command to its report.
 
 Networks are small, with weights of a local folder for published ones; sizes are overridden, as are claims
 that name sizes. The files' own networks are built and planned.
@@ -20,15 +20,13 @@ from scipy.io import savemat
 from harsanyi import data
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.study.settings import read_toml
-from harsanyi.data.wordnet import WordNet
 from tests.data.test_wordnet import imagenet, lines_of, wordnet  # noqa: F401
 from tests.places import ROOT
 
 FOLDER = ROOT / "docs" / "studies" / "at_scale"
-COMMANDS = re.findall(
-    r"^((?:python|harsanyi) .+)$", "\n".join(re.findall(r"```bash\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)),
-    re.MULTILINE,
-)  # fmt: skip
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = re.findall(r"^((?:python|harsanyi) .+)$", "\n".join(BLOCKS), re.MULTILINE)
 BIRDS = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "017.Cardinal", "151.Black_capped_Vireo")
 CARS = {  # class → where its pictures are to lie
     "AM General Hummer SUV 2000": "SUV/AM General/AM General Hummer SUV 2000",
@@ -293,3 +291,63 @@ def test_imagenet(project, unpacked, layout):
         ("baseline", 4), ("columns", 4), ("wordnet", 2), ("wordnet", 1)
     }  # fmt: skip
     assert "granularity" in reports(project, "imagenet")
+
+
+def test_claims_on_imagenet_name_the_levels_of_wordnet(wordnet, imagenet):  # noqa: F811
+    study = read_toml(FOLDER / "imagenet_granularity.toml")
+    synsets = set(lines_of(imagenet / "imagenet21k_goog_synsets.txt"))
+    counts = {len(set(wordnet.hops(synsets, k))) for k in study["hops"]}
+    claimed = {int(count) for count in re.findall(r"wordnet-(\d+)", " ".join(study["claims"]))}
+    assert claimed
+    assert claimed <= counts
+
+
+@pytest.mark.slow  # its speed is measured
+@pytest.mark.parametrize("file", ["cub_compare", "cars_compare"])
+def test_the_own_networks_of_comparisons_are_planned(project, layout, tmp_path, capsys, file):
+    """As the file has them, but for weights: a ResNet-50 of 2^12 masked pictures of 224 × 224 pixels."""
+    import timm
+    from safetensors.torch import save_file
+
+    data_set = file.partition("_")[0]
+    for program, *arguments in of(data_set):
+        if program == "python":
+            layout.main(arguments[1:])
+    model = read_toml(FOLDER / f"{file}.toml")["model"].removeprefix("timm:")
+    heads = {"published": 1000, "trained": len(BIRDS) if data_set == "cub" else len(CARS)}
+    for name, classes in heads.items():
+        save_file(
+            timm.create_model(model, num_classes=classes).state_dict(), tmp_path / f"{name}.safetensors"
+        )
+    ends = {"before": "published", "after": "trained", "scratch": "trained"}
+    networks = [
+        word for role, name in ends.items() for word in (f"--{role}", f"{tmp_path / name}.safetensors")
+    ]
+    main(["plan", f"docs/studies/at_scale/{file}.toml", *networks, "--inputs", "2"])
+    assert (
+        f"2 inputs × 2^12 masked versions × 3 networks = {2 * 2**12 * 3:,} forwards"
+        in capsys.readouterr().out
+    )
+
+
+@pytest.mark.slow  # a step of each network is timed, with the file's own batch
+@pytest.mark.parametrize("file", ["inaturalist", "imagenet"])
+def test_the_own_networks_of_ladders_are_planned(project, layout, capsys, file):
+    for program, *arguments in of(file):
+        if program == "python":
+            layout.main(arguments[1:])
+    study = f"docs/studies/at_scale/{file}_granularity.toml"
+    few = ["--counts", "8"] if file == "inaturalist" else ["--hops", "1", "2", "--wordnet", "../wordnet"]
+    main(
+        [
+            "granularity",
+            study,
+            *few,
+            "--claims",
+            "baseline < 0.5",
+            "--only-plan",
+            "--out",
+            f"runs/planned/{file}",
+        ]
+    )
+    assert "runs: 0 done" in capsys.readouterr().out
