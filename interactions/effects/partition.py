@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from harsanyi.interactions.effects.about import About
@@ -111,7 +111,7 @@ class Partition:
             images = 2 * images + (indices & bits > 0).long()
         return images
 
-    def table(self, v: Table) -> Table:
+    def table(self, v: Table) -> Float[Tensor, "*games merged"]:
         """The value tables of the merged games: those rows of v in which each group is whole or absent.
 
         Args:
@@ -123,7 +123,7 @@ class Partition:
         self._require(player_count(v))
         return v[..., self.coalitions.to(v.device)]
 
-    def effects(self, effects: Table) -> Table:
+    def effects(self, effects: Table) -> Float[Tensor, "*games merged"]:
         """The merged effects I'(T) = Σ I(S), over all S that touch just the groups of T.
 
         It holds for AND and for OR alike. An AND of S is there when all of S is present: among unions of

@@ -95,11 +95,12 @@ def merging_neighbours(adjacency: Adjacency, groups: Sequence[Sequence[int]]) ->
     return partition
 
 
-def coarsening(fine: Int[Tensor, "*elements"], coarse: Int[Tensor, "*elements"]) -> Partition:
+def coarsening(fine: Int[Tensor, "*elements"], coarse: Int[Tensor, "*others"]) -> Partition:
     """The partition that makes coarse players of fine ones.
 
     Args:
-        fine, coarse: the player of each element of one input, −1 for the background.
+        fine, coarse: the player of each element of one input, −1 for the background; of one shape, which is
+            checked here.
 
     Returns:
         a group for each coarse player.

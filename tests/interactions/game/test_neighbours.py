@@ -91,4 +91,4 @@ def test_coarser_maps():
     with pytest.raises(ValueError, match="player 0 of the finer map lies in the background"):
         coarsening(torch.tensor([0, 1]), torch.tensor([-1, 0]))
     with pytest.raises(ValueError, match="expected players of the same input"):
-        coarsening(torch.zeros(4), torch.zeros(2))
+        coarsening(torch.zeros(4, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
