@@ -25,6 +25,7 @@ from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_spli
 from harsanyi.analyses.granularity.figures import plot_granularity, plot_misalignment, plot_sizes
 from harsanyi.analyses.granularity.ladder_figures import draw_ladders, plot_ladder_orders
 from harsanyi.analyses.granularity.target import ERRORS
+from harsanyi.analyses.origins.feature_figures import plot_feature_correlations
 from harsanyi.analyses.origins.figures import plot_origins
 from harsanyi.analyses.training.figures import (
     plot_orders_over_training,
@@ -57,7 +58,7 @@ RUNGS = {
 def main() -> None:
     studies = (
         *(granularity, fine_to_coarse, fine_against_coarse, feature_learning, deeper, split, training),
-        *(fine_tuning, ladder),
+        *(fine_tuning, ladder, gaps),
     )
     for figures in studies:
         for name, drawn in figures():
@@ -213,15 +214,26 @@ def ladder() -> Iterator[tuple[str, Axes | Figure]]:
     yield "resnet20_ladder/figures/shares.png", plot_origins(shares)
 
 
+def gaps() -> Iterator[tuple[str, Axes | Figure]]:
+    """What is kept, features and gain of each target beside each other; what says how much of the gain."""
+    folder, beside = "gaps", study_of("gaps", "beside")
+    settings = {"cifar100": beside.PICTURES, "cifar10": beside.PICTURES, "sentences": beside.SENTENCES}
+    for setting, words in settings.items():
+        drawn = beside.draw_beside(table(f"{folder}/{setting}/means"), words)
+        yield f"{folder}/figures/{setting}.png", drawn
+        drawn = plot_feature_correlations(table(f"{folder}/{setting}/correlations"))
+        yield f"{folder}/figures/{setting}_gain.png", drawn
+
+
 def table(name: str) -> pd.DataFrame:
     """A committed table; orders, groupings and layers are text, as in the tables of a run."""
     texts = ("order", "grouping", "betas", "layers")
     return pd.read_csv(HERE / f"{name}.csv", dtype=dict.fromkeys(texts, str))
 
 
-def study_of(folder: str) -> ModuleType:
-    """The study.py in a folder, whose figures are drawn by it."""
-    spec = importlib.util.spec_from_file_location(folder, HERE / folder / "study.py")
+def study_of(folder: str, script: str = "study") -> ModuleType:
+    """The script in a folder, whose figures are drawn by it."""
+    spec = importlib.util.spec_from_file_location(folder, HERE / folder / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
