@@ -26,7 +26,7 @@ RATES = ["accuracy", "scratch_accuracy", "probe_accuracy"]
 PICTURES = {
     "same": "animals",
     "siblings": "animals, other classes",
-    "relatives": "people, sea animals, plants",
+    "relatives": "other living things",
     "things": "man-made things",
     "cifar10": "CIFAR-10",
     "clothes": "clothes",
@@ -147,7 +147,7 @@ def draw_beside(means: pd.DataFrame, words: Mapping[str, str]) -> Figure:
         words: of each name, in the order of the rows.
     """
     figure = Figure((PAGE, 0.8 + 0.24 * len(words)), layout="constrained")
-    panels = figure.subplots(1, len(PANELS), sharey=True)
+    panels = figure.subplots(1, len(PANELS), sharey=True, gridspec_kw={"wspace": 0.08})
     places = np.arange(len(words))
     for ax, (measure, label) in zip(panels, PANELS.items(), strict=True):
         rows = means[means.measure == measure].set_index("name").loc[list(words)]
