@@ -57,7 +57,7 @@ RUNGS = {
 def main() -> None:
     studies = (
         *(granularity, fine_against_coarse, feature_learning, deeper, split, training, fine_tuning),
-        ladder,
+        *(ladder, robustness, advice),
     )
     for figures in studies:
         for name, drawn in figures():
@@ -167,6 +167,16 @@ def ladder() -> Iterator[tuple[str, Axes | Figure]]:
     shares = table("resnet20_ladder/shares")
     shares = shares.assign(origin=shares.origin.replace(RUNGS))
     yield "resnet20_ladder/figures/shares.png", plot_origins(shares)
+
+
+def robustness() -> Iterator[tuple[str, Axes | Figure]]:
+    drawn = study_of("robustness").draw(table("robustness/accuracies"))
+    yield "robustness/figures/accuracy.png", drawn
+
+
+def advice() -> Iterator[tuple[str, Axes | Figure]]:
+    drawn = study_of("advice").draw(table("advice/accuracies"), table("advice/saved"))
+    yield "advice/figures/choices.png", drawn
 
 
 def table(name: str) -> pd.DataFrame:
