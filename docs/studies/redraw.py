@@ -58,7 +58,7 @@ RUNGS = {
 def main() -> None:
     studies = (
         *(granularity, fine_to_coarse, fine_against_coarse, feature_learning, deeper, split, training),
-        *(fine_tuning, ladder, gaps),
+        *(fine_tuning, ladder, gaps, robustness, advice),
     )
     for figures in studies:
         for name, drawn in figures():
@@ -223,6 +223,16 @@ def gaps() -> Iterator[tuple[str, Axes | Figure]]:
         yield f"{folder}/figures/{setting}.png", drawn
         drawn = plot_feature_correlations(table(f"{folder}/{setting}/correlations"))
         yield f"{folder}/figures/{setting}_gain.png", drawn
+
+
+def robustness() -> Iterator[tuple[str, Axes | Figure]]:
+    drawn = study_of("robustness").draw(table("robustness/accuracies"))
+    yield "robustness/figures/accuracy.png", drawn
+
+
+def advice() -> Iterator[tuple[str, Axes | Figure]]:
+    drawn = study_of("advice").draw(table("advice/accuracies"), table("advice/saved"))
+    yield "advice/figures/choices.png", drawn
 
 
 def table(name: str) -> pd.DataFrame:

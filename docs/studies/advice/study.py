@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from harsanyi import data, models
 from harsanyi.analyses import Track
@@ -22,12 +24,17 @@ from harsanyi.analyses.advice.choices import (
     BY_LOSS,
     END,
     FREE,
+    FREEZE,
+    RATES,
     STOP,
     advice_table,
     candidates_table,
     choices_of,
 )
+from harsanyi.analyses.drawing.marks import dots_with_bars
+from harsanyi.analyses.drawing.palette import FAINT, NETWORK_COLOURS, PAGE, label_axes, legend_above
 from harsanyi.analyses.run.compute import compute
+from harsanyi.analyses.statistics.bootstrap import mean_difference_interval, mean_interval
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.analyses.study.prepare import prepare
 
@@ -69,6 +76,26 @@ CLAIMS = (
     "rate:preserved_share:loss > 0",
     "rate:evidence:loss > 0",
 )
+# The questions and the choices in words, as in the figure.
+QUESTIONS = {STOP: "stop", FREEZE: "freeze", RATES: "rate"}
+CHOICES = {
+    "settled": "by settled knowledge",
+    "preserved_share": "by preserved share",
+    "evidence": "by preserved evidence",
+    BY_LOSS: "by validation loss",
+    END: "at the end",
+    FREE: "nothing frozen",
+}
+ALL_RUNS = "all runs"
+RUN_WORDS = {
+    "free": "all free",
+    "conv1": "first convolution frozen",
+    "convs": "both convolutions frozen",
+    "probe": "all but the head frozen",
+    "slow": "all free, rate 0.0001",
+    "fast": "all free, rate 0.01",
+    ALL_RUNS: ALL_RUNS,
+}
 AGAINST = {BY_LOSS: "loss", END: "end", FREE: "free"}
 
 
@@ -149,6 +176,80 @@ def summary(found: dict[str, Quantity]) -> pd.DataFrame:
     )
 
 
+def accuracies(advice: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by each choice, the mean over seeds with a t interval; of stopping the mean over all runs."""
+    chosen = advice.assign(choice=advice.measure)[["question", "choice", "seed", "among", "value"]]
+    other = advice.assign(choice=advice.against, value=advice.other_value)[chosen.columns]
+    both = pd.concat([chosen, other]).drop_duplicates(["question", "choice", "seed", "among"])
+    rows = []
+    for (question, choice), group in both.groupby(["question", "choice"], sort=False):
+        values = group.groupby("seed").value.mean()
+        (found,) = mean_interval(values.to_numpy()[:, None])
+        rows.append({"question": question, "choice": choice, **vars(found), "seeds": len(values)})
+    return pd.DataFrame(rows)
+
+
+def savings(advice: pd.DataFrame) -> pd.DataFrame:
+    """The share of steps that stopping at settled knowledge saves, by run, over seeds."""
+    stops = advice[advice.question == STOP]
+    rows = []
+    for against, group in stops.groupby("against", sort=False):
+        wide = group.pivot(index="seed", columns="among", values="saved")[list(RUNS)]
+        for name, values in (wide.assign(**{ALL_RUNS: wide.mean(axis=1)})).items():
+            (found,) = mean_interval(values.to_numpy()[:, None])
+            rows.append({"against": against, "run": name, **vars(found), "seeds": len(values)})
+    return pd.DataFrame(rows)
+
+
+def fixed_stops(candidates: pd.DataFrame) -> pd.DataFrame:
+    """What stopping every run at the same epoch changes in accuracy beside its end: no measure is asked."""
+    wide = candidates.pivot(index=["seed", "series"], columns="step", values="value")
+    last = wide.columns.max()
+    rows = []
+    for step in wide.columns.drop(last):
+        less = (wide[step] - wide[last]).groupby("seed").mean()
+        (found,) = mean_difference_interval(less.to_numpy()[:, None])
+        bounds = {bound: getattr(found, bound) for bound in ("value", "low", "high")}
+        rows.append({"epoch": step, "saved": 1 - step / last, **bounds, "seeds": len(less)})
+    return pd.DataFrame(rows)
+
+
+def draw(accuracy: pd.DataFrame, saved: pd.DataFrame) -> Figure:
+    """Accuracy by each choice, and the share of steps saved by run."""
+    figure = Figure((PAGE, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    places, names, place = [], [], 0.0
+    shown: set[str] = set()
+    for question, word in QUESTIONS.items():
+        rows = accuracy[accuracy.question == question].set_index("choice")
+        rows = rows.loc[[choice for choice in CHOICES if choice in rows.index]]
+        for choice, row in rows.iterrows():
+            colour, label = (
+                (NETWORK_COLOURS[0], "without") if choice in AGAINST else (NETWORK_COLOURS[1], "by knowledge")
+            )
+            label = "" if label in shown else label
+            shown.add(label)
+            dots_with_bars(left, [place], row.to_frame().T, colour, label, horizontal=True)
+            places.append(place)
+            names.append(f"{word}: {CHOICES[str(choice)]}")
+            place += 1
+        place += 0.6
+    left.set_yticks(places, names)
+    left.set_ylim(place - 1, -0.6)
+    left.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    label_axes(left, "accuracy on 380 held-out images", "")
+    legend_above(left)
+    rows = saved[saved.against == END]
+    dots_with_bars(right, np.arange(len(rows)), rows, NETWORK_COLOURS[1], horizontal=True)
+    right.axvline(0, color=FAINT, linewidth=0.8)
+    right.axhline(len(rows) - 1.5, color=FAINT, linewidth=0.6)
+    right.set_yticks(range(len(rows)), [RUN_WORDS[name] for name in rows.run])
+    right.set_ylim(len(rows) - 0.5, -0.5)
+    right.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    label_axes(right, "steps saved by stopping\nat settled knowledge", "")
+    return figure
+
+
 def main(out: Path, place: Path = HERE) -> None:
     settings = SETTINGS
     torch.set_num_threads(1)
@@ -161,9 +262,12 @@ def main(out: Path, place: Path = HERE) -> None:
     advice = advice.drop(columns="p_corrected")
     found = quantities(settings, advice)
     tables = {"advice": advice, "candidates": candidates, "summary": summary(found)}
+    tables |= {"accuracies": accuracies(advice), "saved": savings(advice), "fixed": fixed_stops(candidates)}
     tables["claims"] = claims_table(found, CLAIMS)
     for name, table in tables.items():
         table.round(5).to_csv(place / f"{name}.csv", index=False)
+    (place / "figures").mkdir(exist_ok=True)
+    draw(tables["accuracies"], tables["saved"]).savefig(place / "figures/choices.png", dpi=200)
 
 
 if __name__ == "__main__":

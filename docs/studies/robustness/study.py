@@ -12,7 +12,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
 from harsanyi.analyses import Compare, read_table, run_comparison, run_robustness
+from harsanyi.analyses.drawing.marks import dots_with_bars
+from harsanyi.analyses.drawing.palette import (
+    CHANGE_COLOURS,
+    FAINT,
+    NETWORK_COLOURS,
+    PAGE,
+    label_axes,
+    legend_over,
+)
 from harsanyi.analyses.statistics.bootstrap import mean_difference_interval, mean_interval, within
 from harsanyi.analyses.statistics.claims import Quantity, claims_table
 from harsanyi.models import series
@@ -42,6 +54,24 @@ MODEL = str(HERE.parent / "fine_to_coarse" / "network.py:cnn")
 LABELS, PRETRAINED, SIZE = "columns-100", "pretrained-4000", 1000
 GROUPS = {"shift": "corrupted", "attack": "attacked"}
 FINE_TUNED = "fine-tuned"
+# The rows of the figure by their names in the tables, in words.
+ROWS = {
+    FINE_TUNED: "fine-tuned network",
+    "with discarded": "with the discarded put back",
+    "pretrained": "pretrained network, read out",
+    "preserved": "preserved alone",
+    "new": "new alone",
+    "discarded": "discarded alone",
+    "constants": "constants",
+    "constants of before": "constants of the pretrained",
+}
+PANELS = ("clean", *GROUPS.values())
+# What each part stands beside, in beside.csv; no claim was stated about these.
+BESIDE = {
+    "preserved": ("random like preserved", "constants"),
+    "new": ("random like new", "constants"),
+    "discarded": ("random like discarded", "constants of before", "pretrained"),
+}
 
 
 def last(folder: Path) -> str:
@@ -97,6 +127,50 @@ def over_seeds(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def beside(table: pd.DataFrame) -> pd.DataFrame:
+    """How much more often each part is right than what it stands beside, paired by seed."""
+    rows = []
+    for variation in PANELS:
+        wide = table[table.variation == variation].pivot(index="seed", columns="knowledge", values="value")
+        for part, others in BESIDE.items():
+            for other in others:
+                (found,) = mean_difference_interval((wide[part] - wide[other]).to_numpy()[:, None])
+                bounds = {bound: getattr(found, bound) for bound in ("value", "low", "high")}
+                row = {"variation": variation, "knowledge": part, "beside": other}
+                rows.append(row | bounds | {"seeds": len(wide)})
+    return pd.DataFrame(rows)
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Accuracy of networks, parts, random parts and constants: clean, corrupted, attacked."""
+    figure = Figure((PAGE, 2.9), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+    for ax, name in zip(panels, PANELS, strict=True):
+        of_panel = table[table.variation == name].set_index("knowledge")
+        ax.axvline(of_panel.value["chance"], color=FAINT, linewidth=0.8, linestyle="dashed", label="chance")
+        for place, part in enumerate(ROWS):
+            colour = CHANGE_COLOURS.get(part, NETWORK_COLOURS[1] if place < 3 else FAINT)
+            random = f"random like {part}"
+            here = place - 0.15 if random in of_panel.index else place
+            label = "network, part or constants" if part == FINE_TUNED else ""
+            row = of_panel.loc[[part]]
+            dots_with_bars(ax, [here], row, colour, label, horizontal=True, markersize=3.5)
+            if random in of_panel.index:
+                label = "a random part as strong" if part == "preserved" else ""
+                hollow = {"markerfacecolor": "white", "markersize": 3.5}
+                dots_with_bars(
+                    ax, [place + 0.2], of_panel.loc[[random]], FAINT, label, horizontal=True, **hollow
+                )
+        ax.set_yticks(range(len(ROWS)), list(ROWS.values()))
+        ax.set_ylim(len(ROWS) - 0.5, -0.5)
+        ax.set_xlim(0, 0.58)
+        ax.set_xticks([0, 0.2, 0.4])
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        label_axes(ax, f"accuracy, {name}", "")
+    legend_over(figure, columns=3)
+    return figure
+
+
 def quantities(table: pd.DataFrame) -> dict[str, Quantity]:
     """What the claims are about, accuracy:PART:DISTRIBUTION, by seed."""
     return {
@@ -123,9 +197,12 @@ def main() -> None:
     of_shares = of_shares[(of_shares.kind == "both") & of_shares.quantity.str.endswith("_share")]
     of_shares = with_groups(of_shares, "value", ["quantity"])
     over_seeds(of_shares, "value", ["quantity"]).to_csv(HERE / "shares.csv", index=False)
+    beside(table).to_csv(HERE / "beside.csv", index=False)
     claims = claims_table(quantities(table), CLAIMS)
     claims.to_csv(HERE / "claims.csv", index=False)
     print(claims.to_string())
+    (HERE / "figures").mkdir(exist_ok=True)
+    draw(over_seeds(table, "value", ["knowledge"])).savefig(HERE / "figures/accuracy.png", dpi=200)
 
 
 if __name__ == "__main__":
