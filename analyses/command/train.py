@@ -15,7 +15,7 @@ from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs
 from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.kinds.kind import Kind
-from harsanyi.models.training.series_folder import HISTORY
+from harsanyi.models.training.series_folder import HISTORY, VALIDATION_LOSS, chosen_epoch
 from harsanyi.progress import say
 from harsanyi.shown import counted
 
@@ -26,6 +26,7 @@ def train_outcome(options: Train) -> Outcome:
     """`harsanyi train`."""
     options.require_sense()
     train, test = _samples(options)
+    train, validation = _validated(options, train)
     network = _network(options, train)
     if network.kind != train.kind:
         raise ValueError(
@@ -38,16 +39,21 @@ def train_outcome(options: Train) -> Outcome:
         _recipe(options),
         folder=options.out,
         held_out=None if test is None else _labelled(options, test),
+        validation=None if validation is None else _labelled(options, validation),
     )
+    chosen = checkpoints[chosen_epoch(options.out)]
     history = pd.read_csv(options.out / HISTORY)
     samples = counted(len(train), "sentence" if train.kind == "text" else "picture")
     what = "probe" if options.transfer == "probe" else f"{options.kind} training"
     summary = [
         f"{what.capitalize()} of {options.model} on {samples}, {counted(len(history) - 1, 'epoch')}.",
+        *_stopped(options, history),
         *_measured(history),
     ]
     files = {"Last checkpoint": checkpoints[-1], "history": options.out / HISTORY}
-    return Outcome(summary, files, _next_step(options, checkpoints[-1]))
+    if options.validation:
+        files = {"Checkpoint of the lowest validation loss": chosen} | files
+    return Outcome(summary, files, _next_step(options, chosen))
 
 
 def _samples(options: Train) -> tuple[Inputs, Inputs | None]:
@@ -67,6 +73,18 @@ def _samples(options: Train) -> tuple[Inputs, Inputs | None]:
         return train, test
     test = data.load(options.test_data, **columns)
     return samples, renumber_labels(test, samples) if level is not None else test
+
+
+def _validated(options: Train, samples: Inputs) -> tuple[Inputs, Inputs | None]:
+    """The samples to train on, and the share of every class of them that validates."""
+    if not options.validation:
+        return samples, None
+    if not 0 < round(options.validation * len(samples)) < len(samples):
+        raise ValueError(
+            f"{len(samples)} samples are left to train on: --validation {options.validation:g} of them "
+            "leaves a part empty"
+        )
+    return samples.split(1 - options.validation, options.seed, _level(options, samples))
 
 
 def _level(options: Train, samples: Inputs) -> str | None:
@@ -125,9 +143,21 @@ def _recipe(options: Train) -> Recipe:
         seed=options.seed,
         flip=options.flip,
         crop_padding=options.crop_padding,
+        patience=options.patience,
         precision=options.precision,
     )
     return replace(recipe, freeze_backbone=options.transfer == "probe")
+
+
+def _stopped(options: Train, history: pd.DataFrame) -> list[str]:
+    """Where the validation loss was lowest, and whether training stopped by it."""
+    if not options.validation:
+        return []
+    last, best = len(history) - 1, chosen_epoch(options.out)
+    stopped = (
+        f"Training stopped after epoch {last} of {options.epochs}: the" if last < options.epochs else "The"
+    )
+    return [f"{stopped} validation loss was lowest after epoch {best}, {history[VALIDATION_LOSS][best]:.4g}."]
 
 
 def _measured(history: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harsanyi.analyses.study.early_stopping import require_early_stopping
 from harsanyi.analyses.study.settings import Settings, option
 
 # The options of each kind of pretraining.
@@ -43,6 +44,12 @@ class Train(Settings):
     test_data: Path | None = None
     """Samples that are measured after each epoch. By default a tenth of --data, which is then not trained
     on; random labels are measured on the training samples."""
+    validation: float = 0.0
+    """Share of the training samples that validates, and is not trained on. The epoch of the lowest loss on it
+    is named at the end. Random labels have nothing to validate."""
+    patience: int | None = None
+    """Stop after so many epochs in a row without a lower loss on the validation samples. By default all
+    epochs are trained."""
     level: str | None = None
     """Label column, where the data has several; contrastive, masked and random-labels read none."""
     epochs: int = 20
@@ -100,11 +107,13 @@ class Train(Settings):
                 self.refuse_idle(names, f"for --kind {kind}; the kind is {self.kind}")
         if self.kind not in LABELLED:
             self.refuse_idle(("level",), f"for labels, and --kind {self.kind} reads none")
+        require_early_stopping(self, self.validation)
         if self.kind != "supervised":
             self.refuse_idle(("transfer",), f"for --kind supervised; the kind is {self.kind}")
         if self.kind == "random-labels":
             self.refuse_idle(
-                ("test_data",), "for labels of other samples, and random labels are of the training's alone"
+                ("test_data", "validation"),
+                "for labels of other samples, and random labels are of the training's alone",
             )
             if self.random_classes < 2:
                 raise ValueError(f"{option('random_classes')} is {self.random_classes}: expected 2 or more")

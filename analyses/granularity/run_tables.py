@@ -20,11 +20,12 @@ from harsanyi.analyses.granularity.runs import (
 )
 from harsanyi.analyses.granularity.settings import Granularity
 from harsanyi.analyses.granularity.target import MEASURES_OF
-from harsanyi.analyses.granularity.training import chosen_checkpoint, chosen_epoch, phase_folder
+from harsanyi.analyses.granularity.training import chosen_checkpoint, phase_folder
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_difference_interval, within
 from harsanyi.analyses.statistics.comparisons import P, with_corrected
 from harsanyi.data.alignment import nmi, purity
 from harsanyi.models import read_checkpoint
+from harsanyi.models.training.series_folder import chosen_epoch
 
 GROUP = [name for name in RUN_COLUMNS if name != "seed"]
 MEASURES = ["accuracy", "loss", "error"]

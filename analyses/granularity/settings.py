@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from harsanyi.analyses.statistics.verdict import require_form
+from harsanyi.analyses.study.early_stopping import require_early_stopping
 from harsanyi.analyses.study.settings import Settings, option
 
 Kind = Literal["columns", "wordnet", "kmeans-aligned", "kmeans-unaligned", "random", "per-sample"]
@@ -33,7 +34,6 @@ MIN_VALUES = {
     "depths": 0,
     "sizes": 1,
     "pretrain_sizes": 1,
-    "patience": 1,
     "seeds": 0,
     "pretrain_epochs": 0,
     "finetune_epochs": 1,
@@ -199,8 +199,6 @@ class Granularity(Settings):
             if not set(kinds) & set(self.kinds):
                 words = " or ".join(kinds)
                 self.refuse_idle(names, f"for --kinds {words}; the kinds are {' '.join(self.kinds)}")
-        if not self.validation:
-            self.refuse_idle(("patience",), "for early stopping, and --validation is 0")
         if not self.inputs:
             self.refuse_idle(OF_INTERACTIONS, "for interactions, and --inputs is 0")
 
@@ -209,10 +207,7 @@ class Granularity(Settings):
         for name in ("pretrain_rate", "finetune_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{option(name)} is {getattr(self, name)}: expected a number above 0")
-        if not 0 <= self.validation < 1:
-            raise ValueError(
-                f"--validation is {self.validation}: expected a share of samples, 0 or more and less than 1"
-            )
+        require_early_stopping(self, self.validation)
         for name in ("misalignment", "rare"):
             value = getattr(self, name)
             shares = value if isinstance(value, tuple) else (value,)

@@ -13,7 +13,6 @@ from harsanyi.analyses.granularity.labels import labels_of_classes, pretraining_
 from harsanyi.analyses.granularity.runs import (
     BASELINE,
     FINETUNE,
-    HISTORY,
     LABELS,
     PRETRAIN,
     TransferData,
@@ -27,7 +26,7 @@ from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs
 from harsanyi.models import Network, Recipe, Samples
 from harsanyi.models.training.failed_samples import FAILED, read_failed
-from harsanyi.models.training.series_folder import VALIDATION_LOSS, best_epoch
+from harsanyi.models.training.series_folder import chosen_epoch
 from harsanyi.shown import counted
 from harsanyi.writing import whole
 
@@ -153,14 +152,6 @@ def samples_left_out(folder: Path) -> list[str]:
         f"are left out of that epoch's measures. {place}, epoch {first.epoch}: sample {first.sample} of "
         f"{first.part.replace('_', '-')} ones ({first.reason}); {FAILED} has all."
     ]
-
-
-def chosen_epoch(folder: Path) -> int:
-    """The last epoch of a phase, or that with the lowest validation loss."""
-    history = pd.read_csv(folder / HISTORY)
-    if VALIDATION_LOSS in history:
-        return best_epoch(history[VALIDATION_LOSS].tolist())
-    return len(history) - 1
 
 
 def _train(study: Granularity, run: TransferRun, data: TransferData, progress: bool) -> None:

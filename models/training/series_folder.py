@@ -26,6 +26,14 @@ def checkpoint_paths(folder: Path, epochs: int) -> list[Path]:
     return [folder / f"epoch-{epoch:03d}.safetensors" for epoch in range(epochs + 1)]
 
 
+def chosen_epoch(folder: Path) -> int:
+    """The last epoch of a series, or that with the lowest validation loss where its history has one."""
+    history = pd.read_csv(folder / HISTORY)
+    if VALIDATION_LOSS in history:
+        return best_epoch(history[VALIDATION_LOSS].tolist())
+    return len(history) - 1
+
+
 def complete_series(folder: Path, checkpoints: Sequence[Path], settings: dict[str, Any]) -> list[Path] | None:
     """The checkpoints of a finished series.
 

@@ -98,6 +98,60 @@ def test_other_samples_test_each_epoch(clothes, tmp_path):
     assert settings["held_out"] == settings["samples"]
 
 
+EARLY = ("--validation", "0.25", "--patience", "2", "--epochs", "30", "--rate", "0.03")
+
+
+def test_training_stops_by_the_validation_loss(clothes, tmp_path, capsys):
+    train(clothes, tmp_path / "out", *EARLY)
+    said = capsys.readouterr().out
+    history = pd.read_csv(tmp_path / "out" / "history.csv")
+    losses = history["validation_loss"].tolist()
+    best, last = losses.index(min(losses)), len(losses) - 1
+    assert best == last - 2 < 28
+    lowest = f"the validation loss was lowest after epoch {best}, {losses[best]:.4g}."
+    assert f"Training stopped after epoch {last} of 30: {lowest}" in said
+    chosen = tmp_path / "out" / f"epoch-{best:03d}.safetensors"
+    assert f"Checkpoint of the lowest validation loss: {chosen}" in said
+    assert f"--start {chosen} " in said
+    assert "on 16 pictures" in said
+    # Literally: a tenth of each class is held out, then a quarter of the rest validates.
+    left, _ = data.load(clothes).split(0.9, 0, "label")
+    _, validation = left.split(0.75, 0, "label")
+    network = models.load("small:cnn", chosen)
+    logits = network.model(network.preprocess(validation.items))
+    loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(validation.labels["label"]))
+    assert loss.item() == pytest.approx(losses[best], abs=1e-5)  # float32 sums in another order
+
+
+def test_without_patience_all_epochs_are_trained(clothes, tmp_path, capsys):
+    train(clothes, tmp_path, "--kind", "masked", "--validation", "0.25", "--epochs", "2")
+    losses = pd.read_csv(tmp_path / "history.csv")["validation_loss"].tolist()
+    assert len(losses) == 3
+    best = losses.index(min(losses))
+    assert (
+        f"The validation loss was lowest after epoch {best}, {losses[best]:.4g}." in capsys.readouterr().out
+    )
+
+
+def test_an_early_stopped_training_that_was_killed_ends_the_same(clothes, tmp_path, monkeypatch):
+    train(clothes, tmp_path / "whole", *EARLY)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harsanyi.models.training.train.whole", killed)
+        with pytest.raises(SystemExit):
+            train(clothes, tmp_path / "out", *EARLY)
+    train(clothes, tmp_path / "out", *EARLY)
+    histories = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "out")]
+    assert histories[0] == histories[1]
+    paths = [models.series(tmp_path / name)[-1].path for name in ("whole", "out")]
+    states = [models.read_checkpoint(path).state for path in paths]
+    assert paths[0].name == paths[1].name
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 @pytest.mark.parametrize("kind", ["contrastive", "random-labels"])
 def test_the_series_is_opened_by_track(clothes, pretrained, tmp_path, kind):
     """A series without a head, or with one of other classes, is read through read-outs."""
@@ -129,6 +183,17 @@ def test_the_series_is_opened_by_track(clothes, pretrained, tmp_path, kind):
         (["--transfer", "probe"], "--start random knows nothing: give a checkpoint"),
         (["--kind", "masked", "--patch", "5"], "patches of 5 pixels do not divide 28 × 28"),
         (["--epochs", "-1"], "expected epochs ≥ 0"),
+        (["--patience", "2"], "--patience is for early stopping, and --validation is 0: leave it out"),
+        (["--validation", "0.2", "--patience", "0"], "--patience is 0: expected 1 or more"),
+        (
+            ["--validation", "1"],
+            "--validation is 1.0: expected a share of samples, 0 or more and less than 1",
+        ),
+        (
+            ["--validation", "0.01"],
+            "22 samples are left to train on: --validation 0.01 of them leaves a part",
+        ),
+        (["--kind", "random-labels", "--validation", "0.2"], "--validation is for labels of other samples"),
         (["--kind", "contrastiv"], "--kind is 'contrastiv', expected supervised, contrastive, masked, adver"),
     ],
 )
