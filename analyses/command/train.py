@@ -10,7 +10,9 @@ from harsanyi import data, models
 from harsanyi.analyses.command.outcome import Outcome
 from harsanyi.analyses.command.train_options import LABELLED, Train
 from harsanyi.analyses.granularity.labels import renumber_labels
+from harsanyi.analyses.study.early_stopping import require_both_parts
 from harsanyi.analyses.study.games import device_named
+from harsanyi.analyses.study.settings import option
 from harsanyi.analyses.study.study import PUBLISHED
 from harsanyi.data import Inputs
 from harsanyi.models import Network, Recipe, Samples
@@ -41,8 +43,8 @@ def train_outcome(options: Train) -> Outcome:
         held_out=None if test is None else _labelled(options, test),
         validation=None if validation is None else _labelled(options, validation),
     )
-    chosen = checkpoints[chosen_epoch(options.out)]
     history = pd.read_csv(options.out / HISTORY)
+    chosen = checkpoints[chosen_epoch(options.out)]
     samples = counted(len(train), "sentence" if train.kind == "text" else "picture")
     what = "probe" if options.transfer == "probe" else f"{options.kind} training"
     summary = [
@@ -79,11 +81,7 @@ def _validated(options: Train, samples: Inputs) -> tuple[Inputs, Inputs | None]:
     """The samples to train on, and the share of every class of them that validates."""
     if not options.validation:
         return samples, None
-    if not 0 < round(options.validation * len(samples)) < len(samples):
-        raise ValueError(
-            f"{len(samples)} samples are left to train on: --validation {options.validation:g} of them "
-            "leaves a part empty"
-        )
+    require_both_parts(options.validation, len(samples), f"{option('data')}, less what tests,")
     return samples.split(1 - options.validation, options.seed, _level(options, samples))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from harsanyi.analyses.granularity.labels import levels_of, renumber_labels
 from harsanyi.analyses.granularity.settings import MEANINGLESS, Granularity
 from harsanyi.analyses.granularity.target import target_values, with_names_of
+from harsanyi.analyses.study.early_stopping import require_both_parts
 from harsanyi.data import Inputs, load
 
 BASELINE = "baseline"
@@ -135,10 +136,7 @@ def _sizes(study: Granularity, data: TransferData) -> tuple[tuple[int, ...], tup
         if numbers and max(numbers) > len(inputs):
             raise ValueError(f"{name} has {max(numbers)}: {path} holds {len(inputs)} samples")
         for number in numbers if study.validation else ():
-            if not 0 < round(study.validation * number) < number:
-                raise ValueError(
-                    f"{name} has {number}: --validation {study.validation:g} of them leaves a part empty"
-                )
+            require_both_parts(study.validation, number, name)
     return sizes, pretrain_sizes or (0,)
 
 

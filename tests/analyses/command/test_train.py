@@ -123,6 +123,25 @@ def test_training_stops_by_the_validation_loss(clothes, tmp_path, capsys):
     assert loss.item() == pytest.approx(losses[best], abs=1e-5)  # float32 sums in another order
 
 
+def test_of_a_training_that_diverges_an_epoch_before_is_named(clothes, tmp_path, capsys):
+    train(
+        clothes,
+        tmp_path,
+        "--validation",
+        "0.25",
+        "--epochs",
+        "1",
+        "--optimiser",
+        "plain-sgd",
+        "--rate",
+        "1e30",
+    )
+    said = capsys.readouterr().out
+    losses = pd.read_csv(tmp_path / "history.csv")["validation_loss"]
+    assert losses.isna().tolist() == [False, True]
+    assert f"The validation loss was lowest after epoch 0, {losses[0]:.4g}." in said
+
+
 def test_without_patience_all_epochs_are_trained(clothes, tmp_path, capsys):
     train(clothes, tmp_path, "--kind", "masked", "--validation", "0.25", "--epochs", "2")
     losses = pd.read_csv(tmp_path / "history.csv")["validation_loss"].tolist()
@@ -191,7 +210,7 @@ def test_the_series_is_opened_by_track(clothes, pretrained, tmp_path, kind):
         ),
         (
             ["--validation", "0.01"],
-            "22 samples are left to train on: --validation 0.01 of them leaves a part",
+            "--data, less what tests, has 22: --validation 0.01 of them leaves a part empty",
         ),
         (["--kind", "random-labels", "--validation", "0.2"], "--validation is for labels of other samples"),
         (["--kind", "contrastiv"], "--kind is 'contrastiv', expected supervised, contrastive, masked, adver"),
