@@ -11,7 +11,6 @@ and claims to this folder. A study that was stopped goes on.
 from pathlib import Path
 
 import pandas as pd
-
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
