@@ -264,8 +264,9 @@ def main(out: Path, place: Path = HERE) -> None:
     tables = {"advice": advice, "candidates": candidates, "summary": summary(found)}
     tables |= {"accuracies": accuracies(advice), "saved": savings(advice), "fixed": fixed_stops(candidates)}
     tables["claims"] = claims_table(found, CLAIMS)
+    tables = {name: table.round(5) for name, table in tables.items()}
     for name, table in tables.items():
-        table.round(5).to_csv(place / f"{name}.csv", index=False)
+        table.to_csv(place / f"{name}.csv", index=False)
     (place / "figures").mkdir(exist_ok=True)
     draw(tables["accuracies"], tables["saved"]).savefig(place / "figures/choices.png", dpi=200)
 
