@@ -25,6 +25,7 @@ from harsanyi.analyses.drawing.palette import (
 )
 from harsanyi.analyses.knowledge.amounts import orders_of
 from harsanyi.analyses.knowledge.generality import FOUND_PREFIX
+from harsanyi.analyses.report.words import variation_in_words
 
 
 def plot_sharing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -107,7 +108,7 @@ def plot_variations(
     >>> row = dict(network="net", value=1.0, low=0.5, high=1.0)
     >>> table = pd.DataFrame([{**row, "variation": name} for name in ("clean", "noise:4")])
     >>> [label.get_text() for label in plot_variations(table, "network").get_yticklabels()]
-    ['clean', 'noise:4']
+    ['clean', 'noise, amount 4']
     """
     names, groups = list(dict.fromkeys(table.variation)), list(dict.fromkeys(table[by]))
     ax = ax or new_axes(1.5 * COLUMN, 0.9 + (0.14 + 0.07 * len(groups)) * len(names))
@@ -119,7 +120,7 @@ def plot_variations(
         dots_with_bars(ax, y, rows, colour, words, horizontal=True, bar_width=1)
         if "clean" in names:
             ax.axvline(rows.value["clean"], color=colour, linewidth=0.6, linestyle="dashed")
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [variation_in_words(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ends = np.append(table[["value", "high"]].to_numpy(float), 0.02)
     largest = ends[np.isfinite(ends)].max()

@@ -9,7 +9,14 @@ from harsanyi.analyses.drawing.palette import SHARE_COLOURS, figure_of
 from harsanyi.analyses.knowledge.amounts import total_row
 from harsanyi.analyses.knowledge.generality import FOUND_PREFIX, OTHER_INPUTS
 from harsanyi.analyses.reliability.figures import plot_found, plot_sharing, plot_variations
-from harsanyi.analyses.report.words import intervals_over, listed, percent, resting_on, with_interval
+from harsanyi.analyses.report.words import (
+    intervals_over,
+    listed,
+    percent,
+    resting_on,
+    variation_in_words,
+    with_interval,
+)
 from harsanyi.analyses.study.study import Reliability
 from harsanyi.data.corruptions import NOISE
 from harsanyi.shown import number
@@ -135,9 +142,10 @@ def moved(shares: pd.DataFrame, group: str) -> list[str]:
 
 def _least_alike(rows: pd.DataFrame) -> str:
     worst = rows.iloc[int(rows.value.argmin())]
+    varied = variation_in_words(worst.variation)
     return (
         f"{GROUP_WORDS[worst.group]}, the fine-tuned network's interactions are least like those of clean "
-        f"inputs with {worst.variation}: their similarity is {with_interval(worst, '.2f')}."
+        f"inputs with {varied}: their similarity is {with_interval(worst, '.2f')}."
     )
 
 
@@ -147,9 +155,8 @@ def _mostmoved(rows: pd.DataFrame, name: str) -> str:
     points = with_interval(most, _points, of="difference")
     ends = dict.fromkeys(percent(share) for share in (rows.value.min(), rows.value.max()))
     shares = f"between {' and '.join(ends)}" if len(ends) > 1 else next(iter(ends))
-    return (
-        f"{name}, the preserved share is {shares}; it moves most with {most.variation}, by {points} points."
-    )
+    varied = variation_in_words(most.variation)
+    return f"{name}, the preserved share is {shares}; it moves most with {varied}, by {points} points."
 
 
 def _points(share: float) -> str:
@@ -183,7 +190,8 @@ def shares_in_words(shares: pd.DataFrame, of: str) -> pd.DataFrame:
         text=[with_interval(row, write, of=of) for _, row in rows.iterrows()],
     )
     wide = cells.pivot(index="variation", columns="column", values="text")
-    return wide.loc[list(dict.fromkeys(cells.variation)), list(dict.fromkeys(cells.column))]
+    wide = wide.loc[list(dict.fromkeys(cells.variation)), list(dict.fromkeys(cells.column))]
+    return wide.rename(index=variation_in_words)
 
 
 def reliability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+from harsanyi.data.corruptions import CORRUPTIONS, NOISE
 from harsanyi.shown import number
 
 NO_VALUE = "–"
 # Parts of the knowledge whose names in tables are no words.
 PART_WORDS = {"also_scratch": "also in scratch", "only_scratch": "in scratch alone"}
+# How a variation of the inputs is named, PGD:RADIUS, where they are attacked.
+PGD = "pgd"
 
 
 def percent(share: float) -> str:
@@ -40,6 +43,23 @@ def part_in_words(name: str) -> str:
     """
     for part, words in PART_WORDS.items():
         name = name.replace(part, words)
+    return name
+
+
+def variation_in_words(name: str) -> str:
+    """What a corruption or an attack is called; other variations keep their names.
+
+    Args:
+        name: NAME:SEVERITY of a corruption, noise:AMOUNT, pgd:RADIUS, or another.
+
+    >>> [variation_in_words(name) for name in ("gaussian_noise:3", "noise:8", "pgd:0.05", "grid:2x4")]
+    ['gaussian noise, severity 3', 'noise, amount 8', 'attack, up to 0.05', 'grid:2x4']
+    """
+    kind, _, amount = name.partition(":")
+    if kind == PGD:
+        return f"attack, up to {amount}"
+    if amount and any(kind in of_inputs for of_inputs in CORRUPTIONS.values()):
+        return f"{kind.replace('_', ' ')}, {'amount' if kind == NOISE else 'severity'} {amount}"
     return name
 
 

@@ -15,6 +15,7 @@ from harsanyi.analyses.report.words import (
     percent,
     points,
     resting_on,
+    variation_in_words,
     with_interval,
 )
 from harsanyi.analyses.robustness.tables import FINE_TUNED, NAMES, PRETRAINED, PUT_BACK
@@ -99,7 +100,7 @@ def accuracies_in_words(table: pd.DataFrame, of: str) -> pd.DataFrame:
     cells = rows.assign(text=[with_interval(row, write, of=of) for _, row in rows.iterrows()])
     wide = cells.pivot(index="knowledge", columns="variation", values="text")
     wide = wide.loc[list(dict.fromkeys(cells.knowledge)), list(dict.fromkeys(cells.variation))]
-    return wide.rename(index=part_in_words).rename_axis(columns=None)
+    return wide.rename(index=part_in_words, columns=variation_in_words).rename_axis(columns=None)
 
 
 def _row(table: pd.DataFrame, variation: str, name: str) -> Any:
@@ -122,7 +123,8 @@ def _worst(table: pd.DataFrame, group: str) -> str:
     """Where the fine-tuned network is right least in a group of changes."""
     rows = table[(table.group == group) & (table.knowledge == NAMES[FINE_TUNED])]
     worst = str(rows.variation.iloc[int(rows.value.argmin())])
-    return f"{GROUP_WORDS[group]}, it is right least often with {worst}: {_networks(table, worst)}."
+    least = f"it is right least often with {variation_in_words(worst)}"
+    return f"{GROUP_WORDS[group]}, {least}: {_networks(table, worst)}."
 
 
 def _put_back(table: pd.DataFrame) -> str:

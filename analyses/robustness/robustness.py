@@ -14,6 +14,7 @@ from harsanyi.analyses.reliability.reliability import DEFAULT_SEVERITY
 from harsanyi.analyses.reliability.report import ATTACK, CLEAN, SHARES_TABLE, SHIFT, shares_in_words
 from harsanyi.analyses.report.claims import claims_in_words, describe_claims
 from harsanyi.analyses.report.page import Report, publish
+from harsanyi.analyses.report.words import PGD
 from harsanyi.analyses.robustness.claims import claimable, require_claimed
 from harsanyi.analyses.robustness.report import (
     ACCURACY_TABLE,
@@ -42,7 +43,6 @@ from harsanyi.writing import sole_writer, whole
 
 # Where the robustness of a comparison lies, in the folder of that comparison.
 FOLDER = "robustness"
-PGD = "pgd"
 DEFAULT_ATTACKS = (0.05, 0.1)
 
 

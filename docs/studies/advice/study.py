@@ -204,13 +204,13 @@ def savings(advice: pd.DataFrame) -> pd.DataFrame:
 def fixed_stops(candidates: pd.DataFrame) -> pd.DataFrame:
     """What stopping every run at the same epoch changes in accuracy beside its end: no measure is asked."""
     wide = candidates.pivot(index=["seed", "series"], columns="step", values="value")
-    last = wide.columns.max()
+    last = int(wide.columns.max())
     rows = []
     for step in wide.columns.drop(last):
         less = (wide[step] - wide[last]).groupby("seed").mean()
         (found,) = mean_difference_interval(less.to_numpy()[:, None])
         bounds = {bound: getattr(found, bound) for bound in ("value", "low", "high")}
-        rows.append({"epoch": step, "saved": 1 - step / last, **bounds, "seeds": len(less)})
+        rows.append({"epoch": step, "saved": 1 - int(str(step)) / last, **bounds, "seeds": len(less)})
     return pd.DataFrame(rows)
 
 
@@ -229,7 +229,7 @@ def draw(accuracy: pd.DataFrame, saved: pd.DataFrame) -> Figure:
             )
             label = "" if label in shown else label
             shown.add(label)
-            dots_with_bars(left, [place], row.to_frame().T, colour, label, horizontal=True)
+            dots_with_bars(left, np.array([place]), row.to_frame().T, colour, label, horizontal=True)
             places.append(place)
             names.append(f"{word}: {CHOICES[str(choice)]}")
             place += 1
@@ -264,8 +264,9 @@ def main(out: Path, place: Path = HERE) -> None:
     tables = {"advice": advice, "candidates": candidates, "summary": summary(found)}
     tables |= {"accuracies": accuracies(advice), "saved": savings(advice), "fixed": fixed_stops(candidates)}
     tables["claims"] = claims_table(found, CLAIMS)
+    tables = {name: table.round(5) for name, table in tables.items()}
     for name, table in tables.items():
-        table.round(5).to_csv(place / f"{name}.csv", index=False)
+        table.to_csv(place / f"{name}.csv", index=False)
     (place / "figures").mkdir(exist_ok=True)
     draw(tables["accuracies"], tables["saved"]).savefig(place / "figures/choices.png", dpi=200)
 

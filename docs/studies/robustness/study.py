@@ -10,6 +10,7 @@ and claims to this folder. A study that was stopped goes on.
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -153,12 +154,18 @@ def draw(table: pd.DataFrame) -> Figure:
             here = place - 0.15 if random in of_panel.index else place
             label = "network, part or constants" if part == FINE_TUNED else ""
             row = of_panel.loc[[part]]
-            dots_with_bars(ax, [here], row, colour, label, horizontal=True, markersize=3.5)
+            dots_with_bars(ax, np.array([here]), row, colour, label, horizontal=True, markersize=3.5)
             if random in of_panel.index:
                 label = "a random part as strong" if part == "preserved" else ""
                 hollow = {"markerfacecolor": "white", "markersize": 3.5}
                 dots_with_bars(
-                    ax, [place + 0.2], of_panel.loc[[random]], FAINT, label, horizontal=True, **hollow
+                    ax,
+                    np.array([place + 0.2]),
+                    of_panel.loc[[random]],
+                    FAINT,
+                    label,
+                    horizontal=True,
+                    **hollow,
                 )
         ax.set_yticks(range(len(ROWS)), list(ROWS.values()))
         ax.set_ylim(len(ROWS) - 0.5, -0.5)

@@ -13,7 +13,13 @@ from harsanyi import data, models
 from harsanyi.analyses import Run, read_study, read_table
 from harsanyi.analyses.command.cli import main
 from harsanyi.analyses.knowledge.stability import shares_table
-from harsanyi.analyses.robustness.report import robustness_figures
+from harsanyi.analyses.reliability.report import shares_in_words
+from harsanyi.analyses.robustness.report import (
+    accuracies_in_words,
+    describe_robustness,
+    robustness_figures,
+    robustness_findings,
+)
 from harsanyi.analyses.statistics.bootstrap import Bootstrap, mean_difference_interval
 from harsanyi.analyses.study import attack
 from harsanyi.analyses.study.attack import attacked
@@ -211,6 +217,21 @@ def test_what_is_written(run):
     claims = read_table(out / "claims.h5")
     assert claims.claim.tolist() == [CLAIM, "new_share_difference:blur:5 < 2"]
     assert claims.verdict.iloc[1] == "holds"
+
+
+def test_changes_are_called_in_words(run):
+    """Names of the tables stand in claims alone, and in the command."""
+    words = ["clean", "noise, amount 30", "blur, severity 5", "attack, up to 0.5"]
+    tables = tables_in(run / "robustness")
+    for figure in robustness_figures(tables).values():
+        (ax,) = figure.axes
+        assert [label.get_text() for label in ax.get_yticklabels()] == words
+    for of in ("", "difference"):
+        assert list(accuracies_in_words(tables["robustness"], of).columns) == words
+    assert list(shares_in_words(tables["shares"], "").index) == words
+    said = " ".join([*describe_robustness(tables), *robustness_findings(tables).values()])
+    assert "most with blur, severity 5" in said
+    assert [name for name in VARIED if name in said] == []
 
 
 def test_a_second_run_asks_no_masked_input_and_writes_the_same(run, forwards, monkeypatch):
