@@ -12,15 +12,16 @@ to SETTING/ beside this file. A study that was stopped goes on.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import beside
 from pictures_data import OUT as DATA
 from pictures_data import TARGETS
+from trainings import compared, samples, trained
 
-from harsanyi import data, models
-from harsanyi.analyses import Compare, run_comparison
+from harsanyi import models
+from harsanyi.analyses import Compare
 from harsanyi.models import Recipe, Samples
 
 
@@ -97,38 +98,25 @@ MODEL = str(HERE.parent / "fine_to_coarse" / "network.py:residual")
 PRETRAIN_RATE, FINETUNE_RATE, BATCH = 1e-2, 3e-3, 50
 
 
-def samples(name: str, level: str) -> tuple[Samples, tuple[str, ...]]:
-    """Samples of a table and the names of their classes."""
-    inputs = data.load(DATA / f"{name}.parquet")
-    labels, classes = inputs.level(level)
-    return Samples(inputs.items, labels), classes
-
-
-def trained(
-    start: models.Network, seed: int, epochs: int, rate: float, folder: Path, train: Samples, test: Samples
-) -> Path:
-    """The last checkpoint of a training."""
-    recipe = Recipe(epochs=epochs, learning_rate=rate, batch_size=BATCH, seed=seed)
-    return models.train(start, train, recipe, folder=folder, held_out=test, progress=False)[-1]
-
-
 def pretrained(setting: Setting, seed: int, folder: Path) -> Path:
     """The network of a seed after pretraining, tested on a few of its own samples."""
-    train, classes = samples(setting.pretrained_on, "fine")
+    train, classes = samples(DATA / f"{setting.pretrained_on}.parquet", "fine")
     few = Samples([train.items[i] for i in range(200)], train.labels[:200])
     network = models.load(MODEL, "random", classes=classes, seed=seed)
-    return trained(network, seed, setting.pretrain_epochs, PRETRAIN_RATE, folder, train, few)
+    recipe = Recipe(epochs=setting.pretrain_epochs, learning_rate=PRETRAIN_RATE, batch_size=BATCH, seed=seed)
+    return trained(network, recipe, folder, train, few)
 
 
 def comparison(setting: Setting, seed: int, target: str, before: Path, folder: Path) -> Path:
     """Fine-tunes to a target, trains it from scratch, and compares; returns the folder of the comparison."""
-    train, classes = samples(f"{target}-{setting.split}", "coarse")
-    test, _ = samples(f"{target}-test", "coarse")
+    train, classes = samples(DATA / f"{target}-{setting.split}.parquet", "coarse")
+    test, _ = samples(DATA / f"{target}-test.parquet", "coarse")
     start = models.load(MODEL, before).with_new_head(classes, seed)
     fresh = models.load(MODEL, "random", classes=classes, seed=seed)
-    epochs = setting.target_epochs
-    after = trained(start, seed, epochs, FINETUNE_RATE, folder / "finetuned", train, test)
-    scratch = trained(fresh, seed, epochs, PRETRAIN_RATE, folder / "scratch", train, test)
+    recipe = Recipe(epochs=setting.target_epochs, learning_rate=FINETUNE_RATE, batch_size=BATCH, seed=seed)
+    after = trained(start, recipe, folder / "finetuned", train, test)
+    anew = replace(recipe, learning_rate=PRETRAIN_RATE)
+    scratch = trained(fresh, anew, folder / "scratch", train, test)
     study = Compare(
         model=MODEL,
         before=str(before),
@@ -142,9 +130,7 @@ def comparison(setting: Setting, seed: int, target: str, before: Path, folder: P
         players=PLAYERS,
         out=folder / "comparison",
     )
-    if not (study.out / "report.html").is_file():
-        run_comparison(study)
-    return study.out
+    return compared(study)
 
 
 def main(name: str, seeds: Sequence[int]) -> None:

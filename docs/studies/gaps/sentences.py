@@ -16,9 +16,10 @@ from pathlib import Path
 import beside
 from sentences_data import OUT as DATA
 from sentences_data import TASKS
+from trainings import compared, samples, trained
 
-from harsanyi import data, models
-from harsanyi.analyses import Compare, run_comparison
+from harsanyi import models
+from harsanyi.analyses import Compare
 from harsanyi.models import Recipe, Samples
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -66,41 +67,36 @@ def write_architecture() -> None:
     tokenizer.save_pretrained(BERT)
 
 
-def samples(name: str) -> tuple[Samples, tuple[str, ...]]:
-    """Samples of a table and the names of their classes."""
-    inputs = data.load(DATA / f"{name}.parquet")
-    labels, classes = inputs.level("label")
-    return Samples(inputs.items, labels), classes
+def labelled(name: str) -> tuple[Samples, tuple[str, ...]]:
+    """Samples of a task and the names of their classes."""
+    return samples(DATA / f"{name}.parquet", "label")
 
 
-def trained(
-    start: models.Network, seed: int, phase: str, folder: Path, train: Samples, test: Samples
-) -> Path:
-    """The last checkpoint of a training."""
-    recipe = Recipe(epochs=EPOCHS[phase], learning_rate=RATE, batch_size=BATCH, optimiser="adamw", seed=seed)
-    return models.train(start, train, recipe, folder=folder, held_out=test, progress=False)[-1]
+def recipe_of(phase: str, seed: int) -> Recipe:
+    """How a phase is trained."""
+    return Recipe(epochs=EPOCHS[phase], learning_rate=RATE, batch_size=BATCH, optimiser="adamw", seed=seed)
 
 
 def scratch(seed: int) -> Path:
     """The network of a seed that is trained on the target alone."""
-    train, classes = samples("target-train")
-    test, known = samples("target-test")
+    train, classes = labelled("target-train")
+    test, known = labelled("target-test")
     assert known == classes
     fresh = models.load(MODEL, "random", classes=classes, seed=seed)
-    return trained(fresh, seed, "scratch", OUT / f"{seed}/scratch", train, test)
+    return trained(fresh, recipe_of("scratch", seed), OUT / f"{seed}/scratch", train, test)
 
 
 def comparison(seed: int, task: str, from_scratch: Path) -> Path:
     """Pretrains on a task, moves to the target, and compares; returns the folder of the comparison."""
     folder = OUT / str(seed) / task
-    learned, classes = samples(task)
+    learned, classes = labelled(task)
     few = Samples(learned.items[:200], learned.labels[:200])
-    train, kinds = samples("target-train")
-    test, _ = samples("target-test")
+    train, kinds = labelled("target-train")
+    test, _ = labelled("target-test")
     network = models.load(MODEL, "random", classes=classes, seed=seed)
-    before = trained(network, seed, "pretrain", folder / "pretrained", learned, few)
+    before = trained(network, recipe_of("pretrain", seed), folder / "pretrained", learned, few)
     start = models.load(MODEL, before).with_new_head(kinds, seed)
-    after = trained(start, seed, "finetune", folder / "finetuned", train, test)
+    after = trained(start, recipe_of("finetune", seed), folder / "finetuned", train, test)
     study = Compare(
         model=MODEL,
         before=str(before),
@@ -115,9 +111,7 @@ def comparison(seed: int, task: str, from_scratch: Path) -> Path:
         skip_short=True,
         out=folder / "comparison",
     )
-    if not (study.out / "report.html").is_file():
-        run_comparison(study)
-    return study.out
+    return compared(study)
 
 
 def main(seeds: Sequence[int]) -> None:
