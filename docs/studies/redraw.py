@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from harsanyi.analyses.accuracy.counterfactual_figures import plot_effect_sizes
 from harsanyi.analyses.accuracy.prediction_figures import plot_restricted
 from harsanyi.analyses.comparison.figures import plot_shares, plot_strength_by_order
-from harsanyi.analyses.drawing.palette import PAGE, figure_of
+from harsanyi.analyses.drawing.palette import PAGE, figure_of, legend_over
 from harsanyi.analyses.fine_coarse.feature_panels import draw_errors, draw_movements, draw_responses
 from harsanyi.analyses.fine_coarse.hard_figures import plot_hard_samples
 from harsanyi.analyses.fine_coarse.panels import draw_delta_maps, draw_loss_split
@@ -110,8 +110,7 @@ def draw_networks(summaries: Mapping[str, pd.DataFrame], sizes: Sequence[int]) -
             ax.get_legend().remove()
             ax.set_title(f"{name}, {size:,} target images", fontsize="medium")
             ax.label_outer()
-    keys = panels[0, 0].get_legend_handles_labels()
-    figure.legend(*keys, loc="outside upper center", ncols=3, frameon=False)
+    legend_over(figure, columns=3)
     return figure
 
 
@@ -123,8 +122,7 @@ def draw_pretraining_sizes(summary: pd.DataFrame, sizes: Sequence[int]) -> Figur
         plot_sizes(summary[summary["size"] == size], "columns", ax, by="pretrain_size")
         ax.get_legend().remove()
         ax.set_title(f"{size:,} target images", fontsize="medium")
-    keys = panels[0].get_legend_handles_labels()
-    figure.legend(*keys, loc="outside upper center", ncols=5, frameon=False)
+    legend_over(figure, columns=5)
     return figure
 
 
