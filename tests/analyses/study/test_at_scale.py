@@ -200,14 +200,20 @@ def overrides(file: str, network: str) -> list[str]:
     return [*small, *few, "--precision", "float32"]
 
 
-def run_all(data_set: str, layout: ModuleType, network: str) -> list[str]:
-    """Run the page's commands of a data set; returns the study files among them."""
-    files = []
+def lay_out(data_set: str, layout: ModuleType) -> None:
+    """Run the page's commands of a data set that make its folders."""
     for program, *arguments in of(data_set):
         if program == "python":
             assert arguments[0] == "docs/studies/at_scale/layout.py"
             layout.main(arguments[1:])
-        else:
+
+
+def run_all(data_set: str, layout: ModuleType, network: str) -> list[str]:
+    """Run the page's commands of a data set; returns the study files among them."""
+    lay_out(data_set, layout)
+    files = []
+    for program, *arguments in of(data_set):
+        if program == "harsanyi":
             more = overrides(arguments[1], network) if arguments[1].endswith(".toml") else []
             main([*arguments, "--quiet", *more])
             files += [arguments[1]] if more else []
@@ -310,9 +316,7 @@ def test_the_own_networks_of_comparisons_are_planned(project, layout, tmp_path, 
     from safetensors.torch import save_file
 
     data_set = file.partition("_")[0]
-    for program, *arguments in of(data_set):
-        if program == "python":
-            layout.main(arguments[1:])
+    lay_out(data_set, layout)
     model = read_toml(FOLDER / f"{file}.toml")["model"].removeprefix("timm:")
     heads = {"published": 1000, "trained": len(BIRDS) if data_set == "cub" else len(CARS)}
     for name, classes in heads.items():
@@ -333,9 +337,7 @@ def test_the_own_networks_of_comparisons_are_planned(project, layout, tmp_path, 
 @pytest.mark.slow  # a step of each network is timed, with the file's own batch
 @pytest.mark.parametrize("file", ["inaturalist", "imagenet"])
 def test_the_own_networks_of_ladders_are_planned(project, layout, capsys, file):
-    for program, *arguments in of(file):
-        if program == "python":
-            layout.main(arguments[1:])
+    lay_out(file, layout)
     study = f"docs/studies/at_scale/{file}_granularity.toml"
     few = ["--counts", "8"] if file == "inaturalist" else ["--hops", "1", "2", "--wordnet", "../wordnet"]
     main(
