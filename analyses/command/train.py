@@ -44,18 +44,18 @@ def train_outcome(options: Train) -> Outcome:
         validation=None if validation is None else _labelled(options, validation),
     )
     history = pd.read_csv(options.out / HISTORY)
-    chosen = checkpoints[chosen_epoch(options.out)]
+    best = chosen_epoch(options.out)
     samples = counted(len(train), "sentence" if train.kind == "text" else "picture")
     what = "probe" if options.transfer == "probe" else f"{options.kind} training"
     summary = [
         f"{what.capitalize()} of {options.model} on {samples}, {counted(len(history) - 1, 'epoch')}.",
-        *_stopped(options, history),
+        *_stopped(options, history, best),
         *_measured(history),
     ]
     files = {"Last checkpoint": checkpoints[-1], "history": options.out / HISTORY}
     if options.validation:
-        files = {"Checkpoint of the lowest validation loss": chosen} | files
-    return Outcome(summary, files, _next_step(options, chosen))
+        files = {"Checkpoint of the lowest validation loss": checkpoints[best]} | files
+    return Outcome(summary, files, _next_step(options, checkpoints[best]))
 
 
 def _samples(options: Train) -> tuple[Inputs, Inputs | None]:
@@ -147,11 +147,11 @@ def _recipe(options: Train) -> Recipe:
     return replace(recipe, freeze_backbone=options.transfer == "probe")
 
 
-def _stopped(options: Train, history: pd.DataFrame) -> list[str]:
+def _stopped(options: Train, history: pd.DataFrame, best: int) -> list[str]:
     """Where the validation loss was lowest, and whether training stopped by it."""
     if not options.validation:
         return []
-    last, best = len(history) - 1, chosen_epoch(options.out)
+    last = len(history) - 1
     stopped = (
         f"Training stopped after epoch {last} of {options.epochs}: the" if last < options.epochs else "The"
     )

@@ -72,10 +72,12 @@ def claimed_errors(runs: pd.DataFrame) -> dict[str, Quantity]:
     >>> list(claimed_errors(pd.DataFrame([row | {"seed": seed} for seed in (0, 1)])))
     ['random-8', 'random-8/60']
     """
+    rows = _with_pretraining(runs)
+    names = names_of_levels(rows)
     found: dict[str, Quantity] = {}
-    for names in names_of_levels(runs).values():
-        errors = errors_of(runs, names[-1])
-        found |= dict.fromkeys(names, Quantity("seeds", tuple(errors.index), (errors.to_numpy(float),)))
+    for level, of_level in rows.groupby(LEVEL_COLUMNS, sort=False):
+        quantity = Quantity("seeds", tuple(of_level.seed), (of_level.error.to_numpy(float),))
+        found |= dict.fromkeys(names[tuple(level)], quantity)
     return found
 
 

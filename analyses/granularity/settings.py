@@ -172,10 +172,7 @@ class Granularity(Settings):
         for name in ("kinds", "seeds", "misalignment"):
             if not getattr(self, name):
                 raise ValueError(f"{option(name)} is empty: expected one or more")
-        for name in UNIQUE:
-            values = getattr(self, name) or ()
-            if len(set(values)) < len(values):
-                raise ValueError(f"{option(name)} is {' '.join(map(str, values))}: expected each once")
+        self.require_once(UNIQUE)
         self._require_numbers()
         require_form(self.claims)
         counted = [kind for kind in self.kinds if kind in COUNTED]
